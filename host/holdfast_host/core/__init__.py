@@ -1,0 +1,1 @@
+"""Errors, limits, identities, clock, configuration, manifest. Imports nothing of ours."""

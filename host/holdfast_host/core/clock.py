@@ -1,0 +1,49 @@
+"""Time as the host reads it, so that a test can move it."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Two readings: one that only goes forward, one that people set."""
+
+    def monotonic(self) -> float:
+        """Seconds since some start; never jumps."""
+
+    def wall_us(self) -> int:
+        """Microseconds since 1970 UTC; may jump both ways."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def monotonic(self) -> float:
+        """Seconds since some start; never jumps."""
+        return time.monotonic()
+
+    def wall_us(self) -> int:
+        """Microseconds since 1970 UTC; may jump both ways."""
+        return time.time_ns() // 1000
+
+
+class ManualClock:
+    """A clock that a test moves; both readings move together."""
+
+    def __init__(self, wall_us: int = 1_700_000_000_000_000) -> None:
+        self._wall_us = wall_us
+        self._monotonic = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds since some start; never jumps."""
+        return self._monotonic
+
+    def wall_us(self) -> int:
+        """Microseconds since 1970 UTC; may jump both ways."""
+        return self._wall_us
+
+    def advance(self, seconds: float) -> None:
+        """Move both readings forward."""
+        self._monotonic += seconds
+        self._wall_us += round(seconds * 1e6)

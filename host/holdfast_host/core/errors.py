@@ -1,0 +1,292 @@
+"""Every error that leaves the host, by whose fault it is.
+
+    HoldfastError
+    +-- CallerError            the request is wrong: mend it, a retry cannot help
+    |   +-- BadRequestError, BadArgumentsError, InvalidNameError                               400
+    |   +-- UnauthorizedError                                                                  401
+    |   +-- ForbiddenError, ActorPrivateMethodError                                            403
+    |   +-- UnknownFunctionError, UnknownActorTypeError, ActorUnknownMethodError,
+    |   |   UnknownVersionError, UnknownRouteError                                             404
+    |   +-- WrongMethodError                                                                   405
+    |   +-- TypeOwnedError, FunctionReferencedError, BreakingChangeError, DeployConflictError  409
+    |   +-- PayloadTooLargeError                                                               413
+    |   +-- InvalidComponentError, InvalidManifestError, UnresolvedBindingError                422
+    +-- GuestError             the actor's code did it: its author has the traceback in the log
+    |   +-- ActorError                                            400 to 499, the actor's own choice
+    |   +-- ActorReentrancyError, ActorDeadlockError                                           409
+    |   +-- ActorMethodError, ActorInitError, ActorTrapError, CodecError, LimitError           500
+    |   +-- ActorMethodTimeoutError, ActorFetchTimeoutError                                    504
+    +-- UnavailableError       nobody is wrong: wait, and look at the host
+    |   +-- MailboxFullError                                                                   429
+    |   +-- ActorOutputGateError       the outcome is unknown, or its result is lost           500
+    |   +-- HostUnavailableError, ActorQuarantinedError, UnsupportedError                      503
+    |   +-- StorageFullError                                                                   507
+    +-- ConfigurationError     the operator's setting or directory is wrong: said at start, exit 2
+    +-- InternalError          our bug                                                         500
+
+The mapping to HTTP travels with the class: `status`, and `retryable` when the same call may succeed later and is known
+to have committed nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+
+class HoldfastError(Exception):
+    """Base of all; its class name is the error's name on every wire."""
+
+    default_status: ClassVar[int] = 500
+    default_retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, code: str | None = None, status: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.status = self.default_status if status is None else status
+        self.retryable = self.default_retryable
+
+    @property
+    def name(self) -> str:
+        """The error's name on the wire."""
+        return type(self).__name__
+
+    def to_json(self) -> bytes:
+        """The body of an HTTP answer: compact JSON, ASCII only so that lone surrogates pass."""
+        return json.dumps({"error": self.facts()}, separators=(",", ":")).encode()
+
+    def facts(self) -> dict[str, Any]:
+        """`name`, `message`, `retryable`, and `code` where there is one."""
+        facts: dict[str, Any] = {"name": self.name, "message": self.message, "retryable": self.retryable}
+        if self.code is not None:
+            facts["code"] = self.code
+        return facts
+
+
+class CallerError(HoldfastError):
+    """The request is wrong."""
+
+    default_status = 400
+
+
+class BadRequestError(CallerError):
+    """The request is not what this route takes: not JSON, nested too deep, a bad parameter."""
+
+
+class BadArgumentsError(CallerError):
+    """The arguments do not bind to the method's signature."""
+
+
+class InvalidNameError(CallerError):
+    """A name of an instance, type, function or binding breaks its rule."""
+
+
+class UnauthorizedError(CallerError):
+    """No token, or not the host's."""
+
+    default_status = 401
+
+
+class ForbiddenError(CallerError):
+    """The token is good, the request is not allowed."""
+
+    default_status = 403
+
+
+class ActorPrivateMethodError(CallerError):
+    """The class has this attribute, but it is not callable from outside."""
+
+    default_status = 403
+
+
+class UnknownFunctionError(CallerError):
+    """No function of that name is deployed."""
+
+    default_status = 404
+
+
+class UnknownActorTypeError(CallerError):
+    """No deployed function owns that actor type."""
+
+    default_status = 404
+
+
+class ActorUnknownMethodError(CallerError):
+    """The actor has no such method."""
+
+    default_status = 404
+
+
+class UnknownVersionError(CallerError):
+    """The function has no such version any more."""
+
+    default_status = 404
+
+
+class UnknownRouteError(CallerError):
+    """No such path."""
+
+    default_status = 404
+
+
+class WrongMethodError(CallerError):
+    """The path exists, the HTTP method does not fit it."""
+
+    default_status = 405
+
+
+class TypeOwnedError(CallerError):
+    """Another function owns the actor type."""
+
+    default_status = 409
+
+
+class FunctionReferencedError(CallerError):
+    """Another function refers to a type of this one."""
+
+    default_status = 409
+
+
+class BreakingChangeError(CallerError):
+    """The new version drops what callers or instances rely on."""
+
+    default_status = 409
+
+
+class DeployConflictError(CallerError):
+    """The function's name is taken by another `func_id`, or another deploy of it is under way."""
+
+    default_status = 409
+
+
+class PayloadTooLargeError(CallerError):
+    """The request body is larger than its limit."""
+
+    default_status = 413
+
+
+class InvalidComponentError(CallerError):
+    """The component cannot be run here, and why."""
+
+    default_status = 422
+
+
+class InvalidManifestError(CallerError):
+    """The manifest breaks a rule, and which."""
+
+    default_status = 422
+
+
+class UnresolvedBindingError(CallerError):
+    """A binding refers to a type that nobody owns."""
+
+    default_status = 422
+
+
+class GuestError(HoldfastError):
+    """The guest's code did it."""
+
+
+class ActorError(GuestError):
+    """The actor refused, with a code and a status of its own choice (400 to 499)."""
+
+    default_status = 400
+
+
+class ActorReentrancyError(GuestError):
+    """The call would come back to an instance whose turn waits for it."""
+
+    default_status = 409
+
+
+class ActorDeadlockError(GuestError):
+    """Turns wait for each other in a ring; this call closed it."""
+
+    default_status = 409
+    default_retryable = True
+
+
+class ActorMethodError(GuestError):
+    """The method raised."""
+
+
+class ActorInitError(GuestError):
+    """The constructor raised; the activation is dropped."""
+
+
+class ActorTrapError(GuestError):
+    """The sandbox stopped the guest: stack, exit, memory, a broken contract."""
+
+
+class CodecError(GuestError):
+    """A value cannot be encoded, or an encoded one cannot be read."""
+
+
+class LimitError(GuestError):
+    """A limit of `core.limits` was passed; the message quotes value and limit."""
+
+
+class ActorMethodTimeoutError(GuestError):
+    """The turn was over its budget; it committed nothing."""
+
+    default_status = 504
+
+
+class ActorFetchTimeoutError(GuestError):
+    """The fetch handler was over its budget."""
+
+    default_status = 504
+
+
+class UnavailableError(HoldfastError):
+    """Nobody is wrong; the host cannot do it now."""
+
+    default_status = 503
+
+
+class MailboxFullError(UnavailableError):
+    """The instance's queue, or its worker's, is full."""
+
+    default_status = 429
+    default_retryable = True
+
+
+class ActorOutputGateError(UnavailableError):
+    """The sync failed or the worker died at that moment: the outcome is unknown, or committed with its result lost."""
+
+    default_status = 500
+
+
+class HostUnavailableError(UnavailableError):
+    """The call committed nothing: starting, stopping, worker died, waited too long, at a cap."""
+
+    default_retryable = True
+
+
+class ActorQuarantinedError(UnavailableError):
+    """The instance killed workers again and again."""
+
+
+class UnsupportedError(UnavailableError):
+    """The contract has this capability, this host does not offer it yet."""
+
+
+class StorageFullError(UnavailableError):
+    """A quota or the disk is full; the turn committed nothing."""
+
+    default_status = 507
+
+
+class ConfigurationError(HoldfastError):
+    """A setting or the data directory is wrong."""
+
+
+class InternalError(HoldfastError):
+    """Our bug."""
+
+
+def error_class(name: str) -> type[HoldfastError] | None:
+    """The class that goes by this name on the wire; None for a name that is not ours."""
+    found = globals().get(name)
+    return found if isinstance(found, type) and issubclass(found, HoldfastError) else None

@@ -1,0 +1,95 @@
+"""Every limit, with unit and reason. An error that enforces one quotes the value and the limit.
+
+An operator may change them (`Limits.replace`); a function may lower memory and time within the operator's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+
+SHARDS: Final = 256  # fixed by the on-disk format: partition p holds the shards s with s mod P = p
+SLOTS: Final = 4096  # calls that one client may have unanswered at one worker; the size of the state page
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All limits of one host; immutable, made once from the configuration, handed to every process."""
+
+    # Keys and values. LMDB's keys hold 511 bytes, ours adds 9.
+    key_bytes_max: int = 480
+    value_bytes_max: int = MIB
+    name_bytes_max: int = 256
+
+    # One turn: what a commit may carry and how often a guest may take the interpreter lock.
+    turn_write_bytes_max: int = 16 * MIB
+    turn_write_keys_max: int = 10_000
+    turn_host_calls_max: int = 200_000
+    turn_log_lines_max: int = 10_000
+    log_line_bytes_max: int = 16 * KIB
+
+    # One listing: held in host and guest at once, read in one short transaction.
+    page_bytes_max: int = 8 * MIB
+    page_entries_max: int = 1_000
+
+    # What passes the sandbox as one string.
+    arguments_bytes_max: int = MIB
+    result_bytes_max: int = MIB
+    nesting_max: int = 100
+    fetch_body_bytes_max: int = 10 * MIB
+    description_bytes_max: int = 4 * MIB
+
+    # Time (wall clock, without the mailbox).
+    method_timeout_s: float = 30.0
+    fetch_timeout_s: float = 30.0
+    alarm_timeout_s: float = 900.0
+    queue_timeout_s: float = 30.0
+    resend_timeout_s: float = 10.0
+    stop_timeout_s: float = 35.0
+
+    # Queues.
+    mailbox_turns_max: int = 1_000
+    worker_turns_max: int = 20_000
+    detached_turns_max: int = 256
+    client_body_bytes_max: int = 64 * MIB
+    client_unsent_bytes_max: int = 8 * MIB
+    call_depth_max: int = 16
+
+    # The sandbox. Instances, tables and elements are what componentize-py guests need, with room.
+    memory_bytes_max: int = 64 * MIB
+    table_elements_max: int = 20_000
+    instances_max: int = 100
+    tables_max: int = 10
+    memories_max: int = 4
+    component_bytes_max: int = 64 * MIB
+    actor_types_max: int = 100
+    methods_max: int = 500
+    compile_cpu_s: int = 60
+    compile_memory_bytes: int = 4 * GIB
+    compile_timeout_s: float = 90.0
+
+    # Life in memory. 0 for the budget: half the machine's memory over the workers.
+    idle_eviction_s: float = 60.0
+    worker_memory_bytes: int = 0
+
+    # Disk.
+    instance_bytes_max: int = GIB
+    map_bytes: int = 64 * GIB
+    disk_reserve_bytes: int = 256 * MIB
+
+    # Fairness inside a worker.
+    promotion_after_s: float = 0.002
+    round_s: float = 0.010
+    round_batch_bytes: int = 16 * MIB
+    slice_s: float = 0.010
+
+    # Alarms.
+    alarm_retries_max: int = 6
+
+    def replace(self, **changes: Any) -> Limits:
+        """The same limits with some changed."""
+        return replace(self, **changes)

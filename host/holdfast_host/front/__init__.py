@@ -1,0 +1,1 @@
+"""The HTTP process. The only importer of aiohttp; it never loads wasmtime."""

@@ -1,0 +1,81 @@
+"""What a sandbox can reach: the interfaces behind the WIT imports, as the worker provides them.
+
+A turn implements Capabilities. Its methods run on the thread that runs the guest. A HoldfastError that one raises goes to
+the guest as the import's `err`; anything else is our bug and traps the guest.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class StorageCalls(Protocol):
+    """The storage of the turn's own instance: overlay, then unflushed writes, then the store. Keys as UTF-8 bytes."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The encoded value, None where the key is absent."""
+
+    def get_many(self, keys: list[bytes]) -> list[tuple[bytes, bytes]]:
+        """The pairs that exist, in the order asked for. LimitError past a page's bytes, naming the key."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Write one encoded value."""
+
+    def delete(self, key: bytes) -> bool:
+        """Delete one key; whether it was there."""
+
+    def delete_all(self) -> None:
+        """Delete every key, not the alarm."""
+
+    def list(
+        self,
+        prefix: bytes,
+        start: bytes | None,
+        start_after: bytes | None,
+        end: bytes | None,
+        reverse: bool,
+        limit: int,
+    ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
+        """A page of pairs, and the key to go on from where the page's bytes ended it before `limit` did."""
+
+    def savepoint(self) -> None:
+        """Begin a nested transaction."""
+
+    def release(self) -> None:
+        """Keep what was written since the last savepoint."""
+
+    def rollback(self) -> None:
+        """Undo what was written since the last savepoint."""
+
+    def set_alarm(self, due_us: int) -> None:
+        """Set or replace the alarm."""
+
+    def get_alarm(self) -> int | None:
+        """The alarm's time in microseconds."""
+
+    def delete_alarm(self) -> None:
+        """Clear the alarm."""
+
+
+class Capabilities(Protocol):
+    """One turn, as its sandbox sees it."""
+
+    storage: StorageCalls
+
+    def host_call(self) -> bool:
+        """Called first by every import: counts it, and may wait a moment. False ends the turn: the guest is trapped."""
+
+    def sync(self) -> None:
+        """Return when what has been written so far is durable."""
+
+    def call(self, binding: str, name: str, method: str, arguments: bytes) -> bytes:
+        """Call another instance with typed arguments; its typed result."""
+
+    def fetch(self, binding: str, name: str, request: bytes) -> bytes:
+        """Call another instance's fetch."""
+
+    def log(self, level: str, text: str) -> None:
+        """One line of the guest's output."""
+
+    def tick(self) -> bool:
+        """Called on the guest's thread every slice while it computes; may wait for a compute slot. False ends the turn."""

@@ -1,0 +1,121 @@
+"""The Store protocol: what a worker needs of durable storage, and nothing else.
+
+Another implementation will be a replicated database under many hosts, with the same shards and epochs; the tests use
+one in memory. A store is opened by exactly one process. `commit` belongs to the leader; reads may come from any thread
+that runs a turn, each for one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from holdfast_host.core.errors import HoldfastError
+
+
+@dataclass(slots=True, eq=False)
+class StoredInstance:
+    """An instance's place on disk. One object per instance in memory; the entry owns it.
+
+    `number` is given by `locate`, written with the first commit, never used again. `exists` and `live_bytes` (keys and
+    values) are as of the last commit; only `commit` changes them.
+    """
+
+    partition: int
+    type_id: int
+    name: bytes
+    number: int
+    exists: bool = False
+    live_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Alarm:
+    """The one durable timer of an instance."""
+
+    due_us: int  # Unix time in microseconds
+    retry_count: int = 0
+    scheduled_us: int = 0  # what the guest asked for; `due_us` moves with retries
+    state: str = "armed"  # armed, retrying, abandoned, parked
+    last_error: str = ""
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a turn changes, in one atomic piece.
+
+    `cleared` comes first (all keys of the instance go), then `writes`; a value of None deletes the key.
+    """
+
+    writes: dict[bytes, bytes | None] = field(default_factory=dict)
+    cleared: bool = False
+    alarm: Alarm | None = None
+    alarm_changed: bool = False
+
+    def __bool__(self) -> bool:
+        """True when there is anything to commit."""
+        return bool(self.writes) or self.cleared or self.alarm_changed
+
+
+@dataclass(slots=True)
+class Batch:
+    """The changes of one turn of one instance; an instance may have several in a group, in turn order."""
+
+    instance: StoredInstance
+    changes: Changes
+
+
+@dataclass(slots=True)
+class CommitReport:
+    """What became of a group that is durable now: `lost` names the instances none of whose batches were committed."""
+
+    lost: dict[int, HoldfastError] = field(default_factory=dict)  # by id() of the StoredInstance
+
+
+class StoreBrokenError(Exception):
+    """A sync failed, or the store belongs to a successor: nothing more may be committed or answered as done."""
+
+
+class Store(Protocol):
+    """Durable storage of the partitions that one worker owns."""
+
+    def locate(self, type_id: int, name: bytes) -> StoredInstance:
+        """The instance's place, a new one where nothing is stored yet; writes nothing."""
+
+    def get(self, instance: StoredInstance, key: bytes) -> bytes | None:
+        """One value as of the last commit."""
+
+    def scan(
+        self,
+        instance: StoredInstance,
+        *,
+        start: bytes,
+        end: bytes | None,
+        reverse: bool,
+        entries_max: int,
+        bytes_max: int,
+    ) -> tuple[list[tuple[bytes, bytes]], bool]:
+        """Pairs with start <= key < end in key order (or against it), and whether that is all there is.
+
+        One short read transaction: at most `entries_max` pairs, and no further pair once `bytes_max` is passed.
+        """
+
+    def alarm(self, instance: StoredInstance) -> Alarm | None:
+        """The instance's alarm as of the last commit."""
+
+    def due_alarms(self, before_us: int, entries_max: int) -> list[tuple[int, StoredInstance]]:
+        """The earliest alarms that are due before a time, in due order, with that time."""
+
+    def commit(self, group: int, batches: Sequence[Batch]) -> CommitReport:
+        """Write all batches in one transaction a partition, with the group's number; durable on return.
+
+        Raises:
+            StoreBrokenError: the outcome is unknown, or the epoch is not ours; the worker must end.
+        """
+
+    def reached(self) -> dict[int, tuple[int, int]]:
+        """For each partition its epoch and the last group recorded in it."""
+
+    def close(self) -> None:
+        """Close; nothing may be called afterwards."""

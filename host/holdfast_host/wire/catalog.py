@@ -1,0 +1,93 @@
+"""What is deployed, as the supervisor tells the other processes.
+
+A worker needs a Deployment to run a version; a front needs the Catalog to route by type and to answer inspections. Both
+are immutable and cross processes as JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One callable method: `signature` as its author would write it after `def`, `doc` may be empty."""
+
+    name: str
+    signature: str
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActorType:
+    """One class that a component ships, with the number that stands for it on disk."""
+
+    type: str
+    type_id: int
+    methods: tuple[Method, ...]
+    doc: str = ""
+    private: tuple[str, ...] = ()  # attributes that exist and are not callable: 403 instead of 404
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A name on `env` that leads to an actor type; `owner` where this function ships its class."""
+
+    binding: str
+    type: str
+    owner: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One version of one function: everything a worker needs to run it."""
+
+    function: str
+    func_id: str
+    version: int
+    sha256: str
+    compiled: str  # path of the compiled component that this host wrote
+    types: tuple[ActorType, ...]
+    bindings: tuple[Binding, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
+    fetch: bool = False
+    memory_bytes_max: int = 0  # 0: the host's
+    method_timeout_s: float = 0.0  # 0: the host's
+
+    def to_json(self) -> dict[str, Any]:
+        """For control messages and the registry."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> Deployment:
+        """What `to_json` wrote."""
+        types = tuple(
+            ActorType(
+                entry["type"],
+                entry["type_id"],
+                tuple(Method(**method) for method in entry["methods"]),
+                entry["doc"],
+                tuple(entry["private"]),
+            )
+            for entry in facts["types"]
+        )
+        bindings = tuple(Binding(**entry) for entry in facts["bindings"])
+        return cls(**{**facts, "types": types, "bindings": bindings})
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The current deployment of every function. `number` grows with every change."""
+
+    number: int
+    deployments: tuple[Deployment, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """For control messages."""
+        return {"number": self.number, "deployments": [each.to_json() for each in self.deployments]}
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> Catalog:
+        """What `to_json` wrote."""
+        return cls(facts["number"], tuple(Deployment.from_json(each) for each in facts["deployments"]))

@@ -1,0 +1,129 @@
+"""The control channel between the supervisor and each child: JSON objects, one per line, over an inherited pair.
+
+EOF on it means that the other side is gone: a child then exits at once.
+
+| message | way | facts |
+| --- | --- | --- |
+| `start` | to child | first message: everything the child needs, see WorkerStart and FrontStart |
+| `ready` | from child | `pid`; a worker also `partitions`: [{`partition`, `epoch`, `group`}] |
+| `prepare` | to worker | `id`, `deployment`: load the compiled component, keep it beside the current one |
+| `switch` | to worker | `id`, `deployment`: every turn that starts from now on runs it |
+| `remove` | to worker | `id`, `function`: undeploy |
+| `done` | from worker | `id`, `error`: null or {`name`, `message`}: answers the three above |
+| `catalog` | to front | `catalog`: what is deployed now |
+| `health` | to front | `workers`: for each whether it is up; `stopping` |
+| `request` | from front | `id`, `operation`, `arguments`: a management operation of the registry |
+| `progress` | to front | `id`, `stage`, further facts: a deploy's stages as they happen |
+| `answer` | to front | `id`, `result`, or `error`: {`name`, `message`, `code`} |
+| `drain` | to child | finish: a front closes its listener, a worker takes no new root call |
+| `drained` | from child | a worker: no turn runs and the groups are settled; a front: no request is open |
+| `stop` | to child | close what is open and exit 0 |
+| `fatal` | from worker | `reason`: a sync failed; the supervisor stops the host |
+| `ping`, `pong` | to child, back | `id`; a worker's comes from its leader, so that a hung one is seen |
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from holdfast_host.core.limits import Limits
+from holdfast_host.wire.catalog import Catalog
+from holdfast_host.wire.routing import Routing
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStart:
+    """The facts of a worker's `start`. Descriptors by number are inherited."""
+
+    worker: int
+    data: str
+    listen_fd: int  # the worker's Unix socket, already listening; it belongs to the supervisor
+    routing: Routing
+    catalog: Catalog
+    limits: Limits
+    log_level: str = "info"
+
+    def to_json(self) -> dict[str, Any]:
+        """As the message's facts."""
+        return {
+            "worker": self.worker,
+            "data": self.data,
+            "listen_fd": self.listen_fd,
+            "routing": self.routing.to_json(),
+            "catalog": self.catalog.to_json(),
+            "limits": asdict(self.limits),
+            "log_level": self.log_level,
+        }
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> WorkerStart:
+        """What `to_json` wrote."""
+        return cls(
+            facts["worker"],
+            facts["data"],
+            facts["listen_fd"],
+            Routing.from_json(facts["routing"]),
+            Catalog.from_json(facts["catalog"]),
+            Limits(**facts["limits"]),
+            facts["log_level"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FrontStart:
+    """The facts of a front's `start`."""
+
+    front: int
+    data: str
+    listen_fd: int  # the HTTP socket, bound and listening; it belongs to the supervisor
+    url: str
+    domain: str
+    token: str | None
+    routing: Routing
+    catalog: Catalog
+    limits: Limits
+    log_level: str = "info"
+
+    def to_json(self) -> dict[str, Any]:
+        """As the message's facts."""
+        return {
+            "front": self.front,
+            "data": self.data,
+            "listen_fd": self.listen_fd,
+            "url": self.url,
+            "domain": self.domain,
+            "token": self.token,
+            "routing": self.routing.to_json(),
+            "catalog": self.catalog.to_json(),
+            "limits": asdict(self.limits),
+            "log_level": self.log_level,
+        }
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> FrontStart:
+        """What `to_json` wrote."""
+        return cls(
+            facts["front"],
+            facts["data"],
+            facts["listen_fd"],
+            facts["url"],
+            facts["domain"],
+            facts["token"],
+            Routing.from_json(facts["routing"]),
+            Catalog.from_json(facts["catalog"]),
+            Limits(**facts["limits"]),
+            facts["log_level"],
+        )
+
+
+def pack_message(kind: str, **facts: Any) -> bytes:
+    """One line."""
+    return json.dumps({"kind": kind, **facts}, separators=(",", ":")).encode() + b"\n"
+
+
+def unpack_message(line: bytes) -> dict[str, Any]:
+    """What `pack_message` wrote."""
+    message: dict[str, Any] = json.loads(line)
+    return message

@@ -1,0 +1,175 @@
+"""The frames that fronts and workers exchange over Unix sockets.
+
+A frame is a little-endian `u32` length of what follows, a `u8` kind, and the kind's payload. Frames may be batched: one
+write carries many, one read returns many and a part. Both sides are of one release; HELLO carries PROTOCOL so that a
+left-over of another release is refused.
+
+What does not live here: who sends what when (worker.links, front.link), and the state page (wire.page).
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import Any, Final
+
+PROTOCOL: Final = 1
+FRAME_BYTES_MAX: Final = 32 << 20
+
+
+class Kind(IntEnum):
+    """What a frame says. Client means a front, or a worker whose turn calls another actor."""
+
+    HELLO = 1  # both ways, first: JSON, see Hello; the client's also carries the state page's descriptor
+    CALL = 2  # client to worker: run a turn
+    REPLY = 3  # worker to client: a slot's answer; frees the slot
+    CANCEL = 4  # client to worker: nobody waits any more; only a turn that has not begun is dropped
+    PROBE = 5  # between workers: who waits for whom
+    CONFIRM = 6
+    KILL = 7
+    READ = 8  # client to worker: inspection; answered with a REPLY
+
+
+class CallKind(IntEnum):
+    """What a CALL runs."""
+
+    METHOD = 0
+    FETCH = 1
+
+
+class CallFlag(IntFlag):
+    """How arguments and result are encoded."""
+
+    TYPED_ARGUMENTS = 1
+    TYPED_RESULT = 2
+
+
+# slot, type id, budget in ms, call kind, flags, lengths of name, method, origin; then these three and the body
+_CALL: Final = struct.Struct("<IBIIIBBHHH")
+_CALL_PAYLOAD: Final = struct.Struct("<IIIBBHHH")
+_REPLY: Final = struct.Struct("<IBIH")
+_REPLY_PAYLOAD: Final = struct.Struct("<IH")
+_SLOT: Final = struct.Struct("<IBI")
+_HEADER: Final = struct.Struct("<IB")
+
+
+class ProtocolError(Exception):
+    """The other side sent what no release of ours sends; the link is closed."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One CALL, as the worker reads it."""
+
+    slot: int
+    type_id: int
+    budget_ms: int
+    kind: int
+    flags: int
+    name: bytes
+    method: bytes
+    origin: bytes  # JSON of the calling turn (path, call id, trace) or empty for a root call
+    body: bytes
+
+
+def pack_call(call: Call) -> bytes:
+    """The whole frame."""
+    payload_bytes = _CALL_PAYLOAD.size + len(call.name) + len(call.method) + len(call.origin) + len(call.body)
+    head = _CALL.pack(
+        payload_bytes + 1,
+        Kind.CALL,
+        call.slot,
+        call.type_id,
+        call.budget_ms,
+        call.kind,
+        call.flags,
+        len(call.name),
+        len(call.method),
+        len(call.origin),
+    )
+    return b"".join((head, call.name, call.method, call.origin, call.body))
+
+
+def unpack_call(payload: bytes) -> Call:
+    """A CALL's payload; ProtocolError where its lengths do not add up."""
+    try:
+        slot, type_id, budget_ms, kind, flags, name_n, method_n, origin_n = _CALL_PAYLOAD.unpack_from(payload)
+    except struct.error as error:
+        raise ProtocolError(f"a CALL of {len(payload)} bytes") from error
+    name_at = _CALL_PAYLOAD.size
+    method_at = name_at + name_n
+    origin_at = method_at + method_n
+    body_at = origin_at + origin_n
+    if body_at > len(payload):
+        raise ProtocolError("a CALL whose names are longer than itself")
+    return Call(
+        slot,
+        type_id,
+        budget_ms,
+        kind,
+        flags,
+        payload[name_at:method_at],
+        payload[method_at:origin_at],
+        payload[origin_at:body_at],
+        payload[body_at:],
+    )
+
+
+def pack_reply(slot: int, status: int, body: bytes) -> bytes:
+    """A slot's answer: an HTTP status and the body as the caller will see it."""
+    return _REPLY.pack(len(body) + _REPLY_PAYLOAD.size + 1, Kind.REPLY, slot, status) + body
+
+
+def unpack_reply(payload: bytes) -> tuple[int, int, bytes]:
+    """Slot, status, body."""
+    slot, status = _REPLY_PAYLOAD.unpack_from(payload)
+    return slot, status, payload[_REPLY_PAYLOAD.size :]
+
+
+def pack_cancel(slot: int) -> bytes:
+    """Nobody waits for this slot's answer any more; the REPLY comes all the same."""
+    return _SLOT.pack(5, Kind.CANCEL, slot)
+
+
+def unpack_slot(payload: bytes) -> int:
+    """The slot of a CANCEL."""
+    return int.from_bytes(payload[:4], "little")
+
+
+def pack_json(kind: Kind, facts: dict[str, Any]) -> bytes:
+    """A rare frame, whose payload is JSON."""
+    body = json.dumps(facts, separators=(",", ":")).encode()
+    return _HEADER.pack(len(body) + 1, kind) + body
+
+
+def unpack_json(payload: bytes) -> dict[str, Any]:
+    """The facts of a rare frame; ProtocolError where it is no JSON object."""
+    try:
+        facts = json.loads(payload)
+    except ValueError as error:
+        raise ProtocolError("a frame that should be JSON is not") from error
+    if not isinstance(facts, dict):
+        raise ProtocolError("a frame that should be a JSON object is not")
+    return facts
+
+
+def split(buffer: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
+    """The whole frames in a buffer, as (kind, payload), and the partial one at its end.
+
+    Raises:
+        ProtocolError: a length that no frame has.
+    """
+    frames: list[tuple[int, bytes]] = []
+    offset, end = 0, len(buffer)
+    while end - offset >= 5:
+        length, kind = _HEADER.unpack_from(buffer, offset)
+        if not 1 <= length <= FRAME_BYTES_MAX:
+            raise ProtocolError(f"a frame of {length} bytes")
+        stop = offset + 4 + length
+        if stop > end:
+            break
+        frames.append((kind, buffer[offset + 5 : stop]))
+        offset = stop
+    return frames, buffer[offset:] if offset else buffer

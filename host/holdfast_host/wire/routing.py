@@ -1,0 +1,37 @@
+"""The routing table: which worker owns a shard. Data that the supervisor writes and everybody reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast_host.core.limits import SHARDS
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """`owners[shard]` is an index into `addresses`, the paths of the workers' listening sockets."""
+
+    partitions: int
+    addresses: tuple[str, ...]
+    owners: tuple[int, ...]
+
+    @classmethod
+    def over(cls, partitions: int, addresses: list[str]) -> Routing:
+        """Shard s lies in partition s mod P, partition p with worker p mod N."""
+        workers = len(addresses)
+        owners = tuple((shard % partitions) % workers for shard in range(SHARDS))
+        return cls(partitions, tuple(addresses), owners)
+
+    def partitions_of(self, worker: int) -> list[int]:
+        """The partitions that this worker opens."""
+        return sorted({shard % self.partitions for shard in range(SHARDS) if self.owners[shard] == worker})
+
+    def to_json(self) -> dict[str, Any]:
+        """For control messages."""
+        return {"partitions": self.partitions, "addresses": list(self.addresses), "owners": list(self.owners)}
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> Routing:
+        """What `to_json` wrote."""
+        return cls(facts["partitions"], tuple(facts["addresses"]), tuple(facts["owners"]))

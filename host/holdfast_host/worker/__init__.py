@@ -1,0 +1,1 @@
+"""The process that owns shards: mailboxes, turns, the output gate and commits."""
