@@ -20,6 +20,18 @@ EOF on it means that the other side is gone: a child then exits at once.
 | `stop` | to child | close what is open and exit 0 |
 | `fatal` | from worker | `reason`: a sync failed; the supervisor stops the host |
 | `ping`, `pong` | to child, back | `id`; a worker's comes from its leader, so that a hung one is seen |
+
+Operations of `request`, with their `arguments` and the `result` of the answer; FUNCTION stands for what `GET
+/v1/functions/{function}` shows: `name`, `func_id`, `version`, `sha256`, `status`, `reason` where it is `failed`, `url`,
+`actors` [{`binding`, `type`, `owner`}], `versions` [{`version`, `sha256`, `created_at`}].
+
+- `deploy` takes `function`, `component` (path of a file below `data/uploads`; the supervisor takes it over, whatever
+  happens), `manifest` (text, or null for a bare component), `allow_breaking`, `adopt`. Result: `status` (200 or 201),
+  `function`: FUNCTION. The stages come as `progress`.
+- `functions` takes nothing. Result: `functions`: [FUNCTION].
+- `function` takes `function`. Result: `function`: FUNCTION.
+- `delete` takes `function`. Result: `function`: FUNCTION as it was.
+- `rollback` takes `function`, `version` (null for the one before). Result as of `deploy`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,183 @@
+"""The configuration of one host, checked once before anything is started.
+
+Every flag of `holdfast serve` is also a `HOLDFAST_...` variable. What is wrong here is the operator's to mend, so each
+refusal is one sentence with the offending value and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.core.limits import SHARDS, Limits
+
+_DOMAIN: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})*", re.IGNORECASE)
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+_LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+_FRONTS_MAX: Final = 64
+
+# What the on-disk format or the engine bounds: an operator may lower these, never raise them.
+_CEILINGS: Final = {"key_bytes_max": 480, "name_bytes_max": 256, "memory_bytes_max": 4 << 30}
+_MAY_BE_ZERO: Final = frozenset({"worker_memory_bytes", "disk_reserve_bytes", "alarm_retries_max"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the host listens; `host` is an address or a name as the operator wrote it, port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """`127.0.0.1:8787`, `[::1]:8787`."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostConfig:
+    """Everything that `holdfast serve` was told; immutable, made by `HostConfig.make`."""
+
+    listen: Listen
+    data: Path
+    workers: int
+    fronts: int
+    domain: str
+    token: str | None
+    limits: Limits
+    log_level: str
+
+    @classmethod
+    def make(
+        cls,
+        *,
+        listen: str = "127.0.0.1:8787",
+        data: str | Path = ".holdfast",
+        workers: int | None = None,
+        fronts: int = 1,
+        domain: str = "localhost",
+        token: str | None = None,
+        token_file: str | Path | None = None,
+        limits: Iterable[str] = (),
+        log_level: str = "info",
+    ) -> HostConfig:
+        """Check what the operator said.
+
+        Args:
+            listen: `HOST:PORT`; an IPv6 address in brackets.
+            data: the data directory; made when it is not there.
+            workers: None for one less than the cores, at least one.
+            fronts: processes that share the HTTP port.
+            domain: functions answer under `{function}.{domain}`.
+            token: what callers must present; `token_file` names a file that holds it instead.
+            token_file: its first line, without the line's end.
+            limits: `NAME=VALUE`, with the names of `core.limits.Limits`.
+            log_level: `debug`, `info`, `warning` or `error`.
+
+        Raises:
+            ConfigurationError: says what is wrong and how to mend it.
+        """
+        if workers is None:
+            workers = max(1, len(os.sched_getaffinity(0)) - 1)
+        if not 1 <= workers <= SHARDS:
+            raise ConfigurationError(f"--workers is {workers}, it must be between 1 and {SHARDS}")
+        if not 1 <= fronts <= _FRONTS_MAX:
+            raise ConfigurationError(f"--fronts is {fronts}, it must be between 1 and {_FRONTS_MAX}")
+        if not _DOMAIN.fullmatch(domain):
+            raise ConfigurationError(f"--domain {domain!r} is no domain name; an example is 'actors.example.com'")
+        if log_level not in _LOG_LEVELS:
+            raise ConfigurationError(f"--log-level {log_level!r} is none of {', '.join(_LOG_LEVELS)}")
+        where = parse_listen(listen)
+        secret = _read_token(token, token_file)
+        if secret is None and not is_loopback(where.host):
+            raise ConfigurationError(
+                f"refusing to listen on {where} without a token: set HOLDFAST_TOKEN or --token-file, "
+                "or listen on 127.0.0.1"
+            )
+        return cls(
+            where, Path(data).absolute(), workers, fronts, domain.lower(), secret, parse_limits(limits), log_level
+        )
+
+
+def parse_listen(text: str) -> Listen:
+    """`HOST:PORT` or `[IPV6]:PORT`, or ConfigurationError."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ConfigurationError(f"--listen {text!r}: write an IPv6 address in brackets, as in '[::1]:8787'")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigurationError(
+            f"--listen {text!r} is not HOST:PORT, as in '127.0.0.1:8787' (port 0 takes a free one)"
+        )
+    return Listen(host, int(port))
+
+
+def is_loopback(host: str) -> bool:
+    """True when nobody outside this machine can connect to what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        pass
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigurationError(f"--listen: the host name {host!r} has no address ({error.strerror})") from error
+    return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
+
+
+def parse_limits(settings: Iterable[str]) -> Limits:
+    """`Limits` with some changed, each written `NAME=VALUE`, or ConfigurationError."""
+    defaults = Limits()
+    kinds = {entry.name: type(getattr(defaults, entry.name)) for entry in fields(Limits)}
+    changes: dict[str, int | float] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigurationError(f"--limit {setting!r} is not NAME=VALUE, as in 'method_timeout_s=60'")
+        if name not in kinds:
+            near = difflib.get_close_matches(name, kinds, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "the names are in holdfast_host/core/limits.py"
+            raise ConfigurationError(f"--limit: there is no limit {name!r}; {hint}")
+        changes[name] = _parse_limit(name, text, kinds[name])
+    return defaults.replace(**changes)
+
+
+def _parse_limit(name: str, text: str, kind: type) -> int | float:
+    """One value, positive and within what format and engine allow."""
+    try:
+        value: int | float = int(text.replace("_", "")) if kind is int else float(text)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise ConfigurationError(f"--limit {name}={text!r}: the value must be {what}") from None
+    least_ok = value >= 0 if name in _MAY_BE_ZERO else value > 0
+    if not least_ok or value == float("inf"):
+        raise ConfigurationError(f"--limit {name}={text}: the value must be above zero and finite")
+    ceiling = _CEILINGS.get(name)
+    if ceiling is not None and value > ceiling:
+        raise ConfigurationError(f"--limit {name}={text}: more than {ceiling} is not possible")
+    return value
+
+
+def _read_token(token: str | None, token_file: str | Path | None) -> str | None:
+    """The token from wherever it was given; None where the host has none."""
+    if token_file is not None:
+        try:
+            text = Path(token_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"cannot read the token file {token_file}: {error}") from error
+        source = f"the token file {token_file}"
+    elif token:
+        text, source = token, "HOLDFAST_TOKEN"
+    else:
+        return None
+    if not _TOKEN.fullmatch(text):
+        raise ConfigurationError(f"{source} must hold one token of visible ASCII characters, without spaces")
+    return text

@@ -1,0 +1,60 @@
+"""What every child of the supervisor does first, so that no process outlives the host.
+
+Three independent strings tie a child to its supervisor: the kernel's death signal, a look at who the parent is (it may
+have died before the first was asked for), and the end of the control channel, which the child's own loop watches.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import struct
+import threading
+from typing import Final
+
+from holdfast_host.core.limits import MIB
+
+# Above the 2 MiB that wasmtime may use for a guest, with the host functions' frames on top; see limits of the sandbox.
+THREAD_STACK_BYTES: Final = 16 * MIB
+
+_PR_SET_PDEATHSIG: Final = 1
+_PEER_CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid
+
+
+def enter_child(control_fd: int) -> socket.socket:
+    """Turn this process into a child of the supervisor; the first thing that a child's main does, before any thread.
+
+    Ignores SIGINT, SIGTERM and SIGHUP (an orderly stop comes over the control channel), asks for SIGKILL when the
+    supervisor dies, sets the stack of the threads to come. Exits at once when the supervisor is gone already.
+
+    Returns:
+        The control channel's socket, which now belongs to the caller.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    threading.stack_size(THREAD_STACK_BYTES)
+    control = socket.socket(fileno=control_fd)
+    die_with_parent(_creator_of(control))
+    return control
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel for SIGKILL when the parent's spawning thread dies; exit at once if `parent` is not our parent.
+
+    Args:
+        parent: the pid that the parent had when it started this process.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _creator_of(pair: socket.socket) -> int:
+    """The pid of the process that made this socket pair: the kernel remembers it, also when that process is gone."""
+    credentials = pair.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+    pid: int = _PEER_CREDENTIALS.unpack(credentials)[0]
+    return pid
