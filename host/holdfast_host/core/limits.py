@@ -29,12 +29,14 @@ class Limits:
     turn_write_bytes_max: int = 16 * MIB
     turn_write_keys_max: int = 10_000
     turn_host_calls_max: int = 200_000
+    turn_savepoints_max: int = 100  # open at once: each read looks through all of them
     turn_log_lines_max: int = 10_000
     log_line_bytes_max: int = 16 * KIB
 
     # One listing: held in host and guest at once, read in one short transaction.
     page_bytes_max: int = 8 * MIB
     page_entries_max: int = 1_000
+    page_read_s: float = 0.010  # a read transaction held longer makes the file grow for good
 
     # What passes the sandbox as one string.
     arguments_bytes_max: int = MIB

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from holdfast_host.core.errors import HoldfastError
+from holdfast_host.core.errors import HoldfastError, StorageFullError
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class StoredInstance:
-    """An instance's place on disk. One object per instance in memory; the entry owns it.
+    """An instance's place on disk. One object per instance in memory; the entry owns it, the store knows it weakly.
 
-    `number` is given by `locate`, written with the first commit, never used again. `exists` and `live_bytes` (keys and
-    values) are as of the last commit; only `commit` changes them.
+    `number` is given by `locate`, written with the first commit, never used again. `exists` (it has a key or an alarm)
+    and `live_bytes` (keys and values) are as of the last commit; only `commit` changes them.
     """
 
     partition: int
@@ -52,6 +52,7 @@ class Changes:
     cleared: bool = False
     alarm: Alarm | None = None
     alarm_changed: bool = False
+    size_bytes: int = 0  # keys and values of `writes`, for the bound of a group
 
     def __bool__(self) -> bool:
         """True when there is anything to commit."""
@@ -81,7 +82,10 @@ class Store(Protocol):
     """Durable storage of the partitions that one worker owns."""
 
     def locate(self, type_id: int, name: bytes) -> StoredInstance:
-        """The instance's place, a new one where nothing is stored yet; writes nothing."""
+        """The instance's place, a new one where nothing is stored yet; writes nothing.
+
+        As long as anybody holds the object it is the same one for every caller.
+        """
 
     def get(self, instance: StoredInstance, key: bytes) -> bytes | None:
         """One value as of the last commit."""
@@ -98,7 +102,8 @@ class Store(Protocol):
     ) -> tuple[list[tuple[bytes, bytes]], bool]:
         """Pairs with start <= key < end in key order (or against it), and whether that is all there is.
 
-        One short read transaction: at most `entries_max` pairs, and no further pair once `bytes_max` is passed.
+        One short read transaction: at most `entries_max` pairs, no further pair once `bytes_max` is reached or the
+        time of a page is over; at least one pair where there is any. Go on from the last key.
         """
 
     def alarm(self, instance: StoredInstance) -> Alarm | None:
@@ -107,8 +112,17 @@ class Store(Protocol):
     def due_alarms(self, before_us: int, entries_max: int) -> list[tuple[int, StoredInstance]]:
         """The earliest alarms that are due before a time, in due order, with that time."""
 
+    def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
+        """Why the instance may not grow to so many bytes of keys and values; None where it may, or does not grow.
+
+        Cheap: it reads what the last commits have measured. `commit` asks the same again with exact figures.
+        """
+
     def commit(self, group: int, batches: Sequence[Batch]) -> CommitReport:
         """Write all batches in one transaction a partition, with the group's number; durable on return.
+
+        Group numbers grow. What does not fit on the disk, in the map or in an instance's quota is lost, instance by
+        instance, and reported; everything else is durable all the same.
 
         Raises:
             StoreBrokenError: the outcome is unknown, or the epoch is not ours; the worker must end.

@@ -1,0 +1,140 @@
+"""The Store on LMDB: the partitions of one worker, and which instance lies in which.
+
+One environment per partition, opened by exactly one process. Layout: storage.keys. Reading: storage.partition. Writing:
+storage.commits. Making and checking the data directory is the supervisor's: storage.data_directory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from holdfast_host.core.errors import ConfigurationError, InternalError, StorageFullError
+from holdfast_host.core.ids import shard_of
+from holdfast_host.core.limits import Limits
+from holdfast_host.storage.commits import commit_group
+from holdfast_host.storage.data_directory import partition_path, require_data_directory
+from holdfast_host.storage.partition import Partition
+from holdfast_host.storage.store import Alarm, Batch, CommitReport, StoreBrokenError, StoredInstance
+
+
+class LmdbStore:
+    """The partitions that one worker owns. Lives as long as the worker.
+
+    Reads may come from any thread, `commit` from one at a time.
+    """
+
+    def __init__(self, partitions: dict[int, Partition], partition_count: int) -> None:
+        self._partitions = partitions
+        self._partition_count = partition_count
+        self._broken: str | None = None
+        # Two objects for one instance would hand out two numbers for one name.
+        self._located: WeakValueDictionary[tuple[int, bytes], StoredInstance] = WeakValueDictionary()
+        self._locating = threading.Lock()
+
+    @classmethod
+    def open(cls, data: Path, partitions: Sequence[int], limits: Limits) -> LmdbStore:
+        """Open some partitions of a data directory and make their epochs this process's own.
+
+        Raises:
+            ConfigurationError: the directory or a partition is missing, foreign, or of another format; or this process
+                has it open already.
+        """
+        directory = require_data_directory(data)
+        if not set(partitions) <= set(range(directory.partitions)):
+            raise ConfigurationError(f"{data} has {directory.partitions} partitions, asked for are {list(partitions)}")
+        opened: dict[int, Partition] = {}
+        try:
+            for number in partitions:
+                opened[number] = Partition.open(partition_path(data, number), number, limits)
+        except BaseException:
+            for partition in opened.values():
+                partition.close()
+            raise
+        return cls(opened, directory.partitions)
+
+    def locate(self, type_id: int, name: bytes) -> StoredInstance:
+        """The instance's place, a new one where nothing is stored yet; writes nothing.
+
+        Raises:
+            InternalError: its partition belongs to another worker.
+        """
+        with self._locating:
+            instance = self._located.get((type_id, name))
+            if instance is None:
+                number = shard_of(type_id, name) % self._partition_count
+                partition = self._partitions.get(number)
+                if partition is None:
+                    raise InternalError(f"instance {name!r} lies in partition {number}, which this worker does not own")
+                found = partition.find(type_id, name)
+                if found is None:
+                    instance = StoredInstance(number, type_id, name, partition.next_number)
+                    partition.next_number += 1
+                else:
+                    instance = StoredInstance(number, type_id, name, found[0], True, found[1])
+                self._located[type_id, name] = instance
+            return instance
+
+    def get(self, instance: StoredInstance, key: bytes) -> bytes | None:
+        """One value as of the last commit."""
+        # A commit marks the instance before its changes leave the pending ones, so nothing is missed here.
+        return self._partitions[instance.partition].get(instance.number, key) if instance.live_bytes else None
+
+    def scan(
+        self,
+        instance: StoredInstance,
+        *,
+        start: bytes,
+        end: bytes | None,
+        reverse: bool,
+        entries_max: int,
+        bytes_max: int,
+    ) -> tuple[list[tuple[bytes, bytes]], bool]:
+        """Pairs with start <= key < end in key order (or against it), and whether that is all there is."""
+        return self._partitions[instance.partition].scan(
+            instance.number, start, end, reverse=reverse, entries_max=entries_max, bytes_max=bytes_max
+        )
+
+    def alarm(self, instance: StoredInstance) -> Alarm | None:
+        """The instance's alarm as of the last commit."""
+        return self._partitions[instance.partition].alarm(instance.number) if instance.exists else None
+
+    def due_alarms(self, before_us: int, entries_max: int) -> list[tuple[int, StoredInstance]]:
+        """The earliest alarms that are due before a time, in due order, with that time."""
+        rows = sorted(row for each in self._partitions.values() for row in each.due(before_us, entries_max))
+        return [(due_us, self.locate(type_id, name)) for due_us, type_id, name in rows[:entries_max]]
+
+    def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
+        """Why the instance may not grow to so many bytes; None where it may, or does not grow."""
+        return self._partitions[instance.partition].room.refusal(instance, live_bytes)
+
+    def commit(self, group: int, batches: Sequence[Batch]) -> CommitReport:
+        """Write all batches in one transaction a partition, with the group's number; durable on return.
+
+        Raises:
+            StoreBrokenError: the outcome is unknown, or the epoch is not ours; every later commit raises it too.
+        """
+        if self._broken is not None:
+            raise StoreBrokenError(self._broken)
+        by_partition: dict[int, list[Batch]] = {}
+        for batch in batches:
+            by_partition.setdefault(batch.instance.partition, []).append(batch)
+        report = CommitReport()
+        for number, own in by_partition.items():
+            try:
+                report.lost.update(commit_group(self._partitions[number], group, own))
+            except StoreBrokenError as error:
+                self._broken = str(error)
+                raise
+        return report
+
+    def reached(self) -> dict[int, tuple[int, int]]:
+        """For each partition its epoch and the last group recorded in it."""
+        return {number: (each.meta.epoch, each.meta.group) for number, each in self._partitions.items()}
+
+    def close(self) -> None:
+        """Close the environments; nothing may be running or called afterwards."""
+        for partition in self._partitions.values():
+            partition.close()

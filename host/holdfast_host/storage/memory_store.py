@@ -1,0 +1,238 @@
+"""A Store in memory, for tests: commits can be held back and completed by the test, or made to fail.
+
+It keeps every promise of the protocol but durability, and runs through the same conformance suite as the LMDB one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from weakref import WeakValueDictionary
+
+from holdfast_host.core.errors import HoldfastError, StorageFullError
+from holdfast_host.core.ids import shard_of
+from holdfast_host.core.limits import Limits
+from holdfast_host.storage.keys import has_due_row
+from holdfast_host.storage.store import Alarm, Batch, Changes, CommitReport, StoreBrokenError, StoredInstance
+
+
+@dataclass(slots=True)
+class _Row:
+    """One instance as it is stored."""
+
+    type_id: int
+    name: bytes
+    number: int
+    values: dict[bytes, bytes] = field(default_factory=dict)
+    alarm: Alarm | None = None
+
+    @property
+    def live_bytes(self) -> int:
+        return sum(len(key) + len(value) for key, value in self.values.items())
+
+
+class MemoryStore:
+    """All partitions in one dict. Any thread may read, one commits; the controls are for a thread of the test."""
+
+    def __init__(self, partitions: int = 1, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._rows: dict[tuple[int, bytes], _Row] = {}
+        self._located: WeakValueDictionary[tuple[int, bytes], StoredInstance] = WeakValueDictionary()
+        self._reached = dict.fromkeys(range(partitions), (1, 1))
+        self._next_number = 1
+        self._changed = threading.Condition()
+        self._holding = False
+        self._waiting = 0
+        self._permits = 0
+        self._breaks: str | None = None
+        self._loses: set[bytes] = set()
+        self._full = False
+        self.groups: list[int] = []  # committed so far, in order
+
+    # The protocol
+
+    def locate(self, type_id: int, name: bytes) -> StoredInstance:
+        """The instance's place, a new one where nothing is stored yet; writes nothing."""
+        with self._changed:
+            found = self._located.get((type_id, name))
+            if found is None:
+                partition = shard_of(type_id, name) % len(self._reached)
+                row = self._rows.get((type_id, name))
+                if row is None:
+                    found = StoredInstance(partition, type_id, name, self._next_number)
+                    self._next_number += 1
+                else:
+                    found = StoredInstance(partition, type_id, name, row.number, True, row.live_bytes)
+                self._located[type_id, name] = found
+            return found
+
+    def get(self, instance: StoredInstance, key: bytes) -> bytes | None:
+        """One value as of the last commit."""
+        row = self._rows.get((instance.type_id, instance.name))
+        return None if row is None else row.values.get(key)
+
+    def scan(
+        self,
+        instance: StoredInstance,
+        *,
+        start: bytes,
+        end: bytes | None,
+        reverse: bool,
+        entries_max: int,
+        bytes_max: int,
+    ) -> tuple[list[tuple[bytes, bytes]], bool]:
+        """Pairs with start <= key < end in key order (or against it), and whether that is all there is."""
+        row = self._rows.get((instance.type_id, instance.name))
+        values = {} if row is None else row.values
+        keys = sorted((key for key in values if start <= key and (end is None or key < end)), reverse=reverse)
+        pairs: list[tuple[bytes, bytes]] = []
+        page_bytes = 0
+        for key in keys:
+            if pairs and (len(pairs) >= entries_max or page_bytes >= bytes_max):
+                return pairs, False
+            pairs.append((key, values[key]))
+            page_bytes += len(key) + len(values[key])
+        return pairs, True
+
+    def alarm(self, instance: StoredInstance) -> Alarm | None:
+        """The instance's alarm as of the last commit."""
+        row = self._rows.get((instance.type_id, instance.name))
+        return None if row is None or row.alarm is None else replace(row.alarm)
+
+    def due_alarms(self, before_us: int, entries_max: int) -> list[tuple[int, StoredInstance]]:
+        """The earliest alarms that are due before a time, in due order, with that time."""
+        due = sorted(
+            (row.alarm.due_us, row.number, row.type_id, row.name)
+            for row in list(self._rows.values())
+            if row.alarm is not None and has_due_row(row.alarm) and row.alarm.due_us < before_us
+        )
+        return [(due_us, self.locate(type_id, name)) for due_us, _, type_id, name in due[:entries_max]]
+
+    def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
+        """Why the instance may not grow to so many bytes; None where it may, or does not grow."""
+        if live_bytes <= instance.live_bytes:
+            return None
+        limit = self._limits.instance_bytes_max
+        if live_bytes > limit:
+            return StorageFullError(f"storage of {live_bytes} bytes exceeds the limit of {limit} bytes an instance")
+        return StorageFullError("the store is full: the test said so") if self._full else None
+
+    def commit(self, group: int, batches: Sequence[Batch]) -> CommitReport:
+        """Apply all batches; waits first while the test holds commits back."""
+        report = CommitReport()
+        with self._changed:
+            self._wait_for_test()
+            if self._breaks is not None:
+                raise StoreBrokenError(self._breaks)
+            for batch in batches:
+                name = batch.instance.name
+                if name in self._loses:
+                    report.lost[id(batch.instance)] = StorageFullError(f"no room for {name!r}: the test said so")
+            self._loses.clear()
+            by_instance: dict[int, list[Batch]] = {}
+            for batch in batches:
+                by_instance.setdefault(id(batch.instance), []).append(batch)
+            for partition in {batch.instance.partition for batch in batches}:
+                epoch, reached = self._reached[partition]
+                if group <= reached:
+                    raise StoreBrokenError(f"group {group} does not follow group {reached}")
+                self._reached[partition] = (epoch, group)
+            for own in by_instance.values():
+                error = report.lost.get(id(own[0].instance)) or self._apply(own)
+                if error is not None:
+                    report.lost[id(own[0].instance)] = error
+            self.groups.append(group)
+        return report
+
+    def reached(self) -> dict[int, tuple[int, int]]:
+        """For each partition its epoch and the last group recorded in it."""
+        return dict(self._reached)
+
+    def close(self) -> None:
+        """Nothing to close; the rows stay readable for the test."""
+
+    # The test's controls
+
+    def hold(self) -> None:
+        """From now on commits wait, each for one `complete`."""
+        with self._changed:
+            self._holding = True
+
+    def wait_held(self, timeout_s: float = 10.0) -> None:
+        """Return when a commit waits; TimeoutError after the time."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._waiting > 0, timeout_s):
+                raise TimeoutError("no commit is waiting")
+
+    def complete(self) -> None:
+        """Let one held commit go on; one that has not come yet finds the permit."""
+        with self._changed:
+            self._permits += 1
+            self._changed.notify_all()
+
+    def let_go(self) -> None:
+        """Hold nothing back any more."""
+        with self._changed:
+            self._holding = False
+            self._changed.notify_all()
+
+    def break_next(self, reason: str = "the sync failed") -> None:
+        """The next commit, and every one after it, raises StoreBrokenError."""
+        with self._changed:
+            self._breaks = reason
+
+    def lose_next(self, names: Iterable[bytes]) -> None:
+        """In the next commit, the instances of these names are lost with StorageFullError."""
+        with self._changed:
+            self._loses = set(names)
+
+    def fill(self, full: bool = True) -> None:
+        """Refuse every growth, or do so no more."""
+        self._full = full
+
+    # Inside
+
+    def _wait_for_test(self) -> None:
+        if not self._holding:
+            return
+        self._waiting += 1
+        self._changed.notify_all()
+        self._changed.wait_for(lambda: self._permits > 0 or not self._holding)
+        self._waiting -= 1
+        if self._holding:
+            self._permits -= 1
+
+    def _apply(self, batches: list[Batch]) -> HoldfastError | None:
+        """All batches of one instance, or none."""
+        instance = batches[0].instance
+        place = (instance.type_id, instance.name)
+        old = self._rows.get(place)
+        row = _Row(instance.type_id, instance.name, instance.number)
+        if old is not None:
+            row.values, row.alarm = dict(old.values), old.alarm
+        for batch in batches:
+            _apply_to(row, batch.changes)
+        live_bytes = row.live_bytes
+        refusal = self.refusal(instance, live_bytes)
+        if refusal is not None:
+            return refusal
+        instance.live_bytes = live_bytes
+        instance.exists = bool(row.values) or row.alarm is not None
+        if instance.exists:
+            self._rows[place] = row
+        else:
+            self._rows.pop(place, None)
+        return None
+
+
+def _apply_to(row: _Row, changes: Changes) -> None:
+    if changes.cleared:
+        row.values.clear()
+    for key, value in changes.writes.items():
+        if value is None:
+            row.values.pop(key, None)
+        else:
+            row.values[key] = value
+    if changes.alarm_changed:
+        row.alarm = None if changes.alarm is None else replace(changes.alarm)

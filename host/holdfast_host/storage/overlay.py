@@ -1,0 +1,346 @@
+"""One turn's view of its instance's storage.
+
+Reads look through overlay, pending changes of earlier turns, and store, in this order; writes go to the overlay and
+nowhere else, until the turn ends (or syncs) and `take` makes them a batch. All limits on keys, values, turns and pages
+are enforced here; a call that is refused has changed nothing.
+
+What does not live here: when a batch is committed and what waits for it (worker), and the merging of layers in a
+listing (storage.listing).
+"""
+
+from __future__ import annotations
+
+import builtins
+
+from holdfast_host.core.errors import BadRequestError, CodecError, LimitError
+from holdfast_host.core.limits import Limits
+from holdfast_host.storage.listing import key_range, read_page
+from holdfast_host.storage.pending import Pending, apply_changes
+from holdfast_host.storage.store import Alarm, Changes, Store, StoredInstance
+
+RESERVED_PREFIX = b"__holdfast_"
+
+
+class Overlay:
+    """What a turn has written so far, over everything before it. Implements StorageCalls.
+
+    Lives for one turn. Used by one thread at a time: the one that runs the guest, and the leader while that one waits.
+    """
+
+    __slots__ = (
+        "_below",
+        "_below_bytes",
+        "_below_keys",
+        "_instance",
+        "_label",
+        "_limits",
+        "_pending",
+        "_store",
+        "_top",
+        "wrote",
+    )
+
+    def __init__(self, store: Store, instance: StoredInstance, pending: Pending, limits: Limits, label: str) -> None:
+        """`label` names the instance in errors, as `Account/alice`."""
+        self._store = store
+        self._instance = instance
+        self._pending = pending
+        self._limits = limits
+        self._label = label
+        self._top = Changes()
+        # Changes beneath open savepoints, outermost first, and what they hold: a rollback may restore all of it.
+        self._below: list[Changes] = []
+        self._below_bytes = 0
+        self._below_keys = 0
+        # True once the turn has written anything, also if that was rolled back or taken: memory may hold traces of it.
+        self.wrote = False
+
+    # Reads
+
+    def get(self, key: bytes) -> bytes | None:
+        """The encoded value, None where the key is absent."""
+        self._check_key(key)
+        return self._read(key)
+
+    def get_many(self, keys: builtins.list[bytes]) -> builtins.list[tuple[bytes, bytes]]:
+        """The pairs that exist, in the order asked for.
+
+        Raises:
+            LimitError: more keys than a turn may write, or more bytes than a page; the message names the key that did
+                not fit any more.
+        """
+        limits = self._limits
+        if len(keys) > limits.turn_write_keys_max:
+            raise LimitError(
+                f"get_many of {len(keys)} keys exceeds the limit of {limits.turn_write_keys_max} keys ({self._label})"
+            )
+        pairs: list[tuple[bytes, bytes]] = []
+        page_bytes = 0
+        for key in keys:
+            self._check_key(key)
+            value = self._read(key)
+            if value is None:
+                continue
+            page_bytes += len(key) + len(value)
+            if page_bytes > limits.page_bytes_max:
+                raise LimitError(
+                    f"get_many passes the limit of {limits.page_bytes_max} bytes a page at key {_shown(key)}: "
+                    f"ask for it and those after it in another call ({self._label})"
+                )
+            pairs.append((key, value))
+        return pairs
+
+    def list(
+        self,
+        prefix: bytes,
+        start: bytes | None,
+        start_after: bytes | None,
+        end: bytes | None,
+        reverse: bool,
+        limit: int,
+    ) -> tuple[builtins.list[tuple[bytes, bytes]], bytes | None]:
+        """A page of pairs in order of their keys' UTF-8 bytes, or against it.
+
+        `start` is inclusive, `start_after` and `end` are exclusive, all three also when the order is reversed.
+
+        Returns:
+            The pairs, and where the page's bytes ended it before `limit` did, the first key that was left out (else
+            None). The next page begins after (reversed: ends before) the last key of this one.
+
+        Raises:
+            LimitError: `limit` is above the entries of a page.
+        """
+        entries_max = self._limits.page_entries_max
+        if limit > entries_max:
+            raise LimitError(f"a list of {limit} entries exceeds the limit of {entries_max} entries ({self._label})")
+        bounds = key_range(prefix, start, start_after, end, self._limits.key_bytes_max)
+        if bounds is None or limit < 1:
+            return [], None
+        first, stop = bounds
+        # The order matters: a layer that is settled after it was seen here is in the store twice, never nowhere.
+        layers = [*(layer.changes for layer in self._pending.layers), *self._below, self._top]
+        return read_page(
+            self._store,
+            self._instance,
+            layers,
+            first,
+            stop,
+            reverse=reverse,
+            entries_max=limit,
+            bytes_max=self._limits.page_bytes_max,
+        )
+
+    def get_alarm(self) -> int | None:
+        """The alarm's time in microseconds."""
+        alarm = self._read_alarm()
+        return None if alarm is None else alarm.due_us
+
+    # Writes
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Write one encoded value.
+
+        Raises:
+            LimitError: key or value is too large, or the turn has written too much.
+        """
+        self._check_key(key)
+        value_bytes = len(value)
+        if value_bytes > self._limits.value_bytes_max:
+            raise LimitError(
+                f"value of {value_bytes} bytes for key {_shown(key)} exceeds the limit of "
+                f"{self._limits.value_bytes_max} bytes ({self._label})"
+            )
+        self._write(key, value, value_bytes)
+
+    def delete(self, key: bytes) -> bool:
+        """Delete one key; whether it was there."""
+        self._check_key(key)
+        if self._read(key) is None:
+            return False
+        self._write(key, None, 0)
+        return True
+
+    def delete_all(self) -> None:
+        """Delete every key, not the alarm."""
+        top = self._top
+        top.writes.clear()
+        top.size_bytes = 0
+        top.cleared = True
+        self.wrote = True
+
+    def set_alarm(self, due_us: int) -> None:
+        """Set or replace the alarm; a time before 1970 is kept as 1970, due at once."""
+        due_us = max(0, due_us)
+        self._top.alarm = Alarm(due_us=due_us, scheduled_us=due_us)
+        self._top.alarm_changed = True
+        self.wrote = True
+
+    def delete_alarm(self) -> None:
+        """Clear the alarm; nothing to do where there is none."""
+        if self._read_alarm() is not None:
+            self._top.alarm = None
+            self._top.alarm_changed = True
+            self.wrote = True
+
+    # Savepoints
+
+    @property
+    def open_savepoints(self) -> int:
+        """How many savepoints are open; `sync` is refused while there is one."""
+        return len(self._below)
+
+    def savepoint(self) -> None:
+        """Begin a nested transaction.
+
+        Until it is released or rolled back, both what it writes and what a rollback would restore count towards the
+        limits of the turn.
+        """
+        if len(self._below) >= self._limits.turn_savepoints_max:
+            raise LimitError(
+                f"savepoint {len(self._below) + 1} deep exceeds the limit of {self._limits.turn_savepoints_max} "
+                f"({self._label})"
+            )
+        top = self._top
+        self._below.append(top)
+        self._below_bytes += top.size_bytes
+        self._below_keys += len(top.writes)
+        self._top = Changes()
+
+    def release(self) -> None:
+        """Keep what was written since the last savepoint."""
+        inner = self._top
+        self._pop("release")
+        outer = self._top
+        if inner.cleared:
+            apply_changes(outer, inner)
+            return
+        # size_bytes is exact in an overlay: what the outer layer wrote under the same keys goes.
+        shadowed = sum(_written_bytes(key, outer.writes[key]) for key in inner.writes if key in outer.writes)
+        apply_changes(outer, inner)
+        outer.size_bytes -= shadowed
+
+    def rollback(self) -> None:
+        """Undo what was written since the last savepoint."""
+        self._pop("rollback")
+
+    def take(self) -> Changes:
+        """What the turn changed so far; the overlay is empty afterwards. Savepoints still open are released.
+
+        Raises:
+            StorageFullError: the instance or the disk has no room for it; the overlay is as before.
+        """
+        while self._below:
+            self.release()
+        changes = self._top
+        if changes.size_bytes:
+            self._check_room(changes)
+        self._top = Changes()
+        return changes
+
+    # Inside
+
+    def _read(self, key: bytes) -> bytes | None:
+        top = self._top
+        if key in top.writes:
+            return top.writes[key]
+        if top.cleared:
+            return None
+        for changes in reversed(self._below):
+            if key in changes.writes:
+                return changes.writes[key]
+            if changes.cleared:
+                return None
+        for layer in reversed(self._pending.layers):
+            changes = layer.changes
+            if key in changes.writes:
+                return changes.writes[key]
+            if changes.cleared:
+                return None
+        return self._store.get(self._instance, key)
+
+    def _read_alarm(self) -> Alarm | None:
+        for changes in (
+            self._top,
+            *reversed(self._below),
+            *(layer.changes for layer in reversed(self._pending.layers)),
+        ):
+            if changes.alarm_changed:
+                return changes.alarm
+        return self._store.alarm(self._instance)
+
+    def _write(self, key: bytes, value: bytes | None, value_bytes: int) -> None:
+        """Put or delete within the limits of the turn."""
+        top, limits = self._top, self._limits
+        writes = top.writes
+        grown = value_bytes
+        if key in writes:
+            old = writes[key]
+            if old is not None:
+                grown -= len(old)
+        else:
+            grown += len(key)
+            keys = self._below_keys + len(writes) + 1
+            if keys > limits.turn_write_keys_max:
+                raise LimitError(
+                    f"writing {keys} keys in one turn exceeds the limit of {limits.turn_write_keys_max} keys "
+                    f"({self._label})"
+                )
+        written = self._below_bytes + top.size_bytes + grown
+        if written > limits.turn_write_bytes_max and grown > 0:
+            raise LimitError(
+                f"writing {written} bytes in one turn exceeds the limit of {limits.turn_write_bytes_max} bytes "
+                f"(key {_shown(key)}, {self._label})"
+            )
+        writes[key] = value
+        top.size_bytes += grown
+        self.wrote = True
+
+    def _pop(self, what: str) -> None:
+        if not self._below:
+            raise BadRequestError(f"{what} without an open savepoint ({self._label})")
+        outer = self._below.pop()
+        self._below_bytes -= outer.size_bytes
+        self._below_keys -= len(outer.writes)
+        self._top = outer
+
+    def _check_key(self, key: bytes) -> None:
+        key_bytes = len(key)
+        if not 0 < key_bytes <= self._limits.key_bytes_max:
+            if key_bytes == 0:
+                raise LimitError(f"an empty key: a key has 1 to {self._limits.key_bytes_max} bytes ({self._label})")
+            raise LimitError(
+                f"key of {key_bytes} bytes exceeds the limit of {self._limits.key_bytes_max} bytes ({self._label})"
+            )
+        if not key.isascii():
+            try:
+                key.decode()
+            except UnicodeDecodeError:
+                raise CodecError(f"key {key!r} is not valid UTF-8 ({self._label})") from None
+        if key.startswith(RESERVED_PREFIX):
+            raise LimitError(f"key {_shown(key)}: what starts with __holdfast_ is reserved ({self._label})")
+
+    def _check_room(self, changes: Changes) -> None:
+        """First by an upper bound that costs nothing, then by what the changes really add."""
+        instance, store = self._instance, self._store
+        bound = instance.live_bytes + self._pending.size_bytes + changes.size_bytes
+        if store.refusal(instance, bound) is None:
+            return
+        merged = Changes()
+        for layer in self._pending.layers:
+            apply_changes(merged, layer.changes)
+        apply_changes(merged, changes)
+        live_bytes = 0 if merged.cleared else instance.live_bytes
+        for key, value in merged.writes.items():
+            old = None if merged.cleared else store.get(instance, key)
+            live_bytes += (0 if value is None else len(key) + len(value)) - (0 if old is None else len(key) + len(old))
+        refusal = store.refusal(instance, live_bytes)
+        if refusal is not None:
+            raise refusal
+
+
+def _written_bytes(key: bytes, value: bytes | None) -> int:
+    return len(key) + (0 if value is None else len(value))
+
+
+def _shown(key: bytes) -> str:
+    return ascii(key.decode("utf-8", "replace"))

@@ -1,0 +1,204 @@
+"""One partition: the life of its LMDB environment, and its reads.
+
+The only module that opens an environment. Nothing here or anywhere else opens `data.mdb` or `lock.mdb` by path: POSIX
+drops a process's locks on a file when *any* of its descriptors is closed, a second writer would get in, and
+acknowledged commits would be lost. (The binding itself refuses to open an environment twice in one process.)
+
+Writing is in storage.commits.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.core.limits import Limits
+from holdfast_host.storage.keys import (
+    DUE_FIRST,
+    META_KEY,
+    PREFIX_BYTES,
+    Meta,
+    alarm_key,
+    data_prefix,
+    due_key,
+    name_key,
+    pack_meta,
+    unpack_alarm,
+    unpack_due_key,
+    unpack_due_row,
+    unpack_meta,
+    unpack_name_row,
+)
+from holdfast_host.storage.room import Room
+from holdfast_host.storage.store import Alarm, StoreBrokenError
+from holdfast_host.wire.page import FIRST_GROUP
+
+_READERS_MAX = 1024  # threads that may read at once: far above the detached turns of a worker
+_ENGINE = 0  # LMDB 0.9, whose file format is a part of ours; the binding brings 1.0 too
+
+
+class Partition:
+    """An open environment, from `open` to `close`. Any thread may read; see storage.commits for who writes.
+
+    A read that fails means that the environment is unusable: StoreBrokenError.
+    """
+
+    def __init__(self, number: int, env: Any, meta: Meta, path: Path, limits: Limits) -> None:
+        self.number = number
+        self.env = env
+        self.meta = meta
+        self.next_number = meta.next_number  # the next instance's; ahead of the stored one by those not committed yet
+        self.room = Room(path, limits, env.stat()["psize"])
+        self._page_read_s = limits.page_read_s
+
+    @classmethod
+    def open(cls, path: Path, number: int, limits: Limits) -> Partition:
+        """Open for the only process that will write, and make the epoch its own with one synced commit.
+
+        The commit fences a predecessor, whose next one finds another epoch; and it makes durable what a predecessor
+        that was killed between writing and syncing has left visible.
+
+        Raises:
+            ConfigurationError: not there, not readable, another format, another partition, no space.
+        """
+        try:
+            env = _open_environment(path, limits, create=False)
+        except lmdb.Error as error:
+            raise ConfigurationError(f"partition {path} cannot be opened: {error}") from error
+        try:
+            env.reader_check()
+            with env.begin(write=True) as txn:
+                meta = _claim(txn, path, number)
+            return cls(number, env, meta, path, limits)
+        except lmdb.Error as error:
+            env.close()
+            raise ConfigurationError(f"partition {path} cannot be opened: {error}") from error
+        except BaseException:
+            env.close()
+            raise
+
+    @staticmethod
+    def create(path: Path, number: int, limits: Limits) -> None:
+        """Make an empty partition in an existing directory; does nothing to one that is complete.
+
+        Raises:
+            ConfigurationError: the file system refuses.
+        """
+        try:
+            env = _open_environment(path, limits, create=True)
+            try:
+                with env.begin(write=True) as txn:
+                    if txn.get(META_KEY) is None:
+                        txn.put(META_KEY, pack_meta(Meta(number, epoch=0, group=FIRST_GROUP - 1, next_number=1)))
+            finally:
+                env.close()
+        except lmdb.Error as error:
+            raise ConfigurationError(f"partition {path} cannot be made: {error}") from error
+
+    def close(self) -> None:
+        """Close the environment; waits for nothing, so nothing may be running."""
+        self.env.close()
+
+    def find(self, type_id: int, name: bytes) -> tuple[int, int] | None:
+        """Number and live bytes of an instance that has a key or an alarm."""
+        row = self._get(name_key(type_id, name))
+        return None if row is None else unpack_name_row(row)
+
+    def get(self, number: int, key: bytes) -> bytes | None:
+        """One value of an instance."""
+        return self._get(data_prefix(number) + key)
+
+    def alarm(self, number: int) -> Alarm | None:
+        """The alarm of an instance."""
+        row = self._get(alarm_key(number))
+        return None if row is None else unpack_alarm(row)
+
+    def scan(
+        self, number: int, start: bytes, end: bytes | None, *, reverse: bool, entries_max: int, bytes_max: int
+    ) -> tuple[list[tuple[bytes, bytes]], bool]:
+        """A page of an instance's pairs, and whether it is all there is; see Store.scan."""
+        prefix = data_prefix(number)
+        first = prefix + start
+        stop = data_prefix(number + 1) if end is None else prefix + end
+        pairs: list[tuple[bytes, bytes]] = []
+        page_bytes = 0
+        try:
+            # buffers=False: keys and values are copies, which outlive the transaction and its mapped pages
+            with self.env.begin() as txn, txn.cursor() as cursor:
+                over_at = time.perf_counter() + self._page_read_s
+                if reverse:
+                    there = cursor.prev() if cursor.set_range(stop) else cursor.last()
+                else:
+                    there = cursor.set_range(first)
+                if not there:
+                    return pairs, True
+                for key, value in cursor.iterprev() if reverse else cursor.iternext():
+                    if key < first or key >= stop:
+                        break
+                    if pairs and (
+                        len(pairs) >= entries_max or page_bytes >= bytes_max or time.perf_counter() >= over_at
+                    ):
+                        return pairs, False
+                    pairs.append((key[PREFIX_BYTES:], value))
+                    page_bytes += len(key) - PREFIX_BYTES + len(value)
+                return pairs, True
+        except lmdb.Error as error:
+            raise self._broken(error) from error
+
+    def due(self, before_us: int, entries_max: int) -> list[tuple[int, int, bytes]]:
+        """Due time, type and name of the earliest alarms due before a time."""
+        stop = due_key(before_us, 0)
+        rows: list[tuple[int, int, bytes]] = []
+        try:
+            with self.env.begin() as txn, txn.cursor() as cursor:
+                if cursor.set_range(DUE_FIRST):
+                    for key, value in cursor:
+                        if key >= stop or len(rows) >= entries_max:
+                            break
+                        rows.append((unpack_due_key(key)[0], *unpack_due_row(value)))
+        except lmdb.Error as error:
+            raise self._broken(error) from error
+        return rows
+
+    def _get(self, key: bytes) -> bytes | None:
+        try:
+            with self.env.begin() as txn:
+                value: bytes | None = txn.get(key)
+                return value
+        except lmdb.Error as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: lmdb.Error) -> StoreBrokenError:
+        return StoreBrokenError(f"partition {self.number} cannot be read: {error}")
+
+
+def _claim(txn: Any, path: Path, number: int) -> Meta:
+    """Check that this is the partition we know, and write the next epoch into it."""
+    row = txn.get(META_KEY)
+    if row is None:
+        raise ConfigurationError(f"partition {path} was never made complete: its meta row is missing")
+    meta = unpack_meta(row, f"partition {path}")
+    if meta.partition != number:
+        raise ConfigurationError(f"{path} holds partition {meta.partition}, not {number}: was it moved?")
+    claimed = meta._replace(epoch=meta.epoch + 1)
+    txn.put(META_KEY, pack_meta(claimed))
+    return claimed
+
+
+def _open_environment(path: Path, limits: Limits, *, create: bool) -> Any:
+    if not create and not (path / "data.mdb").exists():  # exists() is a stat: it opens nothing
+        raise ConfigurationError(f"partition {path} is missing: restore it from a backup, it is never made anew")
+    return lmdb.open(
+        os.fspath(path),
+        map_size=limits.map_bytes,
+        create=create,
+        mode=0o600,
+        max_readers=_READERS_MAX,
+        max_spare_txns=1,
+        lib_version=_ENGINE,
+    )

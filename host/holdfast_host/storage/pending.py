@@ -1,0 +1,80 @@
+"""The changes of an instance's earlier turns that are not durable yet.
+
+They belong to the instance's entry, not to its sandbox: an activation that begins between a turn and its commit must
+read what that turn wrote. Reads look here after the turn's own overlay and before the store.
+
+Threads: `add` runs where no turn of the instance reads; `settle` and `clear` may run on the leader's thread while a
+detached turn reads. The layers are therefore never mutated once a reader may see them shrink: they are replaced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from holdfast_host.storage.store import Changes
+
+
+@dataclass(slots=True)
+class Layer:
+    """What the instance's turns of one group changed together."""
+
+    group: int
+    changes: Changes
+    owned: bool = False  # False: `changes` is a batch's own, which its commit will read
+
+
+class Pending:
+    """Layers by group, oldest first. Lives as long as the instance's entry."""
+
+    __slots__ = ("layers",)
+
+    def __init__(self) -> None:
+        self.layers: tuple[Layer, ...] = ()
+
+    def __bool__(self) -> bool:
+        """True while anything is not durable."""
+        return bool(self.layers)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of keys and values that the layers write: an upper bound of what the instance still grows by."""
+        return sum(layer.changes.size_bytes for layer in self.layers)
+
+    def add(self, changes: Changes, group: int) -> None:
+        """Remember a turn's changes until their group is settled. `changes` must not be altered afterwards."""
+        if not changes:
+            return
+        layers = self.layers
+        if not layers or layers[-1].group != group:
+            self.layers = (*layers, Layer(group, changes))
+            return
+        last = layers[-1]
+        if not last.owned:
+            merged = Changes()
+            apply_changes(merged, last.changes)
+            last = Layer(group, merged, owned=True)
+            self.layers = (*layers[:-1], last)
+        apply_changes(last.changes, changes)
+
+    def settle(self, group: int) -> None:
+        """Forget what is durable: everything tagged with this group or an earlier one."""
+        if self.layers:
+            self.layers = tuple(layer for layer in self.layers if layer.group > group)
+
+    def clear(self) -> None:
+        """Forget everything: the instance's batches are lost."""
+        self.layers = ()
+
+
+def apply_changes(target: Changes, later: Changes) -> None:
+    """Make `target` what it and then `later` do. `size_bytes` stays an upper bound of what it writes."""
+    if later.cleared:
+        target.writes = dict(later.writes)
+        target.cleared = True
+        target.size_bytes = later.size_bytes
+    else:
+        target.writes.update(later.writes)
+        target.size_bytes += later.size_bytes
+    if later.alarm_changed:
+        target.alarm = later.alarm
+        target.alarm_changed = True

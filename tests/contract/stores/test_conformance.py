@@ -1,0 +1,293 @@
+"""What every Store promises; see holdfast_host.storage.store."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import pytest
+
+from holdfast_host.core.errors import StorageFullError
+from holdfast_host.storage.store import Alarm, Batch, Changes, Store, StoreBrokenError, StoredInstance
+from holdfast_host.wire.page import FIRST_GROUP
+from tests.contract.stores.conftest import SMALL_MAP, OpenStore
+
+ACCOUNT = 7
+
+
+def changes(writes: dict[bytes, bytes | None] | None = None, *, cleared: bool = False) -> Changes:
+    size = sum(len(key) + len(value or b"") for key, value in (writes or {}).items())
+    return Changes(dict(writes or {}), cleared=cleared, size_bytes=size)
+
+
+def alarm_change(alarm: Alarm | None) -> Changes:
+    return Changes(alarm=alarm, alarm_changed=True)
+
+
+class Committer:
+    """Commits with growing group numbers."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.group = max(group for _, group in store.reached().values())
+
+    def __call__(self, *batches: tuple[StoredInstance, Changes]) -> dict[int, object]:
+        self.group += 1
+        report = self.store.commit(self.group, [Batch(instance, change) for instance, change in batches])
+        return dict(report.lost)
+
+
+def everything(store: Store, instance: StoredInstance, *, reverse: bool = False) -> list[tuple[bytes, bytes]]:
+    pairs, complete = store.scan(instance, start=b"", end=None, reverse=reverse, entries_max=1000, bytes_max=1 << 20)
+    assert complete
+    return pairs
+
+
+def test_an_instance_that_nobody_wrote_is_empty(store: Store) -> None:
+    alice = store.locate(ACCOUNT, b"alice")
+
+    assert not alice.exists
+    assert alice.live_bytes == 0
+    assert store.get(alice, b"balance") is None
+    assert store.alarm(alice) is None
+    assert everything(store, alice) == []
+
+
+def test_a_committed_value_is_read_back(store: Store) -> None:
+    alice = store.locate(ACCOUNT, b"alice")
+
+    lost = Committer(store)((alice, changes({b"balance": b"70", b"owner": b'"alice"'})))
+
+    assert lost == {}
+    assert store.get(alice, b"balance") == b"70"
+    assert store.get(alice, b"bal") is None
+    assert alice.exists
+    assert alice.live_bytes == len(b"balance70owner") + len(b'"alice"')
+
+
+def test_batches_apply_in_order_and_clearing_comes_before_the_writes_of_its_batch(store: Store) -> None:
+    alice = store.locate(ACCOUNT, b"alice")
+    commit = Committer(store)
+    commit((alice, changes({b"a": b"1", b"b": b"2"})))
+
+    commit(
+        (alice, changes({b"a": b"3", b"c": b"4"})),
+        (alice, changes({b"d": b"5"}, cleared=True)),
+        (alice, changes({b"d": None, b"e": b"66"})),
+    )
+
+    assert everything(store, alice) == [(b"e", b"66")]
+    assert alice.live_bytes == 3
+
+
+def test_instances_of_one_name_and_two_types_are_apart(store: Store) -> None:
+    account, ledger = store.locate(1, b"x"), store.locate(2, b"x")
+    commit = Committer(store)
+    commit((account, changes({b"k": b"1"})), (ledger, changes({b"k": b"2"})))
+
+    commit((ledger, changes(cleared=True)))
+
+    assert store.get(account, b"k") == b"1"
+    assert store.get(ledger, b"k") is None
+    assert account.number != ledger.number or account.partition != ledger.partition
+
+
+def test_neighbours_in_key_order_do_not_see_each_other(store: Store) -> None:
+    instances = [store.locate(ACCOUNT, b"n%d" % n) for n in range(20)]
+    commit = Committer(store)
+    commit(*((each, changes({b"k": b"%d" % each.number, b"\xf4\x8f\xbf\xbf": b"last"})) for each in instances))
+
+    commit((instances[5], changes(cleared=True)))
+
+    for each in instances[:5] + instances[6:]:
+        assert everything(store, each) == [(b"k", b"%d" % each.number), (b"\xf4\x8f\xbf\xbf", b"last")]
+        assert everything(store, each, reverse=True)[0] == (b"\xf4\x8f\xbf\xbf", b"last")
+    assert everything(store, instances[5]) == []
+
+
+def test_one_object_stands_for_an_instance_as_long_as_anybody_holds_it(store: Store) -> None:
+    first = store.locate(ACCOUNT, b"alice")
+
+    assert store.locate(ACCOUNT, b"alice") is first
+
+
+def test_a_number_is_not_given_twice_even_after_its_instance_was_emptied(store: Store) -> None:
+    commit = Committer(store)
+    alice = store.locate(ACCOUNT, b"alice")
+    number, partition = alice.number, alice.partition
+    commit((alice, changes({b"k": b"v"})))
+    commit((alice, changes({b"k": None})))
+    assert not alice.exists
+    del alice
+    gc.collect()
+
+    others = [store.locate(ACCOUNT, name) for name in (b"alice", b"bob", b"carol", b"dave")]
+
+    assert (partition, number) not in {(each.partition, each.number) for each in others}
+
+
+def test_an_instance_is_found_again_with_its_number_and_size(store: Store) -> None:
+    alice = store.locate(ACCOUNT, b"alice")
+    Committer(store)((alice, changes({b"k": b"value"})))
+    number = alice.number
+    del alice
+    gc.collect()
+
+    again = store.locate(ACCOUNT, b"alice")
+
+    assert (again.number, again.exists, again.live_bytes) == (number, True, 6)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_scan_stays_within_its_range_and_goes_on_from_its_last_key(store: Store, reverse: bool) -> None:
+    alice = store.locate(ACCOUNT, b"alice")
+    keys = sorted([b"%02d" % n for n in range(40)] + ["é".encode(), "名".encode()])
+    Committer(store)((alice, changes({key: key for key in keys})))
+    expected = [key for key in keys if b"05" <= key < "名".encode()]
+    start, end = b"05", "名".encode()
+
+    seen: list[bytes] = []
+    complete = False
+    while not complete:
+        pairs, complete = store.scan(alice, start=start, end=end, reverse=reverse, entries_max=7, bytes_max=1 << 20)
+        assert len(pairs) <= 7
+        seen += [key for key, _ in pairs]
+        if reverse:
+            end = pairs[-1][0]
+        else:
+            start = pairs[-1][0] + b"\0"
+
+    assert seen == (expected[::-1] if reverse else expected)
+
+
+def test_a_scan_ends_once_its_bytes_are_reached_but_gives_at_least_one_pair(store: Store) -> None:
+    alice = store.locate(ACCOUNT, b"alice")
+    Committer(store)((alice, changes({b"%d" % n: bytes(1000) for n in range(9)})))
+
+    pairs, complete = store.scan(alice, start=b"", end=None, reverse=False, entries_max=9, bytes_max=2500)
+    one, more = store.scan(alice, start=b"", end=None, reverse=True, entries_max=9, bytes_max=1)
+
+    assert (len(pairs), complete) == (3, False)
+    assert ([key for key, _ in one], more) == ([b"8"], False)
+
+
+def test_an_instance_with_only_an_alarm_exists(store: Store) -> None:
+    alice = store.locate(ACCOUNT, b"alice")
+    commit = Committer(store)
+
+    commit((alice, alarm_change(Alarm(due_us=50, retry_count=2, scheduled_us=40, state="retrying", last_error="é"))))
+
+    assert alice.exists
+    assert store.alarm(alice) == Alarm(50, 2, 40, "retrying", "é")
+
+    commit((alice, alarm_change(None)))
+
+    assert not alice.exists
+    assert store.alarm(alice) is None
+
+
+def test_alarms_come_due_in_order_of_time_and_only_once_moved(store: Store) -> None:
+    commit = Committer(store)
+    instances = [store.locate(ACCOUNT, b"n%d" % n) for n in range(6)]
+    due = [500, 100, 300, 200, 400, 600]
+    commit(*((each, alarm_change(Alarm(due_us=at))) for each, at in zip(instances, due, strict=True)))
+    commit((instances[1], alarm_change(Alarm(due_us=450))), (instances[2], alarm_change(None)))
+
+    found = store.due_alarms(600, 10)
+
+    assert [(at, each.name) for at, each in found] == [(200, b"n3"), (400, b"n4"), (450, b"n1"), (500, b"n0")]
+    assert [at for at, _ in store.due_alarms(600, 2)] == [200, 400]
+    assert all(each in instances for _, each in found)
+
+
+def test_an_abandoned_alarm_is_kept_but_never_due(store: Store) -> None:
+    alice = store.locate(ACCOUNT, b"alice")
+    commit = Committer(store)
+    commit((alice, alarm_change(Alarm(due_us=1))))
+
+    commit((alice, alarm_change(Alarm(due_us=1, state="abandoned"))))
+
+    assert store.due_alarms(1 << 60, 10) == []
+    kept = store.alarm(alice)
+    assert kept is not None
+    assert kept.state == "abandoned"
+
+
+def test_each_partition_records_the_groups_that_touched_it(store: Store) -> None:
+    by_partition = {each.partition: each for each in (store.locate(ACCOUNT, b"n%d" % n) for n in range(20))}
+    assert [group for _, group in store.reached().values()] == [FIRST_GROUP - 1] * 2
+
+    store.commit(FIRST_GROUP, [Batch(by_partition[0], changes({b"k": b"v"}))])
+    store.commit(FIRST_GROUP + 1, [Batch(by_partition[1], changes({b"k": b"v"}))])
+
+    assert {number: group for number, (_, group) in store.reached().items()} == {0: FIRST_GROUP, 1: FIRST_GROUP + 1}
+
+
+def test_a_group_that_does_not_follow_the_last_one_breaks_the_store(store: Store) -> None:
+    alice = store.locate(ACCOUNT, b"alice")
+    store.commit(FIRST_GROUP + 3, [Batch(alice, changes({b"k": b"v"}))])
+
+    with pytest.raises(StoreBrokenError, match="group 5"):
+        store.commit(FIRST_GROUP + 3, [Batch(alice, changes({b"k": b"w"}))])
+
+
+def test_an_instance_over_its_quota_is_lost_and_the_others_of_its_group_are_not(open_store: OpenStore) -> None:
+    store = open_store(SMALL_MAP.replace(instance_bytes_max=1000))
+    alice, bob, carol = (store.locate(ACCOUNT, name) for name in (b"alice", b"bob", b"carol"))
+    commit = Committer(store)
+    commit((bob, changes({b"old": b"kept"})))
+
+    lost = commit(
+        (alice, changes({b"k": bytes(900)})),
+        (bob, changes({b"old": b"changed"})),
+        (bob, changes({b"k": bytes(1000)})),
+        (carol, changes({b"k": b"v"})),
+    )
+
+    assert list(lost) == [id(bob)]
+    error = lost[id(bob)]
+    assert isinstance(error, StorageFullError)
+    assert "1011 bytes exceeds the limit of 1000 bytes" in error.message
+    assert everything(store, bob) == [(b"old", b"kept")]
+    assert (bob.live_bytes, alice.live_bytes, carol.live_bytes) == (7, 901, 2)
+    assert store.get(carol, b"k") == b"v"
+
+
+def test_an_instance_over_its_quota_may_still_shrink(open_store: OpenStore) -> None:
+    store = open_store(SMALL_MAP)
+    alice = store.locate(ACCOUNT, b"alice")
+    Committer(store)((alice, changes({b"a": bytes(900), b"b": bytes(900)})))
+    over = alice.live_bytes
+    assert store.refusal(alice, over) is None
+    assert store.refusal(alice, SMALL_MAP.instance_bytes_max + 1) is not None
+
+    lost = Committer(store)((alice, changes({b"a": None})))
+
+    assert lost == {}
+    assert alice.live_bytes == 901
+
+
+def test_threads_read_while_another_commits(store: Store) -> None:
+    """A reader sees whole groups only: two keys that are always written together are never apart."""
+    alice = store.locate(ACCOUNT, b"alice")
+    commit = Committer(store)
+    commit((alice, changes({b"a": b"0", b"b": b"0"})))
+    stop = threading.Event()
+    torn: list[object] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            pairs = dict(everything(store, alice))
+            if pairs[b"a"] != pairs[b"b"]:
+                torn.append(pairs)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for n in range(100):
+        commit((alice, changes({b"a": b"%d" % n, b"b": b"%d" % n})))
+    stop.set()
+    for reader in readers:
+        reader.join()
+
+    assert torn == []
