@@ -1,7 +1,7 @@
 """What a sandbox can reach: the interfaces behind the WIT imports, as the worker provides them.
 
-A turn implements Capabilities. Its methods run on the thread that runs the guest. A HoldfastError that one raises goes to
-the guest as the import's `err`; anything else is our bug and traps the guest.
+A turn implements Capabilities. Its methods run on the thread that runs the guest. A HoldfastError that one raises goes
+to the guest as the import's `err`; anything else is our bug and traps the guest.
 """
 
 from __future__ import annotations
@@ -78,4 +78,4 @@ class Capabilities(Protocol):
         """One line of the guest's output."""
 
     def tick(self) -> bool:
-        """Called on the guest's thread every slice while it computes; may wait for a compute slot. False ends the turn."""
+        """Called on the guest's thread every slice while it computes; may wait for a slot. False ends the turn."""

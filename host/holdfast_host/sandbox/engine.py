@@ -1,0 +1,140 @@
+"""The one wasmtime engine of a process, and the components loaded into it.
+
+The linker is filled once, with the imports of `wit/` and with WASI; what a guest may reach is decided here and nowhere
+else. WASI's two ways to wait for a clock are replaced by a trap: they block in native code where nothing can end them.
+
+Not here: compiling (a subprocess of its own), and anything of one instance (`instance`).
+"""
+
+from __future__ import annotations
+
+import resource
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import wasmtime._bindings as bindings
+from wasmtime import Config, Engine, WasmtimeError
+from wasmtime.component import Component, ExportIndex, Linker
+
+from holdfast_host.core.errors import HostUnavailableError, InternalError
+from holdfast_host.core.limits import Limits
+from holdfast_host.sandbox import marshal, marshal_public
+from holdfast_host.sandbox.guest import Guests
+from holdfast_host.sandbox.imports import BLOCKING, HANDLERS
+from holdfast_host.sandbox.interrupt import make_tick, make_wait_trap
+from holdfast_host.sandbox.settings import (
+    ENGINE_SETTINGS,
+    WASM_STACK_BYTES,
+    WASMTIME_PINNED,
+    thread_stack_bytes,
+    wasmtime_version,
+)
+from holdfast_host.sandbox.signatures import EXPORTED, EXPORTS, IMPORTS, interface_name
+
+# wasmtime's own version of the interface: under any other the definitions would silently be another interface's.
+_CLOCK: Final = "wasi:clocks/monotonic-clock@0.2.12"
+_CLOCK_WAITS: Final = ("subscribe-duration", "subscribe-instant")
+
+
+class LoadedComponent:
+    """A compiled component, mapped into memory and ready to be instantiated; shared by its instances and by threads."""
+
+    def __init__(self, engine: SandboxEngine, component: Component) -> None:
+        self.engine = engine
+        self.component = component
+        exported = component.get_export_index(interface_name(EXPORTED))
+        indexes = {name: component.get_export_index(name, exported) for name in EXPORTS} if exported else {}
+        self.exports: dict[str, ExportIndex] = {name: index for name, index in indexes.items() if index is not None}
+
+
+class SandboxEngine:
+    """One per process, for as long as the process lives; threads may share it.
+
+    Making one sets the stack of all threads that are started afterwards to what nested guests need. Threads that were
+    there before, the main thread too, have less: `nesting` refuses what would not fit. `faulthandler`, where it is
+    wanted, must be enabled before: afterwards it turns a guest's trap into a crash.
+    """
+
+    def __init__(self, limits: Limits, *, public_calls: bool | None = None) -> None:
+        self.limits = limits
+        self.guests: Guests = {}
+        if public_calls is None:
+            public_calls = wasmtime_version() != WASMTIME_PINNED
+        self.marshal: ModuleType = marshal_public if public_calls else marshal
+        self._stack_bytes = thread_stack_bytes(limits)
+        threading.stack_size(self._stack_bytes)
+        self._main_stack_bytes = resource.getrlimit(resource.RLIMIT_STACK)[0]
+        self._nested = threading.local()
+        self.engine = Engine(_make_config())
+        self._kept: list[Any] = []  # callbacks that the linker points to
+        self.tick = make_tick(self.guests)
+        self.linker = self._link()
+
+    def load(self, compiled: Path) -> LoadedComponent:
+        """Map a file that this host's compiler wrote for this engine; 2 to 14 ms.
+
+        Raises:
+            HostUnavailableError: it is not there, or fits another version or configuration.
+        """
+        try:
+            return LoadedComponent(self, Component.deserialize_file(self.engine, str(compiled)))
+        except WasmtimeError as error:
+            raise HostUnavailableError(f"the compiled component {compiled} does not load: {error}") from error
+
+    def advance_epoch(self) -> None:
+        """Make every guest that computes call its turn's tick soon; any thread, every slice."""
+        self.engine.increment_epoch()
+
+    def enter_nested(self) -> None:
+        """Count a guest that is about to run on this thread; `leave_nested` must follow.
+
+        Raises:
+            InternalError: another guest's stack does not fit onto what this thread has.
+        """
+        depth = getattr(self._nested, "depth", 0)
+        if depth >= 2 and depth >= self._depth_max():
+            raise InternalError(f"{depth} guests inside each other fill the stack of this thread: start it later")
+        self._nested.depth = depth + 1
+
+    def leave_nested(self) -> None:
+        """Undo `enter_nested`."""
+        self._nested.depth -= 1
+
+    def _depth_max(self) -> int:
+        main = threading.current_thread() is threading.main_thread()
+        stack_bytes = self._main_stack_bytes if main else self._stack_bytes
+        if main and stack_bytes == resource.RLIM_INFINITY:
+            return self.limits.call_depth_max + 1
+        return (stack_bytes - (1 << 20)) // (WASM_STACK_BYTES + (128 << 10))
+
+    def _link(self) -> Linker:
+        linker = Linker(self.engine)
+        linker.add_wasip2()
+        with linker.root() as root:
+            for interface, functions in IMPORTS.items():
+                with root.add_instance(interface_name(interface)) as instance:
+                    for name, signature in functions.items():
+                        handler = HANDLERS[interface, name]
+                        function = self.marshal.host_function(
+                            self.guests, signature, handler, (interface, name) in BLOCKING
+                        )
+                        self._kept.append(function)
+                        self.marshal.define(instance, name, signature, function)
+        linker.allow_shadowing = True
+        wait = make_wait_trap(self.guests)
+        self._kept.append(wait)
+        with linker.root() as root, root.add_instance(_CLOCK) as instance:
+            for name in _CLOCK_WAITS:
+                instance.add_func(name, wait)
+        return linker
+
+
+def _make_config() -> Config:
+    config = Config()
+    config.epoch_interruption = bool(ENGINE_SETTINGS["epoch_interruption"])
+    config.max_wasm_stack = int(ENGINE_SETTINGS["max_wasm_stack"])
+    # No public setter. With it on, a component's future or stream parameter aborts the process.
+    bindings.wasmtime_config_wasm_component_model_async_set(config.ptr(), ENGINE_SETTINGS["component_model_async"])
+    return config

@@ -1,0 +1,116 @@
+"""The host's side of every WIT import: bytes in, bytes out, against a turn's Capabilities.
+
+Nothing of wasmtime is here, and no limit is enforced here but the shape of what the guest sent: keys, values and pages
+are the storage's to judge. What a handler raises is turned into the import's `err`, or a trap, by its caller
+(`marshal`): HoldfastError goes to the guest, all else is our bug.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from holdfast_host.core.errors import BadArgumentsError, HoldfastError
+from holdfast_host.sandbox.capabilities import Capabilities
+
+Handler = Callable[..., Any]  # (turn, *parameters as `signatures.Kind` says) -> the ok value
+
+NO_ALARM: Final = -1
+BLOCKING: Final = frozenset({("storage", "sync"), ("calls", "call"), ("calls", "fetch")})
+
+
+def error_text(error: HoldfastError) -> bytes:
+    """An error as the guest reads it: ASCII JSON."""
+    facts = {**error.facts(), "code": error.code, "status": error.status}
+    return json.dumps(facts, separators=(",", ":")).encode()
+
+
+def _get(turn: Capabilities, key: bytes) -> bytes:
+    return turn.storage.get(key) or b""
+
+
+def _get_many(turn: Capabilities, keys: bytes) -> bytes:
+    return _pairs_text(turn.storage.get_many(_read_keys(keys)))
+
+
+def _put(turn: Capabilities, key: bytes, value: bytes) -> None:
+    turn.storage.put(key, value)
+
+
+def _delete(turn: Capabilities, key: bytes) -> bool:
+    return turn.storage.delete(key)
+
+
+def _list(
+    turn: Capabilities,
+    prefix: bytes,
+    start: bytes | None,
+    start_after: bytes | None,
+    end: bytes | None,
+    reverse: bool,
+    limit: int,
+) -> bytes:
+    pairs, following = turn.storage.list(prefix, start, start_after, end, reverse, limit)
+    entries = _pairs_text(pairs)
+    if following is None:
+        return b'{"entries":%b}' % entries
+    return b'{"entries":%b,"next":%b}' % (entries, _key_text(following))
+
+
+def _get_alarm(turn: Capabilities) -> int:
+    due_us = turn.storage.get_alarm()
+    return NO_ALARM if due_us is None else due_us
+
+
+def _call(turn: Capabilities, binding: bytes, name: bytes, method: bytes, arguments: bytes) -> bytes:
+    return turn.call(binding.decode(), name.decode(), method.decode(), arguments)
+
+
+def _fetch(turn: Capabilities, binding: bytes, name: bytes, request: bytes) -> bytes:
+    return turn.fetch(binding.decode(), name.decode(), request)
+
+
+def _write_log(turn: Capabilities, level: bytes, text: bytes) -> None:
+    turn.log(level.decode(), text.decode())
+
+
+HANDLERS: Final[dict[tuple[str, str], Handler]] = {
+    ("storage", "get"): _get,
+    ("storage", "get-many"): _get_many,
+    ("storage", "put"): _put,
+    ("storage", "delete"): _delete,
+    ("storage", "list"): _list,
+    ("storage", "delete-all"): lambda turn: turn.storage.delete_all(),
+    ("storage", "savepoint"): lambda turn: turn.storage.savepoint(),
+    ("storage", "release"): lambda turn: turn.storage.release(),
+    ("storage", "rollback"): lambda turn: turn.storage.rollback(),
+    ("storage", "sync"): lambda turn: turn.sync(),
+    ("alarms", "set"): lambda turn, due_us: turn.storage.set_alarm(due_us),
+    ("alarms", "get"): _get_alarm,
+    ("alarms", "delete"): lambda turn: turn.storage.delete_alarm(),
+    ("calls", "call"): _call,
+    ("calls", "fetch"): _fetch,
+    ("log", "write"): _write_log,
+}
+
+
+def _read_keys(text: bytes) -> list[bytes]:
+    try:
+        keys = json.loads(text)
+    except (ValueError, RecursionError):
+        keys = None
+    if isinstance(keys, list) and all(isinstance(key, str) for key in keys):
+        with suppress(UnicodeEncodeError):  # a lone surrogate
+            return [key.encode() for key in keys]
+    raise BadArgumentsError("storage.get-many takes a JSON array of keys, each a text of valid Unicode")
+
+
+def _key_text(key: bytes) -> bytes:
+    return json.dumps(key.decode()).encode()
+
+
+def _pairs_text(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """`[["key",value],...]`: values are JSON already and stay untouched."""
+    return b"[%b]" % b",".join([b"[%b,%b]" % (_key_text(key), value) for key, value in pairs])

@@ -1,0 +1,84 @@
+"""The functions of `wit/` as data: what the host links, calls, and checks a component against.
+
+The WIT files are the contract; a test holds this table against them. Imports no wasmtime.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+PACKAGE: Final = "holdfast:actor"
+CONTRACT_VERSION: Final = "1.0.0"
+EXPORTED: Final = "instance"
+
+
+class Kind(Enum):
+    """The types that a signature is made of, and what stands for them in Python."""
+
+    TEXT = "string"  # bytes of valid UTF-8
+    BOOL = "bool"
+    S64 = "s64"  # int
+    U32 = "u32"  # int
+    OPTIONAL_TEXT = "option<string>"  # bytes or None
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One function: `result<ok, string>` where it is fallible, else no result at all."""
+
+    parameters: tuple[Kind, ...] = ()
+    ok: Kind | None = None
+    fallible: bool = True
+
+    def __str__(self) -> str:
+        """As WIT writes it, without the parameters' names."""
+        parameters = ", ".join(kind.value for kind in self.parameters)
+        if not self.fallible:
+            return f"func({parameters})"
+        return f"func({parameters}) -> result<{self.ok.value if self.ok else '_'}, string>"
+
+
+_T, _B, _O = Kind.TEXT, Kind.BOOL, Kind.OPTIONAL_TEXT
+
+IMPORTS: Final[dict[str, dict[str, Signature]]] = {
+    "storage": {
+        "get": Signature((_T,), _T),
+        "get-many": Signature((_T,), _T),
+        "put": Signature((_T, _T)),
+        "delete": Signature((_T,), _B),
+        "list": Signature((_T, _O, _O, _O, _B, Kind.U32), _T),
+        "delete-all": Signature(),
+        "savepoint": Signature(),
+        "release": Signature(),
+        "rollback": Signature(),
+        "sync": Signature(),
+    },
+    "alarms": {
+        "set": Signature((Kind.S64,)),
+        "get": Signature((), Kind.S64),
+        "delete": Signature(),
+    },
+    "calls": {
+        "call": Signature((_T, _T, _T, _T), _T),
+        "fetch": Signature((_T, _T, _T), _T),
+    },
+    "log": {
+        "write": Signature((_T, _T), fallible=False),
+    },
+}
+
+EXPORTS: Final[dict[str, Signature]] = {
+    "describe": Signature((), _T),
+    "activate": Signature((_T, _T, _T)),
+    "call": Signature((_T, _T, _B, _B), _T),
+    "alarm": Signature((_T,)),
+    "fetch": Signature((_T,), _T),
+}
+REQUIRED_EXPORTS: Final = ("describe", "activate", "call")
+
+
+def interface_name(interface: str) -> str:
+    """`storage` as a component spells it: `holdfast:actor/storage@1.0.0`."""
+    return f"{PACKAGE}/{interface}@{CONTRACT_VERSION}"

@@ -1,0 +1,103 @@
+"""A turn for tests: storage in a dictionary, and a list of what the guest asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from holdfast_host.core.errors import UnsupportedError
+from holdfast_host.sandbox.capabilities import StorageCalls
+
+
+class DictStorage:
+    """The storage calls against one dictionary, with savepoints and without limits."""
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, bytes] = {}
+        self.savepoints: list[dict[bytes, bytes]] = []
+        self.alarm_us: int | None = None
+        self.asked: list[object] = []
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.kept.get(key)
+
+    def get_many(self, keys: list[bytes]) -> list[tuple[bytes, bytes]]:
+        return [(key, self.kept[key]) for key in keys if key in self.kept]
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.kept[key] = value
+
+    def delete(self, key: bytes) -> bool:
+        return self.kept.pop(key, None) is not None
+
+    def delete_all(self) -> None:
+        self.kept.clear()
+
+    def list(
+        self,
+        prefix: bytes,
+        start: bytes | None,
+        start_after: bytes | None,
+        end: bytes | None,
+        reverse: bool,
+        limit: int,
+    ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
+        self.asked.append((prefix, start, start_after, end, reverse, limit))
+        pairs = sorted(self.kept.items(), reverse=reverse)
+        return pairs[:limit], pairs[limit][0] if len(pairs) > limit else None
+
+    def savepoint(self) -> None:
+        self.savepoints.append(dict(self.kept))
+
+    def release(self) -> None:
+        self.savepoints.pop()
+
+    def rollback(self) -> None:
+        self.kept = self.savepoints.pop()
+
+    def set_alarm(self, due_us: int) -> None:
+        self.alarm_us = due_us
+
+    def get_alarm(self) -> int | None:
+        return self.alarm_us
+
+    def delete_alarm(self) -> None:
+        self.alarm_us = None
+
+
+class TestTurn:
+    """Capabilities that a test can watch and steer."""
+
+    __test__ = False
+
+    def __init__(self, *, ticks_max: int = 3, host_calls_max: int = 1_000_000) -> None:
+        self.dictionary = DictStorage()
+        self.storage: StorageCalls = self.dictionary
+        self.ticks = 0
+        self.ticks_max = ticks_max
+        self.host_calls = 0
+        self.host_calls_max = host_calls_max
+        self.lines: list[tuple[str, str]] = []
+        self.events: list[str] = []
+        self.on_call: Callable[[str, str, str, bytes], bytes] | None = None
+
+    def host_call(self) -> bool:
+        self.host_calls += 1
+        return self.host_calls <= self.host_calls_max
+
+    def tick(self) -> bool:
+        self.ticks += 1
+        return self.ticks <= self.ticks_max
+
+    def sync(self) -> None:
+        self.events.append("sync")
+
+    def call(self, binding: str, name: str, method: str, arguments: bytes) -> bytes:
+        if self.on_call is None:
+            raise UnsupportedError("calls to other actors are not available yet")
+        return self.on_call(binding, name, method, arguments)
+
+    def fetch(self, binding: str, name: str, request: bytes) -> bytes:
+        raise UnsupportedError(f"fetch of {binding}/{name} is not available yet")
+
+    def log(self, level: str, text: str) -> None:
+        self.lines.append((level, text))
