@@ -1,0 +1,39 @@
+"""Stateful actors for Holdfast: what an actor's author imports.
+
+    from holdfast import StatefulActor
+
+    class Counter(StatefulActor):
+        def increment(self, by: int = 1) -> int:
+            count = self.ctx.storage.get("count", 0) + by
+            self.ctx.storage.put("count", count)
+            return count
+
+Every name exported here is public; modules that begin with an underscore are not.
+"""
+
+from holdfast._actor import Context, StatefulActor
+from holdfast._alarms import AlarmInfo
+from holdfast._calls import ActorNamespace, ActorStub
+from holdfast._env import Env
+from holdfast._errors import ActorCallError, ActorError, CodecError, HostError, LimitError
+from holdfast._http import Headers, Request, Response
+from holdfast._storage import Storage, Transaction
+
+__all__ = [
+    "ActorCallError",
+    "ActorError",
+    "ActorNamespace",
+    "ActorStub",
+    "AlarmInfo",
+    "CodecError",
+    "Context",
+    "Env",
+    "Headers",
+    "HostError",
+    "LimitError",
+    "Request",
+    "Response",
+    "StatefulActor",
+    "Storage",
+    "Transaction",
+]

@@ -1,0 +1,77 @@
+"""The class that an actor's author extends, and the context that its instances live in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from holdfast._alarms import AlarmInfo
+from holdfast._env import Env
+from holdfast._storage import Storage
+from holdfast._turn import finish
+
+
+class Context:
+    """Who an instance is, and its storage. Made by the runtime, one for each activation.
+
+    Attributes:
+        type: The actor type, as the class is called.
+        name: The instance's name, as callers write it.
+        storage: What survives: everything else in memory can vanish between two turns.
+    """
+
+    __slots__ = ("name", "storage", "type")
+
+    def __init__(self, type: str, name: str, storage: Storage) -> None:  # noqa: A002  (the contract's word)
+        self.type = type
+        self.name = name
+        self.storage = storage
+
+    @property
+    def id(self) -> str:
+        """The same text as `name`."""
+        return self.name
+
+    def block_concurrency_while(self, fn: Callable[[], Any]) -> Any:
+        """Run `fn` at once, to its end, and return its result; an `async def` is driven to completion.
+
+        Turns of an instance never overlap, so there is nothing to block; it is here for those who know it elsewhere.
+        """
+        return finish(fn(), "block_concurrency_while()")
+
+    def __repr__(self) -> str:
+        return f"<holdfast context of {self.type}/{self.name}>"
+
+
+class StatefulActor:
+    """A single-threaded server that owns the state of one entity: one user, one cart, one room.
+
+    Extend it: every public function of your class is a method that callers reach by name, one call at a time for each
+    instance. `self.ctx.storage` is the truth, attributes of `self` are a cache: an instance can leave memory between
+    any two calls.
+
+    Example:
+        class Counter(StatefulActor):
+            def increment(self, by: int = 1) -> int:
+                count = self.ctx.storage.get("count", 0) + by
+                self.ctx.storage.put("count", count)
+                return count
+
+    Attributes:
+        ctx: Who this instance is, and its storage.
+        env: Bindings to other actors, variables and secrets, by the names in holdfast.toml.
+    """
+
+    ctx: Context
+    env: Env
+
+    def __init__(self, ctx: Context, env: Env) -> None:
+        """Called by the runtime before the first turn of an activation. Override it and call `super().__init__`."""
+        self.ctx = ctx
+        self.env = env
+
+    def alarm(self, info: AlarmInfo) -> None:
+        """Called when the alarm that `ctx.storage.set_alarm()` set is due. Override it; this one does nothing.
+
+        The alarm is cleared in the same transaction as what the handler writes. If it raises, it is delivered again.
+        """

@@ -1,0 +1,87 @@
+"""The one door to the host: the imports of `wit/`, as componentize-py makes them available inside a component.
+
+In plain Python there is no host. Then `HOST` is None, and whoever wants to run actors there (a test kit) hands its own
+HostImports to `Activation`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+
+class StorageImport(Protocol):
+    """`holdfast:actor/storage`; each function raises `Err` with the error's JSON text."""
+
+    def get(self, key: str) -> str: ...
+    def get_many(self, keys: str) -> str: ...
+    def put(self, key: str, value: str) -> None: ...
+    def delete(self, key: str) -> bool: ...
+    def list(
+        self, prefix: str, start: str | None, start_after: str | None, end: str | None, reverse: bool, limit: int
+    ) -> str: ...
+    def delete_all(self) -> None: ...
+    def savepoint(self) -> None: ...
+    def release(self) -> None: ...
+    def rollback(self) -> None: ...
+    def sync(self) -> None: ...
+
+
+class AlarmsImport(Protocol):
+    """`holdfast:actor/alarms`."""
+
+    def set(self, due_us: int) -> None: ...
+    def get(self) -> int: ...
+    def delete(self) -> None: ...
+
+
+class CallsImport(Protocol):
+    """`holdfast:actor/calls`."""
+
+    def call(self, binding: str, name: str, method: str, arguments: str) -> str: ...
+    def fetch(self, binding: str, name: str, request: str) -> str: ...
+
+
+class LogImport(Protocol):
+    """`holdfast:actor/log`."""
+
+    def write(self, level: str, text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HostImports:
+    """All imports of one sandbox."""
+
+    storage: StorageImport
+    alarms: AlarmsImport
+    calls: CallsImport
+    log: LogImport
+
+
+HOST: HostImports | None
+
+if TYPE_CHECKING:
+
+    class Err(Exception):  # noqa: N818  (the name that componentize-py gives it)
+        """The `err` of a WIT result; only exactly this class leaves a component as an error."""
+
+        value: str
+
+        def __init__(self, value: str) -> None: ...
+
+else:
+    try:
+        from componentize_py_types import Err
+        from wit_world.imports import alarms, calls, log, storage
+    except ImportError:
+        HOST = None
+
+        class Err(Exception):  # noqa: N818
+            """The `err` of a WIT result."""
+
+            def __init__(self, value: str) -> None:
+                super().__init__(value)
+                self.value = value
+
+    else:
+        HOST = HostImports(storage, alarms, calls, log)

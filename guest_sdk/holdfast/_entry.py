@@ -1,0 +1,189 @@
+"""Loading an author's module while a component is built, and making the exports of it.
+
+Runs once, inside componentize-py's sandbox; what is in memory at its end is the component. What is wrong with the
+author's code is written to a report next to the entry, for the process that runs the build.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import importlib
+import importlib.machinery
+import json
+import linecache
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.machinery import FileFinder, ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType, TracebackType
+from typing import Any
+
+from holdfast._describe import Component, RuleError, shown_file
+from holdfast._door import HOST
+from holdfast._errors import sentence_of, traceback_of
+from holdfast._guest import Guest
+from holdfast._output import Output
+from holdfast._preload import preload
+
+
+def load(plan_file: str) -> type:
+    """Import the author's module and return the class that componentize-py exports as `instance`.
+
+    Args:
+        plan_file: A JSON file of the build: `main` (the module's name), `shown` (directories of this sandbox and what
+            their author calls them), `report` (where to say what went wrong).
+    """
+    plan = json.loads(Path(plan_file).read_text())
+    if HOST is None:
+        raise RuntimeError("holdfast._entry runs inside componentize-py only")
+    sys.dont_write_bytecode = True
+    output = Output()
+    output.install()
+    preload()
+    shown: dict[str, str] = plan["shown"]
+    _show_paths_as(shown)
+    try:
+        component = Component.of_module(importlib.import_module(plan["main"]))
+    except BaseException as failure:
+        Path(plan["report"]).write_text(json.dumps(_finding(failure, shown)))
+        raise
+    _import_what_functions_import(shown)
+    _keep_source_lines()
+    # From here on no module can be found any more: say so in the words of the build, not of a file system.
+    sys.path_hooks.clear()
+    sys.path_importer_cache.clear()
+    sys.meta_path[:] = [each for each in sys.meta_path if each is not PathFinder]
+    sys.meta_path.append(_NotInTheComponent())
+    Path(plan["report"]).write_text(component.description)
+    guest = Guest(component, HOST, output)
+    exports = {each: getattr(guest, each) for each in ("describe", "activate", "call", "alarm", "fetch")}
+    output.connect(HOST.log)
+    # A later collection then leaves all of this alone, and with it the pages that every sandbox shares.
+    gc.collect()
+    gc.freeze()
+    return type("Instance", (), exports)
+
+
+class _ShownLoader(SourceFileLoader):
+    """Loads a source file, but calls it in code objects and tracebacks what its author does."""
+
+    def __init__(self, fullname: str, path: str, shown_path: str) -> None:
+        super().__init__(fullname, path)
+        self.shown_path = shown_path
+
+    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:  # type: ignore[override]
+        return super().source_to_code(data, self.shown_path)
+
+
+def _show_paths_as(shown: dict[str, str]) -> None:
+    """Load modules below these directories with the paths that their author knows."""
+
+    def hook(directory: str) -> FileFinder:
+        for mounted, name in shown.items():
+            if directory == mounted or directory.startswith(f"{mounted}/"):
+
+                def loader(fullname: str, path: str, mounted: str = mounted, name: str = name) -> _ShownLoader:
+                    return _ShownLoader(fullname, path, _joined(name, path.removeprefix(mounted).lstrip("/")))
+
+                return FileFinder(directory, (loader, importlib.machinery.SOURCE_SUFFIXES))  # type: ignore[arg-type]
+        raise ImportError(f"{directory} is not the author's")
+
+    sys.path_hooks.insert(0, hook)
+    sys.path_importer_cache.clear()
+
+
+def _joined(directory: str, path: str) -> str:
+    return f"{directory}/{path}" if directory not in ("", ".") else path
+
+
+def _authors_modules() -> Iterable[tuple[ModuleType, _ShownLoader]]:
+    for module in list(sys.modules.values()):
+        loader = getattr(getattr(module, "__spec__", None), "loader", None)
+        if isinstance(loader, _ShownLoader):
+            yield module, loader
+
+
+def _import_what_functions_import(shown: dict[str, str]) -> None:
+    """Import now what the author's functions would import later, when it could no longer be found."""
+    project = next(iter(shown), "")
+    done: set[str] = set()
+    while True:
+        left = [(m, at) for m, at in _authors_modules() if m.__name__ not in done and at.path.startswith(f"{project}/")]
+        if not left:
+            return
+        for module, loader in left:
+            done.add(module.__name__)
+            for name in _lazy_imports(ast.parse(loader.get_data(loader.path)), module):
+                try:
+                    importlib.import_module(name)
+                except Exception:  # noqa: S112  (its author may count on the failure; the call will say so)
+                    continue
+
+
+def _lazy_imports(tree: ast.Module, module: ModuleType) -> Iterable[str]:
+    for function in ast.walk(tree):
+        if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        for node in ast.walk(function):
+            if isinstance(node, ast.Import):
+                yield from (each.name for each in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                name = _absolute(node, module)
+                yield name
+                yield from (f"{name}.{each.name}" for each in node.names if each.name != "*")
+
+
+def _absolute(node: ast.ImportFrom, module: ModuleType) -> str:
+    if not node.level:
+        return node.module or ""
+    package = (module.__package__ or "").split(".")
+    return ".".join([*package[: len(package) - node.level + 1], *([node.module] if node.module else [])])
+
+
+def _keep_source_lines() -> None:
+    """Keep the author's source in memory, so that tracebacks show the lines."""
+    for module, loader in _authors_modules():
+        source = loader.get_source(module.__name__) or ""
+        lines = source.splitlines(keepends=True)
+        linecache.cache[loader.shown_path] = (len(source), None, lines, loader.shown_path)
+
+
+class _NotInTheComponent:
+    """The last finder: says why a module that a function imports cannot be there."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec:
+        raise ModuleNotFoundError(
+            f"No module named {name!r} in this component: only what was imported while it was built is there;"
+            " import it at the top of a module",
+            name=name,
+        )
+
+
+def _finding(failure: BaseException, shown: dict[str, str]) -> dict[str, Any]:
+    """What went wrong, as the build reports it: `kind`, `message`, `file`, `line`, `traceback`."""
+    if isinstance(failure, RuleError):
+        return {"kind": "rule", "message": failure.message, "file": failure.file, "line": failure.line}
+    if isinstance(failure, SyntaxError):
+        file = failure.filename or ""
+        text = (failure.text or "").strip()
+        return {"kind": "syntax", "message": failure.msg, "file": file, "line": failure.lineno, "text": text}
+    place, line = _last_place(failure.__traceback__)
+    trace = traceback_of(failure)
+    found: dict[str, Any] = {"kind": "raised", "message": sentence_of(failure), "file": place, "line": line}
+    if isinstance(failure, ModuleNotFoundError):
+        found["kind"] = "import"
+        found["module"] = failure.name
+    return {**found, "traceback": trace}
+
+
+def _last_place(trace: TracebackType | None) -> tuple[str | None, int | None]:
+    """File and line of the innermost frame in the author's code."""
+    files = {shown_file(module) for module, _ in _authors_modules()}
+    found: tuple[str | None, int | None] = (None, None)
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if name in files or (not name.startswith(("/", "<"))):
+            found = (name, trace.tb_lineno)
+        trace = trace.tb_next
+    return found

@@ -1,0 +1,167 @@
+"""What an actor's code may raise or catch, and how an error crosses the boundary to the host.
+
+On the wire an error is one JSON object: `name`, `message`, `code`, `status`, `retryable`, and for the host's log alone
+`traceback`. The names are fixed by the contract in `wit/`; nothing here knows where an error was caught.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from types import TracebackType
+from typing import Final
+
+TRACEBACK_CHARS_MAX: Final = 16_384
+MESSAGE_CHARS_MAX: Final = 16_384
+
+# What a failed call may let through to the outermost caller under its own name.
+PASSED_THROUGH: Final = frozenset({"ActorError", "ActorReentrancyError", "ActorDeadlockError"})
+
+
+class ActorError(Exception):
+    """Refuse a call: the turn commits nothing, the caller gets this code and status.
+
+    Example:
+        raise ActorError("insufficient funds", code="insufficient_funds", status=409)
+
+    Args:
+        message: What the caller reads.
+        code: A short word for programs, if you like.
+        status: The HTTP status of the answer, 400 to 499.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None, status: int = 400) -> None:
+        if type(status) is not int or not 400 <= status <= 499:
+            raise ValueError(f"the status of an ActorError is 400 to 499, not {status!r}")
+        if code is not None and not isinstance(code, str):
+            raise TypeError(f"the code of an ActorError is a str, not {type(code).__name__}")
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.status = status
+
+
+class CodecError(Exception):
+    """A value cannot be stored or passed; the message names the path to what is wrong in it."""
+
+
+class LimitError(Exception):
+    """A limit was passed (key, value, one turn's writes, one page); the message names value and limit."""
+
+
+class HostError(Exception):
+    """The host could not do what a storage or alarm call asked for.
+
+    Attributes:
+        name: Which error it is, such as `UnsupportedError` or `ActorOutputGateError`.
+        message: Its sentence.
+        retryable: Whether the same turn may succeed later.
+    """
+
+    def __init__(self, name: str, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.name = name
+        self.message = message
+        self.retryable = retryable
+
+
+class ActorCallError(Exception):
+    """A call to another actor failed.
+
+    Attributes:
+        name: Which error it was there, such as `ActorError`, `ActorMethodError` or `MailboxFullError`.
+        message: Its sentence.
+        code: The code of an `ActorError`, where it had one.
+        retryable: Whether the same call may succeed later and is known to have changed nothing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        message: str,
+        *,
+        code: str | None = None,
+        retryable: bool = False,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+        self.message = message
+        self.code = code
+        self.retryable = retryable
+        self.status = status
+
+
+class CallRefusedError(Exception):
+    """The SDK refuses the call itself: no such method, arguments that do not fit, a result that cannot be encoded."""
+
+    def __init__(self, name: str, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.name = name
+        self.message = message
+        self.status = status
+
+
+def sentence_of(failure: BaseException) -> str:
+    """`ValueError: no such cart`, whatever the exception's own methods do."""
+    name = type(failure).__name__
+    if isinstance(failure, HostError):
+        name = failure.name
+    try:
+        text = str(failure)
+    except BaseException:
+        text = "(its text could not be made: str() raised)"
+    return f"{name}: {text}"[:MESSAGE_CHARS_MAX] if text else name
+
+
+def error_json(failure: BaseException, name: str = "ActorMethodError") -> str:
+    """The error as the host reads it; an error that stands for itself keeps its name, any other goes by `name`."""
+    try:
+        return _error_json(failure, name)
+    except BaseException:
+        return json.dumps({"name": name, "message": type(failure).__name__})
+
+
+def _error_json(failure: BaseException, name: str) -> str:
+    if isinstance(failure, CallRefusedError):
+        return _wire(failure.name, failure.message, status=failure.status)
+    if name == "ActorMethodError":
+        if isinstance(failure, ActorError):
+            return _wire("ActorError", str(failure), code=failure.code, status=failure.status)
+        if isinstance(failure, ActorCallError) and failure.name in PASSED_THROUGH:
+            status, retryable = failure.status, failure.retryable
+            return _wire(failure.name, failure.message, code=failure.code, status=status, retryable=retryable)
+    return _wire(name, sentence_of(failure), trace=traceback_of(failure))
+
+
+def _wire(
+    name: str,
+    message: str,
+    *,
+    code: str | None = None,
+    status: int | None = None,
+    retryable: bool = False,
+    trace: str | None = None,
+) -> str:
+    facts = {"name": name, "message": message, "code": code, "status": status, "retryable": retryable}
+    if trace:
+        facts["traceback"] = trace
+    return json.dumps(facts, separators=(",", ":"))
+
+
+def traceback_of(failure: BaseException) -> str:
+    """The traceback from the author's first frame on; empty where even that cannot be made."""
+    try:
+        lines = traceback.format_exception(type(failure), failure, _authors_frames(failure.__traceback__))
+        return "".join(lines)[-TRACEBACK_CHARS_MAX:]
+    except BaseException:
+        return ""
+
+
+def _authors_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback without the SDK's frames at its beginning."""
+    own = __file__.rpartition("/")[0]
+    found = trace
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(own):
+        found = found.tb_next
+    return found or trace

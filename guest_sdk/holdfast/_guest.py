@@ -1,0 +1,172 @@
+"""The exports of `wit/instance.wit`: one Guest is one sandbox, from its activation to its end.
+
+Whatever the author's code raises leaves as `Err`, and nothing else does: any other exception would cost the sandbox.
+`call` is the hot path: what can be known before it is worked out in `activate`, or while the component is built.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from types import CoroutineType
+from typing import Any
+
+from holdfast._actor import Context, StatefulActor
+from holdfast._alarms import AlarmInfo
+from holdfast._codec import decode_arguments, decode_json, encode, encode_plain
+from holdfast._describe import Component
+from holdfast._door import Err, HostImports
+from holdfast._env import Env, make_env
+from holdfast._errors import CallRefusedError, CodecError, error_json
+from holdfast._http import Request, Response
+from holdfast._methods import Method
+from holdfast._output import Output
+from holdfast._storage import Storage
+from holdfast._turn import finish
+
+
+class Guest:
+    """What one component does in one sandbox. `activate` is called once, before any call."""
+
+    __slots__ = ("_actor", "_component", "_env", "_host", "_label", "_methods", "_output")
+
+    def __init__(self, component: Component, host: HostImports, output: Output) -> None:
+        self._component = component
+        self._host = host
+        self._output = output
+        self._actor: StatefulActor | None = None
+        self._env = Env({})
+        self._label = "the function"
+        self._methods: dict[str, tuple[Callable[..., Any], Method]] = {}
+
+    def describe(self) -> str:
+        """What the component ships, as JSON."""
+        return self._component.description
+
+    def activate(self, actor_type: str, name: str, environment: str) -> None:
+        """Make the instance and run its constructor; an empty type activates the function's sandbox."""
+        try:
+            random.seed()  # else every sandbox would go on with the numbers of the build
+            self._env = make_env(decode_json(environment), self._host.calls)
+            if actor_type:
+                self._construct(actor_type, name)
+        except BaseException as failure:
+            raise Err(error_json(failure, "ActorInitError")) from None
+        finally:
+            self._output.flush()
+
+    def _construct(self, actor_type: str, name: str) -> None:
+        actor_class = self._component.actors.get(actor_type)
+        if actor_class is None:
+            raise CallRefusedError("ActorInitError", f"the component has no actor class {actor_type!r}")
+        storage = Storage(self._host.storage, self._host.alarms)
+        actor = actor_class(Context(actor_type, name, storage), self._env)
+        if not hasattr(actor, "ctx"):
+            raise CallRefusedError("ActorInitError", f"{actor_type}.__init__ must call super().__init__(ctx, env)")
+        methods = self._component.methods[actor_type]
+        self._methods = {each: (method.function.__get__(actor), method) for each, method in methods.items()}
+        self._label = actor_type
+        self._actor = actor
+
+    def call(self, method: str, arguments: str, typed_arguments: bool, typed_result: bool) -> str:
+        """Run one method; its result as JSON text."""
+        try:
+            known = self._methods.get(method)
+            if known is None:
+                self._refuse(method)
+            bound, facts = known  # type: ignore[misc]  # _refuse() raises
+            if not arguments:
+                if not facts.fits_positions(0):
+                    facts.check([], {})
+                result = bound()
+            elif typed_arguments:
+                result = self._call_typed(bound, facts, arguments)
+            else:
+                try:
+                    given = decode_json(arguments)
+                except (ValueError, RecursionError) as error:
+                    raise CallRefusedError("BadArgumentsError", f"the arguments are not JSON: {error}") from None
+                if type(given) is dict:
+                    if not facts.fits_names(given.keys()):
+                        facts.check([], given)
+                    result = bound(**given)
+                elif type(given) is list:
+                    if not facts.fits_positions(len(given)):
+                        facts.check(given, {})
+                    result = bound(*given)
+                else:
+                    _refuse_arguments(given)
+            if type(result) is CoroutineType:
+                result = finish(result, f"{self._label}.{method}")
+            return self._result_text(result, method, typed_result)
+        except BaseException as failure:
+            raise Err(error_json(failure)) from None
+        finally:
+            if self._output.pending:
+                self._output.flush()
+
+    def _call_typed(self, bound: Callable[..., Any], facts: Method, arguments: str) -> Any:
+        try:
+            args, kwargs = decode_arguments(arguments)
+        except CodecError as error:
+            raise CallRefusedError("CodecError", str(error), 400) from None
+        facts.check(args, kwargs)
+        return bound(*args, **kwargs)
+
+    def _result_text(self, result: Any, method: str, typed: bool) -> str:
+        what = f"the result of {self._label}.{method}"
+        try:
+            return encode(result, what) if typed else encode_plain(result, what)
+        except CodecError as error:
+            raise CallRefusedError("CodecError", str(error)) from None
+
+    def _refuse(self, method: str) -> None:
+        if self._actor is None:
+            raise CallRefusedError("ActorUnknownMethodError", "the function's sandbox has no methods")
+        if method.startswith("_") or hasattr(type(self._actor), method) or method in vars(self._actor):
+            text = f"{self._label}.{method} is not callable from outside"
+            raise CallRefusedError("ActorPrivateMethodError", text)
+        public = ", ".join(self._methods) or "none"
+        raise CallRefusedError("ActorUnknownMethodError", f"{self._label} has no method {method!r}; it has: {public}")
+
+    def alarm(self, info: str) -> None:
+        """Run the alarm's handler."""
+        try:
+            if self._actor is not None:
+                handler: Callable[[AlarmInfo], Any] = self._actor.alarm
+                finish(handler(AlarmInfo.from_wire(decode_json(info))), f"{self._label}.alarm")
+        except BaseException as failure:
+            raise Err(error_json(failure)) from None
+        finally:
+            self._output.flush()
+
+    def fetch(self, request: str) -> str:
+        """Run the fetch handler of the actor, or of the function; its response as JSON text."""
+        try:
+            return self._respond(Request.from_wire(request)).to_wire()
+        except BaseException as failure:
+            raise Err(error_json(failure)) from None
+        finally:
+            self._output.flush()
+
+    def _respond(self, request: Request) -> Response:
+        if self._actor is not None:
+            handler: Callable[[Request], Any] | None = getattr(self._actor, "fetch", None)
+            if handler is None:
+                raise CallRefusedError("ActorUnknownMethodError", f"{self._label} has no fetch(self, request)")
+            response = handler(request)
+        elif self._component.fetch is not None:
+            response = self._component.fetch(request, self._env)
+        else:
+            raise CallRefusedError("ActorUnknownMethodError", "the function has no fetch(request, env)")
+        response = finish(response, f"{self._label}.fetch")
+        if not isinstance(response, Response):
+            raise TypeError(f"fetch must return a holdfast.Response, not {type(response).__name__}")
+        return response
+
+
+def _refuse_arguments(given: Any) -> None:
+    kind = type(given).__name__
+    raise CallRefusedError(
+        "BadArgumentsError", f"arguments are a JSON object (by name) or array (by position), not {kind}"
+    )

@@ -1,0 +1,227 @@
+"""`Request` and `Response` of fetch handlers: whole bodies, headers that are blind to case and may repeat.
+
+On the wire both are one JSON object; a body that is UTF-8 travels as text (`body`), any other one as base64
+(`body_base64`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from holdfast._codec import decode_json, encode_plain
+
+HeaderPairs = Mapping[str, str] | Iterable[tuple[str, str]]
+
+
+class Headers:
+    """HTTP headers: names are blind to case, a name may repeat, the order is kept.
+
+    Example:
+        response.headers.add("Set-Cookie", "a=1")
+        response.headers.add("Set-Cookie", "b=2")
+    """
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: HeaderPairs | Headers | None = None) -> None:
+        self._pairs: list[tuple[str, str]] = []
+        given = pairs.items() if isinstance(pairs, (Headers, Mapping)) else (pairs or ())
+        for name, value in given:
+            self.add(name, value)
+
+    def add(self, name: str, value: str) -> None:
+        """Add one more header of that name."""
+        self._pairs.append((_header_text("name", name), _header_text("value", value)))
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The first value of that name."""
+        wanted = name.lower()
+        return next((value for each, value in self._pairs if each.lower() == wanted), default)
+
+    def get_all(self, name: str) -> list[str]:
+        """All values of that name, in order."""
+        wanted = name.lower()
+        return [value for each, value in self._pairs if each.lower() == wanted]
+
+    def items(self) -> list[tuple[str, str]]:
+        """All headers as pairs, in order."""
+        return list(self._pairs)
+
+    def __getitem__(self, name: str) -> str:
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __setitem__(self, name: str, value: str) -> None:
+        """Replace every header of that name by one."""
+        del self[name]
+        self.add(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        """Remove every header of that name; it need not be there."""
+        wanted = name.lower()
+        self._pairs = [pair for pair in self._pairs if pair[0].lower() != wanted]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name for name, _ in self._pairs))
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Headers):
+            return NotImplemented
+        return [(n.lower(), v) for n, v in self._pairs] == [(n.lower(), v) for n, v in other._pairs]
+
+    __hash__ = None  # type: ignore[assignment]  # it can be changed
+
+    def __repr__(self) -> str:
+        return f"Headers({self._pairs!r})"
+
+
+class _Message:
+    """What Request and Response share: headers and a whole body."""
+
+    def __init__(self, headers: HeaderPairs | Headers | None, body: str | bytes) -> None:
+        if not isinstance(body, (str, bytes)):
+            raise TypeError(f"a body is str or bytes, not {type(body).__name__}")
+        self.headers = Headers(headers)
+        self.body = body.encode() if isinstance(body, str) else body
+
+    def text(self) -> str:
+        """The body as UTF-8 text; UnicodeDecodeError (a ValueError) where it is none."""
+        return self.body.decode()
+
+    def _wire(self, facts: dict[str, Any]) -> str:
+        facts["headers"] = self.headers.items()
+        try:
+            facts["body"] = self.body.decode()
+        except UnicodeDecodeError:
+            facts["body_base64"] = base64.b64encode(self.body).decode("ascii")
+        return json.dumps(facts, separators=(",", ":"))
+
+
+class Request(_Message):
+    """An HTTP request, as a fetch handler gets it, or as a caller makes one for `stub.fetch`.
+
+    Attributes:
+        method: `GET`, `POST`, ... in upper case.
+        url: The whole URL, as it was sent.
+        headers: Its headers.
+        body: The whole body.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        method: str = "GET",
+        headers: HeaderPairs | Headers | None = None,
+        body: str | bytes = b"",
+    ) -> None:
+        super().__init__(headers, body)
+        self.method = method.upper()
+        self.url = url
+        self._parts = urlsplit(url)
+
+    @property
+    def path(self) -> str:
+        """The URL's path, percent-decoded; `/` where it has none."""
+        return unquote(self._parts.path) or "/"
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's parameters, decoded; of a name that repeats, the last value."""
+        return dict(parse_qsl(self._parts.query, keep_blank_values=True))
+
+    def query_all(self, name: str) -> list[str]:
+        """All values of one parameter, in order."""
+        return [value for each, value in parse_qsl(self._parts.query, keep_blank_values=True) if each == name]
+
+    def json(self) -> Any:
+        """The body as JSON; ValueError where it is none."""
+        return decode_json(self.text())
+
+    def to_wire(self) -> str:
+        """As `wit/instance.wit` spells a request."""
+        return self._wire({"method": self.method, "url": self.url})
+
+    @classmethod
+    def from_wire(cls, text: str) -> Request:
+        """What `to_wire` wrote."""
+        facts = decode_json(text)
+        return cls(facts["url"], facts["method"], _pairs_of(facts), _body_of(facts))
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.url}>"
+
+
+class Response(_Message):
+    """An HTTP response.
+
+    Args:
+        body: Text (`text/plain; charset=utf-8` unless a header says otherwise) or bytes.
+        status: 200 to 599.
+        headers: A mapping, or pairs where a name repeats (`Set-Cookie`).
+    """
+
+    def __init__(self, body: str | bytes = "", status: int = 200, headers: HeaderPairs | Headers | None = None) -> None:
+        if type(status) is not int or not 200 <= status <= 599:
+            raise ValueError(f"the status of a response is 200 to 599, not {status!r}")
+        super().__init__(headers, body)
+        self.status = status
+        if body and "content-type" not in self.headers:
+            kind = "text/plain; charset=utf-8" if isinstance(body, str) else "application/octet-stream"
+            self.headers.add("Content-Type", kind)
+
+    @classmethod
+    def json(cls, value: Any, status: int = 200, headers: HeaderPairs | Headers | None = None) -> Response:
+        """A response whose body is a value as plain JSON.
+
+        Raises:
+            CodecError: The value has something that JSON cannot express; the message names the path to it.
+        """
+        found = Headers(headers)
+        if "content-type" not in found:
+            found.add("Content-Type", "application/json")
+        return cls(encode_plain(value, "the response"), status, found)
+
+    def to_wire(self) -> str:
+        """As `wit/instance.wit` spells a response."""
+        return self._wire({"status": self.status})
+
+    @classmethod
+    def from_wire(cls, text: str) -> Response:
+        """What `to_wire` wrote."""
+        facts = decode_json(text)
+        return cls(_body_of(facts), facts["status"], _pairs_of(facts))
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}, {len(self.body)} bytes>"
+
+
+def _pairs_of(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in facts.get("headers", ())]
+
+
+def _body_of(facts: dict[str, Any]) -> bytes:
+    encoded = facts.get("body_base64")
+    if encoded is not None:
+        return base64.b64decode(encoded, validate=True)
+    text: str = facts.get("body", "")
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _header_text(what: str, text: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"the {what} of a header is a str, not {type(text).__name__}")
+    if "\n" in text or "\r" in text or "\0" in text or (what == "name" and not text):
+        raise ValueError(f"{text!r:.80} cannot be the {what} of a header")
+    return text

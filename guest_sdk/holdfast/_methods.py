@@ -1,0 +1,129 @@
+"""Which functions of an actor class are methods for callers, and whether arguments fit them.
+
+Everything that a call needs to know about a class is worked out once, while the component is built.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, Final
+
+from holdfast._actor import StatefulActor
+from holdfast._errors import CallRefusedError
+
+# Hooks of the runtime that a subclass may define; callers reach them by other ways.
+HOOKS: Final = frozenset({"alarm", "fetch"})
+
+_BY_POSITION: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_BY_NAME: Final = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_UNBOUNDED: Final = 1 << 62
+
+
+class Method:
+    """One method of a class, and what its signature accepts. Immutable; made once for a component."""
+
+    __slots__ = ("_label", "_most", "_names", "_required", "_required_positions", "_signature", "function")
+
+    def __init__(self, label: str, function: Callable[..., Any]) -> None:
+        self._label = label
+        self.function = function
+        signature = inspect.signature(function)
+        parameters = list(signature.parameters.values())
+        # The instance is bound before the arguments are.
+        if parameters and parameters[0].kind in _BY_POSITION:
+            parameters = parameters[1:]
+        self._signature = signature.replace(parameters=parameters)
+        by_position = [each for each in parameters if each.kind in _BY_POSITION]
+        required = [
+            each for each in parameters if each.default is each.empty and each.kind in (*_BY_POSITION, *_BY_NAME)
+        ]
+        kinds = {each.kind for each in parameters}
+        self._most = _UNBOUNDED if inspect.Parameter.VAR_POSITIONAL in kinds else len(by_position)
+        self._required_positions = sum(each.kind in _BY_POSITION for each in required)
+        if any(each.kind is inspect.Parameter.KEYWORD_ONLY for each in required):
+            self._most = -1  # an array can never do
+        self._names = None
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
+            self._names = frozenset(each.name for each in parameters if each.kind in _BY_NAME)
+        self._required = frozenset(each.name for each in required)
+        if any(each.kind is inspect.Parameter.POSITIONAL_ONLY for each in required):
+            self._names = frozenset()  # an object can never do: let bind() say why
+
+    def fits_positions(self, count: int) -> bool:
+        """Whether so many positional arguments, and nothing else, bind."""
+        return self._required_positions <= count <= self._most
+
+    def fits_names(self, names: Any) -> bool:
+        """Whether exactly these keyword arguments (the keys of a dict) bind."""
+        return names >= self._required and (self._names is None or names <= self._names)
+
+    def check(self, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """Raise CallRefusedError (`BadArgumentsError`) where the arguments do not bind."""
+        try:
+            self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            takes = f"{self._label.rpartition('.')[2]}{signature_text(self.function)}"
+            raise CallRefusedError("BadArgumentsError", f"{self._label}: {error}; it is {takes}") from None
+
+
+def methods_of(actor: type[StatefulActor]) -> dict[str, Method]:
+    """The methods that callers may call, in the order of their names."""
+    found = {}
+    for name in sorted(public_names(actor)):
+        function = inspect.getattr_static(actor, name)
+        if isinstance(function, FunctionType) and name not in HOOKS:
+            found[name] = Method(f"{actor.__name__}.{name}", function)
+    return found
+
+
+def public_names(actor: type[StatefulActor]) -> set[str]:
+    """Every name without an underscore that the class or a base other than StatefulActor defines."""
+    own = (each for each in actor.__mro__ if each is not StatefulActor and each is not object)
+    return {name for each in own for name in vars(each) if not name.startswith("_")}
+
+
+def private_names(actor: type[StatefulActor]) -> list[str]:
+    """What the class has and callers may not call: answered with "private" instead of "unknown"."""
+    methods = methods_of(actor)
+    names = {name for name in dir(actor) if not name.startswith("__")} | HOOKS | {"__init__", "ctx", "env"}
+    return sorted(names - methods.keys())
+
+
+def signature_text(function: Callable[..., Any], *, without_self: bool = True) -> str:
+    """`(amount: int) -> dict`: as its author wrote it, without `self`."""
+    try:
+        signature = _signature_as_written(function)
+        parameters = list(signature.parameters.values())
+        if without_self and parameters and parameters[0].kind in _BY_POSITION:
+            signature = signature.replace(parameters=parameters[1:])
+        return str(signature)
+    except Exception:
+        return "(...)"
+
+
+class _Written:
+    """An annotation that shows as its source text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _signature_as_written(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        from annotationlib import Format  # type: ignore[import-not-found,unused-ignore]  # Python 3.14, as in the sandbox
+    except ImportError:
+        signature = inspect.signature(function)
+    else:
+        options: dict[str, Any] = {"annotation_format": Format.STRING}
+        signature = inspect.signature(function, **options)
+
+    def written(annotation: Any) -> Any:
+        return _Written(annotation) if isinstance(annotation, str) else annotation
+
+    parameters = [each.replace(annotation=written(each.annotation)) for each in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=written(signature.return_annotation))

@@ -1,0 +1,138 @@
+"""`print()`, `logging` and tracebacks as lines of the instance's log; `time.sleep` as an error that says what to do.
+
+While a component is built there is no host yet: until `connect`, everything goes where it went before.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import time
+from typing import Final, NoReturn, TextIO
+
+from holdfast._door import LogImport
+
+LINE_CHARS_MAX: Final = 16_000
+
+
+class Output:
+    """The output of one sandbox. `pending` is True while a line has been begun and not ended."""
+
+    __slots__ = ("_err", "_log", "_out", "pending")
+
+    def __init__(self) -> None:
+        self._log: LogImport | None = None
+        self._out = LineStream(self, "stdout", sys.__stdout__)
+        self._err = LineStream(self, "stderr", sys.__stderr__)
+        self.pending = False
+
+    def install(self) -> None:
+        """Take over `sys.stdout`, `sys.stderr`, the root logger and `time.sleep`."""
+        sys.stdout, sys.stderr = self._out, self._err
+        root = logging.getLogger()
+        root.addHandler(_LogHandler(self))
+        root.setLevel(logging.INFO)
+        time.sleep = _refuse_to_sleep  # type: ignore[assignment]  # it never returns
+
+    def connect(self, log: LogImport) -> None:
+        """From now on lines go to the host's log."""
+        self._log = log
+
+    def line(self, level: str, text: str) -> None:
+        """Write one line to the log."""
+        if self._log is None:
+            if sys.__stderr__ is not None:
+                sys.__stderr__.write(f"{text}\n")
+            return
+        if not text.isascii():
+            text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+        self._log.write(level, text)
+
+    def flush(self) -> None:
+        """Write out lines that were begun and not ended."""
+        self.pending = False
+        self._out.end_line()
+        self._err.end_line()
+
+
+class LineStream(io.TextIOBase):
+    """A text stream that hands over whole lines; what is begun is kept until it ends."""
+
+    def __init__(self, output: Output, level: str, original: TextIO | None) -> None:
+        super().__init__()
+        self._output = output
+        self._level = level
+        self._original = original
+        self._begun: list[str] = []
+        self._begun_chars = 0
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Always UTF-8."""
+        return "utf-8"
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Take text; every line that it ends goes to the log."""
+        if not isinstance(text, str):
+            raise TypeError(f"write() takes a str, not {type(text).__name__}")
+        *ended, begun = text.split("\n")
+        for line in ended:
+            self._begun.append(line)
+            self._emit()
+        if begun:
+            self._begun.append(begun)
+            self._begun_chars += len(begun)
+            self._output.pending = True
+            if self._begun_chars > LINE_CHARS_MAX:
+                self._emit()
+        return len(text)
+
+    def end_line(self) -> None:
+        """Write out what has been begun."""
+        if self._begun:
+            self._emit()
+
+    def _emit(self) -> None:
+        line = "".join(self._begun)
+        self._begun.clear()
+        self._begun_chars = 0
+        self._output.line(self._level, line)
+
+
+class _LogHandler(logging.Handler):
+    """Hands log records over, line by line, under their level."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__()
+        self._output = output
+        self.setFormatter(logging.Formatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+            if record.name != "root":
+                text = f"{record.name}: {text}"
+            for line in text.split("\n"):
+                self._output.line(_level_of(record.levelno), line)
+        except Exception:
+            self.handleError(record)
+
+
+def _level_of(number: int) -> str:
+    if number >= logging.ERROR:
+        return "error"
+    if number >= logging.WARNING:
+        return "warning"
+    return "info" if number >= logging.INFO else "debug"
+
+
+def _refuse_to_sleep(seconds: float) -> NoReturn:
+    raise RuntimeError(
+        f"time.sleep({seconds!r}): an actor's turn cannot sleep, it would hold up every other call of the instance;"
+        " set an alarm (self.ctx.storage.set_alarm) and do the rest in alarm()"
+    )

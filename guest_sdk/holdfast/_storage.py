@@ -1,0 +1,335 @@
+"""`ctx.storage`: the durable state of one instance, and its alarm.
+
+Everything written in a turn commits in one transaction when the turn returns; reads see the turn's own writes at once.
+Limits are the host's and come back as LimitError; what is checked here is what the host could not name as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, NoReturn, Self
+
+from holdfast._alarms import instant_of, microseconds_of
+from holdfast._codec import decode, decode_json, encode, encode_json
+from holdfast._door import AlarmsImport, Err, StorageImport
+from holdfast._errors import CodecError, HostError, LimitError
+
+RESERVED_PREFIX: Final = "__holdfast_"
+LIST_LIMIT_MAX: Final = 1000
+FIRST_PAGE: Final = 128
+
+
+class Storage:
+    """The storage of one instance. Lives as long as its activation; get it as `self.ctx.storage`.
+
+    Keys are text of 1 to 480 bytes in UTF-8. Values are JSON natives plus `bytes`, `datetime`, `date`, `time`,
+    `timedelta`, `Decimal`, `UUID`, `set`, `frozenset`, `tuple`, integers of any size, `nan` and infinities, and dicts
+    with keys of any of those types; they come back as what was stored, as a fresh copy.
+    """
+
+    __slots__ = ("_alarms", "_depth", "_host")
+
+    def __init__(self, host: StorageImport, alarms: AlarmsImport) -> None:
+        self._host = host
+        self._alarms = alarms
+        self._depth = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key, or `default` where the key is absent."""
+        try:
+            # The usual key, proven in a few steps; any other one is looked at more closely.
+            if type(key) is not str or not key.isascii() or key[:1] == "_":
+                key = check_key(key)
+            text = self._host.get(key)
+        except Err as error:
+            _raise(error)
+        if not text:
+            return default
+        return decode(text)
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The values of those keys that exist, in the order asked for.
+
+        Raises:
+            LimitError: Together they are larger than a page of 8 MiB; the message names the key to go on from.
+        """
+        asked = [check_key(key) for key in _strings("keys", keys)]
+        if not asked:
+            return {}
+        try:
+            entries = decode_json(self._host.get_many(encode_json(asked)))
+        except Err as error:
+            _raise(error)
+        return {key: decode(text) for key, text in entries}
+
+    def put(self, key: str, value: Any) -> None:
+        """Write one value.
+
+        Raises:
+            CodecError: The value, or a part of it, cannot be stored; the message names the path to it.
+            LimitError: The key, the value (1 MiB encoded) or the turn's writes are too large.
+        """
+        try:
+            if type(key) is not str or not key.isascii() or key[:1] == "_":
+                key = check_key(key)
+            self._host.put(key, encode(value))
+        except Err as error:
+            _raise(error)
+
+    def put_many(self, values: Mapping[str, Any]) -> None:
+        """Write several values. If one cannot be stored, none of them is written."""
+        texts = [(check_key(key), encode(value, f"value of {key!r:.80}")) for key, value in values.items()]
+        with self.transaction():
+            try:
+                for key, text in texts:
+                    self._host.put(key, text)
+            except Err as error:
+                _raise(error)
+
+    def delete(self, key: str) -> bool:
+        """Delete one key; whether it was there."""
+        try:
+            return self._host.delete(check_key(key))
+        except Err as error:
+            _raise(error)
+
+    def delete_all(self) -> None:
+        """Delete every key. The alarm stays."""
+        try:
+            self._host.delete_all()
+        except Err as error:
+            _raise(error)
+
+    def list(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        start_after: str | None = None,
+        end: str | None = None,
+        reverse: bool = False,
+        limit: int = 128,
+    ) -> dict[str, Any]:
+        """Keys and values in the order of the keys' UTF-8 bytes.
+
+        Args:
+            prefix: Only keys that begin with it.
+            start: The first key, inclusive. At most one of `start` and `start_after` may be given.
+            start_after: The first key, exclusive.
+            end: The last key, exclusive.
+            reverse: From the last to the first; the bounds keep their meaning.
+            limit: At most that many, 1 to 1000. For more, use `scan`.
+
+        Raises:
+            LimitError: They are larger than a page of 8 MiB; the message names the key to go on from.
+        """
+        if type(limit) is not int or not 1 <= limit <= LIST_LIMIT_MAX:
+            raise ValueError(f"the limit of a list is 1 to {LIST_LIMIT_MAX}, not {limit!r}: use scan() for more")
+        bounds = _Bounds(prefix, start, start_after, end, reverse)
+        entries, go_on_from = self._page(bounds, limit)
+        if go_on_from is not None:
+            raise LimitError(
+                f"the list is larger than one page may be, it ended before the key {go_on_from!r}:"
+                " go on from there, ask for fewer, or use scan()"
+            )
+        return {key: decode(text) for key, text in entries}
+
+    def scan(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        start_after: str | None = None,
+        end: str | None = None,
+        reverse: bool = False,
+    ) -> Iterator[tuple[str, Any]]:
+        """All keys and values, page by page: the filters of `list`, without a limit.
+
+        It may go on while keys are written: what lies ahead is seen as it then is, what lies behind is not seen again.
+
+        Example:
+            total = sum(entry["cents"] for _, entry in self.ctx.storage.scan(prefix="entry/"))
+        """
+        return self._scan(_Bounds(prefix, start, start_after, end, reverse))
+
+    def _scan(self, bounds: _Bounds) -> Iterator[tuple[str, Any]]:
+        limit = FIRST_PAGE
+        while True:
+            entries, go_on_from = self._page(bounds, limit)
+            for key, text in entries:
+                yield key, decode(text)
+            if not entries or (go_on_from is None and len(entries) < limit):
+                return
+            bounds.go_on_after(entries[-1][0])
+            limit = LIST_LIMIT_MAX
+
+    def _page(self, bounds: _Bounds, limit: int) -> tuple[Any, str | None]:
+        try:
+            text = self._host.list(bounds.prefix, bounds.start, bounds.start_after, bounds.end, bounds.reverse, limit)
+        except Err as error:
+            _raise(error)
+        page = decode_json(text)
+        return page["entries"], page.get("next")
+
+    def transaction(self) -> Transaction:
+        """A part of the turn that can be undone: an exception discards what the block wrote, and propagates.
+
+        Blocks nest. Nothing is durable at the end of a block: the turn commits as a whole when it returns.
+
+        Example:
+            with self.ctx.storage.transaction():
+                self.ctx.storage.put("a", 1)
+                self.ctx.storage.put("b", 2)
+        """
+        return Transaction(self)
+
+    def sync(self) -> None:
+        """Make what this turn has written so far durable now, and return when it is.
+
+        What was written before it stays even if the turn fails later.
+
+        Raises:
+            RuntimeError: Inside a `transaction()` block.
+            HostError: It could not be made durable; this turn cannot commit anything any more.
+        """
+        if self._depth:
+            raise RuntimeError("sync() inside a transaction() block: what the block wrote can still be undone")
+        try:
+            self._host.sync()
+        except Err as error:
+            _raise(error)
+
+    def set_alarm(self, when: datetime | timedelta | float) -> None:
+        """Set the instance's one alarm: `alarm(info)` runs then. It replaces an alarm that is set already.
+
+        Args:
+            when: A datetime with a time zone, a timedelta from now, or a Unix time in seconds. The past is due at once.
+
+        Raises:
+            ValueError: A datetime without a time zone, milliseconds by mistake, a year past 9999.
+            HostError: Named `UnsupportedError` by a host that has no alarms.
+        """
+        due_us = microseconds_of(when)
+        try:
+            self._alarms.set(due_us)
+        except Err as error:
+            _raise(error)
+
+    def get_alarm(self) -> datetime | None:
+        """When the alarm is due, in UTC; None where none is set, also inside its own handler."""
+        try:
+            due_us = self._alarms.get()
+        except Err as error:
+            _raise(error)
+        return None if due_us < 0 else instant_of(due_us)
+
+    def delete_alarm(self) -> None:
+        """Clear the alarm, if one is set."""
+        try:
+            self._alarms.delete()
+        except Err as error:
+            _raise(error)
+
+    def __repr__(self) -> str:
+        return "<holdfast storage>"
+
+
+class Transaction:
+    """The block of `Storage.transaction()`. Used once, on the turn's thread."""
+
+    # Storage and its transactions are one thing in two classes.
+
+    __slots__ = ("_storage",)
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def __enter__(self) -> Self:
+        try:
+            self._storage._host.savepoint()  # noqa: SLF001
+        except Err as error:
+            _raise(error)
+        self._storage._depth += 1  # noqa: SLF001
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        storage = self._storage
+        storage._depth -= 1  # noqa: SLF001
+        try:
+            if kind is None:
+                storage._host.release()  # noqa: SLF001
+            else:
+                storage._host.rollback()  # noqa: SLF001
+        except Err as error:
+            _raise(error)
+
+
+class _Bounds:
+    """The filters of one listing, checked; `go_on_after` moves them past what has been read."""
+
+    __slots__ = ("end", "prefix", "reverse", "start", "start_after")
+
+    def __init__(
+        self, prefix: str | None, start: str | None, start_after: str | None, end: str | None, reverse: bool
+    ) -> None:
+        if start is not None and start_after is not None:
+            raise ValueError("a list begins at start or at start_after, not both")
+        self.prefix = _bound("prefix", prefix) or ""
+        self.start = _bound("start", start)
+        self.start_after = _bound("start_after", start_after)
+        self.end = _bound("end", end)
+        self.reverse = bool(reverse)
+
+    def go_on_after(self, key: str) -> None:
+        if self.reverse:
+            self.end = key
+        else:
+            self.start, self.start_after = None, key
+
+
+def check_key(key: str) -> str:
+    """The key itself; TypeError or ValueError where it is none. Its length is for the host to judge."""
+    if not isinstance(key, str):
+        raise TypeError(f"a storage key is a str, not {type(key).__name__}")
+    key = _well_formed("a storage key", str(key))
+    if key.startswith(RESERVED_PREFIX):
+        raise ValueError(f"keys that begin with {RESERVED_PREFIX!r} are reserved: {key!r:.80}")
+    return key
+
+
+def _bound(what: str, value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a str, not {type(value).__name__}")
+    return _well_formed(what, value)
+
+
+def _well_formed(what: str, text: str) -> str:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{what} must be valid Unicode, {text!r:.80} has a lone surrogate") from None
+    return text
+
+
+def _strings(what: str, values: Iterable[str]) -> Iterable[str]:
+    if isinstance(values, str):
+        raise TypeError(f"{what} is several keys, not one str")
+    return values
+
+
+def _raise(error: Err) -> NoReturn:
+    """Raise what the host's error stands for, without the wire's own exception behind it."""
+    facts = decode_json(error.value)
+    name, message = facts["name"], facts["message"]
+    if name == "LimitError":
+        raise LimitError(message) from None
+    if name == "CodecError":
+        raise CodecError(message) from None
+    raise HostError(name, message, retryable=bool(facts.get("retryable"))) from None

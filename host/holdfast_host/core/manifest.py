@@ -1,0 +1,294 @@
+"""holdfast.toml: what it may say, and one sentence for every way to get it wrong.
+
+The same rules hold for a project that is built, for the manifest part of a deploy, and for the manifest that is derived
+where a bare component comes without one. The only importer of tomlkit, so that writing keeps comments and order.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import tomlkit
+from tomlkit.exceptions import ParseError, TOMLKitError
+
+from holdfast_host.core.errors import InvalidManifestError, InvalidNameError
+from holdfast_host.core.ids import check_function_name, check_identifier, check_type_name
+from holdfast_host.core.limits import MIB, Limits
+
+MANIFEST_FILE: Final = "holdfast.toml"
+MANIFEST_BYTES_MAX: Final = 256 * 1024
+COMPATIBILITY_DATE: Final = date(2026, 11, 1)  # the host's own; a later one asks for behaviour it does not have
+MEMORY_MIB_MIN: Final = 16  # a bare Python guest needs 13.5
+
+_FUNC_ID: Final = re.compile(r"fn_[A-Za-z0-9_-]{1,61}")
+_KEYS: Final = ("name", "main", "compatibility_date", "dependencies", "actors", "vars", "limits", "deploy")
+
+
+@dataclass(frozen=True, slots=True)
+class ActorEntry:
+    """One `[[actors]]` table: a property of `env` and the actor type that it leads to."""
+
+    binding: str
+    type: str
+    renamed_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A holdfast.toml that keeps every rule.
+
+    Attributes:
+        name: The function's name.
+        main: The module that exports actor classes and fetch, relative to the project; None for a bare component.
+        dependencies: Requirements of pure-Python packages that go into the component.
+        vars: Plain variables by name.
+        memory_bytes_max, method_timeout_s: The function's own limits; 0 where the host's hold.
+        func_id: The function's identity; None until its first deploy.
+    """
+
+    name: str
+    main: str | None = None
+    compatibility_date: date = COMPATIBILITY_DATE
+    dependencies: tuple[str, ...] = ()
+    actors: tuple[ActorEntry, ...] = ()
+    vars: Mapping[str, str] = field(default_factory=dict)
+    memory_bytes_max: int = 0
+    method_timeout_s: float = 0.0
+    func_id: str | None = None
+
+
+def read_manifest(project: Path, limits: Limits | None = None) -> Manifest:
+    """The manifest of a project directory.
+
+    Raises:
+        InvalidManifestError: There is none, it cannot be read, or it breaks a rule.
+    """
+    path = project / MANIFEST_FILE
+    try:
+        if path.stat().st_size > MANIFEST_BYTES_MAX:
+            raise InvalidManifestError(f"{path} is larger than {MANIFEST_BYTES_MAX} bytes")
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise InvalidManifestError(f"there is no {MANIFEST_FILE} in {project}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidManifestError(f"{path} cannot be read: {error}") from None
+    return parse_manifest(text, limits)
+
+
+def parse_manifest(text: str, limits: Limits | None = None) -> Manifest:
+    """The manifest in a text; InvalidManifestError, one sentence, where it breaks a rule.
+
+    Args:
+        text: TOML.
+        limits: The operator's limits, within which a function may lower its own; the defaults where None.
+    """
+    try:
+        document = tomlkit.parse(text).unwrap()
+    except ParseError as error:
+        raise _broken(f"is no TOML: {error}") from None
+    except (TOMLKitError, ValueError, RecursionError) as error:
+        raise _broken(f"is no TOML: {error}") from None
+    try:
+        return _manifest(_Table("", document, _KEYS), limits or Limits())
+    except InvalidNameError as error:
+        raise _broken(f"says something that it may not: {error.message}") from None
+
+
+def derive_manifest(name: str, types: Iterable[str]) -> Manifest:
+    """The manifest of a bare component: each of its classes bound under its UPPER_SNAKE name."""
+    check_function_name(name)
+    return Manifest(name=name, actors=tuple(ActorEntry(upper_snake(each), each) for each in types))
+
+
+def upper_snake(type_name: str) -> str:
+    """`ShoppingCart` -> `SHOPPING_CART`, `HTTPCache2` -> `HTTP_CACHE2`."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type_name)
+    return re.sub(r"_+", "_", parted).upper()
+
+
+def write_func_id(project: Path, func_id: str) -> None:
+    """Write `[deploy] func_id` into a project's manifest, atomically; comments and order of the file are kept."""
+    path = project / MANIFEST_FILE
+    document = tomlkit.parse(path.read_text("utf-8"))
+    if "deploy" not in document:
+        document["deploy"] = tomlkit.table()
+    document["deploy"]["func_id"] = func_id
+    descriptor, temporary = tempfile.mkstemp(dir=project, prefix=f".{MANIFEST_FILE}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(tomlkit.dumps(document))
+        Path(temporary).chmod(path.stat().st_mode & 0o777)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _broken(what: str) -> InvalidManifestError:
+    return InvalidManifestError(f"{MANIFEST_FILE} {what}")
+
+
+class _Table:
+    """One table of the file, read key by key; a key that is not known is an error that lists those that are."""
+
+    def __init__(self, path: str, values: Any, known: tuple[str, ...]) -> None:
+        self._path = path
+        if not isinstance(values, dict):
+            raise _broken(f"has {path} as {_kind(values)}, it must be a table")
+        self._values: dict[str, Any] = values
+        for key in values:
+            if key not in known:
+                raise _broken(f"has the unknown key {self._name(key)}; known here: {', '.join(known)}")
+
+    def _name(self, key: str) -> str:
+        return f"{self._path}.{key}" if self._path else key
+
+    def get(self, key: str) -> Any:
+        return self._values.get(key)
+
+    def text(self, key: str) -> str | None:
+        """A string that is not empty; None where the key is absent."""
+        value = self._values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise _broken(f"has {self._name(key)} as {_kind(value)}, it must be a string")
+        if not value.strip():
+            raise _broken(f"has an empty {self._name(key)}")
+        return value
+
+    def needed(self, key: str, example: str) -> str:
+        value = self.text(key)
+        if value is None:
+            raise _broken(f"has no {self._name(key)}: add {key} = {example}")
+        return value
+
+    def number(self, key: str, least: float, most: float, unit: str) -> float:
+        """A number within bounds; 0 where the key is absent."""
+        value = self._values.get(key)
+        if value is None:
+            return 0
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise _broken(f"has {self._name(key)} as {_kind(value)}, it must be a number of {unit}")
+        if not least <= value <= most:
+            raise _broken(f"has {self._name(key)} = {value}, it must be {least:g} to {most:g} {unit} on this host")
+        return value
+
+
+def _manifest(table: _Table, limits: Limits) -> Manifest:
+    name = check_function_name(table.needed("name", '"my-function"'))
+    actors = _actors(table.get("actors"))
+    own = _Table("limits", table.get("limits") or {}, ("memory_mib", "method_s"))
+    memory_mib = own.number("memory_mib", MEMORY_MIB_MIN, limits.memory_bytes_max // MIB, "MiB")
+    if memory_mib != int(memory_mib):
+        raise _broken(f"has limits.memory_mib = {memory_mib}, it must be a whole number")
+    return Manifest(
+        name=name,
+        main=_main(table.text("main")),
+        compatibility_date=_compatibility_date(table.get("compatibility_date")),
+        dependencies=_dependencies(table.get("dependencies")),
+        actors=actors,
+        vars=_vars(table.get("vars"), {each.binding for each in actors}),
+        memory_bytes_max=int(memory_mib) * MIB,
+        method_timeout_s=float(own.number("method_s", 0.001, limits.method_timeout_s, "seconds")),
+        func_id=_func_id(_Table("deploy", table.get("deploy") or {}, ("func_id",)).text("func_id")),
+    )
+
+
+def _main(value: str | None) -> str | None:
+    if value is None:
+        return None
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\\" in value or "\0" in value:
+        raise _broken(f"has main = {value!r}, it must be a path inside the project, like src/app.py")
+    if path.suffix != ".py" or not all(part.isidentifier() for part in (path.stem,)):
+        raise _broken(f"has main = {value!r}, it must be a Python module, like src/app.py")
+    return str(path)
+
+
+def _compatibility_date(value: Any) -> date:
+    today = COMPATIBILITY_DATE.isoformat()
+    if value is None:
+        raise _broken(f'has no compatibility_date: add compatibility_date = "{today}"')
+    found = value
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        try:
+            found = date.fromisoformat(value)
+        except ValueError:
+            found = value
+    if type(found) is not date:
+        raise _broken(f'has compatibility_date = {str(value)!r}, it must be a date like "{today}"')
+    if found > COMPATIBILITY_DATE:
+        raise _broken(f"has the compatibility_date {found}, this host knows none later than {today}")
+    return found
+
+
+def _actors(value: Any) -> tuple[ActorEntry, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise _broken(f"has actors as {_kind(value)}, it must be tables: [[actors]]")
+    actors: list[ActorEntry] = []
+    for number, each in enumerate(value, 1):
+        table = _Table(f"actors ({number})", each, ("binding", "type", "renamed_from"))
+        binding = check_identifier("binding", table.needed("binding", '"ACCOUNT"'))
+        actor_type = check_type_name(table.needed("type", '"Account"'))
+        renamed_from = table.text("renamed_from")
+        if renamed_from is not None and check_type_name(renamed_from) == actor_type:
+            raise _broken(f"says that {actor_type} was renamed from itself")
+        if any(binding == other.binding for other in actors):
+            raise _broken(f"has the binding {binding} twice: each name on env is declared once")
+        actors.append(ActorEntry(binding, actor_type, renamed_from))
+    return tuple(actors)
+
+
+def _vars(value: Any, bindings: set[str]) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _broken(f"has vars as {_kind(value)}, it must be a table: [vars]")
+    for name, text in value.items():
+        check_identifier("variable", name)
+        if name.startswith("_"):
+            raise _broken(f"has the variable {name}: a name on env does not begin with an underscore")
+        if name in bindings:
+            raise _broken(f"has {name} both as a binding and as a variable: each name on env is declared once")
+        if not isinstance(text, str):
+            raise _broken(f'has vars.{name} as {_kind(text)}, it must be a string: {name} = "..."')
+    return dict(value)
+
+
+def _dependencies(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise _broken('has dependencies that are no list of strings, like dependencies = ["attrs>=25"]')
+    for each in value:
+        if not each.strip() or each.lstrip().startswith("-") or "\n" in each:
+            raise _broken(f'has {each!r} in dependencies, it must be a requirement like "attrs>=25"')
+    return tuple(value)
+
+
+def _func_id(value: str | None) -> str | None:
+    if value is not None and not _FUNC_ID.fullmatch(value):
+        raise _broken(f"has deploy.func_id = {value!r}, which no host wrote: remove it or restore the one it had")
+    return value
+
+
+def _kind(value: Any) -> str:
+    names = {
+        bool: "a boolean",
+        int: "an integer",
+        float: "a number",
+        str: "a string",
+        list: "an array",
+        dict: "a table",
+    }
+    return names.get(type(value), "a date or time")
