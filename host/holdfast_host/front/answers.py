@@ -1,0 +1,131 @@
+"""Whole responses, written in one piece from prebuilt heads.
+
+An Answer takes the place of the HTTP library's response object: no header map, no serialisation, one write. It never
+names this software's version. Streams of lines (a deploy's stages) are `LineStream`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import ClientConnectionResetError, web
+from aiohttp.abc import AbstractStreamWriter
+
+if TYPE_CHECKING:
+    from holdfast_host.front.http_server import Exchange
+
+JSON: Final = "application/json"
+TYPED_JSON: Final = "application/vnd.holdfast+json"
+TEXT: Final = "text/plain; charset=utf-8"
+LINES: Final = "application/x-ndjson"
+RETRY_AFTER_S: Final = 1
+
+_PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
+_RETRY: Final = f"Retry-After: {RETRY_AFTER_S}\r\n"
+_RETRIED: Final = frozenset({429, 503})
+
+
+def _build_head(status: int, content_type: str) -> bytes:
+    """All of a head that does not depend on the request; the length's digits come next."""
+    retry = _RETRY if status in _RETRIED else ""
+    phrase = _PHRASES.get(status, "Refused")
+    line = f"HTTP/1.1 {status} {phrase}\r\nServer: holdfast\r\n"
+    return f"{line}Content-Type: {content_type}\r\n{retry}Content-Length: ".encode()
+
+
+_HEADS: Final = {
+    (status, content_type): _build_head(status, content_type)
+    for status in _PHRASES
+    for content_type in (JSON, TYPED_JSON, TEXT)
+}
+
+
+class DateLine:
+    """The Date header's line, made once a second. One per server, for its loop."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._line = b""
+
+    def now(self) -> bytes:
+        """The line with its end, to follow the digits of a Content-Length."""
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._line = f"\r\nDate: {formatdate(second, usegmt=True)}\r\n".encode()
+        return self._line
+
+
+class Answer(web.StreamResponse):
+    """A whole response: status, body, content type and further header lines. Used once."""
+
+    def __init__(self, status: int, body: bytes, content_type: str = JSON, further: bytes = b"") -> None:
+        # The base's constructor is left out by intent: it builds the header map that this class does without.
+        self._status = status
+        self.payload = body
+        self._type_line = content_type
+        self._further = further
+        self._keep_alive = True
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Write everything, when the connection is still there; HEAD gets the head alone."""
+        exchange: Exchange = request  # type: ignore[assignment] # our server makes no other
+        status = self._status
+        head = _HEADS.get((status, self._type_line)) or _build_head(status, self._type_line)
+        keep_alive, line = exchange.connection_line()
+        self._keep_alive = keep_alive
+        body = b"" if exchange.method == "HEAD" else self.payload
+        transport = exchange.transport
+        if transport is None or transport.is_closing():
+            raise ClientConnectionResetError("the client is gone")
+        length = b"%d" % len(self.payload)
+        transport.write(b"".join((head, length, exchange.dates.now(), line, self._further, b"\r\n", body)))
+        if len(body) > _DRAINED_BYTES:
+            await exchange.writer.drain()
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to write."""
+
+
+_DRAINED_BYTES: Final = 1 << 16
+
+
+class LineStream:
+    """JSON lines as they happen, over a chunked response; for clients that asked for them."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self.response = web.StreamResponse(
+            headers={"Content-Type": LINES, "Server": "holdfast", "Cache-Control": "no-store"}
+        )
+
+    async def open(self) -> None:
+        """Send the head."""
+        keep_alive, _ = self._exchange.connection_line()
+        if not keep_alive:
+            self.response.force_close()
+        await self.response.prepare(self._exchange)
+
+    async def write(self, facts: dict[str, Any]) -> None:
+        """Send one line."""
+        await self.response.write(json.dumps(facts, separators=(",", ":")).encode() + b"\n")
+
+    async def aclose(self) -> None:
+        """Send the end."""
+        await self.response.write_eof()
+
+
+def json_answer(value: Any, status: int = 200, further: bytes = b"") -> Answer:
+    """A value as compact JSON."""
+    return Answer(status, json.dumps(value, separators=(",", ":")).encode(), JSON, further)
+
+
+def allow_line(methods: tuple[str, ...]) -> bytes:
+    """The Allow header's line for a route's methods; HEAD goes with GET, OPTIONS with all."""
+    allowed = [*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"]
+    return f"Allow: {', '.join(allowed)}\r\n".encode()

@@ -1,0 +1,105 @@
+"""From a request to the code that serves it. Thin: it looks at the raw target, checks the token, and dispatches.
+
+The data path comes first and touches no table. Requests for a function's own host name and under `/fn/` will be told
+apart at the top of `handle`, before anything of `/v1` is looked at: every path there is the function's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from holdfast_host.core.errors import UnknownRouteError, WrongMethodError
+from holdfast_host.front.answers import Answer, allow_line
+from holdfast_host.front.calls import Calls
+from holdfast_host.front.errors import RouteError
+from holdfast_host.front.http_server import Exchange
+from holdfast_host.front.paths import split_target
+from holdfast_host.front.tokens import TokenCheck
+
+# A handler gets the raw segments that stand at its pattern's places, and the raw query.
+RouteHandler = Callable[[Exchange, tuple[str, ...], str], Awaitable[web.StreamResponse]]
+
+_ACTORS: Final = "/v1/actors/"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path pattern (`{}` stands for one raw segment) and its handlers by HTTP method."""
+
+    pattern: tuple[str, ...]
+    handlers: dict[str, RouteHandler]
+
+    @classmethod
+    def of(cls, path: str, **handlers: RouteHandler) -> Route:
+        """`Route.of("/v1/functions/{}", GET=..., PUT=...)`."""
+        return cls(tuple(path.split("/")[1:]), handlers)
+
+    def match(self, segments: list[str]) -> tuple[str, ...] | None:
+        """The segments at the pattern's places; None when the path is another."""
+        if len(segments) != len(self.pattern):
+            return None
+        pairs = list(zip(self.pattern, segments, strict=True))
+        if any(expected not in ("{}", found) for expected, found in pairs):
+            return None
+        return tuple(found for expected, found in pairs if expected == "{}")
+
+
+class App:
+    """All routes of a front. One per front, for its loop."""
+
+    def __init__(self, tokens: TokenCheck, calls: Calls, routes: list[Route]) -> None:
+        self._tokens = tokens
+        self._calls = calls
+        self._routes = [
+            Route.of("/v1/actors/{}/{}/{}", POST=self._call_by_path),
+            Route.of("/v1/call", POST=self._call_by_body),
+            *routes,
+        ]
+
+    async def handle(self, exchange: Exchange) -> web.StreamResponse:
+        """Serve one request.
+
+        Raises:
+            HoldfastError, RouteError: what the caller is to be answered.
+        """
+        target = exchange.target
+        if exchange.method == "POST" and target.startswith(_ACTORS):
+            segments = target.split("/")
+            if len(segments) == 6 and "?" not in target and "#" not in target:
+                self._tokens.check(exchange.headers.get("Authorization"))
+                return await self._calls.call_by_path(exchange, segments[3], segments[4], segments[5])
+        return await self._dispatch(exchange, *split_target(target))
+
+    async def _dispatch(self, exchange: Exchange, path: str, query: str) -> web.StreamResponse:
+        segments = path.split("/")[1:]
+        if segments and segments[0] == "v1":
+            self._tokens.check(exchange.headers.get("Authorization"))
+        for route in self._routes:
+            found = route.match(segments)
+            if found is not None:
+                return await self._answer(exchange, route, found, query)
+        hint = ": percent-encode '/' in a name as %2F, or use /v1/call" if segments[:2] == ["v1", "actors"] else ""
+        raise UnknownRouteError(f"nothing is served at {path[:200]!r}{hint}")
+
+    async def _answer(self, exchange: Exchange, route: Route, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        method = exchange.method
+        handler = route.handlers.get("GET" if method == "HEAD" else method)
+        if handler is not None:
+            return await handler(exchange, found, query)
+        allowed = tuple(route.handlers)
+        if method == "OPTIONS":
+            return Answer(200, b"", further=allow_line(allowed))
+        raise RouteError(
+            WrongMethodError(f"{method[:20]} does not fit this path: it takes {', '.join(allowed)}"),
+            allow_line(allowed),
+        )
+
+    async def _call_by_path(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return await self._calls.call_by_path(exchange, *found)
+
+    async def _call_by_body(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return await self._calls.call_by_body(exchange)

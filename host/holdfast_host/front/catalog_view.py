@@ -1,0 +1,41 @@
+"""What a front knows of the catalog: which number a type has, and what to show of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast_host.core.errors import UnknownActorTypeError
+from holdfast_host.wire.catalog import Catalog
+
+
+class CatalogView:
+    """One catalog, indexed. Immutable: a deploy puts another view in its place, between two requests."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.number = catalog.number
+        self._deployments = catalog.deployments
+        self._type_ids = {each.type: each.type_id for deployed in catalog.deployments for each in deployed.types}
+
+    def type_id(self, actor_type: str) -> int:
+        """The type's number; UnknownActorTypeError where no deployed function owns it."""
+        try:
+            return self._type_ids[actor_type]
+        except KeyError:
+            raise UnknownActorTypeError(f"no deployed function owns the actor type {actor_type[:64]!r}") from None
+
+    def describe_types(self) -> list[dict[str, Any]]:
+        """Every type with its function, version and methods, by name."""
+        rows = [
+            {
+                "type": each.type,
+                "function": deployed.function,
+                "version": deployed.version,
+                "doc": each.doc,
+                "methods": [
+                    {"name": method.name, "signature": method.signature, "doc": method.doc} for method in each.methods
+                ],
+            }
+            for deployed in self._deployments
+            for each in deployed.types
+        ]
+        return sorted(rows, key=lambda row: str(row["type"]))

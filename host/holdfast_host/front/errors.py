@@ -1,0 +1,57 @@
+"""Errors to responses, the one place for it. No stack trace leaves; what is our bug goes to the log."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from aiohttp import web
+
+from holdfast_host.core.errors import (
+    BadRequestError,
+    HoldfastError,
+    HostUnavailableError,
+    InternalError,
+    error_class,
+)
+from holdfast_host.front.answers import JSON, Answer
+
+_log = logging.getLogger(__name__)
+
+_CHALLENGE = b'WWW-Authenticate: Bearer realm="holdfast"\r\n'
+
+
+class RouteError(Exception):
+    """An error whose response carries a header line: the methods that a route allows."""
+
+    def __init__(self, error: HoldfastError, further: bytes) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.further = further
+
+
+def answer_of(error: Exception) -> Answer:
+    """The response for whatever a handler raised."""
+    if isinstance(error, HoldfastError):
+        return Answer(error.status, error.to_json(), JSON, _CHALLENGE if error.status == 401 else b"")
+    if isinstance(error, RouteError):
+        return Answer(error.error.status, error.error.to_json(), JSON, error.further)
+    if isinstance(error, web.RequestPayloadError):
+        return answer_of(BadRequestError("the body's transfer or content encoding is broken"))
+    _log.error("a handler failed", exc_info=error)
+    return answer_of(InternalError("the host failed to handle this request: its log says why"))
+
+
+def error_of(facts: dict[str, Any]) -> HoldfastError:
+    """The error that the supervisor sent as `name`, `message`, `code`."""
+    name, message = str(facts.get("name", "")), str(facts.get("message", ""))
+    found = error_class(name)
+    if found is None or found is HoldfastError:
+        _log.error("the supervisor answered with an unknown error: %s: %s", name, message)
+        return InternalError("the host failed to do this: its log says why")
+    return found(message, code=facts.get("code"), status=facts.get("status"))
+
+
+def stopping() -> HostUnavailableError:
+    """What a request gets that comes too late."""
+    return HostUnavailableError("the host is stopping: nothing was done")

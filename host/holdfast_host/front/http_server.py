@@ -1,0 +1,142 @@
+"""The HTTP library's low-level server, with our requests, our error answers, and a drain that loses no answer.
+
+The library's application layer (router, middlewares, signals) is left out: `front.app` dispatches on the raw target,
+which is faster and the only way to names like `..` and `a/b`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.http import RawRequestMessage
+
+from holdfast_host.core.errors import BadRequestError, HoldfastError, InternalError
+from holdfast_host.front.answers import DateLine
+from holdfast_host.front.errors import answer_of
+
+_log = logging.getLogger(__name__)
+
+KEEP_ALIVE_S: Final = 75.0
+LINGER_S: Final = 5.0  # for a client that is still sending when its request was refused
+
+Handler = Callable[["Exchange"], Awaitable[web.StreamResponse]]
+
+
+class Exchange(web.BaseRequest):
+    """One request, with what an Answer needs. Lives as long as its handler."""
+
+    target: str  # as it came, not normalised, not decoded
+    dates: DateLine
+    server: HttpServer
+
+    def connection_line(self) -> tuple[bool, bytes]:
+        """Whether the connection stays open after this answer, and the header line that says so."""
+        if self.server.draining or not self.keep_alive:
+            return False, b"Connection: close\r\n"
+        return True, b"Connection: keep-alive\r\n" if self.version == HttpVersion10 else b""
+
+    def expect_body(self) -> None:
+        """Tell a client that waits for it to send its body (`Expect: 100-continue`)."""
+        if (
+            self.version == HttpVersion11
+            and self.headers.get("Expect", "").lower() == "100-continue"
+            and self.transport is not None
+            and not self.content.is_eof()
+        ):
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+class Connection(web.RequestHandler):
+    """One client's connection; words the errors that never reach a handler."""
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """A request that is not HTTP, or a bug: a JSON error, then the connection closes."""
+        error: HoldfastError
+        if status == 500:
+            _log.error("the HTTP server failed", exc_info=exc)
+            error = InternalError("the host failed to handle this request: its log says why")
+        else:
+            reason = (message or "").strip().partition("\n")[0][:200]
+            error = BadRequestError(f"the request is not HTTP as this host reads it: {reason}")
+        answer = answer_of(error)
+        self.keep_alive(False)
+        self.close()
+        return answer
+
+
+class HttpServer(web.Server):
+    """All connections of one listening socket. Belongs to its event loop."""
+
+    def __init__(self, handle: Handler) -> None:
+        self._options: dict[str, Any] = {
+            "keepalive_timeout": KEEP_ALIVE_S,
+            "lingering_time": LINGER_S,
+            "access_log": None,
+        }
+        super().__init__(self._serve, request_factory=self._new_exchange, handler_cancellation=True)  # type: ignore[arg-type]
+        self.draining = False
+        self._handle = handle
+        self._dates = DateLine()
+        self._running = asyncio.get_running_loop()
+        self._live: set[web.RequestHandler] = set()
+        self._busy: set[web.RequestHandler] = set()
+        self._empty = asyncio.Event()
+
+    def __call__(self) -> web.RequestHandler:
+        """A protocol for a new connection."""
+        return Connection(self, loop=self._running, **self._options)
+
+    @property
+    def open_requests(self) -> int:
+        """Requests whose handlers run."""
+        return len(self._busy)
+
+    async def drain(self) -> None:
+        """Close idle connections at once, the others with their answer; returns when the last answer has left."""
+        self.draining = True
+        for connection in self._live - self._busy:
+            connection.force_close()
+        while self._live:
+            self._empty.clear()
+            await self._empty.wait()
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Count it in; one that was accepted as the drain began is closed."""
+        super().connection_made(handler, transport)
+        self._live.add(handler)
+        if self.draining:
+            self._running.call_soon(handler.force_close)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """Count it out: everything that it was to get has left."""
+        super().connection_lost(handler, exc)
+        self._live.discard(handler)
+        if not self._live:
+            self._empty.set()
+
+    async def _serve(self, exchange: Exchange) -> web.StreamResponse:
+        connection = exchange.protocol
+        self._busy.add(connection)
+        try:
+            return await self._handle(exchange)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:  # the last door before the caller
+            return answer_of(error)
+        finally:
+            self._busy.discard(connection)
+
+    def _new_exchange(
+        self, message: RawRequestMessage, payload: Any, protocol: Any, writer: Any, task: Any
+    ) -> Exchange:
+        exchange = Exchange(message, payload, protocol, writer, task, self._running)
+        exchange.target = message.path
+        exchange.dates = self._dates
+        exchange.server = self
+        return exchange

@@ -1,0 +1,152 @@
+"""The API's own description, for what this host serves."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_JSON: Final = "application/json"
+_TYPED: Final = "application/vnd.holdfast+json"
+_ANY: Final[dict[str, Any]] = {}
+
+
+def describe_api(url: str) -> dict[str, Any]:
+    """An OpenAPI 3.1 document; `url` is where the host listens."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Holdfast", "version": "1", "description": "Stateful actors: one instance per name."},
+        "servers": [{"url": url}],
+        "security": [{"token": []}],
+        "paths": {
+            "/v1/actors/{type}/{name}/{method}": {"post": _call_by_path()},
+            "/v1/call": {"post": _call_by_body()},
+            "/v1/actors": {"get": _operation("listTypes", "The deployed actor types and their methods.", 200)},
+            "/v1/functions": {"get": _operation("listFunctions", "The deployed functions.", 200)},
+            "/v1/functions/{function}": _function(),
+            "/v1/functions/{function}/rollback": {"post": _roll_back()},
+            "/v1/openapi.json": {"get": _operation("describeApi", "This document.", 200)},
+            "/health/liveness": {"get": _health("liveness", "The process runs.")},
+            "/health/readiness": {"get": _health("readiness", "The host serves calls; 503 with the reason if not.")},
+        },
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": {"Error": _error_schema(), "Arguments": _arguments_schema()},
+        },
+    }
+
+
+def _operation(name: str, summary: str, *statuses: int, **further: Any) -> dict[str, Any]:
+    responses: dict[str, Any] = {
+        str(status): {"description": "Done.", "content": {_JSON: {"schema": _ANY}}} for status in statuses
+    }
+    error = {"schema": {"$ref": "#/components/schemas/Error"}}
+    responses["default"] = {"description": "Refused or failed; the name says why.", "content": {_JSON: error}}
+    return {"operationId": name, "summary": summary, **further, "responses": responses}
+
+
+def _parameter(name: str, description: str, place: str = "path", **schema: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": place,
+        "required": place == "path",
+        "description": description,
+        "schema": schema or {"type": "string"},
+    }
+
+
+def _call_by_path() -> dict[str, Any]:
+    arguments = {"schema": {"$ref": "#/components/schemas/Arguments"}}
+    operation = _operation(
+        "callMethod",
+        "Call a method of one instance.",
+        200,
+        parameters=[
+            _parameter("type", "The actor type, a class name.", type="string", pattern="^[A-Za-z_][A-Za-z0-9_]{0,31}$"),
+            _parameter("name", "The instance: any text of 1 to 256 UTF-8 bytes without NUL, percent-encoded."),
+            _parameter("method", "The method."),
+        ],
+        requestBody={"required": False, "content": {_JSON: arguments, _TYPED: arguments}},
+    )
+    operation["responses"]["200"]["content"][_TYPED] = {"schema": _ANY}
+    return operation
+
+
+def _call_by_body() -> dict[str, Any]:
+    text = {"type": "string"}
+    schema = {
+        "type": "object",
+        "required": ["type", "name", "method"],
+        "additionalProperties": False,
+        "properties": {
+            "type": text,
+            "name": text,
+            "method": text,
+            "args": {"$ref": "#/components/schemas/Arguments"},
+        },
+    }
+    body = {"required": True, "content": {_JSON: {"schema": schema}}}
+    summary = "Call a method; for names that clients rewrite in paths."
+    return _operation("callMethodByBody", summary, 200, requestBody=body)
+
+
+def _function() -> dict[str, Any]:
+    component = {"type": "string", "format": "binary"}
+    parts = {"component": component, "manifest": {"type": "string"}}
+    form = {"type": "object", "required": ["component"], "properties": parts}
+    body = {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": form}, "application/wasm": {"schema": component}},
+    }
+    flag = {"type": "boolean", "default": False}
+    deploy = _operation(
+        "deployFunction",
+        "Deploy a component; with Accept: application/x-ndjson the stages come as lines.",
+        200,
+        201,
+        parameters=[
+            _parameter("allow_breaking", "Deploy although it drops what callers rely on.", "query", **flag),
+            _parameter("adopt", "Take over types that another func_id left.", "query", **flag),
+        ],
+        requestBody=body,
+    )
+    name = _parameter("function", "The function's name.", type="string", pattern="^[a-z][a-z0-9-]{0,62}$")
+    return {
+        "parameters": [name],
+        "get": _operation("getFunction", "One function with its versions.", 200),
+        "put": deploy,
+        "delete": _operation("deleteFunction", "Undeploy; its storage stays.", 200),
+    }
+
+
+def _roll_back() -> dict[str, Any]:
+    schema = {"type": "object", "properties": {"version": {"type": "integer", "minimum": 1}}}
+    return _operation(
+        "rollBackFunction",
+        "Switch to an earlier version, by default the one before.",
+        200,
+        parameters=[_parameter("function", "The function's name.")],
+        requestBody={"required": False, "content": {_JSON: {"schema": schema}}},
+    )
+
+
+def _health(name: str, summary: str) -> dict[str, Any]:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "security": [],
+        "responses": {"200": {"description": "ok", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+    }
+
+
+def _arguments_schema() -> dict[str, Any]:
+    return {"description": "Keyword arguments, or positional ones.", "oneOf": [{"type": "object"}, {"type": "array"}]}
+
+
+def _error_schema() -> dict[str, Any]:
+    facts = {
+        "name": {"type": "string"},
+        "message": {"type": "string"},
+        "retryable": {"type": "boolean"},
+        "code": {"type": "string"},
+    }
+    error = {"type": "object", "required": ["name", "message", "retryable"], "properties": facts}
+    return {"type": "object", "required": ["error"], "properties": {"error": error}}

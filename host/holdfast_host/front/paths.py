@@ -1,0 +1,58 @@
+"""Reading a request's target: raw segments, decoded exactly once, and query flags.
+
+HTTP libraries normalise paths (`..`, `//`, `%2F`), but here a name may be any text: `..`, `a/b`, `%`. So routing looks
+at the raw target, and only a segment that is a name is decoded.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from holdfast_host.core.errors import BadRequestError, InvalidNameError
+
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+_TRUTH: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Path and query of a request target, both raw; an absolute target (`http://host/path`) loses its authority."""
+    if not target.startswith("/"):
+        target = _AUTHORITY.sub("", target, count=1)
+    path, _, query = target.partition("#")[0].partition("?")
+    return path, query
+
+
+def decode_segment(raw: str) -> str:
+    """One path segment as the text that the caller meant; `+` is a plus.
+
+    Raises:
+        InvalidNameError: an escape that is none, or bytes that are not UTF-8.
+    """
+    if "%" not in raw and raw.isascii():
+        return raw
+    bad = _BAD_ESCAPE.search(raw)
+    if bad is not None:
+        raise InvalidNameError(
+            f"{raw[bad.start() : bad.start() + 3]!r} in the path is no percent-encoding: write % itself as %25"
+        )
+    try:
+        return unquote_to_bytes(raw.encode("utf-8", "surrogateescape")).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidNameError(
+            f"a name in the path is not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start}"
+        ) from None
+
+
+def read_flags(query: str, *known: str) -> dict[str, bool]:
+    """The boolean parameters of a query, False where absent; BadRequestError for any other."""
+    flags = dict.fromkeys(known, False)
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in flags:
+            raise BadRequestError(f"unknown parameter {name!r}: this route takes {', '.join(known) or 'none'}")
+        if value.lower() not in _TRUTH:
+            raise BadRequestError(f"the parameter {name} is {value!r}: write true or false")
+        flags[name] = _TRUTH[value.lower()]
+    return flags

@@ -1,0 +1,131 @@
+"""One front from `start` to `stop`: what the supervisor's messages do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from pathlib import Path
+
+from holdfast_host.core.errors import InternalError
+from holdfast_host.front.app import App
+from holdfast_host.front.calls import Calls
+from holdfast_host.front.catalog_view import CatalogView
+from holdfast_host.front.control import ControlChannel, Message
+from holdfast_host.front.http_server import HttpServer
+from holdfast_host.front.link import Link
+from holdfast_host.front.routes_functions import FunctionRoutes
+from holdfast_host.front.routes_inspection import Health, InspectionRoutes
+from holdfast_host.front.tokens import TokenCheck
+from holdfast_host.front.uploads import UploadFolder
+from holdfast_host.wire.catalog import Catalog
+from holdfast_host.wire.control import FrontStart
+
+_log = logging.getLogger(__name__)
+
+
+class Front:
+    """The parts of a running front. Made by the `start` message; belongs to the event loop."""
+
+    def __init__(self, start: FrontStart, control: ControlChannel) -> None:
+        limits = start.limits
+        self._start = start
+        self._control = control
+        self._links = [Link(number, address, limits) for number, address in enumerate(start.routing.addresses)]
+        self._calls = Calls(CatalogView(start.catalog), start.routing, self._links, limits)
+        self._health = Health(self._links)
+        self._uploads = UploadFolder(Path(start.data), start.front, limits)
+        app = App(
+            TokenCheck(start.token),
+            self._calls,
+            [
+                *InspectionRoutes(lambda: self._calls.view, self._health, start.url).routes(),
+                *FunctionRoutes(control, self._uploads).routes(),
+            ],
+        )
+        self._server = HttpServer(app.handle)
+        self._listener: asyncio.AbstractServer | None = None
+        self._drain: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Serve; returns when the socket is accepted from. Calls wait for their workers by themselves."""
+        self._uploads.prepare()
+        for link in self._links:
+            link.start()
+        listening = socket.socket(fileno=self._start.listen_fd)
+        listening.setblocking(False)
+        self._listener = await asyncio.get_running_loop().create_server(self._server, sock=listening)
+        self._control.send("ready", pid=os.getpid())
+
+    def on_message(self, message: Message) -> None:
+        """Do what the supervisor says: `catalog`, `health`, `drain`."""
+        kind = message["kind"]
+        if kind == "catalog":
+            catalog = Catalog.from_json(message["catalog"])
+            if catalog.number >= self._calls.view.number:
+                self._calls.view = CatalogView(catalog)
+        elif kind == "health":
+            self._health.stopping = self._health.stopping or bool(message.get("stopping"))
+        elif kind == "drain":
+            if self._drain is None:
+                self._drain = asyncio.get_running_loop().create_task(self._finish())
+        else:
+            _log.error("the supervisor sent a message that no front knows: %s", kind)
+
+    async def aclose(self) -> None:
+        """Stop serving; open requests are cut."""
+        if self._drain is not None:
+            self._drain.cancel()
+        if self._listener is not None:
+            self._listener.close()
+        await self._server.shutdown(0)
+        for link in self._links:
+            await link.aclose()
+
+    async def _finish(self) -> None:
+        """Take no new connection, finish what is open, say so."""
+        self._health.stopping = True
+        assert self._listener is not None
+        self._listener.close()
+        await self._server.drain()
+        self._control.send("drained")
+
+
+async def run_front(channel: socket.socket) -> None:
+    """Be a front over this control channel; returns when the supervisor says `stop`.
+
+    The end of the channel ends the process at once: without a supervisor nobody owns the directory.
+    """
+    loop = asyncio.get_running_loop()
+    started: asyncio.Future[FrontStart] = loop.create_future()
+    stopped: asyncio.Future[None] = loop.create_future()
+    front: Front | None = None
+    early: list[Message] = []  # what came while the front was being made
+
+    def on_message(message: Message) -> None:
+        if message["kind"] == "start":
+            started.set_result(FrontStart.from_json(message))
+        elif message["kind"] == "stop":
+            if not stopped.done():
+                stopped.set_result(None)
+        elif front is None:
+            early.append(message)
+        else:
+            front.on_message(message)
+
+    channel.setblocking(False)
+    _, control = await loop.create_unix_connection(
+        lambda: ControlChannel(on_message, lambda: os._exit(1)), sock=channel
+    )
+    facts = await started
+    logging.getLogger().setLevel(facts.log_level.upper())
+    if facts.listen_fd < 0:
+        raise InternalError(f"{facts.listen_fd} is no listening socket")
+    made = Front(facts, control)
+    await made.start()
+    front = made
+    for message in early:
+        front.on_message(message)
+    await stopped
+    await front.aclose()

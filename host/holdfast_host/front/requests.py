@@ -1,0 +1,54 @@
+"""Reading request bodies within a limit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from holdfast_host.core.errors import BadRequestError, PayloadTooLargeError
+from holdfast_host.front.http_server import Exchange
+
+
+async def read_body(exchange: Exchange, bytes_max: int) -> bytes:
+    """The whole body, whatever its Content-Type.
+
+    Raises:
+        PayloadTooLargeError: as soon as the announced or the received length passes the limit.
+    """
+    content = exchange.content
+    if content.is_eof():  # the usual small request came in one piece
+        body = content.read_nowait()
+        if len(body) > bytes_max:
+            raise too_large(len(body), bytes_max)
+        return body
+    announced = exchange.content_length
+    if announced is not None and announced > bytes_max:
+        raise too_large(announced, bytes_max)
+    exchange.expect_body()
+    pieces: list[bytes] = []
+    received = 0
+    while piece := await content.readany():
+        received += len(piece)
+        if received > bytes_max:
+            raise too_large(received, bytes_max)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def read_object(exchange: Exchange, bytes_max: int) -> dict[str, Any]:
+    """A small JSON object; empty where there is no body."""
+    body = await read_body(exchange, bytes_max)
+    if not body:
+        return {}
+    try:
+        value = json.loads(body.decode())
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(f"the body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadRequestError("the body must be a JSON object")
+    return value
+
+
+def too_large(length: int, bytes_max: int) -> PayloadTooLargeError:
+    """The refusal, with value and limit."""
+    return PayloadTooLargeError(f"a body of at least {length} bytes exceeds the limit of {bytes_max} bytes")

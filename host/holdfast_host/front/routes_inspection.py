@@ -1,0 +1,62 @@
+"""What can be asked without asking anybody: the types, the API's own description, health."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from holdfast_host.core.errors import HostUnavailableError
+from holdfast_host.front.answers import TEXT, Answer, json_answer
+from holdfast_host.front.app import Route
+from holdfast_host.front.catalog_view import CatalogView
+from holdfast_host.front.http_server import Exchange
+from holdfast_host.front.link import Link
+from holdfast_host.front.openapi import describe_api
+
+
+class Health:
+    """Whether this front should be sent requests. The supervisor's `health` messages and the drain change it."""
+
+    def __init__(self, links: list[Link]) -> None:
+        self.stopping = False
+        self._links = links
+
+    def check(self) -> None:
+        """Return when the host is ready; HostUnavailableError with the reason when it is not."""
+        if self.stopping:
+            raise HostUnavailableError("not ready: the host is stopping")
+        down = [str(link.worker) for link in self._links if not link.up]
+        if down:
+            raise HostUnavailableError(f"not ready: no link to worker {', '.join(down)}")
+
+
+class InspectionRoutes:
+    """The handlers. One per front."""
+
+    def __init__(self, view: Callable[[], CatalogView], health: Health, url: str) -> None:
+        self._view = view
+        self._health = health
+        self._url = url
+
+    def routes(self) -> list[Route]:
+        """For the App."""
+        return [
+            Route.of("/v1/actors", GET=self._types),
+            Route.of("/v1/openapi.json", GET=self._openapi),
+            Route.of("/health/liveness", GET=self._liveness),
+            Route.of("/health/readiness", GET=self._readiness),
+        ]
+
+    async def _types(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return json_answer(self._view().describe_types())
+
+    async def _openapi(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return json_answer(describe_api(self._url))
+
+    async def _liveness(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return Answer(200, b"ok", TEXT)
+
+    async def _readiness(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        self._health.check()
+        return Answer(200, b"ok", TEXT)

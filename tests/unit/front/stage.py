@@ -1,0 +1,303 @@
+"""A front on a stage: a real HTTP socket, a real control channel, and workers that the test plays itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import socket
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from holdfast_host.core.limits import Limits
+from holdfast_host.front.control import ControlChannel
+from holdfast_host.front.process import Front
+from holdfast_host.wire.catalog import ActorType, Catalog, Deployment, Method
+from holdfast_host.wire.control import FrontStart, pack_message, unpack_message
+from holdfast_host.wire.frames import (
+    PROTOCOL,
+    Call,
+    Kind,
+    pack_json,
+    pack_reply,
+    split,
+    unpack_call,
+    unpack_json,
+    unpack_slot,
+)
+from holdfast_host.wire.page import StatePage
+from holdfast_host.wire.routing import Routing
+
+PATIENCE_S = 10.0  # no test waits so long unless it fails
+
+ACCOUNT = ActorType("Account", 7, (Method("deposit", "(amount: int) -> dict", "Add funds."),), "Money.", ("alarm",))
+CATALOG = Catalog(1, (Deployment("account", "fn_1", 3, "ab", "/x.cwasm", (ACCOUNT,)),))
+
+
+@dataclass
+class Response:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        return str(self.json["error"]["name"])
+
+
+class Worker:
+    """The test's end of one link: it accepts, says HELLO, and records what comes."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._connection: socket.socket | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self.calls: asyncio.Queue[Call] = asyncio.Queue()
+        self.cancelled: asyncio.Queue[int] = asyncio.Queue()
+        self.answer: bytes | None = None  # what every call is answered at once
+        self.hello: dict[str, Any] = {}
+        self.page: StatePage | None = None
+        self.reads = 0
+
+    async def accept(self, *, pid: int = 100, epoch: int = 1, group: int = 5, partitions: int = 1) -> None:
+        """Take the next connection and say HELLO."""
+        loop = asyncio.get_running_loop()
+        connection, _ = await asyncio.wait_for(loop.sock_accept(self._listener), PATIENCE_S)
+        readable = asyncio.Event()
+        loop.add_reader(connection, readable.set)
+        await readable.wait()
+        loop.remove_reader(connection)
+        data, fds, _, _ = socket.recv_fds(connection, 1 << 16, 1)
+        [(kind, payload)], rest = split(data)
+        assert (kind, rest) == (Kind.HELLO, b"")
+        self.hello = unpack_json(payload)
+        if self.page is not None:
+            self.page.close()
+        self.page = StatePage(fds[0])
+        self._connection = connection
+        opened = {str(number): {"epoch": epoch, "group": group} for number in range(partitions)}
+        facts = {"protocol": PROTOCOL, "pid": pid, "worker": 0, "partitions": opened}
+        await loop.sock_sendall(connection, pack_json(Kind.HELLO, facts))
+        self._reader = loop.create_task(self._read(connection))
+
+    async def next_call(self) -> Call:
+        return await asyncio.wait_for(self.calls.get(), PATIENCE_S)
+
+    async def reply(self, call: Call, status: int = 200, body: bytes = b"null") -> None:
+        await self.send(pack_reply(call.slot, status, body))
+
+    async def send(self, data: bytes) -> None:
+        assert self._connection is not None
+        await asyncio.get_running_loop().sock_sendall(self._connection, data)
+
+    def word(self, call: Call, value: int) -> None:
+        """Write the call's word on the state page."""
+        assert self.page is not None
+        self.page.words[call.slot] = value
+
+    async def die(self) -> None:
+        """End the connection, as the kernel does for a process that is killed."""
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    async def aclose(self) -> None:
+        await self.die()
+        if self.page is not None:
+            self.page.close()
+        self._listener.close()
+
+    async def _read(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        rest = b""
+        while data := await loop.sock_recv(connection, 1 << 18):
+            self.reads += 1
+            frames, rest = split(rest + data)
+            for kind, payload in frames:
+                if kind == Kind.CANCEL:
+                    self.cancelled.put_nowait(unpack_slot(payload))
+                    continue
+                call = unpack_call(payload)
+                if self.answer is None:
+                    self.calls.put_nowait(call)
+                else:
+                    await self.reply(call, 200, self.answer)
+
+
+class Supervisor(asyncio.Protocol):
+    """The other end of the control channel."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._transport: asyncio.Transport | None = None
+        self._partial = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        for line in lines:
+            self.messages.put_nowait(unpack_message(line))
+
+    def send(self, kind: str, **facts: Any) -> None:
+        assert self._transport is not None
+        self._transport.write(pack_message(kind, **facts))
+
+    async def next(self, kind: str) -> dict[str, Any]:
+        """The next message, which must be of this kind."""
+        message = await asyncio.wait_for(self.messages.get(), PATIENCE_S)
+        assert message["kind"] == kind, message
+        return message
+
+    def close(self) -> None:
+        assert self._transport is not None
+        self._transport.close()
+
+
+class Stage:
+    """What a test holds."""
+
+    def __init__(self, port: int, workers: list[Worker], supervisor: Supervisor, data: Path, front: Front) -> None:
+        self.port = port
+        self.workers = workers
+        self.supervisor = supervisor
+        self.data = data
+        self.front = front
+
+    @property
+    def worker(self) -> Worker:
+        return self.workers[0]
+
+    @property
+    def uploads(self) -> list[Path]:
+        return sorted((self.data / "uploads").iterdir())
+
+    async def ask(self, method: str, target: str, body: bytes = b"", **headers: str) -> Response:
+        """One request on a connection of its own; the target goes out as it is."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(request_bytes(method, target, body, **headers))
+            return await read_response(reader, head_only=method == "HEAD")
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def deposit(self, name: str = "alice", body: bytes = b'{"amount":5}', **headers: str) -> Response:
+        return await self.ask("POST", f"/v1/actors/Account/{name}/deposit", body, **headers)
+
+    async def answered(self, method: str, target: str, body: bytes = b"", **headers: str) -> tuple[Call, Response]:
+        """A request that reaches the worker, which answers null: the call as it came, and the response."""
+        task = asyncio.create_task(self.ask(method, target, body, **headers))
+        getter = asyncio.create_task(self.worker.next_call())
+        await asyncio.wait([task, getter], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            getter.cancel()
+            raise AssertionError(task.result())
+        call = await getter
+        await self.worker.reply(call)
+        return call, await task
+
+
+def request_bytes(method: str, target: str, body: bytes = b"", **headers: str) -> bytes:
+    """A request as it goes over the wire; `content_type` becomes Content-Type."""
+    lines = {"host": "localhost", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    if body and "transfer-encoding" not in lines:
+        lines.setdefault("content-length", str(len(body)))
+    head = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return head.encode("utf-8", "surrogateescape") + b"\r\n" + body
+
+
+async def read_response(reader: asyncio.StreamReader, *, head_only: bool = False) -> Response:
+    async with asyncio.timeout(PATIENCE_S):
+        head = await reader.readuntil(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")[:-2]
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        body = b""
+        if headers.get("transfer-encoding") == "chunked":
+            while size := int(await reader.readline(), 16):
+                body += await reader.readexactly(size)
+                await reader.readline()
+            await reader.readline()
+        elif not head_only:
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Response(int(first.split()[1]), headers, body)
+
+
+@asynccontextmanager
+async def staged(
+    *, workers: int = 1, connected: bool = True, token: str | None = None, limits: Limits | None = None
+) -> AsyncIterator[Stage]:
+    """A front that serves, with its workers connected unless told otherwise."""
+    loop = asyncio.get_running_loop()
+    with tempfile.TemporaryDirectory(prefix="hf-") as folder:
+        listeners = [listen_at(f"{folder}/w{number}") for number in range(workers)]
+        http = socket.create_server(("127.0.0.1", 0))
+        ours, theirs = socket.socketpair()
+        _, supervisor = await loop.create_connection(Supervisor, sock=ours)
+        front: Front | None = None
+
+        def on_message(message: dict[str, Any]) -> None:
+            assert front is not None
+            front.on_message(message)
+
+        channel, control = await loop.create_connection(lambda: ControlChannel(on_message, lambda: None), sock=theirs)
+        routing = Routing.over(workers, [f"{folder}/w{number}" for number in range(workers)])
+        port = http.getsockname()[1]
+        start = FrontStart(
+            0,
+            folder,
+            http.detach(),
+            f"http://127.0.0.1:{port}",
+            "localhost",
+            token,
+            routing,
+            CATALOG,
+            limits or Limits(),
+        )
+        front = Front(start, control)
+        stage = Stage(port, [Worker(each) for each in listeners], supervisor, Path(folder), front)
+        try:
+            await front.start()
+            await supervisor.next("ready")
+            if connected:
+                for worker in stage.workers:
+                    await worker.accept(partitions=workers)
+                await wait_ready(stage)
+            yield stage
+        finally:
+            await front.aclose()
+            for worker in stage.workers:
+                await worker.aclose()
+            supervisor.close()
+            channel.close()
+            await asyncio.sleep(0)  # the transports close their sockets in the loop's next turn
+
+
+async def wait_ready(stage: Stage) -> None:
+    """Returns when the front has read the workers' HELLOs."""
+    for _ in itertools.count():
+        if (await stage.ask("GET", "/health/readiness")).status == 200:
+            return
+
+
+def listen_at(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen(16)
+    listener.setblocking(False)
+    return listener
