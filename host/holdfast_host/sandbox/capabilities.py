@@ -60,7 +60,9 @@ class StorageCalls(Protocol):
 class Capabilities(Protocol):
     """One turn, as its sandbox sees it."""
 
-    storage: StorageCalls
+    @property
+    def storage(self) -> StorageCalls:
+        """The storage of the turn's instance."""
 
     def host_call(self) -> bool:
         """Called first by every import: counts it, and may wait a moment. False ends the turn: the guest is trapped."""

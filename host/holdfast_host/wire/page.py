@@ -1,8 +1,8 @@
 """The state page: one shared word per slot of a client's link to a worker.
 
-It is the evidence from which the client answers what it had sent when the worker dies: the worker writes a slot's word
-as the call advances, the client reads it when the successor has said which group each partition reached. The client owns
-the page and clears a slot's word before it uses the slot; nobody writes a word after the slot's REPLY.
+It is the evidence from which the client answers what it had sent when the worker dies: the worker writes a slot's
+word as the call advances, the client reads it when the successor has said which group each partition reached. The
+client owns the page and clears a slot's word before it uses the slot; nobody writes a word after the slot's REPLY.
 """
 
 from __future__ import annotations

@@ -1,0 +1,111 @@
+"""What this worker runs: for each type number the version that turns which start now run.
+
+A new version is prepared beside the current one and switched to in one step of the leader; running turns finish on the
+old one, and an activation of the old one is replaced at its next turn.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from holdfast_host.core.errors import ActorPrivateMethodError, ActorUnknownMethodError
+
+if TYPE_CHECKING:
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
+    from holdfast_host.wire.catalog import ActorType, Deployment
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedType:
+    """One actor type of one loaded version: what an activation is made from."""
+
+    type: str
+    type_id: int
+    function: str
+    version: int
+    component: LoadedComponent
+    environment: bytes
+    methods: frozenset[bytes]
+    private: frozenset[bytes]
+    memory_bytes_max: int
+    method_timeout_s: float
+
+    def check_method(self, method: bytes) -> None:
+        """Refuse what the description does not list, before an instance is disturbed.
+
+        Raises:
+            ActorPrivateMethodError: it exists but is not callable from outside.
+            ActorUnknownMethodError: it does not exist.
+        """
+        if method in self.methods:
+            return
+        text = method.decode(errors="replace")
+        if method.startswith(b"_") or method in self.private:
+            raise ActorPrivateMethodError(f"{self.type}.{text} is not callable from outside")
+        known = ", ".join(sorted(name.decode() for name in self.methods)) or "none"
+        raise ActorUnknownMethodError(f"{self.type} has no method {text!r}; it has: {known}")
+
+
+class Deployments:
+    """The current version by type number. The leader's, but for `load`."""
+
+    def __init__(self, engine: SandboxEngine, limits: Limits) -> None:
+        self._engine = engine
+        self._limits = limits
+        self._by_type: dict[int, LoadedType] = {}
+        self._prepared: dict[tuple[str, int], tuple[LoadedType, ...]] = {}
+
+    def find(self, type_id: int) -> LoadedType | None:
+        """What runs that type now."""
+        return self._by_type.get(type_id)
+
+    def load(self, deployment: Deployment) -> tuple[LoadedType, ...]:
+        """Map the compiled component (2 to 14 ms) and link it; any thread, touches no table."""
+        component = self._engine.load(Path(deployment.compiled))
+        environment = json.dumps(
+            {
+                "bindings": {binding.binding: binding.type for binding in deployment.bindings},
+                "variables": deployment.variables,
+            },
+            separators=(",", ":"),
+        ).encode()
+        return tuple(self._loaded_type(deployment, actor, component, environment) for actor in deployment.types)
+
+    def prepare(self, deployment: Deployment, types: tuple[LoadedType, ...]) -> None:
+        """Keep a loaded version until it is switched to."""
+        self._prepared[deployment.function, deployment.version] = types
+
+    def switch(self, deployment: Deployment) -> None:
+        """Every turn that starts from now on runs this version; it must have been prepared."""
+        types = self._prepared.pop((deployment.function, deployment.version))
+        self.remove(deployment.function)
+        for loaded in types:
+            self._by_type[loaded.type_id] = loaded
+
+    def remove(self, function: str) -> None:
+        """Forget what this function runs, and what it has prepared and never switched to."""
+        self._by_type = {number: loaded for number, loaded in self._by_type.items() if loaded.function != function}
+        self._prepared = {key: types for key, types in self._prepared.items() if key[0] != function}
+
+    def _loaded_type(
+        self, deployment: Deployment, actor: ActorType, component: LoadedComponent, environment: bytes
+    ) -> LoadedType:
+        limits = self._limits
+        memory = deployment.memory_bytes_max or limits.memory_bytes_max
+        timeout_s = deployment.method_timeout_s or limits.method_timeout_s
+        return LoadedType(
+            type=actor.type,
+            type_id=actor.type_id,
+            function=deployment.function,
+            version=deployment.version,
+            component=component,
+            environment=environment,
+            methods=frozenset(method.name.encode() for method in actor.methods),
+            private=frozenset(name.encode() for name in actor.private),
+            memory_bytes_max=min(memory, limits.memory_bytes_max),
+            method_timeout_s=min(timeout_s, limits.method_timeout_s),
+        )

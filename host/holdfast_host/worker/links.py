@@ -1,0 +1,181 @@
+"""The worker's sockets to its clients: frames in, replies out, flow control.
+
+All of it is the leader's, but for `Poller.anything_ready`, which the monitor may ask. Sockets never block: what a
+client does not take stays in its out-buffer, and a client with too much there is not read from.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast_host.wire.frames import PROTOCOL, Kind, ProtocolError, pack_json, split, unpack_json
+from holdfast_host.wire.page import StatePage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast_host.worker.turn import Turn
+
+READ_BYTES: Final = 1 << 18
+_BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
+
+
+class Poller:
+    """One epoll for every descriptor of the leader; level-triggered, so that the monitor can look without taking."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+
+    def add(self, fd: int, handler: Callable[[int], None]) -> None:
+        """Call `handler(events)` when the descriptor is readable."""
+        self._handlers[fd] = handler
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def change(self, fd: int, *, reading: bool, writing: bool) -> None:
+        """Wait for what is asked."""
+        self._epoll.modify(fd, (select.EPOLLIN if reading else 0) | (select.EPOLLOUT if writing else 0))
+
+    def remove(self, fd: int) -> None:
+        """Forget the descriptor; before it is closed."""
+        del self._handlers[fd]
+        self._epoll.unregister(fd)
+
+    def run(self, timeout_s: float) -> None:
+        """Wait at most so long and call the handlers of what is ready."""
+        for fd, events in self._epoll.poll(timeout_s):
+            handler = self._handlers.get(fd)
+            if handler is not None:
+                handler(events)
+
+    def anything_ready(self) -> bool:
+        """True when a descriptor is ready now; any thread."""
+        return bool(self._epoll.poll(0, 1))
+
+
+class Link:
+    """One client: a front, or another worker. Lives until its socket ends."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        poller: Poller,
+        *,
+        unsent_bytes_max: int,
+        greeting: Callable[[], dict[str, Any]],
+        on_frame: Callable[[Link, int, bytes], None],
+        on_close: Callable[[Link], None],
+    ) -> None:
+        self._socket = connection
+        self._poller = poller
+        self._unsent_bytes_max = unsent_bytes_max
+        self._greeting = greeting
+        self._on_frame = on_frame
+        self._on_close = on_close
+        self._received = b""
+        self._unsent = b""
+        self._fds: list[int] = []
+        self._reading = self._writing = False
+        self.page: StatePage
+        self.greeted = False
+        self.closed = False
+        self.client = "?"
+        self.turns: dict[int, Turn] = {}  # by slot: not yet answered
+        self.replies: list[bytes] = []  # what may leave, since the last flush
+        connection.setblocking(False)
+        self._reading = True
+        poller.add(connection.fileno(), self._ready)
+
+    def flush(self) -> None:
+        """Send what may leave, in one write."""
+        if self.closed:
+            self.replies.clear()
+            return
+        data = b"".join((self._unsent, *self.replies))
+        self.replies.clear()
+        self._unsent = b""
+        if data:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.close()
+                return
+            self._unsent = data[sent:]
+        self._watch()
+
+    def close(self) -> None:
+        """End the link: what has not begun is cancelled by `on_close`, what runs finds nobody."""
+        if self.closed:
+            return
+        self.closed = True
+        self._poller.remove(self._socket.fileno())
+        self._socket.close()
+        self._on_close(self)
+
+    def release_page(self) -> None:
+        """Unmap the state page once the link is closed and its last turn is over."""
+        if self.closed and not self.turns and self.greeted:
+            self.greeted = False
+            self.page.close()
+
+    def _watch(self) -> None:
+        """Write when there is something to write; read unless the client is too far behind."""
+        writing = bool(self._unsent)
+        reading = len(self._unsent) < self._unsent_bytes_max
+        if (reading, writing) != (self._reading, self._writing):
+            self._reading, self._writing = reading, writing
+            self._poller.change(self._socket.fileno(), reading=reading, writing=writing)
+
+    def _ready(self, events: int) -> None:
+        if events & select.EPOLLOUT:
+            self.flush()
+        if self.closed:
+            return
+        if events & select.EPOLLIN:
+            self._read()
+        elif events & _BROKEN:
+            self.close()
+
+    def _read(self) -> None:
+        try:
+            if self.greeted:
+                data = self._socket.recv(READ_BYTES)
+            else:
+                data, fds, _, _ = socket.recv_fds(self._socket, READ_BYTES, 4)
+                self._fds += fds
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        try:
+            frames, self._received = split(self._received + data if self._received else data)
+            for kind, payload in frames:
+                if self.greeted:
+                    self._on_frame(self, kind, payload)
+                else:
+                    self._greet(kind, payload)
+        except ProtocolError:
+            self.close()
+
+    def _greet(self, kind: int, payload: bytes) -> None:
+        if kind != Kind.HELLO or len(self._fds) != 1:
+            for fd in self._fds:
+                os.close(fd)
+            raise ProtocolError("the first frame must be a HELLO with the state page's descriptor")
+        facts = unpack_json(payload)
+        if facts.get("protocol") != PROTOCOL:
+            os.close(self._fds[0])
+            raise ProtocolError(f"the client speaks protocol {facts.get('protocol')}, this worker {PROTOCOL}")
+        self.client = f"{facts.get('client')} {facts.get('pid')}"
+        self.page = StatePage(self._fds[0])
+        self.greeted = True
+        self.replies.append(pack_json(Kind.HELLO, self._greeting()))
+        self.flush()

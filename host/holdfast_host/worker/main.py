@@ -1,0 +1,142 @@
+"""`python -m holdfast_host.worker.main FD`: one worker, started and watched by the supervisor.
+
+FD is the control channel; its first line says everything else. The process ends with its supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from holdfast_host.core.process import enter_child
+from holdfast_host.sandbox.engine import SandboxEngine
+from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.wire.control import WorkerStart, unpack_message
+from holdfast_host.wire.frames import PROTOCOL
+from holdfast_host.worker.links import READ_BYTES, Link
+from holdfast_host.worker.loop import Worker
+from holdfast_host.worker.monitor import Monitor
+from holdfast_host.worker.output import Output
+from holdfast_host.worker.supervised import ControlChannel
+
+if TYPE_CHECKING:
+    from holdfast_host.storage.store import StoreBrokenError
+
+SWITCH_INTERVAL_S: Final = 0.0005  # a host import beside a busy thread waits 25 to 40 us instead of 535
+EXIT_BUG: Final = 70
+EXIT_STORE: Final = 74
+_BACKLOG: Final = 64
+
+
+class WorkerProcess:
+    """Everything of one worker, put together."""
+
+    def __init__(self, start: WorkerStart, control: socket.socket, received: bytes) -> None:
+        self._start = start
+        self._output = Output(start.worker, start.log_level)
+        limits = start.limits.replace(worker_memory_bytes=start.limits.worker_memory_bytes or _memory_share(start))
+        self._store = LmdbStore.open(Path(start.data), start.routing.partitions_of(start.worker), limits)
+        self._engine = SandboxEngine(limits)
+        self._worker = Worker(
+            self._store,
+            self._engine,
+            limits,
+            self._output,
+            compute_slots=max(1, (os.cpu_count() or 1) - 1),
+            on_broken_store=self._end_broken,
+            on_failure=self._end_on_bug,
+        )
+        self._control = ControlChannel(control, self._worker, self._stop, received)
+        self._listener = socket.socket(fileno=start.listen_fd)
+        self._listener.setblocking(False)
+        self._worker.poller.add(start.listen_fd, self._accept)
+        self._reached = self._store.reached()
+
+    def run(self) -> NoReturn:
+        """Load what is deployed, serve until told to stop."""
+        deployments = self._worker.deployments
+        for deployment in self._start.catalog.deployments:
+            deployments.prepare(deployment, deployments.load(deployment))
+            deployments.switch(deployment)
+        Monitor(self._worker, self._engine, self._end_on_bug).start()
+        self._control.send("ready", pid=os.getpid(), partitions=self._partitions())
+        self._worker.leadership.start()
+        while True:
+            signal.pause()
+
+    def _partitions(self) -> list[dict[str, int]]:
+        return [
+            {"partition": partition, "epoch": epoch, "group": group}
+            for partition, (epoch, group) in self._reached.items()
+        ]
+
+    def _greeting(self) -> dict[str, Any]:
+        partitions = {str(each["partition"]): each for each in self._partitions()}
+        return {"protocol": PROTOCOL, "pid": os.getpid(), "worker": self._start.worker, "partitions": partitions}
+
+    def _accept(self, events: int) -> None:
+        for _ in range(_BACKLOG):
+            try:
+                connection, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            Link(
+                connection,
+                self._worker.poller,
+                unsent_bytes_max=self._start.limits.client_unsent_bytes_max,
+                greeting=self._greeting,
+                on_frame=self._worker.receive,
+                on_close=self._worker.forget_link,
+            )
+
+    def _stop(self) -> None:
+        """Everything is answered and settled: close and end."""
+        self._store.close()
+        self._output.flush()
+        os._exit(0)
+
+    def _end_broken(self, error: StoreBrokenError) -> None:
+        self._output.event("error", f"the store is broken, the worker ends: {error}")
+        self._control.send("fatal", reason=str(error))
+        self._output.flush()
+        os._exit(EXIT_STORE)
+
+    def _end_on_bug(self, error: BaseException) -> None:
+        self._output.event("error", "a bug ends the worker", traceback="".join(traceback.format_exception(error)))
+        self._output.flush()
+        os._exit(EXIT_BUG)
+
+
+def _memory_share(start: WorkerStart) -> int:
+    """Half the machine's memory over the workers."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return machine // 2 // len(start.routing.addresses)
+
+
+def read_start(control: socket.socket) -> tuple[dict[str, Any], bytes]:
+    """The first line of the control channel, and what came with it."""
+    received = b""
+    while b"\n" not in received:
+        data = control.recv(READ_BYTES)
+        if not data:
+            sys.exit(0)
+        received += data
+    line, rest = received.split(b"\n", 1)
+    return unpack_message(line), rest
+
+
+def main() -> NoReturn:
+    """Start as the supervisor's child."""
+    control = enter_child(int(sys.argv[1]))
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    message, rest = read_start(control)
+    WorkerProcess(WorkerStart.from_json(message), control, rest).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The reply of a turn, on its way through the gate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast_host.wire.frames import pack_reply
+
+if TYPE_CHECKING:
+    from holdfast_host.core.errors import HoldfastError
+    from holdfast_host.worker.links import Link
+    from holdfast_host.worker.turn import Turn
+
+
+class Reply:
+    """What the caller of a turn gets; the leader's. It leaves once, by `go` or by `fail`."""
+
+    __slots__ = ("_dirty", "_turn")
+
+    def __init__(self, turn: Turn, dirty: dict[Link, None]) -> None:
+        """`dirty` collects the links that have something to send."""
+        self._turn = turn
+        self._dirty = dirty
+
+    def go(self) -> None:
+        """The result, or the error that the turn itself ended with."""
+        turn = self._turn
+        if turn.error is None:
+            self._send(200, turn.result)
+        else:
+            self._send(turn.error.status, turn.error.to_json())
+
+    def fail(self, error: HoldfastError) -> None:
+        """The turn's outcome must not be told; the error instead."""
+        self._send(error.status, error.to_json())
+
+    def _send(self, status: int, body: bytes) -> None:
+        turn = self._turn
+        link = turn.link
+        if link is None:
+            return
+        link.turns.pop(turn.request.slot, None)
+        if link.closed:
+            link.release_page()
+            return
+        link.replies.append(pack_reply(turn.request.slot, status, body))
+        self._dirty[link] = None

@@ -1,0 +1,137 @@
+"""Running one turn: activate if need be, call the guest, read how it went.
+
+Runs on whichever thread has the turn and touches the turn and its sandbox only; what follows from the result is the
+leader's (`worker.loop`).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast_host.core.errors import (
+    ActorError,
+    ActorInitError,
+    ActorMethodError,
+    ActorTrapError,
+    HoldfastError,
+    LimitError,
+    error_class,
+)
+from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
+from holdfast_host.wire.frames import CallFlag, CallKind
+
+if TYPE_CHECKING:
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.sandbox.instance import Outcome
+    from holdfast_host.worker.deployments import LoadedType
+    from holdfast_host.worker.output import Output
+    from holdfast_host.worker.turn import Turn
+
+# What a guest may say of itself; any other name is a method that raised.
+_GUEST_ERRORS: Final = frozenset(
+    {
+        "ActorError", "ActorPrivateMethodError", "ActorUnknownMethodError", "BadArgumentsError", "CodecError",
+        "LimitError", "ActorReentrancyError", "ActorDeadlockError",
+    }
+)  # fmt: skip
+_MESSAGE_CHARS_MAX: Final = 4_000
+
+
+class TurnRunner:
+    """Runs turns; shared by all threads, keeps nothing."""
+
+    def __init__(self, limits: Limits, output: Output) -> None:
+        self._limits = limits
+        self._output = output
+
+    def run(self, turn: Turn, loaded: LoadedType) -> None:
+        """Run it to its end and fill in `result` and `changes`, or `error`; never raises for what a guest does."""
+        entry = turn.entry
+        try:
+            self._run_guest(turn, loaded)
+            if turn.ended_by is None:
+                turn.changes = turn.storage.take()
+        except SandboxTrap as trap:
+            entry.deactivate()
+            turn.error = ActorTrapError(f"{entry.label}: {trap.message}")
+            self._output.guest_trap(entry.label, turn.function, trap.kind, trap.backtrace)
+        except HoldfastError as error:
+            turn.error = error
+        turn.finish_running()
+        turn.error = turn.ended_by or turn.error
+        if turn.error is None:
+            return
+        turn.changes = None
+        if turn.storage.wrote or turn.broken is not None:
+            entry.deactivate()
+
+    def _run_guest(self, turn: Turn, loaded: LoadedType) -> None:
+        entry, request = turn.entry, turn.request
+        sandbox = entry.sandbox
+        if sandbox is None:
+            sandbox = self._activate(turn, loaded)
+        if request.kind == CallKind.METHOD:
+            outcome = sandbox.call(
+                turn,
+                request.method,
+                request.body,
+                bool(request.flags & CallFlag.TYPED_ARGUMENTS),
+                bool(request.flags & CallFlag.TYPED_RESULT),
+            )
+        else:
+            outcome = sandbox.fetch(turn, request.body)
+        if not outcome.ok:
+            raise self._guest_error(turn, outcome)
+        turn.result = self._check_result(turn, outcome.text)
+
+    def _activate(self, turn: Turn, loaded: LoadedType) -> Sandbox:
+        """A fresh sandbox whose constructor has run; its writes are the turn's."""
+        entry = turn.entry
+        turn.started_cold = True
+        sandbox = Sandbox.create(loaded.component, turn, memory_bytes_max=loaded.memory_bytes_max)
+        entry.sandbox, entry.loaded = sandbox, loaded
+        outcome = sandbox.activate(turn, loaded.type, entry.stored.name, loaded.environment)
+        if outcome.ok:
+            return sandbox
+        error = self._guest_error(turn, outcome)
+        entry.deactivate()
+        if isinstance(error, ActorMethodError):
+            error = ActorInitError(error.message, code=error.code)
+        raise error
+
+    def _check_result(self, turn: Turn, text: bytes) -> bytes:
+        """The result as the caller will read it."""
+        limit = self._limits.result_bytes_max
+        label = f"{turn.entry.label}.{turn.request.method.decode(errors='replace')}"
+        if len(text) > limit:
+            raise LimitError(f"{label} returned {len(text)} bytes, the limit of a result is {limit} bytes")
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            raise ActorTrapError(f"{label} returned what is not JSON") from None
+        return text
+
+    def _guest_error(self, turn: Turn, outcome: Outcome) -> HoldfastError:
+        """The guest's own account of why it failed, as far as it may say so."""
+        facts = _parse(outcome.text)
+        name, message, code = facts.get("name"), facts.get("message"), facts.get("code")
+        message = message[:_MESSAGE_CHARS_MAX] if isinstance(message, str) else "the guest gave no message"
+        code = code if isinstance(code, str) else None
+        traceback = facts.get("traceback")
+        if isinstance(traceback, str) and traceback:
+            self._output.guest_line(turn.entry.label, turn.function, "error", traceback)
+        if name == "ActorError":
+            status = facts.get("status")
+            good = isinstance(status, int) and 400 <= status <= 499
+            return ActorError(message, code=code, status=status if good else 400)
+        known = error_class(name) if isinstance(name, str) and name in _GUEST_ERRORS else None
+        return (known or ActorMethodError)(message, code=code)
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}

@@ -1,0 +1,85 @@
+"""The worker's end of the control channel: deploys, draining, stopping, and EOF when the supervisor is gone.
+
+The leader's, like the links; loading a component happens on a thread of its own, for it takes 2 to 14 ms.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+from holdfast_host.core.errors import HoldfastError, InternalError
+from holdfast_host.wire.catalog import Deployment
+from holdfast_host.wire.control import pack_message, unpack_message
+from holdfast_host.worker.links import READ_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast_host.worker.loop import Worker
+
+
+class ControlChannel:
+    """Messages from and to the supervisor."""
+
+    def __init__(self, connection: socket.socket, worker: Worker, on_stop: Callable[[], None], received: bytes) -> None:
+        self._socket = connection
+        self._worker = worker
+        self._on_stop = on_stop
+        self._received = received
+        worker.poller.add(connection.fileno(), self._read)
+
+    def send(self, kind: str, **facts: Any) -> None:
+        """Tell the supervisor; it always reads, so this may block for a moment; any thread."""
+        try:
+            self._socket.sendall(pack_message(kind, **facts))
+        except OSError:
+            os._exit(0)  # the supervisor is gone
+
+    def _read(self, events: int) -> None:
+        try:
+            data = self._socket.recv(READ_BYTES)
+        except OSError:
+            data = b""
+        if not data:
+            os._exit(0)  # the supervisor is gone
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            self._obey(unpack_message(line))
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        kind = message["kind"]
+        if kind == "prepare":
+            threading.Thread(target=self._prepare, args=(message,), name="holdfast-prepare", daemon=True).start()
+        elif kind == "switch":
+            self._worker.deployments.switch(Deployment.from_json(message["deployment"]))
+            self.send("done", id=message["id"], error=None)
+        elif kind == "remove":
+            self._worker.deployments.remove(message["function"])
+            self.send("done", id=message["id"], error=None)
+        elif kind == "ping":
+            self.send("pong", id=message["id"])
+        elif kind == "drain":
+            self._worker.drain(lambda: self.send("drained"))
+        elif kind == "stop":
+            self._on_stop()
+
+    def _prepare(self, message: dict[str, Any]) -> None:
+        deployment = Deployment.from_json(message["deployment"])
+        try:
+            types = self._worker.deployments.load(deployment)
+        except HoldfastError as error:
+            self.send("done", id=message["id"], error=error.facts())
+            return
+        except Exception as error:
+            failure = InternalError(f"version {deployment.version} of {deployment.function} does not load: {error}")
+            self.send("done", id=message["id"], error=failure.facts())
+            return
+
+        def keep() -> None:
+            self._worker.deployments.prepare(deployment, types)
+            self.send("done", id=message["id"], error=None)
+
+        self._worker.post(keep)

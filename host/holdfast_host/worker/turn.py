@@ -1,0 +1,224 @@
+"""A turn: one uninterrupted run of guest code for an instance, and what that code can reach meanwhile.
+
+Made by the leader when a call arrives, begun when it is taken from the mailbox, run on whichever thread has it, ended
+by the leader. While it runs, its fields are its thread's; `broken` alone is set by the leader meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from holdfast_host.core.errors import (
+    ActorMethodTimeoutError,
+    ActorTrapError,
+    BadRequestError,
+    HoldfastError,
+    UnsupportedError,
+)
+from holdfast_host.wire.page import BEGUN, LEFT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.storage.overlay import Overlay
+    from holdfast_host.storage.store import Changes
+    from holdfast_host.wire.frames import Call
+    from holdfast_host.worker.compute import ComputeSlots
+    from holdfast_host.worker.entry import Entry
+    from holdfast_host.worker.leadership import Leadership
+    from holdfast_host.worker.links import Link
+    from holdfast_host.worker.output import Output
+
+_THROTTLE_S: Final = 0.0001  # what a detached turn's storage call waits while the leader has work
+
+
+class TurnHost(Protocol):
+    """What a running turn needs of its worker; shared by all turns."""
+
+    leadership: Leadership
+    compute: ComputeSlots
+    limits: Limits
+    output: Output
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Have the leader run this soon; any thread."""
+
+    def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
+        """Commit what the turn has written so far (leader)."""
+
+
+class SyncExit:
+    """The end of a `sync()`, held by the gate until it is true."""
+
+    __slots__ = ("_turn", "error", "woken")
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self.error: HoldfastError | None = None
+        self.woken = threading.Lock()
+        self.woken.acquire()
+
+    def go(self) -> None:
+        """What was written is durable."""
+        self.woken.release()
+
+    def fail(self, error: HoldfastError) -> None:
+        """What was written is lost."""
+        self.error = error
+        self.woken.release()
+
+
+class Turn:
+    """One turn and the capabilities of its guest; lives from the arrival of its call to its reply."""
+
+    __slots__ = (
+        "_compute_slot", "_deadline", "_ended_by", "_host", "_host_calls", "_log_lines", "arrived_at", "begun_at",
+        "broken", "changes", "entry", "error", "function", "generation", "link", "request", "result", "started_cold",
+        "storage",
+    )  # fmt: skip
+
+    storage: Overlay
+
+    def __init__(self, host: TurnHost, entry: Entry, link: Link | None, request: Call, arrived_at: float) -> None:
+        self._host = host
+        self.entry = entry
+        self.link = link
+        self.request = request
+        self.arrived_at = arrived_at
+        self.begun_at = 0.0
+        self.generation = 0
+        self.function = ""
+        self.broken: HoldfastError | None = None
+        self.error: HoldfastError | None = None  # how it failed
+        self.result = b""  # what it returned, where it did not fail
+        self.changes: Changes | None = None  # what it commits, where it did not fail
+        self.started_cold = False
+        self._deadline = 0.0
+        self._compute_slot = False
+        self._ended_by: HoldfastError | None = None
+        self._host_calls = 0
+        self._log_lines = 0
+
+    @property
+    def begun(self) -> bool:
+        """True once it has left the mailbox."""
+        return self.generation > 0
+
+    def begin(self, generation: int, now: float, function: str, timeout_s: float, overlay: Overlay) -> None:
+        """The leader takes it from the mailbox; its budget runs from here."""
+        self.generation = generation
+        self.begun_at = now
+        self.function = function
+        budget_ms = self.request.budget_ms
+        self._deadline = now + (min(timeout_s, budget_ms / 1000) if budget_ms else timeout_s)
+        self.storage = overlay
+        if self.link is not None:
+            self.link.page.words[self.request.slot] = BEGUN
+
+    def mark(self, group: int) -> None:
+        """Note in the state page which group its batch is in (leader, before that group commits)."""
+        if self.link is not None:
+            words, slot = self.link.page.words, self.request.slot
+            if not words[slot] & LEFT:
+                words[slot] = group
+
+    def finish_running(self) -> None:
+        """The guest has returned or trapped: give a compute slot back."""
+        if self._compute_slot:
+            self._compute_slot = False
+            self._host.compute.leave()
+
+    @property
+    def ended_by(self) -> HoldfastError | None:
+        """Why the host ended the guest, where it did."""
+        return self._ended_by
+
+    # What the guest reaches, on the turn's own thread.
+
+    def host_call(self) -> bool:
+        """Count an import; let the leader go first where this turn is detached and the leader has work."""
+        self._host_calls += 1
+        limit = self._host.limits.turn_host_calls_max
+        if self._host_calls > limit:
+            self._ended_by = ActorTrapError(f"{self.entry.label}: more than {limit} host calls in one turn")
+            return False
+        leadership = self._host.leadership
+        if self.generation != leadership.generation and leadership.busy:
+            time.sleep(_THROTTLE_S)
+        return True
+
+    def tick(self) -> bool:
+        """End of a slice: end the turn past its budget; share the compute slots once detached."""
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            return self._end_late()
+        host = self._host
+        if self.generation == host.leadership.generation:
+            return True
+        if self._compute_slot:
+            self._compute_slot = host.compute.pass_on(self.function, left_s)
+        else:
+            self._compute_slot = host.compute.enter(self.function, left_s)
+        return self._compute_slot or self._end_late()
+
+    def sync(self) -> None:
+        """Commit what has been written so far, and return when it is durable."""
+        self._check_whole()
+        if self.storage.open_savepoints:
+            raise BadRequestError(f"{self.entry.label}: sync() inside transaction() would commit half of it")
+        changes = self.storage.take()
+        self._give_up_thread()
+        leaving = SyncExit(self)
+        if self.link is not None:
+            self.link.page.words[self.request.slot] |= LEFT
+        self._host.post(lambda: self._host.request_sync(self, changes, leaving))
+        if not leaving.woken.acquire(timeout=max(0.0, self._deadline - time.monotonic())):
+            # The commit may still succeed: what it wrote is the guest's own, and the turn is over its budget.
+            self._end_late()
+            raise ActorMethodTimeoutError(f"{self.entry.label}: sync() did not end within the turn's budget")
+        if leaving.error is not None:
+            raise leaving.error
+
+    def call(self, binding: str, name: str, method: str, arguments: bytes) -> bytes:
+        """Call another instance: not offered yet."""
+        raise UnsupportedError(
+            f"{self.entry.label}: cannot call {binding}/{name}.{method}, this host routes no calls between actors yet"
+        )
+
+    def fetch(self, binding: str, name: str, request: bytes) -> bytes:
+        """Call another instance's fetch: not offered yet."""
+        raise UnsupportedError(
+            f"{self.entry.label}: cannot fetch from {binding}/{name}, this host routes no calls between actors yet"
+        )
+
+    def log(self, level: str, text: str) -> None:
+        """One line of the guest's output; past the turn's limit lines are dropped, and that is said once."""
+        self._log_lines += 1
+        limit = self._host.limits.turn_log_lines_max
+        if self._log_lines <= limit:
+            self._host.output.guest_line(self.entry.label, self.function, level, text)
+        elif self._log_lines == limit + 1:
+            self._host.output.guest_line(
+                self.entry.label,
+                self.function,
+                "warning",
+                f"further lines of this turn are dropped: the limit is {limit}",
+            )
+
+    def _check_whole(self) -> None:
+        if self.broken is not None:
+            raise self.broken
+
+    def _end_late(self) -> bool:
+        if self._ended_by is None:
+            budget_s = self._deadline - self.begun_at
+            self._ended_by = ActorMethodTimeoutError(f"{self.entry.label}: over its budget of {budget_s:g} s")
+        return False
+
+    def _give_up_thread(self) -> None:
+        """Before blocking: leadership and compute slot go to others."""
+        self._host.leadership.hand_over(self.generation)
+        self.finish_running()

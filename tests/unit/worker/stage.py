@@ -1,0 +1,244 @@
+"""A worker without processes, for tests: the real loop over a store in memory, and guests that are functions."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from holdfast_host.core.errors import HoldfastError
+from holdfast_host.core.limits import Limits
+from holdfast_host.sandbox.instance import Outcome, SandboxTrap
+from holdfast_host.storage.memory_store import MemoryStore
+from holdfast_host.wire.frames import PROTOCOL, Call, Kind, pack_call, pack_cancel, pack_json, split, unpack_reply
+from holdfast_host.wire.page import StatePage
+from holdfast_host.worker import running
+from holdfast_host.worker.deployments import LoadedType
+from holdfast_host.worker.links import Link
+from holdfast_host.worker.loop import Worker
+from holdfast_host.worker.monitor import Monitor
+from holdfast_host.worker.output import Output
+from holdfast_host.worker.turn import Turn
+
+TYPE = 1
+Guest = Callable[[Turn, Any], Any]
+
+
+class GuestSandbox:
+    """Stands in for Sandbox: a method is a function of the turn and its argument."""
+
+    guests: dict[bytes, Guest]
+    alive = 0
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.thread: int | None = None
+
+    @classmethod
+    def create(cls, component: Any, turn: Turn, *, memory_bytes_max: int) -> GuestSandbox:
+        return cls()
+
+    def activate(self, turn: Turn, actor_type: str, name: bytes, environment: bytes) -> Outcome:
+        return Outcome(True, b"")
+
+    def call(self, turn: Turn, method: bytes, arguments: bytes, typed_arguments: bool, typed_result: bool) -> Outcome:
+        assert not self.closed, "a dropped sandbox was called"
+        assert self.thread is None, "two threads in one sandbox"
+        self.thread = threading.get_ident()
+        try:
+            result = self.guests[method](turn, json.loads(arguments or b"null"))
+        except HoldfastError as error:
+            return Outcome(False, json.dumps(error.facts()).encode())
+        finally:
+            self.thread = None
+        return Outcome(True, json.dumps(result).encode())
+
+    def close(self) -> None:
+        assert self.thread is None, "closed while a thread runs in it"
+        self.closed = True
+
+
+class NoEngine:
+    """Nothing computes in wasm here; loops call `tick` themselves."""
+
+    def advance_epoch(self) -> None:
+        pass
+
+
+def add(turn: Turn, amount: int) -> int:
+    """Read, add, write."""
+    turn.host_call()
+    total = int(turn.storage.get(b"total") or 0) + amount
+    turn.host_call()
+    turn.storage.put(b"total", b"%d" % total)
+    return total
+
+
+def read(turn: Turn, _: Any) -> int:
+    turn.host_call()
+    return int(turn.storage.get(b"total") or 0)
+
+
+def compute(turn: Turn, seconds: float) -> str:
+    """Compute in slices, as the epoch makes a real guest do."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        slice_end = time.monotonic() + 0.01
+        while time.monotonic() < min(slice_end, end):
+            time.sleep(0)
+        if not turn.tick():
+            raise SandboxTrap("ended", "the host ended it")
+    return "computed"
+
+
+def add_sync_add(turn: Turn, amount: int) -> int:
+    add(turn, amount)
+    turn.sync()
+    return add(turn, amount)
+
+
+def fail_after_write(turn: Turn, amount: int) -> int:
+    add(turn, amount)
+    raise HoldfastError("refused")
+
+
+def trap_after_write(turn: Turn, amount: int) -> int:
+    add(turn, amount)
+    raise SandboxTrap("stack", "the stack is full")
+
+
+class Stage:
+    """One worker and one client link to it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, limits: Limits | None = None, slots: int = 1) -> None:
+        self.limits = limits or Limits()
+        self.guests: dict[bytes, Guest] = {
+            b"add": add,
+            b"read": read,
+            b"compute": compute,
+            b"add_sync_add": add_sync_add,
+            b"fail_after_write": fail_after_write,
+            b"trap_after_write": trap_after_write,
+        }
+        sandbox = type("Sandbox", (GuestSandbox,), {"guests": self.guests})
+        monkeypatch.setattr(running, "Sandbox", sandbox)
+        self.store = MemoryStore(limits=self.limits)
+        self.failures: queue.Queue[BaseException] = queue.Queue()
+        self.broken: queue.Queue[BaseException] = queue.Queue()
+        engine: Any = NoEngine()
+        self.worker = Worker(
+            self.store,
+            engine,
+            self.limits,
+            Output(0, "error"),
+            compute_slots=slots,
+            on_broken_store=self.broken.put,
+            on_failure=self.failures.put,
+        )
+        self.worker.deployments._by_type[TYPE] = self.loaded()
+        self.client = Client(self.worker)
+        Monitor(self.worker, engine, self.failures.put).start()
+        self.worker.leadership.start()
+
+    def loaded(self, version: int = 1) -> LoadedType:
+        component: Any = None
+        return LoadedType(
+            type="T",
+            type_id=TYPE,
+            function="f",
+            version=version,
+            component=component,
+            environment=b"{}",
+            methods=frozenset(self.guests),
+            private=frozenset({b"secret"}),
+            memory_bytes_max=1 << 26,
+            method_timeout_s=self.limits.method_timeout_s,
+        )
+
+    def do(self, action: Callable[[], Any]) -> Any:
+        """Run something as the leader does, and return what it returned."""
+        done: queue.Queue[Any] = queue.Queue()
+        self.worker.post(lambda: done.put(action()))
+        return done.get(timeout=10)
+
+    def call(self, name: str, method: str, argument: Any = None) -> tuple[int, Any]:
+        return self.client.wait(self.client.send(name, method, argument))
+
+
+class Client:
+    """A link's other end: sends calls, collects replies."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.socket, theirs = socket.socketpair()
+        worker.post(lambda: self._link(worker, theirs))
+        self.page = StatePage.create()
+        hello = pack_json(Kind.HELLO, {"protocol": PROTOCOL, "client": "test", "pid": os.getpid()})
+        socket.send_fds(self.socket, [hello], [self.page.fd])
+        self.replies: dict[int, tuple[int, Any]] = {}
+        self.arrived = threading.Condition()
+        self.order: list[int] = []
+        self._slot = 0
+        self._sending = threading.Lock()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @staticmethod
+    def _link(worker: Worker, connection: socket.socket) -> None:
+        Link(
+            connection,
+            worker.poller,
+            unsent_bytes_max=worker.limits.client_unsent_bytes_max,
+            greeting=lambda: {"protocol": PROTOCOL},
+            on_frame=worker.receive,
+            on_close=worker.forget_link,
+        )
+
+    def send(self, name: str, method: str, argument: Any = None, *, type_id: int = TYPE, budget_ms: int = 0) -> int:
+        body = b"" if argument is None else json.dumps(argument).encode()
+        with self._sending:
+            slot, self._slot = self._slot, self._slot + 1
+            call = Call(slot, type_id, budget_ms, 0, 0, name.encode(), method.encode(), b"", body)
+            self.page.words[slot] = 0
+            self.socket.sendall(pack_call(call))
+        return slot
+
+    def cancel(self, slot: int) -> None:
+        self.socket.sendall(pack_cancel(slot))
+
+    def wait(self, slot: int, timeout_s: float = 20) -> tuple[int, Any]:
+        with self.arrived:
+            if not self.arrived.wait_for(lambda: slot in self.replies, timeout_s):
+                raise TimeoutError(f"no reply for slot {slot}")
+            return self.replies[slot]
+
+    def answered(self, slot: int) -> bool:
+        with self.arrived:
+            return slot in self.replies
+
+    def close(self) -> None:
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+    def _read(self) -> None:
+        buffer = b""
+        while True:
+            try:
+                data = self.socket.recv(1 << 16)
+            except OSError:
+                return
+            if not data:
+                return
+            frames, buffer = split(buffer + data)
+            with self.arrived:
+                for kind, payload in frames:
+                    if kind == Kind.REPLY:
+                        slot, status, body = unpack_reply(payload)
+                        self.replies[slot] = (status, json.loads(body))
+                        self.order.append(slot)
+                self.arrived.notify_all()

@@ -1,0 +1,103 @@
+"""Leader and followers as a primitive: who leads, who hands in."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+
+from holdfast_host.worker.leadership import PARKED_MAX, Leadership
+
+
+class Stage:
+    """Threads that lead and report; a test tells the leader what to do next."""
+
+    def __init__(self) -> None:
+        self.orders: queue.Queue[str] = queue.Queue()
+        self.events: queue.Queue[tuple[str, int]] = queue.Queue()
+        self.failures: queue.Queue[BaseException] = queue.Queue()
+        self.release = threading.Semaphore(0)
+        self.leadership = Leadership(self.lead, self.failures.put)
+        self.leadership.start()
+
+    def lead(self, generation: int) -> None:
+        self.events.put(("leads", generation))
+        while True:
+            order = self.orders.get(timeout=10)
+            if order == "fail":
+                raise RuntimeError("a bug")
+            self.leadership.open_section(time.monotonic())
+            if order == "block":
+                self.leadership.hand_over(generation)
+            self.events.put(("in section", generation))
+            self.release.acquire(timeout=10)
+            if not self.leadership.close_section(generation):
+                self.events.put(("hands in", generation))
+                return
+            self.events.put(("still leads", generation))
+
+    def next(self) -> tuple[str, int]:
+        return self.events.get(timeout=10)
+
+
+def test_a_short_section_keeps_the_leadership() -> None:
+    stage = Stage()
+    stage.orders.put("work")
+    stage.release.release()
+
+    assert [stage.next() for _ in range(3)] == [("leads", 1), ("in section", 1), ("still leads", 1)]
+
+
+def test_a_long_section_loses_the_leadership_when_something_waits_and_hands_its_result_in() -> None:
+    stage = Stage()
+    stage.orders.put("work")
+    events = [stage.next(), stage.next()]
+    late = time.monotonic() + 1
+
+    assert not stage.leadership.promote_if_slow(late, 0.002, lambda: False)
+    assert stage.leadership.promote_if_slow(late, 0.002, lambda: True)
+    events.append(stage.next())
+    stage.release.release()
+    events.append(stage.next())
+
+    assert events == [("leads", 1), ("in section", 1), ("leads", 2), ("hands in", 1)]
+    assert stage.leadership.detached == 1
+
+
+def test_a_section_that_is_young_is_left_alone() -> None:
+    stage = Stage()
+    stage.orders.put("work")
+    stage.next(), stage.next()
+
+    assert not stage.leadership.promote_if_slow(time.monotonic(), 60, lambda: True)
+
+
+def test_a_thread_that_is_about_to_block_hands_over_once() -> None:
+    stage = Stage()
+    stage.orders.put("block")
+    events = {stage.next() for _ in range(3)}
+
+    assert events == {("leads", 1), ("leads", 2), ("in section", 1)}
+    assert not stage.leadership.hand_over(1)
+
+
+def test_followers_are_reused_and_their_number_is_bounded() -> None:
+    stage = Stage()
+    stage.next()
+    for _ in range(50):
+        stage.orders.put("block")
+        seen = {stage.next()[0], stage.next()[0]}
+        assert seen == {"in section", "leads"}
+        stage.release.release()
+        assert stage.next()[0] == "hands in"
+    threads = [thread for thread in threading.enumerate() if thread.name == "holdfast-turns"]
+
+    assert len(threads) < 50
+    assert len(stage.leadership._parked) <= PARKED_MAX
+
+
+def test_an_exception_in_the_leader_is_reported() -> None:
+    stage = Stage()
+    stage.orders.put("fail")
+
+    assert str(stage.failures.get(timeout=10)) == "a bug"
