@@ -1,11 +1,11 @@
-"""The data directory: its marker, its partitions' directories, and who may open what.
+"""What of a data directory concerns storage: the marker, and where the partitions lie.
 
-    DATA/format.json    {"format": 1, "partitions": P, "state": "ready"}
+    DATA/format.json    {"format": 1, "partitions": P}
     DATA/parts/00/      partition 0, one LMDB environment; and so on to P - 1
 
-The supervisor makes or checks it, under its lock, before any worker runs. A partition is made once, here: a worker that
-finds one missing refuses, because an empty one in its place would be the silent loss of everything that was in it.
-What does not live here: the lock, and what else the supervisor keeps in the directory.
+The marker is written once, before anything else: a directory without it holds no state. The number of partitions
+decides which file holds an instance, so it never changes while the directory lives. What does not live here: the lock,
+and what else the supervisor keeps in the directory; making a partition (storage.partition).
 """
 
 from __future__ import annotations
@@ -17,14 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from holdfast_host.core.errors import ConfigurationError
-from holdfast_host.core.limits import SHARDS, Limits
+from holdfast_host.core.limits import SHARDS
 from holdfast_host.storage.keys import FORMAT
-from holdfast_host.storage.partition import Partition
 
 _MARKER: Final = "format.json"
 _PARTS: Final = "parts"
-_CREATING: Final = "creating"  # the marker of a directory whose making was interrupted; it is made again
-_READY: Final = "ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,6 @@ class DataDirectory:
 
     format: int
     partitions: int
-    state: str = _READY
 
 
 def partition_path(data: Path, partition: int) -> Path:
@@ -41,36 +37,32 @@ def partition_path(data: Path, partition: int) -> Path:
     return data / _PARTS / f"{partition:02d}"
 
 
-def ensure_data_directory(data: Path, partitions: int, limits: Limits) -> DataDirectory:
-    """Check a data directory, or make a new one with so many partitions. An existing one keeps the number it has.
+def ensure_data_directory(data: Path, partitions: int) -> DataDirectory:
+    """Check a data directory, or make a new one for so many partitions. An existing one keeps the number it has.
 
-    For the supervisor, before any other process of the host opens it. Durable on return.
+    For one process, before any other opens it. Durable on return.
 
     Raises:
-        ConfigurationError: another format, damaged, or not to be written.
+        ConfigurationError: another format, damaged, partitions without a marker, or not to be written.
     """
     found = read_data_directory(data)
-    if found is not None and found.state == _READY:
+    if found is not None:
         return found
     if not 1 <= partitions <= SHARDS:
         raise ConfigurationError(f"{partitions} partitions: 1 to {SHARDS} are possible")
-    if found is None and (data / _PARTS).exists():
+    if (data / _PARTS).is_dir() and any((data / _PARTS).iterdir()):
         raise ConfigurationError(f"{data} has partitions but no {_MARKER}: restore that file, or the whole directory")
-    if found is not None:
-        partitions = found.partitions
+    made = DataDirectory(FORMAT, partitions)
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_marker(data, DataDirectory(FORMAT, partitions, _CREATING))
-        (data / _PARTS).mkdir(mode=0o700, exist_ok=True)
-        for number in range(partitions):
-            path = partition_path(data, number)
-            path.mkdir(mode=0o700, exist_ok=True)
-            Partition.create(path, number, limits)
-            _sync_directory(path)
-        _sync_directory(data / _PARTS)
-        made = DataDirectory(FORMAT, partitions, _READY)
-        _write_marker(data, made)
-        _sync_directory(data.absolute().parent)
+        fresh = data / f"{_MARKER}.new"
+        with fresh.open("w") as file:
+            json.dump(asdict(made), file)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(data / _MARKER)
+        sync_directory(data)
+        sync_directory(data.absolute().parent)
     except OSError as error:
         raise ConfigurationError(f"data directory {data} cannot be made: {error}") from error
     return made
@@ -84,46 +76,27 @@ def read_data_directory(data: Path) -> DataDirectory | None:
     """
     marker = data / _MARKER
     try:
-        facts = json.loads(marker.read_text())
-        found = DataDirectory(int(facts["format"]), int(facts.get("partitions", 0)), str(facts.get("state", "")))
+        facts = json.loads(marker.read_bytes())
+        version, partitions = facts["format"], facts["partitions"]
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ConfigurationError(f"{marker} cannot be read: {error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"{marker} is damaged ({error!r}): restore it from a backup") from error
-    if found.format != FORMAT:
+    if version != FORMAT:
         raise ConfigurationError(
-            f"data directory {data} has format {found.format}, this release reads format {FORMAT}: "
+            f"data directory {data} has format {version!r}, this release reads format {FORMAT}: "
             "open it with the release that wrote it"
         )
-    if not 1 <= found.partitions <= SHARDS or found.state not in {_CREATING, _READY}:
-        raise ConfigurationError(f"{marker} is damaged ({found}): restore it from a backup")
-    return found
+    if not isinstance(partitions, int) or not 1 <= partitions <= SHARDS:
+        raise ConfigurationError(f"{marker} says {partitions!r} partitions, 1 to {SHARDS} are possible")
+    return DataDirectory(version, partitions)
 
 
-def require_data_directory(data: Path) -> DataDirectory:
-    """What the marker of a complete directory says; ConfigurationError where there is none."""
-    found = read_data_directory(data)
-    if found is None or found.state != _READY:
-        raise ConfigurationError(f"{data} is no complete data directory: ensure_data_directory makes one")
-    return found
-
-
-def _write_marker(data: Path, directory: DataDirectory) -> None:
-    """Replace the marker; durable on return."""
-    fresh = data / f"{_MARKER}.new"
-    with fresh.open("w") as file:
-        json.dump(asdict(directory), file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(data / _MARKER)
-    _sync_directory(data)
-
-
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """Make the directory's entries durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

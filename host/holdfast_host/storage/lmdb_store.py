@@ -1,7 +1,7 @@
 """The Store on LMDB: the partitions of one worker, and which instance lies in which.
 
 One environment per partition, opened by exactly one process. Layout: storage.keys. Reading: storage.partition. Writing:
-storage.commits. Making and checking the data directory is the supervisor's: storage.data_directory.
+storage.commits. The data directory around them: storage.data_directory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from holdfast_host.core.errors import ConfigurationError, InternalError, Storage
 from holdfast_host.core.ids import shard_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.commits import commit_group
-from holdfast_host.storage.data_directory import partition_path, require_data_directory
+from holdfast_host.storage.data_directory import partition_path, read_data_directory
 from holdfast_host.storage.partition import Partition
 from holdfast_host.storage.store import Alarm, Batch, CommitReport, StoreBrokenError, StoredInstance
 
@@ -38,11 +38,15 @@ class LmdbStore:
     def open(cls, data: Path, partitions: Sequence[int], limits: Limits) -> LmdbStore:
         """Open some partitions of a data directory and make their epochs this process's own.
 
+        A partition that is not there yet is made.
+
         Raises:
-            ConfigurationError: the directory or a partition is missing, foreign, or of another format; or this process
-                has it open already.
+            ConfigurationError: the directory has no marker, it or a partition is foreign, damaged or of another format,
+                or this process has it open already.
         """
-        directory = require_data_directory(data)
+        directory = read_data_directory(data)
+        if directory is None:
+            raise ConfigurationError(f"{data} is no data directory: it has no format.json")
         if not set(partitions) <= set(range(directory.partitions)):
             raise ConfigurationError(f"{data} has {directory.partitions} partitions, asked for are {list(partitions)}")
         opened: dict[int, Partition] = {}

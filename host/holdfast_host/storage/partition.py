@@ -10,6 +10,7 @@ Writing is in storage.commits.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import lmdb
 
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
+from holdfast_host.storage.data_directory import sync_directory
 from holdfast_host.storage.keys import (
     DUE_FIRST,
     META_KEY,
@@ -63,12 +65,16 @@ class Partition:
         The commit fences a predecessor, whose next one finds another epoch; and it makes durable what a predecessor
         that was killed between writing and syncing has left visible.
 
+        A partition whose directory is missing is made.
+
         Raises:
-            ConfigurationError: not there, not readable, another format, another partition, no space.
+            ConfigurationError: not readable, another format, another partition, no space, or open in this process.
         """
         try:
+            if not path.exists():
+                _make(path, number, limits)
             env = _open_environment(path, limits, create=False)
-        except lmdb.Error as error:
+        except (lmdb.Error, OSError) as error:
             raise ConfigurationError(f"partition {path} cannot be opened: {error}") from error
         try:
             env.reader_check()
@@ -81,24 +87,6 @@ class Partition:
         except BaseException:
             env.close()
             raise
-
-    @staticmethod
-    def create(path: Path, number: int, limits: Limits) -> None:
-        """Make an empty partition in an existing directory; does nothing to one that is complete.
-
-        Raises:
-            ConfigurationError: the file system refuses.
-        """
-        try:
-            env = _open_environment(path, limits, create=True)
-            try:
-                with env.begin(write=True) as txn:
-                    if txn.get(META_KEY) is None:
-                        txn.put(META_KEY, pack_meta(Meta(number, epoch=0, group=FIRST_GROUP - 1, next_number=1)))
-            finally:
-                env.close()
-        except lmdb.Error as error:
-            raise ConfigurationError(f"partition {path} cannot be made: {error}") from error
 
     def close(self) -> None:
         """Close the environment; waits for nothing, so nothing may be running."""
@@ -177,6 +165,25 @@ class Partition:
         return StoreBrokenError(f"partition {self.number} cannot be read: {error}")
 
 
+def _make(path: Path, number: int, limits: Limits) -> None:
+    """Make an empty partition under another name and put it in place whole. Durable on return."""
+    fresh = path.with_name(path.name + ".new")
+    if fresh.exists():
+        shutil.rmtree(fresh)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    fresh.mkdir(mode=0o700)
+    env = _open_environment(fresh, limits, create=True)
+    try:
+        with env.begin(write=True) as txn:
+            txn.put(META_KEY, pack_meta(Meta(number, epoch=0, group=FIRST_GROUP - 1, next_number=1)))
+    finally:
+        env.close()
+    sync_directory(fresh)
+    fresh.rename(path)
+    sync_directory(path.parent)
+    sync_directory(path.parent.parent)
+
+
 def _claim(txn: Any, path: Path, number: int) -> Meta:
     """Check that this is the partition we know, and write the next epoch into it."""
     row = txn.get(META_KEY)
@@ -191,8 +198,8 @@ def _claim(txn: Any, path: Path, number: int) -> Meta:
 
 
 def _open_environment(path: Path, limits: Limits, *, create: bool) -> Any:
-    if not create and not (path / "data.mdb").exists():  # exists() is a stat: it opens nothing
-        raise ConfigurationError(f"partition {path} is missing: restore it from a backup, it is never made anew")
+    if not create and not (path / "data.mdb").exists():  # a stat, it opens nothing
+        raise ConfigurationError(f"partition {path} has lost its data.mdb: restore it from a backup")
     return lmdb.open(
         os.fspath(path),
         map_size=limits.map_bytes,

@@ -28,7 +28,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenS
         if request.param == "memory":
             store = MemoryStore(2, limits)
         else:
-            ensure_data_directory(tmp_path, 2, limits)
+            ensure_data_directory(tmp_path, 2)
             store = LmdbStore.open(tmp_path, [0, 1], limits)
         opened.append(store)
         return store

@@ -253,22 +253,23 @@ def test_an_instance_over_its_quota_is_lost_and_the_others_of_its_group_are_not(
     assert store.get(carol, b"k") == b"v"
 
 
-def test_an_instance_over_its_quota_may_still_shrink(open_store: OpenStore) -> None:
-    store = open_store(SMALL_MAP)
+def test_an_instance_at_its_quota_may_still_overwrite_and_delete(open_store: OpenStore) -> None:
+    store = open_store(SMALL_MAP.replace(instance_bytes_max=1802))
     alice = store.locate(ACCOUNT, b"alice")
-    Committer(store)((alice, changes({b"a": bytes(900), b"b": bytes(900)})))
-    over = alice.live_bytes
-    assert store.refusal(alice, over) is None
-    assert store.refusal(alice, SMALL_MAP.instance_bytes_max + 1) is not None
+    commit = Committer(store)
+    commit((alice, changes({b"a": bytes(900), b"b": bytes(900)})))
+    assert store.refusal(alice, 1802) is None
+    assert store.refusal(alice, 1803) is not None
 
-    lost = Committer(store)((alice, changes({b"a": None})))
+    lost = commit((alice, changes({b"b": b"x" * 900})), (alice, changes({b"a": None})))
 
     assert lost == {}
     assert alice.live_bytes == 901
 
 
-def test_threads_read_while_another_commits(store: Store) -> None:
+def test_threads_read_while_another_commits(open_store: OpenStore) -> None:
     """A reader sees whole groups only: two keys that are always written together are never apart."""
+    store = open_store(SMALL_MAP.replace(page_read_s=60.0))
     alice = store.locate(ACCOUNT, b"alice")
     commit = Committer(store)
     commit((alice, changes({b"a": b"0", b"b": b"0"})))
