@@ -26,12 +26,12 @@ Operations of `request`, with their `arguments` and the `result` of the answer; 
 `actors` [{`binding`, `type`, `owner`}], `versions` [{`version`, `sha256`, `created_at`}].
 
 - `deploy` takes `function`, `component` (path of a file below `data/uploads`; the supervisor takes it over, whatever
-  happens), `manifest` (text, or null for a bare component), `allow_breaking`, `adopt`. Result: `status` (200 or 201),
-  `function`: FUNCTION. The stages come as `progress`.
+  happens), `manifest` (text, or null for a bare component), `allow_breaking`, `adopt`. Result: FUNCTION with `created`,
+  true for a new function. The stages come as `progress`.
 - `functions` takes nothing. Result: `functions`: [FUNCTION].
-- `function` takes `function`. Result: `function`: FUNCTION.
-- `delete` takes `function`. Result: `function`: FUNCTION as it was.
-- `rollback` takes `function`, `version` (null for the one before). Result as of `deploy`.
+- `function` takes `function`. Result: FUNCTION.
+- `delete` takes `function`. Result: FUNCTION as it was.
+- `rollback` takes `function`, `version` (null for the one before). Result: FUNCTION.
 """
 
 from __future__ import annotations

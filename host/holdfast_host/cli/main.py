@@ -1,0 +1,74 @@
+"""`holdfast`: the group of commands, each a small module of this folder that is imported when it is used.
+
+A command module exposes a click command called `command`. Loading them one by one keeps `holdfast serve` from waiting
+for an HTTP client, and `holdfast call` from waiting for a build tool.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Final
+
+import click
+
+from holdfast_host import __version__
+from holdfast_host.core.errors import ConfigurationError, HoldfastError
+
+_COMMANDS: Final = {
+    "serve": "Run the host in the foreground.",
+    "build": "Build a project into a component.",
+    "deploy": "Build and deploy a project, or deploy a built component.",
+    "call": "Call a method of one instance.",
+    "list": "List the deployed functions.",
+    "delete": "Undeploy a function; its storage stays.",
+}
+EXIT_FAILED: Final = 1
+EXIT_CONFIGURATION: Final = 2
+
+
+class CommandGroup(click.Group):
+    """The commands by name, imported on demand; an error of ours ends in one sentence on stderr."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a newcomer needs them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        found = importlib.import_module(f"holdfast_host.cli.{cmd_name}").command
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; translate what it raises into a sentence and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except HoldfastError as error:
+            click.echo(f"holdfast: {error.message}", err=True)
+            ctx.exit(EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FAILED)
+
+
+@click.group(
+    cls=CommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: holdfast serve & holdfast deploy examples/account",
+)
+@click.version_option(__version__, prog_name="holdfast")
+def group() -> None:
+    """Stateful actors: one sandboxed instance per name, one turn at a time, durable before the reply."""
+
+
+def main() -> None:
+    """The console script."""
+    group.main(prog_name="holdfast")
+
+
+if __name__ == "__main__":
+    main()

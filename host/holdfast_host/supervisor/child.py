@@ -1,0 +1,187 @@
+"""One child process and its control channel.
+
+A child is spawned, never forked from a running interpreter: `python -m MODULE FD` in a session of its own, with the
+lock's descriptor and its listening socket inherited. Its end is seen through a pidfd; it is always waited for, so a
+child that has ended here is no zombie and holds nothing any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from holdfast_host.core.errors import HoldfastError, HostUnavailableError, InternalError, error_class
+from holdfast_host.wire.control import pack_message, unpack_message
+
+# -P: the operator's working directory is no place to import modules from.
+_PYTHON: Final = (sys.executable, "-P", "-m")
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The command lines of the children; the number of the control descriptor is appended."""
+
+    worker: tuple[str, ...] = (*_PYTHON, "holdfast_host.worker.main")
+    front: tuple[str, ...] = (*_PYTHON, "holdfast_host.front.main")
+
+
+class ChildGoneError(HostUnavailableError):
+    """The child ended before it answered."""
+
+
+class Child(asyncio.Protocol):
+    """A running child; made by `spawn_child`, owned by its keeper until `ended` is set. Event loop's thread only."""
+
+    def __init__(self, label: str, process: subprocess.Popen[bytes], on_message: Callable[[dict[str, Any]], None]):
+        self.label = label
+        self.process = process
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.closed = asyncio.Event()  # the channel's end: the child is going, or gone
+        self.unanswered_pings = 0
+        self._on_message = on_message
+        self._ids = itertools.count(1)
+        self._asked: dict[int, asyncio.Future[None]] = {}
+        self._transport: asyncio.Transport | None = None
+        self._partial = bytearray()
+        self._pidfd = os.pidfd_open(process.pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self.process.pid
+
+    def send(self, kind: str, **facts: Any) -> None:
+        """Send one message; one to a child that is gone is dropped, its end is seen elsewhere."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(pack_message(kind, **facts))
+
+    async def ask(self, kind: str, **facts: Any) -> None:
+        """Send a message that the child answers with `done`; returns when it has.
+
+        Raises:
+            ChildGoneError: it ended before.
+            HoldfastError: it answered with this error.
+        """
+        if self.ended.done() or self.closed.is_set():
+            raise self._gone(kind)
+        number = next(self._ids)
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asked[number] = answer
+        try:
+            self.send(kind, id=number, **facts)
+            await answer
+        finally:
+            del self._asked[number]
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self.unanswered_pings += 1
+        self.send("ping", id=self.unanswered_pings)
+
+    def kill(self) -> None:
+        """SIGKILL, which is safe at any moment; `ended` follows."""
+        if not self.ended.done():
+            self.process.send_signal(signal.SIGKILL)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The channel is up."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Cut into lines; the child's answers to `ask` and `ping` end here, the rest is the keeper's."""
+        self._partial += data
+        if b"\n" not in data:
+            return
+        *lines, rest = bytes(self._partial).split(b"\n")
+        self._partial = bytearray(rest)
+        for line in lines:
+            message = unpack_message(line)
+            if message["kind"] == "pong":
+                self.unanswered_pings = 0
+            elif message["kind"] == "done":
+                self._settle(message)
+            else:
+                self._on_message(message)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The child closed its end, or is gone."""
+        self.closed.set()
+
+    def _settle(self, message: dict[str, Any]) -> None:
+        """Hand an answer to whoever asked."""
+        answer = self._asked.get(message["id"])
+        if answer is None or answer.done():
+            return
+        if message.get("error"):
+            answer.set_exception(error_from(message["error"]))
+        else:
+            answer.set_result(None)
+
+    def _reap(self) -> None:
+        """The pidfd is readable: wait for the process, free what stands for it, tell whoever waits."""
+        code = self.process.wait()
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        if self._transport is not None:
+            self._transport.close()
+        self.closed.set()
+        self.ended.set_result(code)
+        for answer in self._asked.values():
+            if not answer.done():
+                answer.set_exception(self._gone("answering"))
+
+    def _gone(self, doing: str) -> ChildGoneError:
+        return ChildGoneError(f"{self.label} (pid {self.pid}) ended before {doing!r} was done")
+
+
+async def spawn_child(
+    label: str,
+    program: Sequence[str],
+    start: dict[str, Any],
+    inherited: Sequence[int],
+    on_message: Callable[[dict[str, Any]], None],
+) -> Child:
+    """Start a process and send it `start`.
+
+    Args:
+        label: `worker 0`, for the log.
+        program: the command line, to which the control descriptor's number is appended.
+        start: the facts of the first message.
+        inherited: descriptors that the child gets under the same numbers.
+        on_message: called with every message that is not an answer to `ask` or `ping`.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    environment = {name: value for name, value in os.environ.items() if name != "HOLDFAST_TOKEN"}
+    with theirs:
+        try:
+            process = subprocess.Popen(  # noqa: ASYNC220 vfork returns in a millisecond; the child is watched by pidfd
+                [*program, str(theirs.fileno())],
+                pass_fds=(theirs.fileno(), *inherited),
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # our own stdout carries exactly one line
+                start_new_session=True,
+                env=environment,
+            )
+        except OSError:
+            ours.close()
+            raise
+    child = Child(label, process, on_message)
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: child, ours)
+    child.send("start", **start)
+    return child
+
+
+def error_from(facts: dict[str, Any]) -> HoldfastError:
+    """The error that a child reported."""
+    kind = error_class(str(facts.get("name"))) or InternalError
+    return kind(str(facts.get("message")), code=facts.get("code"))

@@ -1,0 +1,268 @@
+"""The supervisor as a whole: what `holdfast serve` runs.
+
+It owns the lock, the sockets, the registry, the routing table and the order of starting and stopping; HTTP is the
+fronts', guest code the workers'. Everything runs on one event loop in one thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from typing import Any, Final
+
+from holdfast_host.core.config import HostConfig
+from holdfast_host.supervisor.child import Child, Programs, spawn_child
+from holdfast_host.supervisor.deploys import Compile, Deploys
+from holdfast_host.supervisor.keeper import Keeper, Patience
+from holdfast_host.supervisor.log import EventLog
+from holdfast_host.supervisor.operations import Operations
+from holdfast_host.supervisor.premises import Premises, open_premises
+from holdfast_host.supervisor.rollout import ProcessRollout
+from holdfast_host.supervisor.stop import StopOrder
+from holdfast_host.wire.control import FrontStart, WorkerStart
+
+FAILED_STARTS_MAX: Final = 3  # of one child in a row, while the host itself is starting
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Receive = Callable[[dict[str, Any]], None]
+
+
+def serve(
+    config: HostConfig,
+    announce: Callable[[str], None],
+    compile_component: Compile,
+    *,
+    programs: Programs | None = None,
+    patience: Patience | None = None,
+) -> int:
+    """Run a host until it is told to stop; blocks.
+
+    Args:
+        config: what the operator said.
+        announce: called once, with the URL, when every process is ready.
+        compile_component: how a component is compiled.
+        programs: the children's command lines.
+        patience: how long to wait for their signs of life.
+
+    Returns:
+        The exit code: 0 after a stop in order, 1 when the host failed or had to be killed.
+
+    Raises:
+        ConfigurationError: the directory or the address cannot be had.
+    """
+    log = EventLog(config.log_level)
+    with open_premises(config, log) as premises:
+
+        async def run() -> int:
+            host = Host(config, premises, compile_component, log, programs or Programs(), patience or Patience())
+            return await host.run(announce)
+
+        return asyncio.run(run())
+
+
+class Host:
+    """The running host: its keepers, its registry, its end. Made inside the event loop; `run` is its life."""
+
+    def __init__(
+        self,
+        config: HostConfig,
+        premises: Premises,
+        compile_component: Compile,
+        log: EventLog,
+        programs: Programs,
+        patience: Patience,
+    ) -> None:
+        self._config = config
+        self._premises = premises
+        self._log = log
+        self._programs = programs
+        self._patience = patience
+        self._workers = [self._worker(number) for number in range(len(premises.worker_listeners))]
+        self._fronts = [self._front(number) for number in range(config.fronts)]
+        self._all = [*self._workers, *self._fronts]
+        self._deploys = Deploys(
+            premises.directory,
+            premises.registry,
+            ProcessRollout(self._workers, self._fronts, log),
+            compile_component,
+            config.limits,
+            log,
+        )
+        self._operations = Operations(premises.registry, self._deploys, config.domain, premises.url, log)
+        self._exit_code = 0
+        self._announced = False
+        self._changed = asyncio.Event()  # a child's phase
+        self._stop_asked = asyncio.Event()
+        self._kill_asked = asyncio.Event()
+        self._stop: StopOrder | None = None
+
+    async def run(self, announce: Callable[[str], None]) -> int:
+        """Start everything, announce it, keep it running, stop it; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in _STOP_SIGNALS:
+            loop.add_signal_handler(number, self._on_signal, signal.Signals(number).name)
+        keepers: list[asyncio.Task[None]] = []
+        try:
+            await self._or_stop(self._deploys.restore())
+            if not self._stop_asked.is_set():
+                keepers = [asyncio.create_task(self._keep(keeper)) for keeper in self._all]
+                await self._or_stop(self._until_ready())
+            if not self._stop_asked.is_set():
+                self._announced = True
+                announce(self._premises.url)
+                self._log.info("ready", url=self._premises.url, workers=len(self._workers), fronts=len(self._fronts))
+            await self._stop_asked.wait()
+            await self._stop_all()
+        finally:
+            for keeper in self._all:
+                keeper.retire()
+                if keeper.child is not None:
+                    keeper.child.kill()
+            await asyncio.gather(*keepers)
+            for number in _STOP_SIGNALS:
+                loop.remove_signal_handler(number)
+        self._log.info("stopped", exit_code=self._exit_code)
+        return self._exit_code
+
+    def request_stop(self, reason: str, *, exit_code: int = 0) -> None:
+        """Begin to stop in order; the highest exit code asked for counts."""
+        self._exit_code = max(self._exit_code, exit_code)
+        if not self._stop_asked.is_set():
+            self._log.info("stopping", reason=reason)
+            self._stop_asked.set()
+
+    def _on_signal(self, name: str) -> None:
+        """The first one stops in order, the second one kills."""
+        if self._stop_asked.is_set():
+            self._log.warning("killing all processes", reason=f"second {name}")
+            self._kill_asked.set()
+        else:
+            self.request_stop(name)
+
+    async def _stop_all(self) -> None:
+        """The orderly stop, within its time."""
+        self._stop = StopOrder(self._fronts, self._workers, self._log)
+        self._premises.listener.close()
+        self._tell_health()
+        order = asyncio.create_task(self._stop_in_order(self._stop))
+        killed = asyncio.create_task(self._kill_asked.wait())
+        limit_s = self._config.limits.stop_timeout_s
+        await asyncio.wait((order, killed), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        if not order.done():
+            self._exit_code = max(self._exit_code, 1)
+            if not killed.done():
+                self._log.error("not stopped in time: killing all processes", limit_s=limit_s)
+            self._stop.kill_all()
+        killed.cancel()
+        await order
+
+    async def _stop_in_order(self, order: StopOrder) -> None:
+        """Changes of the registry end first: their answers go through the fronts."""
+        await self._operations.aclose()
+        await order.run()
+
+    async def _keep(self, keeper: Keeper) -> None:
+        """Run a keeper; its own failure is a bug, and ends the host rather than leave a child unwatched."""
+        try:
+            await keeper.run()
+        except Exception as error:
+            self._log.error(f"the keeper of {keeper.label} failed", error=repr(error))
+            self.request_stop(f"{keeper.label} is not watched any more", exit_code=1)
+
+    async def _or_stop(self, work: Any) -> None:
+        """Await the work, or cancel it when the host is to stop."""
+        task = asyncio.ensure_future(work)
+        stop = asyncio.create_task(self._stop_asked.wait())
+        await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not task.done():
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    async def _until_ready(self) -> None:
+        """Return when every child is ready."""
+        while not all(keeper.up for keeper in self._all):
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _worker(self, number: int) -> Keeper:
+        """The keeper of one worker; each start carries the catalog of that moment."""
+        listener = self._premises.worker_listeners[number]
+
+        async def launch(receive: Receive) -> Child:
+            start = WorkerStart(
+                worker=number,
+                data=str(self._premises.directory.root),
+                listen_fd=listener.fileno(),
+                routing=self._premises.routing,
+                catalog=self._premises.registry.catalog(),
+                limits=self._config.limits,
+                log_level=self._config.log_level,
+            )
+            inherited = (listener.fileno(), self._premises.lock_fd)
+            return await spawn_child(f"worker {number}", self._programs.worker, start.to_json(), inherited, receive)
+
+        return self._keeper(f"worker {number}", launch)
+
+    def _front(self, number: int) -> Keeper:
+        """The keeper of one front."""
+        listener = self._premises.listener
+
+        async def launch(receive: Receive) -> Child:
+            start = FrontStart(
+                front=number,
+                data=str(self._premises.directory.root),
+                listen_fd=listener.fileno(),
+                url=self._premises.url,
+                domain=self._config.domain,
+                token=self._config.token,
+                routing=self._premises.routing,
+                catalog=self._premises.registry.catalog(),
+                limits=self._config.limits,
+                log_level=self._config.log_level,
+            )
+            inherited = (listener.fileno(), self._premises.lock_fd)
+            return await spawn_child(f"front {number}", self._programs.front, start.to_json(), inherited, receive)
+
+        return self._keeper(f"front {number}", launch)
+
+    def _keeper(self, label: str, launch: Callable[[Receive], Any]) -> Keeper:
+        return Keeper(
+            label,
+            launch,
+            self._log,
+            patience=self._patience,
+            on_message=self._on_message,
+            on_phase=self._on_phase,
+        )
+
+    def _on_message(self, keeper: Keeper, message: dict[str, Any]) -> None:
+        """What a child says of itself."""
+        kind = message["kind"]
+        if kind == "request" and keeper.child is not None:
+            self._operations.accept(keeper.child, message)
+        elif kind == "drained" and self._stop is not None:
+            self._stop.note_drained(keeper)
+        elif kind == "fatal":
+            self._log.error(f"{keeper.label} cannot go on: the host stops", reason=message.get("reason"))
+            self.request_stop(f"{keeper.label}: {message.get('reason')}", exit_code=1)
+
+    def _on_phase(self, keeper: Keeper) -> None:
+        """A child started, got ready or died."""
+        self._changed.set()
+        if keeper.failed_starts >= FAILED_STARTS_MAX and not self._announced:
+            self._log.error(
+                f"{keeper.label} does not start", attempts=keeper.failed_starts, exit_code_of_last=keeper.last_code
+            )
+            self.request_stop(f"{keeper.label} does not start", exit_code=1)
+        self._tell_health()
+
+    def _tell_health(self) -> None:
+        """Tell the fronts which workers are up, and whether the host is stopping."""
+        facts = {"workers": [keeper.up for keeper in self._workers], "stopping": self._stop_asked.is_set()}
+        for front in self._fronts:
+            if front.child is not None:
+                front.child.send("health", **facts)

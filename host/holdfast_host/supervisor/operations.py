@@ -1,0 +1,135 @@
+"""The management operations that fronts ask for, and how a function is shown.
+
+Each request runs as a task of its own and ends in exactly one `answer`; a front that is gone gets none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from holdfast_host.core.config import Listen
+from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavailableError, UnknownFunctionError
+from holdfast_host.supervisor.child import Child
+from holdfast_host.supervisor.deploys import DeployRequest, Deploys, Progress
+from holdfast_host.supervisor.log import EventLog
+from holdfast_host.supervisor.registry import FunctionRecord, Registry
+
+
+class Operations:
+    """Answers the fronts' requests; one per host, event loop's thread only."""
+
+    def __init__(self, registry: Registry, deploys: Deploys, domain: str, url: str, log: EventLog) -> None:
+        self._registry = registry
+        self._deploys = deploys
+        self._domain = domain
+        self._port = int(url.rpartition(":")[2])
+        self._log = log
+        self._running: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    def accept(self, front: Child, message: dict[str, Any]) -> None:
+        """Begin to work on a `request`."""
+        task = asyncio.create_task(self._answer(front, message))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def aclose(self) -> None:
+        """Cancel what runs, each with an answer; later requests are refused."""
+        self._stopping = True
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def perform(self, operation: str, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """One operation.
+
+        Raises:
+            HoldfastError: what the caller is told.
+        """
+        name = str(arguments.get("function", ""))
+        if self._stopping:
+            raise HostUnavailableError("the host is stopping")
+        if operation == "functions":
+            return {"functions": [self.show(each) for each in self._registry.deployed()]}
+        if operation == "function":
+            return self._shown(name)
+        if operation == "deploy":
+            request = DeployRequest(
+                name,
+                Path(arguments["component"]),
+                arguments.get("manifest"),
+                bool(arguments.get("allow_breaking")),
+                bool(arguments.get("adopt")),
+            )
+            created = await self._deploys.deploy(request, progress)
+            return {**self._shown(name), "created": created}
+        if operation == "rollback":
+            version = arguments.get("version")
+            await self._deploys.rollback(name, None if version is None else int(version))
+            return self._shown(name)
+        if operation == "delete":
+            was = self._shown(name)
+            await self._deploys.delete(name)
+            return was
+        raise BadRequestError(f"there is no operation {operation!r}")
+
+    def show(self, function: FunctionRecord) -> dict[str, Any]:
+        """A deployed function as `GET /v1/functions/{function}` shows it."""
+        versions = self._registry.versions(function.func_id)
+        current = next(each.deployment for each in versions if each.deployment.version == function.current)
+        shown: dict[str, Any] = {
+            "name": function.name,
+            "func_id": function.func_id,
+            "version": function.current,
+            "sha256": current.sha256,
+            "status": "deploy_ok" if function.failure is None else "failed",
+        }
+        if function.failure is not None:
+            shown["reason"] = function.failure
+        shown["url"] = f"http://{Listen(f'{function.name}.{self._domain}', self._port)}"
+        shown["actors"] = [{"binding": b.binding, "type": b.type, "owner": b.owner} for b in current.bindings]
+        shown["versions"] = [
+            {
+                "version": each.deployment.version,
+                "sha256": each.deployment.sha256,
+                "created_at": _timestamp(each.created_us),
+            }
+            for each in versions
+        ]
+        return shown
+
+    def _shown(self, name: str) -> dict[str, Any]:
+        record = self._registry.named(name)
+        if record is None or record.current is None:
+            raise UnknownFunctionError(f"no function {name!r} is deployed")
+        return self.show(record)
+
+    async def _answer(self, front: Child, message: dict[str, Any]) -> None:
+        """Perform one request and send its answer, whatever happens."""
+        number = message["id"]
+
+        def progress(stage: str) -> None:
+            front.send("progress", id=number, stage=stage)
+
+        try:
+            result = await self.perform(str(message["operation"]), message.get("arguments") or {}, progress)
+        except HoldfastError as error:
+            front.send("answer", id=number, error={"name": error.name, "message": error.message, "code": error.code})
+        except asyncio.CancelledError:
+            text = "the host is stopping; ask again when it is back"
+            front.send("answer", id=number, error={"name": "HostUnavailableError", "message": text, "code": None})
+        except Exception as error:  # one request's bug must neither take the host down nor stay unanswered
+            self._log.error("an operation failed", operation=message.get("operation"), error=repr(error))
+            front.send(
+                "answer", id=number, error={"name": "InternalError", "message": "a bug in the host", "code": None}
+            )
+        else:
+            front.send("answer", id=number, result=result)
+
+
+def _timestamp(wall_us: int) -> str:
+    """`2026-11-21T08:00:00Z`."""
+    return datetime.fromtimestamp(wall_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

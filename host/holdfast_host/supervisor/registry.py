@@ -1,0 +1,300 @@
+"""The durable registry: functions, their versions, and the numbers that stand for actor types on disk.
+
+Invariants: a version never changes once it is recorded; a version's number and a type's number are never used twice;
+a type belongs to one `func_id`, also after its function was undeployed; what `commit_*` recorded is on disk when it
+returns. Whether something *may* be recorded is decided in checks.py.
+
+sqlite3, with a write-ahead log and synchronous=FULL, rather than replaced files: one transaction spans function,
+version and types, a rollback or a rename is one row, and it comes with Python. One connection, in the supervisor only.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.core.ids import DEFAULT_TENANT
+from holdfast_host.wire.catalog import Catalog, Deployment
+
+FORMAT: Final = 1
+VERSIONS_KEPT: Final = 10
+
+_SCHEMA: Final = """
+CREATE TABLE about (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+CREATE TABLE functions (
+    func_id TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    current INTEGER,               -- NULL: undeployed, its types stay reserved
+    last_version INTEGER NOT NULL, -- the highest ever given
+    failure TEXT,                  -- why the latest deploy failed; NULL where it did not
+    changed_us INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX deployed_names ON functions (tenant, name) WHERE current IS NOT NULL;
+CREATE TABLE versions (
+    func_id TEXT NOT NULL REFERENCES functions (func_id),
+    version INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    manifest TEXT,                 -- as it was sent; NULL for a bare component
+    description TEXT NOT NULL,     -- what the component says of itself
+    deployment TEXT NOT NULL,      -- what a worker needs, without the compiled file's path
+    compiled TEXT NOT NULL,        -- that file's name in data/compiled
+    created_us INTEGER NOT NULL,
+    PRIMARY KEY (func_id, version)
+) STRICT;
+CREATE TABLE types (
+    type_id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again
+    tenant TEXT NOT NULL,
+    type TEXT NOT NULL,
+    func_id TEXT NOT NULL REFERENCES functions (func_id),
+    UNIQUE (tenant, type)
+) STRICT;
+INSERT INTO about VALUES ('format', 1), ('catalog', 0);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRecord:
+    """One function; `current` is None after it was undeployed."""
+
+    func_id: str
+    name: str
+    current: int | None
+    last_version: int
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """One immutable version."""
+
+    deployment: Deployment
+    manifest: str | None
+    description: dict[str, Any]
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRecord:
+    """The number of an actor type, and the function to which it belongs or is reserved."""
+
+    type: str
+    type_id: int
+    func_id: str
+
+
+class Registry:
+    """The registry of one data directory; opened by the supervisor under the directory's lock, used by its thread."""
+
+    def __init__(self, connection: sqlite3.Connection, compiled: Path) -> None:
+        self._db = connection
+        self._compiled = compiled
+
+    @classmethod
+    def open(cls, path: Path, compiled: Path) -> Registry:
+        """Open the registry, make it where there is none.
+
+        Args:
+            path: the database.
+            compiled: the folder in which the compiled files lie.
+
+        Raises:
+            ConfigurationError: it is damaged, or of a format that this host does not know.
+        """
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+                connection.execute(f"PRAGMA {pragma}")
+            registry = cls(connection, compiled)
+            if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'about'").fetchone():
+                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+            found = registry._about("format")
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise ConfigurationError(
+                f"the registry {path} cannot be read ({error}): restore it from a backup"
+            ) from error
+        if found != FORMAT:
+            connection.close()
+            raise ConfigurationError(f"the registry {path} has format {found}, this host reads format {FORMAT}")
+        return registry
+
+    def close(self) -> None:
+        """Close; what was committed stays."""
+        self._db.close()
+
+    def deployed(self) -> list[FunctionRecord]:
+        """All functions that are deployed now, by name."""
+        return self._functions("current IS NOT NULL ORDER BY name")
+
+    def named(self, name: str) -> FunctionRecord | None:
+        """The function deployed under this name, else the one that was so last."""
+        found = self._functions("name = ? ORDER BY current IS NULL, changed_us DESC, rowid DESC LIMIT 1", name)
+        return found[0] if found else None
+
+    def by_id(self, func_id: str) -> FunctionRecord | None:
+        """The function of this id, deployed or not."""
+        found = self._functions("func_id = ?", func_id)
+        return found[0] if found else None
+
+    def versions(self, func_id: str) -> list[VersionRecord]:
+        """The versions that are kept, the latest first."""
+        rows = self._db.execute(
+            f"SELECT {_VERSION} FROM versions WHERE func_id = ? ORDER BY version DESC",  # noqa: S608 our own columns
+            (func_id,),
+        )
+        return [self._version(row) for row in rows]
+
+    def version(self, func_id: str, version: int) -> VersionRecord | None:
+        """One version, if it is kept."""
+        row = self._db.execute(
+            f"SELECT {_VERSION} FROM versions WHERE func_id = ? AND version = ?",  # noqa: S608 our own columns
+            (func_id, version),
+        ).fetchone()
+        return None if row is None else self._version(row)
+
+    def type_named(self, actor_type: str) -> TypeRecord | None:
+        """To whom an actor type belongs."""
+        row = self._db.execute(
+            "SELECT type, type_id, func_id FROM types WHERE tenant = ? AND type = ?", (DEFAULT_TENANT, actor_type)
+        ).fetchone()
+        return None if row is None else TypeRecord(*row)
+
+    def next_type_id(self) -> int:
+        """The lowest number that was never given to a type."""
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'types'").fetchone()
+        return 1 if row is None else int(row[0]) + 1
+
+    def current(self) -> list[Deployment]:
+        """The current version of every deployed function."""
+        rows = self._db.execute(
+            f"SELECT {_VERSION} FROM versions JOIN functions USING (func_id) WHERE version = current ORDER BY name"  # noqa: S608
+        )
+        return [self._version(row).deployment for row in rows]
+
+    def catalog(self) -> Catalog:
+        """What is deployed now and can be run: what cannot be compiled any more is left out."""
+        runnable = tuple(each for each in self.current() if Path(each.compiled).exists())
+        return Catalog(self._about("catalog"), runnable)
+
+    def hashes(self) -> set[str]:
+        """The components that some kept version needs."""
+        return {row[0] for row in self._db.execute("SELECT DISTINCT sha256 FROM versions")}
+
+    def commit_version(self, record: VersionRecord) -> None:
+        """Record a new version as its function's current one, with the types it owns; forget the oldest."""
+        deployment = record.deployment
+        facts = replace(deployment, compiled="").to_json()
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO functions VALUES (?, ?, ?, ?, ?, NULL, ?) ON CONFLICT (func_id) DO UPDATE SET "
+                "name = excluded.name, current = excluded.current, last_version = excluded.last_version, "
+                "failure = NULL, changed_us = excluded.changed_us",
+                (
+                    deployment.func_id,
+                    DEFAULT_TENANT,
+                    deployment.function,
+                    deployment.version,
+                    deployment.version,
+                    record.created_us,
+                ),
+            )
+            db.execute(
+                "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    deployment.func_id,
+                    deployment.version,
+                    deployment.sha256,
+                    record.manifest,
+                    json.dumps(record.description),
+                    json.dumps(facts),
+                    Path(deployment.compiled).name,
+                    record.created_us,
+                ),
+            )
+            self._claim_types(deployment)
+            db.execute(
+                "DELETE FROM versions WHERE func_id = ?1 AND version NOT IN "
+                "(SELECT version FROM versions WHERE func_id = ?1 ORDER BY version DESC LIMIT ?2)",
+                (deployment.func_id, VERSIONS_KEPT),
+            )
+
+    def commit_current(self, deployment: Deployment) -> None:
+        """Make a kept version its function's current one."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE functions SET current = ?, failure = NULL, changed_us = ? WHERE func_id = ?",
+                (deployment.version, now_us(), deployment.func_id),
+            )
+            self._claim_types(deployment)
+
+    def commit_removal(self, func_id: str) -> None:
+        """Undeploy: its versions go, its id, its version numbers and its types stay."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE functions SET current = NULL, failure = NULL, changed_us = ? WHERE func_id = ?",
+                (now_us(), func_id),
+            )
+            db.execute("DELETE FROM versions WHERE func_id = ?", (func_id,))
+
+    def commit_compiled(self, sha256: str, compiled: Path) -> None:
+        """Record under which name a component lies compiled now."""
+        with self._transaction() as db:
+            db.execute("UPDATE versions SET compiled = ? WHERE sha256 = ?", (compiled.name, sha256))
+
+    def commit_failure(self, func_id: str, reason: str | None) -> None:
+        """Record why the latest deploy of a function failed; None when what is deployed is what was sent."""
+        with self._transaction() as db:
+            db.execute("UPDATE functions SET failure = ? WHERE func_id = ?", (reason, func_id))
+
+    def _claim_types(self, deployment: Deployment) -> None:
+        """The types that this version ships belong to its function from now on."""
+        self._db.executemany(
+            "INSERT INTO types VALUES (?, ?, ?, ?) ON CONFLICT (tenant, type) DO UPDATE SET func_id = excluded.func_id "
+            "WHERE type_id = excluded.type_id",
+            [(each.type_id, DEFAULT_TENANT, each.type, deployment.func_id) for each in deployment.types],
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One durable transaction, which counts as a change of the catalog."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+            self._db.execute("UPDATE about SET value = value + 1 WHERE name = 'catalog'")
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _about(self, name: str) -> int:
+        row = self._db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
+        return -1 if row is None else int(row[0])
+
+    def _functions(self, condition: str, *values: str) -> list[FunctionRecord]:
+        rows = self._db.execute(
+            f"SELECT func_id, name, current, last_version, failure FROM functions WHERE {condition}",  # noqa: S608
+            values,
+        )
+        return [FunctionRecord(*row) for row in rows]
+
+    def _version(self, row: tuple[Any, ...]) -> VersionRecord:
+        manifest, description, deployment, compiled, created_us = row
+        facts = {**json.loads(deployment), "compiled": str(self._compiled / compiled)}
+        return VersionRecord(Deployment.from_json(facts), manifest, json.loads(description), created_us)
+
+
+_VERSION: Final = "manifest, description, deployment, compiled, created_us"
+
+
+def now_us() -> int:
+    """Microseconds since 1970 UTC."""
+    return time.time_ns() // 1000

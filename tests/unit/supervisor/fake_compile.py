@@ -1,0 +1,42 @@
+"""A compiler whose components are JSON: the description, or `{"refuse": "why"}`."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from holdfast_host.core.errors import InvalidComponentError
+from holdfast_host.core.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class FakeCompiled:
+    path: Path
+    description: dict[str, Any]
+
+
+async def compile_json(component: Path, cache: Path, limits: Limits, on_stage: Callable[[str], None]) -> FakeCompiled:
+    on_stage("compile")
+    description = json.loads(component.read_text())
+    if "refuse" in description:
+        raise InvalidComponentError(description["refuse"])
+    await asyncio.sleep(description.get("compile_s", 0))
+    path = cache / f"{component.stem}-1.cwasm"
+    path.write_text("compiled")
+    return FakeCompiled(path, description)
+
+
+def component_text(*types: str, fetch: bool = False, remark: str = "", compile_s: float = 0) -> str:
+    """A component that ships these classes, each with one method."""
+    method = {"name": "deposit", "signature": "(amount: int) -> dict", "doc": ""}
+    actors = [{"type": each, "doc": "", "methods": [method], "private": ["alarm"]} for each in types]
+    return json.dumps({"actors": actors, "fetch": fetch, "remark": remark, "compile_s": compile_s})
+
+
+def manifest_text(name: str, *actors: tuple[str, str], func_id: str | None = None, extra: str = "") -> str:
+    """A manifest with these (binding, type) pairs."""
+    tables = "".join(f'[[actors]]\nbinding = "{binding}"\ntype = "{kind}"\n' for binding, kind in actors)
+    deploy = f'[deploy]\nfunc_id = "{func_id}"\n' if func_id else ""
+    return f'name = "{name}"\nmain = "src/app.py"\ncompatibility_date = "2026-11-01"\n{tables}{deploy}{extra}'
