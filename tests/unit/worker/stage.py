@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.errors import HoldfastError
-from holdfast_host.core.limits import Limits
+from holdfast_host.core.limits import SLOTS, Limits
 from holdfast_host.sandbox.instance import Outcome, SandboxTrap
 from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.wire.frames import PROTOCOL, Call, Kind, pack_call, pack_cancel, pack_json, split, unpack_reply
@@ -202,7 +202,8 @@ class Client:
     def send(self, name: str, method: str, argument: Any = None, *, type_id: int = TYPE, budget_ms: int = 0) -> int:
         body = b"" if argument is None else json.dumps(argument).encode()
         with self._sending:
-            slot, self._slot = self._slot, self._slot + 1
+            slot, self._slot = self._slot, (self._slot + 1) % SLOTS
+            self.replies.pop(slot, None)
             call = Call(slot, type_id, budget_ms, 0, 0, name.encode(), method.encode(), b"", body)
             self.page.words[slot] = 0
             self.socket.sendall(pack_call(call))

@@ -224,6 +224,7 @@ def test_a_call_that_is_cancelled_before_it_begins_does_not_run(monkeypatch: pyt
     stage = Stage(monkeypatch)
     running = stage.client.send("a", "compute", 0.2)
     queued = stage.client.send("a", "add", 1)
+    stage.call("b", "read")
     stage.client.cancel(queued)
     stage.client.cancel(running)
 
