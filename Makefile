@@ -1,0 +1,75 @@
+# Everything a newcomer types. `make demo` and `make test` set up what they need; both are quick when run again.
+
+# The first Python of 3.11 or newer on PATH. `make PYTHON=/path/to/python3.12 demo` chooses another.
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$each"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+LISTEN ?= 127.0.0.1:8787
+DATA ?= .holdfast
+
+.PHONY: help demo test test-fast lint format bench install install-dev apt clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo       build examples/account, start the host, deploy, show what to try, serve until Ctrl-C"
+	@echo "make test       lint, types, layers and all tests (about what CI runs)"
+	@echo "make test-fast  the same without the tests that take more than ten seconds"
+	@echo "make lint       ruff, mypy and import-linter alone"
+	@echo "make format     let ruff format and mend what it can"
+	@echo "make bench      the measurements of tests/benchmarks"
+	@echo "make apt        what a bare Debian or Ubuntu needs first (asks for sudo)"
+	@echo "make clean      remove the virtual environment and what builds leave behind; never the data of a host"
+
+demo: install
+	@$(BIN)/python tools/demo.py --listen $(LISTEN) --data $(DATA)
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+test-fast: lint
+	$(BIN)/python -m pytest -q -m "not slow"
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install-dev
+	$(BIN)/python -m tests.benchmarks
+
+# A stamp holds what was installed: it is made again when pyproject.toml changes, and costs nothing otherwise.
+install: $(VENV)/installed
+install-dev: $(VENV)/installed-dev
+
+$(VENV)/installed: pyproject.toml | $(BIN)/python
+	@if [ -e $(VENV)/installed-dev ] && [ $(VENV)/installed-dev -nt pyproject.toml ]; then :; else \
+		echo "installing holdfast and what it needs into $(VENV) ..."; \
+		$(BIN)/python -m pip install -q --disable-pip-version-check -e .; \
+	fi
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/python
+	@echo "installing holdfast and what its tests need into $(VENV) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Holdfast needs Python 3.11 or newer, and no python3 on PATH is: install one (see 'make apt')," \
+			"or name it: make PYTHON=/path/to/python3.11 demo" >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments: on Debian and Ubuntu run 'make apt' first" >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV)
+
+apt:
+	sudo apt-get install -y --no-install-recommends python3 python3-venv curl
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache examples/*/build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

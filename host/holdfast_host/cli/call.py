@@ -1,0 +1,86 @@
+"""`holdfast call`: call a method of an instance and print its result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+
+from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.output import json_option, print_json, readable_json
+
+_EXAMPLES: Final = """\b
+Examples:
+  holdfast call Account alice deposit amount=100
+  holdfast call Account alice debit '[30]'
+  holdfast call Account alice balance
+"""
+
+
+@click.command("call", epilog=_EXAMPLES, context_settings={"ignore_unknown_options": True})
+@click.argument("actor_type", metavar="TYPE")
+@click.argument("name")
+@click.argument("method")
+@click.argument("arguments", nargs=-1, metavar="[KEY=VALUE... | JSON]")
+@host_options
+@json_option
+def command(
+    actor_type: str,
+    name: str,
+    method: str,
+    arguments: tuple[str, ...],
+    host: str,
+    token_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Call METHOD of the instance NAME and print its result as JSON.
+
+    Arguments are KEY=VALUE pairs, where a VALUE is JSON if it parses and text otherwise, or one JSON object (keywords)
+    or array (positions).
+    """
+    with open_client(host, token_file) as client:
+        result = client.call(actor_type, name, method, arguments_json(arguments))
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(readable_json(result))
+
+
+def arguments_json(arguments: tuple[str, ...]) -> str:
+    """The arguments as JSON text: an object or an array; numbers keep the digits they were typed with."""
+    if len(arguments) == 1 and arguments[0].lstrip()[:1] in {"{", "["}:
+        return _whole(arguments[0])
+    pairs: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or not key.isidentifier():
+            raise click.UsageError(f"{argument!r} is neither KEY=VALUE nor the only argument, a JSON object or array.")
+        if key in pairs:
+            raise click.UsageError(f"{key!r} is given twice: name each argument once.")
+        pairs[key] = value if is_json(value) else json.dumps(value)
+    return "{" + ", ".join(f"{json.dumps(key)}: {value}" for key, value in pairs.items()) + "}"
+
+
+def is_json(text: str) -> bool:
+    """True for strict JSON: no NaN, no Infinity."""
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _whole(text: str) -> str:
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise click.UsageError("The arguments are nested too deep: at most 100 levels pass.") from None
+    except ValueError as error:
+        raise click.UsageError(f"The arguments are no JSON object or array: {error}.") from None
+    return text
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

@@ -1,0 +1,242 @@
+"""The commands' way to a host: one HTTP client, whose failures are sentences. The only importer of httpx.
+
+What does not live here: the routes' meaning (each command knows its own), and printing.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlsplit
+
+import click
+import httpx
+
+from holdfast_host.cli.output import CommandFailedError
+
+DEFAULT_HOST: Final = "http://127.0.0.1:8787"
+# A call may wait 30 s in a mailbox and run for its budget; a deploy compiles for at most 90 s in silence.
+CONNECT_TIMEOUT_S: Final = 10.0
+ANSWER_TIMEOUT_S: Final = 120.0
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+
+def host_options(decorated: _Decorated) -> _Decorated:
+    """Add `--host` and `--token-file` to a command, as the parameters `host` and `token_file`."""
+    token_file = click.option(
+        "--token-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="A file that holds the host's token; without it HOLDFAST_TOKEN counts.",
+    )
+    host = click.option(
+        "--host",
+        envvar="HOLDFAST_HOST",
+        default=DEFAULT_HOST,
+        show_default=True,
+        metavar="URL",
+        help="The host to use.",
+    )
+    return host(token_file(decorated))
+
+
+class HostClient:
+    """One command's connection to a host. Lives as long as the command; for one thread."""
+
+    def __init__(self, url: str, token: str | None, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = _checked_url(url)
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=headers,
+            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            trust_env=urlsplit(self.url).hostname not in _LOOPBACK,  # no proxy stands between us and this machine
+            transport=transport,
+        )
+
+    def __enter__(self) -> HostClient:
+        """The client itself."""
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def get(self, path: str) -> Any:
+        """The JSON that a GET answers."""
+        return self._answer("GET", path)
+
+    def delete(self, path: str) -> Any:
+        """The JSON that a DELETE answers, None where it answers nothing."""
+        return self._answer("DELETE", path)
+
+    def call(self, actor_type: str, name: str, method: str, arguments: str) -> Any:
+        """Call a method; `arguments` is JSON text, an object or an array, sent digit for digit as it is."""
+        target = json.dumps({"type": actor_type, "name": name, "method": method})
+        body = f'{target[:-1]}, "args": {arguments}}}'
+        return self._answer("POST", "/v1/call", content=body.encode(), headers={"content-type": "application/json"})
+
+    def deploy(
+        self,
+        function: str,
+        component: Path,
+        manifest: str | None,
+        *,
+        flags: Sequence[str] = (),
+        on_sent: Callable[[int], None],
+        on_stage: Callable[[dict[str, Any]], None],
+    ) -> dict[str, Any]:
+        """Upload a component and follow its stages; returns the last line, the function as it is deployed.
+
+        Without a manifest the component goes as a bare body, and the host derives one. `flags` are those of the route:
+        `allow_breaking`, `adopt`.
+
+        Raises:
+            CommandFailedError: the host refused it or cannot be reached.
+        """
+        query = "&".join(f"{flag}=true" for flag in flags)
+        path = f"/v1/functions/{quote(function, safe='')}" + (f"?{query}" if query else "")
+        with _Upload(component, on_sent) as upload:
+            body: dict[str, Any]
+            if manifest is None:
+                body = {"content": upload.chunks(), "headers": {"content-type": "application/wasm"}}
+                body["headers"]["content-length"] = str(upload.total_bytes)
+            else:
+                part = ("holdfast.toml", manifest.encode(), "application/toml")
+                body = {"files": {"manifest": part, "component": (component.name, upload, "application/wasm")}}
+            headers = {"accept": "application/x-ndjson", **body.pop("headers", {})}
+            with self._translated(), self._http.stream("PUT", path, headers=headers, **body) as response:
+                if response.is_error:
+                    response.read()
+                    raise _refusal(response.status_code, _json_of(response))
+                return _follow(response, on_stage)
+
+    def _answer(self, method: str, path: str, **content: Any) -> Any:
+        with self._translated():
+            response = self._http.request(method, path, **content)
+        answer = _json_of(response)
+        if response.is_error:
+            raise _refusal(response.status_code, answer)
+        return answer
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.ConnectError:
+            raise CommandFailedError(
+                f"No host answers at {self.url}: start one with 'holdfast serve', or name another with --host."
+            ) from None
+        except httpx.TimeoutException:
+            raise CommandFailedError(
+                f"The host at {self.url} did not answer in time: look at its log; the outcome is unknown."
+            ) from None
+        except httpx.HTTPError as error:
+            raise CommandFailedError(
+                f"The connection to {self.url} broke ({error}): the outcome is unknown, look at the host and try again."
+            ) from None
+
+
+def open_client(host: str, token_file: Path | None) -> HostClient:
+    """The client for a command's `--host` and `--token-file`, or HOLDFAST_TOKEN."""
+    return HostClient(host, read_token(token_file))
+
+
+def read_token(token_file: Path | None) -> str | None:
+    """The token from the file, else from HOLDFAST_TOKEN, else none."""
+    if token_file is None:
+        return os.environ.get("HOLDFAST_TOKEN", "").strip() or None
+    try:
+        token = token_file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise CommandFailedError(f"The token file {token_file} cannot be read: {reason}.") from None
+    if not token:
+        raise CommandFailedError(f"The token file {token_file} is empty: put the host's token into it.")
+    return token
+
+
+class _Upload(io.RawIOBase):
+    """A file that says how much of it was read. httpx measures it by its descriptor."""
+
+    def __init__(self, path: Path, on_sent: Callable[[int], None]) -> None:
+        self._file = path.open("rb")
+        self._on_sent = on_sent
+        self.total_bytes = os.fstat(self._file.fileno()).st_size
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._file.read(size)
+        self._on_sent(self._file.tell())
+        return chunk
+
+    def chunks(self) -> Iterator[bytes]:
+        while chunk := self.read(64 << 10):
+            yield chunk
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _follow(response: httpx.Response, on_stage: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Report each line of a streamed deploy; the last one is the result."""
+    last: dict[str, Any] = {}
+    for line in response.iter_lines():
+        if not line.strip():
+            continue
+        last = json.loads(line)
+        if isinstance(last.get("stage"), str):
+            on_stage(last)
+    status = last.get("status")
+    if "error" in last:
+        raise _refusal(status if isinstance(status, int) else 500, last)
+    if not last or "stage" in last:
+        raise CommandFailedError("The host ended the deploy without a result: look at its log and deploy again.")
+    return last
+
+
+def _checked_url(url: str) -> str:
+    parts = urlsplit(url if "//" in url else f"http://{url}")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise CommandFailedError(f"{url!r} is no host: give a URL such as {DEFAULT_HOST}.")
+    return parts.geturl().rstrip("/")
+
+
+def _json_of(response: httpx.Response) -> Any:
+    """The body as JSON; None where there is none or it is something else."""
+    try:
+        return response.json() if response.content else None
+    except ValueError:
+        return None
+
+
+def _refusal(status: int, answer: Any) -> CommandFailedError:
+    """The host's error as one sentence, with what to do where the host does not say it itself."""
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if not isinstance(error, dict):
+        return CommandFailedError(f"The host answered with status {status} and no reason: is it a Holdfast host?")
+    name, message = error.get("name", "Error"), str(error.get("message", ""))
+    if status == httpx.codes.UNAUTHORIZED:
+        message += " (set HOLDFAST_TOKEN or give --token-file)"
+    elif error.get("retryable"):
+        message += " (the same command may succeed later)"
+    code = f" [{error['code']}]" if error.get("code") else ""
+    return CommandFailedError(f"{name}{code}: {message}")

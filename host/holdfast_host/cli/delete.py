@@ -1,0 +1,31 @@
+"""`holdfast delete`: undeploy a function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import click
+
+from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.output import json_option, print_json
+
+_EXAMPLES: Final = """\b
+Example:
+  holdfast delete account
+"""
+
+
+@click.command("delete", epilog=_EXAMPLES)
+@click.argument("function")
+@host_options
+@json_option
+def command(function: str, host: str, token_file: Path | None, as_json: bool) -> None:
+    """Undeploy FUNCTION. Its instances keep their storage, and a later deploy finds it again."""
+    with open_client(host, token_file) as client:
+        answer = client.delete(f"/v1/functions/{quote(function, safe='')}")
+    if as_json:
+        print_json(answer if answer is not None else {"name": function, "deleted": True})
+    else:
+        click.echo(f"Function '{function}' is undeployed; the storage of its instances is kept.")

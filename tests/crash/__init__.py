@@ -1,0 +1,1 @@
+"""Processes killed at any moment under load, and what is stored afterwards."""

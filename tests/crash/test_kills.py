@@ -1,0 +1,207 @@
+"""SIGKILL at 20 random moments each, under load: every acknowledged write is there, none half, none twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import statistics
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.harness import processes
+from tests.harness.background import CallUnderWay
+from tests.harness.caller import NoAnswerError
+from tests.harness.fixtures import StartHost
+from tests.harness.host import HostProcess
+from tests.harness.load import Load, PlannedCall, Record, Tokens, Told
+
+KILLS = 20
+CLIENTS = 8
+HOST_BACK_S = 2.0
+WORKER_BACK_S = 1.0
+# The bound holds for the middle of 20 kills; a loaded machine may stretch a single one this far.
+STRETCH = 3.0
+
+pytestmark = pytest.mark.slow
+
+
+def kill_everything(host: HostProcess) -> float:
+    """SIGKILL every process and start the host again; the seconds that its start took."""
+    host.kill_all()
+    return host.restart()
+
+
+def kill_supervisor(host: HostProcess) -> float:
+    """SIGKILL the supervisor, which takes everything else with it; the seconds until a new host is ready."""
+    began_s = time.monotonic()
+    host.kill("supervisor")
+    host.wait()
+    host.start()
+    return time.monotonic() - began_s
+
+
+def kill_front(host: HostProcess) -> float:
+    """SIGKILL the front; the seconds until the host answers again."""
+    began_s = time.monotonic()
+    host.kill("front")
+    _wait_for_answers(host, ["any name"])
+    return time.monotonic() - began_s
+
+
+def kill_worker(host: HostProcess) -> float:
+    """SIGKILL one worker; the seconds until every name is answered again."""
+    began_s = time.monotonic()
+    host.kill("worker", index=random.getrandbits(1))
+    _wait_for_answers(host, [f"name {number}" for number in range(8)])
+    return time.monotonic() - began_s
+
+
+def _wait_for_answers(host: HostProcess, names: list[str]) -> None:
+    deadline = time.monotonic() + 30.0
+    for name in names:
+        while True:
+            assert time.monotonic() < deadline, f"{name} is not answered any more"
+            try:
+                with host.caller() as caller:
+                    if caller.call("Probe", name, "nothing").status == 200:
+                        break
+            except NoAnswerError:
+                time.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("kill", "back_s"),
+    [
+        (kill_everything, HOST_BACK_S),
+        (kill_supervisor, HOST_BACK_S),
+        (kill_front, HOST_BACK_S),
+        (kill_worker, WORKER_BACK_S),
+    ],
+    ids=["everything", "supervisor", "front", "worker"],
+)
+def test_after_20_kills_every_acknowledged_write_is_there_once_and_whole(
+    start_probe_host: StartHost, kill: Callable[[HostProcess], float], back_s: float
+) -> None:
+    host = start_probe_host(workers=2)
+    chance = random.Random(f"moments of {kill.__name__}")
+    tokens = Tokens(kill.__name__)
+    took_s = []
+    with Load(host.url, tokens.plan, clients=CLIENTS) as load:
+        for _ in range(KILLS):
+            load.wait_for(10)
+            time.sleep(chance.uniform(0.0, 0.3))  # the moment is what is random
+            took_s.append(kill(host))
+        load.wait_for(10)
+        records = load.stop()
+    with host.caller() as caller:
+        faults = tokens.faults(caller, records)
+
+    assert not faults, "\n".join(faults[:20])
+    assert sum(record.told is Told.DONE for record in records) > KILLS * 10
+    assert statistics.median(took_s) < back_s, sorted(took_s)
+    assert max(took_s) < back_s * STRETCH, sorted(took_s)
+
+
+def names_by_worker(host: HostProcess, names: list[str]) -> tuple[list[str], list[str]]:
+    """Which names the first worker answers for and which the second, seen by stopping the first for a moment."""
+    first = host.pids()["worker"][0]
+    os.kill(first, signal.SIGSTOP)
+    try:
+        asked = {name: CallUnderWay(host, "Probe", name, "nothing") for name in names}
+        time.sleep(0.5)
+        seconds = [name for name, call in asked.items() if call.is_answered_within(0.0)]
+    finally:
+        os.kill(first, signal.SIGCONT)
+    for call in asked.values():
+        assert call.answer().status == 200
+    return [name for name in names if name not in seconds], seconds
+
+
+def test_while_one_worker_is_killed_again_and_again_the_names_of_the_other_never_stop_answering(
+    start_probe_host: StartHost,
+) -> None:
+    host = start_probe_host(workers=2)
+    first, second = names_by_worker(host, [f"name-{number}" for number in range(16)])
+    chance = random.Random(7)
+
+    def plan(client: int, chance: random.Random) -> PlannedCall:
+        return PlannedCall(chance.choice(first if client % 2 else second), "increment")
+
+    with Load(host.url, plan, clients=4) as load:
+        for _ in range(5):
+            load.wait_for(50)
+            time.sleep(chance.uniform(0.0, 0.2))
+            host.kill("worker", index=0)
+            _wait_for_answers(host, first[:1])
+        records = load.stop()
+    others = [record for record in records if record.call.name in second]
+
+    assert first
+    assert second
+    assert [record for record in others if record.told is not Told.DONE] == []
+    assert max(record.took_s for record in others) < WORKER_BACK_S
+
+
+def test_a_call_that_had_not_begun_when_its_worker_died_is_answered_by_the_successor(
+    start_probe_host: StartHost,
+) -> None:
+    host = start_probe_host()
+    with host.caller() as caller:
+        caller.value("Probe", "alice", "nothing")
+    running = CallUnderWay(host, "Probe", "alice", "put_then_spin", "k", "after", 20)
+    time.sleep(0.5)  # the first one runs, the second waits in the mailbox
+    waiting = CallUnderWay(host, "Probe", "alice", "increment")
+    time.sleep(0.5)
+    host.kill("worker")
+
+    assert waiting.answer().value == 1
+    assert running.answer().error == "HostUnavailableError"
+    assert running.answer().retryable
+    with host.caller() as caller:
+        assert caller.value("Probe", "alice", "get", "k") is None
+
+
+def test_a_call_that_had_synced_when_its_worker_died_has_an_unknown_outcome(start_probe_host: StartHost) -> None:
+    host = start_probe_host()
+    with host.caller() as caller:
+        caller.value("Probe", "alice", "nothing")
+    running = CallUnderWay(host, "Probe", "alice", "put_sync_spin", "k", "synced", 20)
+    time.sleep(1.0)
+    host.kill("worker")
+
+    assert running.answer().error == "ActorOutputGateError"
+    with host.caller() as caller:
+        assert caller.value("Probe", "alice", "get", "k") == "synced"
+
+
+def test_a_stopped_worker_is_replaced_after_its_death_and_nothing_is_lost(start_probe_host: StartHost) -> None:
+    host = start_probe_host(workers=2)
+    tokens = Tokens("stopped", names=8)
+    with Load(host.url, tokens.plan, clients=4) as load:
+        load.wait_for(50)
+        stopped = host.kill("worker", signal.SIGSTOP)
+        deadline = time.monotonic() + 60.0
+        while processes.is_running(stopped):
+            assert time.monotonic() < deadline, "a stopped worker was never replaced"
+            time.sleep(0.05)
+        load.wait_for(50)
+        records: list[Record] = load.stop()
+    with host.caller() as caller:
+        assert tokens.faults(caller, records) == []
+
+
+@pytest.mark.parametrize("role", ["front", "worker", "supervisor"])
+def test_whichever_process_is_killed_an_orderly_stop_or_the_death_of_the_host_leaves_none_behind(
+    start_probe_host: StartHost, role: str
+) -> None:
+    host = start_probe_host(workers=2)
+    host.kill(role)
+    if role == "supervisor":
+        host.wait()
+        host.assert_nothing_left()
+    else:
+        _wait_for_answers(host, ["a", "b", "c"])
+        host.stop()

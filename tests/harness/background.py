@@ -1,0 +1,41 @@
+"""A call that is under way while the test does something else."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from tests.harness.caller import Answer, NoAnswerError
+from tests.harness.host import HostProcess
+
+
+class CallUnderWay:
+    """One call on a thread of its own; `answer` waits for its end."""
+
+    def __init__(self, host: HostProcess, actor_type: str, name: str, method: str, /, *arguments: Any) -> None:
+        self._host = host
+        self._call = (actor_type, name, method, *arguments)
+        self._answer: Answer | None = None
+        self._error: NoAnswerError | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def is_answered_within(self, seconds: float) -> bool:
+        """Wait that long for the answer; whether it came."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def answer(self, timeout_s: float = 60.0) -> Answer:
+        """The answer, once it is there; NoAnswerError if the connection broke instead."""
+        assert self.is_answered_within(timeout_s), f"{self._call} was not answered within {timeout_s} s"
+        if self._error is not None:
+            raise self._error
+        assert self._answer is not None
+        return self._answer
+
+    def _run(self) -> None:
+        try:
+            with self._host.caller() as caller:
+                self._answer = caller.call(*self._call)
+        except NoAnswerError as error:
+            self._error = error

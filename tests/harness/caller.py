@@ -1,0 +1,99 @@
+"""One keep-alive HTTP connection, as a client of the host would have it. For one thread."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer; `text` is its body."""
+
+    status: int
+    text: str
+    headers: dict[str, str]
+
+    @property
+    def value(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.text)
+
+    @property
+    def error(self) -> str:
+        """The name of the error; empty where there is none."""
+        if self.status < 400:
+            return ""
+        return str(self.value["error"]["name"])
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the host says that the same call may succeed later, having committed nothing."""
+        return self.status >= 400 and bool(self.value["error"]["retryable"])
+
+
+class NoAnswerError(Exception):
+    """The connection broke or was refused: the outcome is unknown, unless `sent` is False."""
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        super().__init__(reason)
+        self.sent = sent
+
+
+class Caller:
+    """Sends requests one after another, reconnecting after a broken connection; never sends one twice."""
+
+    def __init__(self, url: str, timeout_s: float = 75.0) -> None:
+        where = urlsplit(url)
+        assert where.hostname is not None
+        assert where.port is not None
+        self._http = http.client.HTTPConnection(where.hostname, where.port, timeout=timeout_s)
+
+    def __enter__(self) -> Caller:
+        """The caller itself."""
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def request(
+        self, method: str, path: str, body: bytes | str | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        """Send one request and read its answer.
+
+        Raises:
+            NoAnswerError: there was none.
+        """
+        sent = False
+        try:
+            if self._http.sock is None:
+                self._http.connect()
+            sent = True
+            self._http.request(method, path, body=body, headers=headers or {})
+            response = self._http.getresponse()
+            text = response.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            self._http.close()
+            raise NoAnswerError(f"{type(error).__name__}: {error}", sent=sent) from error
+        return Answer(response.status, text, {key.lower(): value for key, value in response.getheaders()})
+
+    def call(self, actor_type: str, name: str, method: str, /, *positions: Any, **keywords: Any) -> Answer:
+        """Call an actor's method with positional or with keyword arguments."""
+        assert not (positions and keywords)
+        arguments = positions or keywords
+        path = f"/v1/actors/{actor_type}/{quote(name, safe='')}/{method}"
+        return self.request("POST", path, json.dumps(arguments) if arguments else None)
+
+    def value(self, actor_type: str, name: str, method: str, /, *positions: Any, **keywords: Any) -> Any:
+        """The result of a call that succeeds."""
+        answer = self.call(actor_type, name, method, *positions, **keywords)
+        assert answer.status == 200, answer
+        return answer.value

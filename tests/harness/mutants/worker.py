@@ -1,0 +1,202 @@
+"""`python -m tests.harness.mutants.worker MUTATIONS FD`: the real worker, with some of its seams patched first.
+
+MUTATIONS are separated by commas, each a function's name in `_MUTATIONS`, with `=PATH` where it takes a file.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.store import Batch, CommitReport, StoreBrokenError
+from holdfast_host.worker import main as worker_main
+from holdfast_host.worker.directory import Directory
+from holdfast_host.worker.entry import Entry
+from holdfast_host.worker.gate import Gate
+from holdfast_host.worker.running import TurnRunner
+from holdfast_host.worker.turn import Turn
+
+_LOOK_S: Final = 0.002
+
+
+# Disks that can be told what to do.
+
+
+def hold_commits(path: Path) -> None:
+    """While the file exists, a commit does not come back, as on a disk that takes its time; others go on."""
+    commit = LmdbStore.commit
+
+    def held(self: LmdbStore, group: int, batches: Sequence[Batch]) -> CommitReport:
+        while path.exists():
+            time.sleep(_LOOK_S)
+        return commit(self, group, batches)
+
+    _patch(LmdbStore, "commit", held)
+
+
+def lose_sync(path: Path) -> None:
+    """Once the file exists, a commit's sync fails and nothing of it reaches the disk."""
+    commit = LmdbStore.commit
+
+    def failing(self: LmdbStore, group: int, batches: Sequence[Batch]) -> CommitReport:
+        if path.exists():
+            raise StoreBrokenError("the sync failed, and a test wanted it so")
+        return commit(self, group, batches)
+
+    _patch(LmdbStore, "commit", failing)
+
+
+def doubt_sync(path: Path) -> None:
+    """Once the file exists, a commit reaches the disk, but its sync reports a failure."""
+    commit = LmdbStore.commit
+
+    def failing(self: LmdbStore, group: int, batches: Sequence[Batch]) -> CommitReport:
+        report = commit(self, group, batches)
+        if path.exists():
+            raise StoreBrokenError("the sync failed, and a test wanted it so")
+        return report
+
+    _patch(LmdbStore, "commit", failing)
+
+
+# Mechanisms taken out.
+
+
+def swallow_sync_errors() -> None:
+    """A failed sync counts as a good one."""
+    commit = LmdbStore.commit
+
+    def swallowing(self: LmdbStore, group: int, batches: Sequence[Batch]) -> CommitReport:
+        try:
+            return commit(self, group, batches)
+        except StoreBrokenError:
+            return CommitReport()
+
+    _patch(LmdbStore, "commit", swallowing)
+
+
+def open_gate() -> None:
+    """Nothing waits for its writes."""
+
+    def leave(self: Gate, entry: Entry, turn: Any, leaving: Any) -> None:
+        leaving.go()
+
+    _patch(Gate, "leave", leave)
+
+
+def gate_only_own_writes() -> None:
+    """A reply waits for its own turn's writes, not for those of earlier turns that it may have read."""
+    leave = Gate.leave
+
+    def careless(self: Gate, entry: Entry, turn: Any, leaving: Any) -> None:
+        if isinstance(turn, Turn) and not turn.changes:
+            leaving.go()
+        else:
+            leave(self, entry, turn, leaving)
+
+    _patch(Gate, "leave", careless)
+
+
+def forget_instances() -> None:
+    """No directory: every call gets an instance of its own."""
+    find = Directory.open
+
+    def forgetful(self: Directory, type_id: int, name: bytes, type_name: str) -> Entry:
+        self._entries = OrderedDict()
+        return find(self, type_id, name, type_name)
+
+    _patch(Directory, "open", forgetful)
+    _patch(Directory, "touch", lambda self, entry, now: None)
+
+
+def take_no_turns() -> None:
+    """No mailbox: a call to an instance whose turn is running starts beside it, over the same storage."""
+    find = Directory.open
+
+    def impatient(self: Directory, type_id: int, name: bytes, type_name: str) -> Entry:
+        entry = find(self, type_id, name, type_name)
+        if entry.turn is None and not entry.mail:
+            return entry
+        beside = Entry(type_id, entry.label, entry.stored)
+        beside.pending = entry.pending
+        return beside
+
+    _patch(Directory, "open", impatient)
+
+
+def last_come_first_served() -> None:
+    """The mailbox is a stack."""
+    append = Entry.__init__
+
+    def stacked(self: Entry, *arguments: Any) -> None:
+        append(self, *arguments)
+        self.mail = _Stack()
+
+    _patch(Entry, "__init__", stacked)
+
+
+def commit_failed_turns() -> None:
+    """A turn that fails leaves what it had written in the group."""
+    run = TurnRunner.run
+
+    def generous(self: TurnRunner, turn: Turn, loaded: Any) -> None:
+        run(self, turn, loaded)
+        if turn.error is not None:
+            turn.changes = turn.changes or turn.storage.take()
+
+    _patch(TurnRunner, "run", generous)
+
+
+def keep_activations() -> None:
+    """An activation stays as it is, whatever its turn did."""
+    _patch(Entry, "deactivate", lambda self: None)
+
+
+class _Stack(deque[Turn]):
+    """A mailbox from which the newest turn is taken."""
+
+    def popleft(self) -> Turn:
+        return self.pop()
+
+
+_MUTATIONS: Final[dict[str, Callable[..., None]]] = {
+    each.__name__: each
+    for each in (
+        hold_commits,
+        lose_sync,
+        doubt_sync,
+        swallow_sync_errors,
+        open_gate,
+        gate_only_own_writes,
+        forget_instances,
+        take_no_turns,
+        last_come_first_served,
+        commit_failed_turns,
+        keep_activations,
+    )
+}
+
+
+def _patch(owner: type, name: str, replacement: Callable[..., Any]) -> None:
+    setattr(owner, name, replacement)
+
+
+def main() -> None:
+    """Patch, then be the worker."""
+    mutations = sys.argv.pop(1)
+    for mutation in mutations.split(","):
+        name, equals, path = mutation.partition("=")
+        if equals:
+            _MUTATIONS[name](Path(path))
+        else:
+            _MUTATIONS[name]()
+    worker_main.main()
+
+
+if __name__ == "__main__":
+    main()
