@@ -1,19 +1,16 @@
-"""The data directory: its folders, its format version, and the number of partitions it was made with.
+"""The data directory: its folders, and what it was made with.
 
-    lock            who holds it, see lock.py
-    format.json     {"format": 1, "partitions": P}; written once
-    parts/NN/       the partitions' environments; only a worker opens them
-    registry/       functions, versions and type numbers
-    components/     <sha256>.wasm as it was deployed
-    compiled/       what was compiled from them; may be removed while no host runs
-    uploads/        deploys on their way in; emptied at start
-
-The number of partitions decides which file holds an instance, so it never changes while the directory lives.
+lock            who holds it, see lock.py
+format.json     the format's version and the number of partitions, see storage/data_directory.py
+parts/NN/       the partitions' environments; only a worker opens them
+registry/       functions, versions and type numbers
+components/     <sha256>.wasm as it was deployed
+compiled/       what was compiled from them; may be removed while no host runs
+uploads/        deploys on their way in; emptied at start
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -21,10 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from holdfast_host.core.errors import ConfigurationError
-from holdfast_host.core.limits import SHARDS
+from holdfast_host.storage.data_directory import ensure_data_directory, read_data_directory, sync_directory
 
-FORMAT: Final = 1
-_FOLDERS: Final = ("parts", "registry", "components", "compiled", "uploads")
+_FOLDERS: Final = ("registry", "components", "compiled", "uploads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +73,14 @@ def open_directory(root: Path, workers: int) -> DataDirectory:
     Raises:
         ConfigurationError: the format is not this host's, or the directory is not one of ours.
     """
-    marker = root / "format.json"
-    try:
-        text = marker.read_bytes()
-    except FileNotFoundError:
+    if read_data_directory(root) is None:
         _refuse_foreign(root)
-        _write_marker(marker, workers)
-        directory = DataDirectory(root, workers)
-    else:
-        directory = DataDirectory(root, _read_marker(marker, text))
+    directory = DataDirectory(root, ensure_data_directory(root, workers).partitions)
     for name in _FOLDERS:
         (root / name).mkdir(mode=0o700, exist_ok=True)
     _empty(directory.uploads)
-    sync_folder(root)
+    sync_directory(root)
     return directory
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _refuse_foreign(root: Path) -> None:
@@ -111,34 +92,6 @@ def _refuse_foreign(root: Path) -> None:
         raise ConfigurationError(
             f"{root} holds {others[0]!r} but no format.json, so it is no data directory; name an empty one with --data"
         )
-
-
-def _write_marker(marker: Path, partitions: int) -> None:
-    """Durable before anything else is written: a directory without it is known to be empty."""
-    fresh = marker.with_suffix(".json.new")
-    with fresh.open("wb") as file:
-        file.write(json.dumps({"format": FORMAT, "partitions": partitions}).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(marker)
-    sync_folder(marker.parent)
-    sync_folder(marker.parent.parent)
-
-
-def _read_marker(marker: Path, text: bytes) -> int:
-    """The number of partitions, or ConfigurationError."""
-    try:
-        facts = json.loads(text)
-        version, partitions = facts["format"], facts["partitions"]
-    except (ValueError, KeyError, TypeError):
-        raise ConfigurationError(f"{marker} is damaged: restore it from a backup, or name another --data") from None
-    if version != FORMAT:
-        raise ConfigurationError(
-            f"{marker.parent} has format {version!r}, this host reads format {FORMAT}: use the version that wrote it"
-        )
-    if not isinstance(partitions, int) or not 1 <= partitions <= SHARDS:
-        raise ConfigurationError(f"{marker} says {partitions!r} partitions, they are 1 to {SHARDS}")
-    return partitions
 
 
 def _empty(folder: Path) -> None:

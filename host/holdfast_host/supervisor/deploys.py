@@ -11,13 +11,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from holdfast_host.core.errors import (
     DeployConflictError,
@@ -30,15 +29,15 @@ from holdfast_host.core.errors import (
 from holdfast_host.core.ids import check_function_name
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.manifest import Manifest, derive_manifest, parse_manifest
+from holdfast_host.storage.data_directory import sync_directory
 from holdfast_host.supervisor import plan
-from holdfast_host.supervisor.datadir import DataDirectory, sync_folder
+from holdfast_host.supervisor.datadir import DataDirectory
 from holdfast_host.supervisor.log import EventLog
 from holdfast_host.supervisor.registry import FunctionRecord, Registry, VersionRecord, now_us
 from holdfast_host.supervisor.rollout import Rollout
 from holdfast_host.wire.catalog import Deployment
 
 Progress = Callable[[str], None]
-_HASH_IN_NAME: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class Compiled(Protocol):
@@ -157,12 +156,15 @@ class Deploys:
 
         A function that cannot be compiled any more stays out of the catalog until it is deployed again.
         """
-        for deployment in self._registry.current():
-            try:
-                await self._compiled_now(deployment)
-            except HoldfastError as error:
-                self._log.error("a deployed function cannot be compiled", function=deployment.function, error=error)
-                self._registry.commit_failure(deployment.func_id, f"{error.name}: {error}")
+        await asyncio.gather(*(self._restore(each) for each in self._registry.current()))
+
+    async def _restore(self, deployment: Deployment) -> None:
+        """See that one version can be run."""
+        try:
+            await self._compiled_now(deployment)
+        except HoldfastError as error:
+            self._log.error("a deployed function cannot be compiled", function=deployment.function, error=error)
+            self._registry.commit_failure(deployment.func_id, f"{error.name}: {error}")
 
     async def _deploy(
         self,
@@ -192,13 +194,13 @@ class Deploys:
                 shipped,
                 plan.Consent(request.allow_breaking, request.adopt),
             )
-            progress("prepare")
+            progress("loading")
             await self._rollout.prepare(deployment)
             record = VersionRecord(deployment, request.manifest, compiled.description, now_us())
             self._registry.commit_version(record)
         finally:
             self._sweep()
-        progress("switch")
+        progress("switching")
         await self._follow(deployment)
         self._log.info("deployed", function=request.function, func_id=func_id, version=deployment.version)
         return known is None or known.current is None
@@ -266,12 +268,11 @@ class Deploys:
             self._changing.discard(function)
 
     def _sweep(self) -> None:
-        """Remove components that no kept version needs, with what was compiled from them."""
-        needed = self._registry.hashes()
+        """Remove components and compiled files that no kept version needs."""
+        needed = self._registry.files()
         for folder in (self._directory.components, self._directory.compiled):
             for entry in folder.iterdir():
-                found = _HASH_IN_NAME.search(entry.name)
-                if found and found.group() not in needed:
+                if entry.stem not in needed:
                     _discard(entry)
 
 
@@ -285,7 +286,7 @@ def _take_over(upload: Path, component: Path) -> None:
     with upload.open("rb") as file:
         os.fsync(file.fileno())
     upload.replace(component)
-    sync_folder(component.parent)
+    sync_directory(component.parent)
 
 
 def _discard(path: Path) -> None:

@@ -184,9 +184,10 @@ class Registry:
         runnable = tuple(each for each in self.current() if Path(each.compiled).exists())
         return Catalog(self._about("catalog"), runnable)
 
-    def hashes(self) -> set[str]:
-        """The components that some kept version needs."""
-        return {row[0] for row in self._db.execute("SELECT DISTINCT sha256 FROM versions")}
+    def files(self) -> set[str]:
+        """The names, without endings, of the components and compiled files that some kept version needs."""
+        rows = self._db.execute("SELECT DISTINCT sha256, compiled FROM versions")
+        return {name for sha256, compiled in rows for name in (sha256, Path(compiled).stem)}
 
     def commit_version(self, record: VersionRecord) -> None:
         """Record a new version as its function's current one, with the types it owns; forget the oldest."""

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from holdfast_host.core.process import enter_child
 from holdfast_host.wire.control import pack_message, unpack_message
@@ -59,7 +60,7 @@ class FakeChild:
     def send(self, kind: str, **facts: object) -> None:
         self.control.sendall(pack_message(kind, **facts))
 
-    def receive(self, message: dict) -> None:
+    def receive(self, message: dict[str, Any]) -> None:
         kind = message["kind"]
         if kind == "start":
             self.start(message)
@@ -87,7 +88,7 @@ class FakeChild:
             if kind == "answer":
                 self.callers.pop(message["id"]).close()
 
-    def start(self, message: dict) -> None:
+    def start(self, message: dict[str, Any]) -> None:
         self.me = f"{ROLE}{message[ROLE]}"
         if told_to("die-at-start"):
             note(self.me, "dies")
@@ -101,7 +102,7 @@ class FakeChild:
         self.listener = socket.socket(fileno=message["listen_fd"])
         self.send("ready", pid=os.getpid(), partitions=[])
 
-    def change(self, kind: str, message: dict) -> None:
+    def change(self, kind: str, message: dict[str, Any]) -> None:
         deployment = message.get("deployment") or {"function": message.get("function"), "version": 0}
         note(self.me, kind, deployment["version"])
         if told_to(f"die-at-{kind}"):

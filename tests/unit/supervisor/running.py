@@ -107,12 +107,15 @@ class RunningHost:
         """The front that answers on the port."""
         return self.ask("who")[0]
 
+    def runtime(self) -> Path:
+        """The folder of the workers' sockets, as the lock's text names it."""
+        return Path(json.loads((self.data / "lock").read_text())["runtime"])
+
     def worker(self, number: int, operation: str = "who") -> dict[str, Any]:
         """Ask the worker that answers on this socket."""
-        runtime = json.loads((self.data / "lock").read_text())["runtime"]
         with socket.socket(socket.AF_UNIX) as caller:
             caller.settimeout(20)
-            caller.connect(f"{runtime}/w{number}")
+            caller.connect(str(self.runtime() / f"w{number}"))
             caller.sendall(json.dumps({"operation": operation}).encode() + b"\n")
             found: dict[str, Any] = json.loads(caller.makefile("rb").readline() or b"{}")
             return found

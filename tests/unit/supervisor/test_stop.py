@@ -1,0 +1,84 @@
+"""The order in which a host stops."""
+
+import os
+import signal
+
+from tests.unit.supervisor.running import RunningHost, alive, wait_until
+
+
+def test_workers_drain_before_anything_stops_and_fronts_stop_before_workers(host: RunningHost) -> None:
+    host.workers = 2
+    host.start()
+
+    assert host.stop() == 0
+
+    events = [each for each in host.events() if "starts" not in each]
+    stops = [each for each in events if each.endswith("stop")]
+    assert {each for each in events if each.endswith("drained")} == {
+        "worker0 drained",
+        "worker1 drained",
+        "front0 drained",
+    }
+    assert events[-3:] == stops
+    assert stops[0] == "front0 stop"
+    assert not any(alive(pid) for pid in [*host.pids("worker"), *host.pids("front")])
+
+
+def test_the_directory_is_free_after_a_stop(host: RunningHost) -> None:
+    host.start()
+    assert host.stop() == 0
+    host.close()
+
+    host.start()
+
+    assert "did not stop in order" not in host.text()
+
+
+def test_a_worker_that_does_not_drain_in_time_is_killed(host: RunningHost) -> None:
+    host.stop_s = 0.3
+    host.start()
+    host.misbehave("worker never-drain")
+
+    assert host.stop() == 1
+    assert "not stopped in time" in host.text()
+    assert not any(alive(pid) for pid in host.pids("worker"))
+
+
+def test_a_second_signal_kills_everything_at_once(host: RunningHost) -> None:
+    host.start()
+    host.misbehave("worker never-drain")
+    host.signal(signal.SIGINT)
+    wait_until(lambda: "worker0 drain" in host.events())
+    host.signal(signal.SIGINT)
+
+    assert host.wait() == 1
+    assert not any(alive(pid) for pid in [*host.pids("worker"), *host.pids("front")])
+
+
+def test_a_worker_that_dies_while_the_host_stops_is_not_replaced(host: RunningHost) -> None:
+    host.start()
+    host.misbehave("worker never-drain")
+    host.signal(signal.SIGTERM)
+    wait_until(lambda: "worker0 drain" in host.events())
+    os.kill(host.pids("worker")[0], signal.SIGKILL)
+
+    assert host.wait() == 0
+    assert len(host.pids("worker")) == 1
+
+
+def test_a_host_that_is_still_starting_stops_at_once(host: RunningHost) -> None:
+    host.misbehave("worker never-ready")
+    host.start(wait=False)
+    wait_until(lambda: host.pids("worker"))
+
+    assert host.stop() == 0
+
+
+def test_a_failed_sync_stops_the_host_in_order_with_an_error(host: RunningHost) -> None:
+    host.workers = 2
+    host.start()
+    host.worker(0, "fatal")
+
+    assert host.wait() == 1
+    assert "Input/output error" in host.text()
+    assert "worker1 drained" in host.events()
