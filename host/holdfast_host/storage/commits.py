@@ -7,7 +7,11 @@
    two makes a call that was not committed look committed, which its caller reads as "outcome unknown"; the other way
    round would let him repeat what was done.
 
-Anything else that goes wrong (EIO at the sync, a panicked environment, another epoch, a bug of ours) is a
+A disk that fills up in the middle of a write makes that write short, which LMDB reports as EIO. So EIO on a disk below
+its reserve is taken for a full one: the next try writes the pages anew, and the meta page, which alone makes them
+count, never was written (if it was that write which failed, the environment is panicked).
+
+Anything else that goes wrong (any other EIO at the sync, a panicked environment, another epoch, a bug of ours) is a
 StoreBrokenError: after a failed sync a second one may succeed without having written, so nothing may be tried again.
 
 Threads: one commit at a time; that is the leader's promise. A transaction stays on the thread that began it.
@@ -99,7 +103,7 @@ def _commit(partition: Partition, group: int, tallies: list[_Tally]) -> dict[int
     try:
         _write_together(partition, group, tallies)
     except (_RefusedError, lmdb.Error) as error:
-        refusal = _storage_full(error, tallies[0])
+        refusal = _storage_full(partition, error, tallies[0])
         if len(tallies) == 1:
             return {id(tallies[0].instance): refusal}
     else:
@@ -107,7 +111,7 @@ def _commit(partition: Partition, group: int, tallies: list[_Tally]) -> dict[int
     try:
         return _write_in_children(partition, group, tallies)
     except lmdb.Error as error:
-        _storage_full(error, tallies[0])
+        _storage_full(partition, error, tallies[0])
     return _write_one_by_one(partition, group, tallies)
 
 
@@ -132,7 +136,7 @@ def _write_in_children(partition: Partition, group: int, tallies: Sequence[_Tall
                     _write_instance(partition, child, tally)
                 written.append(tally)
             except (_RefusedError, lmdb.Error) as error:
-                lost[id(tally.instance)] = _storage_full(error, tally)
+                lost[id(tally.instance)] = _storage_full(partition, error, tally)
     partition.meta = meta
     for tally in written:
         tally.settle()
@@ -145,15 +149,17 @@ def _write_one_by_one(partition: Partition, group: int, tallies: Sequence[_Tally
         try:
             _write_together(partition, group, [tally])
         except (_RefusedError, lmdb.Error) as error:
-            lost[id(tally.instance)] = _storage_full(error, tally)
+            lost[id(tally.instance)] = _storage_full(partition, error, tally)
     return lost
 
 
-def _storage_full(error: _RefusedError | lmdb.Error, tally: _Tally) -> StorageFullError:
+def _storage_full(partition: Partition, error: _RefusedError | lmdb.Error, tally: _Tally) -> StorageFullError:
     """What the instance's callers are told; raises `error` itself where it is no want of room."""
     if isinstance(error, _RefusedError):
         return error.error
-    if not isinstance(error, _FULL_ERRORS) and getattr(error, "code", None) not in _FULL_CODES:
+    code = getattr(error, "code", None)
+    full = isinstance(error, _FULL_ERRORS) or code in _FULL_CODES
+    if not full and not (code == errno.EIO and partition.room.disk_is_low()):
         raise error
     written_bytes = sum(changes.size_bytes for changes in tally.batches)
     return StorageFullError(

@@ -36,12 +36,8 @@ class Room:
     def measure(self, stat: dict[str, Any], written_bytes: int) -> None:
         """Take note of the main database's pages and of what a commit is about to write or has written."""
         self._written_bytes += written_bytes
-        now = time.monotonic()
-        if now - self._asked_at >= _ASK_EVERY_S or self._written_bytes >= _ASK_AFTER_BYTES:
-            self._asked_at = now
-            self._written_bytes = 0
-            disk = os.statvfs(self._path)
-            self._disk_free_bytes = disk.f_bavail * disk.f_frsize
+        if time.monotonic() - self._asked_at >= _ASK_EVERY_S or self._written_bytes >= _ASK_AFTER_BYTES:
+            self._ask_disk()
         limits = self._limits
         used_bytes = (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * self._page_bytes
         if self._disk_free_bytes < limits.disk_reserve_bytes:
@@ -56,6 +52,11 @@ class Room:
             )
         else:
             self._full = None
+
+    def disk_is_low(self) -> bool:
+        """Whether the disk has less than its reserve now."""
+        self._ask_disk()
+        return self._disk_free_bytes < max(self._limits.disk_reserve_bytes, MIB)
 
     def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""
@@ -73,6 +74,12 @@ class Room:
                 f"{live_bytes} bytes; deletes still work"
             )
         return None
+
+    def _ask_disk(self) -> None:
+        self._asked_at = time.monotonic()
+        self._written_bytes = 0
+        disk = os.statvfs(self._path)
+        self._disk_free_bytes = disk.f_bavail * disk.f_frsize
 
 
 def shown(instance: StoredInstance) -> str:

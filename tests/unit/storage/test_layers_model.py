@@ -1,0 +1,263 @@
+"""Overlay over pending over store, against one dict: whatever turns, groups, losses and restarts come in between."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from holdfast_host.core.limits import MIB, Limits
+from holdfast_host.storage.data_directory import ensure_data_directory
+from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.memory_store import MemoryStore
+from holdfast_host.storage.overlay import Overlay
+from holdfast_host.storage.pending import Pending
+from holdfast_host.storage.store import Batch, Store, StoredInstance
+
+LIMITS = Limits(map_bytes=16 * MIB, disk_reserve_bytes=0, page_entries_max=5, page_bytes_max=60, value_bytes_max=30)
+
+TEXTS = ["a", "aa", "ab", "b", "b\0", "c", "é", "名", "名前", "\U0010ffff"]
+keys = st.sampled_from([text.encode() for text in TEXTS])
+bounds = st.none() | keys
+values = st.integers(1, 30).flatmap(lambda size: st.binary(min_size=size, max_size=size))
+
+
+@dataclass
+class Model:
+    """What the instance holds, as one turn sees it."""
+
+    values: dict[bytes, bytes] = field(default_factory=dict)
+    alarm_us: int | None = None
+
+    def copy(self) -> Model:
+        return Model(dict(self.values), self.alarm_us)
+
+
+class Layers(RuleBasedStateMachine):
+    """One instance between two neighbours; two groups at most are not settled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pending = Pending()
+        self.group = 2
+        self.current: list[Batch] = []
+        self.flight: list[Batch] | None = None
+        self.flight_group = 0
+        self.flight_written = False
+        # The same instance at four moments: durable, as the flight will leave it, when the turn began, and now.
+        self.durable = Model()
+        self.flown = Model()
+        self.begun = Model()
+        self.now = Model()
+        self.savepoints: list[Model] = []
+
+    @initialize()
+    def begin(self) -> None:
+        self.store = self.open()
+        neighbours = [self.store.locate(1, b"left")]
+        self.locate()
+        neighbours.append(self.store.locate(1, b"right"))
+        for neighbour in neighbours:
+            overlay = Overlay(self.store, neighbour, Pending(), LIMITS, "T/neighbour")
+            overlay.put(b"b", b"theirs")
+            self.store.commit(self.group, [Batch(neighbour, overlay.take())])
+            self.group += 1
+
+    def open(self) -> Store:
+        raise NotImplementedError
+
+    def locate(self) -> None:
+        self.stored: StoredInstance = self.store.locate(1, b"mid")
+        self.overlay = Overlay(self.store, self.stored, self.pending, LIMITS, "T/mid")
+
+    def next_turn(self, model: Model) -> None:
+        self.overlay = Overlay(self.store, self.stored, self.pending, LIMITS, "T/mid")
+        self.begun, self.now, self.savepoints = model, model.copy(), []
+
+    # What a guest does
+
+    @rule(key=keys, value=values)
+    def put(self, key: bytes, value: bytes) -> None:
+        self.overlay.put(key, value)
+        self.now.values[key] = value
+
+    @rule(key=keys)
+    def delete(self, key: bytes) -> None:
+        assert self.overlay.delete(key) == (self.now.values.pop(key, None) is not None)
+
+    @rule()
+    def delete_all(self) -> None:
+        self.overlay.delete_all()
+        self.now.values.clear()
+
+    @rule(due_us=st.none() | st.integers(0, 1 << 60))
+    def change_alarm(self, due_us: int | None) -> None:
+        if due_us is None:
+            self.overlay.delete_alarm()
+        else:
+            self.overlay.set_alarm(due_us)
+        self.now.alarm_us = due_us
+
+    @rule()
+    def savepoint(self) -> None:
+        self.overlay.savepoint()
+        self.savepoints.append(self.now.copy())
+
+    @precondition(lambda self: self.savepoints)
+    @rule()
+    def release(self) -> None:
+        self.overlay.release()
+        self.savepoints.pop()
+
+    @precondition(lambda self: self.savepoints)
+    @rule()
+    def rollback(self) -> None:
+        self.overlay.rollback()
+        self.now = self.savepoints.pop()
+
+    @rule(
+        prefix=st.just(b"") | keys,
+        start=bounds,
+        start_after=bounds,
+        end=bounds,
+        reverse=st.booleans(),
+        limit=st.integers(0, 5),
+    )
+    def list_page(
+        self,
+        prefix: bytes,
+        start: bytes | None,
+        start_after: bytes | None,
+        end: bytes | None,
+        reverse: bool,
+        limit: int,
+    ) -> None:
+        expected: list[tuple[bytes, bytes]] = []
+        following: bytes | None = None
+        for key in sorted(self.now.values, reverse=reverse):
+            if not key.startswith(prefix) or len(expected) >= limit:
+                continue
+            if (start is not None and key < start) or (start_after is not None and key <= start_after):
+                continue
+            if end is not None and key >= end:
+                continue
+            pair = (key, self.now.values[key])
+            if expected and sum(len(k) + len(v) for k, v in [*expected, pair]) > LIMITS.page_bytes_max:
+                following = key
+                break
+            expected.append(pair)
+
+        assert self.overlay.list(prefix, start, start_after, end, reverse, limit) == (expected, following)
+
+    # What a worker does
+
+    @rule()
+    def end_turn(self) -> None:
+        changes = self.overlay.take()
+        written = sum(len(key) + len(value or b"") for key, value in changes.writes.items())
+        assert changes.size_bytes == written
+        if changes:
+            self.current.append(Batch(self.stored, changes))
+            self.pending.add(changes, self.flight_group + 1 if self.flight is not None else self.group)
+        self.next_turn(self.now)
+
+    @rule()
+    def fail_turn(self) -> None:
+        self.next_turn(self.begun)
+
+    @precondition(lambda self: self.flight is None and self.current)
+    @rule()
+    def take_off(self) -> None:
+        self.flight, self.flight_group, self.flight_written = self.current, self.group, False
+        self.current = []
+        self.group += 1
+        self.flown = self.begun.copy()
+
+    @precondition(lambda self: self.flight is not None and not self.flight_written)
+    @rule()
+    def commit(self) -> None:
+        assert self.flight is not None
+        assert not self.store.commit(self.flight_group, self.flight).lost
+        self.flight_written = True
+        self.durable = self.flown
+
+    @precondition(lambda self: self.flight_written)
+    @rule()
+    def settle(self) -> None:
+        self.pending.settle(self.flight_group)
+        self.flight, self.flight_written = None, False
+
+    @precondition(lambda self: not self.flight_written)
+    @rule()
+    def lose(self) -> None:
+        self.flight, self.current = None, []
+        self.pending.clear()
+        self.next_turn(self.durable.copy())
+
+    # What must hold
+
+    @invariant()
+    def reads_agree(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        for text in TEXTS:
+            assert self.overlay.get(text.encode()) == self.now.values.get(text.encode())
+        assert self.overlay.get_alarm() == self.now.alarm_us
+        assert self.stored.live_bytes == sum(len(key) + len(value) for key, value in self.durable.values.items())
+        assert self.stored.exists == bool(self.durable.values or self.durable.alarm_us is not None)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        for name in (b"left", b"right"):
+            assert self.store.get(self.store.locate(1, name), b"b") == b"theirs"
+        due = [(at, each.name) for at, each in self.store.due_alarms(1 << 62, 10)]
+        assert due == ([] if self.durable.alarm_us is None else [(self.durable.alarm_us, b"mid")])
+
+
+class LayersInMemory(Layers):
+    """Over the store that tests use."""
+
+    def open(self) -> Store:
+        return MemoryStore(limits=LIMITS)
+
+
+class LayersOnDisk(Layers):
+    """Over LMDB; the worker may also die and its successor go on."""
+
+    def open(self) -> Store:
+        self.cleanup = contextlib.ExitStack()
+        self.data = Path(tempfile.mkdtemp(prefix="holdfast-model-"))
+        self.cleanup.callback(shutil.rmtree, self.data)
+        ensure_data_directory(self.data, 1)
+        self.lmdb = LmdbStore.open(self.data, [0], LIMITS)
+        return self.lmdb
+
+    @rule()
+    def restart(self) -> None:
+        self.lmdb.close()
+        self.store = self.lmdb = LmdbStore.open(self.data, [0], LIMITS)
+        self.pending.clear()
+        self.flight, self.current, self.flight_written = None, [], False
+        self.locate()
+        self.next_turn(self.durable.copy())
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            super().teardown()
+            self.lmdb.close()
+            self.cleanup.close()
+
+
+TestLayersInMemory = LayersInMemory.TestCase
+TestLayersInMemory.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLayersOnDisk = LayersOnDisk.TestCase
+TestLayersOnDisk.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)

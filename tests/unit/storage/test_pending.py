@@ -1,0 +1,78 @@
+"""The changes of earlier turns, until their groups are settled."""
+
+from __future__ import annotations
+
+from holdfast_host.storage.pending import Pending
+from holdfast_host.storage.store import Alarm, Changes
+
+
+def written(pending: Pending) -> list[tuple[int, dict[bytes, bytes | None], bool]]:
+    return [(layer.group, layer.changes.writes, layer.changes.cleared) for layer in pending.layers]
+
+
+def test_turns_of_one_group_are_kept_together_and_groups_apart() -> None:
+    pending = Pending()
+    pending.add(Changes({b"a": b"1"}), 2)
+    pending.add(Changes({b"b": b"2", b"a": b"3"}), 2)
+    pending.add(Changes({b"c": None}), 2)
+    pending.add(Changes({b"a": b"4"}), 3)
+
+    assert written(pending) == [(2, {b"a": b"3", b"b": b"2", b"c": None}, False), (3, {b"a": b"4"}, False)]
+
+
+def test_settling_a_group_forgets_it_and_those_before_it() -> None:
+    pending = Pending()
+    for group in (2, 3, 5):
+        pending.add(Changes({b"a": b"%d" % group}), group)
+
+    pending.settle(3)
+    assert [layer.group for layer in pending.layers] == [5]
+
+    pending.settle(4)
+    assert pending
+    pending.settle(5)
+    assert not pending
+
+
+def test_a_batch_is_never_altered_by_what_comes_after_it() -> None:
+    """The commit reads each batch of a group by itself."""
+    pending = Pending()
+    first, second = Changes({b"a": b"1"}, size_bytes=2), Changes({b"b": b"2"}, cleared=True, size_bytes=2)
+
+    for each in (first, second, Changes({b"c": b"3"}), Changes({b"b": None})):
+        pending.add(each, 2)
+
+    assert (first.writes, second.writes) == ({b"a": b"1"}, {b"b": b"2"})
+    assert written(pending) == [(2, {b"b": None, b"c": b"3"}, True)]
+
+
+def test_a_reader_that_looked_before_a_settle_keeps_what_it_saw() -> None:
+    pending = Pending()
+    pending.add(Changes({b"a": b"1"}), 2)
+    seen = pending.layers
+
+    pending.settle(2)
+
+    assert seen[0].changes.writes == {b"a": b"1"}
+
+
+def test_nothing_changed_is_nothing_pending() -> None:
+    pending = Pending()
+
+    pending.add(Changes(), 2)
+
+    assert not pending
+
+
+def test_an_alarm_is_pending_like_a_key_and_size_is_an_upper_bound() -> None:
+    pending = Pending()
+    pending.add(Changes({b"a": b"1"}, size_bytes=2), 2)
+    pending.add(Changes(alarm=Alarm(7), alarm_changed=True), 2)
+    pending.add(Changes({b"a": b"12"}, size_bytes=3), 3)
+
+    assert pending.layers[0].changes.alarm == Alarm(7)
+    assert pending.size_bytes == 5
+
+    pending.clear()
+
+    assert pending.size_bytes == 0
