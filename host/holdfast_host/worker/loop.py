@@ -13,19 +13,16 @@ from typing import TYPE_CHECKING, Final
 from holdfast_host.core.errors import (
     ActorOutputGateError,
     HoldfastError,
-    HostUnavailableError,
-    MailboxFullError,
-    UnknownActorTypeError,
 )
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import CommitReport, StoreBrokenError
-from holdfast_host.wire.frames import Kind, ProtocolError, unpack_call, unpack_slot
 from holdfast_host.worker.compute import ComputeSlots
 from holdfast_host.worker.deployments import Deployments
 from holdfast_host.worker.directory import Directory
 from holdfast_host.worker.gate import Gate, Group
 from holdfast_host.worker.leadership import Leadership
 from holdfast_host.worker.links import Link, Poller
+from holdfast_host.worker.mailroom import Mailroom
 from holdfast_host.worker.replies import Reply
 from holdfast_host.worker.running import TurnRunner
 from holdfast_host.worker.turn import SyncExit, Turn
@@ -36,7 +33,6 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.sandbox.engine import SandboxEngine
     from holdfast_host.storage.store import Changes, Store
-    from holdfast_host.worker.deployments import LoadedType
     from holdfast_host.worker.entry import Entry
     from holdfast_host.worker.output import Output
 
@@ -68,14 +64,13 @@ class Worker:
         self.gate = Gate(max(group for _, group in store.reached().values()))
         self.poller = Poller()
         self.leadership = Leadership(self._lead, on_failure)
+        self.mailroom = Mailroom(self, self.directory, self.deployments, limits, self._refuse)
         self._runner = TurnRunner(limits, output)
         self._on_broken_store = on_broken_store
-        self._ready: deque[Entry] = deque()
         self._inbox: deque[Callable[[], None]] = deque()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.poller.add(self._wake_fd, self._woken)
         self._dirty: dict[Link, None] = {}
-        self._queued = 0
         self._running: dict[Turn, None] = {}
         self._durations: dict[tuple[int, bytes], float] = {}
         self._housekeeping_at = 0.0
@@ -92,15 +87,14 @@ class Worker:
 
     def anything_waits(self) -> bool:
         """True when a leader would have something to do now (monitor)."""
-        return (
-            bool(self._ready or self._inbox or self._dirty or (self.gate.current.batches and self.gate.flight is None))
-            or self.poller.anything_ready()
-        )
+        gate = self.gate
+        gathered = gate.flight is None and bool(gate.current.batches)
+        return bool(self.mailroom.ready or self._inbox or self._dirty) or gathered or self.poller.anything_ready()
 
     # The loop.
 
     def _lead(self, generation: int) -> None:
-        leadership, poller, inbox, ready = self.leadership, self.poller, self._inbox, self._ready
+        leadership, poller, inbox, ready = self.leadership, self.poller, self._inbox, self.mailroom.ready
         while True:
             leadership.busy = True
             while inbox:
@@ -122,13 +116,13 @@ class Worker:
 
     def _run_round(self, generation: int) -> bool:
         """One turn of each ready instance, until the round is long enough. False: the leadership is lost."""
-        ready, limits, gate = self._ready, self.limits, self.gate
+        ready, limits, gate = self.mailroom.ready, self.limits, self.gate
         started = time.monotonic()
         while ready:
             entry = ready.popleft()
             if entry.turn is not None or not entry.mail:
                 continue
-            if not self._run_turn(entry, entry.mail.popleft(), generation):
+            if not self._run_turn(entry, self.mailroom.take(entry), generation):
                 return False
             if time.monotonic() - started > limits.round_s or gate.current.bytes > limits.round_batch_bytes:
                 break
@@ -136,13 +130,14 @@ class Worker:
 
     def _run_turn(self, entry: Entry, turn: Turn, generation: int) -> bool:
         """Take one turn from its mailbox and run it. False: the leadership is lost."""
-        self._queued -= 1
         now = time.monotonic()
         loaded = self.deployments.find(entry.type_id)
-        refusal = self._refusal(turn, loaded, now)
+        refusal = self.mailroom.refusal(turn, loaded, self.leadership.detached, now)
         if refusal is not None or loaded is None:
-            turn.error = refusal
-            self._finish(turn, None)
+            assert refusal is not None
+            self._refuse(turn, refusal)
+            if entry.mail:
+                self.mailroom.ready.append(entry)
             return True
         if entry.loaded is not loaded:
             entry.deactivate()
@@ -162,21 +157,6 @@ class Worker:
         self.post(lambda: self._hand_in(turn))
         return False
 
-    def _refusal(self, turn: Turn, loaded: LoadedType | None, now: float) -> HoldfastError | None:
-        """Why a queued turn does not run after all."""
-        label, limits = turn.entry.label, self.limits
-        if self._draining is not None:
-            return HostUnavailableError(f"{label}: the host is stopping; the call did not run")
-        if now - turn.arrived_at > limits.queue_timeout_s:
-            return HostUnavailableError(f"{label}: waited {limits.queue_timeout_s:g} s for its turn and did not run")
-        if loaded is None:
-            return UnknownActorTypeError(f"{label}: no deployed function owns this actor type")
-        if self.leadership.detached >= limits.detached_turns_max:
-            return HostUnavailableError(
-                f"{label}: {limits.detached_turns_max} turns of this worker compute at once; the call did not run"
-            )
-        return None
-
     def _hand_in(self, turn: Turn) -> None:
         self.leadership.handed_in()
         self._end(turn)
@@ -193,17 +173,13 @@ class Worker:
             entry.deactivate()
         if changes:
             turn.mark(self.gate.add(entry, changes))
-        self._finish(turn, turn)
+        self.gate.leave(entry, turn, Reply(turn, self._dirty))
         if entry.mail:
-            self._ready.append(entry)
+            self.mailroom.ready.append(entry)
 
-    def _finish(self, turn: Turn, ran: Turn | None) -> None:
-        """Send the reply to the one door; `ran` is None for a turn that never began: nothing holds it back."""
-        reply = Reply(turn, self._dirty)
-        if ran is None:
-            reply.go()
-        else:
-            self.gate.leave(turn.entry, turn, reply)
+    def _refuse(self, turn: Turn, error: HoldfastError) -> None:
+        """Answer a turn that never began; nothing holds that back."""
+        Reply(turn, self._dirty).fail(error)
 
     def _learn(self, turn: Turn) -> None:
         """Remember how long a warm turn of this method takes."""
@@ -258,76 +234,16 @@ class Worker:
         self._flush()
         self._on_broken_store(error)
 
+    def forget_link(self, link: Link) -> None:
+        """The client is gone: nothing more to send; what it asked for and has not begun does not run."""
+        self._dirty.pop(link, None)
+        self.mailroom.forget_link(link)
+
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
         """Commit what a waiting turn has written so far (leader)."""
         if turn.broken is None and changes:
             self.gate.add(turn.entry, changes)
         self.gate.leave(turn.entry, turn, leaving)
-
-    # Frames.
-
-    def receive(self, link: Link, kind: int, payload: bytes) -> None:
-        """One frame of a client."""
-        if kind == Kind.CALL:
-            self._arrive(link, payload)
-        elif kind == Kind.CANCEL:
-            self._cancel(link, unpack_slot(payload))
-        else:
-            raise ProtocolError(f"a frame of kind {kind} from {link.client}")
-
-    def _arrive(self, link: Link, payload: bytes) -> None:
-        request = unpack_call(payload)
-        loaded = self.deployments.find(request.type_id)
-        type_name = loaded.type if loaded is not None else f"type {request.type_id}"
-        entry = self.directory.open(request.type_id, request.name, type_name)
-        turn = Turn(self, entry, link, request, time.monotonic())
-        link.turns[request.slot] = turn
-        try:
-            if loaded is None:
-                raise UnknownActorTypeError(f"{entry.label}: no deployed function owns this actor type")
-            loaded.check_method(request.method)
-            self._check_room(entry)
-        except HoldfastError as error:
-            turn.error = error
-            self._finish(turn, None)
-            return
-        if not entry.mail and entry.turn is None:
-            self._ready.append(entry)
-        entry.mail.append(turn)
-        self._queued += 1
-
-    def _check_room(self, entry: Entry) -> None:
-        limits = self.limits
-        if self._draining is not None:
-            raise HostUnavailableError(f"{entry.label}: the host is stopping; the call did not run")
-        if len(entry.mail) >= limits.mailbox_turns_max:
-            raise MailboxFullError(
-                f"{entry.label}: {len(entry.mail)} turns wait, the limit is {limits.mailbox_turns_max}"
-            )
-        if self._queued >= limits.worker_turns_max:
-            raise MailboxFullError(
-                f"{entry.label}: {self._queued} turns wait at its worker, the limit is {limits.worker_turns_max}"
-            )
-
-    def _cancel(self, link: Link, slot: int) -> None:
-        """Nobody waits for it: drop the turn if it has not begun."""
-        turn = link.turns.get(slot)
-        if turn is not None and not turn.begun:
-            self._drop(turn, HostUnavailableError(f"{turn.entry.label}: the caller left before the call began"))
-
-    def _drop(self, turn: Turn, error: HoldfastError) -> None:
-        """Take a queued turn out of its mailbox and answer it."""
-        turn.entry.mail.remove(turn)
-        self._queued -= 1
-        turn.error = error
-        self._finish(turn, None)
-
-    def forget_link(self, link: Link) -> None:
-        """The client is gone: what it asked for and has not begun does not run."""
-        self._dirty.pop(link, None)
-        for slot in list(link.turns):
-            self._cancel(link, slot)
-        link.release_page()
 
     def _flush(self) -> None:
         while self._dirty:
@@ -342,27 +258,17 @@ class Worker:
     def _keep_house(self, now: float) -> None:
         self._housekeeping_at = now + HOUSEKEEPING_S
         for running in self._running:
-            mail = running.entry.mail
-            while mail and now - mail[0].arrived_at > self.limits.queue_timeout_s:
-                self._drop(
-                    mail[0],
-                    HostUnavailableError(
-                        f"{running.entry.label}: waited {self.limits.queue_timeout_s:g} s and did not run"
-                    ),
-                )
+            self.mailroom.expire(running.entry, now)
         if self.directory.evict_idle(now, self.gate.settled):
             self._housekeeping_at = now
         self.directory.evict_for_memory(self.gate.settled)
 
     def drain(self, on_drained: Callable[[], None]) -> None:
         """Refuse what has not begun; call back when no turn runs and the groups are settled (leader)."""
+        self.mailroom.draining = True
         self._draining = on_drained
 
     def _check_drained(self, on_drained: Callable[[], None]) -> None:
-        if not (self._running or self._ready or self.gate.flight or self.gate.current.batches):
-            self._draining = _ignore  # still set: whatever comes is refused
+        if not (self._running or self.mailroom.ready or self.gate.flight or self.gate.current.batches):
+            self._draining = None
             on_drained()
-
-
-def _ignore() -> None:
-    """The supervisor has been told."""

@@ -90,7 +90,7 @@ class WorkerProcess:
                 self._worker.poller,
                 unsent_bytes_max=self._start.limits.client_unsent_bytes_max,
                 greeting=self._greeting,
-                on_frame=self._worker.receive,
+                on_frame=self._worker.mailroom.receive,
                 on_close=self._worker.forget_link,
             )
 

@@ -195,7 +195,7 @@ class Client:
             worker.poller,
             unsent_bytes_max=worker.limits.client_unsent_bytes_max,
             greeting=lambda: {"protocol": PROTOCOL},
-            on_frame=worker.receive,
+            on_frame=worker.mailroom.receive,
             on_close=worker.forget_link,
         )
 
