@@ -17,7 +17,7 @@ BACKTRACE_CHARS_MAX: Final = 16_384  # one log entry; a deep recursion's backtra
 _KINDS: Final = (
     ("call stack exhausted", "stack", "the stack is exhausted: it recursed too deep"),
     ("exceeds memory limits", "memory", "its memory is larger than the limit"),
-    ("memory limit", "memory", "its memory is larger than the limit"),
+    ("exceeds table limits", "memory", "its tables are larger than the limit"),
     ("resource limit exceeded", "memory", "it exceeds the sandbox's limit of instances, tables or memories"),
     ("out of bounds memory access", "memory", "it accessed memory out of bounds"),
     ("allocation too large", "memory", "it asked for too large an allocation"),

@@ -97,12 +97,17 @@ def sandbox(make_sandbox: MakeSandbox) -> Sandbox:
     return make_sandbox()
 
 
+def minimal_wat(**parts: str) -> str:
+    """The smallest component as text, with a part in place of each named marker (`in_call` for `;;in-call`)."""
+    text = (WAT / "minimal.wat").read_text()
+    for name, part in parts.items():
+        marker = f";;{name.replace('_', '-')}\n"
+        assert text.count(marker) == 1
+        text = text.replace(marker, part + "\n")
+    return text
+
+
 @pytest.fixture
 def from_wat(engine: SandboxEngine) -> Callable[[str], LoadedComponent]:
-    """A hand-made component, from the text in a file of tests/fixtures/wat."""
-
-    def load(name: str) -> LoadedComponent:
-        text = (WAT / f"{name}.wat").read_text()
-        return LoadedComponent(engine, Component(engine.engine, text))
-
-    return load
+    """A hand-made component, compiled in this process."""
+    return lambda text: LoadedComponent(engine, Component(engine.engine, text))

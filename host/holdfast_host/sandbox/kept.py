@@ -1,0 +1,89 @@
+"""Compiled components on disk: found again by content, checked before they are used. Imports no wasmtime.
+
+A compiled component is machine code that the host maps and runs, so only what this host wrote is ever loaded: the
+folder is private, a file appears whole or not at all, is never rewritten in place, and its hash stands beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from holdfast_host.sandbox.settings import ENGINE_SETTINGS, wasmtime_version
+
+
+class DamagedError(Exception):
+    """What is kept is not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptComponent:
+    """The place of one compiled component: `compiled`, and `record` (JSON) that is written last and vouches for it."""
+
+    compiled: Path
+    record: Path
+
+    @classmethod
+    def at(cls, cache: Path, sha256: str) -> KeptComponent:
+        """The place for a component of this hash, this wasmtime, these settings, this processor."""
+        facts = [sha256, wasmtime_version(), sorted(ENGINE_SETTINGS.items()), _processor()]
+        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+        return cls(cache / f"{key}.cwasm", cache / f"{key}.json")
+
+    def read(self) -> dict[str, Any] | None:
+        """The description that was kept with it; None where nothing is kept. Reads the whole file: some 50 ms.
+
+        Raises:
+            DamagedError: the record does not read, or vouches for other bytes.
+        """
+        try:
+            facts = json.loads(self.record.read_bytes())
+            expected, description = facts["compiled_sha256"], facts["description"]
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedError(f"{self.record} does not read: {error}") from error
+        try:
+            found = sha256_of(self.compiled)
+        except FileNotFoundError:
+            return None
+        if found != expected or not isinstance(description, dict):
+            raise DamagedError(f"{self.compiled} has changed since it was written")
+        return description
+
+    def keep(self, written: Path, compiled_sha256: str, description: dict[str, Any]) -> None:
+        """Put a file that is synced already, in the same folder, in place, then its record; durable on return."""
+        os.replace(written, self.compiled)
+        record = {"compiled_sha256": compiled_sha256, "description": description}
+        draft = written.with_suffix(".record")
+        with draft.open("wb") as file:
+            file.write(json.dumps(record).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, self.record)
+        folder = os.open(self.record.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def sha256_of(path: Path) -> str:
+    """The file's SHA-256 in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _processor() -> str:
+    """What compiled code may depend on: the machine and the features of its processor."""
+    try:
+        features = re.search(r"^(?:flags|Features)\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        features = None
+    return f"{platform.machine()} {features[1].strip() if features else platform.processor()}"

@@ -1,0 +1,83 @@
+"""What a component may say of itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from holdfast_host.core.errors import InvalidComponentError
+from holdfast_host.core.limits import Limits
+from holdfast_host.sandbox.description import check_description
+
+
+def described(**changes: Any) -> bytes:
+    actor = {"type": "Account", "methods": [{"name": "deposit", "signature": "(amount: int)", "doc": "Add."}]}
+    facts = {"contract": "1.0.0", "codec": 1, "actors": [actor], "fetch": False, **changes}
+    return json.dumps(facts).encode()
+
+
+def with_method(name: Any) -> bytes:
+    return described(actors=[{"type": "Account", "methods": [{"name": name}]}])
+
+
+def test_what_is_left_out_is_filled_in() -> None:
+    assert check_description(described(), Limits()) == {
+        "contract": "1.0.0",
+        "codec": 1,
+        "actors": [
+            {
+                "type": "Account",
+                "doc": "",
+                "methods": [{"name": "deposit", "signature": "(amount: int)", "doc": "Add."}],
+                "private": [],
+            }
+        ],
+        "fetch": False,
+    }
+
+
+def test_a_function_without_actors_needs_a_fetch() -> None:
+    assert check_description(described(actors=[], fetch=True), Limits())["actors"] == []
+    with pytest.raises(InvalidComponentError, match="neither an actor class nor a fetch"):
+        check_description(described(actors=[]), Limits())
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"", "is not JSON"),
+        (b"\xff", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"[]", "is no JSON object"),
+        (described(contract="2.0.0"), "contract '2.0.0'"),
+        (described(contract=1), "'contract' that is no text"),
+        (described(codec=2), "value encoding 2"),
+        (described(codec=True), "value encoding True"),
+        (described(fetch="yes"), "neither true nor false"),
+        (described(actors={}), "'actors' that are no list"),
+        (described(actors=["Account"]), "an actor that is no JSON object"),
+        (described(actors=[{"type": "a__b"}]), "without '__'"),
+        (described(actors=[{"type": "A" * 33}]), "the limit is 32"),
+        (described(actors=[{"type": "A"}, {"type": "A"}]), "the actor type 'A' twice"),
+        (described(actors=[{"type": "A", "methods": [{"name": "m"}] * 2}]), "the method of A 'm' twice"),
+        (described(actors=[{"type": "A", "methods": {}}]), "no list"),
+        (described(actors=[{"type": "A", "methods": [7]}]), "no JSON object"),
+        (described(actors=[{"type": "A", "private": [7]}]), "no list of names"),
+        (described(actors=[{"type": "A", "doc": "\ud800"}]), "lone surrogate"),
+        (with_method("_hidden"), "'_hidden'"),
+        (with_method("fetch"), "'fetch'"),
+        (with_method("not a name"), "'not a name'"),
+        (with_method(None), "'name' that is no text"),
+        (with_method("m" * 65), "the limit is 64"),
+        (described(actors=[{"type": f"T{at}"} for at in range(101)]), "101 actor types, the limit is 100"),
+        (described(actors=[{"type": "A", "methods": [{}] * 501}]), "501 methods of A, the limit is 500"),
+        (described(doc="x" * (4 << 20)), "the limit is 4194304"),
+    ],
+)
+def test_a_description_that_breaks_a_rule_is_refused(text: bytes, problem: str) -> None:
+    with pytest.raises(InvalidComponentError, match="the component's description") as caught:
+        check_description(text, Limits())
+
+    assert problem in caught.value.message
