@@ -1,0 +1,136 @@
+"""Calls on their way to a turn: arrival, the mailboxes and their limits, and whatever takes a call out again.
+
+All of it is the leader's. A call that is refused or taken out never began: its answer waits for nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError, UnknownActorTypeError
+from holdfast_host.wire.frames import Kind, ProtocolError, unpack_call, unpack_slot
+from holdfast_host.worker.turn import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.worker.deployments import Deployments, LoadedType
+    from holdfast_host.worker.directory import Directory
+    from holdfast_host.worker.entry import Entry
+    from holdfast_host.worker.links import Link
+    from holdfast_host.worker.turn import TurnHost
+
+
+class Mailroom:
+    """The mailboxes of one worker, and the ready queue of instances that have mail and no running turn."""
+
+    def __init__(
+        self,
+        host: TurnHost,
+        directory: Directory,
+        deployments: Deployments,
+        limits: Limits,
+        answer: Callable[[Turn, HoldfastError], None],
+    ) -> None:
+        """`answer(turn, error)` tells the caller of a turn that never began."""
+        self._host = host
+        self._directory = directory
+        self._deployments = deployments
+        self._limits = limits
+        self._answer = answer
+        self.ready: deque[Entry] = deque()
+        self.waiting_turns = 0
+        self.draining = False
+
+    def receive(self, link: Link, kind: int, payload: bytes) -> None:
+        """One frame of a client."""
+        if kind == Kind.CALL:
+            self._arrive(link, payload)
+        elif kind == Kind.CANCEL:
+            self._cancel(link, unpack_slot(payload))
+        else:
+            raise ProtocolError(f"a frame of kind {kind} from {link.client}")
+
+    def take(self, entry: Entry) -> Turn:
+        """The next turn out of the instance's mailbox."""
+        self.waiting_turns -= 1
+        return entry.mail.popleft()
+
+    def refusal(self, turn: Turn, loaded: LoadedType | None, detached: int, now: float) -> HoldfastError | None:
+        """Why a turn that was taken does not run after all."""
+        label, limits = turn.entry.label, self._limits
+        if self.draining:
+            return HostUnavailableError(f"{label}: the host is stopping; the call did not run")
+        if now - turn.arrived_at > limits.queue_timeout_s:
+            return self._waited_too_long(turn)
+        if loaded is None:
+            return UnknownActorTypeError(f"{label}: no deployed function owns this actor type")
+        if detached >= limits.detached_turns_max:
+            return HostUnavailableError(
+                f"{label}: {limits.detached_turns_max} turns of this worker compute at once; the call did not run"
+            )
+        return None
+
+    def expire(self, entry: Entry, now: float) -> None:
+        """Take out what has waited too long behind the instance's running turn."""
+        mail = entry.mail
+        while mail and now - mail[0].arrived_at > self._limits.queue_timeout_s:
+            self._take_out(mail[0], self._waited_too_long(mail[0]))
+
+    def forget_link(self, link: Link) -> None:
+        """The client is gone: what it asked for and has not begun does not run."""
+        for slot in list(link.turns):
+            self._cancel(link, slot)
+        link.release_page()
+
+    def _arrive(self, link: Link, payload: bytes) -> None:
+        request = unpack_call(payload)
+        loaded = self._deployments.find(request.type_id)
+        type_name = loaded.type if loaded is not None else f"type {request.type_id}"
+        entry = self._directory.open(request.type_id, request.name, type_name)
+        turn = Turn(self._host, entry, link, request, time.monotonic())
+        link.turns[request.slot] = turn
+        try:
+            if loaded is None:
+                raise UnknownActorTypeError(f"{entry.label}: no deployed function owns this actor type")
+            loaded.check_method(request.method)
+            self._check_room(entry)
+        except HoldfastError as error:
+            self._answer(turn, error)
+            return
+        if not entry.mail and entry.turn is None:
+            self.ready.append(entry)
+        entry.mail.append(turn)
+        self.waiting_turns += 1
+
+    def _check_room(self, entry: Entry) -> None:
+        limits = self._limits
+        if self.draining:
+            raise HostUnavailableError(f"{entry.label}: the host is stopping; the call did not run")
+        if len(entry.mail) >= limits.mailbox_turns_max:
+            raise MailboxFullError(
+                f"{entry.label}: {len(entry.mail)} turns wait, the limit is {limits.mailbox_turns_max}"
+            )
+        if self.waiting_turns >= limits.worker_turns_max:
+            raise MailboxFullError(
+                f"{entry.label}: {self.waiting_turns} turns wait at its worker, the limit is {limits.worker_turns_max}"
+            )
+
+    def _cancel(self, link: Link, slot: int) -> None:
+        """Nobody waits for it: take the turn out if it has not begun."""
+        turn = link.turns.get(slot)
+        if turn is not None and not turn.begun:
+            self._take_out(turn, HostUnavailableError(f"{turn.entry.label}: the caller left before the call began"))
+
+    def _take_out(self, turn: Turn, error: HoldfastError) -> None:
+        turn.entry.mail.remove(turn)
+        self.waiting_turns -= 1
+        self._answer(turn, error)
+
+    def _waited_too_long(self, turn: Turn) -> HoldfastError:
+        return HostUnavailableError(
+            f"{turn.entry.label}: waited {self._limits.queue_timeout_s:g} s for its turn and did not run"
+        )
