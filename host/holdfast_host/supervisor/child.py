@@ -24,6 +24,8 @@ from holdfast_host.wire.control import pack_message, unpack_message
 # -P: the operator's working directory is no place to import modules from.
 _PYTHON: Final = (sys.executable, "-P", "-m")
 
+_LAST_WORDS_S: Final = 1.0  # for a channel that somebody else holds open after the child's end
+
 
 @dataclass(frozen=True, slots=True)
 class Programs:
@@ -114,8 +116,10 @@ class Child(asyncio.Protocol):
                 self._on_message(message)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The child closed its end, or is gone."""
+        """The child closed its end, or is gone; everything that it said has been read."""
         self.closed.set()
+        if self.process.returncode is not None:
+            self._end()
 
     def _settle(self, message: dict[str, Any]) -> None:
         """Hand an answer to whoever asked."""
@@ -128,14 +132,24 @@ class Child(asyncio.Protocol):
             answer.set_result(None)
 
     def _reap(self) -> None:
-        """The pidfd is readable: wait for the process, free what stands for it, tell whoever waits."""
-        code = self.process.wait()
-        asyncio.get_running_loop().remove_reader(self._pidfd)
+        """The pidfd is readable: wait for the process, then for the end of what it has said before it ended."""
+        self.process.wait()
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
+        if self.closed.is_set():
+            self._end()
+        else:
+            loop.call_later(_LAST_WORDS_S, self._end)
+
+    def _end(self) -> None:
+        """Tell whoever waits."""
+        if self.ended.done():
+            return
         if self._transport is not None:
             self._transport.close()
         self.closed.set()
-        self.ended.set_result(code)
+        self.ended.set_result(self.process.returncode)
         for answer in self._asked.values():
             if not answer.done():
                 answer.set_exception(self._gone("answering"))

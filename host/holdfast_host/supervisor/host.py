@@ -129,6 +129,8 @@ class Host:
     def request_stop(self, reason: str, *, exit_code: int = 0) -> None:
         """Begin to stop in order; the highest exit code asked for counts."""
         self._exit_code = max(self._exit_code, exit_code)
+        for keeper in self._all:
+            keeper.retire()
         if not self._stop_asked.is_set():
             self._log.info("stopping", reason=reason)
             self._stop_asked.set()

@@ -53,9 +53,19 @@ class ProcessRollout:
             HoldfastError: the first worker's refusal.
             HostUnavailableError: a worker died or did not answer while it loaded; nothing was switched.
         """
+        facts = deployment.to_json()
+
+        async def load(child: Child) -> None:
+            try:
+                await self._ask(child, "prepare", deployment=facts)
+            except ChildGoneError:
+                raise HostUnavailableError(
+                    f"{child.label} ended while it loaded {deployment.function!r}; nothing was switched, deploy again"
+                ) from None
+
         children = self._children()
         self._prepared = set()
-        await self._all(children, lambda child: self._ask(child, "prepare", deployment=deployment.to_json()))
+        await self._all(children, load)
         self._prepared = set(children)
 
     async def switch(self, deployment: Deployment) -> None:

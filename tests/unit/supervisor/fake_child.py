@@ -125,6 +125,7 @@ class FakeChild:
             caller.close()
         elif asked["operation"] == "fatal":
             self.send("fatal", reason="Input/output error")
+            os._exit(74)
         else:
             number = len(self.callers) + 1
             self.callers[number] = caller

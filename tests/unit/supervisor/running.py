@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +97,17 @@ class RunningHost:
         """Every process of this role that was ever started, in order."""
         return [int(found) for found in re.findall(rf"supervisor {role} \d+ started pid=(\d+)", self.text())]
 
-    def ask(self, operation: str, **arguments: Any) -> list[dict[str, Any]]:
-        """Ask through the front, over the port; the lines of the answer."""
+    def begin(self, operation: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """Ask through the front, over the port; the lines of the answer as they come."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=20) as caller:
             caller.sendall(json.dumps({"operation": operation, "arguments": arguments}).encode() + b"\n")
-            return [json.loads(line) for line in caller.makefile("rb")]
+            with caller.makefile("rb") as lines:
+                for line in lines:
+                    yield json.loads(line)
+
+    def ask(self, operation: str, **arguments: Any) -> list[dict[str, Any]]:
+        """All lines of the answer."""
+        return list(self.begin(operation, **arguments))
 
     def who(self) -> dict[str, Any]:
         """The front that answers on the port."""

@@ -81,4 +81,5 @@ def test_a_failed_sync_stops_the_host_in_order_with_an_error(host: RunningHost) 
 
     assert host.wait() == 1
     assert "Input/output error" in host.text()
+    assert len(host.pids("worker")) == 2
     assert "worker1 drained" in host.events()

@@ -1,0 +1,94 @@
+"""The deploy pipeline over a real registry, with a rollout that a test scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+
+from holdfast_host.core.errors import HoldfastError
+from holdfast_host.core.limits import Limits
+from holdfast_host.supervisor.datadir import DataDirectory, open_directory
+from holdfast_host.supervisor.deploys import DeployRequest, Deploys
+from holdfast_host.supervisor.log import EventLog
+from holdfast_host.supervisor.operations import Operations
+from holdfast_host.supervisor.registry import Registry
+from holdfast_host.wire.catalog import Catalog, Deployment
+from tests.unit.supervisor.fake_compile import compile_json
+
+
+class ScriptedRollout:
+    """Notes what it is told, with the number of the recorded version at that moment; refuses on request."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.events: list[str] = []
+        self.runs: dict[str, Deployment] = {}
+        self.refusal: HoldfastError | None = None
+
+    async def prepare(self, deployment: Deployment) -> None:
+        self._note("prepare", deployment)
+        if self.refusal:
+            raise self.refusal
+
+    async def switch(self, deployment: Deployment) -> None:
+        self._note("switch", deployment)
+        self.runs[deployment.function] = deployment
+
+    async def remove(self, function: str) -> None:
+        self.events.append(f"remove {function}")
+        del self.runs[function]
+
+    def publish(self, catalog: Catalog) -> None:
+        self.events.append("publish " + " ".join(f"{each.function}:{each.version}" for each in catalog.deployments))
+
+    def _note(self, what: str, deployment: Deployment) -> None:
+        record = self.registry.named(deployment.function)
+        self.events.append(f"{what} {deployment.version}, recorded {record.current if record else None}")
+
+
+class DeployBench:
+    """One data directory; `reopen` is a restart of the host."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.uploads = 0
+        self.open()
+
+    def open(self) -> None:
+        self.directory: DataDirectory = open_directory(self.folder, 1)
+        self.registry = Registry.open(self.directory.registry, self.directory.compiled)
+        self.rollout = ScriptedRollout(self.registry)
+        self.log = io.StringIO()
+        log = EventLog("debug", self.log)
+        self.deploys = Deploys(self.directory, self.registry, self.rollout, compile_json, Limits(), log)
+        self.operations = Operations(self.registry, self.deploys, "localhost", "http://127.0.0.1:8787", log)
+        self.stages: list[str] = []
+
+    def reopen(self) -> None:
+        self.registry.close()
+        self.open()
+
+    def request(self, function: str, component: str, manifest: str | None = None, **consent: bool) -> DeployRequest:
+        self.uploads += 1
+        upload = self.directory.uploads / str(self.uploads)
+        upload.write_text(component)
+        return DeployRequest(function, upload, manifest, **consent)
+
+    def deploy(self, function: str, component: str, manifest: str | None = None, **consent: bool) -> bool:
+        """Deploy and wait; True for a new function."""
+        return asyncio.run(
+            self.deploys.deploy(self.request(function, component, manifest, **consent), self.stages.append)
+        )
+
+    def show(self, function: str) -> dict[str, object]:
+        return asyncio.run(self.operations.perform("function", {"function": function}, self.stages.append))
+
+    def type_id(self, actor_type: str) -> int:
+        record = self.registry.type_named(actor_type)
+        assert record is not None
+        return record.type_id
+
+    def files(self) -> set[str]:
+        folders = (self.directory.components, self.directory.compiled, self.directory.uploads)
+        return {f"{folder.name}/{entry.name}" for folder in folders for entry in folder.iterdir()}

@@ -1,0 +1,272 @@
+"""What a deploy does, and that one that fails does nothing."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from holdfast_host.core.errors import (
+    DeployConflictError,
+    HostUnavailableError,
+    InvalidComponentError,
+    InvalidManifestError,
+    InvalidNameError,
+    UnknownFunctionError,
+    UnknownVersionError,
+)
+from tests.unit.supervisor.deploying import DeployBench
+from tests.unit.supervisor.fake_compile import component_text, manifest_text
+
+ACCOUNT = component_text("Account")
+BOUND = manifest_text("account", ("ACCOUNT", "Account"))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[DeployBench]:
+    made = DeployBench(tmp_path)
+    yield made
+    made.registry.close()
+
+
+def test_a_version_is_prepared_then_recorded_then_switched_then_published(bench: DeployBench) -> None:
+    assert bench.deploy("account", ACCOUNT, BOUND)
+
+    assert bench.rollout.events == [
+        "prepare 1, recorded None",
+        "switch 1, recorded 1",
+        "publish account:1",
+    ]
+    assert bench.stages == ["checking", "compiling", "loading", "switching"]
+
+
+def test_a_new_version_of_a_function_is_not_a_new_function(bench: DeployBench) -> None:
+    bench.deploy("account", ACCOUNT, BOUND)
+
+    assert not bench.deploy("account", component_text("Account", remark="two"), BOUND)
+    shown = bench.show("account")
+    assert shown["version"] == 2
+    assert [each["version"] for each in shown["versions"]] == [2, 1]  # type: ignore[attr-defined]
+
+
+def test_the_same_bytes_and_manifest_switch_nothing(bench: DeployBench) -> None:
+    bench.deploy("account", ACCOUNT, BOUND)
+    func_id = str(bench.show("account")["func_id"])
+    bench.rollout.events.clear()
+
+    assert not bench.deploy("account", ACCOUNT, "# a comment\n" + BOUND)
+    assert not bench.deploy("account", ACCOUNT, manifest_text("account", ("ACCOUNT", "Account"), func_id=func_id))
+    assert bench.rollout.events == []
+    assert bench.show("account")["version"] == 1
+
+
+def test_the_same_bytes_with_another_manifest_are_a_new_version(bench: DeployBench) -> None:
+    bench.deploy("account", ACCOUNT, BOUND)
+    bench.deploy("account", ACCOUNT, BOUND + '[vars]\nGREETING = "hello"\n')
+
+    assert bench.rollout.runs["account"].version == 2
+    assert bench.rollout.runs["account"].variables == {"GREETING": "hello"}
+
+
+def test_a_bare_component_binds_every_class_under_its_upper_snake_name(bench: DeployBench) -> None:
+    bench.deploy("shop", component_text("ShoppingCart", "HTTPRoom"))
+
+    assert bench.show("shop")["actors"] == [
+        {"binding": "SHOPPING_CART", "type": "ShoppingCart", "owner": True},
+        {"binding": "HTTP_ROOM", "type": "HTTPRoom", "owner": True},
+    ]
+
+
+def test_limits_of_the_manifest_reach_the_workers(bench: DeployBench) -> None:
+    bench.deploy("account", ACCOUNT, BOUND + "[limits]\nmemory_mib = 32\nmethod_s = 5\n")
+
+    deployment = bench.rollout.runs["account"]
+    assert (deployment.memory_bytes_max, deployment.method_timeout_s) == (32 << 20, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("component", "manifest", "error"),
+    [
+        ('{"refuse": "no magic bytes"}', BOUND, InvalidComponentError),
+        (component_text("Account", "Bad__Name"), BOUND, InvalidComponentError),
+        (component_text("A" * 33), BOUND, InvalidComponentError),
+        (component_text(), manifest_text("account"), InvalidComponentError),
+        (ACCOUNT, manifest_text("account"), InvalidManifestError),
+        (ACCOUNT, manifest_text("other", ("ACCOUNT", "Account")), InvalidManifestError),
+        (ACCOUNT, "name = ", InvalidManifestError),
+    ],
+)
+def test_a_deploy_that_is_refused_changes_nothing_and_says_why(
+    bench: DeployBench, component: str, manifest: str, error: type[Exception]
+) -> None:
+    bench.deploy("account", component_text("Account", remark="running"), BOUND)
+    before, runs = bench.files(), dict(bench.rollout.runs)
+
+    with pytest.raises(error):
+        bench.deploy("account", component, manifest)
+
+    assert bench.rollout.runs == runs
+    assert bench.show("account")["version"] == 1
+    assert bench.files() == before
+
+
+def test_a_failed_deploy_is_recorded_beside_the_version_that_runs(bench: DeployBench) -> None:
+    bench.deploy("account", ACCOUNT, BOUND)
+    with pytest.raises(InvalidComponentError):
+        bench.deploy("account", '{"refuse": "no magic bytes"}', BOUND)
+    bench.reopen()
+
+    shown = bench.show("account")
+    assert (shown["status"], shown["reason"], shown["version"]) == (
+        "failed",
+        "InvalidComponentError: no magic bytes",
+        1,
+    )
+    bench.deploy("account", ACCOUNT, BOUND)
+    assert bench.show("account")["status"] == "deploy_ok"
+
+
+def test_a_first_deploy_that_fails_leaves_no_function_and_no_file(bench: DeployBench) -> None:
+    with pytest.raises(InvalidComponentError):
+        bench.deploy("account", '{"refuse": "no magic bytes"}', BOUND)
+
+    assert bench.files() == set()
+    with pytest.raises(UnknownFunctionError):
+        bench.show("account")
+
+
+def test_a_worker_that_cannot_load_it_calls_the_deploy_off(bench: DeployBench) -> None:
+    bench.deploy("account", ACCOUNT, BOUND)
+    before = bench.files()
+    bench.rollout.refusal = HostUnavailableError("worker 0 ended")
+    with pytest.raises(HostUnavailableError):
+        bench.deploy("account", component_text("Account", "Audit"))
+
+    assert bench.rollout.runs["account"].version == 1
+    assert bench.registry.type_named("Audit") is None
+    assert bench.files() == before
+
+
+def test_a_version_number_that_failed_is_given_to_the_next_one(bench: DeployBench) -> None:
+    bench.rollout.refusal = HostUnavailableError("worker 0 ended")
+    with pytest.raises(HostUnavailableError):
+        bench.deploy("account", ACCOUNT, BOUND)
+    bench.rollout.refusal = None
+
+    assert bench.deploy("account", ACCOUNT, BOUND)
+    assert bench.show("account")["version"] == 1
+
+
+def test_two_changes_of_one_function_at_a_time_are_refused(bench: DeployBench) -> None:
+    async def both() -> tuple[bool | BaseException, bool | BaseException]:
+        slow = bench.request("account", component_text("Account", compile_s=0.05))
+        return await asyncio.gather(
+            bench.deploys.deploy(slow, bench.stages.append),
+            bench.deploys.deploy(bench.request("account", ACCOUNT), bench.stages.append),
+            return_exceptions=True,
+        )
+
+    first, second = asyncio.run(both())
+
+    assert first is True
+    assert isinstance(second, DeployConflictError)
+    assert not list(bench.directory.uploads.iterdir())
+
+
+def test_changes_of_two_functions_come_one_after_the_other(bench: DeployBench) -> None:
+    async def both() -> tuple[bool, bool]:
+        return await asyncio.gather(
+            bench.deploys.deploy(bench.request("one", component_text("One", compile_s=0.05)), bench.stages.append),
+            bench.deploys.deploy(bench.request("two", component_text("Two")), bench.stages.append),
+        )
+
+    assert list(asyncio.run(both())) == [True, True]
+    assert bench.type_id("One") != bench.type_id("Two")
+
+
+def test_a_function_name_that_breaks_the_rule_is_refused(bench: DeployBench) -> None:
+    with pytest.raises(InvalidNameError):
+        bench.deploy("Account_1", ACCOUNT)
+
+    assert bench.files() == set()
+
+
+def test_the_func_id_of_the_manifest_is_adopted_by_a_host_that_does_not_know_it(bench: DeployBench) -> None:
+    bench.deploy("account", ACCOUNT, manifest_text("account", ("ACCOUNT", "Account"), func_id="fn_mine"))
+
+    assert bench.show("account")["func_id"] == "fn_mine"
+
+
+def test_another_func_id_under_a_deployed_name_is_refused(bench: DeployBench) -> None:
+    bench.deploy("account", ACCOUNT, BOUND)
+
+    with pytest.raises(DeployConflictError, match="fn_other"):
+        bench.deploy("account", ACCOUNT, manifest_text("account", ("ACCOUNT", "Account"), func_id="fn_other"))
+    assert bench.show("account")["status"] == "deploy_ok"
+
+
+def test_a_deployed_func_id_under_another_name_is_refused(bench: DeployBench) -> None:
+    bench.deploy("account", ACCOUNT, manifest_text("account", ("ACCOUNT", "Account"), func_id="fn_mine"))
+
+    with pytest.raises(DeployConflictError, match="deployed as 'account'"):
+        bench.deploy("wallet", ACCOUNT, manifest_text("wallet", ("ACCOUNT", "Account"), func_id="fn_mine"))
+
+
+def test_a_rollback_runs_the_version_before_and_a_later_deploy_gets_a_new_number(bench: DeployBench) -> None:
+    for remark in ("one", "two"):
+        bench.deploy("account", component_text("Account", remark=remark), BOUND)
+    asyncio.run(bench.deploys.rollback("account", None))
+
+    assert bench.rollout.runs["account"].version == 1
+    assert bench.show("account")["version"] == 1
+    bench.deploy("account", component_text("Account", remark="three"), BOUND)
+    assert bench.show("account")["version"] == 3
+
+
+def test_a_rollback_to_a_version_that_is_not_kept_is_refused(bench: DeployBench) -> None:
+    bench.deploy("account", ACCOUNT, BOUND)
+
+    with pytest.raises(UnknownVersionError):
+        asyncio.run(bench.deploys.rollback("account", None))
+    with pytest.raises(UnknownVersionError):
+        asyncio.run(bench.deploys.rollback("account", 7))
+    with pytest.raises(UnknownFunctionError):
+        asyncio.run(bench.deploys.rollback("nobody", 1))
+
+
+def test_ten_versions_are_kept_with_their_files(bench: DeployBench) -> None:
+    for number in range(12):
+        bench.deploy("account", component_text("Account", remark=str(number)), BOUND)
+
+    shown = bench.show("account")
+    assert [each["version"] for each in shown["versions"]] == list(range(12, 2, -1))  # type: ignore[attr-defined]
+    assert len(list(bench.directory.components.iterdir())) == 10
+    assert len(list(bench.directory.compiled.iterdir())) == 10
+
+
+def test_a_restart_compiles_again_what_the_cache_has_lost(bench: DeployBench) -> None:
+    bench.deploy("account", ACCOUNT, BOUND)
+    compiled = Path(bench.rollout.runs["account"].compiled)
+    compiled.unlink()
+    bench.reopen()
+    assert bench.registry.catalog().deployments == ()
+    asyncio.run(bench.deploys.restore())
+
+    assert compiled.exists()
+    assert [each.version for each in bench.registry.catalog().deployments] == [1]
+
+
+def test_a_restart_leaves_out_what_cannot_be_compiled_any_more(bench: DeployBench) -> None:
+    bench.deploy("account", ACCOUNT, BOUND)
+    bench.deploy("other", component_text("Other"))
+    Path(bench.rollout.runs["account"].compiled).unlink()
+    (bench.directory.components / f"{bench.rollout.runs['account'].sha256}.wasm").unlink()
+    bench.reopen()
+    asyncio.run(bench.deploys.restore())
+
+    assert [each.function for each in bench.registry.catalog().deployments] == ["other"]
+    assert bench.show("account")["status"] == "failed"
+    assert "deploy 'account' again" in bench.log.getvalue()
+    bench.deploy("account", ACCOUNT, BOUND)
+    assert bench.show("account")["status"] == "deploy_ok"
+    assert len(bench.registry.catalog().deployments) == 2

@@ -1,0 +1,112 @@
+"""A deploy over real processes: what is answered is what runs, whatever a worker does in between."""
+
+import os
+import re
+import signal
+
+from tests.unit.supervisor.fake_compile import component_text
+from tests.unit.supervisor.running import RunningHost
+
+ONE = component_text("Account")
+TWO = component_text("Account", remark="two")
+
+
+def test_every_worker_runs_the_new_version_when_the_answer_comes(host: RunningHost) -> None:
+    host.workers = 2
+    host.start()
+
+    answer = host.deploy("account", ONE)
+
+    assert answer["result"]["created"] is True
+    assert answer["stages"] == ["checking", "compiling", "loading", "switching"]
+    assert [host.worker(number)["runs"] for number in (0, 1)] == [{"account": 1}] * 2
+    events = host.events()
+    last_prepare = max(index for index, each in enumerate(events) if "prepare" in each)
+    first_switch = min(index for index, each in enumerate(events) if "switch" in each)
+    assert last_prepare < first_switch < events.index("front0 catalog 1")
+
+
+def test_a_worker_that_refuses_to_load_calls_it_off_everywhere(host: RunningHost) -> None:
+    host.workers = 2
+    host.start()
+    host.deploy("account", ONE)
+    host.misbehave("worker refuse-prepare")
+
+    answer = host.deploy("account", TWO)
+
+    assert answer["error"] == {"name": "InvalidComponentError", "message": "refused", "code": None}
+    assert [host.worker(number)["runs"] for number in (0, 1)] == [{"account": 1}] * 2
+    assert host.ask("function", function="account")[0]["result"]["status"] == "failed"
+
+
+def test_a_worker_that_dies_while_it_loads_calls_it_off(host: RunningHost) -> None:
+    host.start()
+    host.deploy("account", ONE)
+    host.misbehave("worker die-at-prepare")
+
+    answer = host.deploy("account", TWO)
+
+    assert answer["error"]["name"] == "HostUnavailableError"
+    assert host.worker(0)["runs"] == {"account": 1}
+
+
+def test_a_worker_that_dies_at_the_switch_comes_back_with_the_new_version(host: RunningHost) -> None:
+    host.start()
+    host.deploy("account", ONE)
+    host.misbehave("worker die-at-switch")
+
+    answer = host.deploy("account", TWO)
+
+    assert answer["result"]["version"] == 2
+    assert host.worker(0)["runs"] == {"account": 2}
+
+
+def test_a_worker_that_refuses_the_switch_is_replaced_by_one_that_runs_it(host: RunningHost) -> None:
+    host.start()
+    host.deploy("account", ONE)
+    first = host.worker(0)["pid"]
+    host.misbehave("worker refuse-switch")
+
+    host.deploy("account", TWO)
+
+    assert host.worker(0)["pid"] != first
+    assert host.worker(0)["runs"] == {"account": 2}
+
+
+def test_what_is_deployed_survives_the_death_of_every_process(host: RunningHost) -> None:
+    host.start()
+    host.deploy("account", ONE)
+    func_id = host.ask("function", function="account")[0]["result"]["func_id"]
+    for pid in [*host.pids("worker"), *host.pids("front")]:
+        os.kill(pid, signal.SIGKILL)
+    assert host.process is not None
+    host.process.kill()
+    host.process.wait()
+    host.close()
+
+    host.start()
+
+    assert host.worker(0)["runs"] == {"account": 1}
+    assert host.ask("function", function="account")[0]["result"]["func_id"] == func_id
+
+
+def test_a_deploy_under_way_is_answered_when_the_host_stops(host: RunningHost) -> None:
+    host.start()
+    component = component_text("Account", compile_s=60)
+    upload = host.data / "uploads" / "slow"
+    upload.write_text(component)
+    lines = host.begin("deploy", function="account", component=str(upload), manifest=None)
+    assert next(lines)["stage"] == "checking"
+    host.signal(signal.SIGTERM)
+
+    answers = list(lines)
+
+    assert answers[-1]["error"]["name"] == "HostUnavailableError"
+    assert host.wait() == 0
+
+
+def test_an_operation_that_nobody_knows_is_refused(host: RunningHost) -> None:
+    host.start()
+
+    assert host.ask("dance")[0]["error"]["name"] == "BadRequestError"
+    assert re.search("UnknownFunctionError", str(host.ask("delete", function="nobody")))
