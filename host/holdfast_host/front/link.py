@@ -14,6 +14,7 @@ import asyncio
 import logging
 import os
 import socket
+import struct
 from typing import Final, cast
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError
@@ -259,10 +260,12 @@ class Wire(asyncio.Protocol):
         self._page = page
         self._rest = b""
         self._greeted = False
+        self._cut = False
         self._transport: asyncio.Transport | None = None
 
     def abort(self) -> None:
-        """Cut the connection."""
+        """Cut the connection; what still comes is not looked at."""
+        self._cut = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -272,6 +275,8 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand each whole frame to the link."""
+        if self._cut:
+            return
         try:
             frames, self._rest = split(self._rest + data if self._rest else data)
             for kind, payload in frames:
@@ -279,7 +284,7 @@ class Wire(asyncio.Protocol):
                     self._link.on_reply(*unpack_reply(payload))
                 else:
                     self._greet(kind, payload)
-        except (ProtocolError, LookupError, TypeError, ValueError) as error:
+        except (ProtocolError, LookupError, TypeError, ValueError, struct.error) as error:
             _log.error("worker %d: %s", self._link.worker, error)
             self.abort()
 

@@ -8,7 +8,7 @@ import itertools
 import json
 import socket
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +80,7 @@ class Worker:
         [(kind, payload)], rest = split(data)
         assert (kind, rest) == (Kind.HELLO, b"")
         self.hello = unpack_json(payload)
+        await self.die()
         if self.page is not None:
             self.page.close()
         self.page = StatePage(fds[0])
@@ -293,6 +294,20 @@ async def wait_ready(stage: Stage) -> None:
     for _ in itertools.count():
         if (await stage.ask("GET", "/health/readiness")).status == 200:
             return
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Returns when the condition holds; the loop goes on meanwhile."""
+    async with asyncio.timeout(PATIENCE_S):
+        for _ in itertools.count():
+            if condition():
+                return
+            await asyncio.sleep(0)
+
+
+def content_of(request: dict[str, Any]) -> bytes:
+    """What the supervisor finds in the file of a deploy request."""
+    return Path(request["arguments"]["component"]).read_bytes()
 
 
 def listen_at(path: str) -> socket.socket:

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast_host.wire.frames import (
+    FRAME_BYTES_MAX,
+    Call,
+    CallFlag,
+    CallKind,
+    Kind,
+    ProtocolError,
+    pack_call,
+    pack_cancel,
+    pack_json,
+    pack_reply,
+    split,
+    unpack_call,
+    unpack_json,
+    unpack_reply,
+    unpack_slot,
+)
+
+_U32 = st.integers(0, 2**32 - 1)
+_SHORT = st.binary(max_size=300)
+
+calls = st.builds(
+    Call,
+    slot=_U32,
+    type_id=_U32,
+    budget_ms=_U32,
+    kind=st.sampled_from(CallKind).map(int),
+    flags=st.sampled_from([0, *CallFlag]).map(int),
+    name=_SHORT,
+    method=_SHORT,
+    origin=_SHORT,
+    body=st.binary(max_size=3000),
+)
+replies = st.tuples(_U32, st.integers(100, 599), st.binary(max_size=3000))
+
+
+def _payload(frame: bytes) -> tuple[int, bytes]:
+    frames, rest = split(frame)
+    assert rest == b""
+    [only] = frames
+    return only
+
+
+@given(calls)
+def test_a_call_comes_out_as_it_went_in(call: Call) -> None:
+    kind, payload = _payload(pack_call(call))
+
+    assert kind == Kind.CALL
+    assert unpack_call(payload) == call
+
+
+@given(replies)
+def test_a_reply_comes_out_as_it_went_in(reply: tuple[int, int, bytes]) -> None:
+    kind, payload = _payload(pack_reply(*reply))
+
+    assert (kind, unpack_reply(payload)) == (Kind.REPLY, reply)
+
+
+@given(_U32)
+def test_a_cancel_carries_its_slot(slot: int) -> None:
+    kind, payload = _payload(pack_cancel(slot))
+
+    assert (kind, unpack_slot(payload)) == (Kind.CANCEL, slot)
+
+
+def test_a_rare_frame_is_json() -> None:
+    kind, payload = _payload(pack_json(Kind.HELLO, {"protocol": 1, "ü": [None]}))
+
+    assert (kind, unpack_json(payload)) == (Kind.HELLO, {"protocol": 1, "ü": [None]})
+
+
+@given(st.lists(calls.map(pack_call) | replies.map(lambda reply: pack_reply(*reply)), max_size=6), st.data())
+def test_frames_survive_any_cutting_of_the_stream(frames: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    found: list[tuple[int, bytes]] = []
+    rest = b""
+    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        whole, rest = split(rest + stream[start:end])
+        found += whole
+
+    assert rest == b""
+    assert found == [_payload(frame) for frame in frames]
+
+
+@pytest.mark.parametrize("length", [0, FRAME_BYTES_MAX + 1, 2**32 - 1])
+def test_a_length_that_no_frame_has_is_refused(length: int) -> None:
+    with pytest.raises(ProtocolError, match=str(length)):
+        split(length.to_bytes(4, "little") + b"\x03")
+
+
+def test_the_longest_frame_may_begin() -> None:
+    start = FRAME_BYTES_MAX.to_bytes(4, "little") + b"\x03"
+
+    assert split(start) == ([], start)
+
+
+@given(st.binary(max_size=60))
+def test_a_call_whose_lengths_do_not_add_up_is_refused_or_read_within_its_bytes(payload: bytes) -> None:
+    try:
+        call = unpack_call(payload)
+    except ProtocolError:
+        return
+
+    assert payload.endswith(call.name + call.method + call.origin + call.body)
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"{", b"\xff"])
+def test_a_rare_frame_that_is_no_object_is_refused(payload: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        unpack_json(payload)
