@@ -125,7 +125,7 @@ async def _run_compiler(request: dict[str, Any], on_stage: OnStage) -> dict[str,
         if process.returncode is None:
             process.kill()
             await process.wait()
-        said = (await errors).decode(errors="replace")[-_STDERR_CHARS_MAX:]
+        said = (await errors).decode(errors="replace")[:_STDERR_CHARS_MAX]
     if answer is None:
         raise _explain(code, said, limits)
     if "invalid" in answer:
@@ -151,4 +151,7 @@ def _explain(code: int, said: str, limits: dict[str, Any]) -> InvalidComponentEr
         return InvalidComponentError(
             f"the component takes more than {limits['compile_memory_bytes'] // MIB} MiB of memory to compile"
         )
+    first_line = said.strip().partition("\n")[0]
+    if code in {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGILL, -signal.SIGBUS}:
+        return InvalidComponentError(f"the component makes the compiler fail: {first_line or code}")
     return HostUnavailableError(f"the compiling process ended with {code}: {said.strip() or 'it said nothing'}")

@@ -85,6 +85,11 @@ class Methods:
         except OSError as error:
             return json.dumps(type(error).__name__)
 
+    def shout(self, arguments: str) -> str:
+        print("out")
+        print("err", file=sys.stderr)
+        return "null"
+
     def imports(self, arguments: str) -> str:
         """Run a list of [interface, function, arguments...]; what each answered or its error's text."""
         modules = {"storage": storage, "alarms": alarms, "calls": calls, "log": log}

@@ -1,0 +1,177 @@
+"""The fast way across the boundary does what the public interface does, and gives back what it takes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from holdfast_host.core.errors import LimitError
+from holdfast_host.core.limits import MIB, Limits
+from holdfast_host.sandbox import marshal, marshal_public
+from holdfast_host.sandbox.engine import SandboxEngine
+from holdfast_host.sandbox.instance import Sandbox
+from holdfast_host.sandbox.settings import WASMTIME_PINNED, wasmtime_version
+from tests.unit.sandbox.turns import TestTurn
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+VALUES = TEXTS.map(json.dumps)
+
+IMPORTS = st.one_of(
+    st.tuples(st.just("storage"), st.just("put"), TEXTS, VALUES),
+    st.tuples(st.just("storage"), st.just("get"), TEXTS),
+    st.tuples(st.just("storage"), st.just("delete"), TEXTS),
+    st.tuples(st.just("storage"), st.just("get_many"), st.lists(TEXTS).map(json.dumps)),
+    st.tuples(
+        st.just("storage"),
+        st.just("list"),
+        TEXTS,
+        st.none() | TEXTS,
+        st.none() | TEXTS,
+        st.none() | TEXTS,
+        st.booleans(),
+        st.integers(0, (1 << 32) - 1),
+    ),
+    st.tuples(st.just("alarms"), st.just("set"), st.integers(-(1 << 63), (1 << 63) - 1)),
+    st.tuples(st.just("alarms"), st.just("get")),
+    st.tuples(st.just("alarms"), st.just("delete")),
+    st.tuples(st.just("calls"), st.just("call"), TEXTS, TEXTS, TEXTS, VALUES),
+    st.tuples(st.just("calls"), st.just("fetch"), TEXTS, TEXTS, VALUES),
+    st.tuples(st.just("log"), st.just("write"), TEXTS, TEXTS),
+)
+
+
+class Pair:
+    """The same component behind both ways, each with its own turn."""
+
+    def __init__(self, compiled: Path) -> None:
+        self.turns = TestTurn(), TestTurn()
+        self.engines = SandboxEngine(Limits(), public_calls=False), SandboxEngine(Limits(), public_calls=True)
+        self.sandboxes = [
+            Sandbox.create(engine.load(compiled), turn, memory_bytes_max=64 * MIB)
+            for engine, turn in zip(self.engines, self.turns, strict=True)
+        ]
+
+
+@pytest.fixture(scope="module")
+def pair(probe_compiled: Path) -> Iterator[Pair]:
+    pair = Pair(probe_compiled)
+    yield pair
+    for sandbox in pair.sandboxes:
+        sandbox.close()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(imports=st.lists(IMPORTS, max_size=8), name=TEXTS)
+def test_both_ways_carry_the_same_values(pair: Pair, imports: list[tuple[Any, ...]], name: str) -> None:
+    arguments = json.dumps(imports).encode()
+    seen: list[Any] = []
+    for sandbox, turn in zip(pair.sandboxes, pair.turns, strict=True):
+        turn.dictionary.kept.clear()
+        turn.dictionary.asked.clear()
+        turn.lines.clear()
+        turn.on_call = lambda binding, name, method, text: json.dumps([binding, name, method, text.decode()]).encode()
+        outcomes = [
+            sandbox.call(turn, b"imports", arguments, True, False),
+            sandbox.call(turn, b"echo", name.encode(), False, True),
+            sandbox.activate(turn, "Probe", name.encode(), b"{}"),
+            sandbox.call(turn, name.encode() or b"?", b"", False, True),
+        ]
+        seen.append((outcomes, turn.dictionary.kept, turn.dictionary.asked, turn.dictionary.alarm_us, list(turn.lines)))
+
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("public_calls", [False, True])
+def test_traps_and_errors_are_the_same_both_ways(probe_compiled: Path, public_calls: bool) -> None:
+    component = SandboxEngine(Limits(), public_calls=public_calls).load(probe_compiled)
+
+    def refuse(_key: bytes) -> bytes:
+        raise LimitError("too long")
+
+    kinds = []
+    for method, host_calls_max in (("panic", 10), ("exit", 10), ("hostloop", 10), ("deposit", 10)):
+        turn = TestTurn(host_calls_max=host_calls_max)
+        if method == "deposit":
+            turn.dictionary.get = int  # type: ignore[method-assign, assignment]
+        sandbox = Sandbox.create(component, turn, memory_bytes_max=64 * MIB)
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - its kind is compared below
+            sandbox.call(turn, method.encode(), b"", False, False)
+        kinds.append(getattr(caught.value, "kind", None))
+        sandbox.close()
+    turn = TestTurn()
+    turn.dictionary.get = refuse  # type: ignore[method-assign, assignment]
+    sandbox = Sandbox.create(component, turn, memory_bytes_max=64 * MIB)
+    answer = sandbox.call(turn, b"imports", b'[["storage","get","k"]]', False, False)
+    sandbox.close()
+
+    assert kinds == ["unreachable", "exit", "ended", "fault"]
+    assert b"LimitError" in answer.text
+
+
+def test_the_fast_way_is_for_the_pinned_version_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wasmtime_version() == WASMTIME_PINNED
+    assert SandboxEngine(Limits()).marshal is marshal
+    monkeypatch.setattr("holdfast_host.sandbox.engine.wasmtime_version", lambda: "51.0.0")
+    assert SandboxEngine(Limits()).marshal is marshal_public
+
+
+def test_the_pin_is_the_projects() -> None:
+    project = (Path(__file__).parents[3] / "pyproject.toml").read_text()
+
+    assert re.findall(r'"wasmtime==([^"]+)"', project) == [WASMTIME_PINNED]
+
+
+def anonymous_kib() -> int:
+    """Memory of this process that belongs to no file."""
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+        if line.startswith("Anonymous:"):
+            return int(line.split()[1])
+    raise AssertionError("no Anonymous in smaps_rollup")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        (b"deposit", b""),
+        (b"echo", b"x" * 1000),
+        (b"fail", b""),
+        (
+            b"imports",
+            json.dumps(
+                [
+                    ["storage", "list", "p" * 500, "s" * 500, None, "e", True, 5],
+                    ["storage", "delete", "absent"],
+                    ["alarms", "get"],
+                    ["calls", "fetch", "B", "n", "r" * 500],
+                    ["storage", "get", "long"],
+                ]
+            ).encode(),
+        ),
+    ],
+)
+def test_a_hundred_thousand_calls_keep_no_memory(
+    sandbox: Sandbox, turn: TestTurn, method: bytes, arguments: bytes
+) -> None:
+    """A text of 500 bytes that was forgotten once per call would show as 50 MB."""
+    turn.dictionary.kept[b"long"] = b'"' + b"v" * 1000 + b'"'
+    calls = 20_000 if method == b"imports" else 100_000
+    turn.host_calls_max = 10 * calls
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            sandbox.call(turn, method, arguments, False, False)
+            turn.dictionary.asked.clear()
+
+    run(calls // 10)
+    before = anonymous_kib()
+    run(calls)
+
+    assert anonymous_kib() - before < 3_000
