@@ -49,7 +49,7 @@ class InspectionRoutes:
         ]
 
     async def _types(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(self._view().describe_types())
+        return json_answer({"actors": self._view().describe_types()})
 
     async def _openapi(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         return json_answer(describe_api(self._url))

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+import uvloop
 
 from holdfast_host.core.ids import shard_of
 from holdfast_host.core.limits import SLOTS, Limits
@@ -34,7 +35,7 @@ def test_a_call_reaches_the_worker_as_it_was_sent_and_its_result_comes_back_as_i
             assert response.headers["server"] == "holdfast"
             assert "date" in response.headers
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_a_name_of_any_kind_arrives_decoded_exactly_once(segment: str, name: str
             assert response.status == 200
             assert call.name.decode() == name
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize("segment", ["%", "%4", "%zz", "a%00b", "%FF", "%ED%A0%80", "", "x" * 257, "%E5%90%8D" * 86])
@@ -74,7 +75,7 @@ def test_a_name_that_breaks_the_rule_is_refused(segment: str) -> None:
 
             assert (response.status, response.error) == (400, "InvalidNameError")
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_the_type_and_the_method_are_decoded_too() -> None:
@@ -84,7 +85,7 @@ def test_the_type_and_the_method_are_decoded_too() -> None:
 
             assert (call.type_id, call.method) == (7, b"deposit")
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize("name", [".", "..", "a/b", "", "名前", 'quo"te', "nul\0"])
@@ -102,7 +103,7 @@ def test_a_call_by_body_takes_names_that_clients_rewrite_in_paths(name: str) -> 
 
             assert (call.name.decode(), call.body) == (name, args)
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_a_call_by_body_that_names_no_call_is_refused(body: bytes, status: int, 
 
             assert (response.status, response.error) == (status, error)
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_typed_json_is_asked_for_by_content_type_and_accept() -> None:
@@ -143,7 +144,7 @@ def test_typed_json_is_asked_for_by_content_type_and_accept() -> None:
             assert typed.headers["content-type"] == TYPED
             assert plain.headers["content-type"] == "application/json"
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize("status", [400, 403, 409, 418, 429, 499, 500, 503, 504, 507])
@@ -158,7 +159,7 @@ def test_an_error_of_the_worker_passes_through_with_its_status(status: int) -> N
             assert response.headers["content-type"] == "application/json"
             assert ("retry-after" in response.headers) == (status in {429, 503})
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_a_body_that_is_no_arguments_is_refused_with_its_position(body: bytes, w
             assert (response.status, response.error) == (400, "BadRequestError")
             assert words in response.json["error"]["message"]
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def test_a_body_that_fits_goes_through_byte_for_byte(body: bytes) -> None:
 
             assert (response.status, call.body) == (200, body)
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -219,7 +220,7 @@ def test_a_body_past_the_limit_is_refused(chunked: bool) -> None:
             assert (response.status, response.error) == (413, "PayloadTooLargeError")
             assert "1000 bytes" in response.json["error"]["message"]
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_body_that_comes_slowly_is_read_to_its_end_after_a_100_continue() -> None:
@@ -239,7 +240,7 @@ def test_a_body_that_comes_slowly_is_read_to_its_end_after_a_100_continue() -> N
 
             assert (response.status, call.body) == (200, b"[1,2]")
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_calls_go_to_the_worker_that_owns_the_shard() -> None:
@@ -254,7 +255,7 @@ def test_calls_go_to_the_worker_that_owns_the_shard() -> None:
             assert answers == {name: shard_of(7, name.encode()) % 2 for name in names}
             assert set(answers.values()) == {0, 1}
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_an_unknown_type_is_404_until_a_deploy_switches_the_catalog() -> None:
@@ -271,7 +272,7 @@ def test_an_unknown_type_is_404_until_a_deploy_switches_the_catalog() -> None:
             assert call.type_id == 8
             assert gone.error == "UnknownActorTypeError"
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_without_a_free_slot_a_call_is_refused_with_429() -> None:
@@ -293,7 +294,7 @@ def test_without_a_free_slot_a_call_is_refused_with_429() -> None:
             assert str(SLOTS) in refused.json["error"]["message"]
             assert len(link._free) == SLOTS
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_unanswered_bodies_past_the_limit_are_refused_with_429_until_a_reply_frees_them() -> None:
@@ -310,7 +311,7 @@ def test_unanswered_bodies_past_the_limit_are_refused_with_429_until_a_reply_fre
             assert (refused.status, refused.error) == (429, "MailboxFullError")
             assert after.status == 200
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_client_that_hangs_up_cancels_its_call_and_the_slot_is_free_with_the_reply() -> None:
@@ -329,7 +330,7 @@ def test_a_client_that_hangs_up_cancels_its_call_and_the_slot_is_free_with_the_r
             assert cancelled == call.slot
             assert (taken, link.unanswered) == (1, 0)
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_calls_of_one_loop_iteration_leave_in_one_write() -> None:
@@ -341,7 +342,7 @@ def test_calls_of_one_loop_iteration_leave_in_one_write() -> None:
             assert pipelined == 40
             assert stage.worker.reads < 40
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 async def _many(stage: Stage, count: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import uvloop
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.front.evidence import Opened, judge
@@ -49,7 +50,7 @@ def test_a_call_that_had_begun_is_answered_by_the_evidence(word: int, status: in
             _, after = await stage.answered("POST", "/v1/actors/Account/alice/deposit")
             assert after.status == 200
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_calls_that_had_not_begun_are_sent_again_in_their_order_and_the_callers_see_nothing() -> None:
@@ -69,7 +70,7 @@ def test_calls_that_had_not_begun_are_sent_again_in_their_order_and_the_callers_
             assert [call.body for call in again] == [b"[0]", b"[1]", b"[2]", b"[3]", b"[4]"]
             assert [each.json for each in responses] == [[0], [1], [2], [3], [4]]
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_call_made_while_the_worker_is_gone_waits_for_the_successor() -> None:
@@ -84,7 +85,7 @@ def test_a_call_made_while_the_worker_is_gone_waits_for_the_successor() -> None:
 
             assert (await asking).json == 1
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_without_a_successor_in_time_all_are_answered_from_what_is_known(word: i
             assert (late.status, late.error, late.headers["retry-after"]) == (503, "HostUnavailableError", "1")
             assert after.status == 200
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_second_death_before_its_hello_changes_no_evidence() -> None:
@@ -126,7 +127,7 @@ def test_a_second_death_before_its_hello_changes_no_evidence() -> None:
             assert (response.status, response.error) == (500, "ActorOutputGateError")
             assert "unknown" in response.json["error"]["message"]  # the one between may have reached that number itself
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize("word", [0, 1, 9])
@@ -140,7 +141,7 @@ def test_a_broken_link_to_a_worker_that_lives_is_never_taken_for_its_death(word:
             assert (response.status, response.error) == (500, "ActorOutputGateError")
             assert stage.worker.calls.empty()
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_call_whose_client_is_gone_is_not_sent_again() -> None:
@@ -157,7 +158,7 @@ def test_a_call_whose_client_is_gone_is_not_sent_again() -> None:
             assert call.name == b"bob"
             assert stage.front._links[0].unanswered == 0
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize("frames", [pack_reply(77, 200, b"1"), b"\xff\xff\xff\xff\x01", b"\x01\x00\x00\x00\x03"])
@@ -170,7 +171,7 @@ def test_a_worker_that_breaks_the_protocol_loses_its_link(frames: bytes) -> None
 
             assert response.status == 200
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_partition_that_the_successor_does_not_have_is_judged_without_it() -> None:

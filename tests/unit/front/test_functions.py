@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.front.uploads import UploadFolder
@@ -55,7 +56,7 @@ def test_a_multipart_deploy_is_streamed_to_a_file_in_either_order(order: tuple[s
             }
             assert stage.uploads == []
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_bare_component_is_deployed_without_a_manifest() -> None:
@@ -67,7 +68,7 @@ def test_a_bare_component_is_deployed_without_a_manifest() -> None:
             assert request["arguments"]["manifest"] is None
             assert (request["arguments"]["adopt"], request["arguments"]["allow_breaking"]) == (True, False)
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_an_upload_that_is_none_is_refused_and_leaves_nothing(
             assert stage.supervisor.messages.empty()
             assert stage.uploads == []
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_a_bad_function_name_or_flag_is_refused_before_anything_is_read(target: 
             assert response.status == 400
             assert response.error == ("BadRequestError" if "?" in target else "InvalidNameError")
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize("content_type", [FORM, "application/wasm"])
@@ -127,7 +128,7 @@ def test_a_client_that_goes_away_midway_leaves_nothing(content_type: str) -> Non
 
             assert stage.supervisor.messages.empty()
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_client_that_goes_away_during_the_deploy_does_not_take_the_file_away() -> None:
@@ -144,7 +145,7 @@ def test_a_client_that_goes_away_during_the_deploy_does_not_take_the_file_away()
 
             assert kept == COMPONENT
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_what_a_dead_front_left_is_removed_by_its_successor_and_nobody_elses_is(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_stages_are_streamed_as_they_happen_and_the_last_line_carries_the_status
                 {"version": 1, "status": 201},
             ]
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
@@ -206,7 +207,7 @@ def test_a_refused_deploy_says_so_in_the_body_or_in_the_last_line(accept: str) -
                 assert (response.status, response.json) == (200, {"error": facts, "status": 422})
             assert stage.uploads == []
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,7 @@ def test_management_is_asked_of_the_supervisor(
             assert (request["operation"], request["arguments"]) == (operation, arguments)
             assert (response.status, response.json) == (200, [{"ü": 1}])
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize("body", [b'{"version":0}', b'{"version":true}', b'{"version":"2"}', b"[]", b"{"])
@@ -243,7 +244,7 @@ def test_a_bad_version_to_roll_back_to_is_refused(body: bytes) -> None:
 
             assert (response.status, response.error) == (400, "BadRequestError")
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_an_error_of_the_supervisor_keeps_its_name_and_status_and_an_unknown_one_is_ours() -> None:
@@ -264,7 +265,7 @@ def test_an_error_of_the_supervisor_keeps_its_name_and_status_and_an_unknown_one
                 (500, "InternalError"),
             ]
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_supervisor_that_goes_away_answers_nobody_with_success() -> None:
@@ -279,4 +280,4 @@ def test_a_supervisor_that_goes_away_answers_nobody_with_success() -> None:
 
             assert (response.status, response.error) == (503, "HostUnavailableError")
 
-    asyncio.run(play())
+    uvloop.run(play())

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+import uvloop
 
 from tests.unit.front.stage import read_response, request_bytes, staged
 
@@ -34,7 +35,7 @@ def test_what_is_not_served_is_a_json_error(method: str, target: str, status: in
             assert (response.status, response.error) == (status, error)
             assert ("allow" in response.headers) == (status == 405)
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_options_and_head_are_answered_sensibly() -> None:
@@ -48,7 +49,7 @@ def test_options_and_head_are_answered_sensibly() -> None:
             assert (head.status, head.headers["content-length"], head.body) == (200, "2", b"")
             assert (refused.status, refused.headers["allow"]) == (405, "POST, OPTIONS")
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_without_the_token_everything_under_v1_is_401(authorization: str | None)
                 assert response.headers["www-authenticate"].startswith("Bearer")
             assert (await stage.ask("GET", "/health/liveness")).body == b"ok"
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_with_the_token_calls_pass() -> None:
@@ -83,7 +84,7 @@ def test_with_the_token_calls_pass() -> None:
 
             assert response.status == 200
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_what_is_not_http_gets_a_json_error_without_a_version_or_a_trace(raw: by
             assert response.headers["server"] == "holdfast"
             assert b"Traceback" not in response.body
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_broken_chunked_body_is_400() -> None:
@@ -118,7 +119,7 @@ def test_a_broken_chunked_body_is_400() -> None:
 
             assert (response.status, response.error) == (400, "BadRequestError")
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_bug_is_an_internal_error_whose_trace_stays_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -131,7 +132,7 @@ def test_a_bug_is_an_internal_error_whose_trace_stays_in_the_log(caplog: pytest.
             assert b"NoneType" not in response.body
             assert "NoneType" in caplog.text
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_connection_is_kept_unless_the_client_asks_otherwise() -> None:
@@ -148,7 +149,7 @@ def test_a_connection_is_kept_unless_the_client_asks_otherwise() -> None:
             assert ["connection" in each.headers for each in kept] == [False, False]
             assert (closed.headers["connection"], end) == ("close", b"")
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_http_1_0_is_served() -> None:
@@ -162,7 +163,7 @@ def test_http_1_0_is_served() -> None:
 
             assert (response.body, response.headers["connection"], end) == (b"ok", "close", b"")
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_the_types_are_listed_with_their_methods() -> None:
@@ -170,11 +171,11 @@ def test_the_types_are_listed_with_their_methods() -> None:
         async with staged() as stage:
             response = await stage.ask("GET", "/v1/actors")
 
-            [row] = response.json
+            [row] = response.json["actors"]
             assert (row["type"], row["function"], row["version"], row["doc"]) == ("Account", "account", 3, "Money.")
             assert row["methods"] == [{"name": "deposit", "signature": "(amount: int) -> dict", "doc": "Add funds."}]
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_the_api_describes_exactly_what_is_served() -> None:
@@ -188,7 +189,7 @@ def test_the_api_describes_exactly_what_is_served() -> None:
                 verbs = {name for name in operations if name != "parameters"}
                 assert verbs == set(allowed) - {"head", "options"}, path
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_readiness_says_why_it_is_not() -> None:
@@ -208,7 +209,7 @@ def test_readiness_says_why_it_is_not() -> None:
             assert "stopping" in stopping.json["error"]["message"]
             assert (await stage.ask("GET", "/health/liveness")).body == b"ok"
 
-    asyncio.run(play())
+    uvloop.run(play())
 
 
 def test_a_drain_finishes_open_requests_closes_idle_connections_and_takes_no_new_ones() -> None:
@@ -235,4 +236,4 @@ def test_a_drain_finishes_open_requests_closes_idle_connections_and_takes_no_new
             assert (ended, undrained) == (b"", True)
             assert (response.body, response.headers["connection"], rest) == (b"70", "close", b"")
 
-    asyncio.run(play())
+    uvloop.run(play())
