@@ -417,7 +417,10 @@ def _described(value: Any) -> str:
 
 
 def _key_text(key: Any) -> str:
-    return repr(key)[:80] if type(key) in _LEAVES or type(key) in _LEAF_TEXTS else f"a {type(key).__name__} key"
+    kind = type(key)
+    if kind is int and key.bit_length() > _INT_BITS_MAX:
+        return "an int key"  # Python refuses to write it
+    return repr(key)[:80] if kind in _LEAVES or kind in _LEAF_TEXTS else f"a {kind.__name__} key"
 
 
 def _shortened(path: str) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import traceback
-from types import TracebackType
 from typing import Final
 
 TRACEBACK_CHARS_MAX: Final = 16_384
 MESSAGE_CHARS_MAX: Final = 16_384
+
+_SDK: Final = __file__.rpartition("/")[0] + "/"
 
 # What a failed call may let through to the outermost caller under its own name.
 PASSED_THROUGH: Final = frozenset({"ActorError", "ActorReentrancyError", "ActorDeadlockError"})
@@ -150,18 +151,16 @@ def _wire(
 
 
 def traceback_of(failure: BaseException) -> str:
-    """The traceback from the author's first frame on; empty where even that cannot be made."""
+    """The traceback, without the SDK's own frames; empty where even that cannot be made."""
     try:
-        lines = traceback.format_exception(type(failure), failure, _authors_frames(failure.__traceback__))
-        return "".join(lines)[-TRACEBACK_CHARS_MAX:]
+        found = traceback.TracebackException.from_exception(failure)
+        pending: list[traceback.TracebackException | None] = [found]
+        while pending:
+            each = pending.pop()
+            if each is not None:
+                own = [frame for frame in each.stack if not frame.filename.startswith(_SDK)]
+                each.stack[:] = own or each.stack
+                pending += [each.__cause__, each.__context__, *(each.exceptions or ())]
+        return "".join(found.format())[-TRACEBACK_CHARS_MAX:]
     except BaseException:
         return ""
-
-
-def _authors_frames(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback without the SDK's frames at its beginning."""
-    own = __file__.rpartition("/")[0]
-    found = trace
-    while found is not None and found.tb_frame.f_code.co_filename.startswith(own):
-        found = found.tb_next
-    return found or trace

@@ -9,7 +9,7 @@ import io
 import logging
 import sys
 import time
-from typing import Final, NoReturn, TextIO
+from typing import Final, NoReturn
 
 from holdfast._door import LogImport
 
@@ -23,8 +23,8 @@ class Output:
 
     def __init__(self) -> None:
         self._log: LogImport | None = None
-        self._out = LineStream(self, "stdout", sys.__stdout__)
-        self._err = LineStream(self, "stderr", sys.__stderr__)
+        self._out = LineStream(self, "stdout")
+        self._err = LineStream(self, "stderr")
         self.pending = False
 
     def install(self) -> None:
@@ -52,18 +52,21 @@ class Output:
     def flush(self) -> None:
         """Write out lines that were begun and not ended."""
         self.pending = False
-        self._out.end_line()
-        self._err.end_line()
+        try:
+            self._out.end_line()
+            self._err.end_line()
+        except MemoryError:  # nothing may leave an export but its own error; a half line is not worth a sandbox
+            self._out.forget()
+            self._err.forget()
 
 
 class LineStream(io.TextIOBase):
     """A text stream that hands over whole lines; what is begun is kept until it ends."""
 
-    def __init__(self, output: Output, level: str, original: TextIO | None) -> None:
+    def __init__(self, output: Output, level: str) -> None:
         super().__init__()
         self._output = output
         self._level = level
-        self._original = original
         self._begun: list[str] = []
         self._begun_chars = 0
 
@@ -97,10 +100,14 @@ class LineStream(io.TextIOBase):
         if self._begun:
             self._emit()
 
-    def _emit(self) -> None:
-        line = "".join(self._begun)
+    def forget(self) -> None:
+        """Drop what has been begun."""
         self._begun.clear()
         self._begun_chars = 0
+
+    def _emit(self) -> None:
+        line = "".join(self._begun)
+        self.forget()
         self._output.line(self._level, line)
 
 

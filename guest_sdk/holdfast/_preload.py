@@ -11,7 +11,7 @@ from typing import Final
 
 # Imported by the standard library itself, inside functions.
 LAZY: Final = (
-    "_colorize", "_pydatetime", "_pydecimal", "_strptime", "ast", "bisect", "calendar", "copy", "encodings.ascii",
+    "_colorize", "_strptime", "ast", "bisect", "calendar", "copy", "encodings.ascii",
     "encodings.idna", "encodings.latin_1", "encodings.raw_unicode_escape", "encodings.unicode_escape",
     "encodings.utf_8_sig", "encodings.utf_16", "encodings.utf_16_be", "encodings.utf_16_le", "encodings.utf_32",
     "encodings.cp1252", "encodings.punycode", "keyword", "linecache", "locale", "quopri", "stringprep", "textwrap",

@@ -1,0 +1,156 @@
+"""The imports of `wit/` in memory, so that a guest runs in plain Python."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from holdfast import StatefulActor
+from holdfast._describe import Component
+from holdfast._door import Err, HostImports
+from holdfast._guest import Guest
+from holdfast._output import Output
+
+
+def refusal(name: str, message: str, **more: Any) -> Err:
+    return Err(json.dumps({"name": name, "message": message, **more}))
+
+
+@dataclass
+class MemoryStorage:
+    """Storage that also keeps the order of what was asked of it."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    page_entries_max: int = 1000
+    put_fails_at: str | None = None
+    saved: list[dict[str, str]] = field(default_factory=list)
+
+    def get(self, key: str) -> str:
+        return self.values.get(key, "")
+
+    def get_many(self, keys: str) -> str:
+        return json.dumps([[key, self.values[key]] for key in json.loads(keys) if key in self.values])
+
+    def put(self, key: str, value: str) -> None:
+        if key == self.put_fails_at:
+            raise refusal("LimitError", f"value of {key} exceeds the limit")
+        self.values[key] = value
+
+    def delete(self, key: str) -> bool:
+        return self.values.pop(key, None) is not None
+
+    def list(
+        self, prefix: str, start: str | None, start_after: str | None, end: str | None, reverse: bool, limit: int
+    ) -> str:
+        self.events.append(f"list {limit}")
+        keys = sorted(self.values, key=str.encode, reverse=reverse)
+        keys = [key for key in keys if key.startswith(prefix)]
+        keys = [key for key in keys if start is None or key.encode() >= start.encode()]
+        keys = [key for key in keys if start_after is None or key.encode() > start_after.encode()]
+        keys = [key for key in keys if end is None or key.encode() < end.encode()]
+        page = keys[: min(limit, self.page_entries_max)]
+        facts: dict[str, Any] = {"entries": [[key, self.values[key]] for key in page]}
+        if len(page) < min(limit, len(keys)):
+            facts["next"] = keys[len(page)]
+        return json.dumps(facts)
+
+    def delete_all(self) -> None:
+        self.values.clear()
+
+    def savepoint(self) -> None:
+        self.events.append("savepoint")
+        self.saved.append(dict(self.values))
+
+    def release(self) -> None:
+        self.events.append("release")
+        self.saved.pop()
+
+    def rollback(self) -> None:
+        self.events.append("rollback")
+        self.values = self.saved.pop()
+
+    def sync(self) -> None:
+        self.events.append("sync")
+
+
+@dataclass
+class MemoryAlarms:
+    due_us: int = -1
+    supported: bool = True
+
+    def _check(self) -> None:
+        if not self.supported:
+            raise refusal("UnsupportedError", "this host has no alarms yet")
+
+    def set(self, due_us: int) -> None:
+        self._check()
+        self.due_us = due_us
+
+    def get(self) -> int:
+        self._check()
+        return self.due_us
+
+    def delete(self) -> None:
+        self._check()
+        self.due_us = -1
+
+
+@dataclass
+class MemoryCalls:
+    """Answers each call with `answer`, and keeps what was asked."""
+
+    answer: str | Err = "null"
+    asked: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+    def _reply(self) -> str:
+        if isinstance(self.answer, Err):
+            raise self.answer
+        return self.answer
+
+    def call(self, binding: str, name: str, method: str, arguments: str) -> str:
+        self.asked.append((binding, name, method, arguments))
+        return self._reply()
+
+    def fetch(self, binding: str, name: str, request: str) -> str:
+        self.asked.append((binding, name, "fetch", request))
+        return self._reply()
+
+
+@dataclass
+class MemoryLog:
+    lines: list[tuple[str, str]] = field(default_factory=list)
+
+    def write(self, level: str, text: str) -> None:
+        self.lines.append((level, text))
+
+
+class Hosted:
+    """One activation of an actor class, called as the host would."""
+
+    def __init__(self, *actors: type[StatefulActor], name: str = "alice", **environment: Any) -> None:
+        self.storage, self.alarms, self.calls, self.log = MemoryStorage(), MemoryAlarms(), MemoryCalls(), MemoryLog()
+        module = ModuleType("app")
+        vars(module).update({actor.__name__: actor for actor in actors})
+        self.component = Component.of_module(module)
+        imports = HostImports(self.storage, self.alarms, self.calls, self.log)
+        self.output = Output()
+        self.output.connect(self.log)
+        self.guest = Guest(self.component, imports, self.output)
+        facts = {"bindings": {}, "variables": {}, **environment}
+        self.guest.activate(actors[0].__name__, name, json.dumps(facts))
+
+    def call(self, method: str, arguments: str = "", *, typed_arguments: bool = False, typed: bool = False) -> Any:
+        """The result, read back from its JSON."""
+        return json.loads(self.guest.call(method, arguments, typed_arguments, typed))
+
+    def error(self, method: str, arguments: str = "", *, typed_arguments: bool = False) -> dict[str, Any]:
+        """The error that the call must end with, its traceback apart."""
+        try:
+            result = self.guest.call(method, arguments, typed_arguments, False)
+        except Err as error:
+            facts: dict[str, Any] = json.loads(error.value)
+            return facts
+        raise AssertionError(f"{method} returned {result}")

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from holdfast import Env, Headers, Request, Response, StatefulActor
+from holdfast._describe import Component
+from holdfast._door import Err, HostImports
+from holdfast._guest import Guest
+from holdfast._output import Output
+from tests.unit.guest.memory_host import Hosted, MemoryAlarms, MemoryCalls, MemoryLog, MemoryStorage
+
+
+def wire(**facts: Any) -> str:
+    return json.dumps({"method": "GET", "url": "http://host/", **facts})
+
+
+def test_a_request_has_its_parts() -> None:
+    text = wire(
+        method="post", url="http://h:1/a%2Fb/%E5%90%8D?x=1&x=2&y=&z=%20", headers=[["X-A", "1"], ["x-a", "2"]], body='{"n":1}'
+    )  # fmt: skip
+    request = Request.from_wire(text)
+
+    assert (request.method, request.path) == ("POST", "/a/b/名")
+    assert request.query == {"x": "2", "y": "", "z": " "}
+    assert request.query_all("x") == ["1", "2"]
+    assert (request.headers["x-A"], request.headers.get_all("X-a")) == ("1", ["1", "2"])
+    assert (request.text(), request.json(), request.body) == ('{"n":1}', {"n": 1}, b'{"n":1}')
+
+
+@pytest.mark.parametrize("body", ["text é", b"\x00\xff", "", b"bytes"])
+def test_requests_and_responses_cross_unchanged(body: str | bytes) -> None:
+    request = Request.from_wire(Request("http://h/", "PUT", {"A": "b"}, body).to_wire())
+    response = Response.from_wire(Response(body, 404, [("A", "b")]).to_wire())
+
+    expected = body.encode() if isinstance(body, str) else body
+    assert (request.body, response.body, response.status) == (expected, expected, 404)
+    assert request.headers == Headers({"a": "b"})
+
+
+def test_a_response_says_what_its_body_is_unless_told() -> None:
+    assert Response("x").headers["content-type"] == "text/plain; charset=utf-8"
+    assert Response(b"x").headers["content-type"] == "application/octet-stream"
+    assert Response.json({"a": (1,)}).body == b'{"a":[1]}'
+    assert Response.json(1, headers={"content-type": "application/problem+json"}).headers.items() == [
+        ("content-type", "application/problem+json")
+    ]
+    assert "content-type" not in Response(status=204).headers
+
+
+def test_a_header_may_repeat_and_be_replaced() -> None:
+    headers = Headers([("Set-Cookie", "a=1"), ("set-cookie", "b=2"), ("X", "y")])
+    assert (headers.get_all("Set-Cookie"), list(headers), len(headers)) == (
+        ["a=1", "b=2"],
+        ["Set-Cookie", "set-cookie", "X"],
+        3,
+    )
+
+    headers["SET-COOKIE"] = "c=3"
+
+    assert headers.items() == [("X", "y"), ("SET-COOKIE", "c=3")]
+    with pytest.raises(KeyError):
+        headers["nope"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("A", "x\r\nB: y"), ("A\n", "x"), ("", "x"), ("A", 1)])
+def test_a_header_cannot_smuggle_another(name: Any, value: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match="header"):
+        Response("x", headers=[(name, value)])
+
+
+@pytest.mark.parametrize("status", [99, 600, 101, "200", True])
+def test_a_status_is_200_to_599(status: Any) -> None:
+    with pytest.raises(ValueError, match="200 to 599"):
+        Response("x", status)
+
+
+class Room(StatefulActor):
+    async def fetch(self, request: Request) -> Response:
+        return Response(f"{self.ctx.name} {request.path}")
+
+
+class Silent(StatefulActor): ...
+
+
+def answer(guest: Guest, **facts: Any) -> Any:
+    try:
+        return json.loads(guest.fetch(wire(**facts)))
+    except Err as error:
+        return json.loads(error.value)
+
+
+def test_an_actor_answers_requests_itself() -> None:
+    assert answer(Hosted(Room).guest, url="http://h/x")["body"] == "alice /x"
+
+
+def test_an_actor_without_a_handler_says_so() -> None:
+    assert answer(Hosted(Silent).guest)["name"] == "ActorUnknownMethodError"
+
+
+@pytest.mark.parametrize(
+    ("handler", "expected"),
+    [
+        (lambda request, env: Response(env.GREETING), {"status": 200, "body": "hello"}),
+        (lambda request, env: {"no": "response"}, {"name": "ActorMethodError"}),
+        (lambda request, env: Response.json(print), {"name": "ActorMethodError"}),
+        (lambda request, env: 1 / 0, {"name": "ActorMethodError", "message": "ZeroDivisionError: division by zero"}),
+    ],
+)
+def test_a_functions_sandbox_answers_by_the_modules_handler(handler: Any, expected: dict[str, Any]) -> None:
+    imports = HostImports(MemoryStorage(), MemoryAlarms(), MemoryCalls(), MemoryLog())
+    guest = Guest(Component({}, handler), imports, Output())
+    guest.activate("", "", '{"bindings":{},"variables":{"GREETING":"hello"}}')
+
+    found = answer(guest)
+
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_a_fetch_handler_may_be_annotated() -> None:
+    def fetch(request: Request, env: Env) -> Response:
+        return Response()
+
+    assert Component({}, fetch).fetch is fetch
