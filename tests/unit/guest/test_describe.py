@@ -28,7 +28,7 @@ class Account(StatefulActor):
         """
         return {"balance": amount}
 
-    def audit(self, *lines, since=None):
+    def audit(self, *lines, since=None):  # type: ignore[no-untyped-def]
         return lines, since
 
     @property

@@ -34,7 +34,7 @@ class Mixin:
         return "mixed in"
 
 
-class Unprintable(Exception):
+class UnprintableError(Exception):
     def __str__(self) -> NoReturn:
         raise SystemExit(3)
 
@@ -44,7 +44,7 @@ class Bank(Mixin, Base):
 
     def __init__(self, ctx: Any, env: Any) -> None:
         super().__init__(ctx, env)
-        self.cache = {}
+        self.cache: dict[str, Any] = {}
 
     def overridden(self) -> str:
         return "bank"
@@ -81,12 +81,16 @@ class Bank(Mixin, Base):
         return len(a)
 
     def raises(self, kind: str) -> None:
-        raise {"key": KeyError("k"), "empty": ValueError(), "exit": SystemExit(3), "interrupt": KeyboardInterrupt()}[
-            kind
-        ]
+        failures = {
+            "key": KeyError("k"),
+            "empty": ValueError(),
+            "exit": SystemExit(3),
+            "interrupt": KeyboardInterrupt(),
+        }
+        raise failures[kind]
 
     def unprintable(self) -> None:
-        raise Unprintable
+        raise UnprintableError
 
     def refuses(self) -> None:
         raise ActorError("insufficient funds", code="insufficient_funds", status=409)
@@ -218,7 +222,7 @@ def test_a_coroutine_that_really_waits_is_refused_with_the_reason(bank: Hosted) 
         ("raises", '["empty"]', "ValueError"),
         ("raises", '["exit"]', "SystemExit: 3"),
         ("raises", '["interrupt"]', "KeyboardInterrupt"),
-        ("unprintable", "", "Unprintable: (its text could not be made: str() raised)"),
+        ("unprintable", "", "UnprintableError: (its text could not be made: str() raised)"),
         ("fails_async", "", "ValueError: later"),
     ],
 )
@@ -334,7 +338,7 @@ def test_a_constructor_that_fails_is_an_init_error(actor: type[StatefulActor], m
 class Ready(StatefulActor):
     def __init__(self, ctx: Any, env: Any) -> None:
         super().__init__(ctx, env)
-        self.loaded = ctx.block_concurrency_while(self._load)
+        self.loaded: str = ctx.block_concurrency_while(self._load)
 
     async def _load(self) -> str:
         self.ctx.storage.put("made", True)

@@ -24,7 +24,7 @@ def test_env_has_what_the_manifest_declares_and_says_so_of_what_it_has_not(env: 
     assert env.GREETING == "hello"
     assert isinstance(env.ACCOUNT, ActorNamespace)
     assert sorted(env) == ["ACCOUNT", "GREETING"]
-    with pytest.raises(AttributeError, match="env has no 'GREETNG': holdfast.toml declares ACCOUNT, GREETING"):
+    with pytest.raises(AttributeError, match=r"env has no 'GREETNG': holdfast.toml declares ACCOUNT, GREETING"):
         env.GREETNG  # noqa: B018
     with pytest.raises(AttributeError, match="cannot be changed"):
         env.GREETING = "x"
@@ -103,5 +103,5 @@ def test_a_stub_fetches(env: Env, calls: MemoryCalls) -> None:
 
     assert (response.status, response.text()) == (201, '{"ok":true}')
     assert json.loads(calls.asked[0][3])["body"] == "text"
-    with pytest.raises(TypeError, match="holdfast.Request"):
+    with pytest.raises(TypeError, match=r"holdfast\.Request"):
         env.ACCOUNT.id_from_name("alice").fetch("http://host/x")

@@ -50,12 +50,12 @@ def test_logging_keeps_its_levels_and_traceback_lines() -> None:
         logger.setLevel(logging.DEBUG)
         logger.debug("debug")
         try:
-            raise ValueError("bad")
+            int("bad")
         except ValueError:
             logger.exception("failed")
 
         assert log.lines[:3] == [("info", "info 1"), ("debug", "app.db: debug"), ("error", "app.db: failed")]
-        assert log.lines[-1] == ("error", "ValueError: bad")
+        assert log.lines[-1] == ("error", "ValueError: invalid literal for int() with base 10: 'bad'")
 
 
 def test_a_line_without_end_is_not_kept_for_ever() -> None:
