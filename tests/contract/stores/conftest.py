@@ -15,7 +15,7 @@ from holdfast_host.storage.store import Store
 
 OpenStore = Callable[[Limits], Store]
 
-SMALL_MAP = Limits(map_bytes=256 * MIB, disk_reserve_bytes=MIB)
+SMALL_MAP = Limits(map_bytes=256 * MIB, disk_reserve_bytes=MIB, page_read_s=60.0)  # a busy machine cuts nothing short
 
 
 @pytest.fixture(params=["memory", "lmdb"])

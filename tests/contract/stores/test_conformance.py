@@ -269,7 +269,7 @@ def test_an_instance_at_its_quota_may_still_overwrite_and_delete(open_store: Ope
 
 def test_threads_read_while_another_commits(open_store: OpenStore) -> None:
     """A reader sees whole groups only: two keys that are always written together are never apart."""
-    store = open_store(SMALL_MAP.replace(page_read_s=60.0))
+    store = open_store(SMALL_MAP)
     alice = store.locate(ACCOUNT, b"alice")
     commit = Committer(store)
     commit((alice, changes({b"a": b"0", b"b": b"0"})))

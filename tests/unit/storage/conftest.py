@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +16,8 @@ from holdfast_host.storage.data_directory import ensure_data_directory
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Batch, Changes, StoredInstance
 
-LIMITS = Limits(map_bytes=256 * MIB, disk_reserve_bytes=MIB)
+# The time of a page is for one test to set: a busy machine must not cut the others short.
+LIMITS = Limits(map_bytes=256 * MIB, disk_reserve_bytes=MIB, page_read_s=60.0)
 
 
 def open_lmdb(data: Path, limits: Limits = LIMITS) -> LmdbStore:
@@ -33,3 +38,22 @@ def lmdb_store(tmp_path: Path) -> Iterator[LmdbStore]:
     store = open_lmdb(tmp_path)
     yield store
     store.close()
+
+
+Role = Callable[[Path], None]
+
+
+def start_child(role: Role, data: Path, *, wrapper: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """A process that runs one function of `children`; its lines come from stdout."""
+    command = [*wrapper, sys.executable, "-m", "tests.unit.storage.children", role.__name__, str(data)]
+    return subprocess.Popen(
+        command, cwd=Path(__file__).parents[3], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def run_child(role: Role, data: Path, *, wrapper: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Everything it says until it ends."""
+    child = start_child(role, data, wrapper=wrapper)
+    output, _ = child.communicate(timeout=60)
+    assert child.returncode == 0
+    return [json.loads(line) for line in output.splitlines()]

@@ -209,8 +209,20 @@ class Layers(RuleBasedStateMachine):
         for text in TEXTS:
             assert self.overlay.get(text.encode()) == self.now.values.get(text.encode())
         assert self.overlay.get_alarm() == self.now.alarm_us
+        assert self.all_pages(reverse=False) == sorted(self.now.values.items())
+        assert self.all_pages(reverse=True) == sorted(self.now.values.items(), reverse=True)
         assert self.stored.live_bytes == sum(len(key) + len(value) for key, value in self.durable.values.items())
         assert self.stored.exists == bool(self.durable.values or self.durable.alarm_us is not None)
+
+    def all_pages(self, *, reverse: bool) -> list[tuple[bytes, bytes]]:
+        pairs: list[tuple[bytes, bytes]] = []
+        while True:
+            last = pairs[-1][0] if pairs else None
+            start_after, end = (None, last) if reverse else (last, None)
+            page, following = self.overlay.list(b"", None, start_after, end, reverse, LIMITS.page_entries_max)
+            pairs += page
+            if following is None and len(page) < LIMITS.page_entries_max:
+                return pairs
 
     def teardown(self) -> None:
         if not hasattr(self, "store"):

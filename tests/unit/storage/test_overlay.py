@@ -6,6 +6,7 @@ import pytest
 
 from holdfast_host.core.errors import BadRequestError, CodecError, HoldfastError, LimitError, StorageFullError
 from holdfast_host.core.limits import Limits
+from holdfast_host.sandbox.capabilities import StorageCalls
 from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.pending import Pending
@@ -66,6 +67,14 @@ def test_a_turn_reads_its_own_writes_before_those_of_earlier_turns_and_of_the_st
 
     assert [turn.get(key) for key in (b"a", b"b", b"c", b"d")] == [b"stored", b"pending", b"own", None]
     assert turn.get_many([b"c", b"d", b"a", b"c"]) == [(b"c", b"own"), (b"a", b"stored"), (b"c", b"own")]
+
+
+def test_an_overlay_is_what_a_sandbox_calls_storage() -> None:
+    calls: StorageCalls = Instance().turn()
+
+    calls.put(b"k", b"v")
+
+    assert calls.get(b"k") == b"v"
 
 
 def test_delete_says_whether_the_key_was_there_and_writes_nothing_where_it_was_not() -> None:
@@ -320,6 +329,34 @@ def test_what_a_rollback_would_restore_counts_towards_the_limits() -> None:
     turn.savepoint()
     with pytest.raises(LimitError, match=r"savepoint 3 deep exceeds the limit of 2 \(Account/alice\)"):
         turn.savepoint()
+
+
+def test_after_a_savepoint_ended_the_whole_limit_is_there_again() -> None:
+    turn = Instance(Limits(turn_write_bytes_max=100, turn_write_keys_max=2)).turn()
+    turn.put(b"a", bytes(60))
+    for end in (turn.rollback, turn.release):
+        turn.savepoint()
+        turn.put(b"b", bytes(30))
+        end()
+
+    turn.put(b"b", bytes(38))
+
+    with pytest.raises(LimitError, match="writing 101 bytes"):
+        turn.put(b"b", bytes(39))
+    with pytest.raises(LimitError, match="writing 3 keys"):
+        turn.put(b"c", b"")
+
+
+def test_delete_all_hides_pending_writes_from_a_list() -> None:
+    instance = Instance()
+    earlier = instance.turn()
+    earlier.put(b"a", b"1")
+    instance.pending.add(earlier.take(), 7)
+    turn = instance.turn()
+
+    turn.delete_all()
+
+    assert keys_of(turn) == []
 
 
 @pytest.mark.parametrize("what", ["release", "rollback"])
