@@ -1,11 +1,13 @@
 """A guest that does what a test asks for; built by conftest.py against wit/ alone, without any SDK."""
 
+import encodings.idna  # noqa: F401 - what is not imported while building does not exist later
 import gc
 import json
 import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 
 from componentize_py_types import Err
 from wit_world.imports import alarms, calls, log, storage
@@ -78,12 +80,20 @@ class Methods:
         return json.dumps(found)
 
     def net(self, arguments: str) -> str:
-        try:
-            s = socket.socket()
-            s.connect(("127.0.0.1", 80))
-            return '"connected"'
-        except OSError as error:
-            return json.dumps(type(error).__name__)
+        attempts: dict[str, Callable[[], object]] = {
+            "tcp": lambda: socket.socket().connect(("127.0.0.1", 80)),
+            "listen": lambda: socket.socket().bind(("127.0.0.1", 0)),
+            "udp": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", 53)),
+            "lookup": lambda: socket.getaddrinfo("localhost", 80),
+        }
+        found = {}
+        for name, attempt in attempts.items():
+            try:
+                attempt()
+                found[name] = "done"
+            except Exception as error:
+                found[name] = type(error).__name__
+        return json.dumps(found)
 
     def shout(self, arguments: str) -> str:
         print("out")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -209,6 +211,51 @@ def test_a_cancelled_compile_leaves_no_process_and_no_file(compiler: Compiler) -
 
     assert children_of(os.getpid()) == []
     assert list(compiler.cache.iterdir()) == []
+
+
+def test_the_compiling_process_dies_with_its_parent(compiler: Compiler, tmp_path: Path) -> None:
+    component = compiler.wasm(minimal_wat(core_fields=bomb(1500, 1500)))
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import asyncio, os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from holdfast_host.core.limits import Limits\n"
+        "from holdfast_host.sandbox.compile import compile_component\n"
+        "def on_stage(stage):\n"
+        "    if stage == 'compiling':\n"
+        "        print(Path('/proc/thread-self/children').read_text(), flush=True)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(compile_component(Path(sys.argv[1]), Path(sys.argv[2]), Limits(), on_stage))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script, component, compiler.cache], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    [child] = done.stdout.split()
+    deadline = time.monotonic() + 10
+    while is_alive(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_alive(pid: str) -> bool:
+    """Whether it still runs; one that waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_what_a_killed_host_left_half_written_is_removed(compiler: Compiler) -> None:
+    compiler.cache.mkdir()
+    old, young = compiler.cache / "new-old.cwasm", compiler.cache / "new-young.cwasm"
+    old.touch()
+    young.touch()
+    os.utime(old, (0, 0))
+    compiler(compiler.wasm(minimal_wat()))
+
+    assert (old.exists(), young.exists()) == (False, True)
+    assert compiler.cache.stat().st_mode & 0o777 == 0o700
 
 
 def children_of(pid: int) -> list[int]:
