@@ -235,11 +235,15 @@ class Deploys:
         component = self._directory.components / f"{deployment.sha256}.wasm"
         if not await asyncio.to_thread(component.exists):
             raise InvalidComponentError(f"the component {component} is gone; deploy {deployment.function!r} again")
-        compiled = await self._compile(component, self._directory.compiled, self._limits, _ignore)
+
+        def say(stage: str) -> None:
+            if stage == "compiling":
+                self._log.info("compiling again", function=deployment.function, version=deployment.version)
+
+        compiled = await self._compile(component, self._directory.compiled, self._limits, say)
         if str(compiled.path) == deployment.compiled:
             return deployment
         self._registry.commit_compiled(deployment.sha256, compiled.path)
-        self._log.info("compiled again", function=deployment.function, version=deployment.version)
         return replace(deployment, compiled=str(compiled.path))
 
     def _deployed(self, function: str) -> FunctionRecord:
@@ -295,7 +299,3 @@ def _discard(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _ignore(stage: str) -> None:
-    """A stage that nobody watches."""

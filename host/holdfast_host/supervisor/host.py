@@ -15,7 +15,7 @@ from typing import Any, Final
 from holdfast_host.core.config import HostConfig
 from holdfast_host.supervisor.child import Child, Programs, spawn_child
 from holdfast_host.supervisor.deploys import Compile, Deploys
-from holdfast_host.supervisor.keeper import Keeper, Patience
+from holdfast_host.supervisor.keeper import Keeper, Patience, Phase
 from holdfast_host.supervisor.log import EventLog
 from holdfast_host.supervisor.operations import Operations
 from holdfast_host.supervisor.premises import Premises, open_premises
@@ -255,7 +255,7 @@ class Host:
     def _on_phase(self, keeper: Keeper) -> None:
         """A child started, got ready or died."""
         self._changed.set()
-        if keeper.failed_starts >= FAILED_STARTS_MAX and not self._announced:
+        if keeper.phase is Phase.DOWN and keeper.failed_starts >= FAILED_STARTS_MAX and not self._announced:
             self._log.error(
                 f"{keeper.label} does not start", attempts=keeper.failed_starts, exit_code_of_last=keeper.last_code
             )

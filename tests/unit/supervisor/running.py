@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from holdfast_host.supervisor.sockets import remove_leftover
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -139,18 +141,31 @@ class RunningHost:
         self.process.send_signal(number)
 
     def wait(self) -> int:
+        """The exit code."""
         assert self.process is not None
-        return self.process.wait(30)
+        assert self.process.stdout is not None
+        code = self.process.wait(30)
+        self.process.stdout.close()
+        return code
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.signal(signal.SIGTERM)
         return self.wait()
 
+    def kill(self) -> None:
+        """SIGKILL to the supervisor; returns when its children are gone too."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        children = [*self.pids("worker"), *self.pids("front")]
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        wait_until(lambda: not any(alive(pid) for pid in children))
+
     def close(self) -> None:
+        """Leave no process and no folder outside the test's own."""
         if self.process is not None:
-            if self.process.poll() is None:
-                self.process.kill()
-                self.process.wait()
-            assert self.process.stdout is not None
-            self.process.stdout.close()
+            self.kill()
+            if text := (self.data / "lock").read_text():
+                remove_leftover(json.loads(text)["runtime"])

@@ -45,7 +45,6 @@ def test_interrupted_uploads_are_removed_at_start(tmp_path: Path) -> None:
 def test_more_workers_than_partitions_are_capped_and_said(host: RunningHost) -> None:
     host.start()
     assert host.stop() == 0
-    host.close()
     host.workers = 3
 
     host.start()

@@ -253,6 +253,7 @@ def test_a_restart_compiles_again_what_the_cache_has_lost(bench: DeployBench) ->
     asyncio.run(bench.deploys.restore())
 
     assert compiled.exists()
+    assert "compiling again" in bench.log.getvalue()
     assert [each.version for each in bench.registry.catalog().deployments] == [1]
 
 

@@ -79,10 +79,7 @@ def test_what_is_deployed_survives_the_death_of_every_process(host: RunningHost)
     func_id = host.ask("function", function="account")[0]["result"]["func_id"]
     for pid in [*host.pids("worker"), *host.pids("front")]:
         os.kill(pid, signal.SIGKILL)
-    assert host.process is not None
-    host.process.kill()
-    host.process.wait()
-    host.close()
+    host.kill()
 
     host.start()
 

@@ -27,7 +27,6 @@ def test_workers_drain_before_anything_stops_and_fronts_stop_before_workers(host
 def test_the_directory_is_free_after_a_stop(host: RunningHost) -> None:
     host.start()
     assert host.stop() == 0
-    host.close()
 
     host.start()
 
