@@ -6,7 +6,7 @@
     |   +-- UnauthorizedError                                                                  401
     |   +-- ForbiddenError, ActorPrivateMethodError                                            403
     |   +-- UnknownFunctionError, UnknownActorTypeError, ActorUnknownMethodError,
-    |   |   UnknownVersionError, UnknownRouteError                                             404
+    |   |   UnknownBindingError, UnknownVersionError, UnknownRouteError                        404
     |   +-- WrongMethodError                                                                   405
     |   +-- TypeOwnedError, FunctionReferencedError, BreakingChangeError, DeployConflictError  409
     |   +-- PayloadTooLargeError                                                               413
@@ -114,6 +114,12 @@ class UnknownActorTypeError(CallerError):
 
 class ActorUnknownMethodError(CallerError):
     """The actor has no such method."""
+
+    default_status = 404
+
+
+class UnknownBindingError(CallerError):
+    """The function has no such binding."""
 
     default_status = 404
 

@@ -57,6 +57,7 @@ class Limits:
     mailbox_turns_max: int = 1_000
     worker_turns_max: int = 20_000
     detached_turns_max: int = 256
+    nested_turns_max: int = 512  # detached turns past which nested calls are refused too: each holds a thread
     client_body_bytes_max: int = 64 * MIB
     client_unsent_bytes_max: int = 8 * MIB
     call_depth_max: int = 16

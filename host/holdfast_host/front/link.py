@@ -4,7 +4,7 @@ Invariants: a slot is free again only by its REPLY, or when its worker is known 
 carries all frames of that iteration; a link never sends a call twice unless the evidence says that it has not begun.
 Calls keep their order, also when they are sent again.
 
-What does not live here: the decision itself (front.evidence), the frames (wire.frames), who may call what
+What does not live here: the decision itself (wire.evidence), the frames (wire.frames), who may call what
 (front.calls).
 """
 
@@ -19,7 +19,7 @@ from typing import Final, cast
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError
 from holdfast_host.core.limits import MIB, SLOTS, Limits
-from holdfast_host.front.evidence import Opened, judge
+from holdfast_host.wire.evidence import Opened, judge
 from holdfast_host.wire.frames import (
     PROTOCOL,
     Call,

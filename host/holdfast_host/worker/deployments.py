@@ -29,6 +29,7 @@ class LoadedType:
     version: int
     component: LoadedComponent
     environment: bytes
+    bindings: dict[str, str]  # binding to the name of the actor type
     methods: frozenset[bytes]
     private: frozenset[bytes]
     memory_bytes_max: int
@@ -57,11 +58,16 @@ class Deployments:
         self._engine = engine
         self._limits = limits
         self._by_type: dict[int, LoadedType] = {}
+        self._by_name: dict[str, LoadedType] = {}
         self._prepared: dict[tuple[str, int], tuple[LoadedType, ...]] = {}
 
     def find(self, type_id: int) -> LoadedType | None:
         """What runs that type now."""
         return self._by_type.get(type_id)
+
+    def find_name(self, type_name: str) -> LoadedType | None:
+        """What runs the type of that name now."""
+        return self._by_name.get(type_name)
 
     def load(self, deployment: Deployment) -> tuple[LoadedType, ...]:
         """Map the compiled component (2 to 14 ms) and link it; any thread, touches no table."""
@@ -85,10 +91,12 @@ class Deployments:
         self.remove(deployment.function)
         for loaded in types:
             self._by_type[loaded.type_id] = loaded
+            self._by_name[loaded.type] = loaded
 
     def remove(self, function: str) -> None:
         """Forget what this function runs, and what it has prepared and never switched to."""
         self._by_type = {number: loaded for number, loaded in self._by_type.items() if loaded.function != function}
+        self._by_name = {name: loaded for name, loaded in self._by_name.items() if loaded.function != function}
         self._prepared = {key: types for key, types in self._prepared.items() if key[0] != function}
 
     def _loaded_type(
@@ -104,6 +112,7 @@ class Deployments:
             version=deployment.version,
             component=component,
             environment=environment,
+            bindings={binding.binding: binding.type for binding in deployment.bindings},
             methods=frozenset(method.name.encode() for method in actor.methods),
             private=frozenset(name.encode() for name in actor.private),
             memory_bytes_max=min(memory, limits.memory_bytes_max),

@@ -44,6 +44,10 @@ class Directory:
         """How many entries there are."""
         return len(self._entries)
 
+    def find(self, type_id: int, name: bytes) -> Entry | None:
+        """The instance's entry, where it has one."""
+        return self._entries.get((type_id, name))
+
     def open(self, type_id: int, name: bytes, type_name: str) -> Entry:
         """The instance's entry, a new one where it has none."""
         key = (type_id, name)

@@ -16,6 +16,7 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import CommitReport, StoreBrokenError
+from holdfast_host.worker.calls import Calls
 from holdfast_host.worker.compute import ComputeSlots
 from holdfast_host.worker.deployments import Deployments
 from holdfast_host.worker.directory import Directory
@@ -23,7 +24,9 @@ from holdfast_host.worker.gate import Gate, Group
 from holdfast_host.worker.leadership import Leadership
 from holdfast_host.worker.links import Link, Poller
 from holdfast_host.worker.mailroom import Mailroom
+from holdfast_host.worker.peers import Peers
 from holdfast_host.worker.replies import Reply
+from holdfast_host.worker.rings import Rings
 from holdfast_host.worker.running import TurnRunner
 from holdfast_host.worker.turn import SyncExit, Turn
 
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.sandbox.engine import SandboxEngine
     from holdfast_host.storage.store import Changes, Store
+    from holdfast_host.wire.routing import Routing
+    from holdfast_host.worker.calls import ActorCall
     from holdfast_host.worker.entry import Entry
     from holdfast_host.worker.output import Output
 
@@ -50,7 +55,9 @@ class Worker:
         engine: SandboxEngine,
         limits: Limits,
         output: Output,
+        routing: Routing,
         *,
+        number: int,
         compute_slots: int,
         on_broken_store: Callable[[StoreBrokenError], None],
         on_failure: Callable[[BaseException], None],
@@ -65,6 +72,23 @@ class Worker:
         self.poller = Poller()
         self.leadership = Leadership(self._lead, on_failure)
         self.mailroom = Mailroom(self, self.directory, self.deployments, limits, self._refuse)
+        self.peers = Peers(routing, self.poller, limits)
+        self.calls = Calls(
+            number,
+            routing,
+            limits,
+            gate=self.gate,
+            mailroom=self.mailroom,
+            deployments=self.deployments,
+            peers=self.peers,
+        )
+        self.rings = Rings(
+            number,
+            self.calls,
+            running_call=self._running_call,
+            owner=routing.owners.__getitem__,
+            send=self.peers.tell,
+        )
         self._runner = TurnRunner(limits, output)
         self._on_broken_store = on_broken_store
         self._inbox: deque[Callable[[], None]] = deque()
@@ -145,7 +169,7 @@ class Worker:
         self._running[turn] = None
         self.directory.touch(entry, now)
         overlay = Overlay(self.store, entry.stored, entry.pending, self.limits, entry.label)
-        turn.begin(generation, now, loaded.function, loaded.method_timeout_s, overlay)
+        turn.begin(generation, now, loaded, overlay)
         leadership = self.leadership
         leadership.open_section(now)
         if self._durations.get((entry.type_id, turn.request.method), 0.0) > self.limits.promotion_after_s:
@@ -250,6 +274,11 @@ class Worker:
             link, _ = self._dirty.popitem()
             link.flush()
 
+    def _running_call(self, type_id: int, name: bytes) -> ActorCall | None:
+        """What the running turn of an instance waits for."""
+        entry = self.directory.find(type_id, name)
+        return entry.turn.waiting if entry is not None and entry.turn is not None else None
+
     def _woken(self, events: int) -> None:
         os.eventfd_read(self._wake_fd)
 
@@ -261,6 +290,7 @@ class Worker:
             self.mailroom.expire(running.entry, now)
         if self.directory.evict_idle(now, self.gate.settled):
             self._housekeeping_at = now
+        self.peers.keep_house(now)
         self.directory.evict_for_memory(self.gate.settled)
 
     def drain(self, on_drained: Callable[[], None]) -> None:

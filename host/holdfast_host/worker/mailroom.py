@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError, UnknownActorTypeError
-from holdfast_host.wire.frames import Kind, ProtocolError, unpack_call, unpack_slot
+from holdfast_host.wire.frames import CallKind, Kind, ProtocolError, unpack_call, unpack_json, unpack_slot
+from holdfast_host.worker.calls import Origin
 from holdfast_host.worker.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdfast_host.core.limits import Limits
+    from holdfast_host.wire.frames import Call
+    from holdfast_host.worker.calls import ActorCall
     from holdfast_host.worker.deployments import Deployments, LoadedType
     from holdfast_host.worker.directory import Directory
     from holdfast_host.worker.entry import Entry
     from holdfast_host.worker.links import Link
     from holdfast_host.worker.turn import TurnHost
+
+_RING_KINDS: Final = (Kind.PROBE, Kind.CONFIRM, Kind.KILL)
 
 
 class Mailroom:
@@ -48,9 +53,11 @@ class Mailroom:
     def receive(self, link: Link, kind: int, payload: bytes) -> None:
         """One frame of a client."""
         if kind == Kind.CALL:
-            self._arrive(link, payload)
+            self.submit(link, unpack_call(payload), None)
         elif kind == Kind.CANCEL:
             self._cancel(link, unpack_slot(payload))
+        elif kind in _RING_KINDS:
+            self._host.rings.receive(kind, unpack_json(payload))
         else:
             raise ProtocolError(f"a frame of kind {kind} from {link.client}")
 
@@ -62,15 +69,17 @@ class Mailroom:
     def refusal(self, turn: Turn, loaded: LoadedType | None, detached: int, now: float) -> HoldfastError | None:
         """Why a turn that was taken does not run after all."""
         label, limits = turn.entry.label, self._limits
-        if self.draining:
+        nested = bool(turn.path)
+        if self.draining and not nested:
             return HostUnavailableError(f"{label}: the host is stopping; the call did not run")
         if now - turn.arrived_at > limits.queue_timeout_s:
             return self._waited_too_long(turn)
         if loaded is None:
             return UnknownActorTypeError(f"{label}: no deployed function owns this actor type")
-        if detached >= limits.detached_turns_max:
+        detached_max = limits.nested_turns_max if nested else limits.detached_turns_max
+        if detached >= detached_max:
             return HostUnavailableError(
-                f"{label}: {limits.detached_turns_max} turns of this worker compute at once; the call did not run"
+                f"{label}: {detached_max} turns of this worker compute or wait at once; the call did not run"
             )
         return None
 
@@ -86,29 +95,41 @@ class Mailroom:
             self._cancel(link, slot)
         link.release_page()
 
-    def _arrive(self, link: Link, payload: bytes) -> None:
-        request = unpack_call(payload)
+    def submit(self, link: Link | None, request: Call, caller: ActorCall | None) -> Turn:
+        """Put a call into its instance's mailbox, or answer it at once with why not."""
         loaded = self._deployments.find(request.type_id)
         type_name = loaded.type if loaded is not None else f"type {request.type_id}"
         entry = self._directory.open(request.type_id, request.name, type_name)
-        turn = Turn(self._host, entry, link, request, time.monotonic())
-        link.turns[request.slot] = turn
+        origin = Origin.unpack(request.origin) if request.origin else None
+        path = origin.path if origin is not None else ()
+        turn = Turn(self._host, entry, link, request, time.monotonic(), path=path, caller=caller)
+        if link is not None:
+            link.turns[request.slot] = turn
         try:
             if loaded is None:
                 raise UnknownActorTypeError(f"{entry.label}: no deployed function owns this actor type")
-            loaded.check_method(request.method)
-            self._check_room(entry)
+            if request.kind == CallKind.METHOD:
+                loaded.check_method(request.method)
+            self._check_room(entry, nested=origin is not None)
         except HoldfastError as error:
             self._answer(turn, error)
-            return
+            return turn
         if not entry.mail and entry.turn is None:
             self.ready.append(entry)
         entry.mail.append(turn)
         self.waiting_turns += 1
+        if origin is not None and entry.turn is not None:
+            self._host.rings.chase(entry.type_id, entry.stored.name, origin.number, path[-1])
+        return turn
 
-    def _check_room(self, entry: Entry) -> None:
+    def withdraw(self, turn: Turn) -> None:
+        """Nobody waits for it: take the turn out if it has not begun."""
+        if not turn.begun and turn in turn.entry.mail:
+            self._take_out(turn, HostUnavailableError(f"{turn.entry.label}: the caller left before the call began"))
+
+    def _check_room(self, entry: Entry, *, nested: bool) -> None:
         limits = self._limits
-        if self.draining:
+        if self.draining and not nested:
             raise HostUnavailableError(f"{entry.label}: the host is stopping; the call did not run")
         if len(entry.mail) >= limits.mailbox_turns_max:
             raise MailboxFullError(
@@ -120,10 +141,10 @@ class Mailroom:
             )
 
     def _cancel(self, link: Link, slot: int) -> None:
-        """Nobody waits for it: take the turn out if it has not begun."""
+        """The client gave it up."""
         turn = link.turns.get(slot)
-        if turn is not None and not turn.begun:
-            self._take_out(turn, HostUnavailableError(f"{turn.entry.label}: the caller left before the call began"))
+        if turn is not None:
+            self.withdraw(turn)
 
     def _take_out(self, turn: Turn, error: HoldfastError) -> None:
         turn.entry.mail.remove(turn)

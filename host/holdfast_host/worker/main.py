@@ -47,6 +47,8 @@ class WorkerProcess:
             self._engine,
             limits,
             self._output,
+            start.routing,
+            number=start.worker,
             compute_slots=max(1, (os.cpu_count() or 1) - 1),
             on_broken_store=self._end_broken,
             on_failure=self._end_on_bug,

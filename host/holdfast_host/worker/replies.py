@@ -38,6 +38,8 @@ class Reply:
         turn = self._turn
         link = turn.link
         if link is None:
+            if turn.caller is not None:
+                turn.caller.answered(status, body)
             return
         link.turns.pop(turn.request.slot, None)
         if link.closed:

@@ -15,9 +15,10 @@ from holdfast_host.core.errors import (
     ActorTrapError,
     BadRequestError,
     HoldfastError,
-    UnsupportedError,
 )
+from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.page import BEGUN, LEFT
+from holdfast_host.worker.calls import ActorCall, late_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
     from holdfast_host.storage.overlay import Overlay
     from holdfast_host.storage.store import Changes
     from holdfast_host.wire.frames import Call
+    from holdfast_host.worker.calls import Calls
     from holdfast_host.worker.compute import ComputeSlots
+    from holdfast_host.worker.deployments import LoadedType
     from holdfast_host.worker.entry import Entry
     from holdfast_host.worker.leadership import Leadership
     from holdfast_host.worker.links import Link
     from holdfast_host.worker.output import Output
+    from holdfast_host.worker.rings import Rings
 
 _THROTTLE_S: Final = 0.0001  # what a detached turn's storage call waits while the leader has work
 
@@ -42,6 +46,8 @@ class TurnHost(Protocol):
     compute: ComputeSlots
     limits: Limits
     output: Output
+    calls: Calls
+    rings: Rings
 
     def post(self, action: Callable[[], None]) -> None:
         """Have the leader run this soon; any thread."""
@@ -75,19 +81,64 @@ class Turn:
     """One turn and the capabilities of its guest; lives from the arrival of its call to its reply."""
 
     __slots__ = (
-        "_compute_slot", "_deadline", "_ended_by", "_host", "_host_calls", "_log_lines", "arrived_at", "begun_at",
-        "broken", "changes", "entry", "error", "function", "generation", "link", "request", "result", "started_cold",
+        "_compute_slot",
+        "_deadline",
+        "_ended_by",
+        "_host",
+        "_host_calls",
+        "_log_lines",
+        "arrived_at",
+        "begun_at",
+        "broken",
+        "caller",
+        "changes",
+        "entry",
+        "error",
+        "function",
+        "generation",
+        "link",
+        "loaded",
+        "path",
+        "request",
+        "result",
+        "started_cold",
         "storage",
+        "waiting",
     )  # fmt: skip
 
     storage: Overlay
 
-    def __init__(self, host: TurnHost, entry: Entry, link: Link | None, request: Call, arrived_at: float) -> None:
+    def __init__(
+        self,
+        host: TurnHost,
+        entry: Entry,
+        link: Link | None,
+        request: Call,
+        arrived_at: float,
+        *,
+        path: tuple[str, ...] = (),
+        caller: ActorCall | None = None,
+    ) -> None:
+        """A turn that waits in its entry's mailbox.
+
+        Args:
+            host: the worker.
+            entry: the instance.
+            link: the client whose slot waits for the reply; None where `caller` does, or nobody.
+            request: what to run.
+            arrived_at: monotonic time.
+            path: the instances whose turns wait for this one, outermost first.
+            caller: the call of this worker that waits for the reply.
+        """
         self._host = host
         self.entry = entry
         self.link = link
         self.request = request
         self.arrived_at = arrived_at
+        self.path = path
+        self.caller = caller
+        self.loaded: LoadedType | None = None
+        self.waiting: ActorCall | None = None  # what this turn waits for; the leader's
         self.begun_at = 0.0
         self.generation = 0
         self.function = ""
@@ -107,11 +158,13 @@ class Turn:
         """True once it has left the mailbox."""
         return self.generation > 0
 
-    def begin(self, generation: int, now: float, function: str, timeout_s: float, overlay: Overlay) -> None:
+    def begin(self, generation: int, now: float, loaded: LoadedType, overlay: Overlay) -> None:
         """The leader takes it from the mailbox; its budget runs from here."""
+        timeout_s = loaded.method_timeout_s
+        self.loaded = loaded
         self.generation = generation
         self.begun_at = now
-        self.function = function
+        self.function = loaded.function
         budget_ms = self.request.budget_ms
         self._deadline = now + (min(timeout_s, budget_ms / 1000) if budget_ms else timeout_s)
         self.storage = overlay
@@ -124,6 +177,15 @@ class Turn:
             words, slot = self.link.page.words, self.request.slot
             if not words[slot] & LEFT:
                 words[slot] = group
+
+    def mark_left(self) -> None:
+        """Note in the state page that something of it has left: its outcome cannot be told from its group alone."""
+        if self.link is not None:
+            self.link.page.words[self.request.slot] |= LEFT
+
+    def remaining_s(self) -> float:
+        """What is left of its budget."""
+        return self._deadline - time.monotonic()
 
     def finish_running(self) -> None:
         """The guest has returned or trapped: give a compute slot back."""
@@ -172,8 +234,7 @@ class Turn:
         changes = self.storage.take()
         self._give_up_thread()
         leaving = SyncExit(self)
-        if self.link is not None:
-            self.link.page.words[self.request.slot] |= LEFT
+        self.mark_left()
         self._host.post(lambda: self._host.request_sync(self, changes, leaving))
         if not leaving.woken.acquire(timeout=max(0.0, self._deadline - time.monotonic())):
             # The commit may still succeed: what it wrote is the guest's own, and the turn is over its budget.
@@ -183,16 +244,12 @@ class Turn:
             raise leaving.error
 
     def call(self, binding: str, name: str, method: str, arguments: bytes) -> bytes:
-        """Call another instance: not offered yet."""
-        raise UnsupportedError(
-            f"{self.entry.label}: cannot call {binding}/{name}.{method}, this host routes no calls between actors yet"
-        )
+        """Call another instance with typed arguments; its typed result."""
+        return self._call_out(ActorCall(self._host.calls, self, CallKind.METHOD, (binding, name, method), arguments))
 
     def fetch(self, binding: str, name: str, request: bytes) -> bytes:
-        """Call another instance's fetch: not offered yet."""
-        raise UnsupportedError(
-            f"{self.entry.label}: cannot fetch from {binding}/{name}, this host routes no calls between actors yet"
-        )
+        """Call another instance's fetch."""
+        return self._call_out(ActorCall(self._host.calls, self, CallKind.FETCH, (binding, name, "fetch"), request))
 
     def log(self, level: str, text: str) -> None:
         """One line of the guest's output; past the turn's limit lines are dropped, and that is said once."""
@@ -207,6 +264,18 @@ class Turn:
                 "warning",
                 f"further lines of this turn are dropped: the limit is {limit}",
             )
+
+    def _call_out(self, call: ActorCall) -> bytes:
+        """Wait for another instance without holding up this worker."""
+        self._check_whole()
+        self._give_up_thread()
+        self._host.post(lambda: self._host.calls.request(call))
+        if not call.wait(self.remaining_s()):
+            late = late_call(self.entry.label, call.label)
+            self._host.post(lambda: call.refuse(late))
+            self._end_late()
+            raise late
+        return call.result()
 
     def _check_whole(self) -> None:
         if self.broken is not None:

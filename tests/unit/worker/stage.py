@@ -19,6 +19,7 @@ from holdfast_host.sandbox.instance import Outcome, SandboxTrap
 from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.wire.frames import PROTOCOL, Call, Kind, pack_call, pack_cancel, pack_json, split, unpack_reply
 from holdfast_host.wire.page import StatePage
+from holdfast_host.wire.routing import Routing
 from holdfast_host.worker import running
 from holdfast_host.worker.deployments import LoadedType
 from holdfast_host.worker.links import Link
@@ -138,11 +139,13 @@ class Stage:
             engine,
             self.limits,
             Output(0, "error"),
+            Routing.over(1, ["unused"]),
+            number=0,
             compute_slots=slots,
             on_broken_store=self.broken.put,
             on_failure=self.failures.put,
         )
-        self.worker.deployments._by_type[TYPE] = self.loaded()
+        self.deploy()
         self.client = Client(self.worker)
         Monitor(self.worker, engine, self.failures.put).start()
         self.worker.leadership.start()
@@ -156,11 +159,19 @@ class Stage:
             version=version,
             component=component,
             environment=b"{}",
+            bindings={"T": "T"},
             methods=frozenset(self.guests),
             private=frozenset({b"secret"}),
             memory_bytes_max=1 << 26,
             method_timeout_s=self.limits.method_timeout_s,
         )
+
+    def deploy(self, version: int = 1) -> LoadedType:
+        """Every turn that starts from now on runs the guests as they are now."""
+        loaded = self.loaded(version)
+        self.worker.deployments._by_type[TYPE] = loaded
+        self.worker.deployments._by_name["T"] = loaded
+        return loaded
 
     def do(self, action: Callable[[], Any]) -> Any:
         """Run something as the leader does, and return what it returned."""

@@ -120,7 +120,7 @@ def test_a_sync_commits_the_first_half_whatever_becomes_of_the_second(monkeypatc
         stage.guests[b"trap_after_write"](turn, amount)
 
     stage.guests[b"sync_then_fail"] = sync_then_fail
-    stage.worker.deployments._by_type[TYPE] = stage.loaded()
+    stage.deploy()
     slot = stage.client.send("a", "sync_then_fail", 3)
 
     assert stage.client.wait(slot)[0] == 500
@@ -260,8 +260,7 @@ def test_a_new_version_runs_every_turn_that_starts_after_the_switch(monkeypatch:
     stage.call("a", "add", 1)
     entry = stage.do(lambda: stage.worker.directory.open(TYPE, b"a", "T"))
     before = entry.sandbox
-    loaded = stage.loaded(version=2)
-    stage.do(lambda: stage.worker.deployments._by_type.__setitem__(TYPE, loaded))
+    loaded = stage.do(lambda: stage.deploy(version=2))
 
     assert stage.call("a", "read") == (200, 1)
     assert before.closed

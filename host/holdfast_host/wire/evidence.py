@@ -1,7 +1,7 @@
 """What a call that had no answer yet is answered when its worker is gone: a decision from evidence, not a guess.
 
 The evidence is the call's word on the state page and the group that its partition had reached when the successor opened
-it. Nothing here acts: `front.link` sends again or answers as told.
+it. Nothing here acts: the client's link sends again or answers as told.
 """
 
 from __future__ import annotations
