@@ -108,13 +108,13 @@ class Overlay:
             None). The next page begins after (reversed: ends before) the last key of this one.
 
         Raises:
-            LimitError: `limit` is above the entries of a page.
+            LimitError: `limit` is not 1 to the entries of a page.
         """
         entries_max = self._limits.page_entries_max
-        if limit > entries_max:
-            raise LimitError(f"a list of {limit} entries exceeds the limit of {entries_max} entries ({self._label})")
+        if not 1 <= limit <= entries_max:
+            raise LimitError(f"a list of {limit} entries: 1 to {entries_max} entries are allowed ({self._label})")
         bounds = key_range(prefix, start, start_after, end, self._limits.key_bytes_max)
-        if bounds is None or limit < 1:
+        if bounds is None:
             return [], None
         first, stop = bounds
         # The order matters: a layer that is settled after it was seen here is in the store twice, never nowhere.

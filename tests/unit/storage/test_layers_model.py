@@ -127,7 +127,7 @@ class Layers(RuleBasedStateMachine):
         start_after=bounds,
         end=bounds,
         reverse=st.booleans(),
-        limit=st.integers(0, 5),
+        limit=st.integers(1, 5),
     )
     def list_page(
         self,
@@ -261,10 +261,12 @@ class LayersOnDisk(Layers):
         self.next_turn(self.durable.copy())
 
     def teardown(self) -> None:
-        if hasattr(self, "store"):
+        try:
             super().teardown()
-            self.lmdb.close()
-            self.cleanup.close()
+        finally:
+            if hasattr(self, "lmdb"):
+                self.lmdb.close()
+                self.cleanup.close()
 
 
 TestLayersInMemory = LayersInMemory.TestCase
