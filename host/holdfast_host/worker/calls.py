@@ -199,6 +199,7 @@ class Calls:
         try:
             if owner == self._worker:
                 call.callee = self._mailroom.submit(None, request, call)
+                self._mailroom.chase(call.callee)
             else:
                 call.peer = self._peers.find(owner)
                 call.peer.send(call, request)

@@ -53,7 +53,7 @@ class Mailroom:
     def receive(self, link: Link, kind: int, payload: bytes) -> None:
         """One frame of a client."""
         if kind == Kind.CALL:
-            self.submit(link, unpack_call(payload), None)
+            self.chase(self.submit(link, unpack_call(payload), None))
         elif kind == Kind.CANCEL:
             self._cancel(link, unpack_slot(payload))
         elif kind in _RING_KINDS:
@@ -101,8 +101,7 @@ class Mailroom:
         type_name = loaded.type if loaded is not None else f"type {request.type_id}"
         entry = self._directory.open(request.type_id, request.name, type_name)
         origin = Origin.unpack(request.origin) if request.origin else None
-        path = origin.path if origin is not None else ()
-        turn = Turn(self._host, entry, link, request, time.monotonic(), path=path, caller=caller)
+        turn = Turn(self._host, entry, link, request, time.monotonic(), origin=origin, caller=caller)
         if link is not None:
             link.turns[request.slot] = turn
         try:
@@ -118,9 +117,13 @@ class Mailroom:
             self.ready.append(entry)
         entry.mail.append(turn)
         self.waiting_turns += 1
-        if origin is not None and entry.turn is not None:
-            self._host.rings.chase(entry.type_id, entry.stored.name, origin.number, path[-1])
         return turn
+
+    def chase(self, turn: Turn) -> None:
+        """A nested call that waits behind a running turn: look whether that one waits for its caller."""
+        entry, origin = turn.entry, turn.origin
+        if origin is not None and entry.turn is not None and not turn.begun:
+            self._host.rings.chase(entry.type_id, entry.stored.name, origin.number, origin.path[-1])
 
     def withdraw(self, turn: Turn) -> None:
         """Nobody waits for it: take the turn out if it has not begun."""

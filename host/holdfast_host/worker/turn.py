@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from holdfast_host.storage.overlay import Overlay
     from holdfast_host.storage.store import Changes
     from holdfast_host.wire.frames import Call
-    from holdfast_host.worker.calls import Calls
+    from holdfast_host.worker.calls import Calls, Origin
     from holdfast_host.worker.compute import ComputeSlots
     from holdfast_host.worker.deployments import LoadedType
     from holdfast_host.worker.entry import Entry
@@ -98,7 +98,7 @@ class Turn:
         "generation",
         "link",
         "loaded",
-        "path",
+        "origin",
         "request",
         "result",
         "started_cold",
@@ -116,7 +116,7 @@ class Turn:
         request: Call,
         arrived_at: float,
         *,
-        path: tuple[str, ...] = (),
+        origin: Origin | None = None,
         caller: ActorCall | None = None,
     ) -> None:
         """A turn that waits in its entry's mailbox.
@@ -127,7 +127,7 @@ class Turn:
             link: the client whose slot waits for the reply; None where `caller` does, or nobody.
             request: what to run.
             arrived_at: monotonic time.
-            path: the instances whose turns wait for this one, outermost first.
+            origin: the call of another turn that it is; None for a root turn.
             caller: the call of this worker that waits for the reply.
         """
         self._host = host
@@ -135,7 +135,7 @@ class Turn:
         self.link = link
         self.request = request
         self.arrived_at = arrived_at
-        self.path = path
+        self.origin = origin
         self.caller = caller
         self.loaded: LoadedType | None = None
         self.waiting: ActorCall | None = None  # what this turn waits for; the leader's
@@ -152,6 +152,11 @@ class Turn:
         self._ended_by: HoldfastError | None = None
         self._host_calls = 0
         self._log_lines = 0
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The instances whose turns wait for this one, outermost first."""
+        return self.origin.path if self.origin is not None else ()
 
     @property
     def begun(self) -> bool:
