@@ -17,6 +17,7 @@ class BackOff:
 
     def __init__(self) -> None:
         self.deaths = 0
+        self._failed_starts = 0  # in a row
 
     def delay_after(self, lived_s: float, was_ready: bool) -> float:
         """Seconds to wait after a death.
@@ -28,8 +29,13 @@ class BackOff:
         if was_ready and lived_s >= HEALTHY_S:
             self.deaths = 0
         self.deaths += 1
-        at_once, longest_s = (3, 0.4) if was_ready else (1, 5.0)
-        if self.deaths <= at_once:
-            return 0.0
-        doublings = min(self.deaths - at_once - 1, 10)
-        return min(longest_s, _STEP_S * float(1 << doublings))
+        if was_ready:
+            self._failed_starts = 0
+            return _doubled(self.deaths - 3, longest_s=0.4)
+        self._failed_starts += 1
+        return _doubled(self._failed_starts - 1, longest_s=5.0)
+
+
+def _doubled(times: int, longest_s: float) -> float:
+    """0, then 0.1 s, doubled each time."""
+    return 0.0 if times <= 0 else min(longest_s, _STEP_S * float(1 << min(times - 1, 10)))

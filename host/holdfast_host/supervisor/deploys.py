@@ -13,7 +13,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from holdfast_host.core.errors import (
     DeployConflictError,
     HoldfastError,
+    HostUnavailableError,
     InvalidComponentError,
     InvalidManifestError,
     UnknownFunctionError,
@@ -257,7 +258,8 @@ class Deploys:
         """A function that exists shows why its latest deploy failed; one that does not exist stays unknown."""
         self._log.warning("deploy failed", function=known.name if known else None, error=f"{error.name}: {error}")
         if known is not None and known.current is not None:
-            self._registry.commit_failure(known.func_id, f"{error.name}: {error}")
+            with suppress(HoldfastError):  # a registry that cannot be written is no reason to hide why
+                self._registry.commit_failure(known.func_id, f"{error.name}: {error}")
 
     @asynccontextmanager
     async def _alone(self, function: str) -> AsyncIterator[None]:
@@ -286,11 +288,14 @@ def _hash_file(path: Path) -> str:
 
 
 def _take_over(upload: Path, component: Path) -> None:
-    """Move an upload to its place, durably."""
-    with upload.open("rb") as file:
-        os.fsync(file.fileno())
-    upload.replace(component)
-    sync_directory(component.parent)
+    """Move an upload to its place, durably; HostUnavailableError where the disk does not let us."""
+    try:
+        with upload.open("rb") as file:
+            os.fsync(file.fileno())
+        upload.replace(component)
+        sync_directory(component.parent)
+    except OSError as error:
+        raise HostUnavailableError(f"the component cannot be kept in {component.parent}: {error}") from error
 
 
 def _discard(path: Path) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.core.errors import ConfigurationError, HostUnavailableError, StorageFullError
 from holdfast_host.core.ids import DEFAULT_TENANT
 from holdfast_host.wire.catalog import Catalog, Deployment
 
@@ -265,15 +265,23 @@ class Registry:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One durable transaction, which counts as a change of the catalog."""
-        self._db.execute("BEGIN IMMEDIATE")
+        """One durable transaction, which counts as a change of the catalog.
+
+        Raises:
+            StorageFullError, HostUnavailableError: the disk is full or fails; nothing was recorded.
+        """
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield self._db
             self._db.execute("UPDATE about SET value = value + 1 WHERE name = 'catalog'")
             self._db.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+                kind = StorageFullError if full else HostUnavailableError
+                raise kind(f"the registry cannot be written ({error}); nothing was changed") from error
             raise
 
     def _about(self, name: str) -> int:

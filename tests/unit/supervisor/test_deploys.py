@@ -12,6 +12,7 @@ from holdfast_host.core.errors import (
     InvalidComponentError,
     InvalidManifestError,
     InvalidNameError,
+    StorageFullError,
     UnknownFunctionError,
     UnknownVersionError,
 )
@@ -145,6 +146,20 @@ def test_a_worker_that_cannot_load_it_calls_the_deploy_off(bench: DeployBench) -
     assert bench.rollout.runs["account"].version == 1
     assert bench.registry.type_named("Audit") is None
     assert bench.files() == before
+
+
+def test_a_registry_on_a_full_disk_calls_the_deploy_off(bench: DeployBench) -> None:
+    bench.deploy("account", ACCOUNT, BOUND)
+    pages = bench.registry._db.execute("PRAGMA page_count").fetchone()[0]
+    bench.registry._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageFullError):
+        bench.deploy("account", component_text("Account", remark="x" * 100_000), BOUND)
+    bench.registry._db.execute("PRAGMA max_page_count = 100000")
+
+    assert bench.rollout.runs["account"].version == 1
+    assert bench.show("account")["version"] == 1
+    bench.deploy("account", component_text("Account", remark="x" * 100_000), BOUND)
+    assert bench.show("account")["version"] == 2
 
 
 def test_a_version_number_that_failed_is_given_to_the_next_one(bench: DeployBench) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -84,6 +86,25 @@ def test_a_killed_supervisor_leaves_no_process(host: RunningHost) -> None:
     host.process.kill()
 
     wait_until(lambda: not any(alive(pid) for pid in children))
+
+
+def test_a_killed_supervisor_leaves_no_stopped_process_either(host: RunningHost) -> None:
+    host.start()
+    worker = host.worker(0)["pid"]
+    os.kill(worker, signal.SIGSTOP)
+    assert host.process is not None
+    host.process.kill()
+
+    wait_until(lambda: not alive(worker))
+
+
+def test_a_process_whose_parent_is_gone_already_ends_at_once() -> None:
+    script = (
+        "import os; from holdfast_host.core.process import die_with_parent; die_with_parent(os.getppid() + 1); print()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+
+    assert (done.returncode, done.stdout) == (1, b"")
 
 
 def test_a_supervisor_killed_while_its_children_start_leaves_no_process(host: RunningHost) -> None:
