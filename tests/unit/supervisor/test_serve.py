@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,16 @@ class Served:
         return self.process.returncode, rest
 
 
+def is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health/readiness", timeout=10) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError as error:
+        with error:
+            assert error.code == 503
+        return False
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     host = Served(tmp_path, HOLDFAST_TOKEN="token-of-the-test")
@@ -63,8 +74,10 @@ def test_exactly_one_line_is_printed_and_a_stop_exits_with_0(served: Served) -> 
 
 
 def test_the_host_answers_when_it_says_that_it_is_ready(served: Served) -> None:
-    with urllib.request.urlopen(f"{served.url}/health/readiness", timeout=10) as answer:
+    with urllib.request.urlopen(f"{served.url}/health/liveness", timeout=10) as answer:
         assert answer.status == 200
+
+    wait_until(lambda: is_ready(served.url))  # the front may still be greeting its workers; calls wait for that
 
 
 def test_the_token_is_in_no_childs_environment(served: Served) -> None:
