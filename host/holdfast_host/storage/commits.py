@@ -31,11 +31,10 @@ from holdfast_host.storage.keys import (
     Meta,
     alarm_key,
     data_prefix,
-    due_key,
-    has_due_row,
+    index_key,
     name_key,
     pack_alarm,
-    pack_due_row,
+    pack_index_row,
     pack_meta,
     pack_name_row,
     unpack_alarm,
@@ -221,16 +220,13 @@ def _clear(txn: Any, prefix: bytes) -> None:
 
 
 def _write_alarm(txn: Any, instance: StoredInstance, alarm: Alarm | None) -> None:
-    """The alarm row, and the due row that goes with it."""
+    """The alarm row, and the due or rest row that goes with it."""
     key = alarm_key(instance.number)
     row = txn.get(key)
     if row is not None:
-        old = unpack_alarm(row)
-        if has_due_row(old):
-            txn.delete(due_key(old.due_us, instance.number))
+        txn.delete(index_key(unpack_alarm(row), instance.type_id, instance.number))
     if alarm is None:
         txn.delete(key)
         return
     txn.put(key, pack_alarm(alarm))
-    if has_due_row(alarm):
-        txn.put(due_key(alarm.due_us, instance.number), pack_due_row(instance.type_id, instance.name))
+    txn.put(index_key(alarm, instance.type_id, instance.number), pack_index_row(instance.type_id, instance.name))

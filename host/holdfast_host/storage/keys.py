@@ -3,17 +3,21 @@
 A partition is one LMDB environment with one (the main) database. The first byte of a key says what the row is; numbers
 in keys are big-endian, so that rows sort by them, numbers in values little-endian.
 
-| row   | key                                    | value                                                            |
-| ----- | -------------------------------------- | ---------------------------------------------------------------- |
-| meta  | `00`                                   | format u32, partition u32, epoch u64, group u64, next number u64 |
-| name  | `01`, type id u32, name                | instance number u64, live bytes u64                              |
-| data  | `02`, instance number u64, key (UTF-8) | the encoded value                                                |
-| alarm | `03`, instance number u64              | due u64, scheduled u64 (us), retries u32, state u8, last error   |
-| due   | `04`, due u64 (us), instance number u64 | type id u32, name                                               |
+| row   | key                                     | value                                                                    |
+| ----- | --------------------------------------- | ------------------------------------------------------------------------ |
+| meta  | `00`                                    | format u32, partition u32, epoch u64, group u64, next number u64         |
+| name  | `01`, type id u32, name                 | instance number u64, live bytes u64                                      |
+| data  | `02`, number u64, key (UTF-8)           | the encoded value                                                        |
+| alarm | `03`, number u64                        | due u64, scheduled u64 (us), retries u32, state u8, marks u8, last error |
+| due   | `04`, due u64 (us), number u64          | type id u32, name                                                        |
+| rest  | `05`, state u8, type id u32, number u64 | type id u32, name                                                        |
+
+`number` is the instance's.
 
 - An instance has a name row exactly as long as it has a data row or an alarm row.
 - Live bytes are the lengths of the instance's keys (without prefix and number) and values.
-- A due row exists for an alarm that is armed or retrying, not for one that is abandoned or parked.
+- A due row exists for an alarm that is armed or retrying, a rest row for one that is abandoned or parked.
+- Marks of an alarm: 1 an attempt has begun and its end is not recorded, 2 the last attempt ended with its worker.
 - Every instance number in the partition is below the next number, which only grows: no number is ever used twice.
 - The epoch grows by one with every open, the group with every commit of an epoch's worker.
 
@@ -37,19 +41,23 @@ _META: Final = struct.Struct("<IIQQQ")
 _NAME_KEY: Final = struct.Struct(">BI")
 _NAME_ROW: Final = struct.Struct("<QQ")
 _NUMBER_KEY: Final = struct.Struct(">BQ")
-_ALARM_ROW: Final = struct.Struct("<QQIB")
+_ALARM_ROW: Final = struct.Struct("<QQIBB")
 _DUE_KEY: Final = struct.Struct(">BQQ")
-_DUE_ROW: Final = struct.Struct(">I")
+_REST_KEY: Final = struct.Struct(">BBIQ")
+_INDEX_ROW: Final = struct.Struct(">I")
 
 _NAME: Final = 1
 _DATA: Final = 2
 _ALARM: Final = 3
 _DUE: Final = 4
+_REST: Final = 5
 
 PREFIX_BYTES: Final = _NUMBER_KEY.size  # what a data row's key has before the instance's own key
 
 _ALARM_STATES: Final = ("armed", "retrying", "abandoned", "parked")
 _DUE_STATES: Final = ("armed", "retrying")
+_BEGUN: Final = 1
+_KILLED: Final = 2
 
 
 class Meta(NamedTuple):
@@ -107,15 +115,18 @@ def alarm_key(number: int) -> bytes:
 def pack_alarm(alarm: Alarm) -> bytes:
     """The value of an alarm row."""
     state = _ALARM_STATES.index(alarm.state)
-    return _ALARM_ROW.pack(alarm.due_us, alarm.scheduled_us, alarm.retry_count, state) + alarm.last_error.encode(
-        "utf-8", "replace"
-    )
+    marks = alarm.begun * _BEGUN + alarm.killed * _KILLED
+    row = _ALARM_ROW.pack(alarm.due_us, alarm.scheduled_us, alarm.retry_count, state, marks)
+    return row + alarm.last_error.encode("utf-8", "replace")
 
 
 def unpack_alarm(row: bytes) -> Alarm:
     """What `pack_alarm` wrote."""
-    due_us, scheduled_us, retry_count, state = _ALARM_ROW.unpack_from(row)
-    return Alarm(due_us, retry_count, scheduled_us, _ALARM_STATES[state], row[_ALARM_ROW.size :].decode())
+    due_us, scheduled_us, retry_count, state, marks = _ALARM_ROW.unpack_from(row)
+    last_error = row[_ALARM_ROW.size :].decode()
+    return Alarm(
+        due_us, retry_count, scheduled_us, _ALARM_STATES[state], last_error, bool(marks & _BEGUN), bool(marks & _KILLED)
+    )
 
 
 def has_due_row(alarm: Alarm) -> bool:
@@ -134,12 +145,34 @@ def unpack_due_key(key: bytes) -> tuple[int, int]:
     return due_us, number
 
 
-def pack_due_row(type_id: int, name: bytes) -> bytes:
-    """The value of a due row."""
-    return _DUE_ROW.pack(type_id) + name
+def rest_prefix(state: str, type_id: int | None = None) -> bytes:
+    """What the keys of the rest rows of a state, or of a state and a type, begin with."""
+    return _REST_KEY.pack(_REST, _ALARM_STATES.index(state), type_id or 0, 0)[: 2 if type_id is None else 6]
 
 
-def unpack_due_row(row: bytes) -> tuple[int, bytes]:
+def index_prefix(state: str) -> bytes:
+    """What the keys of all rows begin with that lead to the alarms in a state; others may be among them."""
+    return DUE_FIRST if state in _DUE_STATES else rest_prefix(state)
+
+
+def index_key(alarm: Alarm, type_id: int, number: int) -> bytes:
+    """The key of the alarm's due or rest row."""
+    if has_due_row(alarm):
+        return due_key(alarm.due_us, number)
+    return _REST_KEY.pack(_REST, _ALARM_STATES.index(alarm.state), type_id, number)
+
+
+def number_of_index_key(key: bytes) -> int:
+    """The instance number at the end of a due or rest row's key."""
+    return int.from_bytes(key[-8:], "big")
+
+
+def pack_index_row(type_id: int, name: bytes) -> bytes:
+    """The value of a due or rest row."""
+    return _INDEX_ROW.pack(type_id) + name
+
+
+def unpack_index_row(row: bytes) -> tuple[int, bytes]:
     """Type id and name."""
-    (type_id,) = _DUE_ROW.unpack_from(row)
-    return type_id, row[_DUE_ROW.size :]
+    (type_id,) = _INDEX_ROW.unpack_from(row)
+    return type_id, row[_INDEX_ROW.size :]

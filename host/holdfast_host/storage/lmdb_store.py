@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 from weakref import WeakValueDictionary
 
 from holdfast_host.core.errors import ConfigurationError, InternalError, StorageFullError
@@ -18,6 +19,8 @@ from holdfast_host.storage.commits import commit_group
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
 from holdfast_host.storage.partition import Partition
 from holdfast_host.storage.store import Alarm, Batch, CommitReport, StoreBrokenError, StoredInstance
+
+_POSITION_BYTES: Final = 4  # a position in a listing begins with its partition
 
 
 class LmdbStore:
@@ -109,6 +112,31 @@ class LmdbStore:
         """The earliest alarms that are due before a time, in due order, with that time."""
         rows = sorted(row for each in self._partitions.values() for row in each.due(before_us, entries_max))
         return [(due_us, self.locate(type_id, name)) for due_us, type_id, name in rows[:entries_max]]
+
+    def parked_alarms(self, type_id: int, entries_max: int) -> list[StoredInstance]:
+        """Some instances of a type whose alarms are parked."""
+        found: list[StoredInstance] = []
+        for partition in self._partitions.values():
+            names = partition.parked(type_id, entries_max - len(found))
+            found += [self.locate(type_id, name) for name in names]
+        return found
+
+    def alarm_page(
+        self, state: str, after: bytes, entries_max: int
+    ) -> tuple[list[tuple[int, bytes, Alarm]], bytes | None]:
+        """Type, name and alarm of those in a state, and the position to go on from; None where that is all."""
+        first = int.from_bytes(after[:_POSITION_BYTES], "big")
+        key = after[_POSITION_BYTES:]
+        found: list[tuple[int, bytes, Alarm]] = []
+        numbers = sorted(number for number in self._partitions if number >= first)
+        for number in numbers:
+            page, next_key = self._partitions[number].alarm_page(
+                state, key if number == first else b"", entries_max - len(found)
+            )
+            found += page
+            if next_key is not None:
+                return found, number.to_bytes(_POSITION_BYTES, "big") + next_key
+        return found, None
 
     def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""

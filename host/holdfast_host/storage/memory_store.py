@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.ids import shard_of
 from holdfast_host.core.limits import Limits
-from holdfast_host.storage.keys import has_due_row
+from holdfast_host.storage.keys import has_due_row, index_key
 from holdfast_host.storage.store import Alarm, Batch, Changes, CommitReport, StoreBrokenError, StoredInstance
 
 
@@ -108,6 +108,28 @@ class MemoryStore:
             if row.alarm is not None and has_due_row(row.alarm) and row.alarm.due_us < before_us
         )
         return [(due_us, self.locate(type_id, name)) for due_us, _, type_id, name in due[:entries_max]]
+
+    def parked_alarms(self, type_id: int, entries_max: int) -> list[StoredInstance]:
+        """Some instances of a type whose alarms are parked."""
+        names = [
+            row.name
+            for row in list(self._rows.values())
+            if row.type_id == type_id and row.alarm is not None and row.alarm.state == "parked"
+        ]
+        return [self.locate(type_id, name) for name in names[:entries_max]]
+
+    def alarm_page(
+        self, state: str, after: bytes, entries_max: int
+    ) -> tuple[list[tuple[int, bytes, Alarm]], bytes | None]:
+        """Type, name and alarm of those in a state, and the position to go on from; None where that is all."""
+        rows = sorted(
+            (index_key(row.alarm, row.type_id, row.number), row.type_id, row.name, replace(row.alarm))
+            for row in list(self._rows.values())
+            if row.alarm is not None and row.alarm.state == state
+        )
+        left = [row for row in rows if row[0] > after]
+        page = [row[1:] for row in left[:entries_max]]
+        return page, left[entries_max - 1][0] if len(left) > entries_max else None
 
     def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""

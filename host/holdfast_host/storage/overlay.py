@@ -28,6 +28,7 @@ class Overlay:
     """
 
     __slots__ = (
+        "_alarm_taken",
         "_below",
         "_below_bytes",
         "_below_keys",
@@ -52,6 +53,7 @@ class Overlay:
         self._below: list[Changes] = []
         self._below_bytes = 0
         self._below_keys = 0
+        self._alarm_taken = False  # this turn handles the alarm: it is cleared when the turn ends
         # True once the turn has written anything, also if that was rolled back or taken: memory may hold traces of it.
         self.wrote = False
 
@@ -131,9 +133,9 @@ class Overlay:
         )
 
     def get_alarm(self) -> int | None:
-        """The alarm's time in microseconds."""
+        """When the alarm will be delivered, in microseconds; None for one that is abandoned, too."""
         alarm = self._read_alarm()
-        return None if alarm is None else alarm.due_us
+        return None if alarm is None or alarm.state == "abandoned" else alarm.due_us
 
     # Writes
 
@@ -181,6 +183,13 @@ class Overlay:
             self._top.alarm = None
             self._top.alarm_changed = True
             self.wrote = True
+
+    def take_alarm(self) -> None:
+        """Begin to handle the alarm: from now on it is gone for the turn, and `take` clears it with what was written.
+
+        `take_early` leaves it as it is, unless the turn has set another one by then, which takes its place.
+        """
+        self._alarm_taken = True
 
     # Savepoints
 
@@ -234,7 +243,22 @@ class Overlay:
         changes = self._top
         if changes.size_bytes:
             self._check_room(changes)
+        if self._alarm_taken:
+            changes.alarm_changed = True
         self._top = Changes()
+        return changes
+
+    def take_early(self) -> Changes:
+        """What the turn changed so far, to be committed while it goes on; see `take`."""
+        taken, self._alarm_taken = self._alarm_taken, False
+        try:
+            changes = self.take()
+        finally:
+            self._alarm_taken = taken
+        if taken and changes.alarm is None:
+            changes.alarm_changed = False
+        elif taken:
+            self._alarm_taken = False
         return changes
 
     # Inside
@@ -259,14 +283,10 @@ class Overlay:
         return self._store.get(self._instance, key)
 
     def _read_alarm(self) -> Alarm | None:
-        for changes in (
-            self._top,
-            *reversed(self._below),
-            *(layer.changes for layer in reversed(self._pending.layers)),
-        ):
+        for changes in (self._top, *reversed(self._below)):
             if changes.alarm_changed:
                 return changes.alarm
-        return self._store.alarm(self._instance)
+        return None if self._alarm_taken else read_alarm(self._store, self._instance, self._pending)
 
     def _write(self, key: bytes, value: bytes | None, value_bytes: int) -> None:
         """Put or delete within the limits of the turn."""
@@ -336,6 +356,14 @@ class Overlay:
         refusal = store.refusal(instance, live_bytes)
         if refusal is not None:
             raise refusal
+
+
+def read_alarm(store: Store, instance: StoredInstance, pending: Pending) -> Alarm | None:
+    """The instance's alarm as its finished turns have left it, durable or not."""
+    for layer in reversed(pending.layers):
+        if layer.changes.alarm_changed:
+            return layer.changes.alarm
+    return store.alarm(instance)
 
 
 def _written_bytes(key: bytes, value: bytes | None) -> int:

@@ -28,11 +28,14 @@ from holdfast_host.storage.keys import (
     alarm_key,
     data_prefix,
     due_key,
+    index_prefix,
     name_key,
+    number_of_index_key,
     pack_meta,
+    rest_prefix,
     unpack_alarm,
     unpack_due_key,
-    unpack_due_row,
+    unpack_index_row,
     unpack_meta,
     unpack_name_row,
 )
@@ -148,10 +151,47 @@ class Partition:
                     for key, value in cursor:
                         if key >= stop or len(rows) >= entries_max:
                             break
-                        rows.append((unpack_due_key(key)[0], *unpack_due_row(value)))
+                        rows.append((unpack_due_key(key)[0], *unpack_index_row(value)))
         except lmdb.Error as error:
             raise self._broken(error) from error
         return rows
+
+    def parked(self, type_id: int, entries_max: int) -> list[bytes]:
+        """Names of some instances of a type whose alarms are parked."""
+        prefix = rest_prefix("parked", type_id)
+        names: list[bytes] = []
+        try:
+            with self.env.begin() as txn, txn.cursor() as cursor:
+                if cursor.set_range(prefix):
+                    for key, value in cursor:
+                        if not key.startswith(prefix) or len(names) >= entries_max:
+                            break
+                        names.append(unpack_index_row(value)[1])
+        except lmdb.Error as error:
+            raise self._broken(error) from error
+        return names
+
+    def alarm_page(
+        self, state: str, after: bytes, entries_max: int
+    ) -> tuple[list[tuple[int, bytes, Alarm]], bytes | None]:
+        """Alarms in a state after a key, and the key to go on from; see Store.alarm_page."""
+        prefix = index_prefix(state)
+        found: list[tuple[int, bytes, Alarm]] = []
+        try:
+            with self.env.begin() as txn, txn.cursor() as cursor:
+                over_at = time.perf_counter() + self._page_read_s
+                if cursor.set_range(after + b"\0" if after else prefix):
+                    for key, value in cursor:
+                        if not key.startswith(prefix):
+                            break
+                        alarm = unpack_alarm(txn.get(alarm_key(number_of_index_key(key))))
+                        if alarm.state == state:
+                            found.append((*unpack_index_row(value), alarm))
+                        if len(found) >= entries_max or time.perf_counter() >= over_at:
+                            return found, key
+        except lmdb.Error as error:
+            raise self._broken(error) from error
+        return found, None
 
     def _get(self, key: bytes) -> bytes | None:
         try:

@@ -39,6 +39,8 @@ class Alarm:
     scheduled_us: int = 0  # what the guest asked for; `due_us` moves with retries
     state: str = "armed"  # armed, retrying, abandoned, parked
     last_error: str = ""
+    begun: bool = False  # an attempt has begun whose end is not recorded: if its worker is gone, it died in it
+    killed: bool = False  # the last attempt ended with its worker's death
 
 
 @dataclass(slots=True)
@@ -111,6 +113,18 @@ class Store(Protocol):
 
     def due_alarms(self, before_us: int, entries_max: int) -> list[tuple[int, StoredInstance]]:
         """The earliest alarms that are due before a time, in due order, with that time."""
+
+    def parked_alarms(self, type_id: int, entries_max: int) -> list[StoredInstance]:
+        """Some instances of a type whose alarms are parked."""
+
+    def alarm_page(
+        self, state: str, after: bytes, entries_max: int
+    ) -> tuple[list[tuple[int, bytes, Alarm]], bytes | None]:
+        """Type, name and alarm of those in a state, and the position to go on from; None where that is all.
+
+        `after` is such a position, or empty for the first page. Armed and retrying alarms come in due order, partition
+        by partition. One short read transaction: a page that is not the last may be short, even empty.
+        """
 
     def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes of keys and values; None where it may, or does not grow.
