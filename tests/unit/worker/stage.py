@@ -118,8 +118,17 @@ def trap_after_write(turn: Turn, amount: int) -> int:
 class Stage:
     """One worker and one client link to it."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, limits: Limits | None = None, slots: int = 1) -> None:
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        limits: Limits | None = None,
+        slots: int = 1,
+        *,
+        routing: Routing | None = None,
+        number: int = 0,
+    ) -> None:
         self.limits = limits or Limits()
+        self.routing = routing or Routing.over(1, ["unused"])
         self.guests: dict[bytes, Guest] = {
             b"add": add,
             b"read": read,
@@ -130,7 +139,7 @@ class Stage:
         }
         sandbox = type("Sandbox", (GuestSandbox,), {"guests": self.guests})
         monkeypatch.setattr(running, "Sandbox", sandbox)
-        self.store = MemoryStore(limits=self.limits)
+        self.store = MemoryStore(self.routing.partitions, self.limits)
         self.failures: queue.Queue[BaseException] = queue.Queue()
         self.broken: queue.Queue[BaseException] = queue.Queue()
         engine: Any = NoEngine()
@@ -139,8 +148,8 @@ class Stage:
             engine,
             self.limits,
             Output(0, "error"),
-            Routing.over(1, ["unused"]),
-            number=0,
+            self.routing,
+            number=number,
             compute_slots=slots,
             on_broken_store=self.broken.put,
             on_failure=self.failures.put,
@@ -148,7 +157,21 @@ class Stage:
         self.deploy()
         self.client = Client(self.worker)
         Monitor(self.worker, engine, self.failures.put).start()
+        if routing is not None:
+            self._listen(routing.addresses[number])
         self.worker.leadership.start()
+
+    def _listen(self, address: str) -> None:
+        """Be reachable for other workers."""
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(address)
+        self.listener.listen()
+        groups = {str(n): {"epoch": 1, "group": 1} for n in range(self.routing.partitions)}
+        hello = {"protocol": PROTOCOL, "pid": id(self), "partitions": groups}
+        self.worker.poller.add(
+            self.listener.fileno(),
+            lambda events: Client.link(self.worker, self.listener.accept()[0], hello),
+        )
 
     def loaded(self, version: int = 1) -> LoadedType:
         component: Any = None
@@ -188,7 +211,7 @@ class Client:
 
     def __init__(self, worker: Worker) -> None:
         self.socket, theirs = socket.socketpair()
-        worker.post(lambda: self._link(worker, theirs))
+        worker.post(lambda: self.link(worker, theirs, {"protocol": PROTOCOL}))
         self.page = StatePage.create()
         hello = pack_json(Kind.HELLO, {"protocol": PROTOCOL, "client": "test", "pid": os.getpid()})
         socket.send_fds(self.socket, [hello], [self.page.fd])
@@ -200,12 +223,13 @@ class Client:
         threading.Thread(target=self._read, daemon=True).start()
 
     @staticmethod
-    def _link(worker: Worker, connection: socket.socket) -> None:
+    def link(worker: Worker, connection: socket.socket, hello: dict[str, Any]) -> None:
+        """The worker's end of a link."""
         Link(
             connection,
             worker.poller,
             unsent_bytes_max=worker.limits.client_unsent_bytes_max,
-            greeting=lambda: {"protocol": PROTOCOL},
+            greeting=lambda: hello,
             on_frame=worker.mailroom.receive,
             on_close=worker.forget_link,
         )
