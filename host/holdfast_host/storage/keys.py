@@ -3,16 +3,16 @@
 A partition is one LMDB environment with one (the main) database. The first byte of a key says what the row is; numbers
 in keys are big-endian, so that rows sort by them, numbers in values little-endian.
 
-| row   | key                                     | value                                                                    |
-| ----- | --------------------------------------- | ------------------------------------------------------------------------ |
-| meta  | `00`                                    | format u32, partition u32, epoch u64, group u64, next number u64         |
-| name  | `01`, type id u32, name                 | instance number u64, live bytes u64                                      |
-| data  | `02`, number u64, key (UTF-8)           | the encoded value                                                        |
-| alarm | `03`, number u64                        | due u64, scheduled u64 (us), retries u32, state u8, marks u8, last error |
-| due   | `04`, due u64 (us), number u64          | type id u32, name                                                        |
-| rest  | `05`, state u8, type id u32, number u64 | type id u32, name                                                        |
+| row   | key                                     | value                                                              |
+| ----- | --------------------------------------- | ------------------------------------------------------------------ |
+| meta  | `00`                                    | format u32, partition u32, epoch u64, group u64, next number u64   |
+| name  | `01`, type id u32, name                 | instance number u64, live bytes u64                                |
+| data  | `02`, number u64, key (UTF-8)           | the encoded value                                                  |
+| alarm | `03`, number u64                        | due u64, scheduled u64 (us), retries u32, state u8, marks u8, why  |
+| due   | `04`, due u64 (us), number u64          | type id u32, name                                                  |
+| rest  | `05`, state u8, type id u32, number u64 | type id u32, name                                                  |
 
-`number` is the instance's.
+`number` is the instance's, `why` the last error.
 
 - An instance has a name row exactly as long as it has a data row or an alarm row.
 - Live bytes are the lengths of the instance's keys (without prefix and number) and values.
