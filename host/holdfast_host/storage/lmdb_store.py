@@ -17,6 +17,7 @@ from holdfast_host.core.ids import shard_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.commits import commit_group
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
+from holdfast_host.storage.inspection import count_keys, instance_page, merge_pages
 from holdfast_host.storage.partition import Partition
 from holdfast_host.storage.store import Alarm, Batch, CommitReport, StoreBrokenError, StoredInstance
 
@@ -29,8 +30,9 @@ class LmdbStore:
     Reads may come from any thread, `commit` from one at a time.
     """
 
-    def __init__(self, partitions: dict[int, Partition], partition_count: int) -> None:
+    def __init__(self, partitions: dict[int, Partition], partition_count: int, page_read_s: float) -> None:
         self._partitions = partitions
+        self._page_read_s = page_read_s
         self._partition_count = partition_count
         self._broken: str | None = None
         # Two objects for one instance would hand out two numbers for one name.
@@ -60,7 +62,7 @@ class LmdbStore:
             for partition in opened.values():
                 partition.close()
             raise
-        return cls(opened, directory.partitions)
+        return cls(opened, directory.partitions, limits.page_read_s)
 
     def locate(self, type_id: int, name: bytes) -> StoredInstance:
         """The instance's place, a new one where nothing is stored yet; writes nothing.
@@ -137,6 +139,20 @@ class LmdbStore:
             if next_key is not None:
                 return found, number.to_bytes(_POSITION_BYTES, "big") + next_key
         return found, None
+
+    def instances(
+        self, type_id: int, prefix: bytes, after: bytes, entries_max: int
+    ) -> tuple[list[tuple[bytes, int]], bytes | None]:
+        """Name and live bytes of a type's instances in name order, and the name to go on after."""
+        pages = [
+            instance_page(each, type_id, prefix, after, entries_max, self._page_read_s)
+            for each in self._partitions.values()
+        ]
+        return merge_pages(pages, entries_max)
+
+    def count_keys(self, instance: StoredInstance, after: bytes) -> tuple[int, bytes | None]:
+        """How many keys the instance has after one, and the key to go on after."""
+        return count_keys(self._partitions[instance.partition], instance.number, after, self._page_read_s)
 
     def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""

@@ -131,6 +131,22 @@ class MemoryStore:
         page = [row[1:] for row in left[:entries_max]]
         return page, left[entries_max - 1][0] if len(left) > entries_max else None
 
+    def instances(
+        self, type_id: int, prefix: bytes, after: bytes, entries_max: int
+    ) -> tuple[list[tuple[bytes, int]], bytes | None]:
+        """Name and live bytes of a type's instances in name order, and the name to go on after."""
+        rows = sorted(
+            (row.name, row.live_bytes)
+            for row in list(self._rows.values())
+            if row.type_id == type_id and row.name.startswith(prefix) and row.name > after
+        )
+        return rows[:entries_max], rows[entries_max - 1][0] if len(rows) > entries_max else None
+
+    def count_keys(self, instance: StoredInstance, after: bytes) -> tuple[int, bytes | None]:
+        """How many keys the instance has after one, and the key to go on after."""
+        row = self._rows.get((instance.type_id, instance.name))
+        return 0 if row is None else sum(key > after for key in row.values), None
+
     def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""
         if live_bytes <= instance.live_bytes:

@@ -126,6 +126,21 @@ class Store(Protocol):
         by partition. One short read transaction: a page that is not the last may be short, even empty.
         """
 
+    def instances(
+        self, type_id: int, prefix: bytes, after: bytes, entries_max: int
+    ) -> tuple[list[tuple[bytes, int]], bytes | None]:
+        """Name and live bytes of a type's instances that have a key or an alarm, in the order of the names' bytes.
+
+        Those whose names begin with `prefix` and come after `after` (empty: from the first), and the name to go on
+        after; None where that is all. Short read transactions: a page that is not the last may be short.
+        """
+
+    def count_keys(self, instance: StoredInstance, after: bytes) -> tuple[int, bytes | None]:
+        """How many keys the instance has after one (empty: from the first), as far as one short read transaction goes.
+
+        The second is the key to go on after; None where that is all.
+        """
+
     def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes of keys and values; None where it may, or does not grow.
 

@@ -37,6 +37,7 @@ class CallKind(IntEnum):
 
     METHOD = 0
     FETCH = 1
+    EDIT = 2  # the host's own: a change of storage from outside, as a turn
 
 
 class CallFlag(IntFlag):
@@ -136,6 +137,17 @@ def pack_cancel(slot: int) -> bytes:
 def unpack_slot(payload: bytes) -> int:
     """The slot of a CANCEL."""
     return int.from_bytes(payload[:4], "little")
+
+
+def pack_read(slot: int, facts: dict[str, Any]) -> bytes:
+    """A question; its answer is a REPLY. `facts` has `read`, which question it is, and what that one needs."""
+    body = json.dumps(facts, separators=(",", ":")).encode()
+    return _SLOT.pack(len(body) + 5, Kind.READ, slot) + body
+
+
+def unpack_read(payload: bytes) -> tuple[int, dict[str, Any]]:
+    """Slot and facts; ProtocolError where they are no JSON object."""
+    return unpack_slot(payload), unpack_json(payload[4:])
 
 
 def pack_json(kind: Kind, facts: dict[str, Any]) -> bytes:
