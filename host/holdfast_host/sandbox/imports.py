@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from holdfast_host.core.errors import BadArgumentsError, HoldfastError
+from holdfast_host.core.errors import BadArgumentsError, BadRequestError, HoldfastError
 from holdfast_host.sandbox.capabilities import Capabilities
 
 Handler = Callable[..., Any]  # (turn, *parameters as `signatures.Kind` says) -> the ok value
 
 NO_ALARM: Final = -1
+DUE_US_MAX: Final = 253_402_300_799_999_999  # the end of the year 9999
 BLOCKING: Final = frozenset({("storage", "sync"), ("calls", "call"), ("calls", "fetch")})
 
 
@@ -59,6 +60,12 @@ def _list(
     return b'{"entries":%b,"next":%b}' % (entries, _key_text(following))
 
 
+def _set_alarm(turn: Capabilities, due_us: int) -> None:
+    if not 0 <= due_us <= DUE_US_MAX:
+        raise BadRequestError(f"an alarm due at {due_us} us: it must lie between 0 and {DUE_US_MAX}, the year 9999")
+    turn.storage.set_alarm(due_us)
+
+
 def _get_alarm(turn: Capabilities) -> int:
     due_us = turn.storage.get_alarm()
     return NO_ALARM if due_us is None else due_us
@@ -87,7 +94,7 @@ HANDLERS: Final[dict[tuple[str, str], Handler]] = {
     ("storage", "release"): lambda turn: turn.storage.release(),
     ("storage", "rollback"): lambda turn: turn.storage.rollback(),
     ("storage", "sync"): lambda turn: turn.sync(),
-    ("alarms", "set"): lambda turn, due_us: turn.storage.set_alarm(due_us),
+    ("alarms", "set"): _set_alarm,
     ("alarms", "get"): _get_alarm,
     ("alarms", "delete"): lambda turn: turn.storage.delete_alarm(),
     ("calls", "call"): _call,

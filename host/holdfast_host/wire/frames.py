@@ -38,6 +38,7 @@ class CallKind(IntEnum):
     METHOD = 0
     FETCH = 1
     EDIT = 2  # the host's own: a change of storage from outside, as a turn
+    ALARM = 3  # the worker's own, never sent: the handler of the instance's alarm
 
 
 class CallFlag(IntFlag):

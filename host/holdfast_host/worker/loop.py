@@ -10,12 +10,14 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from holdfast_host.core.clock import Clock, SystemClock
 from holdfast_host.core.errors import (
     ActorOutputGateError,
     HoldfastError,
 )
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import CommitReport, StoreBrokenError
+from holdfast_host.worker.alarms import Alarms
 from holdfast_host.worker.calls import Calls
 from holdfast_host.worker.compute import ComputeSlots
 from holdfast_host.worker.deployments import Deployments
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from holdfast_host.storage.store import Changes, Store
     from holdfast_host.wire.routing import Routing
     from holdfast_host.worker.calls import ActorCall
+    from holdfast_host.worker.deployments import LoadedType
     from holdfast_host.worker.entry import Entry
     from holdfast_host.worker.output import Output
 
@@ -61,6 +64,7 @@ class Worker:
         compute_slots: int,
         on_broken_store: Callable[[StoreBrokenError], None],
         on_failure: Callable[[BaseException], None],
+        clock: Clock | None = None,
     ) -> None:
         self.limits = limits
         self.output = output
@@ -89,6 +93,7 @@ class Worker:
             owner=routing.owners.__getitem__,
             send=self.peers.tell,
         )
+        self.alarms = Alarms(self, clock or SystemClock())
         self._runner = TurnRunner(limits, output)
         self._on_broken_store = on_broken_store
         self._inbox: deque[Callable[[], None]] = deque()
@@ -113,7 +118,9 @@ class Worker:
         """True when a leader would have something to do now (monitor)."""
         gate = self.gate
         gathered = gate.flight is None and bool(gate.current.batches)
-        return bool(self.mailroom.ready or self._inbox or self._dirty) or gathered or self.poller.anything_ready()
+        if self.mailroom.ready or self._inbox or self._dirty or gathered:
+            return True
+        return self.alarms.is_due() or self.poller.anything_ready()
 
     # The loop.
 
@@ -123,6 +130,7 @@ class Worker:
             leadership.busy = True
             while inbox:
                 inbox.popleft()()
+            self.alarms.release()
             if not self._run_round(generation):
                 return
             self._flush()
@@ -136,7 +144,7 @@ class Worker:
                 self._check_drained(self._draining)
             waiting = bool(ready or inbox)
             leadership.busy = waiting
-            poller.run(0 if waiting else _POLL_S)
+            poller.run(0 if waiting else self.alarms.wait_s(_POLL_S))
 
     def _run_round(self, generation: int) -> bool:
         """One turn of each ready instance, until the round is long enough. False: the leadership is lost."""
@@ -156,13 +164,11 @@ class Worker:
         """Take one turn from its mailbox and run it. False: the leadership is lost."""
         now = time.monotonic()
         loaded = self.deployments.find(entry.type_id)
-        refusal = self.mailroom.refusal(turn, loaded, self.leadership.detached, now)
-        if refusal is not None or loaded is None:
-            assert refusal is not None
-            self._refuse(turn, refusal)
-            if entry.mail:
+        if not self._may_run(turn, loaded, now):
+            if entry.mail and entry.turn is None:
                 self.mailroom.ready.append(entry)
             return True
+        assert loaded is not None
         if entry.loaded is not loaded:
             entry.deactivate()
         entry.turn = turn
@@ -181,6 +187,15 @@ class Worker:
         self.post(lambda: self._hand_in(turn))
         return False
 
+    def _may_run(self, turn: Turn, loaded: LoadedType | None, now: float) -> bool:
+        """Whether a turn that was taken runs; one that does not has been answered."""
+        if turn.delivery is not None:
+            return self.alarms.begin(turn, loaded)
+        refusal = self.mailroom.refusal(turn, loaded, self.leadership.detached, now)
+        if refusal is not None:
+            self._refuse(turn, refusal)
+        return refusal is None
+
     def _hand_in(self, turn: Turn) -> None:
         self.leadership.handed_in()
         self._end(turn)
@@ -197,7 +212,10 @@ class Worker:
             entry.deactivate()
         if changes:
             turn.mark(self.gate.add(entry, changes))
-        self.gate.leave(entry, turn, Reply(turn, self._dirty))
+        if turn.delivery is not None:
+            self.alarms.end(turn)
+        else:
+            self.gate.leave(entry, turn, Reply(turn, self._dirty))
         if entry.mail:
             self.mailroom.ready.append(entry)
 
@@ -251,6 +269,7 @@ class Worker:
         if report.lost:
             lost = {entry: report.lost[id(entry.stored)] for entry in group.entries if id(entry.stored) in report.lost}
         self.gate.settle(group, lost)
+        self.alarms.settle(group, lost)
 
     def _break(self, error: StoreBrokenError) -> None:
         """The outcome of a commit is unknown: fail everything that waits for it, then end the process."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError, UnknownActorTypeError
@@ -63,8 +64,18 @@ class Mailroom:
 
     def take(self, entry: Entry) -> Turn:
         """The next turn out of the instance's mailbox."""
-        self.waiting_turns -= 1
-        return entry.mail.popleft()
+        turn = entry.mail.popleft()
+        self.waiting_turns -= turn.delivery is None
+        return turn
+
+    def deliver(self, turn: Turn) -> bool:
+        """Put an alarm's turn into its instance's mailbox, outside its limits; whether nothing is before it there."""
+        entry = turn.entry
+        is_first = not entry.mail and entry.turn is None
+        if is_first:
+            self.ready.append(entry)
+        entry.mail.append(turn)
+        return is_first
 
     def refusal(self, turn: Turn, loaded: LoadedType | None, detached: int, now: float) -> HoldfastError | None:
         """Why a turn that was taken does not run after all."""
@@ -85,9 +96,11 @@ class Mailroom:
 
     def expire(self, entry: Entry, now: float) -> None:
         """Take out what has waited too long behind the instance's running turn."""
-        mail = entry.mail
-        while mail and now - mail[0].arrived_at > self._limits.queue_timeout_s:
-            self._take_out(mail[0], self._waited_too_long(mail[0]))
+        since = now - self._limits.queue_timeout_s
+        late = list(takewhile(lambda turn: turn.arrived_at < since or turn.delivery is not None, entry.mail))
+        for turn in late:
+            if turn.delivery is None:
+                self._take_out(turn, self._waited_too_long(turn))
 
     def forget_link(self, link: Link) -> None:
         """The client is gone: what it asked for and has not begun does not run."""
@@ -135,9 +148,9 @@ class Mailroom:
         if self.draining and not nested:
             raise HostUnavailableError(f"{entry.label}: the host is stopping; the call did not run")
         if len(entry.mail) >= limits.mailbox_turns_max:
-            raise MailboxFullError(
-                f"{entry.label}: {len(entry.mail)} turns wait, the limit is {limits.mailbox_turns_max}"
-            )
+            waiting = sum(turn.delivery is None for turn in entry.mail)
+            if waiting >= limits.mailbox_turns_max:
+                raise MailboxFullError(f"{entry.label}: {waiting} turns wait, the limit is {limits.mailbox_turns_max}")
         if self.waiting_turns >= limits.worker_turns_max:
             raise MailboxFullError(
                 f"{entry.label}: {self.waiting_turns} turns wait at its worker, the limit is {limits.worker_turns_max}"

@@ -65,6 +65,7 @@ class WorkerProcess:
         for deployment in self._start.catalog.deployments:
             deployments.prepare(deployment, deployments.load(deployment))
             deployments.switch(deployment)
+            self._worker.alarms.take_up_parked(each.type_id for each in deployment.types)
         Monitor(self._worker, self._engine, self._end_on_bug).start()
         self._control.send("ready", pid=os.getpid(), partitions=self._partitions())
         self._worker.leadership.start()

@@ -79,11 +79,14 @@ class TurnRunner:
                 bool(request.flags & CallFlag.TYPED_ARGUMENTS),
                 bool(request.flags & CallFlag.TYPED_RESULT),
             )
+        elif request.kind == CallKind.ALARM:
+            outcome = sandbox.alarm(turn, request.body)
         else:
             outcome = sandbox.fetch(turn, request.body)
         if not outcome.ok:
             raise self._guest_error(turn, outcome)
-        turn.result = self._check_result(turn, outcome.text)
+        if request.kind != CallKind.ALARM:
+            turn.result = self._check_result(turn, outcome.text)
 
     def _activate(self, turn: Turn, loaded: LoadedType) -> Sandbox:
         """A fresh sandbox whose constructor has run; its writes are the turn's."""

@@ -54,7 +54,9 @@ class ControlChannel:
         if kind == "prepare":
             threading.Thread(target=self._prepare, args=(message,), name="holdfast-prepare", daemon=True).start()
         elif kind == "switch":
-            self._worker.deployments.switch(Deployment.from_json(message["deployment"]))
+            deployment = Deployment.from_json(message["deployment"])
+            self._worker.deployments.switch(deployment)
+            self._worker.alarms.take_up_parked(each.type_id for each in deployment.types)
             self.send("done", id=message["id"], error=None)
         elif kind == "remove":
             self._worker.deployments.remove(message["function"])

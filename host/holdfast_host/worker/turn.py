@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from holdfast_host.storage.overlay import Overlay
     from holdfast_host.storage.store import Changes
     from holdfast_host.wire.frames import Call
+    from holdfast_host.worker.alarms import Delivery
     from holdfast_host.worker.calls import Calls, Origin
     from holdfast_host.worker.compute import ComputeSlots
     from holdfast_host.worker.deployments import LoadedType
@@ -92,6 +93,7 @@ class Turn:
         "broken",
         "caller",
         "changes",
+        "delivery",
         "entry",
         "error",
         "function",
@@ -118,6 +120,7 @@ class Turn:
         *,
         origin: Origin | None = None,
         caller: ActorCall | None = None,
+        delivery: Delivery | None = None,
     ) -> None:
         """A turn that waits in its entry's mailbox.
 
@@ -129,6 +132,7 @@ class Turn:
             arrived_at: monotonic time.
             origin: the call of another turn that it is; None for a root turn.
             caller: the call of this worker that waits for the reply.
+            delivery: the alarm that it handles.
         """
         self._host = host
         self.entry = entry
@@ -137,6 +141,7 @@ class Turn:
         self.arrived_at = arrived_at
         self.origin = origin
         self.caller = caller
+        self.delivery = delivery
         self.loaded: LoadedType | None = None
         self.waiting: ActorCall | None = None  # what this turn waits for; the leader's
         self.begun_at = 0.0
@@ -166,6 +171,9 @@ class Turn:
     def begin(self, generation: int, now: float, loaded: LoadedType, overlay: Overlay) -> None:
         """The leader takes it from the mailbox; its budget runs from here."""
         timeout_s = loaded.method_timeout_s
+        if self.delivery is not None:
+            timeout_s = self._host.limits.alarm_timeout_s
+            overlay.take_alarm()
         self.loaded = loaded
         self.generation = generation
         self.begun_at = now
@@ -236,7 +244,7 @@ class Turn:
         self._check_whole()
         if self.storage.open_savepoints:
             raise BadRequestError(f"{self.entry.label}: sync() inside transaction() would commit half of it")
-        changes = self.storage.take()
+        changes = self.storage.take_early()
         self._give_up_thread()
         leaving = SyncExit(self)
         self.mark_left()
