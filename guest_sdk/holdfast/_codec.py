@@ -150,10 +150,23 @@ def decode(text: str, what: str = "value") -> Any:
         value = decode_json(text)
     except (ValueError, RecursionError) as error:
         raise CodecError(f"{what} is no encoded value: {error}") from None
-    # The key could also be spelled with escapes: of "$", or of "h" and "f".
-    if '"$hf"' in text or "\\u0024" in text or "\\u006" in text:
-        return _untag(value, what)
-    return value
+    return _untag(value, what) if _may_have_tags(text) else value
+
+
+def decode_pairs(text: str, pairs: list[list[Any]]) -> list[tuple[str, Any]]:
+    """The values of `[key, encoded value]` pairs that were read as part of `text`.
+
+    Raises:
+        CodecError: A value has a tag that this version does not know.
+    """
+    if _may_have_tags(text):
+        return [(key, _untag(value, f"value of {key!r:.80}")) for key, value in pairs]
+    return [(key, value) for key, value in pairs]
+
+
+def _may_have_tags(text: str) -> bool:
+    """The key could also be spelled with escapes: of "$", or of "h" and "f"."""
+    return '"$hf"' in text or "\\u0024" in text or "\\u006" in text
 
 
 def encode_arguments(args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> str:

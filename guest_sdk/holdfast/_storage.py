@@ -6,13 +6,13 @@ Limits are the host's and come back as LimitError; what is checked here is what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
 from holdfast._alarms import instant_of, microseconds_of
-from holdfast._codec import decode, decode_json, encode, encode_json
+from holdfast._codec import decode, decode_json, decode_pairs, encode, encode_json
 from holdfast._door import AlarmsImport, Err, StorageImport
 from holdfast._errors import CodecError, HostError, LimitError
 
@@ -59,10 +59,10 @@ class Storage:
         if not asked:
             return {}
         try:
-            entries = decode_json(self._host.get_many(encode_json(asked)))
+            text = self._host.get_many(encode_json(asked))
         except Err as error:
             _raise(error)
-        return {key: decode(text) for key, text in entries}
+        return dict(decode_pairs(text, decode_json(text)))
 
     def put(self, key: str, value: Any) -> None:
         """Write one value.
@@ -134,7 +134,7 @@ class Storage:
                 f"the list is larger than one page may be, it ended before the key {go_on_from!r}:"
                 " go on from there, ask for fewer, or use scan()"
             )
-        return {key: decode(text) for key, text in entries}
+        return dict(entries)
 
     def scan(
         self,
@@ -158,20 +158,19 @@ class Storage:
         limit = FIRST_PAGE
         while True:
             entries, go_on_from = self._page(bounds, limit)
-            for key, text in entries:
-                yield key, decode(text)
+            yield from entries
             if not entries or (go_on_from is None and len(entries) < limit):
                 return
             bounds.go_on_after(entries[-1][0])
             limit = LIST_LIMIT_MAX
 
-    def _page(self, bounds: _Bounds, limit: int) -> tuple[Any, str | None]:
+    def _page(self, bounds: _Bounds, limit: int) -> tuple[Sequence[tuple[str, Any]], str | None]:
         try:
             text = self._host.list(bounds.prefix, bounds.start, bounds.start_after, bounds.end, bounds.reverse, limit)
         except Err as error:
             _raise(error)
         page = decode_json(text)
-        return page["entries"], page.get("next")
+        return decode_pairs(text, page["entries"]), page.get("next")
 
     def transaction(self) -> Transaction:
         """A part of the turn that can be undone: an exception discards what the block wrote, and propagates.

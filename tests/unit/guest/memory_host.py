@@ -32,7 +32,7 @@ class MemoryStorage:
         return self.values.get(key, "")
 
     def get_many(self, keys: str) -> str:
-        return json.dumps([[key, self.values[key]] for key in json.loads(keys) if key in self.values])
+        return json.dumps([[key, json.loads(self.values[key])] for key in json.loads(keys) if key in self.values])
 
     def put(self, key: str, value: str) -> None:
         if key == self.put_fails_at:
@@ -52,7 +52,7 @@ class MemoryStorage:
         keys = [key for key in keys if start_after is None or key.encode() > start_after.encode()]
         keys = [key for key in keys if end is None or key.encode() < end.encode()]
         page = keys[: min(limit, self.page_entries_max)]
-        facts: dict[str, Any] = {"entries": [[key, self.values[key]] for key in page]}
+        facts: dict[str, Any] = {"entries": [[key, json.loads(self.values[key])] for key in page]}
         if len(page) < min(limit, len(keys)):
             facts["next"] = keys[len(page)]
         return json.dumps(facts)
