@@ -15,9 +15,10 @@ from weakref import WeakValueDictionary
 from holdfast_host.core.errors import ConfigurationError, InternalError, StorageFullError
 from holdfast_host.core.ids import shard_of
 from holdfast_host.core.limits import Limits
+from holdfast_host.core.pages import NamePage, merge_pages
 from holdfast_host.storage.commits import commit_group
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
-from holdfast_host.storage.inspection import count_keys, instance_page, merge_pages
+from holdfast_host.storage.inspection import count_keys, instance_page
 from holdfast_host.storage.partition import Partition
 from holdfast_host.storage.store import Alarm, Batch, CommitReport, StoreBrokenError, StoredInstance
 
@@ -140,9 +141,7 @@ class LmdbStore:
                 return found, number.to_bytes(_POSITION_BYTES, "big") + next_key
         return found, None
 
-    def instances(
-        self, type_id: int, prefix: bytes, after: bytes, entries_max: int
-    ) -> tuple[list[tuple[bytes, int]], bytes | None]:
+    def instances(self, type_id: int, prefix: bytes, after: bytes, entries_max: int) -> NamePage:
         """Name and live bytes of a type's instances in name order, and the name to go on after."""
         pages = [
             instance_page(each, type_id, prefix, after, entries_max, self._page_read_s)

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.ids import shard_of
 from holdfast_host.core.limits import Limits
+from holdfast_host.core.pages import NamePage
 from holdfast_host.storage.keys import has_due_row, index_key
 from holdfast_host.storage.store import Alarm, Batch, Changes, CommitReport, StoreBrokenError, StoredInstance
 
@@ -131,16 +132,14 @@ class MemoryStore:
         page = [row[1:] for row in left[:entries_max]]
         return page, left[entries_max - 1][0] if len(left) > entries_max else None
 
-    def instances(
-        self, type_id: int, prefix: bytes, after: bytes, entries_max: int
-    ) -> tuple[list[tuple[bytes, int]], bytes | None]:
+    def instances(self, type_id: int, prefix: bytes, after: bytes, entries_max: int) -> NamePage:
         """Name and live bytes of a type's instances in name order, and the name to go on after."""
         rows = sorted(
             (row.name, row.live_bytes)
             for row in list(self._rows.values())
             if row.type_id == type_id and row.name.startswith(prefix) and row.name > after
         )
-        return rows[:entries_max], rows[entries_max - 1][0] if len(rows) > entries_max else None
+        return NamePage(rows[:entries_max], rows[entries_max - 1][0] if len(rows) > entries_max else None)
 
     def count_keys(self, instance: StoredInstance, after: bytes) -> tuple[int, bytes | None]:
         """How many keys the instance has after one, and the key to go on after."""

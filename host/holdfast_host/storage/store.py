@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from holdfast_host.core.errors import HoldfastError, StorageFullError
+from holdfast_host.core.pages import NamePage
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -126,9 +127,7 @@ class Store(Protocol):
         by partition. One short read transaction: a page that is not the last may be short, even empty.
         """
 
-    def instances(
-        self, type_id: int, prefix: bytes, after: bytes, entries_max: int
-    ) -> tuple[list[tuple[bytes, int]], bytes | None]:
+    def instances(self, type_id: int, prefix: bytes, after: bytes, entries_max: int) -> NamePage:
         """Name and live bytes of a type's instances that have a key or an alarm, in the order of the names' bytes.
 
         Those whose names begin with `prefix` and come after `after` (empty: from the first), and the name to go on

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from holdfast_host.storage.pending import Pending
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast_host.sandbox.instance import Sandbox
     from holdfast_host.storage.store import StoredInstance
     from holdfast_host.worker.deployments import LoadedType
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
 class Entry:
     """One instance as its worker holds it. The leader's, but for the sandbox, which is its running turn's."""
 
-    __slots__ = ("label", "last_group", "loaded", "mail", "pending", "sandbox", "stored", "turn", "type_id", "used_at")
+    __slots__ = (
+        "evictions", "label", "last_group", "loaded", "mail", "pending", "sandbox", "stored", "turn", "type_id",
+        "used_at",
+    )  # fmt: skip
 
     def __init__(self, type_id: int, label: str, stored: StoredInstance) -> None:
         self.type_id = type_id
@@ -34,6 +39,7 @@ class Entry:
         self.sandbox: Sandbox | None = None
         self.loaded: LoadedType | None = None  # what the sandbox runs
         self.used_at = 0.0
+        self.evictions: tuple[Callable[[], None], ...] = ()  # to drop the sandbox after the running turn, and tell them
 
     def __repr__(self) -> str:
         """The entry's state in one line."""
@@ -47,6 +53,13 @@ class Entry:
         sandbox, self.sandbox, self.loaded = self.sandbox, None, None
         if sandbox is not None:
             sandbox.close()
+
+    def evict(self) -> None:
+        """The turn is over that an eviction has waited for."""
+        self.deactivate()
+        told, self.evictions = self.evictions, ()
+        for tell in told:
+            tell()
 
     def is_idle(self, settled: int) -> bool:
         """True when nothing runs, waits or is unsettled."""

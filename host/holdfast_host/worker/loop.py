@@ -17,12 +17,14 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import CommitReport, StoreBrokenError
+from holdfast_host.wire.frames import pack_reply
 from holdfast_host.worker.alarms import Alarms
 from holdfast_host.worker.calls import Calls
 from holdfast_host.worker.compute import ComputeSlots
 from holdfast_host.worker.deployments import Deployments
 from holdfast_host.worker.directory import Directory
 from holdfast_host.worker.gate import Gate, Group
+from holdfast_host.worker.inspection import Inspection
 from holdfast_host.worker.leadership import Leadership
 from holdfast_host.worker.links import Link, Poller
 from holdfast_host.worker.mailroom import Mailroom
@@ -92,6 +94,9 @@ class Worker:
             running_call=self._running_call,
             owner=routing.owners.__getitem__,
             send=self.peers.tell,
+        )
+        self.inspection = Inspection(
+            store, self.directory, self.deployments, limits, post=self.post, reply=self._reply_to
         )
         self.alarms = Alarms(self, clock or SystemClock())
         self._runner = TurnRunner(limits, output)
@@ -216,8 +221,16 @@ class Worker:
             self.alarms.end(turn)
         else:
             self.gate.leave(entry, turn, Reply(turn, self._dirty))
+        if entry.evictions:
+            entry.evict()
         if entry.mail:
             self.mailroom.ready.append(entry)
+
+    def _reply_to(self, link: Link, slot: int, status: int, body: bytes) -> None:
+        """Answer a frame that is no turn; nothing holds that back."""
+        if not link.closed:
+            link.replies.append(pack_reply(slot, status, body))
+            self._dirty[link] = None
 
     def _refuse(self, turn: Turn, error: HoldfastError) -> None:
         """Answer a turn that never began; nothing holds that back."""

@@ -57,6 +57,8 @@ class Mailroom:
             self.chase(self.submit(link, unpack_call(payload), None))
         elif kind == Kind.CANCEL:
             self._cancel(link, unpack_slot(payload))
+        elif kind == Kind.READ:
+            self._host.inspection.receive(link, payload)
         elif kind in _RING_KINDS:
             self._host.rings.receive(kind, unpack_json(payload))
         else:

@@ -99,6 +99,7 @@ class WorkerProcess:
 
     def _stop(self) -> None:
         """Everything is answered and settled: close and end."""
+        self._worker.inspection.close()
         self._store.close()
         self._output.flush()
         os._exit(0)

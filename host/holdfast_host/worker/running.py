@@ -20,6 +20,7 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
 from holdfast_host.wire.frames import CallFlag, CallKind
+from holdfast_host.worker.edits import run_edit
 
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
@@ -68,6 +69,9 @@ class TurnRunner:
 
     def _run_guest(self, turn: Turn, loaded: LoadedType) -> None:
         entry, request = turn.entry, turn.request
+        if request.kind == CallKind.EDIT:
+            turn.result = run_edit(turn)
+            return
         sandbox = entry.sandbox
         if sandbox is None:
             sandbox = self._activate(turn, loaded)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.compute import ComputeSlots
     from holdfast_host.worker.deployments import LoadedType
     from holdfast_host.worker.entry import Entry
+    from holdfast_host.worker.inspection import Inspection
     from holdfast_host.worker.leadership import Leadership
     from holdfast_host.worker.links import Link
     from holdfast_host.worker.output import Output
@@ -49,6 +50,7 @@ class TurnHost(Protocol):
     output: Output
     calls: Calls
     rings: Rings
+    inspection: Inspection
 
     def post(self, action: Callable[[], None]) -> None:
         """Have the leader run this soon; any thread."""
