@@ -25,6 +25,7 @@ from holdfast._errors import sentence_of, traceback_of
 from holdfast._guest import Guest
 from holdfast._output import Output
 from holdfast._preload import preload
+from holdfast._warm import warm_up
 
 
 def load(plan_file: str) -> type:
@@ -59,6 +60,7 @@ def load(plan_file: str) -> type:
     guest = Guest(component, HOST, output)
     exports = {each: getattr(guest, each) for each in ("describe", "activate", "call", "alarm", "fetch")}
     output.connect(HOST.log)
+    warm_up(HOST)
     # A later collection then leaves all of this alone, and with it the pages that every sandbox shares.
     gc.collect()
     gc.freeze()
