@@ -1,8 +1,8 @@
 """Running the SDK once while a component is built, so that its sandboxes begin warm.
 
-Python rewrites code as it runs: instructions specialise, caches fill. Done here, against imports that only pretend, all of
-that is part of the component and shared by its sandboxes; done in each sandbox it would cost time and a private copy of
-every page that it touches. The author's own code is not run.
+Python rewrites code as it runs: instructions specialise, caches fill. Done here, against imports that only pretend, all
+of that is part of the component and shared by its sandboxes; done in each sandbox it would cost time and a private copy
+of every page that it touches. The author's own code is not run.
 """
 
 from __future__ import annotations
