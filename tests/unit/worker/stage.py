@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from holdfast_host.core.clock import Clock
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import SLOTS, Limits
 from holdfast_host.sandbox.instance import Outcome, SandboxTrap
@@ -60,6 +61,10 @@ class GuestSandbox:
         finally:
             self.thread = None
         return Outcome(True, json.dumps(result).encode())
+
+    def alarm(self, turn: Turn, info: bytes) -> Outcome:
+        outcome = self.call(turn, b"alarm", info, False, False)
+        return Outcome(True, b"") if outcome.ok else outcome
 
     def close(self) -> None:
         assert self.thread is None, "closed while a thread runs in it"
@@ -126,6 +131,9 @@ class Stage:
         *,
         routing: Routing | None = None,
         number: int = 0,
+        store: MemoryStore | None = None,
+        clock: Clock | None = None,
+        guests: dict[bytes, Guest] | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.routing = routing or Routing.over(1, ["unused"])
@@ -136,10 +144,11 @@ class Stage:
             b"add_sync_add": add_sync_add,
             b"fail_after_write": fail_after_write,
             b"trap_after_write": trap_after_write,
+            **(guests or {}),
         }
         sandbox = type("Sandbox", (GuestSandbox,), {"guests": self.guests})
         monkeypatch.setattr(running, "Sandbox", sandbox)
-        self.store = MemoryStore(self.routing.partitions, self.limits)
+        self.store = store or MemoryStore(self.routing.partitions, self.limits)
         self.failures: queue.Queue[BaseException] = queue.Queue()
         self.broken: queue.Queue[BaseException] = queue.Queue()
         engine: Any = NoEngine()
@@ -153,6 +162,7 @@ class Stage:
             compute_slots=slots,
             on_broken_store=self.broken.put,
             on_failure=self.failures.put,
+            clock=clock,
         )
         self.deploy()
         self.client = Client(self.worker)
