@@ -57,6 +57,18 @@ def _delete_instance(turn: Turn) -> bytes:
     return _said(deleted=deleted)
 
 
+def _set_alarm(turn: Turn) -> bytes:
+    """Body: `[due_us]`."""
+    (due_us,) = json.loads(turn.request.body)
+    turn.storage.set_alarm(due_us)
+    return _said(due_us=due_us)
+
+
+def _delete_alarm(turn: Turn) -> bytes:
+    turn.storage.delete_alarm()
+    return _said(deleted=turn.storage.wrote)
+
+
 def _said(**facts: object) -> bytes:
     return json.dumps(facts, separators=(",", ":")).encode()
 
@@ -65,4 +77,6 @@ _EDITS: Final[dict[bytes, Callable[[Turn], bytes]]] = {
     b"put": _put,
     b"delete": _delete,
     b"delete_instance": _delete_instance,
+    b"set_alarm": _set_alarm,
+    b"delete_alarm": _delete_alarm,
 }

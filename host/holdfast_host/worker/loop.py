@@ -18,6 +18,7 @@ from holdfast_host.core.errors import (
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import CommitReport, StoreBrokenError
 from holdfast_host.wire.frames import pack_reply
+from holdfast_host.worker.alarm_readers import alarm_readers
 from holdfast_host.worker.alarms import Alarms
 from holdfast_host.worker.calls import Calls
 from holdfast_host.worker.compute import ComputeSlots
@@ -98,6 +99,7 @@ class Worker:
         self.inspection = Inspection(
             store, self.directory, self.deployments, limits, post=self.post, reply=self._reply_to
         )
+        self.inspection.readers |= alarm_readers(store, self.deployments)
         self.alarms = Alarms(self, clock or SystemClock())
         self._runner = TurnRunner(limits, output)
         self._on_broken_store = on_broken_store
