@@ -6,7 +6,7 @@
     |   +-- UnauthorizedError                                                                  401
     |   +-- ForbiddenError, ActorPrivateMethodError                                            403
     |   +-- UnknownFunctionError, UnknownActorTypeError, ActorUnknownMethodError,
-    |   |   UnknownBindingError, UnknownVersionError, UnknownRouteError                        404
+    |   |   UnknownBindingError, UnknownVersionError, UnknownKeyError, UnknownRouteError       404
     |   +-- WrongMethodError                                                                   405
     |   +-- TypeOwnedError, FunctionReferencedError, BreakingChangeError, DeployConflictError  409
     |   +-- PayloadTooLargeError                                                               413
@@ -126,6 +126,12 @@ class UnknownBindingError(CallerError):
 
 class UnknownVersionError(CallerError):
     """The function has no such version any more."""
+
+    default_status = 404
+
+
+class UnknownKeyError(CallerError):
+    """The instance has no such key."""
 
     default_status = 404
 

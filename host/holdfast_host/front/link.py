@@ -11,23 +11,27 @@ What does not live here: the decision itself (wire.evidence), the frames (wire.f
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import socket
 import struct
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError
 from holdfast_host.core.limits import MIB, SLOTS, Limits
+from holdfast_host.front.errors import error_of
 from holdfast_host.wire.evidence import Opened, judge
 from holdfast_host.wire.frames import (
     PROTOCOL,
     Call,
+    FrameReader,
     Kind,
     ProtocolError,
     pack_call,
     pack_cancel,
     pack_json,
+    pack_read,
     split,
     unpack_json,
     unpack_reply,
@@ -37,8 +41,10 @@ from holdfast_host.wire.page import StatePage
 _log = logging.getLogger(__name__)
 
 RECONNECT_PAUSE_S: Final = 0.02
+READS_MAX: Final = 32  # questions under way at one worker, so that they never take the slots of calls
 _SOCKET_BUFFER_BYTES: Final = MIB
 _REPLY: Final = int(Kind.REPLY)
+_OK: Final = 200
 
 Reply = tuple[int, bytes]  # HTTP status and body
 
@@ -79,6 +85,7 @@ class Link:
         self._transport: asyncio.Transport | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._patient = True
+        self._reads = asyncio.Semaphore(READS_MAX)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -114,18 +121,42 @@ class Link:
             HostUnavailableError: the worker died and the call committed nothing, or there is no worker.
             ActorOutputGateError: the worker died, the outcome is unknown or the result lost.
         """
-        body_bytes = len(call.body)
+        slot = call.slot = self._take_slot(len(call.body))
+        pending = PendingCall(self._loop.create_future(), pack_call(call), partition, len(call.body))
+        return await self._exchange(slot, pending)
+
+    async def read(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Ask the worker something about its instances; `facts` as `worker.inspection` knows them.
+
+        Few questions are under way at once: others wait here for their turn.
+
+        Raises:
+            HoldfastError: what the worker answered, or why it could not be asked; see `call`.
+        """
+        async with self._reads:
+            slot = self._take_slot(0)
+            pending = PendingCall(self._loop.create_future(), pack_read(slot, facts), self.worker, 0)
+            status, body = await self._exchange(slot, pending)
+        answer: dict[str, Any] = json.loads(body)
+        if status != _OK:
+            raise error_of({**answer["error"], "status": status})
+        return answer
+
+    def _take_slot(self, body_bytes: int) -> int:
         if not self._free or self._unanswered_bytes + body_bytes > self._limits.client_body_bytes_max:
             raise self._full(body_bytes)
         if not self._patient:
             raise HostUnavailableError(
                 f"worker {self.worker} is gone since over {self._limits.resend_timeout_s:g} s: the call has not begun"
             )
-        slot = call.slot = self._free.pop()
+        slot = self._free.pop()
         self._page.words[slot] = 0
-        pending = PendingCall(self._loop.create_future(), pack_call(call), partition, body_bytes)
-        self._pending[slot] = pending
         self._unanswered_bytes += body_bytes
+        return slot
+
+    async def _exchange(self, slot: int, pending: PendingCall) -> Reply:
+        """Send it, now or when there is a worker, and return its answer; a slot has been taken for it."""
+        self._pending[slot] = pending
         if self.up:
             pending.sent = True
             self._send(pending.frame)
@@ -258,7 +289,7 @@ class Wire(asyncio.Protocol):
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._link = link
         self._page = page
-        self._rest = b""
+        self._reader = FrameReader()
         self._greeted = False
         self._cut = False
         self._transport: asyncio.Transport | None = None
@@ -278,8 +309,7 @@ class Wire(asyncio.Protocol):
         if self._cut:
             return
         try:
-            frames, self._rest = split(self._rest + data if self._rest else data)
-            for kind, payload in frames:
+            for kind, payload in self._reader.feed(data):
                 if kind == _REPLY and self._greeted:
                     self._link.on_reply(*unpack_reply(payload))
                 else:

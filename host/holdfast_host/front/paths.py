@@ -56,3 +56,19 @@ def read_flags(query: str, *known: str) -> dict[str, bool]:
             raise BadRequestError(f"the parameter {name} is {value!r}: write true or false")
         flags[name] = _TRUTH[value.lower()]
     return flags
+
+
+def read_parameters(query: str, *known: str) -> dict[str, str]:
+    """The parameters of a query that are there; BadRequestError for an unknown or repeated one, or one not UTF-8."""
+    found: dict[str, str] = {}
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise BadRequestError("a parameter of the query is not UTF-8") from None
+    for name, value in pairs:
+        if name not in known:
+            raise BadRequestError(f"unknown parameter {name!r}: this route takes {', '.join(known) or 'none'}")
+        if name in found:
+            raise BadRequestError(f"the parameter {name} is given twice")
+        found[name] = value
+    return found

@@ -15,8 +15,10 @@ from holdfast_host.front.catalog_view import CatalogView
 from holdfast_host.front.control import ControlChannel, Message
 from holdfast_host.front.http_server import HttpServer
 from holdfast_host.front.link import Link
+from holdfast_host.front.routes_alarms import AlarmRoutes
 from holdfast_host.front.routes_functions import FunctionRoutes
 from holdfast_host.front.routes_inspection import Health, InspectionRoutes
+from holdfast_host.front.routes_instances import InstanceRoutes
 from holdfast_host.front.tokens import TokenCheck
 from holdfast_host.front.uploads import UploadFolder
 from holdfast_host.wire.catalog import Catalog
@@ -41,7 +43,9 @@ class Front:
             self._calls,
             [
                 *InspectionRoutes(lambda: self._calls.view, self._health, start.url).routes(),
+                *AlarmRoutes(lambda: self._calls.view, start.routing, self._links).routes(),
                 *FunctionRoutes(control, self._uploads).routes(),
+                *InstanceRoutes(self._calls, start.routing, self._links, limits).routes(),
             ],
         )
         self._server = HttpServer(app.handle)
