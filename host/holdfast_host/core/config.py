@@ -25,7 +25,12 @@ _LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 _FRONTS_MAX: Final = 64
 
 # What the on-disk format or the engine bounds: an operator may lower these, never raise them.
-_CEILINGS: Final = {"key_bytes_max": 480, "name_bytes_max": 256, "memory_bytes_max": 4 << 30}
+_CEILINGS: Final = {
+    "key_bytes_max": 480,
+    "name_bytes_max": 256,
+    "memory_bytes_max": 4 << 30,
+    "fetch_body_bytes_max": 20 << 20,  # what fits into a frame between front and worker
+}
 _MAY_BE_ZERO: Final = frozenset({"worker_memory_bytes", "disk_reserve_bytes", "alarm_retries_max"})
 
 

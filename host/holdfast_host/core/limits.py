@@ -43,6 +43,7 @@ class Limits:
     result_bytes_max: int = MIB
     nesting_max: int = 100
     fetch_body_bytes_max: int = 10 * MIB
+    fetch_headers_bytes_max: int = 64 * KIB  # of a response; requests are bounded by the HTTP parser
     description_bytes_max: int = 4 * MIB
 
     # Time (wall clock, without the mailbox).
@@ -61,6 +62,14 @@ class Limits:
     client_body_bytes_max: int = 64 * MIB
     client_unsent_bytes_max: int = 8 * MIB
     call_depth_max: int = 16
+
+    # Functions. A burst on one of them finds its own bounds before it takes what actors need: sandboxes and queue of a
+    # worker, and the bodies that a front holds, which are a third larger on the way to a worker.
+    function_sandboxes_max: int = 32
+    function_queue_max: int = 512
+    function_held_bytes_max: int = 24 * MIB  # of one function
+    functions_held_bytes_max: int = 40 * MIB  # of all of them
+    function_kept_bytes_max: int = MIB  # a sandbox that handled more is not used again: memory never shrinks
 
     # The sandbox. Instances, tables and elements are what componentize-py guests need, with room.
     memory_bytes_max: int = 64 * MIB
@@ -92,6 +101,11 @@ class Limits:
 
     # Alarms.
     alarm_retries_max: int = 6
+
+    @property
+    def fetch_message_bytes_max(self) -> int:
+        """A fetch's request or response as text: a body grows by a third in base64, and headers come with it."""
+        return self.fetch_body_bytes_max * 3 // 2 + MIB
 
     def replace(self, **changes: Any) -> Limits:
         """The same limits with some changed."""

@@ -39,6 +39,7 @@ class CallKind(IntEnum):
     FETCH = 1
     EDIT = 2  # the host's own: a change of storage from outside, as a turn
     ALARM = 3  # the worker's own, never sent: the handler of the instance's alarm
+    FUNCTION = 4  # a function's fetch: the name is the function's, there is no type and no instance
 
 
 class CallFlag(IntFlag):
@@ -166,6 +167,33 @@ def unpack_json(payload: bytes) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise ProtocolError("a frame that should be a JSON object is not")
     return facts
+
+
+class FrameReader:
+    """Cuts what a socket gives into frames. A large frame is gathered in pieces: each byte is copied once or twice."""
+
+    __slots__ = ("_missing_bytes", "_pieces")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._missing_bytes = 0  # at least so many, before the frame that has begun is whole
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """The frames that are whole now; ProtocolError as `split`."""
+        if len(data) < self._missing_bytes:
+            self._missing_bytes -= len(data)
+            self._pieces.append(data)
+            return []
+        if self._pieces:
+            data = b"".join((*self._pieces, data))
+            self._pieces.clear()
+        frames, rest = split(data)
+        self._missing_bytes = 0
+        if rest:
+            self._pieces.append(rest)
+            if len(rest) >= _HEADER.size:
+                self._missing_bytes = 4 + int.from_bytes(rest[:4], "little") - len(rest)
+        return frames
 
 
 def split(buffer: bytes) -> tuple[list[tuple[int, bytes]], bytes]:

@@ -11,7 +11,7 @@ import select
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast_host.wire.frames import PROTOCOL, Kind, ProtocolError, pack_json, split, unpack_json
+from holdfast_host.wire.frames import PROTOCOL, FrameReader, Kind, ProtocolError, pack_json, unpack_json
 from holdfast_host.wire.page import StatePage
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ class Link:
         self._greeting = greeting
         self._on_frame = on_frame
         self._on_close = on_close
-        self._received = b""
-        self._unsent = b""
+        self._reader = FrameReader()
+        self._unsent = memoryview(b"")
         self._fds: list[int] = []
         self._reading = self._writing = False
         self.page: StatePage
@@ -94,9 +94,10 @@ class Link:
         if self.closed:
             self.replies.clear()
             return
-        data = b"".join((self._unsent, *self.replies))
-        self.replies.clear()
-        self._unsent = b""
+        data = self._unsent
+        if self.replies:
+            data = memoryview(b"".join((data, *self.replies)))
+            self.replies.clear()
         if data:
             try:
                 sent = self._socket.send(data)
@@ -156,8 +157,7 @@ class Link:
             self.close()
             return
         try:
-            frames, self._received = split(self._received + data if self._received else data)
-            for kind, payload in frames:
+            for kind, payload in self._reader.feed(data):
                 if self.greeted:
                     self._on_frame(self, kind, payload)
                 else:

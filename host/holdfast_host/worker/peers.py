@@ -17,12 +17,12 @@ from holdfast_host.core.limits import SLOTS
 from holdfast_host.wire.evidence import Opened, judge
 from holdfast_host.wire.frames import (
     PROTOCOL,
+    FrameReader,
     Kind,
     ProtocolError,
     pack_call,
     pack_cancel,
     pack_json,
-    split,
     unpack_json,
     unpack_reply,
 )
@@ -69,7 +69,7 @@ class Peer:
         self._opened: Opened | None = None
         self._up = False
         self._down_since = time.monotonic()
-        self._received = b""
+        self._reader = FrameReader()
         self._unsent = b""
         self._writing = False
         self._told: list[bytes] = []
@@ -122,7 +122,8 @@ class Peer:
             client.close()  # `keep_house` tries again
             return
         self._socket = client
-        self._received = self._unsent = b""
+        self._reader = FrameReader()
+        self._unsent = b""
         self._writing = False
         self._poller.add(client.fileno(), self._ready)
 
@@ -158,8 +159,7 @@ class Peer:
             self._lose()
             return
         try:
-            frames, self._received = split(self._received + data)
-            for kind, payload in frames:
+            for kind, payload in self._reader.feed(data):
                 if kind == Kind.REPLY:
                     slot, status, body = unpack_reply(payload)
                     self._reply(slot, status, body)

@@ -9,6 +9,7 @@ from holdfast_host.wire.frames import (
     Call,
     CallFlag,
     CallKind,
+    FrameReader,
     Kind,
     ProtocolError,
     pack_call,
@@ -115,3 +116,25 @@ def test_a_call_whose_lengths_do_not_add_up_is_refused_or_read_within_its_bytes(
 def test_a_rare_frame_that_is_no_object_is_refused(payload: bytes) -> None:
     with pytest.raises(ProtocolError):
         unpack_json(payload)
+
+
+@given(st.lists(st.binary(max_size=2_000), max_size=8), st.lists(st.integers(1, 3_000), min_size=1, max_size=40))
+def test_a_reader_gives_the_same_frames_however_the_stream_is_cut(bodies: list[bytes], cuts: list[int]) -> None:
+    stream = b"".join(pack_reply(slot, 200, body) for slot, body in enumerate(bodies))
+    whole, rest = split(stream)
+    reader = FrameReader()
+    found = []
+    while stream:
+        size = cuts[len(found) % len(cuts)]
+        found += reader.feed(stream[:size])
+        stream = stream[size:]
+
+    assert (found, rest) == (whole, b"")
+
+
+def test_a_reader_refuses_a_length_that_no_frame_has() -> None:
+    reader = FrameReader()
+
+    assert reader.feed((FRAME_BYTES_MAX + 1).to_bytes(4, "little")) == []
+    with pytest.raises(ProtocolError):
+        reader.feed(b"\1")
