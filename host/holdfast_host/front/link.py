@@ -32,7 +32,6 @@ from holdfast_host.wire.frames import (
     pack_cancel,
     pack_json,
     pack_read,
-    split,
     unpack_json,
     unpack_reply,
 )
