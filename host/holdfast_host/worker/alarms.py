@@ -200,15 +200,15 @@ class Alarms:
 
     def settle(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> None:
         """The group is durable, but for the lost: learn what it changed. After the gate has let out what it held."""
-        put, under_way = self._timetable.put, self._under_way
+        under_way = self._under_way
         lost_stored = {entry.stored for entry in lost}
         for batch in group.batches:
             changes, instance = batch.changes, batch.instance
             if changes.alarm_changed and instance not in under_way and instance not in lost_stored:
-                put(instance, _due_us(changes.alarm))
+                self._note(instance, changes.alarm)
         for instance in lost_stored:
             if instance not in under_way:
-                put(instance, _due_us(self._worker.store.alarm(instance)))
+                self._note(instance, self._worker.store.alarm(instance))
 
     def take_up_parked(self, type_ids: Iterable[int]) -> None:
         """These types are deployed now: their parked alarms are due again."""
@@ -229,7 +229,7 @@ class Alarms:
                 following.alone = True
                 self._post(following)
         if not any(layer.changes.alarm_changed for layer in entry.pending.layers):
-            self._timetable.put(stored, _due_us(self._worker.store.alarm(stored)))
+            self._note(stored, self._worker.store.alarm(stored))
 
     def put_aside(self, delivery: Delivery, seconds: float) -> None:
         """Try it again after a while."""
@@ -255,6 +255,13 @@ class Alarms:
         self.put_aside(delivery, _AGAIN_S)
 
     # Inside.
+
+    def _note(self, instance: StoredInstance, alarm: Alarm | None) -> None:
+        """So its row stands now, durably."""
+        due_us = alarm.due_us if alarm is not None and has_due_row(alarm) else None
+        self._timetable.put(instance, due_us)
+        if due_us is not None:
+            self._next_us = min(self._next_us, due_us)
 
     def _post(self, delivery: Delivery) -> None:
         """Put a turn for it into the mailbox."""
@@ -349,7 +356,3 @@ class Alarms:
             self.finish(entry, delivery)
         else:
             self._write(entry, delivery, replace(row, state="retrying" if row.retry_count else "armed"))
-
-
-def _due_us(alarm: Alarm | None) -> int | None:
-    return alarm.due_us if alarm is not None and has_due_row(alarm) else None

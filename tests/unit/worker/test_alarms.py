@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.storage.memory_store import MemoryStore, _Row
 from holdfast_host.storage.store import Alarm, Batch, Changes, StoredInstance
 from holdfast_host.worker.turn import Turn
-from tests.unit.worker.stage import TYPE, Stage, add
+from tests.unit.worker.stage import TYPE, Guest, Stage, add
 
 SECOND = 1_000_000
 Handler = Callable[[Turn, dict[str, Any]], Any]
@@ -36,7 +37,7 @@ class AlarmStage:
         self.clock = clock or ManualClock()
         self.handler = handler
         self.runs: list[tuple[str, int]] = []
-        guests = {b"alarm": self._handle, b"set": set_alarm, b"when": when, b"clear": clear}
+        guests: dict[bytes, Guest] = {b"alarm": self._handle, b"set": set_alarm, b"when": when, b"clear": clear}
         self.stage = Stage(monkeypatch, limits, store=store, clock=self.clock, guests=guests)
         self.store = self.stage.store
 
@@ -113,6 +114,17 @@ def test_an_alarm_runs_at_its_time_and_not_before(monkeypatch: pytest.MonkeyPatc
     assert before == []
     assert host.runs == [("a", 0)]
     assert host.total("a") == 1
+
+
+def test_the_worker_wakes_by_itself_for_an_alarm_that_was_set_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = threading.Event()
+    stage = Stage(monkeypatch, guests={b"alarm": lambda turn, info: ran.set(), b"set": set_alarm})
+    assert stage.call("far", "set", time.time_ns() // 1000 + 30 * SECOND) == (200, None)
+    began = time.monotonic()
+    assert stage.call("soon", "set", time.time_ns() // 1000 + SECOND // 20) == (200, None)
+
+    assert ran.wait(10)
+    assert time.monotonic() - began < 0.8  # it would wake by itself after a second
 
 
 def test_the_row_goes_in_the_commit_that_carries_the_writes_of_the_handler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +351,7 @@ def test_an_alarm_that_kills_its_worker_every_time_ends_abandoned_and_takes_no_o
         host.set(name, 1.0)
     host.clock.advance(1.0)
     stages = [host]
-    counted = []
+    counted: list[tuple[int, str]] = []
     for _ in range(200):
         host.stage.do(lambda: None)
         if died.is_set():
