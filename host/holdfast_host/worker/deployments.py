@@ -7,21 +7,25 @@ old one, and an activation of the old one is replaced at its next turn.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast_host.core.errors import ActorPrivateMethodError, ActorUnknownMethodError
+from holdfast_host.wire.catalog import ActorType
 
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
-    from holdfast_host.wire.catalog import ActorType, Deployment
+    from holdfast_host.wire.catalog import Deployment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedType:
-    """One actor type of one loaded version: what an activation is made from."""
+    """One actor type of one loaded version, or its fetch handler: what an activation is made from.
+
+    A fetch handler has no type, and a number below zero.
+    """
 
     type: str
     type_id: int
@@ -34,6 +38,7 @@ class LoadedType:
     private: frozenset[bytes]
     memory_bytes_max: int
     method_timeout_s: float
+    variables: dict[str, str] = field(default_factory=dict)
 
     def check_method(self, method: bytes) -> None:
         """Refuse what the description does not list, before an instance is disturbed.
@@ -60,6 +65,8 @@ class Deployments:
         self._by_type: dict[int, LoadedType] = {}
         self._by_name: dict[str, LoadedType] = {}
         self._prepared: dict[tuple[str, int], tuple[LoadedType, ...]] = {}
+        self._function_numbers: dict[str, int] = {}
+        self._secrets: dict[str, str] = {}
 
     def find(self, type_id: int) -> LoadedType | None:
         """What runs that type now."""
@@ -69,17 +76,17 @@ class Deployments:
         """What runs the type of that name now."""
         return self._by_name.get(type_name)
 
+    def function_number(self, function: str) -> int:
+        """What stands for a function's fetch handler in `find`, deployed or not; below zero."""
+        return self._function_numbers.get(function, 0)
+
     def load(self, deployment: Deployment) -> tuple[LoadedType, ...]:
         """Map the compiled component (2 to 14 ms) and link it; any thread, touches no table."""
         component = self._engine.load(Path(deployment.compiled))
-        environment = json.dumps(
-            {
-                "bindings": {binding.binding: binding.type for binding in deployment.bindings},
-                "variables": deployment.variables,
-            },
-            separators=(",", ":"),
-        ).encode()
-        return tuple(self._loaded_type(deployment, actor, component, environment) for actor in deployment.types)
+        found = [self._loaded_type(deployment, actor, component) for actor in deployment.types]
+        if deployment.fetch:
+            found.append(self._loaded_fetch(deployment, component))
+        return tuple(found)
 
     def prepare(self, deployment: Deployment, types: tuple[LoadedType, ...]) -> None:
         """Keep a loaded version until it is switched to."""
@@ -90,8 +97,13 @@ class Deployments:
         types = self._prepared.pop((deployment.function, deployment.version))
         self.remove(deployment.function)
         for loaded in types:
-            self._by_type[loaded.type_id] = loaded
-            self._by_name[loaded.type] = loaded
+            self._install(loaded)
+
+    def set_secrets(self, secrets: dict[str, str]) -> None:
+        """What `env` has beside bindings and variables; every turn that starts from now on sees these."""
+        self._secrets = secrets
+        for loaded in list(self._by_type.values()):
+            self._install(loaded)
 
     def remove(self, function: str) -> None:
         """Forget what this function runs, and what it has prepared and never switched to."""
@@ -99,9 +111,24 @@ class Deployments:
         self._by_name = {name: loaded for name, loaded in self._by_name.items() if loaded.function != function}
         self._prepared = {key: types for key, types in self._prepared.items() if key[0] != function}
 
-    def _loaded_type(
-        self, deployment: Deployment, actor: ActorType, component: LoadedComponent, environment: bytes
-    ) -> LoadedType:
+    def _install(self, loaded: LoadedType) -> None:
+        """Let turns run it, under an environment as of now; what was activated under another one is replaced."""
+        variables = {**loaded.variables, **self._secrets}
+        environment = json.dumps({"bindings": loaded.bindings, "variables": variables}, separators=(",", ":")).encode()
+        type_id = loaded.type_id
+        if not loaded.type:
+            type_id = self._function_numbers.setdefault(loaded.function, -1 - len(self._function_numbers))
+        loaded = replace(loaded, type_id=type_id, environment=environment)
+        self._by_type[type_id] = loaded
+        if loaded.type:
+            self._by_name[loaded.type] = loaded
+
+    def _loaded_fetch(self, deployment: Deployment, component: LoadedComponent) -> LoadedType:
+        nobody = ActorType("", 0, ())
+        timeout_s = self._limits.fetch_timeout_s
+        return replace(self._loaded_type(deployment, nobody, component), method_timeout_s=timeout_s)
+
+    def _loaded_type(self, deployment: Deployment, actor: ActorType, component: LoadedComponent) -> LoadedType:
         limits = self._limits
         memory = deployment.memory_bytes_max or limits.memory_bytes_max
         timeout_s = deployment.method_timeout_s or limits.method_timeout_s
@@ -111,10 +138,11 @@ class Deployments:
             function=deployment.function,
             version=deployment.version,
             component=component,
-            environment=environment,
+            environment=b"",
             bindings={binding.binding: binding.type for binding in deployment.bindings},
             methods=frozenset(method.name.encode() for method in actor.methods),
             private=frozenset(name.encode() for name in actor.private),
             memory_bytes_max=min(memory, limits.memory_bytes_max),
             method_timeout_s=min(timeout_s, limits.method_timeout_s),
+            variables=deployment.variables,
         )

@@ -67,11 +67,13 @@ class Directory:
         """Drop what has been idle for too long; True when there may be more to do at once."""
         return self._evict(settled, lambda entry: now - entry.used_at < self._limits.idle_eviction_s)
 
-    def evict_for_memory(self, settled: int) -> None:
-        """Drop the least recently used while the process is past its budget."""
+    def evict_for_memory(self, settled: int) -> bool:
+        """Drop the least recently used while the process is past its budget; whether it was."""
         budget = self._limits.worker_memory_bytes
-        if budget and anonymous_bytes() > budget:
-            self._evict(settled, lambda entry: False, at_most=max(16, len(self._entries) // 20))
+        if not budget or anonymous_bytes() <= budget:
+            return False
+        self._evict(settled, lambda entry: False, at_most=max(16, len(self._entries) // 20))
+        return True
 
     def evict_all(self, settled: int) -> None:
         """Drop every idle activation."""

@@ -17,13 +17,14 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import CommitReport, StoreBrokenError
-from holdfast_host.wire.frames import pack_reply
+from holdfast_host.wire.frames import CallKind, pack_reply
 from holdfast_host.worker.alarm_readers import alarm_readers
 from holdfast_host.worker.alarms import Alarms
 from holdfast_host.worker.calls import Calls
 from holdfast_host.worker.compute import ComputeSlots
 from holdfast_host.worker.deployments import Deployments
 from holdfast_host.worker.directory import Directory
+from holdfast_host.worker.functions import Functions
 from holdfast_host.worker.gate import Gate, Group
 from holdfast_host.worker.inspection import Inspection
 from holdfast_host.worker.leadership import Leadership
@@ -101,6 +102,7 @@ class Worker:
         )
         self.inspection.readers |= alarm_readers(store, self.deployments)
         self.alarms = Alarms(self, clock or SystemClock())
+        self.functions = Functions(self, self.mailroom, self.deployments, limits, self._refuse)
         self._runner = TurnRunner(limits, output)
         self._on_broken_store = on_broken_store
         self._inbox: deque[Callable[[], None]] = deque()
@@ -172,6 +174,8 @@ class Worker:
         now = time.monotonic()
         loaded = self.deployments.find(entry.type_id)
         if not self._may_run(turn, loaded, now):
+            if turn.request.kind == CallKind.FUNCTION:
+                self.functions.release(entry, turn)
             if entry.mail and entry.turn is None:
                 self.mailroom.ready.append(entry)
             return True
@@ -180,8 +184,12 @@ class Worker:
             entry.deactivate()
         entry.turn = turn
         self._running[turn] = None
-        self.directory.touch(entry, now)
-        overlay = Overlay(self.store, entry.stored, entry.pending, self.limits, entry.label)
+        if turn.request.kind == CallKind.FUNCTION:
+            self.functions.touch(entry, now)
+            overlay = self.functions.storage
+        else:
+            self.directory.touch(entry, now)
+            overlay = Overlay(self.store, entry.stored, entry.pending, self.limits, entry.label)
         turn.begin(generation, now, loaded, overlay)
         leadership = self.leadership
         leadership.open_section(now)
@@ -225,6 +233,8 @@ class Worker:
             self.gate.leave(entry, turn, Reply(turn, self._dirty))
         if entry.evictions:
             entry.evict()
+        if turn.request.kind == CallKind.FUNCTION:
+            self.functions.release(entry, turn)
         if entry.mail:
             self.mailroom.ready.append(entry)
 
@@ -325,7 +335,9 @@ class Worker:
         if self.directory.evict_idle(now, self.gate.settled):
             self._housekeeping_at = now
         self.peers.keep_house(now)
-        self.directory.evict_for_memory(self.gate.settled)
+        self.functions.keep_house(now)
+        if self.directory.evict_for_memory(self.gate.settled):
+            self.functions.evict_idle()
 
     def drain(self, on_drained: Callable[[], None]) -> None:
         """Refuse what has not begun; call back when no turn runs and the groups are settled (leader)."""

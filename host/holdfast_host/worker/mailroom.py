@@ -10,7 +10,13 @@ from collections import deque
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
-from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError, UnknownActorTypeError
+from holdfast_host.core.errors import (
+    HoldfastError,
+    HostUnavailableError,
+    MailboxFullError,
+    UnknownActorTypeError,
+    UnknownFunctionError,
+)
 from holdfast_host.wire.frames import CallKind, Kind, ProtocolError, unpack_call, unpack_json, unpack_slot
 from holdfast_host.worker.calls import Origin
 from holdfast_host.worker.turn import Turn
@@ -54,7 +60,11 @@ class Mailroom:
     def receive(self, link: Link, kind: int, payload: bytes) -> None:
         """One frame of a client."""
         if kind == Kind.CALL:
-            self.chase(self.submit(link, unpack_call(payload), None))
+            request = unpack_call(payload)
+            if request.kind == CallKind.FUNCTION:
+                self._host.functions.submit(link, request)
+            else:
+                self.chase(self.submit(link, request, None))
         elif kind == Kind.CANCEL:
             self._cancel(link, unpack_slot(payload))
         elif kind == Kind.READ:
@@ -87,6 +97,8 @@ class Mailroom:
             return HostUnavailableError(f"{label}: the host is stopping; the call did not run")
         if now - turn.arrived_at > limits.queue_timeout_s:
             return self._waited_too_long(turn)
+        if loaded is None and turn.request.kind == CallKind.FUNCTION:
+            return UnknownFunctionError(f"{label}: no such function is deployed any more")
         if loaded is None:
             return UnknownActorTypeError(f"{label}: no deployed function owns this actor type")
         detached_max = limits.nested_turns_max if nested else limits.detached_turns_max

@@ -109,10 +109,13 @@ class TurnRunner:
 
     def _check_result(self, turn: Turn, text: bytes) -> bytes:
         """The result as the caller will read it."""
-        limit = self._limits.result_bytes_max
+        is_fetch = turn.request.kind != CallKind.METHOD
+        limit = self._limits.fetch_message_bytes_max if is_fetch else self._limits.result_bytes_max
         label = f"{turn.entry.label}.{turn.request.method.decode(errors='replace')}"
         if len(text) > limit:
             raise LimitError(f"{label} returned {len(text)} bytes, the limit of a result is {limit} bytes")
+        if is_fetch:
+            return text  # whoever takes it apart checks it: the front, or the calling guest
         try:
             json.loads(text)
         except (ValueError, RecursionError):
@@ -133,7 +136,7 @@ class TurnRunner:
             good = isinstance(status, int) and 400 <= status <= 499
             return ActorError(message, code=code, status=status if good else 400)
         known = error_class(name) if isinstance(name, str) and name in _GUEST_ERRORS else None
-        return (known or ActorMethodError)(message, code=code)
+        return turn.told((known or ActorMethodError)(message, code=code))
 
 
 def _parse(text: bytes) -> dict[str, Any]:

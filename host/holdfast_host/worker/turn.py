@@ -11,10 +11,12 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast_host.core.errors import (
+    ActorFetchTimeoutError,
     ActorMethodTimeoutError,
     ActorTrapError,
     BadRequestError,
     HoldfastError,
+    LimitError,
 )
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.page import BEGUN, LEFT
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.compute import ComputeSlots
     from holdfast_host.worker.deployments import LoadedType
     from holdfast_host.worker.entry import Entry
+    from holdfast_host.worker.functions import Functions
     from holdfast_host.worker.inspection import Inspection
     from holdfast_host.worker.leadership import Leadership
     from holdfast_host.worker.links import Link
@@ -51,6 +54,7 @@ class TurnHost(Protocol):
     calls: Calls
     rings: Rings
     inspection: Inspection
+    functions: Functions
 
     def post(self, action: Callable[[], None]) -> None:
         """Have the leader run this soon; any thread."""
@@ -213,6 +217,10 @@ class Turn:
         """Why the host ended the guest, where it did."""
         return self._ended_by
 
+    def told(self, error: HoldfastError) -> HoldfastError:
+        """What its caller gets for an error of its guest."""
+        return error
+
     # What the guest reaches, on the turn's own thread.
 
     def host_call(self) -> bool:
@@ -264,6 +272,9 @@ class Turn:
 
     def fetch(self, binding: str, name: str, request: bytes) -> bytes:
         """Call another instance's fetch."""
+        limit = self._host.limits.fetch_message_bytes_max
+        if len(request) > limit:
+            raise LimitError(f"{self.entry.label}: a request of {len(request)} bytes, the limit is {limit} bytes")
         return self._call_out(ActorCall(self._host.calls, self, CallKind.FETCH, (binding, name, "fetch"), request))
 
     def log(self, level: str, text: str) -> None:
@@ -299,7 +310,9 @@ class Turn:
     def _end_late(self) -> bool:
         if self._ended_by is None:
             budget_s = self._deadline - self.begun_at
-            self._ended_by = ActorMethodTimeoutError(f"{self.entry.label}: over its budget of {budget_s:g} s")
+            is_fetch = self.request.kind in {CallKind.FETCH, CallKind.FUNCTION}
+            kind = ActorFetchTimeoutError if is_fetch else ActorMethodTimeoutError
+            self._ended_by = kind(f"{self.entry.label}: over its budget of {budget_s:g} s")
         return False
 
     def _give_up_thread(self) -> None:
