@@ -23,6 +23,8 @@ def describe_api(url: str) -> dict[str, Any]:
             "/v1/functions": {"get": _operation("listFunctions", "The deployed functions.", 200)},
             "/v1/functions/{function}": _function(),
             "/v1/functions/{function}/rollback": {"post": _roll_back()},
+            "/v1/instances/{type}/{name}/alarm": _alarm(),
+            "/v1/alarms": {"get": _list_alarms()},
             "/v1/openapi.json": {"get": _operation("describeApi", "This document.", 200)},
             "/health/liveness": {"get": _health("liveness", "The process runs.")},
             "/health/readiness": {"get": _health("readiness", "The host serves calls; 503 with the reason if not.")},
@@ -125,6 +127,31 @@ def _roll_back() -> dict[str, Any]:
         200,
         parameters=[_parameter("function", "The function's name.")],
         requestBody={"required": False, "content": {_JSON: {"schema": schema}}},
+    )
+
+
+def _alarm() -> dict[str, Any]:
+    due = {"description": "A date and time with an offset, or seconds since 1970.", "type": ["string", "number"]}
+    body = {"required": False, "content": {_JSON: {"schema": {"type": "object", "properties": {"due": due}}}}}
+    return {
+        "parameters": [_parameter("type", "The actor type."), _parameter("name", "The instance, percent-encoded.")],
+        "get": _operation("getAlarm", "The instance's alarm: state, times, retry count, last error; or null.", 200),
+        "put": _operation("setAlarm", "Set or re-arm it, without a body for now; a turn.", 200, requestBody=body),
+        "delete": _operation("deleteAlarm", "Clear it; a turn.", 200),
+    }
+
+
+def _list_alarms() -> dict[str, Any]:
+    states = {"type": "string", "enum": ["armed", "retrying", "abandoned", "parked"]}
+    return _operation(
+        "listAlarms",
+        "Alarms by state; null as the cursor ends the listing, a page before may be short.",
+        200,
+        parameters=[
+            _parameter("state", "Only those in this state.", "query", **states),
+            _parameter("limit", "How many, 100 by default.", "query", type="integer", minimum=1, maximum=1000),
+            _parameter("cursor", "Where the last page ended.", "query"),
+        ],
     )
 
 
