@@ -1,0 +1,35 @@
+"""The measured actor: `examples/account` and what only a benchmark calls."""
+
+from __future__ import annotations
+
+from holdfast import StatefulActor
+
+
+class Account(StatefulActor):
+    """An account with a balance."""
+
+    def deposit(self, amount: int) -> dict[str, int]:
+        balance = self.ctx.storage.get("balance", 0) + amount
+        self.ctx.storage.put("balance", balance)
+        return {"balance": balance}
+
+    def balance(self) -> dict[str, int]:
+        return {"balance": self.ctx.storage.get("balance", 0)}
+
+    def empty(self) -> None:
+        return None
+
+    def fill(self, keys: int, size: int) -> int:
+        for number in range(keys):
+            self.ctx.storage.put(f"key/{number:06d}", "x" * size)
+        return keys
+
+    def list_all(self) -> int:
+        return len(self.ctx.storage.list(prefix="key/", limit=1000))
+
+    def put(self, size: int) -> int:
+        self.ctx.storage.put("value", "x" * size)
+        return size
+
+    def get(self) -> str:
+        return str(self.ctx.storage.get("value", ""))

@@ -1,0 +1,148 @@
+"""The servers that are measured side by side, each started on a free port and stopped by its `with` block."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.components import built
+from tests.harness.deploying import deploy
+from tests.harness.host import HostProcess
+
+HERE = Path(__file__).resolve().parent
+PEERS = HERE / "peers"
+TOOLS = HERE.parents[1] / "build" / "bench"  # what a benchmark installs or compiles
+
+WORKERD = "workerd@1.20261117.1"
+
+
+class MissingToolError(Exception):
+    """A peer cannot be measured here; the message says what to install."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One running server."""
+
+    name: str
+    url: str
+    pid: int
+    host: HostProcess | None = None
+
+
+@contextmanager
+def holdfast(*options: str) -> Iterator[Server]:
+    """Our host with the measured actor deployed."""
+    with tempfile.TemporaryDirectory() as scratch, HostProcess(Path(scratch) / "data", *options) as host:
+        deploy(host, built(PEERS / "guest"))
+        yield Server("holdfast", host.url, host.pids()["supervisor"][0], host)
+
+
+@contextmanager
+def workerd() -> Iterator[Server]:
+    """The engine behind Durable Objects, with local disk storage."""
+    program = _installed_workerd()
+    with tempfile.TemporaryDirectory() as scratch:
+        port = free_port()
+        directory = Path(scratch)
+        (directory / "data").mkdir()
+        shutil.copy(PEERS / "account.js", directory)
+        config = (PEERS / "workerd.capnp").read_text()
+        config = config.replace("DATA", str(directory / "data")).replace("PORT", str(port))
+        (directory / "config.capnp").write_text(config)
+        with _process("workerd", [str(program), "serve", str(directory / "config.capnp")], port) as server:
+            yield server
+
+
+@contextmanager
+def hand_rolled() -> Iterator[Server]:
+    """The C server of peers/account.c."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise MissingToolError("no C compiler: make apt")
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    program = TOOLS / "account"
+    subprocess.run([compiler, "-O2", "-pthread", "-o", str(program), str(PEERS / "account.c")], check=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        port = free_port()
+        with _process("C by hand", [str(program), str(port), f"{scratch}/log"], port) as server:
+            yield server
+
+
+@contextmanager
+def aiohttp_empty(loop: str) -> Iterator[Server]:
+    """The floor of our HTTP stack: aiohttp with a handler that does nothing, on `asyncio` or `uvloop`."""
+    port = free_port()
+    code = textwrap.dedent(f"""
+        import asyncio, sys
+        from aiohttp import web
+        if {loop!r} == "uvloop":
+            import uvloop
+            runner = uvloop.run
+        else:
+            runner = asyncio.run
+        async def empty(request):
+            await request.read()
+            return web.Response(body=b"null", content_type="application/json")
+        async def main():
+            app = web.Application()
+            app.router.add_post("/v1/actors/{{type}}/{{name}}/{{method}}", empty)
+            served = web.AppRunner(app, access_log=None)
+            await served.setup()
+            await web.TCPSite(served, "127.0.0.1", {port}).start()
+            await asyncio.Event().wait()
+        runner(main())
+    """)
+    with _process(f"aiohttp empty ({loop})", [sys.executable, "-c", code], port) as server:
+        yield server
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def _process(name: str, command: list[str], port: int) -> Iterator[Server]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(port, process, name)
+        yield Server(name, f"http://127.0.0.1:{port}", process.pid)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], name: str) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise MissingToolError(f"{name} ended with {process.returncode}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise MissingToolError(f"{name} does not listen")
+
+
+def _installed_workerd() -> Path:
+    program = TOOLS / "node_modules" / ".bin" / "workerd"
+    if not program.exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            raise MissingToolError("no npm to install workerd with: make apt")
+        TOOLS.mkdir(parents=True, exist_ok=True)
+        subprocess.run([npm, "install", "--silent", "--no-save", "--prefix", str(TOOLS), WORKERD], check=True)
+    return program
