@@ -20,6 +20,9 @@ _COMMANDS: Final = {
     "deploy": "Build and deploy a project, or deploy a built component.",
     "call": "Call a method of one instance.",
     "list": "List the deployed functions.",
+    "instances": "List the instances of an actor type.",
+    "inspect": "Show one instance: its state, its alarm, what it has stored.",
+    "logs": "Show what instances print, and follow it.",
     "delete": "Undeploy a function; its storage stays.",
 }
 EXIT_FAILED: Final = 1

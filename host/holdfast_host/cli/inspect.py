@@ -1,0 +1,67 @@
+"""`holdfast inspect`: one instance from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import click
+
+from holdfast_host.cli.client import HostClient, host_options, open_client
+from holdfast_host.cli.output import json_option, print_json, readable_json
+
+_EXAMPLES: Final = """\b
+Examples:
+  holdfast inspect Account alice
+  holdfast inspect Room lobby --prefix message: --limit 1000
+"""
+_VALUE_CHARS_MAX: Final = 200
+
+
+@click.command("inspect", epilog=_EXAMPLES)
+@click.argument("actor_type", metavar="TYPE")
+@click.argument("name")
+@click.option("--prefix", default="", help="Only keys that begin with this.")
+@click.option("--start", help="Begin at this key.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many keys.")
+@host_options
+@json_option
+def command(
+    actor_type: str,
+    name: str,
+    prefix: str,
+    start: str | None,
+    limit: int,
+    host: str,
+    token_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Show the instance NAME of TYPE: whether it is in memory, its alarm, its keys and values.
+
+    It shows what is durable; looking wakes nobody up. Long values are cut, with --json they are whole.
+    """
+    with open_client(host, token_file) as client:
+        facts, page = _read(client, actor_type, name, prefix, start, limit)
+    if as_json:
+        print_json({**facts, **page})
+        return
+    click.echo(f"{actor_type}/{name}")
+    click.echo(f"  {'active' if facts['active'] else 'not in memory'}, {facts['queued']} turns wait")
+    click.echo(f"  version  {facts['version']}")
+    click.echo(f"  alarm    {readable_json(facts['alarm']) if facts['alarm'] else 'none'}")
+    click.echo(f"  storage  {facts['keys']:,} keys, {facts['bytes']:,} bytes")
+    for entry in page["entries"]:
+        text = readable_json(entry["value"] if "value" in entry else entry["raw"])
+        cut = text if len(text) <= _VALUE_CHARS_MAX else f"{text[:_VALUE_CHARS_MAX]} ... ({len(text):,} characters)"
+        click.echo(f"    {readable_json(entry['key'])[1:-1]} = {cut}")
+    if page["next"] is not None:
+        click.echo(f"  more: --start {readable_json(page['next'])}")
+
+
+def _read(
+    client: HostClient, actor_type: str, name: str, prefix: str, start: str | None, limit: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    path = f"/v1/instances/{quote(actor_type, safe='')}/{quote(name, safe='').replace('.', '%2E')}"
+    asked = {"prefix": prefix, "limit": str(limit), **({} if start is None else {"start": start})}
+    return client.get(f"{path}?count=true"), client.get(f"{path}/storage?{urlencode(asked)}")

@@ -1,0 +1,1 @@
+"""What operators and strangers see of a host."""
