@@ -43,7 +43,7 @@ class Server:
 def holdfast(*options: str) -> Iterator[Server]:
     """Our host with the measured actor deployed."""
     with tempfile.TemporaryDirectory() as scratch, HostProcess(Path(scratch) / "data", *options) as host:
-        deploy(host, built(PEERS / "guest"))
+        deploy(host, built(PEERS / "account"))
         yield Server("holdfast", host.url, host.pids()["supervisor"][0], host)
 
 
