@@ -88,7 +88,7 @@ def test_the_example_is_the_one_that_the_readme_shows() -> None:
     readme = (PROJECT / "README.md").read_text()
     source = (ACCOUNT / "src" / "app.py").read_text()
 
-    assert source[source.index("class Account") :].strip() in readme
+    assert source[source.index("class Account") : source.index("def fetch")].strip() in readme
     for command, expected in WALKTHROUGH:
         assert command in readme
         assert expected in readme

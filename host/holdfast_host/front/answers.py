@@ -29,12 +29,16 @@ _RETRY: Final = f"Retry-After: {RETRY_AFTER_S}\r\n"
 _RETRIED: Final = frozenset({429, 503})
 
 
+def status_line(status: int) -> bytes:
+    """The first line of a head."""
+    return f"HTTP/1.1 {status} {_PHRASES.get(status, 'Refused')}\r\n".encode()
+
+
 def _build_head(status: int, content_type: str) -> bytes:
     """All of a head that does not depend on the request; the length's digits come next."""
     retry = _RETRY if status in _RETRIED else ""
-    phrase = _PHRASES.get(status, "Refused")
-    line = f"HTTP/1.1 {status} {phrase}\r\nServer: holdfast\r\n"
-    return f"{line}Content-Type: {content_type}\r\n{retry}Content-Length: ".encode()
+    lines = f"Server: holdfast\r\nContent-Type: {content_type}\r\n{retry}Content-Length: "
+    return status_line(status) + lines.encode()
 
 
 _HEADS: Final = {
@@ -50,6 +54,10 @@ class DateLine:
     def __init__(self) -> None:
         self._second = 0
         self._line = b""
+
+    def header(self) -> bytes:
+        """The line by itself."""
+        return self.now()[2:]
 
     def now(self) -> bytes:
         """The line with its end, to follow the digits of a Content-Length."""
@@ -74,19 +82,23 @@ class Answer(web.StreamResponse):
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write everything, when the connection is still there; HEAD gets the head alone."""
         exchange: Exchange = request  # type: ignore[assignment] # our server makes no other
-        status = self._status
-        head = _HEADS.get((status, self._type_line)) or _build_head(status, self._type_line)
         keep_alive, line = exchange.connection_line()
         self._keep_alive = keep_alive
-        body = b"" if exchange.method == "HEAD" else self.payload
+        head, body = self.compose(exchange, line)
         transport = exchange.transport
         if transport is None or transport.is_closing():
             raise ClientConnectionResetError("the client is gone")
-        length = b"%d" % len(self.payload)
-        transport.write(b"".join((head, length, exchange.dates.now(), line, self._further, b"\r\n", body)))
+        transport.write(head + body)
         if len(body) > _DRAINED_BYTES:
             await exchange.writer.drain()
         return None
+
+    def compose(self, exchange: Exchange, connection_line: bytes) -> tuple[bytes, bytes]:
+        """Head and body as they go out."""
+        status, length = self._status, b"%d" % len(self.payload)
+        head = _HEADS.get((status, self._type_line)) or _build_head(status, self._type_line)
+        lines = b"".join((head, length, exchange.dates.now(), connection_line, self._further, b"\r\n"))
+        return lines, b"" if exchange.method == "HEAD" else self.payload
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""

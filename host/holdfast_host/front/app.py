@@ -1,7 +1,7 @@
 """From a request to the code that serves it. Thin: it looks at the raw target, checks the token, and dispatches.
 
-The data path comes first and touches no table. Requests for a function's own host name and under `/fn/` will be told
-apart at the top of `handle`, before anything of `/v1` is looked at: every path there is the function's own.
+Requests for a function, by its host name or under `/fn/`, are told apart before anything of `/v1` is looked at: every
+path there is the function's own. The data path comes next and touches no table.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from holdfast_host.core.errors import UnknownRouteError, WrongMethodError
 from holdfast_host.front.answers import Answer, allow_line
 from holdfast_host.front.calls import Calls
 from holdfast_host.front.errors import RouteError
+from holdfast_host.front.function_hosts import FunctionHosts
 from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.paths import split_target
 from holdfast_host.front.tokens import TokenCheck
@@ -51,8 +52,9 @@ class Route:
 class App:
     """All routes of a front. One per front, for its loop."""
 
-    def __init__(self, tokens: TokenCheck, calls: Calls, routes: list[Route]) -> None:
+    def __init__(self, tokens: TokenCheck, functions: FunctionHosts, calls: Calls, routes: list[Route]) -> None:
         self._tokens = tokens
+        self._functions = functions
         self._calls = calls
         self._routes = [
             Route.of("/v1/actors/{}/{}/{}", POST=self._call_by_path),
@@ -66,6 +68,9 @@ class App:
         Raises:
             HoldfastError, RouteError: what the caller is to be answered.
         """
+        asked = self._functions.find(exchange)
+        if asked is not None:
+            return await self._functions.serve(exchange, asked)
         target = exchange.target
         if exchange.method == "POST" and target.startswith(_ACTORS):
             segments = target.split("/")

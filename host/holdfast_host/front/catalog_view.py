@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast_host.core.errors import UnknownActorTypeError
-from holdfast_host.wire.catalog import Catalog
+from holdfast_host.core.errors import UnknownActorTypeError, UnknownFunctionError
+from holdfast_host.wire.catalog import Catalog, Deployment
 
 
 class CatalogView:
@@ -14,6 +14,7 @@ class CatalogView:
     def __init__(self, catalog: Catalog) -> None:
         self.number = catalog.number
         self._deployments = catalog.deployments
+        self._functions = {deployed.function: deployed for deployed in catalog.deployments}
         self._type_ids = {each.type: each.type_id for deployed in catalog.deployments for each in deployed.types}
 
     def type_id(self, actor_type: str) -> int:
@@ -22,6 +23,13 @@ class CatalogView:
             return self._type_ids[actor_type]
         except KeyError:
             raise UnknownActorTypeError(f"no deployed function owns the actor type {actor_type[:64]!r}") from None
+
+    def function(self, name: str) -> Deployment:
+        """What runs under a function's name; UnknownFunctionError where nothing does."""
+        try:
+            return self._functions[name]
+        except KeyError:
+            raise UnknownFunctionError(f"no function {name[:64]!r} is deployed") from None
 
     def describe_types(self) -> list[dict[str, Any]]:
         """Every type with its function, version and methods, by name."""

@@ -33,6 +33,11 @@ class Exchange(web.BaseRequest):
     dates: DateLine
     server: HttpServer
 
+    @property
+    def decoded(self) -> bool:
+        """Whether the server takes a content coding off the body, so that it is not what its headers say."""
+        return self._message.compression is not None
+
     def connection_line(self) -> tuple[bool, bytes]:
         """Whether the connection stays open after this answer, and the header line that says so."""
         if self.server.draining or not self.keep_alive:

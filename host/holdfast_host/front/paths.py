@@ -25,6 +25,15 @@ def split_target(target: str) -> tuple[str, str]:
     return path, query
 
 
+def split_authority(target: str) -> tuple[str, str]:
+    """Host (empty where it names none) and raw path with query of an absolute target, `http://host/path`."""
+    found = _AUTHORITY.match(target)
+    if found is None:
+        return "", target
+    rest = target[found.end() :]
+    return found[0].partition("://")[2].rpartition("@")[2], rest if rest.startswith("/") else f"/{rest}"
+
+
 def decode_segment(raw: str) -> str:
     """One path segment as the text that the caller meant; `+` is a plus.
 

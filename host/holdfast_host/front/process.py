@@ -13,6 +13,7 @@ from holdfast_host.front.app import App
 from holdfast_host.front.calls import Calls
 from holdfast_host.front.catalog_view import CatalogView
 from holdfast_host.front.control import ControlChannel, Message
+from holdfast_host.front.function_hosts import FunctionHosts
 from holdfast_host.front.http_server import HttpServer
 from holdfast_host.front.link import Link
 from holdfast_host.front.routes_alarms import AlarmRoutes
@@ -38,8 +39,10 @@ class Front:
         self._calls = Calls(CatalogView(start.catalog), start.routing, self._links, limits)
         self._health = Health(self._links)
         self._uploads = UploadFolder(Path(start.data), start.front, limits)
+        tokens = TokenCheck(start.token)
         app = App(
-            TokenCheck(start.token),
+            tokens,
+            FunctionHosts(self._calls, start.routing, self._links, limits, tokens, domain=start.domain, url=start.url),
             self._calls,
             [
                 *InspectionRoutes(lambda: self._calls.view, self._health, start.url).routes(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from holdfast_host.core.errors import BadRequestError, PayloadTooLargeError
@@ -21,18 +22,35 @@ async def read_body(exchange: Exchange, bytes_max: int) -> bytes:
         if len(body) > bytes_max:
             raise too_large(len(body), bytes_max)
         return body
+    return b"".join([piece async for piece in read_pieces(exchange, bytes_max)])
+
+
+async def read_pieces(
+    exchange: Exchange, bytes_max: int, count: Callable[[int], None] | None = None
+) -> AsyncIterator[bytes]:
+    """The body as it comes.
+
+    Args:
+        exchange: the request.
+        bytes_max: of the whole body.
+        count: told the size of each piece before it is kept; what it raises ends the reading.
+
+    Raises:
+        PayloadTooLargeError: as soon as the announced or the received length passes the limit.
+    """
     announced = exchange.content_length
     if announced is not None and announced > bytes_max:
         raise too_large(announced, bytes_max)
-    exchange.expect_body()
-    pieces: list[bytes] = []
+    if not exchange.content.is_eof():
+        exchange.expect_body()
     received = 0
-    while piece := await content.readany():
+    while piece := await exchange.content.readany():
         received += len(piece)
         if received > bytes_max:
             raise too_large(received, bytes_max)
-        pieces.append(piece)
-    return b"".join(pieces)
+        if count is not None:
+            count(len(piece))
+        yield piece
 
 
 async def read_object(exchange: Exchange, bytes_max: int) -> dict[str, Any]:

@@ -13,6 +13,14 @@ class TokenCheck:
     def __init__(self, token: str | None) -> None:
         self._token = None if token is None else token.encode()
 
+    def is_shown(self, authorization: str | None) -> bool:
+        """Whether the header carries the host's token; False where the host has none."""
+        try:
+            self.check(authorization)
+        except UnauthorizedError:
+            return False
+        return self._token is not None
+
     def check(self, authorization: str | None) -> None:
         """Return when the header carries the token, or the host has none.
 
