@@ -14,15 +14,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from holdfast_host.core.errors import HoldfastError, InvalidComponentError, UnsupportedError
+from holdfast_host.core.errors import InvalidComponentError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.process import die_with_parent
-from holdfast_host.sandbox.description import check_description
 from holdfast_host.sandbox.kept import sha256_of
 
-TRIAL_TIMEOUT_S: Final = 10.0
 _TRIAL_CPU_S: Final = 15
 _REASON_CHARS_MAX: Final = 500
 
@@ -62,6 +60,7 @@ def _compile(component: Path, compiled: Path, limits: Limits) -> dict[str, Any]:
     from wasmtime.component import Component
 
     from holdfast_host.sandbox.engine import SandboxEngine
+    from holdfast_host.sandbox.trial import try_component
     from holdfast_host.sandbox.validate import check_component, check_file
 
     check_file(component, limits)
@@ -80,36 +79,12 @@ def _compile(component: Path, compiled: Path, limits: Limits) -> dict[str, Any]:
     made.close()
     _relax_memory()
     _say({"stage": "trying"})
+    threading.Thread(target=_advance_epoch, args=(engine, limits.slice_s), daemon=True).start()
     return {
         "sha256": sha256,
         "compiled_sha256": sha256_of(compiled),
-        "description": _try_once(engine, compiled, limits),
+        "description": try_component(engine.load(compiled), limits),
     }
-
-
-def _try_once(engine: Any, compiled: Path, limits: Limits) -> dict[str, Any]:
-    """Instantiate it and have it describe itself, within TRIAL_TIMEOUT_S."""
-    from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
-
-    turn = _RefusingTurn()
-    threading.Thread(target=_advance_epoch, args=(engine, limits.slice_s), daemon=True).start()
-    try:
-        component = engine.load(compiled)
-        sandbox = Sandbox.create(component, turn, memory_bytes_max=limits.memory_bytes_max)
-        outcome = sandbox.describe(turn)
-    except SandboxTrap as trap:
-        if trap.kind == "ended":
-            raise InvalidComponentError(
-                f"the component does not describe itself within {TRIAL_TIMEOUT_S:g} s"
-            ) from trap
-        raise InvalidComponentError(f"the component failed when it was tried: {trap.message}") from trap
-    if not outcome.ok:
-        reason = _one_line(outcome.text.decode())
-        raise InvalidComponentError(f"the component could not describe itself: {reason}")
-    description = check_description(outcome.text, limits)
-    if description["fetch"] and "fetch" not in component.exports:
-        raise InvalidComponentError("the component describes a fetch but exports none")
-    return description
 
 
 def _advance_epoch(engine: Any, slice_s: float) -> None:
@@ -125,43 +100,6 @@ def _say(message: dict[str, Any]) -> None:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())[:_REASON_CHARS_MAX]
-
-
-class _RefusingStorage:
-    """There is no instance, so there is nothing to read or write."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise _refusal()
-
-
-class _RefusingTurn:
-    """What a component gets that is only tried: time, and nothing else."""
-
-    def __init__(self) -> None:
-        self.storage: Any = _RefusingStorage()
-        self._ends = time.monotonic() + TRIAL_TIMEOUT_S
-
-    def host_call(self) -> bool:
-        return self.tick()
-
-    def tick(self) -> bool:
-        return time.monotonic() < self._ends
-
-    def sync(self) -> NoReturn:
-        raise _refusal()
-
-    def call(self, *_: object) -> NoReturn:
-        raise _refusal()
-
-    def fetch(self, *_: object) -> NoReturn:
-        raise _refusal()
-
-    def log(self, level: str, text: str) -> None:
-        """Nobody reads it."""
-
-
-def _refusal() -> HoldfastError:
-    return UnsupportedError("a component that is only tried has no instance: describe() reads and writes nothing")
 
 
 if __name__ == "__main__":

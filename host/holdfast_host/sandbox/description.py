@@ -39,7 +39,11 @@ def check_description(text: bytes, limits: Limits) -> dict[str, Any]:
     actors = _check_actors(facts.get("actors", []), limits)
     if not actors and not fetch:
         raise _wrong("has neither an actor class nor a fetch")
-    return {"contract": contract, "codec": codec, "actors": actors, "fetch": fetch}
+    development = facts.get("development", False)
+    if type(development) is not bool:
+        raise _wrong("has a 'development' that is neither true nor false")
+    checked = {"contract": contract, "codec": codec, "actors": actors, "fetch": fetch}
+    return {**checked, "development": True} if development else checked
 
 
 def _check_actors(entries: Any, limits: Limits) -> list[dict[str, Any]]:

@@ -36,6 +36,15 @@ class KeptComponent:
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
         return cls(cache / f"{key}.cwasm", cache / f"{key}.json")
 
+    def looks_unchanged(self) -> bool:
+        """True when the file has the size and time that its record vouches for; reads the record only."""
+        try:
+            facts = json.loads(self.record.read_bytes())
+            found = self.compiled.stat()
+            return bool(facts["compiled_stat"] == [found.st_size, found.st_mtime_ns])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
     def read(self) -> dict[str, Any] | None:
         """The description that was kept with it; None where nothing is kept. Reads the whole file: some 50 ms.
 
@@ -60,7 +69,9 @@ class KeptComponent:
     def keep(self, written: Path, compiled_sha256: str, description: dict[str, Any]) -> None:
         """Put a file that is synced already, in the same folder, in place, then its record; durable on return."""
         os.replace(written, self.compiled)
-        record = {"compiled_sha256": compiled_sha256, "description": description}
+        found = self.compiled.stat()
+        stat = [found.st_size, found.st_mtime_ns]
+        record = {"compiled_sha256": compiled_sha256, "compiled_stat": stat, "description": description}
         draft = written.with_suffix(".record")
         with draft.open("wb") as file:
             file.write(json.dumps(record).encode())

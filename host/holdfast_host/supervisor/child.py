@@ -50,7 +50,7 @@ class Child(asyncio.Protocol):
         self.unanswered_pings = 0
         self._on_message = on_message
         self._ids = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[None]] = {}
+        self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._transport: asyncio.Transport | None = None
         self._partial = bytearray()
         self._pidfd = os.pidfd_open(process.pid)
@@ -66,8 +66,8 @@ class Child(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(pack_message(kind, **facts))
 
-    async def ask(self, kind: str, **facts: Any) -> None:
-        """Send a message that the child answers with `done`; returns when it has.
+    async def ask(self, kind: str, **facts: Any) -> dict[str, Any]:
+        """Send a message that the child answers with `done`; returns that when it has come.
 
         Raises:
             ChildGoneError: it ended before.
@@ -76,11 +76,11 @@ class Child(asyncio.Protocol):
         if self.ended.done() or self.closed.is_set():
             raise self._gone(kind)
         number = next(self._ids)
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         try:
             self.send(kind, id=number, **facts)
-            await answer
+            return await answer
         finally:
             del self._asked[number]
 
@@ -129,7 +129,7 @@ class Child(asyncio.Protocol):
         if message.get("error"):
             answer.set_exception(error_from(message["error"]))
         else:
-            answer.set_result(None)
+            answer.set_result(message)
 
     def _reap(self) -> None:
         """The pidfd is readable: wait for the process, then for the end of what it has said before it ended."""

@@ -1,6 +1,7 @@
 """The life of a function: deploy, roll back, undeploy.
 
     upload -> components/ -> compiled -> planned -> prepared in all workers -> RECORDED -> switched -> published
+    sources of a development component -> described by a worker -> planned -> and so on
 
 Everything before the record may fail and leaves the running version as it was; nothing after it can. One change of the
 registry at a time; a second one of the same function is refused rather than queued, since its author should look first.
@@ -10,18 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
 
 from holdfast_host.core.errors import (
     DeployConflictError,
     HoldfastError,
-    HostUnavailableError,
     InvalidComponentError,
     InvalidManifestError,
     UnknownFunctionError,
@@ -30,30 +27,12 @@ from holdfast_host.core.errors import (
 from holdfast_host.core.ids import check_function_name
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.manifest import Manifest, derive_manifest, parse_manifest
-from holdfast_host.storage.data_directory import sync_directory
 from holdfast_host.supervisor import plan
-from holdfast_host.supervisor.datadir import DataDirectory
 from holdfast_host.supervisor.log import EventLog
 from holdfast_host.supervisor.registry import FunctionRecord, Registry, VersionRecord, now_us
 from holdfast_host.supervisor.rollout import Rollout
+from holdfast_host.supervisor.shelf import Progress, Shelf, discard
 from holdfast_host.wire.catalog import Deployment
-
-Progress = Callable[[str], None]
-
-
-class Compiled(Protocol):
-    """What compiling a component gives."""
-
-    @property
-    def path(self) -> Path:
-        """The compiled file."""
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """What the component says of itself."""
-
-
-Compile = Callable[[Path, Path, Limits, Progress], Awaitable[Compiled]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +49,10 @@ class DeployRequest:
 class Deploys:
     """Changes what is deployed; one per host, used by the event loop's thread."""
 
-    def __init__(
-        self,
-        directory: DataDirectory,
-        registry: Registry,
-        rollout: Rollout,
-        compile_component: Compile,
-        limits: Limits,
-        log: EventLog,
-    ) -> None:
-        self._directory = directory
+    def __init__(self, registry: Registry, rollout: Rollout, shelf: Shelf, limits: Limits, log: EventLog) -> None:
         self._registry = registry
         self._rollout = rollout
-        self._compile = compile_component
+        self._shelf = shelf
         self._limits = limits
         self._log = log
         self._changing: set[str] = set()
@@ -107,7 +77,38 @@ class Deploys:
                     self._record_failure(known, error)
                     raise
         finally:
-            _discard(request.component)
+            discard(request.component)
+
+    async def reload(self, function: str, sources: str) -> None:
+        """Run other sources in the development component that is deployed, as a new version, breaking or not.
+
+        Raises:
+            UnknownFunctionError: it is not deployed.
+            CallerError: its component is none for development, or its sources do not fit the manifest.
+            GuestError: the sources do not load; the running version stays.
+        """
+        async with self._alone(function):
+            record = self._deployed(function)
+            assert record.current is not None
+            found = self._registry.version(record.func_id, record.current)
+            assert found is not None
+            if not found.description.get("development"):
+                raise InvalidComponentError(
+                    f"the component of {function!r} is no development component: it takes no sources, deploy it again"
+                )
+            draft = await self._shelf.ready(replace(found.deployment, sources=sources))
+            description = await self._rollout.describe(draft)
+            shipped = plan.shipped_types(description, self._limits)
+            proposal = plan.Proposal(
+                self._read_manifest(function, found.manifest) or derive_manifest(function, shipped),
+                record.func_id,
+                draft.sha256,
+                draft.compiled,
+                description,
+                shipped,
+                sources,
+            )
+            await self._bring(proposal, plan.Consent(allow_breaking=True), found.manifest)
 
     async def rollback(self, function: str, version: int | None) -> None:
         """Run a kept version again, the one before the current one where none is named.
@@ -127,14 +128,36 @@ class Deploys:
                 raise UnknownVersionError(f"{function!r} has no such version to go back to; kept are {numbers}")
             found = self._registry.version(record.func_id, version)
             assert found is not None
-            deployment = found.deployment
-            plan.check_owned(self._registry, deployment)
-            plan.check_against_others(self._registry, deployment, plan.Consent())
-            deployment = await self._compiled_now(deployment)
+            plan.check_rollback(self._registry, found.deployment)
+            deployment = await self._shelf.ready(found.deployment)
             await self._rollout.prepare(deployment)
             self._registry.commit_current(deployment)
             await self._follow(deployment)
             self._log.info("rolled back", function=function, version=version)
+
+    async def repair(self, function: str) -> None:
+        """A worker could not load what is deployed: see what is wrong with the compiled file, and switch to a good one.
+
+        Never raises: what cannot be repaired is shown as the function's failure.
+        """
+        async with self._one_at_a_time:
+            record = self._registry.named(function)
+            found = (
+                None
+                if record is None or record.current is None
+                else self._registry.version(record.func_id, record.current)
+            )
+            if found is None:
+                return
+            try:
+                deployment = await self._shelf.ready(found.deployment, doubt=True)
+                await self._rollout.prepare(deployment)
+                await self._follow(deployment)
+                self._log.info("repaired", function=function, version=deployment.version)
+            except HoldfastError as error:
+                self._log.error("a deployed function cannot be run", function=function, error=error)
+                with suppress(HoldfastError):
+                    self._registry.commit_failure(found.deployment.func_id, f"{error.name}: {error}")
 
     async def delete(self, function: str) -> None:
         """Undeploy: its turns end, its storage stays, its types stay reserved to it.
@@ -149,23 +172,8 @@ class Deploys:
             self._registry.commit_removal(record.func_id)
             self._rollout.publish(self._registry.catalog())
             await self._rollout.remove(function)
-            self._sweep()
+            self._shelf.sweep()
             self._log.info("undeployed", function=function, func_id=record.func_id)
-
-    async def restore(self) -> None:
-        """Before the workers start: see that all that is deployed lies compiled for this host; compile what does not.
-
-        A function that cannot be compiled any more stays out of the catalog until it is deployed again.
-        """
-        await asyncio.gather(*(self._restore(each) for each in self._registry.current()))
-
-    async def _restore(self, deployment: Deployment) -> None:
-        """See that one version can be run."""
-        try:
-            await self._compiled_now(deployment)
-        except HoldfastError as error:
-            self._log.error("a deployed function cannot be compiled", function=deployment.function, error=error)
-            self._registry.commit_failure(deployment.func_id, f"{error.name}: {error}")
 
     async def _deploy(
         self,
@@ -180,31 +188,40 @@ class Deploys:
         if known and self._runs_already(known, manifest, sha256):
             self._registry.commit_failure(known.func_id, None)
             return False
-        component = self._directory.components / f"{sha256}.wasm"
-        await asyncio.to_thread(_take_over, request.component, component)
         try:
-            compiled = await self._compile(component, self._directory.compiled, self._limits, progress)
+            await self._shelf.take(request.component, sha256)
+            compiled = await self._shelf.compile(sha256, progress)
             shipped = plan.shipped_types(compiled.description, self._limits)
-            deployment = plan.plan_deployment(
-                self._registry,
+            proposal = plan.Proposal(
                 manifest or derive_manifest(request.function, shipped),
                 func_id,
                 sha256,
                 str(compiled.path),
                 compiled.description,
                 shipped,
-                plan.Consent(request.allow_breaking, request.adopt),
             )
-            progress("loading")
-            await self._rollout.prepare(deployment)
-            record = VersionRecord(deployment, request.manifest, compiled.description, now_us())
-            self._registry.commit_version(record)
+            await self._bring(proposal, plan.Consent(request.allow_breaking, request.adopt), request.manifest, progress)
         finally:
-            self._sweep()
+            self._shelf.sweep()
+        return known is None or known.current is None
+
+    async def _bring(
+        self,
+        proposal: plan.Proposal,
+        consent: plan.Consent,
+        manifest: str | None,
+        progress: Progress = lambda stage: None,
+    ) -> None:
+        """Plan it, load it everywhere, record it, switch to it."""
+        at_stake = plan.types_at_stake(self._registry, proposal)
+        occupied = await self._rollout.occupied(at_stake) if at_stake else set()
+        deployment = plan.plan_deployment(self._registry, proposal, consent, occupied)
+        progress("loading")
+        await self._rollout.prepare(deployment)
+        self._registry.commit_version(VersionRecord(deployment, manifest, proposal.description, now_us()))
         progress("switching")
         await self._follow(deployment)
-        self._log.info("deployed", function=request.function, func_id=func_id, version=deployment.version)
-        return known is None or known.current is None
+        self._log.info("deployed", function=deployment.function, func_id=deployment.func_id, version=deployment.version)
 
     async def _follow(self, deployment: Deployment) -> None:
         """After the record: workers, then fronts, so that no front routes to what a worker does not know yet."""
@@ -230,22 +247,6 @@ class Deploys:
         if manifest is None or current.manifest is None:
             return manifest is None and current.manifest is None
         return replace(parse_manifest(current.manifest), func_id=None) == replace(manifest, func_id=None)
-
-    async def _compiled_now(self, deployment: Deployment) -> Deployment:
-        """The version with a compiled file that this host can run; compiles it where the cache has none."""
-        component = self._directory.components / f"{deployment.sha256}.wasm"
-        if not await asyncio.to_thread(component.exists):
-            raise InvalidComponentError(f"the component {component} is gone; deploy {deployment.function!r} again")
-
-        def say(stage: str) -> None:
-            if stage == "compiling":
-                self._log.info("compiling again", function=deployment.function, version=deployment.version)
-
-        compiled = await self._compile(component, self._directory.compiled, self._limits, say)
-        if str(compiled.path) == deployment.compiled:
-            return deployment
-        self._registry.commit_compiled(deployment.sha256, compiled.path)
-        return replace(deployment, compiled=str(compiled.path))
 
     def _deployed(self, function: str) -> FunctionRecord:
         """The function that is deployed under this name."""
@@ -273,34 +274,7 @@ class Deploys:
         finally:
             self._changing.discard(function)
 
-    def _sweep(self) -> None:
-        """Remove components and compiled files that no kept version needs."""
-        needed = self._registry.files()
-        for folder in (self._directory.components, self._directory.compiled):
-            for entry in folder.iterdir():
-                if entry.stem not in needed:
-                    _discard(entry)
-
 
 def _hash_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _take_over(upload: Path, component: Path) -> None:
-    """Move an upload to its place, durably; HostUnavailableError where the disk does not let us."""
-    try:
-        with upload.open("rb") as file:
-            os.fsync(file.fileno())
-        upload.replace(component)
-        sync_directory(component.parent)
-    except OSError as error:
-        raise HostUnavailableError(f"the component cannot be kept in {component.parent}: {error}") from error
-
-
-def _discard(path: Path) -> None:
-    """Remove a file or folder that nobody needs; one that is gone already is fine."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -14,16 +14,18 @@ from typing import Any, Final
 
 from holdfast_host.core.config import HostConfig
 from holdfast_host.supervisor.child import Child, Programs, spawn_child
-from holdfast_host.supervisor.deploys import Compile, Deploys
+from holdfast_host.supervisor.deploys import Deploys
 from holdfast_host.supervisor.keeper import Keeper, Patience, Phase
 from holdfast_host.supervisor.log import EventLog
 from holdfast_host.supervisor.operations import Operations
 from holdfast_host.supervisor.premises import Premises, open_premises
-from holdfast_host.supervisor.rollout import ProcessRollout
+from holdfast_host.supervisor.rollout import ProcessRollout, without_sources
+from holdfast_host.supervisor.shelf import Compile, Shelf
 from holdfast_host.supervisor.stop import StopOrder
 from holdfast_host.wire.control import FrontStart, WorkerStart
 
 FAILED_STARTS_MAX: Final = 3  # of one child in a row, while the host itself is starting
+_DEATHS_BY_CODE: Final = (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL)
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Receive = Callable[[dict[str, Any]], None]
@@ -82,14 +84,9 @@ class Host:
         self._workers = [self._worker(number) for number in range(len(premises.worker_listeners))]
         self._fronts = [self._front(number) for number in range(config.fronts)]
         self._all = [*self._workers, *self._fronts]
-        self._deploys = Deploys(
-            premises.directory,
-            premises.registry,
-            ProcessRollout(self._workers, self._fronts, log),
-            compile_component,
-            config.limits,
-            log,
-        )
+        self._shelf = Shelf(premises.directory, premises.registry, compile_component, config.limits, log)
+        rollout = ProcessRollout(self._workers, self._fronts, log)
+        self._deploys = Deploys(premises.registry, rollout, self._shelf, config.limits, log)
         self._operations = Operations(premises.registry, self._deploys, config.domain, premises.url, log)
         self._exit_code = 0
         self._announced = False
@@ -97,6 +94,7 @@ class Host:
         self._stop_asked = asyncio.Event()
         self._kill_asked = asyncio.Event()
         self._stop: StopOrder | None = None
+        self._repairs: set[asyncio.Task[None]] = set()
 
     async def run(self, announce: Callable[[str], None]) -> int:
         """Start everything, announce it, keep it running, stop it; returns the exit code."""
@@ -105,7 +103,7 @@ class Host:
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number).name)
         keepers: list[asyncio.Task[None]] = []
         try:
-            await self._or_stop(self._deploys.restore())
+            await self._or_stop(self._shelf.restore())
             if not self._stop_asked.is_set():
                 keepers = [asyncio.create_task(self._keep(keeper)) for keeper in self._all]
                 await self._or_stop(self._until_ready())
@@ -195,6 +193,9 @@ class Host:
         listener = self._premises.worker_listeners[number]
 
         async def launch(receive: Receive) -> Child:
+            keeper = self._workers[number]
+            if keeper.failed_starts or keeper.last_code in _DEATHS_BY_CODE:
+                await self._shelf.restore(doubt=True)  # what it loads may be damaged in a way that kills it
             start = WorkerStart(
                 worker=number,
                 data=str(self._premises.directory.root),
@@ -222,7 +223,7 @@ class Host:
                 domain=self._config.domain,
                 token=self._config.token,
                 routing=self._premises.routing,
-                catalog=self._premises.registry.catalog(),
+                catalog=without_sources(self._premises.registry.catalog()),
                 limits=self._config.limits,
                 log_level=self._config.log_level,
             )
@@ -248,9 +249,19 @@ class Host:
             self._operations.accept(keeper.child, message)
         elif kind == "drained" and self._stop is not None:
             self._stop.note_drained(keeper)
+        elif kind == "unloadable":
+            self._repair(keeper, message)
         elif kind == "fatal":
             self._log.error(f"{keeper.label} cannot go on: the host stops", reason=message.get("reason"))
             self.request_stop(f"{keeper.label}: {message.get('reason')}", exit_code=1)
+
+    def _repair(self, keeper: Keeper, message: dict[str, Any]) -> None:
+        """A worker runs without a function whose compiled file it cannot load."""
+        function = str(message["function"])
+        self._log.error(f"{keeper.label} cannot load {function!r}", reason=message.get("reason"))
+        task = asyncio.create_task(self._deploys.repair(function))
+        self._repairs.add(task)
+        task.add_done_callback(self._repairs.discard)
 
     def _on_phase(self, keeper: Keeper) -> None:
         """A child started, got ready or died."""

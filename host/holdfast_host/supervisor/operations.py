@@ -13,9 +13,10 @@ from typing import Any
 from holdfast_host.core.config import Listen
 from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavailableError, UnknownFunctionError
 from holdfast_host.supervisor.child import Child
-from holdfast_host.supervisor.deploys import DeployRequest, Deploys, Progress
+from holdfast_host.supervisor.deploys import DeployRequest, Deploys
 from holdfast_host.supervisor.log import EventLog
 from holdfast_host.supervisor.registry import FunctionRecord, Registry
+from holdfast_host.supervisor.shelf import Progress
 
 
 class Operations:
@@ -66,6 +67,9 @@ class Operations:
             )
             created = await self._deploys.deploy(request, progress)
             return {**self._shown(name), "created": created}
+        if operation == "reload":
+            await self._deploys.reload(name, str(arguments["sources"]))
+            return self._shown(name)
         if operation == "rollback":
             version = arguments.get("version")
             await self._deploys.rollback(name, None if version is None else int(version))

@@ -1,28 +1,29 @@
-"""What a deploy would record, or why it may not: the rules of ownership, references and identity.
+"""What a deploy would record, or why it may not: the rules of identity, ownership and references.
 
 Nothing here waits, writes or talks to a process: a plan is made from the registry as it is and can be tested alone.
+What a type's number follows from is in numbering.py, what a version would break in breaking.py.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
 from holdfast_host.core.errors import (
-    BreakingChangeError,
     DeployConflictError,
     FunctionReferencedError,
     InvalidComponentError,
     InvalidManifestError,
     InvalidNameError,
-    TypeOwnedError,
     UnresolvedBindingError,
 )
 from holdfast_host.core.ids import check_type_name
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.manifest import Manifest
+from holdfast_host.supervisor.breaking import breaking_changes, broken_references, refusal
+from holdfast_host.supervisor.numbering import check_owned, find_renames, number_types
 from holdfast_host.supervisor.registry import FunctionRecord, Registry
 from holdfast_host.wire.catalog import ActorType, Binding, Deployment, Method
 
@@ -31,7 +32,7 @@ from holdfast_host.wire.catalog import ActorType, Binding, Deployment, Method
 class Consent:
     """What the caller allows beside the usual."""
 
-    allow_breaking: bool = False  # drop a type that another function refers to
+    allow_breaking: bool = False  # drop methods, and types that have instances or references
     adopt: bool = False  # take over a type that is reserved to a function that does not ship it any more
 
 
@@ -60,81 +61,126 @@ def identify(registry: Registry, function: str, func_id: str | None) -> tuple[Fu
     return known, func_id
 
 
-def plan_deployment(
-    registry: Registry,
-    manifest: Manifest,
-    func_id: str,
-    sha256: str,
-    compiled: str,
-    description: dict[str, Any],
-    shipped: Mapping[str, ActorType],
-    consent: Consent,
-) -> Deployment:
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A component that would become a function's next version, and what its author says about it.
+
+    Attributes:
+        manifest: What is asked for.
+        func_id: From `identify`.
+        sha256: Of the component.
+        compiled: The path of what was compiled from it.
+        description: What the component says of itself.
+        shipped: Its classes, from `shipped_types`.
+        sources: What a development component is to run instead of what it was built from.
+    """
+
+    manifest: Manifest
+    func_id: str
+    sha256: str
+    compiled: str
+    description: dict[str, Any]
+    shipped: Mapping[str, ActorType]
+    sources: str = ""
+
+    @property
+    def owned(self) -> list[str]:
+        """The types that it would own: those that it ships and binds."""
+        return list(dict.fromkeys(each.type for each in self.manifest.actors if each.type in self.shipped))
+
+
+def types_at_stake(registry: Registry, proposal: Proposal) -> set[int]:
+    """The numbers of those types of which the plan must know whether they have instances."""
+    known = registry.by_id(proposal.func_id)
+    owned = proposal.owned
+    running = _running(registry, known)
+    names = {each.type for each in running.types} - set(owned) if running else set()
+    names |= {each.type for each in proposal.manifest.actors if each.renamed_from and each.type in owned}
+    found = (registry.type_named(name) for name in names)
+    return {each.type_id for each in found if each is not None}
+
+
+def plan_deployment(registry: Registry, proposal: Proposal, consent: Consent, occupied: Set[int]) -> Deployment:
     """The version that this deploy would record.
 
     Args:
         registry: what there is.
-        manifest: what is asked for.
-        func_id: from `identify`.
-        sha256: of the component.
-        compiled: the path of what was compiled from it.
-        description: what the component says of itself.
-        shipped: its classes, from `shipped_types`.
+        proposal: what is to run.
         consent: what the caller allows.
+        occupied: those of `types_at_stake` that have instances.
 
     Raises:
         InvalidComponentError, InvalidManifestError: component and manifest do not fit each other.
         TypeOwnedError, UnresolvedBindingError, BreakingChangeError: it does not fit what else is deployed.
     """
-    _refuse_renames(registry, manifest, func_id)
-    bindings = tuple(Binding(each.binding, each.type, each.type in shipped) for each in manifest.actors)
-    owned = list(dict.fromkeys(each.type for each in bindings if each.owner))
-    fetch = bool(description.get("fetch"))
+    manifest, shipped, owned = proposal.manifest, proposal.shipped, proposal.owned
+    fetch = bool(proposal.description.get("fetch"))
     if not owned and not fetch:
         raise _nothing_to_run(manifest.name, shipped)
-    known = registry.by_id(func_id)
+    known = registry.by_id(proposal.func_id)
+    renames = find_renames(registry, manifest, proposal.func_id, owned, occupied)
+    numbered = number_types(registry, proposal.func_id, owned, renames, adopt=consent.adopt)
     deployment = Deployment(
         function=manifest.name,
-        func_id=func_id,
+        func_id=proposal.func_id,
         version=known.last_version + 1 if known else 1,
-        sha256=sha256,
-        compiled=compiled,
-        types=tuple(
-            replace(shipped[name], type_id=type_id)
-            for name, type_id in number_types(registry, func_id, owned, adopt=consent.adopt)
-        ),
-        bindings=bindings,
+        sha256=proposal.sha256,
+        compiled=proposal.compiled,
+        types=tuple(replace(shipped[name], type_id=type_id) for name, type_id in numbered),
+        bindings=tuple(Binding(each.binding, each.type, each.type in shipped) for each in manifest.actors),
         variables=dict(manifest.vars),
         fetch=fetch,
         memory_bytes_max=manifest.memory_bytes_max,
         method_timeout_s=manifest.method_timeout_s,
+        sources=proposal.sources,
     )
-    check_against_others(registry, deployment, consent)
+    others = _others(registry, deployment)
+    _check_resolved(deployment, others)
+    running = _running(registry, known)
+    if running is not None and not consent.allow_breaking:
+        found = breaking_changes(running, deployment, others, occupied)
+        if found:
+            raise refusal(manifest.name, found, "Deploy with --allow-breaking (?allow_breaking=true) if that is meant.")
     return deployment
 
 
-def check_against_others(registry: Registry, deployment: Deployment, consent: Consent) -> None:
-    """Whether a version fits the functions that are deployed now.
+def check_rollback(registry: Registry, deployment: Deployment) -> None:
+    """Whether a version that was recorded earlier fits what is deployed now.
+
+    What its successors added goes, by intent; its instances stay on disk for them.
 
     Raises:
-        UnresolvedBindingError: it refers to a type that no deployed function ships.
-        BreakingChangeError: it no longer ships a type that another function refers to.
+        TypeOwnedError: another function owns one of its types now.
+        UnresolvedBindingError: it refers to a type that no deployed function ships any more.
+        BreakingChangeError: another function refers to a type that it does not ship.
     """
-    others = [each for each in registry.current() if each.func_id != deployment.func_id]
+    check_owned(registry, deployment)
+    others = _others(registry, deployment)
+    _check_resolved(deployment, others)
+    running = _running(registry, registry.by_id(deployment.func_id))
+    found = broken_references(running, deployment, others) if running else []
+    if found:
+        raise refusal(deployment.function, found, "Mend or delete that function first.")
+
+
+def _others(registry: Registry, deployment: Deployment) -> list[Deployment]:
+    return [each for each in registry.current() if each.func_id != deployment.func_id]
+
+
+def _running(registry: Registry, known: FunctionRecord | None) -> Deployment | None:
+    """The version that runs now; None for a function that is new or undeployed."""
+    current = None if known is None or known.current is None else registry.version(known.func_id, known.current)
+    return current.deployment if current else None
+
+
+def _check_resolved(deployment: Deployment, others: Sequence[Deployment]) -> None:
+    """Every reference leads to a type that a deployed function ships."""
     elsewhere = {entry.type for each in others for entry in each.types}
     for binding in deployment.bindings:
         if not binding.owner and binding.type not in elsewhere:
             raise UnresolvedBindingError(
                 f"the binding {binding.binding} refers to the actor type {binding.type!r}, which this component does "
                 "not ship and no deployed function owns: deploy its owner first, or ship the class"
-            )
-    kept = {entry.type for entry in deployment.types} | elsewhere
-    for other in others:
-        gone = [each.type for each in other.bindings if not each.owner and each.type not in kept]
-        if gone and not consent.allow_breaking:
-            raise BreakingChangeError(
-                f"{deployment.function!r} would no longer ship the actor type {gone[0]!r}, to which the function "
-                f"{other.function!r} refers: mend that one first, or allow breaking changes"
             )
 
 
@@ -193,59 +239,3 @@ def _nothing_to_run(function: str, shipped: Iterable[str]) -> InvalidComponentEr
             f"the component ships {unbound}, but the manifest of {function!r} binds none: add [[actors]]"
         )
     return InvalidComponentError(f"the component of {function!r} ships neither an actor class nor a fetch handler")
-
-
-def number_types(registry: Registry, func_id: str, owned: list[str], *, adopt: bool) -> list[tuple[str, int]]:
-    """The number of each type that this function would own: its old one, or the next free.
-
-    Raises:
-        TypeOwnedError: the type belongs, or is reserved, to another function.
-    """
-    fresh = registry.next_type_id()
-    numbered: list[tuple[str, int]] = []
-    for name in owned:
-        record = registry.type_named(name)
-        if record is None:
-            numbered.append((name, fresh))
-            fresh += 1
-            continue
-        if record.func_id != func_id:
-            _check_adoptable(registry, name, record.func_id, adopt=adopt)
-        numbered.append((name, record.type_id))
-    return numbered
-
-
-def _check_adoptable(registry: Registry, actor_type: str, owner_id: str, *, adopt: bool) -> None:
-    """A type of another function: never while that one ships it; reserved, only on request."""
-    owner = registry.by_id(owner_id)
-    assert owner is not None
-    ships = any(
-        entry.type == actor_type for each in registry.current() if each.func_id == owner_id for entry in each.types
-    )
-    if ships:
-        raise TypeOwnedError(f"the actor type {actor_type!r} is owned by the function {owner.name!r} ({owner_id})")
-    if not adopt:
-        raise TypeOwnedError(
-            f"the actor type {actor_type!r} is reserved to the function {owner.name!r} ({owner_id}), with its storage: "
-            "deploy with that func_id, or take it over with adopt"
-        )
-
-
-def _refuse_renames(registry: Registry, manifest: Manifest, func_id: str) -> None:
-    """A rename that would have to move instances is refused: without it they would seem to be gone."""
-    for each in manifest.actors:
-        old = registry.type_named(each.renamed_from) if each.renamed_from else None
-        if old is not None and old.func_id == func_id and registry.type_named(each.type) is None:
-            raise InvalidManifestError(
-                f"{each.type} says renamed_from = {each.renamed_from!r}: this host cannot rename a type that has been "
-                "deployed yet; keep the class name"
-            )
-
-
-def check_owned(registry: Registry, deployment: Deployment) -> None:
-    """Whether a version that was recorded earlier still owns its types.
-
-    Raises:
-        TypeOwnedError: one of them was taken over by another function.
-    """
-    number_types(registry, deployment.func_id, [entry.type for entry in deployment.types], adopt=False)

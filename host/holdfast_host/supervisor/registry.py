@@ -2,7 +2,7 @@
 
 Invariants: a version never changes once it is recorded; a version's number and a type's number are never used twice;
 a type belongs to one `func_id`, also after its function was undeployed; what `commit_*` recorded is on disk when it
-returns. Whether something *may* be recorded is decided in checks.py.
+returns. Whether something *may* be recorded is decided in plan.py.
 
 sqlite3, with a write-ahead log and synchronous=FULL, rather than replaced files: one transaction spans function,
 version and types, a rollback or a rename is one row, and it comes with Python. One connection, in the supervisor only.
@@ -167,6 +167,11 @@ class Registry:
         ).fetchone()
         return None if row is None else TypeRecord(*row)
 
+    def type_numbered(self, type_id: int) -> TypeRecord | None:
+        """The actor type that has this number; its name changes when its class is renamed."""
+        row = self._db.execute("SELECT type, type_id, func_id FROM types WHERE type_id = ?", (type_id,)).fetchone()
+        return None if row is None else TypeRecord(*row)
+
     def next_type_id(self) -> int:
         """The lowest number that was never given to a type."""
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'types'").fetchone()
@@ -256,11 +261,16 @@ class Registry:
             db.execute("UPDATE functions SET failure = ? WHERE func_id = ?", (reason, func_id))
 
     def _claim_types(self, deployment: Deployment) -> None:
-        """The types that this version ships belong to its function from now on."""
+        """The types that this version ships belong to its function from now on, under the names of its classes.
+
+        A name that stood for another number leads to this one now; whether it may was decided before.
+        """
+        named = [(each.type, each.type_id) for each in deployment.types]
+        self._db.executemany("DELETE FROM types WHERE type = ? AND type_id <> ?", named)
         self._db.executemany(
-            "INSERT INTO types VALUES (?, ?, ?, ?) ON CONFLICT (tenant, type) DO UPDATE SET func_id = excluded.func_id "
-            "WHERE type_id = excluded.type_id",
-            [(each.type_id, DEFAULT_TENANT, each.type, deployment.func_id) for each in deployment.types],
+            "INSERT INTO types VALUES (?, ?, ?, ?) ON CONFLICT (type_id) DO UPDATE SET "
+            "type = excluded.type, func_id = excluded.func_id",
+            [(type_id, DEFAULT_TENANT, name, deployment.func_id) for name, type_id in named],
         )
 
     @contextmanager

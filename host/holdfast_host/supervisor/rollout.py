@@ -7,7 +7,8 @@ it runs. After it the registry is the truth: a worker that cannot follow is kill
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError
@@ -22,6 +23,12 @@ ANSWER_S: Final = 60.0
 class Rollout(Protocol):
     """What a deploy needs of the running processes."""
 
+    async def occupied(self, type_ids: Set[int]) -> set[int]:
+        """Those of these types that have instances on disk; raises unless every worker says so."""
+
+    async def describe(self, deployment: Deployment) -> dict[str, Any]:
+        """What a version says of itself that is not deployed yet; tried in one worker."""
+
     async def prepare(self, deployment: Deployment) -> None:
         """Load it in every running worker; returns when all have, raises when one has not."""
 
@@ -35,6 +42,11 @@ class Rollout(Protocol):
         """Tell the fronts what is deployed."""
 
 
+def without_sources(catalog: Catalog) -> Catalog:
+    """What fronts need to know: which sources a development component runs is the workers' business."""
+    return replace(catalog, deployments=tuple(replace(each, sources="") for each in catalog.deployments))
+
+
 class ProcessRollout:
     """The Rollout over the host's workers and fronts."""
 
@@ -43,6 +55,38 @@ class ProcessRollout:
         self._fronts = fronts
         self._log = log
         self._prepared: set[Child] = set()  # the children that hold what is about to be switched to
+
+    async def occupied(self, type_ids: Set[int]) -> set[int]:
+        """Those of these types that have instances on disk.
+
+        Raises:
+            HostUnavailableError: a worker is being replaced, died or did not answer: its part is not known.
+        """
+        children = self._children()
+        if len(children) < len(self._workers):
+            raise HostUnavailableError("a worker is being replaced, so it is not known which types have instances")
+        found: set[int] = set()
+
+        async def look(child: Child) -> None:
+            answer = await self._ask_living(child, "occupied", types=sorted(type_ids))
+            found.update(answer["types"])
+
+        await self._all(children, look)
+        return found
+
+    async def describe(self, deployment: Deployment) -> dict[str, Any]:
+        """What a version says of itself, asked of one worker, which loads it beside what it runs.
+
+        Raises:
+            GuestError: it does not load.
+            HostUnavailableError: no worker runs, or it died over it.
+        """
+        children = self._children()
+        if not children:
+            raise HostUnavailableError("no worker runs right now")
+        answer = await self._ask_living(children[0], "describe", deployment=deployment.to_json())
+        description: dict[str, Any] = answer["description"]
+        return description
 
     async def prepare(self, deployment: Deployment) -> None:
         """Load it in every running worker.
@@ -56,12 +100,7 @@ class ProcessRollout:
         facts = deployment.to_json()
 
         async def load(child: Child) -> None:
-            try:
-                await self._ask(child, "prepare", deployment=facts)
-            except ChildGoneError:
-                raise HostUnavailableError(
-                    f"{child.label} ended while it loaded {deployment.function!r}; nothing was switched, deploy again"
-                ) from None
+            await self._ask_living(child, "prepare", deployment=facts)
 
         children = self._children()
         self._prepared = set()
@@ -86,9 +125,10 @@ class ProcessRollout:
 
     def publish(self, catalog: Catalog) -> None:
         """Tell the fronts what is deployed."""
+        facts = without_sources(catalog).to_json()
         for keeper in self._fronts:
             if keeper.child is not None:
-                keeper.child.send("catalog", catalog=catalog.to_json())
+                keeper.child.send("catalog", catalog=facts)
 
     def _children(self) -> list[Child]:
         return [keeper.child for keeper in self._workers if keeper.child is not None]
@@ -115,10 +155,19 @@ class ProcessRollout:
 
         await self._all(self._children(), attempt)
 
-    async def _ask(self, child: Child, kind: str, **facts: Any) -> None:
+    async def _ask_living(self, child: Child, kind: str, **facts: Any) -> dict[str, Any]:
+        """One question before the record, when a child's end calls everything off."""
+        try:
+            return await self._ask(child, kind, **facts)
+        except ChildGoneError:
+            raise HostUnavailableError(
+                f"{child.label} ended while it was asked to {kind}; nothing was switched, deploy again"
+            ) from None
+
+    async def _ask(self, child: Child, kind: str, **facts: Any) -> dict[str, Any]:
         """One question, with a limit on the wait."""
         try:
             async with asyncio.timeout(ANSWER_S):
-                await child.ask(kind, **facts)
+                return await child.ask(kind, **facts)
         except TimeoutError:
             raise HostUnavailableError(f"{child.label} did not {kind} within {ANSWER_S:g} s") from None

@@ -54,6 +54,7 @@ class Deployment:
     fetch: bool = False
     memory_bytes_max: int = 0  # 0: the host's
     method_timeout_s: float = 0.0  # 0: the host's
+    sources: str = ""  # JSON, as an author's tool handed it in; for development components only, handed through unread
 
     def to_json(self) -> dict[str, Any]:
         """For control messages and the registry."""

@@ -9,7 +9,10 @@ EOF on it means that the other side is gone: a child then exits at once.
 | `prepare` | to worker | `id`, `deployment`: load the compiled component, keep it beside the current one |
 | `switch` | to worker | `id`, `deployment`: every turn that starts from now on runs it |
 | `remove` | to worker | `id`, `function`: undeploy |
-| `done` | from worker | `id`, `error`: null or {`name`, `message`}: answers the three above |
+| `occupied` | to worker | `id`, `types`: numbers of actor types; `done` carries the `types` that have instances here |
+| `describe` | to worker | `id`, `deployment`: try a development component with its sources; `done`: `description` |
+| `done` | from worker | `id`, `error`: null or {`name`, `message`, `code`}: answers the five above |
+| `unloadable` | from worker | `function`, `reason`: it starts without a function whose compiled file does not load |
 | `catalog` | to front | `catalog`: what is deployed now |
 | `health` | to front | `workers`: for each whether it is up; `stopping` |
 | `request` | from front | `id`, `operation`, `arguments`: a management operation of the registry |
@@ -31,6 +34,7 @@ Operations of `request`, with their `arguments` and the `result` of the answer; 
 - `functions` takes nothing. Result: `functions`: [FUNCTION].
 - `function` takes `function`. Result: FUNCTION.
 - `delete` takes `function`. Result: FUNCTION as it was.
+- `reload` takes `function`, `sources` (JSON text, for a development component). Result: FUNCTION.
 - `rollback` takes `function`, `version` (null for the one before). Result: FUNCTION.
 """
 

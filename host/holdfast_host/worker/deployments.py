@@ -9,12 +9,21 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from holdfast_host.core.errors import ActorPrivateMethodError, ActorUnknownMethodError
+from holdfast_host.core.errors import (
+    ActorPrivateMethodError,
+    ActorUnknownMethodError,
+    HostUnavailableError,
+    UnknownActorTypeError,
+)
+from holdfast_host.sandbox.trial import try_sources
 from holdfast_host.wire.catalog import ActorType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast_host.core.errors import HoldfastError
     from holdfast_host.core.limits import Limits
     from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
     from holdfast_host.wire.catalog import Deployment
@@ -39,6 +48,7 @@ class LoadedType:
     memory_bytes_max: int
     method_timeout_s: float
     variables: dict[str, str] = field(default_factory=dict)
+    sources: str = ""  # JSON, for a development component
 
     def check_method(self, method: bytes) -> None:
         """Refuse what the description does not list, before an instance is disturbed.
@@ -67,6 +77,7 @@ class Deployments:
         self._prepared: dict[tuple[str, int], tuple[LoadedType, ...]] = {}
         self._function_numbers: dict[str, int] = {}
         self._secrets: dict[str, str] = {}
+        self._unloadable: dict[int, str] = {}  # deployed types that this worker could not load, and their functions
 
     def find(self, type_id: int) -> LoadedType | None:
         """What runs that type now."""
@@ -79,6 +90,30 @@ class Deployments:
     def function_number(self, function: str) -> int:
         """What stands for a function's fetch handler in `find`, deployed or not; below zero."""
         return self._function_numbers.get(function, 0)
+
+    def absence(self, type_id: int, label: str) -> HoldfastError:
+        """Why `find` has nothing for a type."""
+        if type_id in self._unloadable:
+            function = self._unloadable[type_id]
+            return HostUnavailableError(
+                f"{label}: the function {function!r} is being compiled again; the call did not run"
+            )
+        return UnknownActorTypeError(f"{label}: no deployed function owns this actor type")
+
+    def note_unloadable(self, deployment: Deployment) -> None:
+        """Its compiled file is damaged: its types are answered as unavailable until it is switched to again."""
+        self._unloadable.update({each.type_id: deployment.function for each in deployment.types})
+
+    def describe(self, deployment: Deployment, on_traceback: Callable[[str], None]) -> dict[str, Any]:
+        """Try a development component with its sources: what it would ship; any thread, touches no table.
+
+        Raises:
+            ActorInitError: the sources do not load; `on_traceback` is told where.
+            InvalidComponentError: what they ship breaks a rule.
+        """
+        component = self._engine.load(Path(deployment.compiled))
+        loaded = self._loaded_fetch(deployment, component)
+        return try_sources(component, self._limits, _environment(loaded, self._secrets), on_traceback)
 
     def load(self, deployment: Deployment) -> tuple[LoadedType, ...]:
         """Map the compiled component (2 to 14 ms) and link it; any thread, touches no table."""
@@ -113,13 +148,12 @@ class Deployments:
 
     def _install(self, loaded: LoadedType) -> None:
         """Let turns run it, under an environment as of now; what was activated under another one is replaced."""
-        variables = {**loaded.variables, **self._secrets}
-        environment = json.dumps({"bindings": loaded.bindings, "variables": variables}, separators=(",", ":")).encode()
         type_id = loaded.type_id
         if not loaded.type:
             type_id = self._function_numbers.setdefault(loaded.function, -1 - len(self._function_numbers))
-        loaded = replace(loaded, type_id=type_id, environment=environment)
+        loaded = replace(loaded, type_id=type_id, environment=_environment(loaded, self._secrets))
         self._by_type[type_id] = loaded
+        self._unloadable.pop(type_id, None)
         if loaded.type:
             self._by_name[loaded.type] = loaded
 
@@ -145,4 +179,13 @@ class Deployments:
             memory_bytes_max=min(memory, limits.memory_bytes_max),
             method_timeout_s=min(timeout_s, limits.method_timeout_s),
             variables=deployment.variables,
+            sources=deployment.sources,
         )
+
+
+def _environment(loaded: LoadedType, secrets: dict[str, str]) -> bytes:
+    """The text that `activate` is given."""
+    facts: dict[str, Any] = {"bindings": loaded.bindings, "variables": {**loaded.variables, **secrets}}
+    if loaded.sources:
+        facts["sources"] = json.loads(loaded.sources)
+    return json.dumps(facts, separators=(",", ":")).encode()

@@ -61,6 +61,11 @@ class Entry:
         for tell in told:
             tell()
 
+    def follow_rename(self, type_name: str) -> None:
+        """The class may have another name in the version that runs now; a function's sandbox has none."""
+        if type_name and not self.label.startswith(f"{type_name}/"):
+            self.label = f"{type_name}/{self.stored.name.decode(errors='replace')}"
+
     def is_idle(self, settled: int) -> bool:
         """True when nothing runs, waits or is unsettled."""
         return self.turn is None and not self.mail and self.last_group <= settled

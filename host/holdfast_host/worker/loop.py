@@ -182,6 +182,7 @@ class Worker:
         assert loaded is not None
         if entry.loaded is not loaded:
             entry.deactivate()
+            entry.follow_rename(loaded.type)
         entry.turn = turn
         self._running[turn] = None
         if turn.request.kind == CallKind.FUNCTION:

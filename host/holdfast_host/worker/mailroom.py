@@ -14,7 +14,6 @@ from holdfast_host.core.errors import (
     HoldfastError,
     HostUnavailableError,
     MailboxFullError,
-    UnknownActorTypeError,
     UnknownFunctionError,
 )
 from holdfast_host.wire.frames import CallKind, Kind, ProtocolError, unpack_call, unpack_json, unpack_slot
@@ -100,7 +99,7 @@ class Mailroom:
         if loaded is None and turn.request.kind == CallKind.FUNCTION:
             return UnknownFunctionError(f"{label}: no such function is deployed any more")
         if loaded is None:
-            return UnknownActorTypeError(f"{label}: no deployed function owns this actor type")
+            return self._deployments.absence(turn.entry.type_id, label)
         detached_max = limits.nested_turns_max if nested else limits.detached_turns_max
         if detached >= detached_max:
             return HostUnavailableError(
@@ -133,7 +132,7 @@ class Mailroom:
             link.turns[request.slot] = turn
         try:
             if loaded is None:
-                raise UnknownActorTypeError(f"{entry.label}: no deployed function owns this actor type")
+                raise self._deployments.absence(request.type_id, entry.label)
             if request.kind == CallKind.METHOD:
                 loaded.check_method(request.method)
             self._check_room(entry, nested=origin is not None)

@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.process import enter_child
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.storage.lmdb_store import LmdbStore
@@ -63,7 +64,13 @@ class WorkerProcess:
         """Load what is deployed, serve until told to stop."""
         deployments = self._worker.deployments
         for deployment in self._start.catalog.deployments:
-            deployments.prepare(deployment, deployments.load(deployment))
+            try:
+                types = deployments.load(deployment)
+            except HoldfastError as error:  # a damaged file must not keep every other function from its callers
+                deployments.note_unloadable(deployment)
+                self._control.send("unloadable", function=deployment.function, reason=error.message)
+                continue
+            deployments.prepare(deployment, types)
             deployments.switch(deployment)
             self._worker.alarms.take_up_parked(each.type_id for each in deployment.types)
         Monitor(self._worker, self._engine, self._end_on_bug).start()

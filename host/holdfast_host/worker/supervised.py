@@ -61,12 +61,33 @@ class ControlChannel:
         elif kind == "remove":
             self._worker.deployments.remove(message["function"])
             self.send("done", id=message["id"], error=None)
+        elif kind == "occupied":
+            store = self._worker.store
+            found = [each for each in message["types"] if store.instances(each, b"", b"", 1)[0]]
+            self.send("done", id=message["id"], error=None, types=found)
+        elif kind == "describe":
+            threading.Thread(target=self._describe, args=(message,), name="holdfast-describe", daemon=True).start()
         elif kind == "ping":
             self.send("pong", id=message["id"])
         elif kind == "drain":
             self._worker.drain(lambda: self.send("drained"))
         elif kind == "stop":
             self._on_stop()
+
+    def _describe(self, message: dict[str, Any]) -> None:
+        """Try what is not deployed yet; the guest may do what it likes with its time."""
+        deployment = Deployment.from_json(message["deployment"])
+        output, function = self._worker.output, deployment.function
+        try:
+            description = self._worker.deployments.describe(
+                deployment, lambda traceback: output.guest_line(function, function, "error", traceback)
+            )
+            self.send("done", id=message["id"], error=None, description=description)
+        except HoldfastError as error:
+            self.send("done", id=message["id"], error=error.facts())
+        except Exception as error:
+            failure = InternalError(f"the sources of {function} cannot be tried: {error}")
+            self.send("done", id=message["id"], error=failure.facts())
 
     def _prepare(self, message: dict[str, Any]) -> None:
         deployment = Deployment.from_json(message["deployment"])

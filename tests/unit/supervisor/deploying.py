@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+from collections.abc import Set
 from pathlib import Path
+from typing import Any
 
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
@@ -13,6 +16,7 @@ from holdfast_host.supervisor.deploys import DeployRequest, Deploys
 from holdfast_host.supervisor.log import EventLog
 from holdfast_host.supervisor.operations import Operations
 from holdfast_host.supervisor.registry import Registry
+from holdfast_host.supervisor.shelf import Shelf
 from holdfast_host.wire.catalog import Catalog, Deployment
 from tests.unit.supervisor.fake_compile import compile_json
 
@@ -25,6 +29,15 @@ class ScriptedRollout:
         self.events: list[str] = []
         self.runs: dict[str, Deployment] = {}
         self.refusal: HoldfastError | None = None
+        self.instances: set[int] = set()  # the numbers of types that have some
+
+    async def occupied(self, type_ids: Set[int]) -> set[int]:
+        return self.instances & type_ids
+
+    async def describe(self, deployment: Deployment) -> dict[str, Any]:
+        """Sources are a description, as components are."""
+        described: dict[str, Any] = json.loads(deployment.sources)
+        return described
 
     async def prepare(self, deployment: Deployment) -> None:
         self._note("prepare", deployment)
@@ -61,7 +74,8 @@ class DeployBench:
         self.rollout = ScriptedRollout(self.registry)
         self.log = io.StringIO()
         log = EventLog("debug", self.log)
-        self.deploys = Deploys(self.directory, self.registry, self.rollout, compile_json, Limits(), log)
+        self.shelf = Shelf(self.directory, self.registry, compile_json, Limits(), log)
+        self.deploys = Deploys(self.registry, self.rollout, self.shelf, Limits(), log)
         self.operations = Operations(self.registry, self.deploys, "localhost", "http://127.0.0.1:8787", log)
         self.stages: list[str] = []
 

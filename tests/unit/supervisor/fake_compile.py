@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,19 @@ async def compile_json(component: Path, cache: Path, limits: Limits, on_stage: C
     return FakeCompiled(path, description)
 
 
-def component_text(*types: str, fetch: bool = False, remark: str = "", compile_s: float = 0) -> str:
-    """A component that ships these classes, each with one method."""
-    method = {"name": "deposit", "signature": "(amount: int) -> dict", "doc": ""}
-    actors = [{"type": each, "doc": "", "methods": [method], "private": ["alarm"]} for each in types]
-    return json.dumps({"actors": actors, "fetch": fetch, "remark": remark, "compile_s": compile_s})
+def component_text(
+    *types: str,
+    fetch: bool = False,
+    remark: str = "",
+    compile_s: float = 0,
+    methods: Sequence[str] = ("deposit",),
+    development: bool = False,
+) -> str:
+    """A component that ships these classes, each with these methods."""
+    described = [{"name": each, "signature": "(amount: int) -> dict", "doc": ""} for each in methods]
+    actors = [{"type": each, "doc": "", "methods": described, "private": ["alarm"]} for each in types]
+    facts = {"actors": actors, "fetch": fetch, "remark": remark, "compile_s": compile_s, "development": development}
+    return json.dumps(facts)
 
 
 def manifest_text(name: str, *actors: tuple[str, str], func_id: str | None = None, extra: str = "") -> str:

@@ -265,7 +265,7 @@ def test_a_restart_compiles_again_what_the_cache_has_lost(bench: DeployBench) ->
     compiled.unlink()
     bench.reopen()
     assert bench.registry.catalog().deployments == ()
-    asyncio.run(bench.deploys.restore())
+    asyncio.run(bench.shelf.restore())
 
     assert compiled.exists()
     assert "compiling again" in bench.log.getvalue()
@@ -278,7 +278,7 @@ def test_a_restart_leaves_out_what_cannot_be_compiled_any_more(bench: DeployBenc
     Path(bench.rollout.runs["account"].compiled).unlink()
     (bench.directory.components / f"{bench.rollout.runs['account'].sha256}.wasm").unlink()
     bench.reopen()
-    asyncio.run(bench.deploys.restore())
+    asyncio.run(bench.shelf.restore())
 
     assert [each.function for each in bench.registry.catalog().deployments] == ["other"]
     assert bench.show("account")["status"] == "failed"

@@ -9,7 +9,6 @@ import pytest
 from holdfast_host.core.errors import (
     BreakingChangeError,
     FunctionReferencedError,
-    InvalidManifestError,
     TypeOwnedError,
     UnknownFunctionError,
     UnresolvedBindingError,
@@ -135,12 +134,3 @@ def test_a_rollback_that_would_take_a_type_back_from_its_new_owner_is_refused(be
     with pytest.raises(TypeOwnedError):
         asyncio.run(bench.deploys.rollback("account", 1))
     assert bench.show("account")["version"] == 2
-
-
-def test_a_rename_that_would_leave_instances_behind_is_refused(bench: DeployBench) -> None:
-    manifest = manifest_text("account", ("ACCOUNT", "Wallet")).replace(
-        'type = "Wallet"', 'type = "Wallet"\nrenamed_from = "Account"'
-    )
-
-    with pytest.raises(InvalidManifestError, match="renamed_from"):
-        bench.deploy("account", component_text("Wallet"), manifest)

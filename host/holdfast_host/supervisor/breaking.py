@@ -1,0 +1,61 @@
+"""What a new version would break for those who rely on the running one.
+
+Callers rely on methods, instances on their type, other functions on the types that they refer to. Nothing here waits or
+writes; whether a type has instances is asked before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Set
+
+from holdfast_host.core.errors import BreakingChangeError
+from holdfast_host.wire.catalog import ActorType, Deployment
+
+
+def breaking_changes(
+    before: Deployment, after: Deployment, others: Sequence[Deployment], occupied: Set[int]
+) -> list[str]:
+    """One clause for each method that is gone, and each type that is gone and has instances or references.
+
+    A renamed method is one that is gone. A renamed type is the same one where its number is; but references go by its
+    name.
+
+    Args:
+        before: the version that runs now.
+        after: the one that would replace it.
+        others: the other functions' versions.
+        occupied: the numbers of types that have instances.
+    """
+    left = {each.type_id: each for each in after.types}
+    found: list[str] = []
+    for old in before.types:
+        new = left.get(old.type_id)
+        if new is None and old.type_id in occupied:
+            found.append(
+                f"the actor type {old.type}, which has instances, is gone"
+                f' (a renamed class says renamed_from = "{old.type}" in its [[actors]])'
+            )
+        if new is not None:
+            found.extend(f"the method {new.type}.{name} is gone" for name in _methods_gone(old, new))
+    return found + broken_references(before, after, others)
+
+
+def broken_references(before: Deployment, after: Deployment, others: Iterable[Deployment]) -> list[str]:
+    """One clause for each binding of another function that would lead to a type nobody owns any more."""
+    gone = {each.type for each in before.types} - {each.type for each in after.types}
+    return [
+        f"the actor type {binding.type}, to which the function {other.function!r} refers as {binding.binding}, is gone"
+        for other in others
+        for binding in other.bindings
+        if not binding.owner and binding.type in gone
+    ]
+
+
+def refusal(function: str, found: Sequence[str], what_to_do: str) -> BreakingChangeError:
+    """The error that lists what would break."""
+    return BreakingChangeError(f"{function!r} would break what relies on it: {'; '.join(found)}. {what_to_do}")
+
+
+def _methods_gone(old: ActorType, new: ActorType) -> list[str]:
+    kept = {each.name for each in new.methods}
+    return [each.name for each in old.methods if each.name not in kept]
