@@ -14,6 +14,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+WIDTH = 140  # also where the output is no terminal
+
 OUT = Path(__file__).resolve().parents[2] / "build" / "bench"
 
 
@@ -21,7 +23,7 @@ class Report:
     """Collects the figures of one run."""
 
     def __init__(self) -> None:
-        self._console = Console()
+        self._console = Console(width=WIDTH)
         self._figures: dict[str, Any] = {"machine": machine()}
 
     def note(self, text: str) -> None:
@@ -68,5 +70,7 @@ def middle(values: Sequence[float]) -> float:
 def spread(values: Sequence[float]) -> str:
     """`median (least-most)`, for a table."""
     low, high = min(values), max(values)
+    if len(values) == 1:
+        return f"{low:.0f}" if low >= 100 else f"{low:.2f}"
     digits = 0 if high >= 100 else 2
     return f"{middle(values):.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"

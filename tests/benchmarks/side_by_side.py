@@ -52,7 +52,7 @@ def _compare(report: Report, title: str, load: Load, servers: Sequence[Server], 
         (
             name,
             spread([each.calls_per_s for each in runs]),
-            f"{ours / base[name]:.2f}x",
+            f"{ours / base[name]:.2f}x" if base[name] else "-",
             spread([each.p50_ms for each in runs]),
             spread([each.p99_ms for each in runs]),
             spread([each.cpu_us_per_call for each in runs]),
