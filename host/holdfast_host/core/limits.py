@@ -13,6 +13,7 @@ MIB: Final = 1 << 20
 GIB: Final = 1 << 30
 
 SHARDS: Final = 256  # fixed by the on-disk format: partition p holds the shards s with s mod P = p
+KEYS_TEXT_BYTES_MAX: Final = 2 * MIB  # get_many's keys as JSON: parsing holds up every other turn of the worker
 SLOTS: Final = 4096  # calls that one client may have unanswered at one worker; the size of the state page
 
 

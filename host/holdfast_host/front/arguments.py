@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import accumulate
 from json.decoder import scanstring  # type: ignore[attr-defined] # the standard library's own, untyped
 from typing import Any, Final, NoReturn
 
 from holdfast_host.core.errors import BadRequestError
+from holdfast_host.core.json_text import is_nested_deeper
 
-_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _WHITESPACE: Final = re.compile(r"[ \t\n\r]*")
-# Each bracket as a signed byte, +1 or -1; all else goes away.
-_STEPS: Final = bytes(1 if byte in b"[{" else 255 if byte in b"]}" else 0 for byte in range(256))
-_NO_BRACKET: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 def _reject_constant(name: str) -> NoReturn:
@@ -46,10 +42,7 @@ def check_arguments(body: bytes, nesting_max: int) -> None:
 
 def check_nesting(body: bytes, nesting_max: int) -> None:
     """BadRequestError when well-formed JSON text is nested deeper than the limit."""
-    if body.count(b"[") + body.count(b"{") <= nesting_max:
-        return
-    steps = _STRING.sub(b"", body).translate(_STEPS, _NO_BRACKET)
-    if max(accumulate(memoryview(steps).cast("b")), default=0) > nesting_max:
+    if is_nested_deeper(body, nesting_max):
         raise _too_deep(body, nesting_max)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
 
 import uvloop
 
-from holdfast_host.core.process import enter_child
+from holdfast_host.core.process import calm_collector, enter_child
 from holdfast_host.front.process import run_front
 
 
@@ -17,7 +16,7 @@ def main() -> None:
     """Be a front until the supervisor says `stop` (exit 0) or is gone (exit 1)."""
     channel = enter_child(int(sys.argv[1]))
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s front %(levelname)s %(message)s")
-    gc.freeze()  # what is loaded now stays: no collection looks at it again
+    calm_collector()
     uvloop.run(run_front(channel))
     logging.shutdown()
     os._exit(0)  # no wait for a thread that still writes an upload

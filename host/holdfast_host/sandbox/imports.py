@@ -12,12 +12,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from holdfast_host.core.errors import BadArgumentsError, BadRequestError, HoldfastError
+from holdfast_host.core.errors import BadArgumentsError, BadRequestError, HoldfastError, LimitError
+from holdfast_host.core.json_text import is_nested_deeper
+from holdfast_host.core.limits import KEYS_TEXT_BYTES_MAX, MIB
 from holdfast_host.sandbox.capabilities import Capabilities
 
 Handler = Callable[..., Any]  # (turn, *parameters as `signatures.Kind` says) -> the ok value
 
 NO_ALARM: Final = -1
+_LEVELS: Final = frozenset({"debug", "info", "warning", "error", "stdout", "stderr"})
+_LEVEL_BYTES_MAX: Final = 16
+_LOG_TEXT_BYTES_MAX: Final = MIB  # far above a line's limit, which the turn keeps; to decode more takes long
 DUE_US_MAX: Final = 253_402_300_799_999_999  # the end of the year 9999
 BLOCKING: Final = frozenset({("storage", "sync"), ("calls", "call"), ("calls", "fetch")})
 
@@ -80,7 +85,8 @@ def _fetch(turn: Capabilities, binding: bytes, name: bytes, request: bytes) -> b
 
 
 def _write_log(turn: Capabilities, level: bytes, text: bytes) -> None:
-    turn.log(level.decode(), text.decode())
+    name = level.decode() if len(level) <= _LEVEL_BYTES_MAX else ""
+    turn.log(name if name in _LEVELS else "info", text[:_LOG_TEXT_BYTES_MAX].decode(errors="ignore"))
 
 
 HANDLERS: Final[dict[tuple[str, str], Handler]] = {
@@ -104,6 +110,10 @@ HANDLERS: Final[dict[tuple[str, str], Handler]] = {
 
 
 def _read_keys(text: bytes) -> list[bytes]:
+    if len(text) > KEYS_TEXT_BYTES_MAX:
+        raise LimitError(f"get_many of keys of {len(text)} bytes as JSON, the limit is {KEYS_TEXT_BYTES_MAX} bytes")
+    if is_nested_deeper(text, 1):
+        raise BadArgumentsError("storage.get-many takes a JSON array of keys, each a text of valid Unicode")
     try:
         keys = json.loads(text)
     except (ValueError, RecursionError):

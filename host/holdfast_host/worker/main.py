@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from holdfast_host.core.errors import HoldfastError
-from holdfast_host.core.process import enter_child
+from holdfast_host.core.process import calm_collector, enter_child
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.wire.control import WorkerStart, unpack_message
@@ -73,6 +73,7 @@ class WorkerProcess:
             deployments.prepare(deployment, types)
             deployments.switch(deployment)
             self._worker.alarms.take_up_parked(each.type_id for each in deployment.types)
+        calm_collector()
         Monitor(self._worker, self._engine, self._end_on_bug).start()
         self._control.send("ready", pid=os.getpid(), partitions=self._partitions())
         self._worker.leadership.start()

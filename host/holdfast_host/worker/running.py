@@ -18,6 +18,7 @@ from holdfast_host.core.errors import (
     LimitError,
     error_class,
 )
+from holdfast_host.core.json_text import is_json, is_nested_deeper
 from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
 from holdfast_host.wire.frames import CallFlag, CallKind
 from holdfast_host.worker.edits import run_edit
@@ -37,6 +38,7 @@ _GUEST_ERRORS: Final = frozenset(
     }
 )  # fmt: skip
 _MESSAGE_CHARS_MAX: Final = 4_000
+_CODE_CHARS_MAX: Final = 200
 
 
 class TurnRunner:
@@ -116,18 +118,24 @@ class TurnRunner:
             raise LimitError(f"{label} returned {len(text)} bytes, the limit of a result is {limit} bytes")
         if is_fetch:
             return text  # whoever takes it apart checks it: the front, or the calling guest
-        try:
-            json.loads(text)
-        except (ValueError, RecursionError):
-            raise ActorTrapError(f"{label} returned what is not JSON") from None
+        nesting_max = self._limits.nesting_max
+        if is_nested_deeper(text, nesting_max):
+            raise LimitError(f"{label} returned what is nested deeper than the limit of {nesting_max}")
+        if not is_json(text):
+            raise ActorTrapError(f"{label} returned what is not JSON")
         return text
 
     def _guest_error(self, turn: Turn, outcome: Outcome) -> HoldfastError:
         """The guest's own account of why it failed, as far as it may say so."""
+        limit = self._limits.result_bytes_max
+        if len(outcome.text) > limit:  # unread: a parser would hold up the whole worker
+            return LimitError(
+                f"{turn.entry.label} failed with an error of {len(outcome.text)} bytes, the limit is {limit} bytes"
+            )
         facts = _parse(outcome.text)
         name, message, code = facts.get("name"), facts.get("message"), facts.get("code")
         message = message[:_MESSAGE_CHARS_MAX] if isinstance(message, str) else "the guest gave no message"
-        code = code if isinstance(code, str) else None
+        code = code[:_CODE_CHARS_MAX] if isinstance(code, str) else None
         traceback = facts.get("traceback")
         if isinstance(traceback, str) and traceback:
             self._output.guest_line(turn.entry.label, turn.function, "error", traceback)

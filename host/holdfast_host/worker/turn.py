@@ -18,6 +18,7 @@ from holdfast_host.core.errors import (
     HoldfastError,
     LimitError,
 )
+from holdfast_host.core.json_text import is_nested_deeper
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.page import BEGUN, LEFT
 from holdfast_host.worker.calls import ActorCall, late_call
@@ -268,6 +269,14 @@ class Turn:
 
     def call(self, binding: str, name: str, method: str, arguments: bytes) -> bytes:
         """Call another instance with typed arguments; its typed result."""
+        limits = self._host.limits
+        if len(arguments) > limits.arguments_bytes_max:
+            raise LimitError(
+                f"{self.entry.label}: arguments of {len(arguments)} bytes, the limit is "
+                f"{limits.arguments_bytes_max} bytes"
+            )
+        if is_nested_deeper(arguments, limits.nesting_max):
+            raise LimitError(f"{self.entry.label}: arguments nested deeper than the limit of {limits.nesting_max}")
         return self._call_out(ActorCall(self._host.calls, self, CallKind.METHOD, (binding, name, method), arguments))
 
     def fetch(self, binding: str, name: str, request: bytes) -> bytes:
@@ -282,7 +291,8 @@ class Turn:
         self._log_lines += 1
         limit = self._host.limits.turn_log_lines_max
         if self._log_lines <= limit:
-            self._host.output.guest_line(self.entry.label, self.function, level, text)
+            line = text[: self._host.limits.log_line_bytes_max]
+            self._host.output.guest_line(self.entry.label, self.function, level, line)
         elif self._log_lines == limit + 1:
             self._host.output.guest_line(
                 self.entry.label,
