@@ -1,0 +1,103 @@
+"""A call as an HTTP caller makes it: JSON text in, status and JSON text out."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Final, NoReturn
+
+from holdfast._codec import encode_plain
+from holdfast.testing._failures import RefusedError
+from holdfast.testing._runner import Runner
+
+NAME_BYTES_MAX: Final = 256
+METHOD_BYTES_MAX: Final = 256
+
+_STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STEPS: Final = {"[": 1, "{": 1, "]": -1, "}": -1}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an HTTP caller gets.
+
+    Attributes:
+        status: 200, or the error's.
+        text: The body: the result as JSON, or `{"error": {...}}`.
+    """
+
+    status: int
+    text: str
+
+    @property
+    def value(self) -> Any:
+        """The body, parsed."""
+        return json.loads(self.text)
+
+    @property
+    def error(self) -> str:
+        """The error's name; empty where there is none."""
+        return "" if self.status == 200 else str(self.value["error"]["name"])
+
+
+def answer_call(
+    runner: Runner, actor_type: str, name: str, method: str, body: Any, *, typed_arguments: bool, typed_result: bool
+) -> Answer:
+    """Check a call as the host's front does, run it, and answer it."""
+    try:
+        _check_name(name)
+        record = runner.record(actor_type, name)
+        _check_method_name(method)
+        text = body if isinstance(body, str) else "" if body is None else encode_plain(body, "the arguments")
+        _check_arguments(text, runner.limits.arguments_bytes_max, runner.limits.nesting_max)
+        result = runner.call(record, method, text, typed_arguments=typed_arguments, typed_result=typed_result)
+    except RefusedError as failure:
+        return Answer(failure.status, json.dumps({"error": failure.facts()}, separators=(",", ":")))
+    return Answer(200, result)
+
+
+def _check_name(name: str) -> None:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise RefusedError(
+            "InvalidNameError", "an instance name must be valid Unicode: it has a lone surrogate"
+        ) from None
+    if not 1 <= size <= NAME_BYTES_MAX:
+        text = f"an instance name has 1 to {NAME_BYTES_MAX} bytes of UTF-8, this one {size}"
+        raise RefusedError("InvalidNameError", text)
+    if "\0" in name:
+        raise RefusedError("InvalidNameError", "an instance name must not contain NUL")
+
+
+def _check_method_name(method: str) -> None:
+    size = len(method.encode("utf-8", "replace"))
+    if not 1 <= size <= METHOD_BYTES_MAX or "\0" in method:
+        text = f"no method has a name of {size} bytes: 1 to {METHOD_BYTES_MAX} bytes without NUL"
+        raise RefusedError("ActorUnknownMethodError", text)
+
+
+def _check_arguments(text: str, bytes_max: int, nesting_max: int) -> None:
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > bytes_max:
+        raise RefusedError("PayloadTooLargeError", f"a body of {size} bytes exceeds the limit of {bytes_max} bytes")
+    if not text:
+        return
+    try:
+        value = json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise RefusedError("BadRequestError", f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise RefusedError("BadRequestError", f"the body is nested deeper than {nesting_max}: flatten it") from None
+    if not isinstance(value, (dict, list)):
+        text = "the body is a scalar at line 1 column 1: send an object (keywords) or an array"
+        raise RefusedError("BadRequestError", text)
+    steps = (_STEPS.get(each, 0) for each in _STRING.sub("", text))
+    if max(accumulate(steps), default=0) > nesting_max:
+        raise RefusedError("BadRequestError", f"the body is nested deeper than {nesting_max}: flatten it")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value")

@@ -1,0 +1,257 @@
+"""LocalHost: actors in plain Python, with the semantics of a real host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from holdfast._actor import StatefulActor
+from holdfast._calls import NAME_BYTES_MAX
+from holdfast._describe import Component, check_actor
+from holdfast._door import Err
+from holdfast._env import Env, make_env
+from holdfast._errors import ActorCallError
+from holdfast._http import Request, Response
+from holdfast.testing._answers import Answer, answer_call
+from holdfast.testing._clock import ManualClock
+from holdfast.testing._delivery import Deliveries
+from holdfast.testing._failures import RefusedError
+from holdfast.testing._instance import Instance
+from holdfast.testing._limits import Limits
+from holdfast.testing._project import read_project
+from holdfast.testing._runner import LogLine, Runner
+
+Fetch = Callable[[Request, Env], Any]
+
+
+class LocalHost:
+    """Runs actor classes in this process: no host, no network, no component.
+
+    Every call is a turn as on a real host: it commits what it wrote when it returns and nothing when it fails, its
+    values go through the same encoding, its limits hold. Time stands still until `clock` is moved.
+
+    Example:
+        host = LocalHost({"ACCOUNT": Account})
+        alice = host.env.ACCOUNT.id_from_name("alice")
+        assert alice.deposit(5) == {"balance": 5}
+        assert host.instance(Account, "alice").storage["balance"] == 5
+
+    What it cannot show: module-level variables are shared by all instances here, and by none there; a method that never
+    ends is not interrupted; memory is not limited; the Python is the test's own, not the component's.
+
+    Args:
+        actors: The bindings: the name on `env`, and the class.
+        name: What the function is called.
+        fetch: The function's `fetch(request, env)`, if it has one.
+        variables: Texts on `env`, as `[vars]` and secrets give them.
+        now: What the clock shows first; the machine's time, to the second, unless a test wants another.
+        limits: Lower them to meet them sooner.
+
+    Raises:
+        RuleError: A class or method breaks a rule, as `holdfast build` would say it.
+        ValueError: A name on `env` is given twice, or is none.
+
+    Attributes:
+        env: Bindings and variables, as actors and the function see them.
+        clock: The time, moved by hand.
+    """
+
+    def __init__(
+        self,
+        actors: Mapping[str, type[StatefulActor]],
+        *,
+        name: str = "local",
+        fetch: Fetch | None = None,
+        variables: Mapping[str, str] | None = None,
+        now: datetime | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        variables = variables or {}
+        _check_names(actors, variables)
+        bindings = {binding: actor.__name__ for binding, actor in actors.items()}
+        self.clock = ManualClock(now or datetime.now(UTC).replace(microsecond=0), self._run_alarms)
+        component = Component(_by_type(actors), fetch)
+        self._runner = Runner(component, name, bindings, variables, self.clock, limits or Limits())
+        self._deliveries = Deliveries(self._runner)
+        environment = {"bindings": bindings, "variables": dict(variables)}
+        self.env = make_env(environment, _OutsideCalls(self._runner, bindings))
+
+    @classmethod
+    def of_project(
+        cls,
+        directory: str | Path,
+        *,
+        references: Mapping[str, type[StatefulActor]] | None = None,
+        now: datetime | None = None,
+        limits: Limits | None = None,
+    ) -> LocalHost:
+        """The project in a directory, as its holdfast.toml says: bindings, variables, and the module that `main` names.
+
+        Args:
+            directory: Where holdfast.toml is.
+            references: Classes by type, for bindings that lead to types of other projects.
+            now: As for LocalHost.
+            limits: As for LocalHost.
+
+        Raises:
+            ValueError: holdfast.toml or its module does not fit; the message says what.
+        """
+        project = read_project(Path(directory), references or {})
+        return cls(
+            project.actors,
+            name=project.name,
+            fetch=project.fetch,
+            variables=project.variables,
+            now=now,
+            limits=limits,
+        )
+
+    def instance(self, actor: type[StatefulActor] | str, name: str) -> Instance:
+        """One instance, to look at and to edit; it need not have been called yet.
+
+        Args:
+            actor: The class, or the name of its type.
+            name: The instance's name.
+        """
+        actor_type = actor if isinstance(actor, str) else actor.__name__
+        try:
+            return Instance(self._runner, self._runner.record(actor_type, name), self.clock)
+        except RefusedError as failure:
+            raise ValueError(failure.message) from None
+
+    def instances(self, actor: type[StatefulActor] | str) -> list[str]:
+        """The names of the instances that have a key or an alarm, in the order of their bytes."""
+        actor_type = actor if isinstance(actor, str) else actor.__name__
+        records = [each for each in self._runner.records.values() if each.actor_type == actor_type]
+        return sorted((each.name for each in records if each.values or each.alarm), key=str.encode)
+
+    @property
+    def log(self) -> list[LogLine]:
+        """Everything that was printed and logged, oldest first."""
+        return list(self._runner.lines)
+
+    def fetch(self, request: Request | str) -> Response:
+        """Have the function's `fetch` answer a request, or a GET of that URL.
+
+        Raises:
+            ActorCallError: It failed; `name`, `message`, `code` and `status` are those that its caller gets. What an
+                exception said is in `host.log`, not in there: who asks a function is a stranger.
+        """
+        if isinstance(request, str):
+            request = Request(request)
+        try:
+            return Response.from_wire(self._runner.fetch(None, request.to_wire()))
+        except RefusedError as failure:
+            raise _call_error(failure) from None
+
+    def post(
+        self,
+        actor: type[StatefulActor] | str,
+        name: str,
+        method: str,
+        body: Any = None,
+        *,
+        typed_arguments: bool = False,
+        typed_result: bool = False,
+    ) -> Answer:
+        """Call a method as `curl -X POST .../v1/actors/Account/alice/deposit` does.
+
+        Args:
+            actor: The class, or the name of its type.
+            name: The instance's name.
+            method: What to call.
+            body: JSON as text; or a dict (by name) or list (by position) to be made into it; or None.
+            typed_arguments: Read the body with its `$hf` tags.
+            typed_result: Answer with `$hf` tags, instead of plain JSON.
+        """
+        actor_type = actor if isinstance(actor, str) else actor.__name__
+        return answer_call(
+            self._runner,
+            actor_type,
+            name,
+            method,
+            body,
+            typed_arguments=typed_arguments,
+            typed_result=typed_result,
+        )
+
+    def crash(self) -> None:
+        """Die now, as if killed, and come back: every activation is gone, what was committed is there."""
+        self._runner.crash()
+
+    def crash_after_writes(self, count: int) -> None:
+        """Die, as if killed, right after that many further writes, in the middle of the turn that makes the last one.
+
+        That turn commits nothing (but what it has synced), its caller gets `HostUnavailableError`, or
+        `ActorOutputGateError` where a sync or a call had left it already. The next call finds the host back.
+        """
+        if count < 1:
+            raise ValueError(f"the host can die after 1 write or more, not after {count}")
+        self._runner.crash_after_writes(count)
+
+    def crash_after_commits(self, count: int = 1) -> None:
+        """Die, as if killed, between that commit from now on and the answer.
+
+        The caller gets `ActorOutputGateError`, and what the turn wrote is there all the same: a caller that retries
+        must expect it.
+        """
+        if count < 1:
+            raise ValueError(f"the host can die after 1 commit or more, not after {count}")
+        self._runner.crash_after_commits(count)
+
+    def _run_alarms(self, target_us: int) -> int:
+        with self._runner.lock:
+            return self._deliveries.run_until(self.clock, target_us)
+
+    def __repr__(self) -> str:
+        return f"<holdfast local host: {', '.join(self._runner.component.actors) or 'no actors'}>"
+
+
+class _OutsideCalls:
+    """`holdfast:actor/calls` for stubs that a test holds: calls that come from outside."""
+
+    def __init__(self, runner: Runner, bindings: Mapping[str, str]) -> None:
+        self._runner = runner
+        self._bindings = bindings
+
+    def call(self, binding: str, name: str, method: str, arguments: str) -> str:
+        try:
+            record = self._runner.record(self._bindings[binding], name)
+            self._runner.check_arguments(record.label, arguments)
+            return self._runner.call(record, method, arguments)
+        except RefusedError as failure:
+            raise Err(failure.wire()) from None
+
+    def fetch(self, binding: str, name: str, request: str) -> str:
+        try:
+            return self._runner.fetch(self._runner.record(self._bindings[binding], name), request)
+        except RefusedError as failure:
+            raise Err(failure.wire()) from None
+
+
+def _by_type(actors: Mapping[str, type[StatefulActor]]) -> dict[str, type[StatefulActor]]:
+    found: dict[str, type[StatefulActor]] = {}
+    for actor in actors.values():
+        check_actor(actor)
+        if found.setdefault(actor.__name__, actor) is not actor:
+            raise ValueError(f"two actor classes are called {actor.__name__}")
+    return found
+
+
+def _check_names(actors: Mapping[str, type[StatefulActor]], variables: Mapping[str, str]) -> None:
+    for name in (*actors, *variables):
+        if not name.isidentifier() or not name.isascii() or "__" in name or len(name) > NAME_BYTES_MAX:
+            raise ValueError(f"{name!r} is no name on env: an ASCII identifier without '__'")
+    for name in actors.keys() & variables.keys():
+        raise ValueError(f"{name} is a binding and a variable: env has each name once")
+    for name, value in variables.items():
+        if not isinstance(value, str):
+            raise TypeError(f"the variable {name} is a str, not {type(value).__name__}")
+
+
+def _call_error(failure: RefusedError) -> ActorCallError:
+    return ActorCallError(
+        failure.name, failure.message, code=failure.code, retryable=failure.retryable, status=failure.status
+    )

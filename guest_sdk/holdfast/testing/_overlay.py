@@ -1,0 +1,247 @@
+"""One turn's view of its instance's storage: writes go to the overlay, and to the record only when the turn commits.
+
+All limits on keys, values, turns and pages are kept here; a call that is refused has changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from holdfast.testing._failures import RefusedError
+from holdfast.testing._limits import Limits
+from holdfast.testing._records import Alarm, Changes, Record
+
+RESERVED_PREFIX: Final = b"__holdfast_"
+
+Pair = tuple[bytes, str]
+
+
+class Overlay:
+    """What a turn has written so far, over what is committed. Lives for one turn.
+
+    Args:
+        record: The instance.
+        limits: What may be written and read.
+        on_write: Called after each write; may end the turn.
+        delivers: The alarm whose handler this turn is: gone while the handler runs, unless it is set again.
+    """
+
+    def __init__(
+        self, record: Record, limits: Limits, on_write: Callable[[], None], delivers: Alarm | None = None
+    ) -> None:
+        self._record = record
+        self._limits = limits
+        self._on_write = on_write
+        self._delivers = delivers
+        self._layers = [Changes()]  # one more for each open savepoint; the last one takes the writes
+        self.wrote = False  # also if it was rolled back or synced: memory may hold traces of it
+
+    @property
+    def open_savepoints(self) -> int:
+        """How many `transaction()` blocks are open."""
+        return len(self._layers) - 1
+
+    # Reads
+
+    def get(self, key: bytes) -> str | None:
+        """The encoded value, None where the key is absent."""
+        self._check_key(key)
+        return self._read(key)
+
+    def get_many(self, keys: list[bytes]) -> list[Pair]:
+        """The pairs that exist, in the order asked for."""
+        limits = self._limits
+        if len(keys) > limits.turn_write_keys_max:
+            raise self._over(f"get_many of {len(keys)} keys exceeds the limit of {limits.turn_write_keys_max} keys")
+        pairs: list[Pair] = []
+        page_bytes = 0
+        for key in keys:
+            self._check_key(key)
+            value = self._read(key)
+            if value is None:
+                continue
+            page_bytes += len(key) + len(value)
+            if page_bytes > limits.page_bytes_max:
+                raise self._over(
+                    f"get_many passes the limit of {limits.page_bytes_max} bytes a page at key {_shown(key)}: "
+                    "ask for it and those after it in another call"
+                )
+            pairs.append((key, value))
+        return pairs
+
+    def page(
+        self,
+        prefix: bytes,
+        start: bytes | None,
+        start_after: bytes | None,
+        end: bytes | None,
+        reverse: bool,
+        limit: int,
+    ) -> tuple[list[Pair], bytes | None]:
+        """A page of pairs in the order of their keys' bytes, and the first key that its bytes left out."""
+        view = self._everything()
+        keys = sorted((key for key in view if key.startswith(prefix)), reverse=reverse)
+        page: list[Pair] = []
+        page_bytes = 0
+        for key in keys:
+            if (
+                (start is not None and key < start)
+                or (start_after is not None and key <= start_after)
+                or (end is not None and key >= end)
+            ):
+                continue
+            page_bytes += len(key) + len(view[key])
+            if page_bytes > self._limits.page_bytes_max and page:
+                return page, key
+            page.append((key, view[key]))
+            if len(page) == limit:
+                break
+        return page, None
+
+    def alarm(self) -> Alarm | None:
+        """The alarm as the turn sees it."""
+        for layer in reversed(self._layers):
+            if layer.alarm_changed:
+                return layer.alarm
+        return None if self._delivers is not None else self._record.alarm
+
+    # Writes
+
+    def put(self, key: bytes, value: str) -> None:
+        """Write one encoded value."""
+        self._check_key(key)
+        limit = self._limits.value_bytes_max
+        if len(value) > limit:
+            raise self._over(f"value of {len(value)} bytes for key {_shown(key)} exceeds the limit of {limit} bytes")
+        self._write(key, value)
+
+    def delete(self, key: bytes) -> bool:
+        """Delete one key; whether it was there."""
+        self._check_key(key)
+        if self._read(key) is None:
+            return False
+        self._write(key, None)
+        return True
+
+    def delete_all(self) -> None:
+        """Delete every key, not the alarm."""
+        top = self._layers[-1]
+        top.writes, top.cleared, top.size_bytes = {}, True, 0
+        self._written()
+
+    def set_alarm(self, due_us: int) -> None:
+        """Set or replace the alarm."""
+        self._set(Alarm(due_us, due_us))
+
+    def delete_alarm(self) -> None:
+        """Clear the alarm; nothing to do where there is none."""
+        if self.alarm() is not None:
+            self._set(None)
+
+    # Savepoints, and the end
+
+    def savepoint(self) -> None:
+        """Begin a part of the turn that can be undone."""
+        limit = self._limits.turn_savepoints_max
+        if self.open_savepoints >= limit:
+            raise self._over(f"savepoint {self.open_savepoints + 1} deep exceeds the limit of {limit}")
+        self._layers.append(Changes())
+
+    def release(self) -> None:
+        """End the innermost part and keep what it wrote."""
+        inner = self._pop("release")
+        self._layers[-1].add(inner)
+
+    def rollback(self) -> None:
+        """End the innermost part and undo what it wrote."""
+        self._pop("rollback")
+
+    def take(self) -> Changes:
+        """What was changed since the last `take`, for a `sync()`; an alarm that is being delivered stays armed."""
+        while self.open_savepoints:
+            self.release()
+        changes, self._layers = self._layers[0], [Changes()]
+        if self._delivers is not None and changes.alarm is None:
+            changes.alarm_changed = False
+        elif self._delivers is not None:
+            self._delivers = None  # the actor has replaced it
+        return changes
+
+    def take_all(self) -> Changes:
+        """What the turn commits at its end: a delivered alarm is cleared with it, unless it was set again."""
+        delivered = self._delivers is not None
+        changes = self.take()
+        if delivered and not changes.alarm_changed:
+            changes.alarm, changes.alarm_changed = None, True
+        return changes
+
+    # Inside
+
+    def _read(self, key: bytes) -> str | None:
+        for layer in reversed(self._layers):
+            if key in layer.writes:
+                return layer.writes[key]
+            if layer.cleared:
+                return None
+        return self._record.values.get(key)
+
+    def _everything(self) -> dict[bytes, str]:
+        merged = Changes()
+        for layer in self._layers:
+            merged.add(layer)
+        view: dict[bytes, str | None] = {} if merged.cleared else dict(self._record.values)
+        view.update(merged.writes)
+        return {key: value for key, value in view.items() if value is not None}
+
+    def _write(self, key: bytes, value: str | None) -> None:
+        top, limits = self._layers[-1], self._limits
+        grown = 0 if value is None else len(value)
+        if key in top.writes:
+            grown -= len(top.writes[key] or "")
+        else:
+            grown += len(key)
+            keys = sum(len(layer.writes) for layer in self._layers) + 1
+            if keys > limits.turn_write_keys_max:
+                limit = limits.turn_write_keys_max
+                raise self._over(f"writing {keys} keys in one turn exceeds the limit of {limit} keys")
+        written = sum(layer.size_bytes for layer in self._layers) + grown
+        if written > limits.turn_write_bytes_max and grown > 0:
+            raise RefusedError(
+                "LimitError",
+                f"writing {written} bytes in one turn exceeds the limit of {limits.turn_write_bytes_max} bytes "
+                f"(key {_shown(key)}, {self._record.label})",
+            )
+        top.writes[key] = value
+        top.size_bytes += grown
+        self._written()
+
+    def _set(self, alarm: Alarm | None) -> None:
+        top = self._layers[-1]
+        top.alarm, top.alarm_changed = alarm, True
+        self._written()
+
+    def _written(self) -> None:
+        self.wrote = True
+        self._on_write()
+
+    def _pop(self, what: str) -> Changes:
+        if not self.open_savepoints:
+            raise RefusedError("BadRequestError", f"{what} without an open savepoint ({self._record.label})")
+        return self._layers.pop()
+
+    def _check_key(self, key: bytes) -> None:
+        limit = self._limits.key_bytes_max
+        if not key:
+            raise self._over(f"an empty key: a key has 1 to {limit} bytes")
+        if len(key) > limit:
+            raise self._over(f"key of {len(key)} bytes exceeds the limit of {limit} bytes")
+        if key.startswith(RESERVED_PREFIX):
+            raise self._over(f"key {_shown(key)}: what starts with __holdfast_ is reserved")
+
+    def _over(self, sentence: str) -> RefusedError:
+        return RefusedError("LimitError", f"{sentence} ({self._record.label})")
+
+
+def _shown(key: bytes) -> str:
+    return ascii(key.decode("utf-8", "replace"))

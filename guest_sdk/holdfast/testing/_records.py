@@ -1,0 +1,86 @@
+"""What a local host keeps of an instance: what would be on disk, and its activation, if it has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from holdfast.testing._sandbox import Sandbox
+
+
+@dataclass(slots=True)
+class Alarm:
+    """The one timer of an instance, in microseconds since 1970."""
+
+    due_us: int
+    scheduled_us: int  # what the actor asked for; `due_us` moves with retries
+    retry_count: int = 0
+    state: str = "armed"  # armed, retrying, abandoned
+    last_error: str = ""
+    survived_a_crash: bool = False  # an attempt of it may have killed the host: the next one that does counts
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a turn changes, in one piece: first `cleared`, then `writes`; a value of None deletes the key."""
+
+    writes: dict[bytes, str | None] = field(default_factory=dict)
+    cleared: bool = False
+    alarm: Alarm | None = None
+    alarm_changed: bool = False
+    size_bytes: int = 0
+
+    def __bool__(self) -> bool:
+        """True when there is anything to commit."""
+        return bool(self.writes) or self.cleared or self.alarm_changed
+
+    def add(self, later: Changes) -> None:
+        """Make this what it and then `later` do."""
+        if later.cleared:
+            self.writes, self.cleared, self.size_bytes = dict(later.writes), True, later.size_bytes
+        else:
+            for key, value in later.writes.items():
+                if key in self.writes:
+                    self.size_bytes -= written_bytes(key, self.writes[key])
+                self.writes[key] = value
+                self.size_bytes += written_bytes(key, value)
+        if later.alarm_changed:
+            self.alarm, self.alarm_changed = later.alarm, True
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """One instance, for as long as its host lives; the activation comes and goes."""
+
+    actor_type: str
+    name: str
+    values: dict[bytes, str] = field(default_factory=dict)  # committed, as encoded text
+    alarm: Alarm | None = None
+    sandbox: Sandbox | None = None
+
+    @property
+    def label(self) -> str:
+        """`Account/alice`, as logs, errors and call paths spell it."""
+        return f"{self.actor_type}/{self.name}"
+
+    def commit(self, changes: Changes) -> None:
+        """Apply what a turn changed."""
+        if changes.cleared:
+            self.values.clear()
+        for key, value in changes.writes.items():
+            if value is None:
+                self.values.pop(key, None)
+            else:
+                self.values[key] = value
+        if changes.alarm_changed:
+            self.alarm = changes.alarm
+
+    def deactivate(self) -> None:
+        """Drop the activation; what is stored stays."""
+        self.sandbox = None
+
+
+def written_bytes(key: bytes, value: str | None) -> int:
+    """What a write counts for in the limit of a turn."""
+    return len(key) + (0 if value is None else len(value))

@@ -1,0 +1,335 @@
+"""Running turns: activate if need be, call the actor's code, commit or discard, drop the activation where it must be.
+
+One turn at a time, on the caller's thread; a turn that calls another instance nests. Nothing here knows who called.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast._actor import StatefulActor
+from holdfast._describe import Component
+from holdfast._door import Err
+from holdfast._errors import PASSED_THROUGH
+from holdfast._guest import Guest
+from holdfast._methods import private_names
+from holdfast.testing._clock import ManualClock
+from holdfast.testing._failures import RefusedError, failure_of_guest
+from holdfast.testing._limits import Limits
+from holdfast.testing._python import Surroundings
+from holdfast.testing._records import Alarm, Record
+from holdfast.testing._sandbox import OutgoingCalls, Sandbox
+from holdfast.testing._turn import CallOut, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that an actor printed or logged, or the traceback of an exception that left it.
+
+    Attributes:
+        instance: `Account/alice`, or `fn NAME` for the function.
+        level: `stdout`, `stderr`, `debug`, `info`, `warning` or `error`.
+        text: The line.
+    """
+
+    instance: str
+    level: str
+    text: str
+
+
+class Runner:
+    """The instances of one host and the turns that run. Lives as long as the host; one thread at a time."""
+
+    def __init__(
+        self,
+        component: Component,
+        name: str,
+        bindings: Mapping[str, str],
+        variables: Mapping[str, str],
+        clock: ManualClock,
+        limits: Limits,
+    ) -> None:
+        """`name` is the function's."""
+        self.limits = limits
+        self.component = component
+        self.records: dict[tuple[str, str], Record] = {}
+        self.lines: list[LogLine] = []
+        self.lock = threading.RLock()
+        self._name = name
+        self._function_label = f"fn {name}"
+        self._bindings = bindings
+        self._environment = json.dumps({"bindings": dict(bindings), "variables": dict(variables)})
+        self._surroundings = Surroundings(clock, frozenset(_modules_of(component)))
+        self._stack: list[Turn] = []
+        self._function: Sandbox | None = None
+        self.crashes = 0
+        self._writes_until_crash = 0
+        self._commits_until_crash = 0
+
+    @property
+    def is_running(self) -> bool:
+        """True inside a turn."""
+        return bool(self._stack)
+
+    def record(self, actor_type: str, name: str) -> Record:
+        """The instance of that name, made on the way if nobody has asked for it yet."""
+        if actor_type not in self.component.actors:
+            raise RefusedError("UnknownActorTypeError", f"no deployed function owns the actor type {actor_type[:64]!r}")
+        key = (actor_type, name)
+        if key not in self.records:
+            self.records[key] = Record(actor_type, name)
+        return self.records[key]
+
+    # Turns.
+
+    def call(
+        self,
+        record: Record,
+        method: str,
+        arguments: str,
+        *,
+        typed_arguments: bool = True,
+        typed_result: bool = True,
+        left_s: float | None = None,
+    ) -> str:
+        """Run a method; its result as text, or RefusedError."""
+        self._check_method(record.actor_type, method)
+        result = self._run(
+            Turn(self, record, record.label, budget_s=_least(self.limits.method_timeout_s, left_s)),
+            lambda guest: guest.call(method, arguments, typed_arguments, typed_result),
+            lambda text: self._check_result(f"{record.label}.{method}", text),
+        )
+        assert result is not None
+        return result
+
+    def fetch(self, record: Record | None, request: str, *, left_s: float | None = None) -> str:
+        """Run the fetch handler of an instance, or of the function (None)."""
+        label = self._function_label if record is None else record.label
+        timeout_s = self.limits.fetch_timeout_s
+        turn = Turn(self, record, label, budget_s=_least(timeout_s, left_s), timeout_name="ActorFetchTimeoutError")
+        result = self._run(turn, lambda guest: guest.fetch(request))
+        assert result is not None
+        return result
+
+    def alarm(self, record: Record, alarm: Alarm) -> None:
+        """Run the handler of an alarm that is due; on success it is cleared with what the handler wrote."""
+        info = json.dumps({"retry_count": alarm.retry_count, "scheduled_us": alarm.scheduled_us})
+        turn = Turn(self, record, record.label, budget_s=self.limits.alarm_timeout_s, delivers=alarm)
+        self._run(turn, lambda guest: guest.alarm(info))
+
+    def edit(self, record: Record, change: Callable[[Turn], Any]) -> Any:
+        """Change what is stored, as a turn without the actor's code; its activation is dropped."""
+        turn = Turn(self, record, record.label, budget_s=self.limits.method_timeout_s)
+        with self._entered(turn):
+            until_crash, self._writes_until_crash = self._writes_until_crash, 0  # the test's own writes do not count
+            try:
+                result = change(turn)
+            finally:
+                self._writes_until_crash = until_crash
+            if turn.wrote:
+                record.commit(turn.overlay.take_all())
+                record.deactivate()
+        return result
+
+    # Dying.
+
+    def crash_after_writes(self, count: int) -> None:
+        """Die as if killed at that write from now on."""
+        self._writes_until_crash = count
+
+    def crash_after_commits(self, count: int) -> None:
+        """Die as if killed between that commit from now on and its answer."""
+        self._commits_until_crash = count
+
+    def crash(self) -> None:
+        """Die as if killed: nothing of running turns commits, no activation is left."""
+        self.crashes += 1
+        self._writes_until_crash = self._commits_until_crash = 0
+        for turn in self._stack:
+            turn.ended_by = turn.ended_by or _died(turn)
+        for record in self.records.values():
+            record.deactivate()
+        self._function = None
+
+    def count_write(self) -> None:
+        """One more write; the one to crash at ends the turn."""
+        if self._writes_until_crash:
+            self._writes_until_crash -= 1
+            if not self._writes_until_crash:
+                self.crash()
+                turn = self._stack[-1]
+                turn.end(_died(turn))
+
+    # Inside.
+
+    def _run(
+        self, turn: Turn, run: Callable[[Guest], str | None], check: Callable[[str | None], None] | None = None
+    ) -> str | None:
+        record = turn.record
+        with self._entered(turn):
+            try:
+                result = self._run_guest(turn, run)
+                if check is not None:
+                    check(result)
+                failure = turn.find_ended()
+            except RefusedError as refused:
+                failure = turn.find_ended() or refused
+            if failure is not None:
+                if turn.wrote or turn.ended_by is not None:
+                    self._keep(turn, None)
+                raise failure
+            if record is not None:
+                self._commit(turn, record)
+        return result
+
+    def _commit(self, turn: Turn, record: Record) -> None:
+        changes = turn.overlay.take_all()
+        record.commit(changes)
+        if changes and self._commits_until_crash:
+            self._commits_until_crash -= 1
+            if not self._commits_until_crash:
+                self.crash()
+                text = f"{turn.label}: the host died; what the call wrote is committed, its result is lost"
+                raise RefusedError("ActorOutputGateError", text)
+
+    def _run_guest(self, turn: Turn, run: Callable[[Guest], str | None]) -> str | None:
+        sandbox = self._function if turn.record is None else turn.record.sandbox
+        fresh = sandbox is None
+        if sandbox is None:
+            sandbox = Sandbox(self.component, OutgoingCalls(self._call_out, self._fetch_out))
+            self._keep(turn, sandbox)
+        sandbox.turn = turn
+        try:
+            with self._surroundings.of(sandbox.output):
+                if fresh:
+                    self._activate(turn, sandbox)
+                return run(sandbox.guest)
+        except Err as error:
+            raise self._failure(turn, error) from None
+        finally:
+            sandbox.turn = None
+
+    def _activate(self, turn: Turn, sandbox: Sandbox) -> None:
+        record = turn.record
+        try:
+            sandbox.activate(
+                "" if record is None else record.actor_type, "" if record is None else record.name, self._environment
+            )
+        except Err as error:
+            self._keep(turn, None)
+            failure = self._failure(turn, error)
+            if failure.name == "ActorMethodError":
+                failure = RefusedError("ActorInitError", failure.message, code=failure.code)
+            raise failure from None
+
+    def _keep(self, turn: Turn, sandbox: Sandbox | None) -> None:
+        if turn.record is None:
+            self._function = sandbox
+        else:
+            turn.record.sandbox = sandbox
+
+    def _failure(self, turn: Turn, error: Err) -> RefusedError:
+        failure, trace = failure_of_guest(error.value)
+        if trace and turn.ended_by is None:
+            self.write_log(turn.label, "error", trace)
+        if turn.record is None and failure.name not in PASSED_THROUGH:
+            # Who asks a function is a stranger: only what was meant for callers leaves.
+            self.write_log(turn.label, "error", f"{failure.name}: {failure.message}")
+            return RefusedError("ActorMethodError", f"the function {self._name!r} failed: its log says why")
+        return failure
+
+    def _check_result(self, what: str, text: str | None) -> None:
+        limit = self.limits.result_bytes_max
+        if text is not None and len(text) > limit:
+            raise RefusedError(
+                "LimitError", f"{what} returned {len(text)} bytes, the limit of a result is {limit} bytes"
+            )
+
+    def _check_method(self, actor_type: str, method: str) -> None:
+        methods = self.component.methods[actor_type]
+        if method in methods:
+            return
+        if method.startswith("_") or method in private_names(self.component.actors[actor_type]):
+            raise RefusedError("ActorPrivateMethodError", f"{actor_type}.{method} is not callable from outside")
+        known = ", ".join(sorted(methods)) or "none"
+        raise RefusedError("ActorUnknownMethodError", f"{actor_type} has no method {method!r}; it has: {known}")
+
+    # Calls between actors.
+
+    def check_arguments(self, caller: str, arguments: str) -> None:
+        """Refuse what is too large to be passed."""
+        limit = self.limits.arguments_bytes_max
+        if len(arguments) > limit:
+            text = f"{caller}: arguments of {len(arguments)} bytes, the limit is {limit} bytes"
+            raise RefusedError("LimitError", text)
+
+    def _call_out(self, turn: Turn, binding: str, name: str, method: str, arguments: str) -> str:
+        def run(record: Record, left_s: float) -> str:
+            return self.call(record, method, arguments, left_s=left_s)
+
+        self.check_arguments(turn.label, arguments)
+        return turn.call_out(binding, name, run)
+
+    def _fetch_out(self, turn: Turn, binding: str, name: str, request: str) -> str:
+        def run(record: Record, left_s: float) -> str:
+            return self.fetch(record, request, left_s=left_s)
+
+        return turn.call_out(binding, name, run)
+
+    def call_out(self, turn: Turn, binding: str, name: str, run: CallOut) -> str:
+        """Find what a turn's call is for, refuse what cannot work, and run it."""
+        actor_type = self._bindings.get(binding)
+        if actor_type is None:
+            known = ", ".join(sorted(self._bindings)) or "none"
+            raise RefusedError("UnknownBindingError", f"{turn.label}: no binding {binding!r}; there are: {known}")
+        record = self.record(actor_type, name)
+        path = [each.label for each in self._stack if each.record is not None]
+        spelled = " -> ".join((*path, record.label))
+        if record.label in path:
+            text = f"{spelled}: {record.label} waits for this call and cannot run it"
+            raise RefusedError("ActorReentrancyError", text)
+        limit = self.limits.call_depth_max
+        if len(path) > limit:
+            raise RefusedError("LimitError", f"{spelled}: calls nest {len(path)} deep, the limit is {limit}")
+        turn.left = True
+        return run(record, turn.left_s)
+
+    # Output.
+
+    def write_log(self, label: str, level: str, text: str) -> None:
+        """Keep one line, and show it."""
+        self.lines.append(LogLine(label, level, text))
+        self._surroundings.show(f"[{label}] {level}: {text}")
+
+    @contextmanager
+    def _entered(self, turn: Turn) -> Iterator[None]:
+        with self.lock:
+            self._stack.append(turn)
+            try:
+                yield
+            finally:
+                self._stack.pop()
+
+
+def _died(turn: Turn) -> RefusedError:
+    """What the caller of a turn is told whose host died under it."""
+    if turn.left:
+        text = f"{turn.label}: the host died while the call ran: its outcome is unknown, part of it had left already"
+        return RefusedError("ActorOutputGateError", text)
+    return RefusedError("HostUnavailableError", f"{turn.label}: the host died while the call ran; it committed nothing")
+
+
+def _least(timeout_s: float, left_s: float | None) -> float:
+    return timeout_s if left_s is None else min(timeout_s, max(left_s, 0.0))
+
+
+def _modules_of(component: Component) -> Iterator[str]:
+    for actor in component.actors.values():
+        yield from (each.__module__ for each in actor.__mro__ if each not in (StatefulActor, object))
+    if component.fetch is not None:
+        yield getattr(component.fetch, "__module__", "")
