@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,9 @@ Instance = load("{mount}/plan.json")
 '''
 
 
+OnStage = Callable[[str], None]
+
+
 @dataclass(frozen=True, slots=True)
 class BuiltComponent:
     """A component on disk, with the manifest it was built from and what it says about itself."""
@@ -45,7 +49,7 @@ class BuiltComponent:
 
 
 def build_project(
-    directory: Path, on_stage: Callable[[str], None] = lambda stage: None, limits: Limits | None = None
+    directory: Path, on_stage: OnStage = lambda stage: None, limits: Limits | None = None
 ) -> BuiltComponent:
     """Build `build/NAME.wasm` in a project directory; it replaces an earlier one only when it is whole.
 
@@ -60,8 +64,37 @@ def build_project(
         InvalidManifestError: holdfast.toml breaks a rule.
         BuildError: Anything else: one sentence, with the author's file and line where there is one.
     """
-    limits = limits or Limits()
+    return _build(directory, on_stage, limits, "")
+
+
+def build_for_development(
+    directory: Path, on_stage: OnStage = lambda stage: None, limits: Limits | None = None
+) -> BuiltComponent:
+    """Build `build/NAME.dev.wasm`, a component that can be given other sources; else like `build_project`."""
+    return _build(directory, on_stage, limits, ".dev")
+
+
+def describe_project(directory: Path, on_stage: OnStage = lambda stage: None) -> dict[str, Any]:
+    """What the component of a project would say of itself; takes as long as a build, and leaves nothing."""
+    with _built_aside(directory.resolve(), on_stage, None, "") as (_, _, description):
+        return description
+
+
+def _build(directory: Path, on_stage: OnStage, limits: Limits | None, suffix: str) -> BuiltComponent:
     project = directory.resolve()
+    with _built_aside(project, on_stage, limits, suffix) as (output, manifest, description):
+        size = output.stat().st_size
+        target = _publish(output, project / "build" / f"{manifest.name}{suffix}.wasm")
+    on_stage(f"built {target.relative_to(project)} ({size / MIB:.1f} MiB)")
+    return BuiltComponent(target, manifest, description, size)
+
+
+@contextmanager
+def _built_aside(
+    project: Path, on_stage: OnStage, limits: Limits | None, suffix: str
+) -> Iterator[tuple[Path, Manifest, dict[str, Any]]]:
+    """A component in a throwaway directory, the manifest that it was made from, and what it says of itself."""
+    limits = limits or Limits()
     on_stage("reading holdfast.toml")
     manifest = read_manifest(project, limits)
     if manifest.main is None:
@@ -71,7 +104,7 @@ def build_project(
     root, module = import_root(project, manifest.main)
     with tempfile.TemporaryDirectory(prefix="holdfast-build-") as name:
         work = Path(name)
-        packages = _lay_out(work, project, root, module)
+        packages = _lay_out(work, project, root, module, development=bool(suffix))
         if has_dependencies(project, manifest):
             given = [*manifest.dependencies, *([REQUIREMENTS_FILE] if (project / REQUIREMENTS_FILE).is_file() else [])]
             on_stage(f"installing dependencies ({', '.join(given)})")
@@ -83,12 +116,10 @@ def build_project(
         if size > limits.component_bytes_max:
             most = limits.component_bytes_max // MIB
             raise BuildError(f"the component has {size / MIB:.1f} MiB, the limit is {most} MiB: use fewer dependencies")
-        target = _publish(work / "out.wasm", project / "build" / f"{manifest.name}.wasm")
-    on_stage(f"built {target.relative_to(project)} ({size / MIB:.1f} MiB)")
-    return BuiltComponent(target, manifest, description, size)
+        yield work / "out.wasm", manifest, description
 
 
-def _lay_out(work: Path, project: Path, root: Path, module: str) -> Path:
+def _lay_out(work: Path, project: Path, root: Path, module: str, *, development: bool) -> Path:
     """Fill the throwaway directory; the place for dependencies in it."""
     (work / "entry").mkdir()
     (work / "home").mkdir()
@@ -97,7 +128,8 @@ def _lay_out(work: Path, project: Path, root: Path, module: str) -> Path:
     copy_sdk(work / "entry" / "holdfast")
     copy_project(root, work / "source")
     shown = {_SOURCE_MOUNT: str(root.relative_to(project)), _PACKAGES_MOUNT: "site-packages"}
-    plan = {"main": module, "shown": shown, "report": f"{_ENTRY_MOUNT}/report.json"}
+    plan: dict[str, Any] = {"main": module, "shown": shown, "report": f"{_ENTRY_MOUNT}/report.json"}
+    plan |= {"development": True} if development else {}
     (work / "entry" / "plan.json").write_text(json.dumps(plan))
     (work / "entry" / "holdfast_entry.py").write_text(_ENTRY.format(mount=_ENTRY_MOUNT))
     return packages
@@ -162,10 +194,9 @@ def _sentence(report: dict[str, Any], main: str) -> str:
         return f"{place}: syntax error{text}: {message}"
     if report["kind"] == "import":
         name = str(report.get("module") or "").partition(".")[0]
-        return (
-            f"{place}: {message}; if {name!r} is a package, add it to dependencies in holdfast.toml"
-            " (pure Python only; some of the standard library does not exist in a sandbox)"
-        )
+        if name in sys.stdlib_module_names:
+            return f"{place}: the module {name!r} is a part of Python that does not exist in a sandbox"
+        return f"{place}: there is no module {name!r}: if it is a package, add it to dependencies in holdfast.toml"
     if report["kind"] == "raised":
         return f"{place}: the module cannot be imported: {message}"
     return f"{place}: {message}"

@@ -72,6 +72,10 @@ class HostClient:
         """The JSON that a GET answers."""
         return self._answer("GET", path)
 
+    def post(self, path: str, value: Any) -> Any:
+        """The JSON that a POST of a JSON value answers."""
+        return self._answer("POST", path, json=value)
+
     def delete(self, path: str) -> Any:
         """The JSON that a DELETE answers, None where it answers nothing."""
         return self._answer("DELETE", path)

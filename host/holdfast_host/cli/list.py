@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import click
 
@@ -11,17 +12,22 @@ from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.output import json_option, print_json, print_table
 
 _EXAMPLES: Final = """\b
-Example:
+Examples:
   holdfast list
+  holdfast list account               # its versions
 """
 
 
 @click.command("list", epilog=_EXAMPLES)
+@click.argument("function", required=False)
 @host_options
 @json_option
-def command(host: str, token_file: Path | None, as_json: bool) -> None:
-    """List the deployed functions with their actor types and URLs."""
+def command(function: str | None, host: str, token_file: Path | None, as_json: bool) -> None:
+    """List the deployed functions with their actor types and URLs, or the versions of FUNCTION that are kept."""
     with open_client(host, token_file) as client:
+        if function is not None:
+            _print_versions(client.get(f"/v1/functions/{quote(function, safe='')}"), as_json)
+            return
         answer = client.get("/v1/functions")
     functions: list[dict[str, Any]] = answer["functions"] if isinstance(answer, dict) else answer
     if as_json:
@@ -30,7 +36,7 @@ def command(host: str, token_file: Path | None, as_json: bool) -> None:
         click.echo("Nothing is deployed: run 'holdfast deploy' in a project.")
     else:
         print_table(
-            ("function", "version", "status", "actors", "url"),
+            ("function", "version", "kept", "status", "actors", "url"),
             [_row(function) for function in functions],
         )
 
@@ -39,4 +45,23 @@ def _row(function: dict[str, Any]) -> tuple[str, ...]:
     actors = ", ".join(
         actor["type"] if actor.get("owner", True) else f"{actor['type']} (shared)" for actor in function["actors"]
     )
-    return (function["name"], str(function["version"]), function["status"], actors, function["url"])
+    kept = [each["version"] for each in function["versions"]]
+    span = str(kept[0]) if len(kept) == 1 else f"{min(kept)}-{max(kept)}"
+    return (function["name"], str(function["version"]), span, function["status"], actors, function["url"])
+
+
+def _print_versions(function: dict[str, Any], as_json: bool) -> None:
+    """One line for each version that `holdfast rollback` can go to."""
+    if as_json:
+        print_json(function["versions"])
+        return
+    rows = [
+        (
+            str(each["version"]),
+            "runs" if each["version"] == function["version"] else "",
+            each["created_at"],
+            each["sha256"][:12],
+        )
+        for each in function["versions"]
+    ]
+    print_table(("version", "", "created", "sha256"), rows)

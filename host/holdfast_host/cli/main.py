@@ -16,15 +16,19 @@ from holdfast_host.core.errors import ConfigurationError, HoldfastError
 
 _COMMANDS: Final = {
     "serve": "Run the host in the foreground.",
+    "new": "Make a project to begin with.",
     "build": "Build a project into a component.",
-    "deploy": "Build and deploy a project, or deploy a built component.",
+    "deploy": "Build and deploy a project, or deploy a built component (also: ship).",
+    "types": "Write types of a project's bindings, for editors and type checkers.",
     "call": "Call a method of one instance.",
     "list": "List the deployed functions.",
     "instances": "List the instances of an actor type.",
     "inspect": "Show one instance: its state, its alarm, what it has stored.",
     "logs": "Show what instances print, and follow it.",
+    "rollback": "Run a version again that is kept.",
     "delete": "Undeploy a function; its storage stays.",
 }
+_ALIASES: Final = {"ship": "deploy"}
 EXIT_FAILED: Final = 1
 EXIT_CONFIGURATION: Final = 2
 
@@ -38,6 +42,7 @@ class CommandGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
+        cmd_name = _ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in _COMMANDS:
             return None
         found = importlib.import_module(f"holdfast_host.cli.{cmd_name}").command

@@ -1,0 +1,188 @@
+"""Stub classes for a project's bindings, as Python text: what lets an editor complete, and mypy check, calls of actors.
+
+They are made from descriptions, which know a method as its author wrote it: text. What in it is not known here (an
+author's own class in an annotation) becomes `Any`. Nothing of the text runs; a component runs without it.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+BINDINGS_FILE: Final = "bindings.py"
+
+# Where the names come from that annotations of values may use.
+_HOMES: Final = {
+    "typing": ("Any", "Literal", "Optional", "Union", "Dict", "List", "Tuple", "Set", "FrozenSet"),
+    "collections.abc": ("Iterable", "Iterator", "Mapping", "Sequence", "Collection"),
+    "datetime": ("datetime", "date", "time", "timedelta"),
+    "decimal": ("Decimal",),
+    "uuid": ("UUID",),
+}
+_HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
+_TOP: Final = '''"""Types of what holdfast.toml puts on env: for editors and type checkers.
+
+Written by `holdfast types`, which replaces it. Annotate with it: `def fetch(request: Request, env: Env)`, and
+`env: Env` in the body of an actor class.
+"""
+
+# ruff: noqa
+
+from __future__ import annotations
+
+'''
+
+
+@dataclass(frozen=True, slots=True)
+class BoundType:
+    """An actor type as a description or `GET /v1/actors` shows it, under the name that `env` has for it."""
+
+    binding: str
+    type: str
+    methods: Sequence[Mapping[str, Any]] = ()  # name, signature, doc
+
+    @classmethod
+    def of(cls, binding: str, described: Mapping[str, Any]) -> BoundType:
+        """From an entry with `type` and `methods`."""
+        return cls(binding, str(described["type"]), tuple(described["methods"]))
+
+
+def render_bindings(bound: Sequence[BoundType], variables: Sequence[str]) -> str:
+    """The module's text.
+
+    Args:
+        bound: the bindings, those of the same type with the same methods.
+        variables: the names of plain variables.
+    """
+    uses: set[str] = set()
+    by_type = {each.type: each for each in bound}
+    classes = [part for name in sorted(by_type) for part in _classes(by_type[name], uses)]
+    classes.append(_env(bound, variables))
+    lines = [f"from {home} import {', '.join(names)}" for home, names in _imports(uses | {"Any"})]
+    lines += ["", "import holdfast", "", "", "\n\n\n".join(classes)]
+    return _TOP + "\n".join(lines) + "\n"
+
+
+def _imports(uses: set[str]) -> list[tuple[str, list[str]]]:
+    needed = {"typing": {"TYPE_CHECKING"}}
+    for name in uses:
+        needed.setdefault(_HOME_OF[name], set()).add(name)
+    return [(home, sorted(needed[home])) for home in sorted(needed)]
+
+
+def _classes(bound: BoundType, uses: set[str]) -> list[str]:
+    """The stub and the namespace of one type."""
+    methods = [_method(each, uses) for each in bound.methods]
+    stub = [
+        f"class {bound.type}Stub(holdfast.ActorStub):",
+        f'    """One instance of {bound.type}."""',
+        *(f"\n{each}" for each in methods),
+        "",
+        "    if TYPE_CHECKING:",
+        "",
+        "        def __getattr__(self, method: str) -> object:  # type: ignore[override]",
+        '            """Any other name is no method of it."""',
+    ]
+    namespace = [
+        f"class {bound.type}Namespace(holdfast.ActorNamespace):",
+        f'    """The way to the instances of {bound.type}."""',
+        "",
+        "    if TYPE_CHECKING:",
+        "",
+        f"        def id_from_name(self, name: str, location_hint: str | None = None) -> {bound.type}Stub: ...",
+        "",
+        f"        def new_unique_id(self) -> {bound.type}Stub: ...",
+    ]
+    return ["\n".join(stub), "\n".join(namespace)]
+
+
+def _env(bound: Sequence[BoundType], variables: Sequence[str]) -> str:
+    lines = ["class Env(holdfast.Env):", '    """What holdfast.toml declares."""', ""]
+    lines += [f"    {each.binding}: {each.type}Namespace" for each in bound]
+    lines += [f"    {name}: str" for name in variables]
+    lines += [
+        "",
+        "    if TYPE_CHECKING:",
+        "",
+        "        def __getattribute__(self, name: str) -> object:",
+        '            """Any other name, a secret say, is not known here."""',
+    ]
+    return "\n".join(lines)
+
+
+def _method(facts: Mapping[str, Any], uses: set[str]) -> str:
+    """A method with its signature and docstring; one whose signature is no Python takes and returns anything."""
+    name, doc = str(facts["name"]), str(facts.get("doc") or "").strip()
+    signature = _signature(name, str(facts.get("signature") or ""), uses)
+    body = (
+        f"        {_docstring(doc)}\n        raise NotImplementedError" if doc else "        raise NotImplementedError"
+    )
+    return f"    def {name}{signature}:\n{body}"
+
+
+def _docstring(doc: str) -> str:
+    text = doc.splitlines()[0].replace("\\", "\\\\").replace('"', '\\"')
+    return f'"""{text}"""'
+
+
+def _signature(name: str, text: str, uses: set[str]) -> str:
+    try:
+        [function] = ast.parse(f"def {name}{text}: ...").body
+    except (SyntaxError, ValueError):
+        return "(self, *args: Any, **kwargs: Any) -> Any"
+    if not isinstance(function, ast.FunctionDef):
+        return "(self, *args: Any, **kwargs: Any) -> Any"
+    known = _Known(uses)
+    arguments = function.args
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    for each in every:
+        if each is not None:
+            each.annotation = known.visit(each.annotation) if each.annotation else ast.Name("Any")
+    ellipsis = ast.Constant(...)
+    arguments.defaults = [ellipsis for _ in arguments.defaults]
+    arguments.kw_defaults = [each and ellipsis for each in arguments.kw_defaults]
+    first = arguments.posonlyargs or arguments.args
+    first.insert(0, ast.arg("self"))
+    returns = known.visit(function.returns) if function.returns else ast.Name("Any")
+    written = ast.unparse(arguments).replace("=...", " = ...")
+    return f"({written}) -> {ast.unparse(returns)}"
+
+
+class _Known(ast.NodeTransformer):
+    """Leaves of an annotation what means the same here, and notes what must be imported for it."""
+
+    def __init__(self, uses: set[str]) -> None:
+        self._uses = uses
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id in _HOME_OF:
+            self._uses.add(node.id)
+            return node
+        return node if isinstance(getattr(builtins, node.id, None), type) else ast.Name("Any")
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        """`datetime.datetime` and the like by their last word."""
+        if isinstance(node.value, ast.Name) and _HOME_OF.get(node.attr) == node.value.id:
+            return self.visit_Name(ast.Name(node.attr))
+        return ast.Name("Any")
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        value = self.visit(node.value)
+        if isinstance(value, ast.Name) and value.id == "Any":
+            return value
+        if not (isinstance(value, ast.Name) and value.id == "Literal"):
+            node.slice = self.visit(node.slice)
+        node.value = value
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        """An annotation in quotes is one all the same."""
+        if not isinstance(node.value, str):
+            return node
+        try:
+            return ast.Expression(self.visit(ast.parse(node.value, mode="eval").body)).body
+        except (SyntaxError, ValueError):
+            return ast.Name("Any")

@@ -1,0 +1,28 @@
+"""`holdfast new`: a project to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from holdfast_host.build.scaffold import make_project
+from holdfast_host.cli.output import CommandFailedError
+from holdfast_host.core.errors import HoldfastError
+
+_EXAMPLES: Final = """\b
+Example:
+  holdfast new account && cd account && holdfast dev
+"""
+
+
+@click.command("new", epilog=_EXAMPLES)
+@click.argument("name")
+def command(name: str) -> None:
+    """Make a project NAME here: a small actor, a fetch handler, a test that passes."""
+    try:
+        project = make_project(Path(), name)
+    except HoldfastError as error:
+        raise CommandFailedError(error.message) from None
+    click.echo(f"Project '{name}' is made: cd {project} && holdfast dev")

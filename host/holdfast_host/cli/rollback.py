@@ -1,0 +1,45 @@
+"""`holdfast rollback`: run a version again that is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+
+from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.output import CommandFailedError, json_option, print_json
+from holdfast_host.core.errors import HoldfastError
+from holdfast_host.core.manifest import read_manifest
+
+_EXAMPLES: Final = """\b
+Examples:
+  holdfast rollback                   # the project in this directory, to the version before
+  holdfast rollback account
+  holdfast rollback account --to 3
+"""
+
+
+@click.command("rollback", epilog=_EXAMPLES)
+@click.argument("function", required=False)
+@click.option("--to", "version", type=click.IntRange(min=1), metavar="N", help="The version; else the one before.")
+@host_options
+@json_option
+def command(function: str | None, version: int | None, host: str, token_file: Path | None, as_json: bool) -> None:
+    """Run an earlier version of FUNCTION (the project in this directory, by default) again, at once."""
+    name = function or _function_here()
+    body = {} if version is None else {"version": version}
+    with open_client(host, token_file) as client:
+        answer: dict[str, Any] = client.post(f"/v1/functions/{quote(name, safe='')}/rollback", body)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"Function '{name}' runs version {answer['version']} again: {answer['url']}")
+
+
+def _function_here() -> str:
+    try:
+        return read_manifest(Path()).name
+    except HoldfastError as error:
+        raise CommandFailedError(f"{error.message}: name the function.") from None
