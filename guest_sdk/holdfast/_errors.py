@@ -13,7 +13,8 @@ from typing import Final
 TRACEBACK_CHARS_MAX: Final = 16_384
 MESSAGE_CHARS_MAX: Final = 16_384
 
-_SDK: Final = __file__.rpartition("/")[0] + "/"
+# Frames that tell an author nothing: the SDK, and the import machinery around a module that fails while it is built.
+_NOT_THE_AUTHORS: Final = (__file__.rpartition("/")[0] + "/", "<frozen importlib", "/python/importlib/")
 
 # What a failed call may let through to the outermost caller under its own name.
 PASSED_THROUGH: Final = frozenset({"ActorError", "ActorReentrancyError", "ActorDeadlockError"})
@@ -151,14 +152,14 @@ def _wire(
 
 
 def traceback_of(failure: BaseException) -> str:
-    """The traceback, without the SDK's own frames; empty where even that cannot be made."""
+    """The traceback, without frames that are not the author's; empty where even that cannot be made."""
     try:
         found = traceback.TracebackException.from_exception(failure)
         pending: list[traceback.TracebackException | None] = [found]
         while pending:
             each = pending.pop()
             if each is not None:
-                own = [frame for frame in each.stack if not frame.filename.startswith(_SDK)]
+                own = [frame for frame in each.stack if not frame.filename.startswith(_NOT_THE_AUTHORS)]
                 each.stack[:] = own or each.stack
                 pending += [each.__cause__, each.__context__, *(each.exceptions or ())]
         return "".join(found.format())[-TRACEBACK_CHARS_MAX:]

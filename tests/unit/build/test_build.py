@@ -1,0 +1,211 @@
+"""Real builds: each takes seconds."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+from wasmtime import Engine
+
+from holdfast_host.build import BuildError, build_project
+from tests.unit.guest.plain_host import PlainHost
+
+MANIFEST = 'name = "trial"\nmain = "src/app.py"\ncompatibility_date = "2026-11-01"\n'
+
+ACTOR = """
+from holdfast import StatefulActor
+
+class Trial(StatefulActor):
+    def hello(self):
+        return "hello"
+"""
+
+
+def project(directory: Path, app: str = ACTOR, manifest: str = MANIFEST, **sources: str) -> Path:
+    """A project directory with src/app.py and more modules beside it."""
+    (directory / "src").mkdir(parents=True)
+    (directory / "holdfast.toml").write_text(manifest)
+    for name, text in {"app": app, **sources}.items():
+        (directory / "src" / f"{name}.py").write_text(text)
+    return directory
+
+
+def files_of(directory: Path) -> set[Path]:
+    return {path for path in directory.rglob("*") if path.is_file()}
+
+
+def wheel(directory: Path, name: str, files: dict[str, str], tag: str = "py3-none-any") -> Path:
+    """A wheel, made by hand."""
+    path = directory / f"{name}-1.0-{tag}.whl"
+    info = f"{name}-1.0.dist-info"
+    facts = {
+        **files,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\nTag: {tag}\n",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for each, text in facts.items():
+            archive.writestr(each, text)
+        record = "".join(f"{each},,\n" for each in (*facts, f"{info}/RECORD"))
+        archive.writestr(f"{info}/RECORD", record)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("app", "message"),
+    [
+        ("x = 1\ndef broken(:\n    pass\n", r"src/app.py:2: syntax error in 'def broken\(:': "),
+        ("import helper\n", r"src/helper.py:2: the module cannot be imported: ZeroDivisionError: division by zero"),
+        ("import numpy\n", r"src/app.py:1: there is no module 'numpy': if it is a package, add it to dependencies"),
+        ("import ssl\n", r"src/app.py:1: the module '_ssl' is a part of Python that does not exist in a sandbox"),
+        (f"{ACTOR}\n    def name(self):\n        return 1\n", r"src/app.py:8: the method Trial.name hides the name of"),
+    ],
+)
+def test_what_is_wrong_with_the_code_is_one_sentence_with_file_and_line(tmp_path: Path, app: str, message: str) -> None:
+    directory = project(tmp_path / "p", app, helper="\n1 / 0\n")
+
+    with pytest.raises(BuildError, match=f"^{message}") as caught:
+        build_project(directory)
+
+    assert "\n" not in caught.value.message
+    assert not (directory / "build").exists()
+
+
+RICH = """
+import sys
+print("printed while it is built")
+from holdfast import StatefulActor
+import tiny
+
+class Trial(StatefulActor):
+    def uses_its_package(self):
+        return tiny.answer()
+
+    def imports_lazily(self):
+        from helper import late
+        import helper.later
+        import colorsys, statistics
+        return [late(), helper.later.VALUE]
+
+    def imports_what_is_not_there(self):
+        import antigravity_of_old
+
+    def leaves(self):
+        sys.exit(3)
+
+    def eats_memory(self):
+        return len("x" * (1 << 40))
+
+    def recurses(self):
+        return self.recurses()
+
+    def nests(self):
+        value = []
+        for _ in range(200):
+            value = [value]
+        return value
+
+    def looks_around(self):
+        import os
+        return [dict(os.environ).get("HOME"), os.path.exists("/1/app.py")]
+
+    def draws(self):
+        import random
+        return random.random()
+"""
+
+
+@pytest.mark.slow
+def test_a_project_becomes_a_component_with_its_packages_and_no_more(tmp_path: Path) -> None:
+    tiny = wheel(tmp_path, "tiny", {"tiny/__init__.py": "def answer():\n    from tiny.inner import A\n    return A\n",
+                                    "tiny/inner.py": "A = 42\n"})  # fmt: skip
+    directory = project(
+        tmp_path / "p",
+        "import tiny.inner\n" + RICH,
+        MANIFEST + f'dependencies = ["tiny @ {tiny.as_uri()}"]\n',
+    )
+    (directory / "src" / "helper").mkdir()
+    (directory / "src" / "helper" / "__init__.py").write_text("def late():\n    return 'late'\n")
+    (directory / "src" / "helper" / "later.py").write_text("VALUE = 'later'\n")
+    before = files_of(directory)
+    stages: list[str] = []
+
+    built = build_project(directory, stages.append)
+
+    assert built.path == directory / "build" / "trial.wasm"
+    assert built.description["actors"][0]["type"] == "Trial"
+    assert stages == [
+        "reading holdfast.toml",
+        f"installing dependencies (tiny @ {tiny.as_uri()})",
+        "building trial from src/app.py",
+        f"built build/trial.wasm ({built.size_bytes / (1 << 20):.1f} MiB)",
+    ]
+    assert files_of(directory) == {*before, built.path}
+
+    host = PlainHost(Engine(), built.path.read_bytes())
+    sandbox = host.sandbox("Trial", "t")
+
+    assert sandbox.call("uses_its_package") == 42
+    assert sandbox.call("imports_lazily") == ["late", "later"]
+    assert "only what was imported while it was built" in sandbox.call("imports_what_is_not_there")["message"]
+    assert sandbox.call("leaves")["message"] == "SystemExit: 3"
+    assert sandbox.call("eats_memory")["message"].startswith(("MemoryError", "OverflowError"))
+    assert sandbox.call("recurses")["message"].startswith("RecursionError")
+    assert sandbox.call("nests")["name"] == "CodecError"
+    assert sandbox.call("looks_around") == [None, False]
+    assert sandbox.call("draws") != host.sandbox("Trial", "t").call("draws")
+    assert host.log.lines == []
+
+
+@pytest.mark.slow
+def test_a_package_of_native_code_is_refused_by_name(tmp_path: Path) -> None:
+    native = wheel(tmp_path, "native", {"native/core.so": "\0"})
+    directory = project(tmp_path / "p", manifest=MANIFEST + f'dependencies = ["native @ {native.as_uri()}"]\n')
+
+    with pytest.raises(BuildError, match=r"native/core\.so is native code: a sandbox runs pure Python"):
+        build_project(directory)
+
+
+@pytest.mark.slow
+def test_a_requirements_file_that_cannot_be_met_says_which_line(tmp_path: Path) -> None:
+    directory = project(tmp_path / "p")
+    (directory / "requirements.txt").write_text("--no-index\nnothing-of-that-name\n")
+
+    with pytest.raises(BuildError, match="no pure-Python package satisfies the dependency 'nothing-of-that-name'"):
+        build_project(directory)
+
+
+@pytest.mark.parametrize(
+    ("main", "message"),
+    [
+        ("src/other.py", "src/other.py: there is no such file"),
+        ("src/json.py", "a module called 'json' would hide another one"),
+        ("src/holdfast.py", "a module called 'holdfast' would hide another one"),
+        ("src/outside.py", "it leads out of the project"),
+    ],
+)
+def test_a_main_that_cannot_be_imported_is_refused_at_once(tmp_path: Path, main: str, message: str) -> None:
+    (tmp_path / "outside.py").write_text(ACTOR)
+    directory = project(tmp_path / "p", manifest=MANIFEST.replace("src/app.py", main), json="", holdfast="")
+    (directory / "src" / "outside.py").symlink_to(tmp_path / "outside.py")
+
+    with pytest.raises(BuildError, match=message):
+        build_project(directory)
+
+
+def test_a_project_without_main_says_what_to_add(tmp_path: Path) -> None:
+    directory = project(tmp_path / "p", manifest=MANIFEST.replace('main = "src/app.py"\n', ""))
+
+    with pytest.raises(BuildError, match=r'add main = "src/app.py"'):
+        build_project(directory)
+
+
+def test_a_directory_that_is_too_large_to_be_sources_is_refused(tmp_path: Path) -> None:
+    directory = project(tmp_path / "p")
+    os.truncate(directory / "src" / "app.py", 65 << 20)
+
+    with pytest.raises(BuildError, match="more than 64 MiB or 10000 files"):
+        build_project(directory)
