@@ -1,0 +1,421 @@
+"""What the test kit has beyond the semantics of a host, which tests/contract/guest covers."""
+
+from __future__ import annotations
+
+import logging
+import random
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import fields
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NoReturn
+
+import pytest
+
+from holdfast import ActorCallError, ActorError, AlarmInfo, Context, Env, LimitError, Request, Response, StatefulActor
+from holdfast.testing import Limits, LocalHost, LogLine, RuleError
+from holdfast_host.core.limits import Limits as HostLimits
+
+START = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+class Account(StatefulActor):
+    def deposit(self, amount: int) -> dict[str, int]:
+        """Add funds; returns the new balance."""
+        balance = self.ctx.storage.get("balance", 0) + amount
+        self.ctx.storage.put("balance", balance)
+        return {"balance": balance}
+
+    def debit(self, amount: int) -> dict[str, int]:
+        balance = self.ctx.storage.get("balance", 0)
+        if balance < amount:
+            raise ActorError("insufficient funds", code="insufficient_funds", status=409)
+        return self.deposit(-amount)
+
+    def fail(self) -> NoReturn:
+        raise ValueError("an author's mistake")
+
+
+class Session(StatefulActor):
+    """Expires unless it is touched."""
+
+    def __init__(self, ctx: Context, env: Env) -> None:
+        super().__init__(ctx, env)
+        self.activation = random.random()
+
+    def touch(self) -> datetime:
+        self.ctx.storage.put("seen", datetime.now(UTC))
+        self.ctx.storage.set_alarm(timedelta(minutes=30))
+        print("touched")
+        return datetime.now(UTC)
+
+    def today(self) -> list[Any]:
+        return [date.today(), isinstance(date.today(), date), isinstance(datetime.now(UTC), datetime), time.time()]
+
+    def alarm(self, info: AlarmInfo) -> None:
+        self.ctx.storage.put("expired", info.scheduled_time)
+        self.ctx.storage.delete("seen")
+
+    def spin(self, seconds: float) -> None:
+        self.ctx.storage.put("spun", True)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pass
+
+    def spin_on_storage(self) -> None:
+        while True:
+            with suppress(Exception):
+                self.ctx.storage.get("k")
+
+    def write(self, *keys: str) -> None:
+        for key in keys:
+            self.ctx.storage.put(key, key)
+
+    def write_and_sync(self) -> None:
+        self.ctx.storage.put("a", 1)
+        self.ctx.storage.sync()
+        self.ctx.storage.put("b", 2)
+
+    def write_stubbornly(self) -> None:
+        """Goes on whatever is raised."""
+        for key in "abc":
+            try:
+                self.ctx.storage.put(key, 1)
+            except BaseException:
+                continue
+
+    def pay(self, name: str) -> Any:
+        self.ctx.storage.put("paying", name)
+        return self.env.ACCOUNT.id_from_name(name).deposit(1)
+
+
+def fetch(request: Request, env: Env) -> Response:
+    return Response.json([request.path, env.GREETING, env.ACCOUNT.id_from_name("f").deposit(1)])
+
+
+@pytest.fixture
+def local() -> LocalHost:
+    """A host whose clock begins at noon."""
+    actors = {"ACCOUNT": Account, "SESSION": Session}
+    return LocalHost(actors, fetch=fetch, variables={"GREETING": "hi"}, now=START)
+
+
+def test_a_stub_of_the_hosts_env_calls_an_instance(local: LocalHost) -> None:
+    alice = local.env.ACCOUNT.id_from_name("alice")
+
+    assert alice.deposit(5) == {"balance": 5}
+    assert alice.debit(amount=2) == {"balance": 3}
+    assert local.env.GREETING == "hi"
+
+
+def test_a_call_that_fails_raises_what_it_raises_inside_an_actor(local: LocalHost) -> None:
+    with pytest.raises(ActorCallError, match="insufficient funds") as caught:
+        local.env.ACCOUNT.id_from_name("alice").debit(1)
+
+    assert (caught.value.name, caught.value.code, caught.value.status) == ("ActorError", "insufficient_funds", 409)
+
+
+def test_hosts_share_nothing(local: LocalHost) -> None:
+    other = LocalHost({"ACCOUNT": Account})
+    local.env.ACCOUNT.id_from_name("alice").deposit(5)
+
+    assert other.env.ACCOUNT.id_from_name("alice").deposit(1) == {"balance": 1}
+    assert local.instances(Account) == ["alice"]
+
+
+def test_storage_can_be_looked_at_and_edited(local: LocalHost) -> None:
+    alice = local.instance(Account, "alice")
+    local.env.ACCOUNT.id_from_name("alice").deposit(5)
+
+    assert dict(alice.storage) == {"balance": 5}
+    assert "missing" not in alice.storage
+    alice.storage["balance"] = 100
+    alice.storage["Z"] = (1, b"x")
+    assert alice.storage["Z"] == (1, b"x")
+    assert list(alice.storage) == ["Z", "balance"]
+    assert local.env.ACCOUNT.id_from_name("alice").deposit(1) == {"balance": 101}
+    del alice.storage["balance"]
+    with pytest.raises(KeyError):
+        del alice.storage["balance"]
+    with pytest.raises(LimitError, match="481 bytes"):
+        alice.storage["k" * 481] = 1
+    alice.storage.clear()
+    assert not alice.exists
+
+
+def test_an_edit_drops_the_activation_that_it_passes_by(local: LocalHost) -> None:
+    alice = local.instance("Account", "alice")
+    local.env.ACCOUNT.id_from_name("alice").deposit(5)
+    assert alice.active
+
+    alice.storage["balance"] = 1
+
+    assert not alice.active
+
+
+def test_an_evicted_instance_is_constructed_again(local: LocalHost) -> None:
+    session = local.instance(Session, "s")
+    local.env.SESSION.id_from_name("s").touch()
+
+    session.evict()
+
+    assert not session.active
+    assert session.exists
+    local.env.SESSION.id_from_name("s").touch()
+    assert session.active
+
+
+def test_the_clock_stands_still_until_it_is_moved(local: LocalHost) -> None:
+    stub = local.env.SESSION.id_from_name("s")
+
+    assert stub.touch() == START
+    assert stub.touch() == START
+    local.clock.advance(60)
+    assert stub.touch() == START + timedelta(seconds=60)
+    assert stub.today() == [date(2026, 11, 1), True, True, START.timestamp() + 60]
+
+
+def test_time_is_the_machines_again_after_a_turn(local: LocalHost) -> None:
+    before = (time.time, time.sleep, datetime, date, sys.stdout, sys.stderr, list(logging.getLogger().handlers))
+    local.env.SESSION.id_from_name("s").touch()
+    with pytest.raises(ActorCallError):
+        local.env.ACCOUNT.id_from_name("a").fail()
+
+    after = (time.time, time.sleep, datetime, date, sys.stdout, sys.stderr, list(logging.getLogger().handlers))
+
+    assert before == after
+
+
+def test_moving_the_clock_runs_what_comes_due_each_at_its_own_time(local: LocalHost) -> None:
+    session = local.instance(Session, "s")
+    local.env.SESSION.id_from_name("s").touch()
+    local.clock.advance(timedelta(minutes=20))
+    local.env.SESSION.id_from_name("s").touch()
+    alarm = session.alarm
+    assert alarm is not None
+    assert alarm.due == START + timedelta(minutes=50)
+
+    assert local.clock.advance(timedelta(minutes=29)) == 0
+    assert local.clock.advance(timedelta(minutes=29)) == 1
+
+    assert session.storage["expired"] == START + timedelta(minutes=50)
+    assert session.alarm is None
+    assert local.clock.now == START + timedelta(minutes=78)
+
+
+def test_an_alarm_can_be_set_and_cleared_from_outside(local: LocalHost) -> None:
+    session = local.instance(Session, "s")
+    session.set_alarm(timedelta(hours=1))
+    assert local.clock.advance(3599) == 0
+    session.delete_alarm()
+    assert local.clock.advance(10) == 0
+    session.set_alarm(START)
+
+    assert local.clock.advance() == 1
+
+
+def test_time_does_not_pass_backwards(local: LocalHost) -> None:
+    with pytest.raises(ValueError, match="forwards"):
+        local.clock.advance(-1)
+    with pytest.raises(ValueError, match="forwards"):
+        local.clock.move_to(START - timedelta(seconds=1))
+
+
+def test_a_crash_after_the_nth_write_commits_nothing_of_its_turn(local: LocalHost) -> None:
+    session = local.instance(Session, "s")
+    stub = local.env.SESSION.id_from_name("s")
+    stub.write("kept")
+    local.env.ACCOUNT.id_from_name("other").deposit(1)
+    local.crash_after_writes(3)
+
+    stub.write("x", "y")
+    with pytest.raises(ActorCallError) as caught:
+        stub.write("a", "b")
+
+    assert (caught.value.name, caught.value.retryable, caught.value.status) == ("HostUnavailableError", True, 503)
+    assert list(session.storage) == ["kept", "x", "y"]
+    assert not session.active
+    assert not local.instance(Account, "other").active
+    stub.write("a", "b")
+    assert list(session.storage) == ["a", "b", "kept", "x", "y"]
+
+
+def test_an_actor_cannot_catch_a_crash(local: LocalHost) -> None:
+    local.crash_after_writes(2)
+
+    with pytest.raises(ActorCallError, match="committed nothing"):
+        local.env.SESSION.id_from_name("s").write_stubbornly()
+
+    assert not local.instance(Session, "s").exists
+
+
+def test_a_crash_after_a_sync_leaves_the_outcome_unknown(local: LocalHost) -> None:
+    local.crash_after_writes(2)
+
+    with pytest.raises(ActorCallError) as caught:
+        local.env.SESSION.id_from_name("s").write_and_sync()
+
+    assert (caught.value.name, caught.value.retryable) == ("ActorOutputGateError", False)
+    assert dict(local.instance(Session, "s").storage) == {"a": 1}
+
+
+def test_a_crash_in_a_callee_takes_its_caller_along(local: LocalHost) -> None:
+    local.crash_after_writes(2)
+
+    with pytest.raises(ActorCallError) as caught:
+        local.env.SESSION.id_from_name("s").pay("alice")
+
+    assert caught.value.name == "ActorOutputGateError"
+    assert not local.instance(Session, "s").exists
+    assert not local.instance(Account, "alice").exists
+
+
+def test_a_crash_between_commit_and_answer_loses_the_answer_only(local: LocalHost) -> None:
+    alice = local.env.ACCOUNT.id_from_name("alice")
+    local.crash_after_commits()
+
+    with pytest.raises(ActorCallError) as caught:
+        alice.deposit(5)
+
+    assert caught.value.name == "ActorOutputGateError"
+    assert alice.deposit(5) == {"balance": 10}
+
+
+def test_a_handler_that_crashes_the_host_is_run_again(local: LocalHost) -> None:
+    """The first crash is nobody's fault; from the second on it counts."""
+    session = local.instance(Session, "s")
+    session.set_alarm(START)
+    local.crash_after_writes(1)
+
+    assert local.clock.advance() == 2
+
+    assert session.storage["expired"] == START
+    assert session.alarm is None
+
+
+def test_a_crash_of_the_whole_host_keeps_what_was_committed(local: LocalHost) -> None:
+    local.env.ACCOUNT.id_from_name("alice").deposit(5)
+
+    local.crash()
+
+    assert not local.instance(Account, "alice").active
+    assert local.env.ACCOUNT.id_from_name("alice").deposit(1) == {"balance": 6}
+
+
+def test_a_turn_over_its_budget_commits_nothing() -> None:
+    host = LocalHost({"SESSION": Session}, limits=Limits(method_timeout_s=0.05))
+
+    for method, arguments in (("spin", (0.1,)), ("spin_on_storage", ())):
+        with pytest.raises(ActorCallError) as caught:
+            getattr(host.env.SESSION.id_from_name("s"), method)(*arguments)
+
+        assert (caught.value.name, caught.value.status) == ("ActorMethodTimeoutError", 504)
+    assert not host.instance(Session, "s").exists
+
+
+def test_what_is_printed_and_raised_is_in_the_log_and_on_stderr(
+    local: LocalHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local.env.SESSION.id_from_name("s").touch()
+    with pytest.raises(ActorCallError):
+        local.env.ACCOUNT.id_from_name("alice").fail()
+
+    assert local.instance(Session, "s").log == [LogLine("Session/s", "stdout", "touched")]
+    [trace] = local.instance(Account, "alice").log
+    assert "an author's mistake" in trace.text
+    assert local.log[0].instance == "Session/s"
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "[Session/s] stdout: touched\n" in shown.err
+    assert "test_local_host.py" in shown.err
+
+
+def test_the_random_numbers_of_a_test_are_left_alone(local: LocalHost) -> None:
+    random.seed(5)
+    expected = [random.random() for _ in range(2)]
+    random.seed(5)
+    first = random.random()
+    local.env.SESSION.id_from_name("s").touch()
+
+    assert [first, random.random()] == expected
+
+
+def test_the_function_answers_requests(local: LocalHost) -> None:
+    response = local.fetch("http://shop.localhost/a?b=1")
+
+    assert response.text() == '["/a","hi",{"balance":1}]'
+    assert local.fetch(Request("/x", "POST")).status == 200
+
+
+def test_a_host_without_a_fetch_says_so_in_its_log() -> None:
+    host = LocalHost({"ACCOUNT": Account})
+
+    with pytest.raises(ActorCallError, match="its log says why"):
+        host.fetch("/")
+    assert "no fetch" in host.log[-1].text
+
+
+def test_calls_from_several_threads_run_one_after_another(local: LocalHost) -> None:
+    def work() -> None:
+        for _ in range(50):
+            local.env.ACCOUNT.id_from_name("alice").deposit(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert local.instance(Account, "alice").storage["balance"] == 200
+
+
+@pytest.mark.parametrize(
+    ("actors", "variables", "match"),
+    [
+        ({"A B": Account}, {}, "no name on env"),
+        ({"A__B": Account}, {}, "no name on env"),
+        ({"ACCOUNT": Account}, {"ACCOUNT": "x"}, "each name once"),
+        ({"A": Account, "B": type("Account", (StatefulActor,), {})}, {}, "two actor classes"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(actors: Any, variables: Any, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        LocalHost(actors, variables=variables)
+
+
+def test_a_class_that_breaks_a_rule_is_refused_as_a_build_would() -> None:
+    class Hiding(StatefulActor):
+        def name(self) -> str:
+            return "hides the stub's name"
+
+    with pytest.raises(RuleError, match=r"Hiding\.name hides"):
+        LocalHost({"HIDING": Hiding})
+
+
+def test_an_instance_of_a_type_that_the_host_has_not_is_refused(local: LocalHost) -> None:
+    with pytest.raises(ValueError, match="Nobody"):
+        local.instance("Nobody", "x")
+
+
+def test_its_limits_are_those_of_a_real_host() -> None:
+    host, local = HostLimits(), Limits()
+
+    assert {each.name: getattr(local, each.name) for each in fields(Limits)} == {
+        each.name: getattr(host, each.name) for each in fields(Limits)
+    }
+
+
+def test_the_kit_needs_nothing_but_the_sdk() -> None:
+    """Neither the host nor anything that is installed for it."""
+    source = (
+        "import sys; import holdfast.testing;"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'holdfast_host', 'wasmtime', 'lmdb',"
+        " 'aiohttp', 'click', 'rich', 'httpx', 'tomlkit', 'pytest', 'uvloop'}))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
