@@ -20,6 +20,7 @@ from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 from holdfast._describe import Component, RuleError, shown_file
+from holdfast._development import DevelopmentGuest, MissingModules
 from holdfast._door import HOST
 from holdfast._errors import sentence_of, traceback_of
 from holdfast._guest import Guest
@@ -33,7 +34,7 @@ def load(plan_file: str) -> type:
 
     Args:
         plan_file: A JSON file of the build: `main` (the module's name), `shown` (directories of this sandbox and what
-            their author calls them), `report` (where to say what went wrong).
+            their author calls them), `report` (where to say what went wrong), `development` where it is for that.
     """
     plan = json.loads(Path(plan_file).read_text())
     if HOST is None:
@@ -44,6 +45,8 @@ def load(plan_file: str) -> type:
     preload()
     shown: dict[str, str] = plan["shown"]
     _show_paths_as(shown)
+    missing = MissingModules()
+    sys.meta_path.append(missing)
     try:
         component = Component.of_module(importlib.import_module(plan["main"]))
     except BaseException as failure:
@@ -57,7 +60,11 @@ def load(plan_file: str) -> type:
     sys.meta_path[:] = [each for each in sys.meta_path if each is not PathFinder]
     sys.meta_path.append(_NotInTheComponent())
     Path(plan["report"]).write_text(component.description)
-    guest = Guest(component, HOST, output)
+    if plan.get("development"):
+        guest: Guest = DevelopmentGuest(component, HOST, output, _built_modules(shown), missing, _lazy_imports)
+    else:
+        sys.meta_path.remove(missing)
+        guest = Guest(component, HOST, output)
     exports = {each: getattr(guest, each) for each in ("describe", "activate", "call", "alarm", "fetch")}
     output.connect(HOST.log)
     warm_up(HOST)
@@ -93,6 +100,12 @@ def _show_paths_as(shown: dict[str, str]) -> None:
 
     sys.path_hooks.insert(0, hook)
     sys.path_importer_cache.clear()
+
+
+def _built_modules(shown: dict[str, str]) -> list[str]:
+    """The names of the author's own modules."""
+    project = next(iter(shown), "")
+    return [module.__name__ for module, loader in _authors_modules() if loader.path.startswith(f"{project}/")]
 
 
 def _joined(directory: str, path: str) -> str:

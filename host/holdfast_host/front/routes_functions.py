@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any, Final
 
 from aiohttp import web
 
 from holdfast_host.core.errors import BadRequestError, HoldfastError, InternalError
 from holdfast_host.core.ids import check_function_name
-from holdfast_host.core.limits import KIB
+from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.front.answers import LINES, LineStream, json_answer
 from holdfast_host.front.app import Route
 from holdfast_host.front.control import ControlChannel
@@ -19,6 +20,7 @@ from holdfast_host.front.requests import read_object
 from holdfast_host.front.uploads import Upload, UploadFolder
 
 _BODY_BYTES_MAX: Final = 64 * KIB
+_SOURCES_BYTES_MAX: Final = 4 * MIB  # they are part of each activation
 
 
 class FunctionRoutes:
@@ -35,6 +37,7 @@ class FunctionRoutes:
             Route.of("/v1/functions", GET=self._list),
             Route.of("/v1/functions/{}", GET=self._get, PUT=self._deploy, DELETE=self._delete),
             Route.of("/v1/functions/{}/rollback", POST=self._roll_back),
+            Route.of("/v1/functions/{}/sources", PUT=self._reload),
         ]
 
     async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
@@ -52,6 +55,15 @@ class FunctionRoutes:
         if version is not None and (not isinstance(version, int) or isinstance(version, bool) or version < 1):
             raise BadRequestError(f"the version is {version!r}: give a whole number from 1, or none for the one before")
         return json_answer(await self._control.request("rollback", {"function": function, "version": version}))
+
+    async def _reload(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        """Other sources for a development component: an author's tool and an SDK agree on what stands in them."""
+        function = _function_in(found)
+        sources = await read_object(exchange, _SOURCES_BYTES_MAX)
+        if not sources:
+            raise BadRequestError("the body is empty: send the sources as a JSON object")
+        text = json.dumps(sources, separators=(",", ":"))
+        return json_answer(await self._control.request("reload", {"function": function, "sources": text}))
 
     async def _deploy(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         function = _function_in(found)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from holdfast_host.core.errors import ActorInitError, HoldfastError, InvalidComponentError, UnsupportedError
+from holdfast_host.core.errors import HoldfastError, InvalidComponentError, UnsupportedError
 from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.description import check_description
 from holdfast_host.sandbox.engine import LoadedComponent
@@ -42,8 +42,7 @@ def try_sources(
         on_traceback: told where the sources failed, when they did.
 
     Raises:
-        ActorInitError: the sources do not load; `code` is the guest's.
-        InvalidComponentError: what they say breaks a rule.
+        InvalidComponentError: the sources do not load (`code` is the guest's), or what they say breaks a rule.
     """
     return _try(component, limits, environment, on_traceback)
 
@@ -78,16 +77,16 @@ def _try(
     return description
 
 
-def _not_loaded(text: bytes, on_traceback: Callable[[str], None]) -> ActorInitError:
+def _not_loaded(text: bytes, on_traceback: Callable[[str], None]) -> InvalidComponentError:
     """The guest's own account of why its sources do not load."""
     try:
         facts = json.loads(text)
         message, code, traceback = facts["message"], facts.get("code"), facts.get("traceback")
     except (ValueError, KeyError, TypeError, RecursionError):
-        return ActorInitError("the sources do not load, and the component does not say why")
+        return InvalidComponentError("the sources do not load, and the component does not say why")
     if isinstance(traceback, str) and traceback:
         on_traceback(traceback)
-    return ActorInitError(_one_line(str(message)), code=code if isinstance(code, str) else None)
+    return InvalidComponentError(_one_line(str(message)), code=code if isinstance(code, str) else None)
 
 
 def _one_line(text: str) -> str:

@@ -84,8 +84,8 @@ class Deploys:
 
         Raises:
             UnknownFunctionError: it is not deployed.
-            CallerError: its component is none for development, or its sources do not fit the manifest.
-            GuestError: the sources do not load; the running version stays.
+            CallerError: its component is none for development, or the sources do not load or do not fit the manifest:
+                the running version stays.
         """
         async with self._alone(function):
             record = self._deployed(function)

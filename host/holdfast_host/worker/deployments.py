@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.errors import (
     ActorPrivateMethodError,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
     from holdfast_host.wire.catalog import Deployment
+
+BODY_COPIES: Final = 5  # of the largest body, base64 in part, that are in a guest at once while it echoes one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,8 +110,8 @@ class Deployments:
         """Try a development component with its sources: what it would ship; any thread, touches no table.
 
         Raises:
-            ActorInitError: the sources do not load; `on_traceback` is told where.
-            InvalidComponentError: what they ship breaks a rule.
+            InvalidComponentError: the sources do not load, `on_traceback` is told where; or what they ship breaks a
+                rule.
         """
         component = self._engine.load(Path(deployment.compiled))
         loaded = self._loaded_fetch(deployment, component)
@@ -158,9 +160,11 @@ class Deployments:
             self._by_name[loaded.type] = loaded
 
     def _loaded_fetch(self, deployment: Deployment, component: LoadedComponent) -> LoadedType:
-        nobody = ActorType("", 0, ())
-        timeout_s = self._limits.fetch_timeout_s
-        return replace(self._loaded_type(deployment, nobody, component), method_timeout_s=timeout_s)
+        """The function's own part of a version. What passes through as a request or response needs room of its own."""
+        limits = self._limits
+        loaded = self._loaded_type(deployment, ActorType("", 0, ()), component)
+        memory = loaded.memory_bytes_max + BODY_COPIES * limits.fetch_body_bytes_max
+        return replace(loaded, method_timeout_s=limits.fetch_timeout_s, memory_bytes_max=memory)
 
     def _loaded_type(self, deployment: Deployment, actor: ActorType, component: LoadedComponent) -> LoadedType:
         limits = self._limits
