@@ -20,6 +20,7 @@ from holdfast_host.worker.entry import Entry
 from holdfast_host.worker.gate import Gate
 from holdfast_host.worker.running import TurnRunner
 from holdfast_host.worker.turn import Turn
+from tests.harness.mutants import alarms
 
 _LOOK_S: Final = 0.002
 
@@ -179,7 +180,7 @@ _MUTATIONS: Final[dict[str, Callable[..., None]]] = {
         commit_failed_turns,
         keep_activations,
     )
-}
+} | alarms.MUTATIONS
 
 
 def _patch(owner: type, name: str, replacement: Callable[..., Any]) -> None:

@@ -421,6 +421,18 @@ def test_a_clock_that_jumps_ahead_loses_no_alarm_and_fires_none_twice(monkeypatc
     assert host.runs == [(name, 0) for name in names]
 
 
+def test_the_leader_looks_at_the_clock_every_second_however_far_away_the_earliest_alarm_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = AlarmStage(monkeypatch)
+    host.set("far", 50.0)
+    host.settle()
+    assert host.stage.do(lambda: host.stage.worker.alarms.wait_s(1.0)) == 1.0
+    host.set("a", 0.25)
+    host.settle()
+    assert host.stage.do(lambda: host.stage.worker.alarms.wait_s(1.0)) == 0.25
+
+
 def test_a_clock_that_is_set_back_fires_none_again_and_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
     host = AlarmStage(monkeypatch)
     host.set("ran", 10.0)

@@ -1,0 +1,185 @@
+"""Mutations of the worker that are about alarms; `mutants.worker` runs them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from holdfast_host.core.clock import SystemClock
+from holdfast_host.core.errors import UnknownActorTypeError
+from holdfast_host.storage.overlay import Overlay, read_alarm
+from holdfast_host.storage.store import Changes
+from holdfast_host.worker import alarms as alarms_module
+from holdfast_host.worker.alarms import Alarms, Delivery
+from holdfast_host.worker.running import TurnRunner
+from holdfast_host.worker.timetable import MINUTE_US, Timetable
+from holdfast_host.worker.turn import Turn
+
+# Machines that can be told what to do.
+
+
+def shift_clock(path: Path) -> None:
+    """The wall clock is off by as many seconds as the file says."""
+    wall_us = SystemClock.wall_us
+
+    def shifted(self: SystemClock) -> int:
+        offset_s = float(path.read_text() or 0) if path.exists() else 0.0
+        return wall_us(self) + round(offset_s * 1e6)
+
+    _patch(SystemClock, "wall_us", shifted)
+
+
+def die_in_poisoned_handlers() -> None:
+    """The handler of an instance whose name begins with 'poison' kills its worker, as a fault of the sandbox would."""
+    run = TurnRunner.run
+
+    def deadly(self: TurnRunner, turn: Turn, loaded: Any) -> None:
+        if turn.delivery is not None and turn.entry.stored.name.startswith(b"poison"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        run(self, turn, loaded)
+
+    _patch(TurnRunner, "run", deadly)
+
+
+# Mechanisms taken out.
+
+
+def clear_alarms_before_they_run() -> None:
+    """The row goes, durably, before the handler begins."""
+    begin = Alarms.begin
+
+    def early(self: Alarms, turn: Turn, loaded: Any) -> bool:
+        entry, delivery = turn.entry, turn.delivery
+        assert delivery is not None
+        if delivery.marked:
+            turn.request.body = b'{"retry_count":0,"scheduled_us":%d}' % delivery.due_us
+            return True
+        row = read_alarm(self._worker.store, entry.stored, entry.pending)
+        if row is None or row.due_us != delivery.due_us:
+            return begin(self, turn, loaded)
+        self._leave_ready(delivery)
+        entry.turn = turn
+        self._worker.gate.add(entry, Changes(alarm_changed=True))
+        self._worker.gate.leave(entry, None, alarms_module._Marked(self, turn))
+        return False
+
+    _patch(Alarms, "begin", early)
+
+
+def clear_alarms_after_they_ran() -> None:
+    """What the handler wrote commits first; the row goes in a later group."""
+    take = Overlay.take
+    end = Alarms.end
+
+    def keep(self: Overlay) -> Changes:
+        taken, self._alarm_taken = self._alarm_taken, False
+        changes = take(self)
+        self._alarm_taken = taken
+        return changes
+
+    def later(self: Alarms, turn: Turn) -> None:
+        def clear() -> None:
+            if turn.error is None and turn.entry.turn is None:
+                self._worker.gate.add(turn.entry, Changes(alarm=None, alarm_changed=True))
+            end(self, turn)
+
+        self._worker.post(lambda: self._worker.post(clear))
+
+    _patch(Overlay, "take", keep)
+    _patch(Alarms, "end", later)
+
+
+def clear_alarms_with_a_sync() -> None:
+    """A sync() in a handler commits the removal of its alarm too."""
+    _patch(Overlay, "take_early", Overlay.take)
+
+
+def write_no_attempt_down() -> None:
+    """No attempt is marked before it runs."""
+    may_run = Alarms._may_run
+
+    def careless(self: Alarms, turn: Turn, delivery: Delivery, row: Any) -> bool:
+        delivery.marked = True
+        return may_run(self, turn, delivery, row)
+
+    _patch(Alarms, "_may_run", careless)
+
+
+def keep_alarms_in_memory_only() -> None:
+    """The worker knows the alarms that were set while it ran, and reads none from the store."""
+
+    def forgetful(self: Timetable, now_us: int, busy: Any) -> None:
+        self._horizon_us = now_us + MINUTE_US
+
+    _patch(Timetable, "_refill", forgetful)
+
+
+def count_the_time_that_passes() -> None:
+    """The worker reads the wall clock once, and then counts."""
+    wall_us, began_s = SystemClock().wall_us(), time.monotonic()
+
+    def counted(self: SystemClock) -> int:
+        return wall_us + round((time.monotonic() - began_s) * 1e6)
+
+    _patch(SystemClock, "wall_us", counted)
+
+
+def burn_retries_without_the_class() -> None:
+    """An alarm without its class is a failed attempt."""
+    begin = Alarms.begin
+
+    def burning(self: Alarms, turn: Turn, loaded: Any) -> bool:
+        delivery = turn.delivery
+        assert delivery is not None
+        if loaded is None and not delivery.unpark:
+            delivery.failure = UnknownActorTypeError("no deployed function owns this actor type")
+        return begin(self, turn, loaded)
+
+    _patch(Alarms, "begin", burning)
+
+
+def retry_for_ever() -> None:
+    """A failed attempt leaves the alarm as it was."""
+    count = Alarms._count_failure
+
+    def forgetful(self: Alarms, entry: Any, delivery: Delivery, error: Any, **facts: Any) -> None:
+        row = read_alarm(self._worker.store, entry.stored, entry.pending)
+        if row is None:
+            count(self, entry, delivery, error, **facts)
+        else:
+            self._write(entry, delivery, replace(row, due_us=self._clock.wall_us() + 100_000, begun=False))
+
+    _patch(Alarms, "_count_failure", forgetful)
+
+
+def release_all_alarms_at_once() -> None:
+    """Everything that is due goes into the mailboxes, however many ordinary calls come."""
+    alarms_module.READY_MAX = 1 << 30  # type: ignore[misc]
+    alarms_module.UNDER_WAY_MAX = 1 << 30  # type: ignore[misc]
+
+
+def _patch(owner: type, name: str, replacement: Callable[..., Any]) -> None:
+    setattr(owner, name, replacement)
+
+
+MUTATIONS: Final[dict[str, Callable[..., None]]] = {
+    each.__name__: each
+    for each in (
+        shift_clock,
+        die_in_poisoned_handlers,
+        clear_alarms_before_they_run,
+        clear_alarms_after_they_ran,
+        clear_alarms_with_a_sync,
+        write_no_attempt_down,
+        keep_alarms_in_memory_only,
+        count_the_time_that_passes,
+        burn_retries_without_the_class,
+        retry_for_ever,
+        release_all_alarms_at_once,
+    )
+}
