@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import accumulate
 from json.decoder import scanstring  # type: ignore[attr-defined] # the standard library's own, untyped
 from typing import Any, Final, NoReturn
 
 from holdfast_host.core.errors import BadRequestError
 from holdfast_host.core.json_text import is_nested_deeper
 
+_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _WHITESPACE: Final = re.compile(r"[ \t\n\r]*")
+
+# Each bracket as a signed byte, +1 or -1; all else goes away.
+_STEPS: Final = bytes(1 if byte in b"[{" else 255 if byte in b"]}" else 0 for byte in range(256))
+_NO_BRACKET: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 def _reject_constant(name: str) -> NoReturn:
