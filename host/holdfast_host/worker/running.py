@@ -37,6 +37,8 @@ _GUEST_ERRORS: Final = frozenset(
         "LimitError", "ActorReentrancyError", "ActorDeadlockError",
     }
 )  # fmt: skip
+_TYPED_ARGUMENTS: Final = int(CallFlag.TYPED_ARGUMENTS)
+_TYPED_RESULT: Final = int(CallFlag.TYPED_RESULT)
 _MESSAGE_CHARS_MAX: Final = 4_000
 _CODE_CHARS_MAX: Final = 200
 
@@ -82,8 +84,8 @@ class TurnRunner:
                 turn,
                 request.method,
                 request.body,
-                bool(request.flags & CallFlag.TYPED_ARGUMENTS),
-                bool(request.flags & CallFlag.TYPED_RESULT),
+                bool(request.flags & _TYPED_ARGUMENTS),
+                bool(request.flags & _TYPED_RESULT),
             )
         elif request.kind == CallKind.ALARM:
             outcome = sandbox.alarm(turn, request.body)
@@ -113,16 +115,15 @@ class TurnRunner:
         """The result as the caller will read it."""
         is_fetch = turn.request.kind != CallKind.METHOD
         limit = self._limits.fetch_message_bytes_max if is_fetch else self._limits.result_bytes_max
-        label = f"{turn.entry.label}.{turn.request.method.decode(errors='replace')}"
         if len(text) > limit:
-            raise LimitError(f"{label} returned {len(text)} bytes, the limit of a result is {limit} bytes")
+            raise LimitError(f"{turn.label} returned {len(text)} bytes, the limit of a result is {limit} bytes")
         if is_fetch:
             return text  # whoever takes it apart checks it: the front, or the calling guest
         nesting_max = self._limits.nesting_max
         if is_nested_deeper(text, nesting_max):
-            raise LimitError(f"{label} returned what is nested deeper than the limit of {nesting_max}")
+            raise LimitError(f"{turn.label} returned what is nested deeper than the limit of {nesting_max}")
         if not is_json(text):
-            raise ActorTrapError(f"{label} returned what is not JSON")
+            raise ActorTrapError(f"{turn.label} returned what is not JSON")
         return text
 
     def _guest_error(self, turn: Turn, outcome: Outcome) -> HoldfastError:

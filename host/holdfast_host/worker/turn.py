@@ -171,6 +171,11 @@ class Turn:
         return self.origin.path if self.origin is not None else ()
 
     @property
+    def label(self) -> str:
+        """`Account/alice.deposit`, for messages."""
+        return f"{self.entry.label}.{self.request.method.decode(errors='replace')}"
+
+    @property
     def begun(self) -> bool:
         """True once it has left the mailbox."""
         return self.generation > 0
