@@ -63,6 +63,14 @@ Examples:
     help="Functions answer under FUNCTION.DOMAIN.",
 )
 @click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    envvar="HOLDFAST_ALLOWED_HOSTS",
+    multiple=True,
+    metavar="NAME",
+    help="A further name that requests may be for, as behind a proxy; may be repeated.",
+)
+@click.option(
     "--token-file",
     envvar="HOLDFAST_TOKEN_FILE",
     type=click.Path(path_type=Path),
@@ -91,6 +99,7 @@ def command(
     workers: int | None,
     fronts: int,
     domain: str,
+    allowed_hosts: tuple[str, ...],
     token_file: Path | None,
     limits: tuple[str, ...],
     log_level: str,
@@ -106,6 +115,7 @@ def command(
         token_file=token_file,
         limits=limits,
         log_level=log_level,
+        allowed_hosts=allowed_hosts,
     )
     sys.exit(serve(config, _announce, compile_component))
 

@@ -58,6 +58,7 @@ class HostConfig:
     token: str | None
     limits: Limits
     log_level: str
+    allowed_hosts: tuple[str, ...] = ()
 
     @classmethod
     def make(
@@ -72,6 +73,7 @@ class HostConfig:
         token_file: str | Path | None = None,
         limits: Iterable[str] = (),
         log_level: str = "info",
+        allowed_hosts: Iterable[str] = (),
     ) -> HostConfig:
         """Check what the operator said.
 
@@ -85,6 +87,7 @@ class HostConfig:
             token_file: its first line, without the line's end.
             limits: `NAME=VALUE`, with the names of `core.limits.Limits`.
             log_level: `debug`, `info`, `warning` or `error`.
+            allowed_hosts: names under which callers may reach the host, beside the domain's and those of loopback.
 
         Raises:
             ConfigurationError: says what is wrong and how to mend it.
@@ -99,6 +102,10 @@ class HostConfig:
             raise ConfigurationError(f"--domain {domain!r} is no domain name; an example is 'actors.example.com'")
         if log_level not in _LOG_LEVELS:
             raise ConfigurationError(f"--log-level {log_level!r} is none of {', '.join(_LOG_LEVELS)}")
+        names = tuple(name.lower() for name in allowed_hosts)
+        for name in names:
+            if not _DOMAIN.fullmatch(name):
+                raise ConfigurationError(f"--allowed-host {name!r} is no host name; an example is 'actors.example.com'")
         where = parse_listen(listen)
         secret = _read_token(token, token_file)
         if secret is None and not is_loopback(where.host):
@@ -107,7 +114,15 @@ class HostConfig:
                 "or listen on 127.0.0.1"
             )
         return cls(
-            where, Path(data).absolute(), workers, fronts, domain.lower(), secret, parse_limits(limits), log_level
+            where,
+            Path(data).absolute(),
+            workers,
+            fronts,
+            domain.lower(),
+            secret,
+            parse_limits(limits),
+            log_level,
+            names,
         )
 
 

@@ -19,12 +19,15 @@ from holdfast_host.front.errors import RouteError
 from holdfast_host.front.function_hosts import FunctionHosts
 from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.paths import split_target
+from holdfast_host.front.strangers import Strangers
 from holdfast_host.front.tokens import TokenCheck
 
 # A handler gets the raw segments that stand at its pattern's places, and the raw query.
 RouteHandler = Callable[[Exchange, tuple[str, ...], str], Awaitable[web.StreamResponse]]
 
 _ACTORS: Final = "/v1/actors/"
+_HEALTH: Final = "/health/"
+_ADMITTED: Final = ("v1", "metrics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,10 @@ class Route:
 class App:
     """All routes of a front. One per front, for its loop."""
 
-    def __init__(self, tokens: TokenCheck, functions: FunctionHosts, calls: Calls, routes: list[Route]) -> None:
+    def __init__(
+        self, strangers: Strangers, tokens: TokenCheck, functions: FunctionHosts, calls: Calls, routes: list[Route]
+    ) -> None:
+        self._strangers = strangers
         self._tokens = tokens
         self._functions = functions
         self._calls = calls
@@ -68,21 +74,28 @@ class App:
         Raises:
             HoldfastError, RouteError: what the caller is to be answered.
         """
+        target = exchange.target
+        if not target.startswith(_HEALTH):  # whoever probes us may call us as he likes
+            self._strangers.check_host(exchange.headers)
         asked = self._functions.find(exchange)
         if asked is not None:
             return await self._functions.serve(exchange, asked)
-        target = exchange.target
         if exchange.method == "POST" and target.startswith(_ACTORS):
             segments = target.split("/")
             if len(segments) == 6 and "?" not in target and "#" not in target:
-                self._tokens.check(exchange.headers.get("Authorization"))
+                self._admit(exchange)
                 return await self._calls.call_by_path(exchange, segments[3], segments[4], segments[5])
         return await self._dispatch(exchange, *split_target(target))
 
+    def _admit(self, exchange: Exchange) -> None:
+        """Return when the request may use the host's own API."""
+        self._strangers.check_origin(exchange.headers)
+        self._tokens.check(exchange.headers.get("Authorization"))
+
     async def _dispatch(self, exchange: Exchange, path: str, query: str) -> web.StreamResponse:
         segments = path.split("/")[1:]
-        if segments and segments[0] == "v1":
-            self._tokens.check(exchange.headers.get("Authorization"))
+        if segments and segments[0] in _ADMITTED:
+            self._admit(exchange)
         for route in self._routes:
             found = route.match(segments)
             if found is not None:

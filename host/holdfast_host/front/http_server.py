@@ -16,7 +16,9 @@ from aiohttp.http import RawRequestMessage
 
 from holdfast_host.core.errors import BadRequestError, HoldfastError, InternalError
 from holdfast_host.front.answers import DateLine
+from holdfast_host.front.connections import CONNECTIONS_MAX, Connections
 from holdfast_host.front.errors import answer_of
+from holdfast_host.front.patience import Patience
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +60,11 @@ class Exchange(web.BaseRequest):
 class Connection(web.RequestHandler):
     """One client's connection; words the errors that never reach a handler."""
 
+    @property
+    def served(self) -> bool:
+        """Whether its first request's head has come."""
+        return self._request_count > 0
+
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
@@ -78,7 +85,9 @@ class Connection(web.RequestHandler):
 class HttpServer(web.Server):
     """All connections of one listening socket. Belongs to its event loop."""
 
-    def __init__(self, handle: Handler) -> None:
+    def __init__(
+        self, handle: Handler, patience: Patience | None = None, connections: Connections | None = None
+    ) -> None:
         self._options: dict[str, Any] = {
             "keepalive_timeout": KEEP_ALIVE_S,
             "lingering_time": LINGER_S,
@@ -89,8 +98,9 @@ class HttpServer(web.Server):
         self._handle = handle
         self._dates = DateLine()
         self._running = asyncio.get_running_loop()
-        self._live: set[web.RequestHandler] = set()
-        self._busy: set[web.RequestHandler] = set()
+        self.patience = patience or Patience()
+        self._kept = connections or Connections(CONNECTIONS_MAX)
+        self._busy = self._kept.busy
         self._empty = asyncio.Event()
 
     def __call__(self) -> web.RequestHandler:
@@ -105,28 +115,32 @@ class HttpServer(web.Server):
     async def drain(self) -> None:
         """Close idle connections at once, the others with their answer; returns when the last answer has left."""
         self.draining = True
-        for connection in self._live - self._busy:
+        self.patience.end()
+        for connection in self._kept.live.keys() - self._busy:
             connection.force_close()
-        while self._live:
+        while self._kept.live:
             self._empty.clear()
             await self._empty.wait()
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Count it in; one that was accepted as the drain began is closed."""
         super().connection_made(handler, transport)
-        self._live.add(handler)
+        assert isinstance(handler, Connection)
+        self._kept.add(handler)
         if self.draining:
             self._running.call_soon(handler.force_close)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         """Count it out: everything that it was to get has left."""
         super().connection_lost(handler, exc)
-        self._live.discard(handler)
-        if not self._live:
+        assert isinstance(handler, Connection)
+        self._kept.discard(handler)
+        if not self._kept.live:
             self._empty.set()
 
     async def _serve(self, exchange: Exchange) -> web.StreamResponse:
         connection = exchange.protocol
+        assert isinstance(connection, Connection)
         self._busy.add(connection)
         try:
             return await self._handle(exchange)

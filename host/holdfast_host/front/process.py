@@ -12,14 +12,17 @@ from holdfast_host.core.errors import InternalError
 from holdfast_host.front.app import App
 from holdfast_host.front.calls import Calls
 from holdfast_host.front.catalog_view import CatalogView
+from holdfast_host.front.connections import Connections, allow_descriptors
 from holdfast_host.front.control import ControlChannel, Message
 from holdfast_host.front.function_hosts import FunctionHosts
 from holdfast_host.front.http_server import HttpServer
 from holdfast_host.front.link import Link
+from holdfast_host.front.patience import Patience
 from holdfast_host.front.routes_alarms import AlarmRoutes
 from holdfast_host.front.routes_functions import FunctionRoutes
 from holdfast_host.front.routes_inspection import Health, InspectionRoutes
 from holdfast_host.front.routes_instances import InstanceRoutes
+from holdfast_host.front.strangers import Strangers
 from holdfast_host.front.tokens import TokenCheck
 from holdfast_host.front.uploads import UploadFolder
 from holdfast_host.wire.catalog import Catalog
@@ -41,6 +44,7 @@ class Front:
         self._uploads = UploadFolder(Path(start.data), start.front, limits)
         tokens = TokenCheck(start.token)
         app = App(
+            Strangers(start.domain, start.allowed_hosts),
             tokens,
             FunctionHosts(self._calls, start.routing, self._links, limits, tokens, domain=start.domain, url=start.url),
             self._calls,
@@ -51,7 +55,7 @@ class Front:
                 *InstanceRoutes(self._calls, start.routing, self._links, limits).routes(),
             ],
         )
-        self._server = HttpServer(app.handle)
+        self._server = HttpServer(app.handle, Patience(), Connections(allow_descriptors()))
         self._listener: asyncio.AbstractServer | None = None
         self._drain: asyncio.Task[None] | None = None
 

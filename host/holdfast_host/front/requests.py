@@ -44,13 +44,15 @@ async def read_pieces(
     if not exchange.content.is_eof():
         exchange.expect_body()
     received = 0
-    while piece := await exchange.content.readany():
-        received += len(piece)
-        if received > bytes_max:
-            raise too_large(received, bytes_max)
-        if count is not None:
-            count(len(piece))
-        yield piece
+    with exchange.server.patience.receive() as coming:
+        while piece := await coming.next(exchange.content.readany()):
+            received += len(piece)
+            if received > bytes_max:
+                raise too_large(received, bytes_max)
+            coming.count(len(piece))
+            if count is not None:
+                count(len(piece))
+            yield piece
 
 
 async def read_object(exchange: Exchange, bytes_max: int) -> dict[str, Any]:

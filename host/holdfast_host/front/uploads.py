@@ -19,6 +19,7 @@ from aiohttp import BodyPartReader, web
 from holdfast_host.core.errors import BadRequestError, InvalidManifestError, PayloadTooLargeError
 from holdfast_host.core.limits import KIB, MIB, Limits
 from holdfast_host.front.http_server import Exchange
+from holdfast_host.front.patience import Coming
 
 MANIFEST_BYTES_MAX: Final = 256 * KIB
 _WRITE_BYTES: Final = MIB  # one trip to a thread for so much
@@ -73,10 +74,11 @@ class UploadFolder:
         upload = Upload(Path(path))
         try:
             try:
-                if content_type in _BARE:
-                    await self._store(_pieces(exchange), upload, file_fd)
-                else:
-                    await self._receive_parts(exchange, upload, file_fd)
+                with exchange.server.patience.receive(kept=False) as coming:
+                    if content_type in _BARE:
+                        await self._store(_pieces(exchange, coming), upload, file_fd)
+                    else:
+                        await self._receive_parts(exchange, upload, file_fd, coming)
             finally:
                 os.close(file_fd)
         except BaseException:
@@ -84,10 +86,11 @@ class UploadFolder:
             raise
         return upload
 
-    async def _receive_parts(self, exchange: Exchange, upload: Upload, file_fd: int) -> None:
+    async def _receive_parts(self, exchange: Exchange, upload: Upload, file_fd: int, coming: Coming) -> None:
         seen: set[str] = set()
         try:
-            async for part in await exchange.multipart():
+            parts = await exchange.multipart()
+            while (part := await coming.next(parts.next())) is not None:
                 name = part.name if isinstance(part, BodyPartReader) else None
                 if not isinstance(part, BodyPartReader) or name not in {"component", "manifest"}:
                     raise BadRequestError(f"unknown part {name!r}: a deploy has the parts component and manifest")
@@ -95,9 +98,9 @@ class UploadFolder:
                     raise BadRequestError(f"the part {name!r} came twice")
                 seen.add(name)
                 if name == "component":
-                    await self._store(_pieces_of_part(part), upload, file_fd)
+                    await self._store(_pieces_of_part(part, coming), upload, file_fd)
                 else:
-                    upload.manifest = await _read_manifest(part)
+                    upload.manifest = await _read_manifest(part, coming)
         except web.HTTPException as error:
             raise BadRequestError(f"the multipart body is broken: {error.reason}") from None
         except (ValueError, AssertionError) as error:
@@ -138,19 +141,21 @@ async def _write(file_fd: int, data: bytes) -> None:
         raise
 
 
-async def _pieces(exchange: Exchange) -> AsyncIterator[bytes]:
-    while piece := await exchange.content.readany():
+async def _pieces(exchange: Exchange, coming: Coming) -> AsyncIterator[bytes]:
+    while piece := await coming.next(exchange.content.readany()):
+        coming.count(len(piece))
         yield piece
 
 
-async def _pieces_of_part(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while piece := await part.read_chunk(64 * KIB):
+async def _pieces_of_part(part: BodyPartReader, coming: Coming) -> AsyncIterator[bytes]:
+    while piece := await coming.next(part.read_chunk(64 * KIB)):
+        coming.count(len(piece))
         yield piece
 
 
-async def _read_manifest(part: BodyPartReader) -> str:
+async def _read_manifest(part: BodyPartReader, coming: Coming) -> str:
     text = bytearray()
-    async for piece in _pieces_of_part(part):
+    async for piece in _pieces_of_part(part, coming):
         text += piece
         if len(text) > MANIFEST_BYTES_MAX:
             raise PayloadTooLargeError(f"a manifest exceeds the limit of {MANIFEST_BYTES_MAX} bytes")

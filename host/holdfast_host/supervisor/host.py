@@ -226,6 +226,7 @@ class Host:
                 catalog=without_sources(self._premises.registry.catalog()),
                 limits=self._config.limits,
                 log_level=self._config.log_level,
+                allowed_hosts=(self._config.listen.host, *self._config.allowed_hosts),
             )
             inherited = (listener.fileno(), self._premises.lock_fd)
             return await spawn_child(f"front {number}", self._programs.front, start.to_json(), inherited, receive)

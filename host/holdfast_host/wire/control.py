@@ -101,6 +101,7 @@ class FrontStart:
     catalog: Catalog
     limits: Limits
     log_level: str = "info"
+    allowed_hosts: tuple[str, ...] = ()  # names that requests may be for, beside the domain's and loopback's
 
     def to_json(self) -> dict[str, Any]:
         """As the message's facts."""
@@ -115,6 +116,7 @@ class FrontStart:
             "catalog": self.catalog.to_json(),
             "limits": asdict(self.limits),
             "log_level": self.log_level,
+            "allowed_hosts": list(self.allowed_hosts),
         }
 
     @classmethod
@@ -131,6 +133,7 @@ class FrontStart:
             Catalog.from_json(facts["catalog"]),
             Limits(**facts["limits"]),
             facts["log_level"],
+            tuple(facts["allowed_hosts"]),
         )
 
 
