@@ -1,0 +1,62 @@
+"""The two drivers: a kit for each test run, and one host process, with one component built from the same module."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.contract.guest.drivers import SUITE, Driver, HostDriver, KitDriver, Subject
+from tests.harness import components
+from tests.harness.deploying import deploy
+from tests.harness.host import HostProcess
+
+NewSubject = Callable[..., Subject]
+
+
+@pytest.fixture(scope="session")
+def kit_driver() -> Driver:
+    """The test kit."""
+    return KitDriver()
+
+
+@pytest.fixture(scope="session")
+def host_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    """A host with the suite's component; started when the first test asks for it."""
+    component = components.built(SUITE)
+    with HostProcess(tmp_path_factory.mktemp("conformance") / "data") as host:
+        deploy(host, component)
+        driver = HostDriver(host)
+        yield driver
+        driver.close()
+
+
+@pytest.fixture(params=["kit", "host"])
+def driver(request: pytest.FixtureRequest) -> Driver:
+    """Either of the two."""
+    driver: Driver = request.getfixturevalue(f"{request.param}_driver")
+    return driver
+
+
+@pytest.fixture
+def subject(driver: Driver, request: pytest.FixtureRequest) -> NewSubject:
+    """Makes instances that are this test's own: `subject("Probe")`, `subject("Made", "bad")`."""
+    test = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
+
+    def new(actor_type: str, name: str = "x") -> Subject:
+        return Subject(driver, actor_type, f"{name}-{test}")
+
+    return new
+
+
+@pytest.fixture
+def probe(subject: NewSubject) -> Subject:
+    """An instance of Probe."""
+    return subject("Probe")
+
+
+@pytest.fixture
+def shapes(subject: NewSubject) -> Subject:
+    """An instance of Shapes."""
+    return subject("Shapes")

@@ -1,0 +1,260 @@
+"""What the suite runs over: the test kit, and a real host. Both are asked as an HTTP caller asks."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from holdfast import ActorCallError, Request
+from holdfast._codec import decode, encode
+from holdfast.testing import LocalHost
+from tests.harness.host import HostProcess
+
+SUITE = Path(__file__).parent / "suite"
+TYPED = "application/vnd.holdfast+json"
+LOG_TIMEOUT_S = 10.0
+
+
+class Reply:
+    """An answer: its status, its body, and what the body says."""
+
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        self.text = text
+
+    @property
+    def value(self) -> Any:
+        """The result as plain JSON."""
+        assert self.status == 200, self
+        return json.loads(self.text)
+
+    @property
+    def typed(self) -> Any:
+        """The result with its types."""
+        assert self.status == 200, self
+        return decode(self.text)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error's facts."""
+        assert self.status != 200, self
+        facts: dict[str, Any] = json.loads(self.text)["error"]
+        return facts
+
+    @property
+    def refusal(self) -> tuple[int, str]:
+        """The error's status and name."""
+        return self.status, str(self.error["name"])
+
+    def __repr__(self) -> str:
+        return f"<{self.status} {self.text[:500]}>"
+
+
+class FunctionReply(Reply):
+    """A function's response, with its headers by lower-case name."""
+
+    def __init__(self, status: int, text: str, headers: list[tuple[str, str]]) -> None:
+        super().__init__(status, text)
+        self.headers = {name.lower(): value for name, value in headers}
+
+
+class Driver(Protocol):
+    """One of the two."""
+
+    def post(
+        self,
+        actor_type: str,
+        name: str,
+        method: str,
+        body: str = "",
+        *,
+        typed_arguments: bool = False,
+        typed_result: bool = False,
+    ) -> Reply:
+        """Send a call."""
+
+    def fetch(self, method: str, path: str, headers: dict[str, str], body: bytes) -> FunctionReply:
+        """Send a request to the function; `path` with its query."""
+
+    def log(self, label: str) -> list[tuple[str, str]]:
+        """Level and text of each line of an instance."""
+
+    def alarm(self, actor_type: str, name: str) -> dict[str, Any] | None:
+        """State, retry count and last error of an instance's alarm."""
+
+    def evict(self, actor_type: str, name: str) -> None:
+        """Take an instance out of memory."""
+
+    def wait(self, done: Callable[[], bool], within_s: float) -> bool:
+        """Let time pass until something is so; whether it was within that time."""
+
+
+class KitDriver:
+    """The test kit."""
+
+    def __init__(self) -> None:
+        self.host = LocalHost.of_project(SUITE)
+
+    def post(
+        self,
+        actor_type: str,
+        name: str,
+        method: str,
+        body: str = "",
+        *,
+        typed_arguments: bool = False,
+        typed_result: bool = False,
+    ) -> Reply:
+        """Send a call."""
+        answer = self.host.post(
+            actor_type, name, method, body, typed_arguments=typed_arguments, typed_result=typed_result
+        )
+        return Reply(answer.status, answer.text)
+
+    def fetch(self, method: str, path: str, headers: dict[str, str], body: bytes) -> FunctionReply:
+        """Send a request to the function; `path` with its query."""
+        try:
+            response = self.host.fetch(Request(f"http://suite.localhost{path}", method, headers, body))
+        except ActorCallError as error:
+            facts = {"name": error.name, "message": error.message, "retryable": error.retryable}
+            if error.code is not None:
+                facts["code"] = error.code
+            return FunctionReply(error.status or 500, json.dumps({"error": facts}), [])
+        return FunctionReply(response.status, response.text(), response.headers.items())
+
+    def log(self, label: str) -> list[tuple[str, str]]:
+        """Level and text of each line of an instance."""
+        return [(line.level, line.text) for line in self.host.log if line.instance == label]
+
+    def alarm(self, actor_type: str, name: str) -> dict[str, Any] | None:
+        """State, retry count and last error of an instance's alarm."""
+        alarm = self.host.instance(actor_type, name).alarm
+        if alarm is None:
+            return None
+        return {"state": alarm.state, "retry_count": alarm.retry_count, "last_error": alarm.last_error or None}
+
+    def evict(self, actor_type: str, name: str) -> None:
+        """Take an instance out of memory."""
+        self.host.instance(actor_type, name).evict()
+
+    def wait(self, done: Callable[[], bool], within_s: float) -> bool:
+        """Move the clock in small steps."""
+        for _ in range(int(within_s * 10)):
+            if done():
+                return True
+            self.host.clock.advance(0.1)
+        return done()
+
+
+class HostDriver:
+    """A host process."""
+
+    def __init__(self, host: HostProcess) -> None:
+        self.host = host
+        self._caller = host.caller()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._caller.close()
+
+    def post(
+        self,
+        actor_type: str,
+        name: str,
+        method: str,
+        body: str = "",
+        *,
+        typed_arguments: bool = False,
+        typed_result: bool = False,
+    ) -> Reply:
+        """Send a call."""
+        path = f"/v1/actors/{quote(actor_type, safe='')}/{quote(name, safe='')}/{quote(method, safe='')}"
+        headers = {"Content-Type": TYPED} if typed_arguments else {}
+        if typed_result:
+            headers["Accept"] = TYPED
+        answer = self._caller.request("POST", path, body.encode() if body else None, headers)
+        return Reply(answer.status, answer.text)
+
+    def fetch(self, method: str, path: str, headers: dict[str, str], body: bytes) -> FunctionReply:
+        """Send a request to the function; `path` with its query."""
+        answer = self._caller.request(method, f"/fn/suite{path}", body or None, headers)
+        return FunctionReply(answer.status, answer.text, list(answer.headers.items()))
+
+    def log(self, label: str) -> list[tuple[str, str]]:
+        """Level and text of each line of an instance; lines come a moment later than the answer."""
+        deadline = time.monotonic() + LOG_TIMEOUT_S
+        # A line that is written later than everything before it: then those are there too.
+        mark = f"mark {time.monotonic_ns()}"
+        self.post("Probe", "log-mark", "say_text", encode([mark]))
+        while mark not in self.host.log:
+            assert time.monotonic() < deadline, "the host's log does not grow"
+            time.sleep(0.02)
+        lines = [json.loads(line) for line in self.host.log.splitlines() if line.startswith("{")]
+        return [(line["level"], line["message"]) for line in lines if line.get("instance") == label]
+
+    def alarm(self, actor_type: str, name: str) -> dict[str, Any] | None:
+        """State, retry count and last error of an instance's alarm."""
+        answer = self._caller.request("GET", f"/v1/instances/{actor_type}/{quote(name, safe='')}/alarm")
+        assert answer.status == 200, answer
+        facts: dict[str, Any] | None = answer.value
+        return facts and {key: facts[key] for key in ("state", "retry_count", "last_error")}
+
+    def evict(self, actor_type: str, name: str) -> None:
+        """Take an instance out of memory."""
+        answer = self._caller.request("POST", f"/v1/instances/{actor_type}/{quote(name, safe='')}/evict")
+        assert answer.status == 200, answer
+
+    def wait(self, done: Callable[[], bool], within_s: float) -> bool:
+        """Wait in real time, with some slack for a busy machine."""
+        deadline = time.monotonic() + within_s + 5
+        while not done():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+
+class Subject:
+    """One instance of one driver, with a name that no other test has."""
+
+    def __init__(self, driver: Driver, actor_type: str, name: str) -> None:
+        self.driver = driver
+        self.type = actor_type
+        self.name = name
+
+    @property
+    def label(self) -> str:
+        """`Probe/name`."""
+        return f"{self.type}/{self.name}"
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Reply:
+        """Call with positions or names, typed both ways."""
+        assert not (args and kwargs)
+        body = encode(list(args)) if args else encode(kwargs) if kwargs else ""
+        return self.driver.post(self.type, self.name, method, body, typed_arguments=True, typed_result=True)
+
+    def plain(self, method: str, body: str = "") -> Reply:
+        """Call with plain JSON text, for a plain result."""
+        return self.driver.post(self.type, self.name, method, body)
+
+    def do(self, *steps: Any) -> Any:
+        """The results of a Probe's steps."""
+        return self.call("do", *steps).typed
+
+    def one(self, *step: Any) -> Any:
+        """The result of one step."""
+        return self.do(list(step))[0]
+
+    @property
+    def alarm(self) -> dict[str, Any] | None:
+        """State, retry count and last error of its alarm."""
+        return self.driver.alarm(self.type, self.name)
+
+    @property
+    def log(self) -> list[tuple[str, str]]:
+        """Level and text of its lines."""
+        return self.driver.log(self.label)
