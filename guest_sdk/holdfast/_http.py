@@ -1,18 +1,20 @@
 """`Request` and `Response` of fetch handlers: whole bodies, headers that are blind to case and may repeat.
 
-On the wire both are one JSON object; a body that is UTF-8 travels as text (`body`), any other one as base64
-(`body_base64`).
+On the wire both are one JSON object; a short body that is UTF-8 travels as text (`body`), any other one as base64
+(`body_base64`): its size is known then, and no more than two copies of it are in memory at once.
 """
 
 from __future__ import annotations
 
-import base64
+import binascii
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from holdfast._codec import decode_json, encode_plain
+
+TEXT_BYTES_MAX = 64 << 10
 
 HeaderPairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -102,11 +104,15 @@ class _Message:
 
     def _wire(self, facts: dict[str, Any]) -> str:
         facts["headers"] = self.headers.items()
-        try:
-            facts["body"] = self.body.decode()
-        except UnicodeDecodeError:
-            facts["body_base64"] = base64.b64encode(self.body).decode("ascii")
-        return json.dumps(facts, separators=(",", ":"))
+        if len(self.body) <= TEXT_BYTES_MAX:
+            try:
+                facts["body"] = self.body.decode()
+                return json.dumps(facts, separators=(",", ":"))
+            except UnicodeDecodeError:
+                pass
+        head = json.dumps(facts, separators=(",", ":"))[:-1]
+        encoded = binascii.b2a_base64(self.body, newline=False).decode("ascii")
+        return f'{head},"body_base64":"{encoded}"}}'
 
 
 class Request(_Message):
@@ -212,9 +218,9 @@ def _pairs_of(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _body_of(facts: dict[str, Any]) -> bytes:
-    encoded = facts.get("body_base64")
+    encoded = facts.pop("body_base64", None)
     if encoded is not None:
-        return base64.b64decode(encoded, validate=True)
+        return binascii.a2b_base64(encoded, strict_mode=True)
     text: str = facts.get("body", "")
     return text.encode("utf-8", "surrogatepass")
 
