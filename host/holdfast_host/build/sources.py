@@ -60,13 +60,18 @@ def copy_project(source: Path, target: Path) -> None:
     _copy(source, target, budget)
 
 
+def is_left_out(entry: Path) -> bool:
+    """Whether a file or directory of a project is none of its sources: hidden, built, or a virtual environment."""
+    if entry.name.startswith(".") or entry.name in _SKIPPED or entry.suffix == ".pyc":
+        return True
+    return (entry / "pyvenv.cfg").exists()
+
+
 def _copy(source: Path, target: Path, budget: list[int]) -> None:
     for entry in sorted(source.iterdir()):
-        if entry.name.startswith(".") or entry.name in _SKIPPED or entry.suffix == ".pyc":
+        if is_left_out(entry):
             continue
         if entry.is_dir() and not entry.is_symlink():
-            if (entry / "pyvenv.cfg").exists():
-                continue
             (target / entry.name).mkdir()
             _copy(entry, target / entry.name, budget)
         elif entry.is_file():

@@ -28,6 +28,16 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 
+class RefusedError(CommandFailedError):
+    """The host's own refusal: `name` and `code` of its error beside the sentence."""
+
+    def __init__(self, sentence: str, name: str, code: str | None, reason: str) -> None:
+        super().__init__(sentence)
+        self.name = name
+        self.code = code
+        self.reason = reason
+
+
 def host_options(decorated: _Decorated) -> _Decorated:
     """Add `--host` and `--token-file` to a command, as the parameters `host` and `token_file`."""
     token_file = click.option(
@@ -75,6 +85,10 @@ class HostClient:
     def post(self, path: str, value: Any) -> Any:
         """The JSON that a POST of a JSON value answers."""
         return self._answer("POST", path, json=value)
+
+    def put(self, path: str, value: Any) -> Any:
+        """The JSON that a PUT of a JSON value answers."""
+        return self._answer("PUT", path, json=value)
 
     def delete(self, path: str) -> Any:
         """The JSON that a DELETE answers, None where it answers nothing."""
@@ -242,5 +256,6 @@ def _refusal(status: int, answer: Any) -> CommandFailedError:
         message += " (set HOLDFAST_TOKEN or give --token-file)"
     elif error.get("retryable"):
         message += " (the same command may succeed later)"
-    code = f" [{error['code']}]" if error.get("code") else ""
-    return CommandFailedError(f"{name}{code}: {message}")
+    code = error.get("code")
+    shown = f" [{code}]" if code else ""
+    return RefusedError(f"{name}{shown}: {message}", name, code, str(error.get("message", "")))

@@ -17,6 +17,7 @@ from holdfast_host.core.errors import ConfigurationError, HoldfastError
 _COMMANDS: Final = {
     "serve": "Run the host in the foreground.",
     "new": "Make a project to begin with.",
+    "dev": "Run projects on a host of their own, live at every save.",
     "build": "Build a project into a component.",
     "deploy": "Build and deploy a project, or deploy a built component (also: ship).",
     "types": "Write types of a project's bindings, for editors and type checkers.",

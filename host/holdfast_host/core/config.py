@@ -59,6 +59,8 @@ class HostConfig:
     limits: Limits
     log_level: str
     allowed_hosts: tuple[str, ...] = ()
+    root_listen: Listen | None = None  # a second address, all of which is one function's
+    root_function: str = ""
 
     @classmethod
     def make(

@@ -87,6 +87,15 @@ class App:
                 return await self._calls.call_by_path(exchange, segments[3], segments[4], segments[5])
         return await self._dispatch(exchange, *split_target(target))
 
+    async def handle_root(self, exchange: Exchange, function: str) -> web.StreamResponse:
+        """Serve one request to the address of which every path is one function's.
+
+        Raises:
+            HoldfastError: what the caller is to be answered.
+        """
+        self._strangers.check_host(exchange.headers)
+        return await self._functions.serve(exchange, self._functions.find_at_root(exchange, function))
+
     def _admit(self, exchange: Exchange) -> None:
         """Return when the request may use the host's own API."""
         self._strangers.check_origin(exchange.headers)

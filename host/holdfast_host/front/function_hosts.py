@@ -109,6 +109,17 @@ class FunctionHosts:
         function, rest = found.groups()
         return FunctionRequest(function, f"http://{function}{self._own_suffix}/{_path(rest)}")
 
+    def find_at_root(self, exchange: Exchange, function: str) -> FunctionRequest:
+        """The same where every path is one function's: another one is reached by its host name only.
+
+        Raises:
+            BadRequestError: as for `find`.
+        """
+        host = exchange.headers.get("Host", "")
+        if self._host.fullmatch(host) or not exchange.target.startswith("/"):
+            return self.find(exchange) or FunctionRequest(function, exchange.target)
+        return FunctionRequest(function, f"http://{host or 'localhost'}{_path(exchange.target)}")
+
     async def serve(self, exchange: Exchange, request: FunctionRequest) -> web.StreamResponse:
         """Ask the function and answer what it says.
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+from functools import partial
 from pathlib import Path
 
 from holdfast_host.core.errors import InternalError
@@ -55,8 +56,11 @@ class Front:
                 *InstanceRoutes(self._calls, start.routing, self._links, limits).routes(),
             ],
         )
-        self._server = HttpServer(app.handle, Patience(), Connections(allow_descriptors()))
-        self._listener: asyncio.AbstractServer | None = None
+        self._servers = [(start.listen_fd, HttpServer(app.handle, Patience(), Connections(allow_descriptors())))]
+        if start.root_fd >= 0:
+            serve_root = partial(app.handle_root, function=start.root_function)
+            self._servers.append((start.root_fd, HttpServer(serve_root)))
+        self._listeners: list[asyncio.AbstractServer] = []
         self._drain: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -64,9 +68,10 @@ class Front:
         self._uploads.prepare()
         for link in self._links:
             link.start()
-        listening = socket.socket(fileno=self._start.listen_fd)
-        listening.setblocking(False)
-        self._listener = await asyncio.get_running_loop().create_server(self._server, sock=listening)
+        for listen_fd, server in self._servers:
+            listening = socket.socket(fileno=listen_fd)
+            listening.setblocking(False)
+            self._listeners.append(await asyncio.get_running_loop().create_server(server, sock=listening))
         self._control.send("ready", pid=os.getpid())
 
     def on_message(self, message: Message) -> None:
@@ -88,18 +93,20 @@ class Front:
         """Stop serving; open requests are cut."""
         if self._drain is not None:
             self._drain.cancel()
-        if self._listener is not None:
-            self._listener.close()
-        await self._server.shutdown(0)
+        for listener in self._listeners:
+            listener.close()
+        for _, server in self._servers:
+            await server.shutdown(0)
         for link in self._links:
             await link.aclose()
 
     async def _finish(self) -> None:
         """Take no new connection, finish what is open, say so."""
         self._health.stopping = True
-        assert self._listener is not None
-        self._listener.close()
-        await self._server.drain()
+        for listener in self._listeners:
+            listener.close()
+        for _, server in self._servers:
+            await server.drain()
         self._control.send("drained")
 
 

@@ -242,7 +242,9 @@ class Deploys:
     def _runs_already(self, known: FunctionRecord, manifest: Manifest | None, sha256: str) -> bool:
         """True when the current version is made of the same bytes and an equal manifest, comments and id aside."""
         current = None if known.current is None else self._registry.version(known.func_id, known.current)
-        if current is None or current.deployment.sha256 != sha256 or not Path(current.deployment.compiled).exists():
+        if current is None or current.deployment.sources:
+            return False
+        if current.deployment.sha256 != sha256 or not Path(current.deployment.compiled).exists():
             return False
         if manifest is None or current.manifest is None:
             return manifest is None and current.manifest is None

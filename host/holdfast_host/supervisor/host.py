@@ -145,6 +145,8 @@ class Host:
         """The orderly stop, within its time."""
         self._stop = StopOrder(self._fronts, self._workers, self._log)
         self._premises.listener.close()
+        if self._premises.root_listener is not None:
+            self._premises.root_listener.close()
         self._tell_health()
         order = asyncio.create_task(self._stop_in_order(self._stop))
         killed = asyncio.create_task(self._kill_asked.wait())
@@ -212,7 +214,7 @@ class Host:
 
     def _front(self, number: int) -> Keeper:
         """The keeper of one front."""
-        listener = self._premises.listener
+        listener, root = self._premises.listener, self._premises.root_listener
 
         async def launch(receive: Receive) -> Child:
             start = FrontStart(
@@ -227,8 +229,10 @@ class Host:
                 limits=self._config.limits,
                 log_level=self._config.log_level,
                 allowed_hosts=(self._config.listen.host, *self._config.allowed_hosts),
+                root_fd=-1 if root is None else root.fileno(),
+                root_function=self._config.root_function,
             )
-            inherited = (listener.fileno(), self._premises.lock_fd)
+            inherited = (listener.fileno(), self._premises.lock_fd, *([] if root is None else [root.fileno()]))
             return await spawn_child(f"front {number}", self._programs.front, start.to_json(), inherited, receive)
 
         return self._keeper(f"front {number}", launch)

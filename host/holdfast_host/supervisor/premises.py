@@ -28,6 +28,7 @@ class Premises:
     registry: Registry
     lock_fd: int
     listener: socket.socket  # HTTP
+    root_listener: socket.socket | None  # HTTP for one function alone, see HostConfig.root_listen
     worker_listeners: tuple[socket.socket, ...]
     routing: Routing
     url: str
@@ -51,12 +52,13 @@ def open_premises(config: HostConfig, log: EventLog) -> Iterator[Premises]:
         cleanup.callback(registry.close)
         listener = cleanup.enter_context(bind_http(config.listen))
         url = url_of(config.listen, listener)
+        root_listener = cleanup.enter_context(bind_http(config.root_listen)) if config.root_listen else None
         runtime = RuntimeDirectory()
         cleanup.callback(runtime.remove)
         lock.describe(Holder(os.getpid(), url, str(runtime.path)))
         listeners = [cleanup.enter_context(runtime.listen(f"w{n}")) for n in range(_workers(config, directory, log))]
         routing = Routing.over(directory.partitions, [str(each.getsockname()) for each in listeners])
-        yield Premises(directory, registry, lock.fd, listener, tuple(listeners), routing, url)
+        yield Premises(directory, registry, lock.fd, listener, root_listener, tuple(listeners), routing, url)
 
 
 def _workers(config: HostConfig, directory: DataDirectory, log: EventLog) -> int:

@@ -102,6 +102,8 @@ class FrontStart:
     limits: Limits
     log_level: str = "info"
     allowed_hosts: tuple[str, ...] = ()  # names that requests may be for, beside the domain's and loopback's
+    root_fd: int = -1  # a second HTTP socket, all of which is one function's; -1: there is none
+    root_function: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As the message's facts."""
@@ -117,6 +119,8 @@ class FrontStart:
             "limits": asdict(self.limits),
             "log_level": self.log_level,
             "allowed_hosts": list(self.allowed_hosts),
+            "root_fd": self.root_fd,
+            "root_function": self.root_function,
         }
 
     @classmethod
@@ -134,6 +138,8 @@ class FrontStart:
             Limits(**facts["limits"]),
             facts["log_level"],
             tuple(facts["allowed_hosts"]),
+            facts["root_fd"],
+            facts["root_function"],
         )
 
 

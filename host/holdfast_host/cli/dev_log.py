@@ -1,0 +1,58 @@
+"""The host's log as its author reads it: instance and line, tracebacks as Python prints them.
+
+Everything that the host's processes write to standard error passes here: JSON lines of guests, lines of the host.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import click
+
+_JOIN_S: Final = 2.0
+_COLOURS: Final = {"error": "red", "warning": "yellow", "stderr": "yellow"}
+
+
+def readable_line(line: str) -> str:
+    """One line of the log for people; lines that are none of a guest's stay as they are."""
+    try:
+        facts = json.loads(line)
+        text, level = str(facts["message"]), str(facts["level"])
+    except (ValueError, KeyError, TypeError):
+        return line
+    label = str(facts.get("instance") or "holdfast")
+    text = "\n".join(filter(None, (text.rstrip("\n"), str(facts.get("backtrace") or "").rstrip("\n"))))
+    colour = _COLOURS.get(level)
+    shown = [click.style(f"{label} |", dim=True) + " " + click.style(each, fg=colour) for each in text.splitlines()]
+    return "\n".join(shown) if shown else f"{label} |"
+
+
+@contextmanager
+def readable_log() -> Iterator[None]:
+    """Everything that this process and its children write to descriptor 2 comes out readable on standard output."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    reading, writing = os.pipe()
+    os.dup2(writing, 2)
+    os.close(writing)
+    reader = threading.Thread(target=_pass_on, args=(reading,), name="holdfast-dev-log", daemon=True)
+    reader.start()
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        reader.join(_JOIN_S)
+
+
+def _pass_on(reading: int) -> None:
+    with open(reading, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            click.echo(readable_line(line.rstrip("\n")))
