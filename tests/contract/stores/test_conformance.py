@@ -200,6 +200,45 @@ def test_alarms_come_due_in_order_of_time_and_only_once_moved(store: Store) -> N
     assert all(each in instances for _, each in found)
 
 
+def test_alarms_are_listed_by_state_page_by_page(store: Store) -> None:
+    commit = Committer(store)
+    instances = [store.locate(ACCOUNT, b"n%d" % n) for n in range(12)]
+    states = ["armed", "retrying", "abandoned", "parked"]
+    commit(
+        *(
+            (each, alarm_change(Alarm(due_us=100 - n, state=states[n % 4], begun=n % 4 == 1, last_error=f"error {n}")))
+            for n, each in enumerate(instances)
+        )
+    )
+    listed: dict[str, list[bytes]] = {}
+    for state in states:
+        position: bytes | None = b""
+        while position is not None:
+            rows, position = store.alarm_page(state, position, 2)
+            assert len(rows) <= 2
+            assert all((type_id, alarm.state) == (ACCOUNT, state) for type_id, _, alarm in rows)
+            listed.setdefault(state, []).extend(name for _, name, _ in rows)
+    alarm = store.alarm(instances[1])
+
+    assert {state: sorted(names) for state, names in listed.items()} == {
+        state: sorted(b"n%d" % n for n in range(12) if states[n % 4] == state) for state in states
+    }
+    assert alarm is not None
+    assert (alarm.begun, alarm.killed, alarm.last_error) == (True, False, "error 1")
+
+
+def test_parked_alarms_are_found_by_type(store: Store) -> None:
+    commit = Committer(store)
+    mine = [store.locate(ACCOUNT, b"n%d" % n) for n in range(5)]
+    other = store.locate(ACCOUNT + 1, b"n1")
+    commit(*((each, alarm_change(Alarm(due_us=1, state="parked"))) for each in [*mine, other]))
+    commit((mine[0], alarm_change(Alarm(due_us=1))), (mine[1], alarm_change(None)))
+
+    assert {each.name for each in store.parked_alarms(ACCOUNT, 10)} == {b"n2", b"n3", b"n4"}
+    assert len(store.parked_alarms(ACCOUNT, 2)) == 2
+    assert [(due_us, each.name) for due_us, each in store.due_alarms(10, 10)] == [(1, b"n0")]
+
+
 def test_an_abandoned_alarm_is_kept_but_never_due(store: Store) -> None:
     alice = store.locate(ACCOUNT, b"alice")
     commit = Committer(store)
