@@ -149,10 +149,11 @@ class Bench:
             cpu_s = processes.cpu_s(host.pids()["worker"][0])
             abandoned = _any_in(caller, "abandoned")
         deliveries, left, lateness_s = read_outcome(data, self.type_id, count)
+        met = deliveries == {1: count} and not left and not abandoned
         print(
             f"{count} alarms due within a second, {kills} kills of the worker: all done after {took_s:.1f} s "
-            f"({count / took_s:.0f}/s; CPU of the last worker {cpu_s:.1f} s), deliveries that count: {dict(deliveries)}, alarms left: {left}, "
-            f"latest {max(lateness_s):.1f} s: {_verdict(deliveries == {1: count} and not left and not abandoned)}"
+            f"({count / took_s:.0f}/s, CPU of the last worker {cpu_s:.1f} s), deliveries that count: "
+            f"{dict(deliveries)}, alarms left: {left}, latest {max(lateness_s):.1f} s: {_verdict(met)}"
         )
 
 

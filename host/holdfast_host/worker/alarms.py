@@ -148,6 +148,8 @@ class Alarms:
         """Put what is due into the mailboxes, as much as may be there at once."""
         if self._worker.mailroom.draining:
             self._next_us = _NEVER_US
+            self._aside.clear()  # the rows are for the next start
+            self._parked_types.clear()
             return
         while self._aside and time.monotonic() >= self._aside[0][0]:
             self._post(heapq.heappop(self._aside)[2])

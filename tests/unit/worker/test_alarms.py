@@ -520,6 +520,7 @@ def test_no_alarm_begins_while_the_host_stops(monkeypatch: pytest.MonkeyPatch) -
     assert drained.wait(5)
     assert host.runs == []
     assert host.row("a") is not None
+    assert host.stage.do(lambda: host.stage.worker.alarms.wait_s(1.0)) == 1.0
 
 
 def test_a_handler_whose_writes_were_lost_has_failed_and_runs_again(monkeypatch: pytest.MonkeyPatch) -> None:
