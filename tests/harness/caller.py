@@ -60,6 +60,10 @@ class Caller:
         """Close the connection."""
         self.close()
 
+    def another(self) -> Caller:
+        """A new connection to the same host."""
+        return Caller(f"http://{self._http.host}:{self._http.port}", self._http.timeout or 75.0)
+
     def close(self) -> None:
         """Close the connection."""
         self._http.close()

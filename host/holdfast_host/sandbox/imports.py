@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from holdfast_host.core.errors import BadArgumentsError, BadRequestError, HoldfastError, LimitError
+from holdfast_host.core.errors import BadArgumentsError, BadRequestError, HoldfastError, InvalidNameError, LimitError
 from holdfast_host.core.json_text import is_nested_deeper
 from holdfast_host.core.limits import KEYS_TEXT_BYTES_MAX, MIB
 from holdfast_host.sandbox.capabilities import Capabilities
@@ -22,6 +22,7 @@ Handler = Callable[..., Any]  # (turn, *parameters as `signatures.Kind` says) ->
 NO_ALARM: Final = -1
 _LEVELS: Final = frozenset({"debug", "info", "warning", "error", "stdout", "stderr"})
 _LEVEL_BYTES_MAX: Final = 16
+_TARGET_BYTES_MAX: Final = 256
 _LOG_TEXT_BYTES_MAX: Final = MIB  # far above a line's limit, which the turn keeps; to decode more takes long
 DUE_US_MAX: Final = 253_402_300_799_999_999  # the end of the year 9999
 BLOCKING: Final = frozenset({("storage", "sync"), ("calls", "call"), ("calls", "fetch")})
@@ -77,11 +78,20 @@ def _get_alarm(turn: Capabilities) -> int:
 
 
 def _call(turn: Capabilities, binding: bytes, name: bytes, method: bytes, arguments: bytes) -> bytes:
+    _check_target(binding, name, method)
     return turn.call(binding.decode(), name.decode(), method.decode(), arguments)
 
 
 def _fetch(turn: Capabilities, binding: bytes, name: bytes, request: bytes) -> bytes:
+    _check_target(binding, name)
     return turn.fetch(binding.decode(), name.decode(), request)
+
+
+def _check_target(*texts: bytes) -> None:
+    """Refuse what can name nothing before it is copied and quoted; the caller's worker judges the rest."""
+    longest = max(map(len, texts))
+    if longest > _TARGET_BYTES_MAX:
+        raise InvalidNameError(f"a binding, name or method of {longest} bytes: none has more than {_TARGET_BYTES_MAX}")
 
 
 def _write_log(turn: Capabilities, level: bytes, text: bytes) -> None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from holdfast_host.core.errors import (
     ActorMethodTimeoutError,
     ActorReentrancyError,
-    ActorUnknownMethodError,
     HoldfastError,
     InternalError,
     LimitError,
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 
 TYPED: Final = int(CallFlag.TYPED_ARGUMENTS | CallFlag.TYPED_RESULT)
 OK: Final = 200
-METHOD_BYTES_MAX: Final = 256
-_SHOWN_CHARS_MAX: Final = 100
 
 
 class CallNumber(NamedTuple):
@@ -130,8 +127,12 @@ class ActorCall:
 
     def result(self) -> bytes:
         """After it is over: the typed result, or the error raised."""
-        if self.error is not None:
-            raise self.error
+        error, self.error = self.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback would hold this frame, and the call's texts, until a collection
         if self.status == OK:
             return self.body
         raise read_error(self.status, self.body)
@@ -228,10 +229,6 @@ class Calls:
         target = self._target(call)
         name = call.name.decode(errors="replace")
         check_instance_name(name)
-        if len(call.method) > METHOD_BYTES_MAX:
-            raise ActorUnknownMethodError(
-                f"{target.type} has no method of {len(call.method)} bytes, the limit is {METHOD_BYTES_MAX}"
-            )
         call.type_id = target.type_id
         call.label = f"{target.type}/{name}"
         call.shard = shard_of(target.type_id, call.name)
@@ -252,9 +249,7 @@ class Calls:
         type_name = bindings.get(call.binding)
         if type_name is None:
             known = ", ".join(sorted(bindings)) or "none"
-            raise UnknownBindingError(
-                f"{call.turn.entry.label}: no binding {call.binding[:_SHOWN_CHARS_MAX]!r}; there are: {known}"
-            )
+            raise UnknownBindingError(f"{call.turn.entry.label}: no binding {call.binding!r}; there are: {known}")
         target = self._deployments.find_name(type_name)
         if target is None:
             raise UnknownActorTypeError(f"{type_name}: no deployed function owns this actor type")

@@ -67,6 +67,7 @@ class TurnRunner:
         turn.error = turn.ended_by or turn.error
         if turn.error is None:
             return
+        turn.error.__traceback__ = None  # it would hold the turn, its arguments too, until a collection
         turn.changes = None
         if turn.storage.wrote or turn.broken is not None:
             entry.deactivate()
