@@ -30,8 +30,8 @@ def sdk_directory() -> Path:
 
 
 def copy_sdk(target: Path) -> None:
-    """Copy the SDK without compiled files."""
-    shutil.copytree(sdk_directory(), target, ignore=shutil.ignore_patterns("__pycache__"))
+    """Copy the SDK without compiled files and without the test kit, which no component needs."""
+    shutil.copytree(sdk_directory(), target, ignore=shutil.ignore_patterns("__pycache__", "testing"))
 
 
 def import_root(project: Path, main: str) -> tuple[Path, str]:

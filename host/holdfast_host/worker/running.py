@@ -146,7 +146,9 @@ class TurnRunner:
             good = isinstance(status, int) and 400 <= status <= 499
             return ActorError(message, code=code, status=status if good else 400)
         known = error_class(name) if isinstance(name, str) and name in _GUEST_ERRORS else None
-        return turn.told((known or ActorMethodError)(message, code=code))
+        # Unreadable arguments are the caller's mistake, an unreadable value in storage or result is not.
+        status = 400 if name == "CodecError" and facts.get("status") == 400 else None
+        return turn.told((known or ActorMethodError)(message, code=code, status=status))
 
 
 def _parse(text: bytes) -> dict[str, Any]:
