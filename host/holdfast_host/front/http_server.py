@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http import RawRequestMessage
@@ -17,8 +17,11 @@ from aiohttp.http import RawRequestMessage
 from holdfast_host.core.errors import BadRequestError, HoldfastError, InternalError
 from holdfast_host.front.answers import DateLine
 from holdfast_host.front.connections import CONNECTIONS_MAX, Connections
-from holdfast_host.front.errors import answer_of
+from holdfast_host.front.errors import RouteError, answer_of
 from holdfast_host.front.patience import Patience
+
+if TYPE_CHECKING:
+    from holdfast_host.front.link import Link
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +104,7 @@ class HttpServer(web.Server):
         self.patience = patience or Patience()
         self._kept = connections or Connections(CONNECTIONS_MAX)
         self._busy = self._kept.busy
+        self._refused: dict[str, int] = {}  # by the error's name: ours, or that of a bug
         self._empty = asyncio.Event()
 
     def __call__(self) -> web.RequestHandler:
@@ -111,6 +115,18 @@ class HttpServer(web.Server):
     def open_requests(self) -> int:
         """Requests whose handlers run."""
         return len(self._busy)
+
+    def measures(self, links: Sequence[Link]) -> dict[str, Any]:
+        """What this front counts."""
+        return {
+            "requests": self.requests_count,
+            "refused": self._refused,
+            "open_requests": len(self._busy),
+            "connections": len(self._kept.live),
+            "closed_for_room": self._kept.closed_for_room,
+            "coming_bytes": self.patience.coming_bytes,
+            "unanswered": [link.unanswered for link in links],
+        }
 
     async def drain(self) -> None:
         """Close idle connections at once, the others with their answer; returns when the last answer has left."""
@@ -147,6 +163,8 @@ class HttpServer(web.Server):
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:  # the last door before the caller
+            name = type(error.error if isinstance(error, RouteError) else error).__name__
+            self._refused[name] = self._refused.get(name, 0) + 1
             return answer_of(error)
         finally:
             self._busy.discard(connection)

@@ -8,6 +8,7 @@ import os
 import socket
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from holdfast_host.core.errors import InternalError
 from holdfast_host.front.app import App
@@ -18,6 +19,7 @@ from holdfast_host.front.control import ControlChannel, Message
 from holdfast_host.front.function_hosts import FunctionHosts
 from holdfast_host.front.http_server import HttpServer
 from holdfast_host.front.link import Link
+from holdfast_host.front.metrics import MetricsRoutes
 from holdfast_host.front.patience import Patience
 from holdfast_host.front.routes_alarms import AlarmRoutes
 from holdfast_host.front.routes_functions import FunctionRoutes
@@ -53,6 +55,7 @@ class Front:
                 *InspectionRoutes(lambda: self._calls.view, self._health, start.url).routes(),
                 *AlarmRoutes(lambda: self._calls.view, start.routing, self._links).routes(),
                 *FunctionRoutes(control, self._uploads).routes(),
+                *MetricsRoutes(control).routes(),
                 *InstanceRoutes(self._calls, start.routing, self._links, limits).routes(),
             ],
         )
@@ -82,12 +85,19 @@ class Front:
             if catalog.number >= self._calls.view.number:
                 self._calls.view = CatalogView(catalog)
         elif kind == "health":
-            self._health.stopping = self._health.stopping or bool(message.get("stopping"))
+            self._health.update(message)
+        elif kind == "measure":
+            self._control.send("done", id=message["id"], error=None, measures=self._measures())
         elif kind == "drain":
             if self._drain is None:
                 self._drain = asyncio.get_running_loop().create_task(self._finish())
         else:
             _log.error("the supervisor sent a message that no front knows: %s", kind)
+
+    def _measures(self) -> dict[str, Any]:
+        """What this front counts; the API's own socket is always the first."""
+        _, server = self._servers[0]
+        return server.measures(self._links)
 
     async def aclose(self) -> None:
         """Stop serving; open requests are cut."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -20,15 +21,26 @@ class Health:
 
     def __init__(self, links: list[Link]) -> None:
         self.stopping = False
+        self.down: list[int] = []  # workers that the supervisor knows to be down
+        self.stalled: list[int] = []  # workers whose commits hang
         self._links = links
 
     def check(self) -> None:
         """Return when the host is ready; HostUnavailableError with the reason when it is not."""
         if self.stopping:
             raise HostUnavailableError("not ready: the host is stopping")
-        down = [str(link.worker) for link in self._links if not link.up]
+        down = [str(link.worker) for link in self._links if not link.up or link.worker in self.down]
         if down:
             raise HostUnavailableError(f"not ready: no link to worker {', '.join(down)}")
+        if self.stalled:
+            raise HostUnavailableError(f"not ready: commits of worker {', '.join(map(str, self.stalled))} hang")
+
+
+    def update(self, message: dict[str, Any]) -> None:
+        """What the supervisor says of the host's health."""
+        self.stopping = self.stopping or bool(message.get("stopping"))
+        self.down = [number for number, up in enumerate(message.get("workers", [])) if not up]
+        self.stalled = list(message.get("stalled", []))
 
 
 class InspectionRoutes:

@@ -17,6 +17,7 @@ from holdfast_host.supervisor.child import Child, Programs, spawn_child
 from holdfast_host.supervisor.deploys import Deploys
 from holdfast_host.supervisor.keeper import Keeper, Patience, Phase
 from holdfast_host.supervisor.log import EventLog
+from holdfast_host.supervisor.measures import collect_measures
 from holdfast_host.supervisor.operations import Operations
 from holdfast_host.supervisor.premises import Premises, open_premises
 from holdfast_host.supervisor.rollout import ProcessRollout, without_sources
@@ -87,7 +88,14 @@ class Host:
         self._shelf = Shelf(premises.directory, premises.registry, compile_component, config.limits, log)
         rollout = ProcessRollout(self._workers, self._fronts, log)
         self._deploys = Deploys(premises.registry, rollout, self._shelf, config.limits, log)
-        self._operations = Operations(premises.registry, self._deploys, config.domain, premises.url, log)
+        self._operations = Operations(
+            premises.registry,
+            self._deploys,
+            config.domain,
+            premises.url,
+            log,
+            lambda: collect_measures(self._workers, self._fronts),
+        )
         self._exit_code = 0
         self._announced = False
         self._changed = asyncio.Event()  # a child's phase
@@ -256,6 +264,13 @@ class Host:
             self._stop.note_drained(keeper)
         elif kind == "unloadable":
             self._repair(keeper, message)
+        elif kind == "sync":
+            keeper.stalled = bool(message["stalled"])
+            if keeper.stalled:
+                self._log.error(f"{keeper.label}: a commit does not end, the host is not ready")
+            else:
+                self._log.warning(f"{keeper.label}: the commit has ended")
+            self._tell_health()
         elif kind == "fatal":
             self._log.error(f"{keeper.label} cannot go on: the host stops", reason=message.get("reason"))
             self.request_stop(f"{keeper.label}: {message.get('reason')}", exit_code=1)
@@ -280,7 +295,11 @@ class Host:
 
     def _tell_health(self) -> None:
         """Tell the fronts which workers are up, and whether the host is stopping."""
-        facts = {"workers": [keeper.up for keeper in self._workers], "stopping": self._stop_asked.is_set()}
+        facts = {
+            "workers": [keeper.up for keeper in self._workers],
+            "stalled": [number for number, keeper in enumerate(self._workers) if keeper.stalled],
+            "stopping": self._stop_asked.is_set(),
+        }
         for front in self._fronts:
             if front.child is not None:
                 front.child.send("health", **facts)

@@ -57,6 +57,8 @@ class Keeper:
         self.phase = Phase.DOWN
         self.failed_starts = 0  # in a row, none of them ready
         self.last_code: int | None = None
+        self.deaths = 0  # that nobody asked for
+        self.stalled = False  # a worker's: its commit hangs
         self._launch = launch
         self._log = log
         self._patience = patience
@@ -94,6 +96,7 @@ class Keeper:
     async def _live_once(self) -> bool:
         """One child from start to end; True when it had been ready."""
         self._ready.clear()
+        self.stalled = False
         self._enter(Phase.STARTING)
         self.child = child = await self._launch(self._receive)
         self._log.info(f"{self.label} started", pid=child.pid)
@@ -113,6 +116,7 @@ class Keeper:
         if self._retired.is_set() and code == 0:
             self._log.info(f"{self.label} stopped", pid=child.pid)
         else:
+            self.deaths += 1
             self._log.warning(f"{self.label} died", pid=child.pid, code=code, ready=self._ready.is_set())
         return self._ready.is_set()
 

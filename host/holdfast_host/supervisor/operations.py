@@ -6,6 +6,7 @@ Each request runs as a task of its own and ends in exactly one `answer`; a front
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,21 @@ from holdfast_host.supervisor.shelf import Progress
 class Operations:
     """Answers the fronts' requests; one per host, event loop's thread only."""
 
-    def __init__(self, registry: Registry, deploys: Deploys, domain: str, url: str, log: EventLog) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        deploys: Deploys,
+        domain: str,
+        url: str,
+        log: EventLog,
+        measure: Callable[[], Awaitable[dict[str, Any]]],
+    ) -> None:
         self._registry = registry
         self._deploys = deploys
         self._domain = domain
         self._port = int(url.rpartition(":")[2])
         self._log = log
+        self._measure = measure
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -53,6 +63,8 @@ class Operations:
         name = str(arguments.get("function", ""))
         if self._stopping:
             raise HostUnavailableError("the host is stopping")
+        if operation == "measures":
+            return await self._measure()
         if operation == "functions":
             return {"functions": [self.show(each) for each in self._registry.deployed()]}
         if operation == "function":

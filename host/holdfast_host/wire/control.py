@@ -14,7 +14,9 @@ EOF on it means that the other side is gone: a child then exits at once.
 | `done` | from worker | `id`, `error`: null or {`name`, `message`, `code`}: answers the five above |
 | `unloadable` | from worker | `function`, `reason`: it starts without a function whose compiled file does not load |
 | `catalog` | to front | `catalog`: what is deployed now |
-| `health` | to front | `workers`: for each whether it is up; `stopping` |
+| `health` | to front | `workers`: for each whether it is up; `stalled`: those whose commits hang; `stopping` |
+| `measure` | to child | `id`; answered by `done` with `measures`: what it has counted |
+| `sync` | from worker | `stalled`: whether its commit in flight takes too long |
 | `request` | from front | `id`, `operation`, `arguments`: a management operation of the registry |
 | `progress` | to front | `id`, `stage`, further facts: a deploy's stages as they happen |
 | `answer` | to front | `id`, `result`, or `error`: {`name`, `message`, `code`} |
@@ -31,6 +33,7 @@ Operations of `request`, with their `arguments` and the `result` of the answer; 
 - `deploy` takes `function`, `component` (path of a file below `data/uploads`; the supervisor takes it over, whatever
   happens), `manifest` (text, or null for a bare component), `allow_breaking`, `adopt`. Result: FUNCTION with `created`,
   true for a new function. The stages come as `progress`.
+- `measures` takes nothing. Result: `workers` and `fronts`, each [{`up`, `deaths`, `stalled`, `measures`}].
 - `functions` takes nothing. Result: `functions`: [FUNCTION].
 - `function` takes `function`. Result: FUNCTION.
 - `delete` takes `function`. Result: FUNCTION as it was.

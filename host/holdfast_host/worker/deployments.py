@@ -85,6 +85,11 @@ class Deployments:
         """What runs that type now."""
         return self._by_type.get(type_id)
 
+    def name_of(self, type_id: int) -> str:
+        """The type's name, or what stands for one that is not deployed any more."""
+        loaded = self._by_type.get(type_id)
+        return loaded.type if loaded is not None else f"#{type_id}"
+
     def find_name(self, type_name: str) -> LoadedType | None:
         """What runs the type of that name now."""
         return self._by_name.get(type_name)

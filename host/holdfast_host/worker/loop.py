@@ -30,6 +30,7 @@ from holdfast_host.worker.inspection import Inspection
 from holdfast_host.worker.leadership import Leadership
 from holdfast_host.worker.links import Link, Poller
 from holdfast_host.worker.mailroom import Mailroom
+from holdfast_host.worker.measures import Measures
 from holdfast_host.worker.peers import Peers
 from holdfast_host.worker.replies import Reply
 from holdfast_host.worker.rings import Rings
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 HOUSEKEEPING_S: Final = 0.25
 _POLL_S: Final = 1.0
+STALL_S: Final = 2.0  # a commit that takes so long makes the host not ready
 _LEARNING: Final = 0.2  # weight of the newest turn in a method's moving average
 
 
@@ -97,6 +99,7 @@ class Worker:
             owner=routing.owners.__getitem__,
             send=self.peers.tell,
         )
+        self.measures = Measures()
         self.inspection = Inspection(
             store, self.directory, self.deployments, limits, post=self.post, reply=self._reply_to
         )
@@ -112,6 +115,8 @@ class Worker:
         self._running: dict[Turn, None] = {}
         self._durations: dict[tuple[int, bytes], float] = {}
         self._housekeeping_at = 0.0
+        self._stalled = False
+        self.on_stall: Callable[[bool], None] = _ignore_stall  # told when a commit begins to hang, and when it is over
         self._draining: Callable[[], None] | None = None
         self.turns = 0
         self.commits = 0
@@ -229,9 +234,10 @@ class Worker:
         if changes:
             turn.mark(self.gate.add(entry, changes))
         if turn.delivery is not None:
+            self.measures.alarm_ended(turn)
             self.alarms.end(turn)
         else:
-            self.gate.leave(entry, turn, Reply(turn, self._dirty))
+            self.gate.leave(entry, turn, Reply(turn, self._dirty, self.measures))
         if entry.evictions:
             entry.evict()
         if turn.request.kind == CallKind.FUNCTION:
@@ -247,7 +253,7 @@ class Worker:
 
     def _refuse(self, turn: Turn, error: HoldfastError) -> None:
         """Answer a turn that never began; nothing holds that back."""
-        Reply(turn, self._dirty).fail(error)
+        Reply(turn, self._dirty, self.measures).fail(error)
 
     def _learn(self, turn: Turn) -> None:
         """Remember how long a warm turn of this method takes."""
@@ -269,7 +275,8 @@ class Worker:
         group = self.gate.take()
         if group is None:
             return True
-        self.leadership.open_section(time.monotonic())
+        self.measures.commit_began_at = began_at = time.monotonic()
+        self.leadership.open_section(began_at)
         try:
             report = self.store.commit(group.number, group.batches)
         except StoreBrokenError as error:
@@ -291,6 +298,7 @@ class Worker:
 
     def _settle(self, group: Group, report: CommitReport) -> None:
         self.commits += 1
+        self.measures.committed(len(group.batches))
         lost: dict[Entry, HoldfastError] = {}
         if report.lost:
             lost = {entry: report.lost[id(entry.stored)] for entry in group.entries if id(entry.stored) in report.lost}
@@ -307,6 +315,10 @@ class Worker:
         """The client is gone: nothing more to send; what it asked for and has not begun does not run."""
         self._dirty.pop(link, None)
         self.mailroom.forget_link(link)
+
+    def busy_entries(self) -> list[Entry]:
+        """The instances whose turns run now (leader)."""
+        return [turn.entry for turn in self._running]
 
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
         """Commit what a waiting turn has written so far (leader)."""
@@ -336,6 +348,10 @@ class Worker:
         if self.directory.evict_idle(now, self.gate.settled):
             self._housekeeping_at = now
         self.peers.keep_house(now)
+        stalled = self.measures.stalled_for(self, now) > STALL_S
+        if stalled != self._stalled:
+            self._stalled = stalled
+            self.on_stall(stalled)
         self.functions.keep_house(now)
         if self.directory.evict_for_memory(self.gate.settled):
             self.functions.evict_idle()
@@ -349,3 +365,7 @@ class Worker:
         if not (self._running or self.mailroom.ready or self.gate.flight or self.gate.current.batches):
             self._draining = None
             on_drained()
+
+
+def _ignore_stall(stalled: bool) -> None:
+    """Until somebody wants to know."""

@@ -107,6 +107,12 @@ class Mailroom:
             )
         return None
 
+    def depth(self) -> tuple[int, float | None]:
+        """How many turns the fullest mailbox holds, and when the oldest of all waiting turns arrived."""
+        waiting = {id(entry): entry for entry in (*self.ready, *self._host.busy_entries()) if entry.mail}.values()
+        deepest = max((len(entry.mail) for entry in waiting), default=0)
+        return deepest, min((entry.mail[0].arrived_at for entry in waiting), default=None)
+
     def expire(self, entry: Entry, now: float) -> None:
         """Take out what has waited too long behind the instance's running turn."""
         since = now - self._limits.queue_timeout_s

@@ -25,6 +25,9 @@ class Output:
         self._least = _LEVELS.index(level) if level in _LEVELS else 1
         self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._dropped = 0
+        self._counting = threading.Lock()
+        self.dropped_total = 0
+        self.traps: dict[str, int] = {}  # by kind
         self._thread = threading.Thread(target=self._write_all, name="holdfast-log", daemon=True)
         self._thread.start()
 
@@ -39,6 +42,8 @@ class Output:
 
     def guest_trap(self, label: str, function: str, kind: str, backtrace: str) -> None:
         """The sandbox stopped a guest."""
+        with self._counting:
+            self.traps[kind] = self.traps.get(kind, 0) + 1
         self._put(
             {
                 "level": "error",
@@ -57,6 +62,7 @@ class Output:
     def _put(self, facts: dict[str, Any]) -> None:
         if self._queue.qsize() >= _QUEUE_LINES_MAX:
             self._dropped += 1
+            self.dropped_total += 1
             return
         self._queue.put({"time": round(time.time(), 6), **facts})
 

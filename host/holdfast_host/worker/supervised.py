@@ -30,6 +30,7 @@ class ControlChannel:
         self._on_stop = on_stop
         self._received = received
         worker.poller.add(connection.fileno(), self._read)
+        worker.on_stall = lambda stalled: self.send("sync", stalled=stalled)
 
     def send(self, kind: str, **facts: Any) -> None:
         """Tell the supervisor; it always reads, so this may block for a moment; any thread."""
@@ -69,6 +70,8 @@ class ControlChannel:
             threading.Thread(target=self._describe, args=(message,), name="holdfast-describe", daemon=True).start()
         elif kind == "ping":
             self.send("pong", id=message["id"])
+        elif kind == "measure":
+            self.send("done", id=message["id"], error=None, measures=self._worker.measures.report(self._worker))
         elif kind == "drain":
             self._worker.drain(lambda: self.send("drained"))
         elif kind == "stop":

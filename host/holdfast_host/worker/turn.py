@@ -60,6 +60,9 @@ class TurnHost(Protocol):
     def post(self, action: Callable[[], None]) -> None:
         """Have the leader run this soon; any thread."""
 
+    def busy_entries(self) -> list[Entry]:
+        """The instances whose turns run now (leader)."""
+
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
         """Commit what the turn has written so far (leader)."""
 

@@ -10,6 +10,7 @@ import pytest
 import uvloop
 
 from holdfast_host.front.connections import Connections
+from holdfast_host.front.http_server import HttpServer
 from holdfast_host.front.patience import Patience
 from tests.unit.front.stage import Stage, read_response, request_bytes, staged, until
 
@@ -170,8 +171,8 @@ def test_bodies_that_are_coming_in_may_not_fill_the_memory() -> None:
 def test_a_client_that_sends_no_head_in_time_is_cut(sent: bytes) -> None:
     async def play() -> None:
         async with staged() as stage:
-            stage.front._server._kept = Connections(100, head_s=0.1)
-            stage.front._server._busy = stage.front._server._kept.busy
+            api_server(stage)._kept = Connections(100, head_s=0.1)
+            api_server(stage)._busy = api_server(stage)._kept.busy
             reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
             writer.write(sent)
 
@@ -185,8 +186,8 @@ def test_a_client_that_sends_no_head_in_time_is_cut(sent: bytes) -> None:
 def test_where_there_is_no_room_a_connection_that_waits_goes_and_one_that_is_served_stays() -> None:
     async def play() -> None:
         async with staged() as stage:
-            stage.front._server._kept = Connections(20)
-            stage.front._server._busy = stage.front._server._kept.busy
+            api_server(stage)._kept = Connections(20)
+            api_server(stage)._busy = api_server(stage)._kept.busy
             served = asyncio.create_task(stage.deposit())
             call = await stage.worker.next_call()
             idle = [await asyncio.open_connection("127.0.0.1", stage.port) for _ in range(100)]
@@ -261,7 +262,12 @@ def test_no_answer_names_a_version_or_shows_a_trace() -> None:
     uvloop.run(play())
 
 
+def api_server(stage: Stage) -> HttpServer:
+    _, server = stage.front._servers[0]
+    return server
+
+
 def patient(stage: Stage, **settings: Any) -> Patience:
     """Give the front another patience."""
-    stage.front._server.patience = Patience(**settings)
-    return stage.front._server.patience
+    api_server(stage).patience = Patience(**settings)
+    return api_server(stage).patience

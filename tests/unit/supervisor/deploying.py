@@ -76,7 +76,9 @@ class DeployBench:
         log = EventLog("debug", self.log)
         self.shelf = Shelf(self.directory, self.registry, compile_json, Limits(), log)
         self.deploys = Deploys(self.registry, self.rollout, self.shelf, Limits(), log)
-        self.operations = Operations(self.registry, self.deploys, "localhost", "http://127.0.0.1:8787", log)
+        self.operations = Operations(
+            self.registry, self.deploys, "localhost", "http://127.0.0.1:8787", log, lambda: asyncio.sleep(0, {})
+        )
         self.stages: list[str] = []
 
     def reopen(self) -> None:

@@ -1,0 +1,151 @@
+"""/metrics and readiness over a real host."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import time
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.harness.background import CallUnderWay
+from tests.harness.caller import Caller, NoAnswerError
+from tests.harness.fixtures import StartHost
+from tests.harness.host import HostProcess
+
+Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def scrape(caller: Caller) -> Series:
+    answer = caller.request("GET", "/metrics")
+    assert answer.status == 200, answer
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = text_string_to_metric_families(answer.text)
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+
+
+def total(series: Series, name: str, **labels: str) -> float:
+    """The sum over all series of that name that have these labels."""
+    wanted = set(labels.items())
+    return sum(value for (found, theirs), value in series.items() if found == name and wanted <= set(theirs))
+
+
+def ready(caller: Caller) -> str:
+    """Empty when the host is ready, else why not."""
+    answer = caller.request("GET", "/health/readiness")
+    return "" if answer.status == 200 else str(answer.value["error"]["message"])
+
+
+def until_ready(host: HostProcess, reason: str, timeout_s: float = 20.0) -> None:
+    """Returns when readiness says that; empty for ready."""
+    deadline = time.monotonic() + timeout_s
+    with host.caller() as caller:
+        for _ in itertools.count():
+            said = ready(caller)
+            if (reason in said) if reason else not said:
+                return
+            assert time.monotonic() < deadline, said
+            time.sleep(0.02)
+
+
+def test_calls_are_counted_by_type_and_outcome_over_all_workers(start_probe_host: StartHost) -> None:
+    host = start_probe_host(workers=2)
+    with host.caller() as caller:
+        for number in range(20):
+            caller.value("Probe", f"secret-name-{number}", "increment")
+        assert caller.call("Probe", "a", "raise_only").error == "ActorMethodError"
+        assert caller.call("Probe", "a", "put_then_refuse", "k", 1).error == "ActorError"
+        assert caller.call("Fragile", "bad", "made").error == "ActorInitError"
+        assert caller.call("Probe", "a", "nonsense").error == "ActorUnknownMethodError"
+        assert caller.call("Probe", "a", "trap").error == "ActorTrapError"
+        assert caller.request("GET", "/nowhere").status == 404
+        seen = scrape(caller)
+
+        assert total(seen, "holdfast_calls_total", type="Probe", outcome="ok") == 20
+        assert total(seen, "holdfast_calls_total", type="Probe", outcome="ActorMethodError") == 1
+        assert total(seen, "holdfast_calls_total", type="Probe", outcome="ActorError") == 1
+        assert total(seen, "holdfast_calls_total", type="Fragile", outcome="ActorInitError") == 1
+        assert total(seen, "holdfast_calls_total", outcome="ActorUnknownMethodError") == 1
+        assert total(seen, "holdfast_call_seconds_count", type="Probe") == 24
+        assert total(seen, "holdfast_call_seconds_bucket", type="Probe", le="+Inf") == 24
+        assert total(seen, "holdfast_queue_seconds_count", type="Probe") == 23
+        assert 21 <= total(seen, "holdfast_activations_total", type="Probe") <= 23
+        assert total(seen, "holdfast_commit_turns_sum") == 20
+        assert total(seen, "holdfast_commit_seconds_count") == total(seen, "holdfast_commit_turns_count") > 0
+        assert total(seen, "holdfast_traps_total") == 1
+        assert total(seen, "holdfast_http_refused_total", error="UnknownRouteError") == 1
+        assert total(seen, "holdfast_worker_up") == 2
+        assert all(total(seen, "holdfast_calls_total", worker=worker) > 0 for worker in "01")
+        assert not any("secret-name" in value for _, labels in seen for _, value in labels)
+
+
+def test_what_waits_is_measured(start_probe_host: StartHost) -> None:
+    host = start_probe_host()
+    running = CallUnderWay(host, "Probe", "busy", "spin", 3.0)
+    with host.caller() as caller:
+        while not caller.request("GET", "/v1/instances/Probe/busy").value["active"]:
+            assert not running.is_answered_within(0.01)
+        waiting = [CallUnderWay(host, "Probe", "busy", "nothing") for _ in range(3)]
+        seen: Series = {}
+        while total(seen, "holdfast_mailbox_deepest_turns") < 3:
+            assert not running.is_answered_within(0.01)
+            seen = scrape(caller)
+
+        assert total(seen, "holdfast_mailbox_turns") == 3
+        assert 0 < total(seen, "holdfast_mailbox_oldest_wait_seconds") < 3
+        assert total(seen, "holdfast_detached_turns") == 1
+        assert total(seen, "holdfast_slots_in_use") == 4
+    for each in (running, *waiting):
+        assert each.answer().status == 200
+
+
+def test_a_workers_death_is_counted_and_readiness_says_that_it_is_down(start_probe_host: StartHost) -> None:
+    host = start_probe_host()
+    with host.caller() as caller:
+        caller.value("Probe", "a", "increment")
+        host.kill("worker")
+        until_ready(host, "worker 0")
+        until_ready(host, "")
+        seen = scrape(caller)
+
+        assert total(seen, "holdfast_worker_deaths_total", worker="0") == 1
+        assert total(seen, "holdfast_front_deaths_total") == 0
+
+
+def test_a_worker_that_does_not_answer_is_left_out(start_probe_host: StartHost) -> None:
+    host = start_probe_host()
+    with host.caller() as caller:
+        host.kill("worker", signal.SIGSTOP)
+        seen = scrape(caller)
+        host.kill("worker", signal.SIGCONT)
+
+        assert total(seen, "holdfast_http_requests_total") > 0
+        assert not any(name == "holdfast_mailbox_turns" for name, _ in seen)
+
+
+def test_metrics_need_the_token_and_health_does_not(start_probe_host: StartHost) -> None:
+    host = start_probe_host(HOLDFAST_TOKEN="correct-horse")
+    with host.caller() as caller:
+        assert caller.request("GET", "/metrics").status == 401
+        bearer = {"Authorization": "Bearer correct-horse"}
+        assert caller.request("GET", "/metrics", headers=bearer).status == 200
+        assert ready(caller) == ""
+
+
+def test_readiness_is_red_while_the_host_stops(start_probe_host: StartHost) -> None:
+    host = start_probe_host()
+    running = CallUnderWay(host, "Probe", "busy", "spin", 2.0)
+    with host.caller() as caller:
+        while not caller.request("GET", "/v1/instances/Probe/busy").value["active"]:
+            assert not running.is_answered_within(0.01)
+        host.kill("supervisor", signal.SIGTERM)
+        said = ""
+        while not said:
+            try:
+                said = ready(caller)
+            except NoAnswerError:
+                said = "the connection is closed"
+
+        assert said in {"not ready: the host is stopping", "the connection is closed"}
+        assert running.answer().status == 200
+        assert host.wait() == 0
