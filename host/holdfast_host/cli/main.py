@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "logs": "Show what instances print, and follow it.",
     "rollback": "Run a version again that is kept.",
     "delete": "Undeploy a function; its storage stays.",
+    "secret": "Set, list and delete secrets that functions see on env.",
 }
 _ALIASES: Final = {"ship": "deploy"}
 EXIT_FAILED: Final = 1

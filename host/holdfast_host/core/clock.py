@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -14,6 +15,11 @@ class Clock(Protocol):
 
     def wall_us(self) -> int:
         """Microseconds since 1970 UTC; may jump both ways."""
+
+
+def utc_text(wall_us: int) -> str:
+    """`2026-11-21T08:00:00Z`."""
+    return datetime.fromtimestamp(wall_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class SystemClock:

@@ -6,7 +6,8 @@
     |   +-- UnauthorizedError                                                                  401
     |   +-- ForbiddenError, ActorPrivateMethodError                                            403
     |   +-- UnknownFunctionError, UnknownActorTypeError, ActorUnknownMethodError,
-    |   |   UnknownBindingError, UnknownVersionError, UnknownKeyError, UnknownRouteError       404
+    |   |   UnknownBindingError, UnknownVersionError, UnknownKeyError, UnknownSecretError,
+    |   |   UnknownRouteError                                                                  404
     |   +-- WrongMethodError                                                                   405
     |   +-- TypeOwnedError, FunctionReferencedError, BreakingChangeError, DeployConflictError  409
     |   +-- PayloadTooLargeError                                                               413
@@ -132,6 +133,12 @@ class UnknownVersionError(CallerError):
 
 class UnknownKeyError(CallerError):
     """The instance has no such key."""
+
+    default_status = 404
+
+
+class UnknownSecretError(CallerError):
+    """There is no secret of that name."""
 
     default_status = 404
 

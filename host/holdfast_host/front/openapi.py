@@ -25,6 +25,9 @@ def describe_api(url: str) -> dict[str, Any]:
             "/v1/functions/{function}/rollback": {"post": _roll_back()},
             "/v1/instances/{type}/{name}/alarm": _alarm(),
             "/v1/alarms": {"get": _list_alarms()},
+            "/v1/secrets": {"get": _operation("listSecrets", "The secrets' names; values are never shown.", 200)},
+            "/v1/secrets/{name}": _secret(),
+            "/fn/{function}/{path}": _function_itself(),
             "/v1/openapi.json": {"get": _operation("describeApi", "This document.", 200)},
             "/health/liveness": {"get": _health("liveness", "The process runs.")},
             "/health/readiness": {"get": _health("readiness", "The host serves calls; 503 with the reason if not.")},
@@ -153,6 +156,38 @@ def _list_alarms() -> dict[str, Any]:
             _parameter("cursor", "Where the last page ended.", "query"),
         ],
     )
+
+
+def _secret() -> dict[str, Any]:
+    value = {"type": "string", "description": "At most 65536 bytes of UTF-8.", "writeOnly": True}
+    schema = {"type": "object", "required": ["value"], "additionalProperties": False, "properties": {"value": value}}
+    body = {"required": True, "content": {_JSON: {"schema": schema}}}
+    name = _parameter("name", "An attribute of env that no binding and no variable has.")
+    return {
+        "parameters": [name],
+        "put": _operation("setSecret", "Set a secret; every turn from now on sees it.", 200, 201, requestBody=body),
+        "delete": _operation("deleteSecret", "Delete a secret.", 200),
+    }
+
+
+def _function_itself() -> dict[str, Any]:
+    """Any method: what it does is the function's own affair, and so is the Authorization header."""
+    anything = {"*/*": {"schema": _ANY}}
+    summary = "The function's own fetch handler, which sees /{path}; also under the host name {function}.{domain}."
+    parameters = [_parameter("function", "The function's name."), _parameter("path", "Any path, with slashes.")]
+    methods = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+    return {
+        "parameters": parameters,
+        **{
+            method: {
+                "operationId": f"{method}OfFunction",
+                "summary": summary,
+                "security": [],
+                "responses": {"default": {"description": "What the function answers.", "content": anything}},
+            }
+            for method in methods
+        },
+    }
 
 
 def _health(name: str, summary: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from holdfast_host.front.routes_alarms import AlarmRoutes
 from holdfast_host.front.routes_functions import FunctionRoutes
 from holdfast_host.front.routes_inspection import Health, InspectionRoutes
 from holdfast_host.front.routes_instances import InstanceRoutes
+from holdfast_host.front.routes_secrets import SecretRoutes
 from holdfast_host.front.strangers import Strangers
 from holdfast_host.front.tokens import TokenCheck
 from holdfast_host.front.uploads import UploadFolder
@@ -56,6 +57,7 @@ class Front:
                 *AlarmRoutes(lambda: self._calls.view, start.routing, self._links).routes(),
                 *FunctionRoutes(control, self._uploads).routes(),
                 *MetricsRoutes(control).routes(),
+                *SecretRoutes(control).routes(),
                 *InstanceRoutes(self._calls, start.routing, self._links, limits).routes(),
             ],
         )

@@ -161,7 +161,7 @@ class Child(asyncio.Protocol):
 async def spawn_child(
     label: str,
     program: Sequence[str],
-    start: dict[str, Any],
+    start: Callable[[], dict[str, Any]],
     inherited: Sequence[int],
     on_message: Callable[[dict[str, Any]], None],
 ) -> Child:
@@ -170,7 +170,7 @@ async def spawn_child(
     Args:
         label: `worker 0`, for the log.
         program: the command line, to which the control descriptor's number is appended.
-        start: the facts of the first message.
+        start: makes the facts of the first message, once the child can be told what changes after it.
         inherited: descriptors that the child gets under the same numbers.
         on_message: called with every message that is not an answer to `ask` or `ping`.
     """
@@ -191,7 +191,7 @@ async def spawn_child(
             raise
     child = Child(label, process, on_message)
     await asyncio.get_running_loop().connect_accepted_socket(lambda: child, ours)
-    child.send("start", **start)
+    child.send("start", **start())
     return child
 
 

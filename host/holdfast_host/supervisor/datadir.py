@@ -4,6 +4,7 @@ lock            who holds it, see lock.py
 format.json     the format's version and the number of partitions, see storage/data_directory.py
 parts/NN/       the partitions' environments; only a worker opens them
 registry/       functions, versions and type numbers
+secrets/        the key file, and the secrets sealed under it, see vault.py
 components/     <sha256>.wasm as it was deployed
 compiled/       what was compiled from them; may be removed while no host runs
 uploads/        deploys on their way in; emptied at start
@@ -34,6 +35,11 @@ class DataDirectory:
     def registry(self) -> Path:
         """The registry's database."""
         return self.root / "registry" / "registry.sqlite3"
+
+    @property
+    def secrets(self) -> Path:
+        """The vault's folder."""
+        return self.root / "secrets"
 
     @property
     def components(self) -> Path:

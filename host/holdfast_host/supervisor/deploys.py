@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,12 +49,22 @@ class DeployRequest:
 class Deploys:
     """Changes what is deployed; one per host, used by the event loop's thread."""
 
-    def __init__(self, registry: Registry, rollout: Rollout, shelf: Shelf, limits: Limits, log: EventLog) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        rollout: Rollout,
+        shelf: Shelf,
+        limits: Limits,
+        log: EventLog,
+        check_names: Callable[[Deployment], None] = lambda deployment: None,
+    ) -> None:
+        """`check_names` refuses a version whose names on env are taken by what is no version's, such as secrets."""
         self._registry = registry
         self._rollout = rollout
         self._shelf = shelf
         self._limits = limits
         self._log = log
+        self._check_names = check_names
         self._changing: set[str] = set()
         self._one_at_a_time = asyncio.Lock()
 
@@ -131,6 +141,7 @@ class Deploys:
             plan.check_rollback(self._registry, found.deployment)
             deployment = await self._shelf.ready(found.deployment)
             await self._rollout.prepare(deployment)
+            self._check_names(deployment)
             self._registry.commit_current(deployment)
             await self._follow(deployment)
             self._log.info("rolled back", function=function, version=version)
@@ -216,8 +227,10 @@ class Deploys:
         at_stake = plan.types_at_stake(self._registry, proposal)
         occupied = await self._rollout.occupied(at_stake) if at_stake else set()
         deployment = plan.plan_deployment(self._registry, proposal, consent, occupied)
+        self._check_names(deployment)
         progress("loading")
         await self._rollout.prepare(deployment)
+        self._check_names(deployment)  # again: a secret may have been set meanwhile
         self._registry.commit_version(VersionRecord(deployment, manifest, proposal.description, now_us()))
         progress("switching")
         await self._follow(deployment)

@@ -21,6 +21,7 @@ from holdfast_host.supervisor.measures import collect_measures
 from holdfast_host.supervisor.operations import Operations
 from holdfast_host.supervisor.premises import Premises, open_premises
 from holdfast_host.supervisor.rollout import ProcessRollout, without_sources
+from holdfast_host.supervisor.secrets import Secrets
 from holdfast_host.supervisor.shelf import Compile, Shelf
 from holdfast_host.supervisor.stop import StopOrder
 from holdfast_host.wire.control import FrontStart, WorkerStart
@@ -87,7 +88,8 @@ class Host:
         self._all = [*self._workers, *self._fronts]
         self._shelf = Shelf(premises.directory, premises.registry, compile_component, config.limits, log)
         rollout = ProcessRollout(self._workers, self._fronts, log)
-        self._deploys = Deploys(premises.registry, rollout, self._shelf, config.limits, log)
+        secrets = Secrets(premises.vault, premises.registry, rollout.tell_secrets, log)
+        self._deploys = Deploys(premises.registry, rollout, self._shelf, config.limits, log, secrets.check_deployment)
         self._operations = Operations(
             premises.registry,
             self._deploys,
@@ -95,6 +97,7 @@ class Host:
             premises.url,
             log,
             lambda: collect_measures(self._workers, self._fronts),
+            {"secrets": secrets.list, "secret_set": secrets.set, "secret_delete": secrets.delete},
         )
         self._exit_code = 0
         self._announced = False
@@ -206,17 +209,21 @@ class Host:
             keeper = self._workers[number]
             if keeper.failed_starts or keeper.last_code in _DEATHS_BY_CODE:
                 await self._shelf.restore(doubt=True)  # what it loads may be damaged in a way that kills it
-            start = WorkerStart(
-                worker=number,
-                data=str(self._premises.directory.root),
-                listen_fd=listener.fileno(),
-                routing=self._premises.routing,
-                catalog=self._premises.registry.catalog(),
-                limits=self._config.limits,
-                log_level=self._config.log_level,
-            )
+
+            def start() -> dict[str, Any]:
+                return WorkerStart(
+                    worker=number,
+                    data=str(self._premises.directory.root),
+                    listen_fd=listener.fileno(),
+                    routing=self._premises.routing,
+                    catalog=self._premises.registry.catalog(),
+                    limits=self._config.limits,
+                    log_level=self._config.log_level,
+                    secrets=self._premises.vault.values(),
+                ).to_json()
+
             inherited = (listener.fileno(), self._premises.lock_fd)
-            return await spawn_child(f"worker {number}", self._programs.worker, start.to_json(), inherited, receive)
+            return await spawn_child(f"worker {number}", self._programs.worker, start, inherited, receive)
 
         return self._keeper(f"worker {number}", launch)
 
@@ -225,23 +232,25 @@ class Host:
         listener, root = self._premises.listener, self._premises.root_listener
 
         async def launch(receive: Receive) -> Child:
-            start = FrontStart(
-                front=number,
-                data=str(self._premises.directory.root),
-                listen_fd=listener.fileno(),
-                url=self._premises.url,
-                domain=self._config.domain,
-                token=self._config.token,
-                routing=self._premises.routing,
-                catalog=without_sources(self._premises.registry.catalog()),
-                limits=self._config.limits,
-                log_level=self._config.log_level,
-                allowed_hosts=(self._config.listen.host, *self._config.allowed_hosts),
-                root_fd=-1 if root is None else root.fileno(),
-                root_function=self._config.root_function,
-            )
+            def start() -> dict[str, Any]:
+                return FrontStart(
+                    front=number,
+                    data=str(self._premises.directory.root),
+                    listen_fd=listener.fileno(),
+                    url=self._premises.url,
+                    domain=self._config.domain,
+                    token=self._config.token,
+                    routing=self._premises.routing,
+                    catalog=without_sources(self._premises.registry.catalog()),
+                    limits=self._config.limits,
+                    log_level=self._config.log_level,
+                    allowed_hosts=(self._config.listen.host, *self._config.allowed_hosts),
+                    root_fd=-1 if root is None else root.fileno(),
+                    root_function=self._config.root_function,
+                ).to_json()
+
             inherited = (listener.fileno(), self._premises.lock_fd, *([] if root is None else [root.fileno()]))
-            return await spawn_child(f"front {number}", self._programs.front, start.to_json(), inherited, receive)
+            return await spawn_child(f"front {number}", self._programs.front, start, inherited, receive)
 
         return self._keeper(f"front {number}", launch)
 

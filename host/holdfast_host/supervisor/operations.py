@@ -6,11 +6,11 @@ Each request runs as a task of its own and ends in exactly one `answer`; a front
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from holdfast_host.core.clock import utc_text
 from holdfast_host.core.config import Listen
 from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavailableError, UnknownFunctionError
 from holdfast_host.supervisor.child import Child
@@ -18,6 +18,8 @@ from holdfast_host.supervisor.deploys import DeployRequest, Deploys
 from holdfast_host.supervisor.log import EventLog
 from holdfast_host.supervisor.registry import FunctionRecord, Registry
 from holdfast_host.supervisor.shelf import Progress
+
+Perform = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class Operations:
@@ -31,13 +33,16 @@ class Operations:
         url: str,
         log: EventLog,
         measure: Callable[[], Awaitable[dict[str, Any]]],
+        further: Mapping[str, Perform] | None = None,
     ) -> None:
+        """`further` operations are those of others, by name."""
         self._registry = registry
         self._deploys = deploys
         self._domain = domain
         self._port = int(url.rpartition(":")[2])
         self._log = log
         self._measure = measure
+        self._further = further or {}
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -90,6 +95,8 @@ class Operations:
             was = self._shown(name)
             await self._deploys.delete(name)
             return was
+        if operation in self._further:
+            return await self._further[operation](arguments)
         raise BadRequestError(f"there is no operation {operation!r}")
 
     def show(self, function: FunctionRecord) -> dict[str, Any]:
@@ -111,7 +118,7 @@ class Operations:
             {
                 "version": each.deployment.version,
                 "sha256": each.deployment.sha256,
-                "created_at": _timestamp(each.created_us),
+                "created_at": utc_text(each.created_us),
             }
             for each in versions
         ]
@@ -144,8 +151,3 @@ class Operations:
             )
         else:
             front.send("answer", id=number, result=result)
-
-
-def _timestamp(wall_us: int) -> str:
-    """`2026-11-21T08:00:00Z`."""
-    return datetime.fromtimestamp(wall_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -17,6 +17,7 @@ from holdfast_host.supervisor.lock import DirectoryLock, Holder
 from holdfast_host.supervisor.log import EventLog
 from holdfast_host.supervisor.registry import Registry
 from holdfast_host.supervisor.sockets import RuntimeDirectory, bind_http, remove_leftover, url_of
+from holdfast_host.supervisor.vault import Vault
 from holdfast_host.wire.routing import Routing
 
 
@@ -26,6 +27,7 @@ class Premises:
 
     directory: DataDirectory
     registry: Registry
+    vault: Vault
     lock_fd: int
     listener: socket.socket  # HTTP
     root_listener: socket.socket | None  # HTTP for one function alone, see HostConfig.root_listen
@@ -48,6 +50,7 @@ def open_premises(config: HostConfig, log: EventLog) -> Iterator[Premises]:
         if lock.predecessor is not None:
             removed = remove_leftover(lock.predecessor.runtime)
             log.warning("the last host did not stop in order", pid=lock.predecessor.pid, sockets_removed=removed)
+        vault = Vault.open(directory.secrets)
         registry = Registry.open(directory.registry, directory.compiled)
         cleanup.callback(registry.close)
         listener = cleanup.enter_context(bind_http(config.listen))
@@ -58,7 +61,7 @@ def open_premises(config: HostConfig, log: EventLog) -> Iterator[Premises]:
         lock.describe(Holder(os.getpid(), url, str(runtime.path)))
         listeners = [cleanup.enter_context(runtime.listen(f"w{n}")) for n in range(_workers(config, directory, log))]
         routing = Routing.over(directory.partitions, [str(each.getsockname()) for each in listeners])
-        yield Premises(directory, registry, lock.fd, listener, root_listener, tuple(listeners), routing, url)
+        yield Premises(directory, registry, vault, lock.fd, listener, root_listener, tuple(listeners), routing, url)
 
 
 def _workers(config: HostConfig, directory: DataDirectory, log: EventLog) -> int:

@@ -123,6 +123,10 @@ class ProcessRollout:
         """No turn of the function starts after the return."""
         await self._all_or_killed("remove", lambda child: self._ask(child, "remove", function=function))
 
+    async def tell_secrets(self, values: dict[str, str]) -> None:
+        """Every turn that starts after the return sees these secrets; never fails."""
+        await self._all_or_killed("take secrets", lambda child: self._ask(child, "secrets", values=values))
+
     def publish(self, catalog: Catalog) -> None:
         """Tell the fronts what is deployed."""
         facts = without_sources(catalog).to_json()

@@ -11,6 +11,7 @@ EOF on it means that the other side is gone: a child then exits at once.
 | `remove` | to worker | `id`, `function`: undeploy |
 | `occupied` | to worker | `id`, `types`: numbers of actor types; `done` carries the `types` that have instances here |
 | `describe` | to worker | `id`, `deployment`: try a development component with its sources; `done`: `description` |
+| `secrets` | to worker | `id`, `values`: every turn that starts from now on sees these secrets and no others |
 | `done` | from worker | `id`, `error`: null or {`name`, `message`, `code`}: answers the five above |
 | `unloadable` | from worker | `function`, `reason`: it starts without a function whose compiled file does not load |
 | `catalog` | to front | `catalog`: what is deployed now |
@@ -39,12 +40,15 @@ Operations of `request`, with their `arguments` and the `result` of the answer; 
 - `delete` takes `function`. Result: FUNCTION as it was.
 - `reload` takes `function`, `sources` (JSON text, for a development component). Result: FUNCTION.
 - `rollback` takes `function`, `version` (null for the one before). Result: FUNCTION.
+- `secrets` takes nothing. Result: `secrets`: [SECRET], where a SECRET is `name` and `updated_at`.
+- `secret_set` takes `name`, `value`. Result: SECRET with `created`.
+- `secret_delete` takes `name`. Result: SECRET as it was.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from holdfast_host.core.limits import Limits
@@ -63,6 +67,7 @@ class WorkerStart:
     catalog: Catalog
     limits: Limits
     log_level: str = "info"
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """As the message's facts."""
@@ -74,6 +79,7 @@ class WorkerStart:
             "catalog": self.catalog.to_json(),
             "limits": asdict(self.limits),
             "log_level": self.log_level,
+            "secrets": self.secrets,
         }
 
     @classmethod
@@ -87,6 +93,7 @@ class WorkerStart:
             Catalog.from_json(facts["catalog"]),
             Limits(**facts["limits"]),
             facts["log_level"],
+            facts.get("secrets", {}),
         )
 
 

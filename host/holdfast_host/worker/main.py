@@ -63,6 +63,7 @@ class WorkerProcess:
     def run(self) -> NoReturn:
         """Load what is deployed, serve until told to stop."""
         deployments = self._worker.deployments
+        deployments.set_secrets(self._start.secrets)
         for deployment in self._start.catalog.deployments:
             try:
                 types = deployments.load(deployment)

@@ -68,6 +68,9 @@ class ControlChannel:
             self.send("done", id=message["id"], error=None, types=found)
         elif kind == "describe":
             threading.Thread(target=self._describe, args=(message,), name="holdfast-describe", daemon=True).start()
+        elif kind == "secrets":
+            self._worker.deployments.set_secrets(message["values"])
+            self.send("done", id=message["id"], error=None)
         elif kind == "ping":
             self.send("pong", id=message["id"])
         elif kind == "measure":

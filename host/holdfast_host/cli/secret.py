@@ -1,0 +1,103 @@
+"""`holdfast secret`: what `env` has that no file of a project may hold."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import click
+
+from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.output import CommandFailedError, json_option, print_json, print_table
+
+_EXAMPLES: Final = """\b
+Examples:
+  holdfast secret set API_KEY
+  holdfast secret set API_KEY < api-key.txt
+  holdfast secret list
+  holdfast secret delete API_KEY
+"""
+_SET_EXAMPLES: Final = """\b
+Examples:
+  holdfast secret set API_KEY
+  pass show api-key | holdfast secret set API_KEY
+"""
+_LIST_EXAMPLES: Final = """\b
+Example:
+  holdfast secret list
+"""
+_DELETE_EXAMPLES: Final = """\b
+Example:
+  holdfast secret delete API_KEY
+"""
+
+
+@click.group("secret", epilog=_EXAMPLES)
+def command() -> None:
+    """Set, list and delete secrets: texts on `env` of every function, write-only, encrypted on the host's disk."""
+
+
+@command.command("set", epilog=_SET_EXAMPLES)
+@click.argument("name")
+@host_options
+@json_option
+def set_secret(name: str, host: str, token_file: Path | None, as_json: bool) -> None:
+    """Set the secret NAME; functions see it as env.NAME from their next turn on.
+
+    The value is asked for on a terminal and read from standard input otherwise, without the line break at its end. It
+    is no argument, for those are seen by every process of the machine.
+    """
+    value = _read_value(name)
+    with open_client(host, token_file) as client:
+        answer = client.put(_path(name), {"value": value})
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"Secret '{name}' is set.")
+
+
+@command.command("list", epilog=_LIST_EXAMPLES)
+@host_options
+@json_option
+def list_secrets(host: str, token_file: Path | None, as_json: bool) -> None:
+    """List the names of the secrets, and when each was set; no command shows a value."""
+    with open_client(host, token_file) as client:
+        answer = client.get("/v1/secrets")
+    if as_json:
+        print_json(answer)
+    else:
+        print_table(("name", "set"), [(each["name"], each["updated_at"]) for each in answer["secrets"]])
+
+
+@command.command("delete", epilog=_DELETE_EXAMPLES)
+@click.argument("name")
+@host_options
+@json_option
+def delete_secret(name: str, host: str, token_file: Path | None, as_json: bool) -> None:
+    """Delete the secret NAME."""
+    with open_client(host, token_file) as client:
+        answer = client.delete(_path(name))
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"Secret '{name}' is deleted.")
+
+
+def _path(name: str) -> str:
+    return f"/v1/secrets/{quote(name, safe='')}"
+
+
+def _read_value(name: str) -> str:
+    if sys.stdin.isatty():
+        value: str = click.prompt(f"Value of {name}", hide_input=True, err=True)
+        return value
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise CommandFailedError("The secret on standard input is not UTF-8 text.") from None
+    value = text.removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise CommandFailedError("There is no secret on standard input: pipe it in, or use a terminal to be asked.")
+    return value

@@ -1,0 +1,145 @@
+"""Secrets at rest: each value sealed under a key file of the data directory, together with its name.
+
+`secrets/key` is made with the first secret and never changes; `secrets/sealed.json` is replaced whole. Who has a copy
+of the second without the first has names and lengths. A value leaves this module for the workers only; no error, and
+so no log, ever holds one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from holdfast_host.core.errors import ConfigurationError, HostUnavailableError
+from holdfast_host.storage.data_directory import sync_directory
+
+FORMAT: Final = 1
+_KEY_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """One secret, open; its value is kept out of its repr."""
+
+    value: str
+    changed_us: int
+
+    def __repr__(self) -> str:
+        return f"<Secret of {len(self.value)} characters>"
+
+
+class Vault:
+    """The secrets of one data directory; opened by the supervisor under the directory's lock, used by its thread."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `open`."""
+        self._folder = folder
+        self._found: dict[str, Secret] = {}
+
+    @classmethod
+    def open(cls, folder: Path) -> Vault:
+        """Read what is there; the folder is made if it is not.
+
+        Raises:
+            ConfigurationError: the key is missing, or is not the one that the secrets were sealed under.
+        """
+        folder.mkdir(mode=0o700, exist_ok=True)
+        vault = cls(folder)
+        if vault._sealed.exists():
+            vault._read()
+        return vault
+
+    def all(self) -> dict[str, Secret]:
+        """Every secret by name, in the order of the names."""
+        return dict(sorted(self._found.items()))
+
+    def values(self) -> dict[str, str]:
+        """What `env` of every function has; for the workers alone."""
+        return {name: secret.value for name, secret in self.all().items()}
+
+    def replace(self, found: dict[str, Secret]) -> None:
+        """Keep these secrets and no others; durable on return.
+
+        Raises:
+            HostUnavailableError: the disk does not let us; nothing was changed.
+        """
+        try:
+            self._write(found)
+        except OSError as error:
+            raise HostUnavailableError(f"the secrets cannot be written ({error.strerror}); nothing changed") from error
+        self._found = dict(found)
+
+    @property
+    def _sealed(self) -> Path:
+        return self._folder / "sealed.json"
+
+    def _read(self) -> None:
+        try:
+            facts = json.loads(self._sealed.read_text("utf-8"))
+            if facts["format"] != FORMAT:
+                raise ConfigurationError(
+                    f"{self._sealed} has format {facts['format']}, this host reads format {FORMAT}"
+                )
+            cipher = AESGCM(self._key())
+            for name, entry in facts["secrets"].items():
+                sealed = base64.b64decode(entry["sealed"], validate=True)
+                value = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode()).decode()
+                self._found[name] = Secret(value, entry["changed_us"])
+        except InvalidTag:
+            raise ConfigurationError(
+                f"{self._folder / 'key'} is not the key under which {self._sealed} was sealed: restore both from the "
+                "same backup, or remove both and set the secrets again"
+            ) from None
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ConfigurationError(f"{self._sealed} cannot be read ({type(error).__name__}): restore it") from None
+
+    def _write(self, found: dict[str, Secret]) -> None:
+        cipher = AESGCM(self._key())
+        entries: dict[str, dict[str, object]] = {}
+        for name, secret in sorted(found.items()):
+            nonce = secrets.token_bytes(_NONCE_BYTES)
+            sealed = nonce + cipher.encrypt(nonce, secret.value.encode(), name.encode())
+            entries[name] = {"sealed": base64.b64encode(sealed).decode(), "changed_us": secret.changed_us}
+        _write_durably(self._sealed, json.dumps({"format": FORMAT, "secrets": entries}, indent=1).encode())
+
+    def _key(self) -> bytes:
+        """The key; a new one only where nothing is sealed yet."""
+        path = self._folder / "key"
+        try:
+            key = base64.b64decode(path.read_bytes(), validate=True)
+        except FileNotFoundError:
+            if self._sealed.exists():
+                raise ConfigurationError(
+                    f"{path} is missing, {self._sealed} cannot be opened without it: restore it from a backup, "
+                    "or remove that file and set the secrets again"
+                ) from None
+            key = secrets.token_bytes(_KEY_BYTES)
+            _write_durably(path, base64.b64encode(key))
+        if len(key) != _KEY_BYTES:
+            raise ConfigurationError(f"{path} holds {len(key)} bytes, a key has {_KEY_BYTES}: restore it from a backup")
+        return key
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    """Replace a file, readable for its owner only."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_directory(path.parent)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
