@@ -25,10 +25,11 @@ demo: install
 	@$(BIN)/python tools/demo.py --listen $(LISTEN) --data $(DATA)
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -q -m alone
 
 test-fast: lint
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not alone"
 
 lint: install-dev
 	$(BIN)/ruff check .

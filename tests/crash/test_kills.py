@@ -25,7 +25,7 @@ WORKER_BACK_S = 1.0
 # The bound holds for the middle of 20 kills; a loaded machine may stretch a single one this far.
 STRETCH = 3.0
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def kill_everything(host: HostProcess) -> float:

@@ -146,6 +146,7 @@ def p99_beside(host: HostProcess, method: str, seconds: float) -> float:
     return percentile([record.took_s for record in meanwhile], 0.99)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["spin", "storage_loop"])
 def test_a_name_that_is_busy_for_10_s_leaves_the_others_p99_within_50_ms(

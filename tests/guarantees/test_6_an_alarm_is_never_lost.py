@@ -441,6 +441,7 @@ def calls_beside_due_alarms(host: HostProcess, clock: Path) -> list[float]:
     return [each.took_s for each in meanwhile]
 
 
+@pytest.mark.alone
 def test_ordinary_calls_keep_their_latency_while_many_alarms_are_due(
     start_timer_host: StartHost, tmp_path: Path
 ) -> None:
