@@ -220,7 +220,10 @@ def _follow(response: httpx.Response, on_stage: Callable[[dict[str, Any]], None]
     for line in response.iter_lines():
         if not line.strip():
             continue
-        last = json.loads(line)
+        try:
+            last = dict(json.loads(line))
+        except (ValueError, TypeError):
+            raise CommandFailedError("The answer is not what a Holdfast host sends: is --host the right one?") from None
         if isinstance(last.get("stage"), str):
             on_stage(last)
     status = last.get("status")

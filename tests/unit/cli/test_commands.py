@@ -1,0 +1,243 @@
+"""The commands that speak to a host: what they send, what they print, and how they fail."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from holdfast_host.cli.main import group
+from tests.unit.cli.scripted_host import scripted_host
+
+COMMANDS = ["serve", "build", "deploy", "call", "list", "delete"]
+DEPLOYED = {"name": "counter", "func_id": "fn_1", "version": 1, "url": "http://counter.localhost:1", "actors": []}
+
+
+def run(*arguments: str, **environment: str) -> Result:
+    """Run `holdfast` in this process, with nothing of the outer environment's."""
+    nothing = {"HOLDFAST_HOST": None, "HOLDFAST_TOKEN": None}
+    return CliRunner().invoke(group, list(arguments), env={**nothing, **environment}, prog_name="holdfast")
+
+
+def fails_in_one_sentence(result: Result) -> str:
+    """The sentence on stderr of a command that failed as it should."""
+    assert result.exit_code != 0
+    assert result.stdout == ""
+    assert "Traceback" not in result.output
+    assert isinstance(result.exception, SystemExit)
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    result = run(command, "--help")
+
+    assert result.exit_code == 0
+    assert f"holdfast {command}" in result.output.partition("Example")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ((), {}),
+        (("amount=5",), {"amount": 5}),
+        (("to=alice", "note=five pounds", "on=true"), {"to": "alice", "note": "five pounds", "on": True}),
+        (("tags=[1,2]", 'quoted="5"'), {"tags": [1, 2], "quoted": "5"}),
+        (("text=a=b", "empty="), {"text": "a=b", "empty": ""}),
+        (("odd=NaN",), {"odd": "NaN"}),
+        (("amount=-5",), {"amount": -5}),
+        (('{"amount": 5}',), {"amount": 5}),
+        ((" [30]",), [30]),
+    ],
+)
+def test_arguments_are_pairs_or_one_json_document(arguments: tuple[str, ...], sent: object) -> None:
+    with scripted_host(body=b'{"balance":5}') as host:
+        result = run("call", "--host", host.url, "Account", "a/../b", "deposit", *arguments)
+
+    assert result.exit_code == 0, result.output
+    assert result.stdout == '{"balance": 5}\n'
+    [asked] = host.asked
+    assert (asked.method, asked.path) == ("POST", "/v1/call")
+    assert json.loads(asked.body) == {"type": "Account", "name": "a/../b", "method": "deposit", "args": sent}
+
+
+def test_numbers_are_sent_with_the_digits_they_were_typed_with() -> None:
+    with scripted_host(body=b"null") as host:
+        run(
+            "call",
+            "--host",
+            host.url,
+            "Account",
+            "alice",
+            "deposit",
+            "amount=1.10",
+            "big=123456789012345678901234567890",
+        )
+
+    assert b"1.10" in host.asked[0].body
+    assert b"123456789012345678901234567890" in host.asked[0].body
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("five",), "neither KEY=VALUE"),
+        (("amount=1", "amount=2"), "given twice"),
+        (('{"amount": }',), "no JSON object or array"),
+        (("[1]", "[2]"), "neither KEY=VALUE"),
+        (("[" * 100_000,), "nested too deep"),
+    ],
+)
+def test_arguments_that_cannot_be_meant_are_refused_before_anything_is_sent(
+    arguments: tuple[str, ...], says: str
+) -> None:
+    with scripted_host() as host:
+        result = run("call", "--host", host.url, "Account", "alice", "deposit", *arguments)
+
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert host.asked == []
+
+
+def test_json_output_is_one_compact_document() -> None:
+    with scripted_host(body='{"name":"名前"}'.encode()) as host:
+        result = run("call", "--json", "--host", host.url, "Account", "alice", "who")
+
+    assert result.stdout == '{"name":"\\u540d\\u524d"}\n'
+    assert result.stderr == ""
+
+
+def test_the_hosts_refusal_is_one_sentence() -> None:
+    error = {"error": {"name": "ActorError", "message": "insufficient funds", "code": "poor", "retryable": False}}
+    with scripted_host(409, json.dumps(error).encode()) as host:
+        said = fails_in_one_sentence(run("call", "--host", host.url, "Account", "alice", "debit", "amount=5"))
+
+    assert said == "ActorError [poor]: insufficient funds"
+
+
+def test_a_host_that_is_not_there_is_named_with_what_to_do() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, never listening
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        said = fails_in_one_sentence(run("list", "--host", url))
+
+    assert url in said
+    assert "holdfast serve" in said
+
+
+@pytest.mark.parametrize("body", [b"<html>a proxy</html>", b"[1, 2]", b""])
+def test_an_answer_that_no_host_gives_is_one_sentence(body: bytes) -> None:
+    with scripted_host(502, body) as host:
+        said = fails_in_one_sentence(run("call", "--host", host.url, "Account", "alice", "balance"))
+
+    assert "502" in said
+
+
+@pytest.mark.parametrize("url", ["", "ftp://host", "http://"])
+def test_a_host_that_is_no_url_is_refused(url: str) -> None:
+    assert "is no host" in fails_in_one_sentence(run("list", "--host", url))
+
+
+def test_the_token_comes_from_the_environment_or_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("from-file\n")
+    with scripted_host(body=b'{"functions":[]}') as host:
+        run("list", HOLDFAST_HOST=host.url)
+        run("list", HOLDFAST_HOST=host.url, HOLDFAST_TOKEN="from-environment")
+        run("list", "--token-file", str(file), HOLDFAST_HOST=host.url, HOLDFAST_TOKEN="from-environment")
+
+    tokens = [asked.headers.get("authorization") for asked in host.asked]
+    assert tokens == [None, "Bearer from-environment", "Bearer from-file"]
+
+
+def test_a_token_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+
+    assert "is empty" in fails_in_one_sentence(run("list", "--token-file", str(empty)))
+    assert "cannot be read" in fails_in_one_sentence(run("list", "--token-file", str(tmp_path / "none")))
+
+
+def test_a_component_alone_goes_as_a_bare_body_under_its_files_name(tmp_path: Path) -> None:
+    component = tmp_path / "counter.wasm"
+    component.write_bytes(b"\0asm" + b"x" * 100_000)
+    lines = [{"stage": "checking"}, {"stage": "a new one"}, {"function": DEPLOYED, "status": 201}]
+    with scripted_host(body="\n".join(map(json.dumps, lines)).encode()) as host:
+        result = run("deploy", "--host", host.url, "--component", str(component), "--adopt")
+
+    assert result.exit_code == 0, result.output
+    [asked] = host.asked
+    assert (asked.method, asked.path) == ("PUT", "/v1/functions/counter?adopt=true")
+    assert asked.headers["content-type"] == "application/wasm"
+    assert asked.headers["accept"] == "application/x-ndjson"
+    assert asked.body == component.read_bytes()
+    assert result.stderr.splitlines()[-2:] == ["Checking ...", "A new one ..."]
+    assert result.stdout == "Function 'counter' is deployed: http://counter.localhost:1\n"
+
+
+def test_a_component_under_a_manifest_keeps_the_identity_that_the_host_gave(tmp_path: Path) -> None:
+    component = tmp_path / "anything.wasm"
+    component.write_bytes(b"\0asm")
+    manifest = tmp_path / "holdfast.toml"
+    manifest.write_text('name = "counter"  # a comment that stays\ncompatibility_date = "2026-11-01"\n')
+    with scripted_host(body=json.dumps({"function": DEPLOYED, "status": 201}).encode()) as host:
+        result = run("deploy", "--host", host.url, "--component", str(component), str(tmp_path))
+
+    assert result.exit_code == 0, result.output
+    assert b'name="manifest"' in host.asked[0].body
+    assert b'name="component"' in host.asked[0].body
+    assert "# a comment that stays" in manifest.read_text()
+    assert 'func_id = "fn_1"' in manifest.read_text()
+
+
+def test_a_deploy_that_fails_after_its_stages_fails_the_command(tmp_path: Path) -> None:
+    component = tmp_path / "counter.wasm"
+    component.write_bytes(b"\0asm")
+    error = {"error": {"name": "InvalidComponentError", "message": "it imports wasi:http", "retryable": False}}
+    lines = [{"stage": "checking"}, {**error, "status": 422}]
+    with scripted_host(body="\n".join(map(json.dumps, lines)).encode()) as host:
+        result = run("deploy", "--host", host.url, "--component", str(component))
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.splitlines()[-1] == "InvalidComponentError: it imports wasi:http"
+
+
+def test_a_deploy_that_ends_without_a_result_is_no_success(tmp_path: Path) -> None:
+    component = tmp_path / "counter.wasm"
+    component.write_bytes(b"\0asm")
+    with scripted_host(body=b'{"stage":"checking"}\n') as host:
+        result = run("deploy", "--host", host.url, "--component", str(component))
+
+    assert result.exit_code == 1
+    assert "without a result" in result.stderr
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[1]", b"5"])
+def test_a_server_that_is_no_holdfast_host_is_no_success_either(tmp_path: Path, body: bytes) -> None:
+    component = tmp_path / "counter.wasm"
+    component.write_bytes(b"\0asm")
+    with scripted_host(body=body) as host:
+        result = run("deploy", "--host", host.url, "--component", str(component))
+
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].endswith("is --host the right one?")
+
+
+def test_a_directory_that_is_no_project_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    assert "holdfast.toml" in fails_in_one_sentence(run("build", "--json", str(tmp_path)))
+    assert "is no directory" in fails_in_one_sentence(run("build", "--json", str(tmp_path / "none")))
+    assert "is no file" in fails_in_one_sentence(run("deploy", "--component", str(tmp_path / "none.wasm")))
+
+
+def test_delete_says_what_is_kept() -> None:
+    with scripted_host(body=json.dumps({"function": DEPLOYED}).encode()) as host:
+        result = run("delete", "--host", host.url, "counter")
+
+    assert (host.asked[0].method, host.asked[0].path) == ("DELETE", "/v1/functions/counter")
+    assert "storage" in result.stdout
