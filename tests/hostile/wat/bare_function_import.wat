@@ -1,0 +1,2 @@
+;;@imports
+(import "system" (func (param "command" string)))

@@ -1,0 +1,3 @@
+;; It never finishes to describe itself.
+;;@in-describe
+(loop $again (br $again))

@@ -1,0 +1,3 @@
+;; The start function never returns.
+;;@core-fields
+(func $start (loop $again (br $again))) (start $start)

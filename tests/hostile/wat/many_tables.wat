@@ -1,0 +1,2 @@
+;;@core-fields
+(table 30000 funcref)

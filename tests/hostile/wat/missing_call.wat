@@ -1,0 +1,3 @@
+;;@replace
+(export "call" (func $call))
+;;@by

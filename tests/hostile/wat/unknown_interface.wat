@@ -1,0 +1,2 @@
+;;@imports
+(import "holdfast:actor/sockets@1.0.0" (instance))

@@ -1,0 +1,2 @@
+;;@in-call
+(drop (i32.load (i32.const 0x7ffffff0)))

@@ -1,0 +1,4 @@
+;;@replace
+(export "call" (func $call))
+;;@by
+(export "call" (func $describe))
