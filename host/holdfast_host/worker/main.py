@@ -5,6 +5,7 @@ FD is the control channel; its first line says everything else. The process ends
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from holdfast_host.core.errors import HoldfastError
+from holdfast_host.core.errors import ConfigurationError, HoldfastError
 from holdfast_host.core.process import calm_collector, enter_child
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.storage.lmdb_store import LmdbStore
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SWITCH_INTERVAL_S: Final = 0.0005  # a host import beside a busy thread waits 25 to 40 us instead of 535
 EXIT_BUG: Final = 70
 EXIT_STORE: Final = 74
+EXIT_CONFIGURATION: Final = 78
 _BACKLOG: Final = 64
 
 
@@ -148,7 +150,14 @@ def main() -> NoReturn:
     control = enter_child(int(sys.argv[1]))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     message, rest = read_start(control)
-    WorkerProcess(WorkerStart.from_json(message), control, rest).run()
+    start = WorkerStart.from_json(message)
+    try:
+        process = WorkerProcess(start, control, rest)
+    except ConfigurationError as error:  # the operator's to mend: a sentence, no traceback
+        sys.stderr.write(json.dumps({"level": "error", "message": error.message, "worker": start.worker}) + "\n")
+        sys.stderr.flush()
+        os._exit(EXIT_CONFIGURATION)
+    process.run()
 
 
 if __name__ == "__main__":
