@@ -18,7 +18,7 @@ help:
 	@echo "make lint       ruff, mypy and import-linter alone"
 	@echo "make format     let ruff format and mend what it can"
 	@echo "make bench      the measurements of tests/benchmarks"
-	@echo "make apt        what a bare Debian or Ubuntu needs first (asks for sudo)"
+	@echo "make apt        what a bare Debian or Ubuntu needs first, with what tests and bench use (asks for sudo)"
 	@echo "make clean      remove the virtual environment and what builds leave behind; never the data of a host"
 
 demo: install
@@ -69,7 +69,7 @@ $(BIN)/python:
 	@"$(PYTHON)" -m venv $(VENV)
 
 apt:
-	sudo apt-get install -y --no-install-recommends python3 python3-venv curl
+	sudo apt-get install -y --no-install-recommends python3 python3-venv curl gcc libc6-dev wrk
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache examples/*/build

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,8 +88,28 @@ def test_a_name_of_any_kind_is_one_instance_by_path_by_body_and_by_command(host:
 def test_the_example_is_the_one_that_the_readme_shows() -> None:
     readme = (PROJECT / "README.md").read_text()
     source = (ACCOUNT / "src" / "app.py").read_text()
+    [actor] = [part for part in source.split("\n\n\n") if part.startswith("class Account")]
 
-    assert source[source.index("class Account") : source.index("def fetch")].strip() in readme
+    assert actor.strip() in readme
+
+
+def test_the_examples_own_readme_has_the_whole_walkthrough() -> None:
+    lines = (ACCOUNT / "README.md").read_text().splitlines()
+
     for command, expected in WALKTHROUGH:
-        assert command in readme
-        assert expected in readme
+        assert any(line.startswith(command) and line.endswith(f"# {expected}") for line in lines), command
+
+
+def test_every_file_that_the_readme_links_to_is_there() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", readme) if "://" not in link]
+
+    assert links
+    assert [link for link in links if not (PROJECT / link).exists()] == []
+
+
+def test_every_module_of_guarantees_is_linked_from_the_readme() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    modules = sorted(path.name for path in (PROJECT / "tests" / "guarantees").glob("test_*.py"))
+
+    assert [name for name in modules if f"tests/guarantees/{name}" not in readme] == []

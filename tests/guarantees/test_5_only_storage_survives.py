@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from tests.harness import processes
 from tests.harness.fixtures import StartHost
 from tests.harness.host import HostProcess
+from tests.harness.load import Load, PlannedCall, Told
 from tests.harness.mutants.host import command
 
 FAILURES = ["put_then_raise", "put_then_trap"]
@@ -76,3 +80,42 @@ def test_after_a_restart_only_storage_is_left(start_probe_host: StartHost) -> No
     with host.caller() as caller:
         assert caller.value("Probe", "alice", "count_in_memory") == 1
         assert caller.value("Probe", "alice", "remembered", "k") == {"memory": None, "storage": "v"}
+
+
+def call_each_once(host: HostProcess, names: int) -> Counter[int]:
+    """Increment every name; how often each result came."""
+    left = iter(range(names))
+
+    def plan(_client: int, _chance: random.Random) -> PlannedCall | None:
+        number = next(left, None)
+        return None if number is None else PlannedCall(f"name-{number}", "increment")
+
+    with Load(host.url, plan, clients=4) as load:
+        records = load.join()
+    assert {record.told for record in records} == {Told.DONE}
+    return Counter(record.answer.value for record in records if record.answer is not None)
+
+
+def wait_for_memory(worker: int, bytes_max: int) -> None:
+    """Return when a worker's own memory is below that again."""
+    deadline = time.monotonic() + 60.0
+    while (held := processes.anonymous_bytes(worker)) > bytes_max:
+        assert time.monotonic() < deadline, f"the worker still holds {held >> 20} MiB, not below {bytes_max >> 20} MiB"
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_10000_names_are_right_after_their_eviction_and_the_memory_comes_back(start_probe_host: StartHost) -> None:
+    host = start_probe_host("--limit", "idle_eviction_s=1")
+    worker = host.pids()["worker"][0]
+    call_each_once(host, 200)
+    most = processes.anonymous_bytes(worker) + (64 << 20)  # what 200 activations took, and a little
+
+    first = call_each_once(host, 10_000)
+    wait_for_memory(worker, most)
+    second = call_each_once(host, 10_000)
+    wait_for_memory(worker, most)
+
+    assert first == {1: 9_800, 2: 200}
+    assert second == {2: 9_800, 3: 200}
+    assert host.pids()["worker"] == [worker]
