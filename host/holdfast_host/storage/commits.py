@@ -91,7 +91,10 @@ def commit_group(partition: Partition, group: int, batches: Sequence[Batch]) -> 
         raise StoreBrokenError(f"group {group} does not follow group {partition.meta.group}")
     try:
         partition.room.measure(partition.env.stat(), written_bytes)
-        return _commit(partition, group, list(tallies.values()))
+        lost = _commit(partition, group, list(tallies.values()))
+        if lost:
+            _check_usable(partition)
+        return lost
     except StoreBrokenError:
         raise
     except Exception as error:
@@ -112,6 +115,12 @@ def _commit(partition: Partition, group: int, tallies: list[_Tally]) -> dict[int
     except lmdb.Error as error:
         _storage_full(partition, error, tallies[0])
     return _write_one_by_one(partition, group, tallies)
+
+
+def _check_usable(partition: Partition) -> None:
+    """Raise lmdb.PanicError where it was the meta page that found no room: nothing can be read or written any more."""
+    with partition.env.begin():
+        pass
 
 
 def _write_together(partition: Partition, group: int, tallies: Sequence[_Tally]) -> None:
