@@ -201,7 +201,15 @@ class Worker:
         leadership.open_section(now)
         if self._durations.get((entry.type_id, turn.request.method), 0.0) > self.limits.promotion_after_s:
             leadership.hand_over(generation)  # it is known to compute: detached before it starts
-        self._runner.run(turn, loaded)
+        try:
+            self._runner.run(turn, loaded)
+        except StoreBrokenError as error:
+            broken = error
+            if leadership.close_section(generation):
+                self._break(broken)
+            else:
+                self.post(lambda: self._break(broken))
+            return False
         if leadership.close_section(generation):
             self._end(turn)
             return True
