@@ -20,6 +20,7 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.core.json_text import is_json, is_nested_deeper
 from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
+from holdfast_host.storage.store import StoreBrokenError
 from holdfast_host.wire.frames import CallFlag, CallKind
 from holdfast_host.worker.edits import run_edit
 
@@ -51,7 +52,11 @@ class TurnRunner:
         self._output = output
 
     def run(self, turn: Turn, loaded: LoadedType) -> None:
-        """Run it to its end and fill in `result` and `changes`, or `error`; never raises for what a guest does."""
+        """Run it to its end and fill in `result` and `changes`, or `error`; never raises for what a guest does.
+
+        Raises:
+            StoreBrokenError: the store could not be read, and will not be any more.
+        """
         entry = turn.entry
         try:
             self._run_guest(turn, loaded)
@@ -59,6 +64,8 @@ class TurnRunner:
                 turn.changes = turn.storage.take()
         except SandboxTrap as trap:
             entry.deactivate()
+            if isinstance(trap.__cause__, StoreBrokenError):
+                raise trap.__cause__ from None
             turn.error = ActorTrapError(f"{entry.label}: {trap.message}")
             self._output.guest_trap(entry.label, turn.function, trap.kind, trap.backtrace)
         except HoldfastError as error:
