@@ -90,6 +90,16 @@ class HostClient:
         """The JSON that a PUT of a JSON value answers."""
         return self._answer("PUT", path, json=value)
 
+    def lines(self, path: str) -> Iterator[dict[str, Any]]:
+        """The JSON lines that a GET answers, as they come, however long that takes."""
+        patient = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, read=None)
+        with self._translated(), self._http.stream("GET", path, timeout=patient) as response:
+            if response.is_error:
+                response.read()
+                raise _refusal(response.status_code, _json_of(response))
+            for line in response.iter_lines():
+                yield json.loads(line)
+
     def delete(self, path: str) -> Any:
         """The JSON that a DELETE answers, None where it answers nothing."""
         return self._answer("DELETE", path)

@@ -33,6 +33,7 @@ class Limits:
     turn_savepoints_max: int = 100  # open at once: each read looks through all of them
     turn_log_lines_max: int = 10_000
     log_line_bytes_max: int = 16 * KIB
+    log_bytes_max: int = 64 * MIB  # kept on disk of what a worker's guests print
 
     # One listing: held in host and guest at once, read in one short transaction.
     page_bytes_max: int = 8 * MIB

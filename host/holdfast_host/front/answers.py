@@ -128,7 +128,9 @@ class LineStream:
         await self.response.write(json.dumps(facts, separators=(",", ":")).encode() + b"\n")
 
     async def aclose(self) -> None:
-        """Send the end."""
+        """Send the end; the connection closes with it if the front began to stop meanwhile."""
+        if not self._exchange.connection_line()[0]:
+            self.response.force_close()
         await self.response.write_eof()
 
 

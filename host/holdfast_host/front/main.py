@@ -8,6 +8,7 @@ import sys
 
 import uvloop
 
+from holdfast_host.core.logs import adopt_logging
 from holdfast_host.core.process import calm_collector, enter_child
 from holdfast_host.front.process import run_front
 
@@ -15,7 +16,7 @@ from holdfast_host.front.process import run_front
 def main() -> None:
     """Be a front until the supervisor says `stop` (exit 0) or is gone (exit 1)."""
     channel = enter_child(int(sys.argv[1]))
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s front %(levelname)s %(message)s")
+    adopt_logging("front", "info")
     calm_collector()
     uvloop.run(run_front(channel))
     logging.shutdown()

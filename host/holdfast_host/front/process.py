@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast_host.core.errors import InternalError
+from holdfast_host.core.logs import adopt_logging
 from holdfast_host.front.app import App
 from holdfast_host.front.calls import Calls
 from holdfast_host.front.catalog_view import CatalogView
@@ -25,6 +26,7 @@ from holdfast_host.front.routes_alarms import AlarmRoutes
 from holdfast_host.front.routes_functions import FunctionRoutes
 from holdfast_host.front.routes_inspection import Health, InspectionRoutes
 from holdfast_host.front.routes_instances import InstanceRoutes
+from holdfast_host.front.routes_logs import LogRoutes
 from holdfast_host.front.routes_secrets import SecretRoutes
 from holdfast_host.front.strangers import Strangers
 from holdfast_host.front.tokens import TokenCheck
@@ -57,6 +59,7 @@ class Front:
                 *AlarmRoutes(lambda: self._calls.view, start.routing, self._links).routes(),
                 *FunctionRoutes(control, self._uploads).routes(),
                 *MetricsRoutes(control).routes(),
+                *LogRoutes(self._links).routes(),
                 *SecretRoutes(control).routes(),
                 *InstanceRoutes(self._calls, start.routing, self._links, limits).routes(),
             ],
@@ -149,7 +152,7 @@ async def run_front(channel: socket.socket) -> None:
         lambda: ControlChannel(on_message, lambda: os._exit(1)), sock=channel
     )
     facts = await started
-    logging.getLogger().setLevel(facts.log_level.upper())
+    adopt_logging(f"front {facts.front}", facts.log_level)
     if facts.listen_fd < 0:
         raise InternalError(f"{facts.listen_fd} is no listening socket")
     made = Front(facts, control)

@@ -7,6 +7,7 @@ registry/       functions, versions and type numbers
 secrets/        the key file, and the secrets sealed under it, see vault.py
 components/     <sha256>.wasm as it was deployed
 compiled/       what was compiled from them; may be removed while no host runs
+logs/wN/        what the guests of worker N printed, the latest of it; may be removed while no host runs
 uploads/        deploys on their way in; emptied at start
 """
 

@@ -26,9 +26,9 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.core.ids import check_function_name
 from holdfast_host.core.limits import Limits
+from holdfast_host.core.logs import EventLog
 from holdfast_host.core.manifest import Manifest, derive_manifest, parse_manifest
 from holdfast_host.supervisor import plan
-from holdfast_host.supervisor.log import EventLog
 from holdfast_host.supervisor.registry import FunctionRecord, Registry, VersionRecord, now_us
 from holdfast_host.supervisor.rollout import Rollout
 from holdfast_host.supervisor.shelf import Progress, Shelf, discard

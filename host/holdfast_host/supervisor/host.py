@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from holdfast_host.core.config import HostConfig
+from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.child import Child, Programs, spawn_child
 from holdfast_host.supervisor.deploys import Deploys
 from holdfast_host.supervisor.keeper import Keeper, Patience, Phase
-from holdfast_host.supervisor.log import EventLog
 from holdfast_host.supervisor.measures import collect_measures
 from holdfast_host.supervisor.operations import Operations
 from holdfast_host.supervisor.premises import Premises, open_premises

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.backoff import BackOff
 from holdfast_host.supervisor.child import Child
-from holdfast_host.supervisor.log import EventLog
 
 Launch = Callable[[Callable[[dict[str, Any]], None]], Awaitable[Child]]
 

@@ -13,9 +13,9 @@ from typing import Any
 from holdfast_host.core.clock import utc_text
 from holdfast_host.core.config import Listen
 from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavailableError, UnknownFunctionError
+from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.child import Child
 from holdfast_host.supervisor.deploys import DeployRequest, Deploys
-from holdfast_host.supervisor.log import EventLog
 from holdfast_host.supervisor.registry import FunctionRecord, Registry
 from holdfast_host.supervisor.shelf import Progress
 

@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from holdfast_host.core.config import HostConfig
+from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.datadir import DataDirectory, make_directory, open_directory
 from holdfast_host.supervisor.lock import DirectoryLock, Holder
-from holdfast_host.supervisor.log import EventLog
 from holdfast_host.supervisor.registry import Registry
 from holdfast_host.supervisor.sockets import RuntimeDirectory, bind_http, remove_leftover, url_of
 from holdfast_host.supervisor.vault import Vault

@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError
+from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.child import Child, ChildGoneError
 from holdfast_host.supervisor.keeper import Keeper
-from holdfast_host.supervisor.log import EventLog
 from holdfast_host.wire.catalog import Catalog, Deployment
 
 ANSWER_S: Final = 60.0

@@ -13,7 +13,7 @@ from holdfast_host.core.clock import utc_text
 from holdfast_host.core.errors import BadRequestError, InvalidManifestError, InvalidNameError, UnknownSecretError
 from holdfast_host.core.ids import check_identifier
 from holdfast_host.core.limits import KIB, MIB
-from holdfast_host.supervisor.log import EventLog
+from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.registry import Registry, now_us
 from holdfast_host.supervisor.vault import Secret, Vault
 from holdfast_host.wire.catalog import Deployment

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, InvalidComponentError
 from holdfast_host.core.limits import Limits
+from holdfast_host.core.logs import EventLog
 from holdfast_host.sandbox.kept import KeptComponent
 from holdfast_host.storage.data_directory import sync_directory
 from holdfast_host.supervisor.datadir import DataDirectory
-from holdfast_host.supervisor.log import EventLog
 from holdfast_host.supervisor.registry import Registry
 from holdfast_host.wire.catalog import Deployment
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.child import Child
 from holdfast_host.supervisor.keeper import Keeper
-from holdfast_host.supervisor.log import EventLog
 
 
 class StopOrder:

@@ -103,6 +103,7 @@ class Worker:
         self.inspection = Inspection(
             store, self.directory, self.deployments, limits, post=self.post, reply=self._reply_to
         )
+        self.inspection.readers["logs"] = output.read
         self.inspection.readers |= alarm_readers(store, self.deployments)
         self.alarms = Alarms(self, clock or SystemClock())
         self.functions = Functions(self, self.mailroom, self.deployments, limits, self._refuse)

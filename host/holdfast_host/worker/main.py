@@ -41,7 +41,9 @@ class WorkerProcess:
 
     def __init__(self, start: WorkerStart, control: socket.socket, received: bytes) -> None:
         self._start = start
-        self._output = Output(start.worker, start.log_level)
+        self._output = Output(
+            start.worker, start.log_level, Path(start.data) / "logs" / f"w{start.worker}", start.limits.log_bytes_max
+        )
         limits = start.limits.replace(worker_memory_bytes=start.limits.worker_memory_bytes or _memory_share(start))
         self._store = LmdbStore.open(Path(start.data), start.routing.partitions_of(start.worker), limits)
         self._engine = SandboxEngine(limits)

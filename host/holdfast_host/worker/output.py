@@ -1,29 +1,39 @@
 """What guests print and the worker reports, on its way to the log without making a turn wait.
 
-Lines go through a bounded queue to one thread that writes JSON lines to standard error; past the bound they are dropped
-and counted.
+Lines go through a bounded queue to one thread, which writes them to standard error and, the guests', to the ring on
+disk that `logs` are read from. Past the bound they are dropped and counted.
 """
 
 from __future__ import annotations
 
-import json
 import queue
 import sys
 import threading
 import time
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast_host.core.logs import LEVELS, EventLog, guest_line
+from holdfast_host.worker.log_ring import LANES, LogRing, lane_of, read_step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _QUEUE_LINES_MAX: Final = 20_000
-_LEVELS: Final = ("debug", "info", "warning", "error")
+
+Facts = dict[str, Any]
 
 
 class Output:
     """The worker's log; any thread may write to it."""
 
-    def __init__(self, worker: int, level: str) -> None:
-        self._worker = worker
-        self._least = _LEVELS.index(level) if level in _LEVELS else 1
-        self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    def __init__(self, worker: int, level: str, folder: Path | None = None, ring_bytes_max: int = 0) -> None:
+        """`folder` is where guests' lines are kept, at most so many bytes of them; None keeps none."""
+        self._folder = folder
+        self._ring = None if folder is None else LogRing(folder, ring_bytes_max)
+        self._log = EventLog(level, process=f"worker {worker}")
+        self._least = LEVELS[level]
+        self._queue: queue.SimpleQueue[tuple[Callable[[Facts], None], Facts] | None] = queue.SimpleQueue()
         self._dropped = 0
         self._counting = threading.Lock()
         self.dropped_total = 0
@@ -33,25 +43,29 @@ class Output:
 
     def event(self, level: str, message: str, **facts: Any) -> None:
         """One line of the worker's own."""
-        if _LEVELS.index(level) >= self._least:
-            self._put({"level": level, "message": message, "worker": self._worker, **facts})
+        if LEVELS[level] >= self._least:
+            self._put(self._write_event, {"level": level, "event": message, **facts})
 
-    def guest_line(self, label: str, function: str, level: str, text: str) -> None:
-        """One line that a guest printed or logged."""
-        self._put({"level": level, "message": text, "instance": label, "function": function})
+    def guest_line(self, label: str, function: str, level: str, text: str, turn: str = "") -> None:
+        """One line that a guest printed or logged; `turn` names the turn among those of this worker."""
+        self._put(
+            self._write_guest,
+            {"level": level, "message": text, "instance": label, "function": function, "turn": turn},
+        )
 
     def guest_trap(self, label: str, function: str, kind: str, backtrace: str) -> None:
         """The sandbox stopped a guest."""
         with self._counting:
             self.traps[kind] = self.traps.get(kind, 0) + 1
         self._put(
+            self._write_guest,
             {
                 "level": "error",
                 "message": f"trap: {kind}",
                 "instance": label,
                 "function": function,
                 "backtrace": backtrace,
-            }
+            },
         )
 
     def flush(self) -> None:
@@ -59,18 +73,61 @@ class Output:
         self._queue.put(None)
         self._thread.join(timeout=1.0)
 
-    def _put(self, facts: dict[str, Any]) -> None:
+    def read(self, facts: Facts) -> Facts:
+        """A step through the kept lines; any one thread.
+
+        Args:
+            facts: `type`, `name`, `function` that lines must have, null for any; `positions`, where the last step
+                ended, empty to begin.
+
+        Returns:
+            `lines`, `positions` to go on from, `known_to`: null at the end, else the time up to which nothing is
+            missing.
+        """
+        wanted_type, wanted_name, function = facts["type"], facts["name"], facts["function"]
+        if self._folder is None:
+            return {"lines": [], "positions": {}, "known_to": None}
+        one = wanted_type is not None and wanted_name is not None
+        lanes = [lane_of(f"{wanted_type}/{wanted_name}")] if one else list(range(LANES))
+        prefix = None if wanted_type is None else f"{wanted_type}/"
+
+        def is_wanted(line: Facts) -> bool:
+            label = str(line.get("instance"))
+            if function is not None and line.get("function") != function:
+                return False
+            if prefix is not None and not label.startswith(prefix):
+                return False
+            return wanted_name is None or label.partition("/")[2] == wanted_name
+
+        lines, positions, known_to = read_step(self._folder, lanes, facts["positions"], is_wanted)
+        return {"lines": lines, "positions": positions, "known_to": known_to}
+
+    def _put(self, write: Callable[[Facts], None], facts: Facts) -> None:
         if self._queue.qsize() >= _QUEUE_LINES_MAX:
             self._dropped += 1
             self.dropped_total += 1
             return
-        self._queue.put({"time": round(time.time(), 6), **facts})
+        self._queue.put((write, {"time": round(time.time(), 6), **facts}))
 
     def _write_all(self) -> None:
-        while (facts := self._queue.get()) is not None:
+        while (queued := self._queue.get()) is not None:
+            write, facts = queued
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 facts["lines_dropped_before"] = dropped
-            sys.stderr.write(json.dumps(facts) + "\n")
+            write(facts)
             if self._queue.empty():
                 sys.stderr.flush()
+                if self._ring is not None:
+                    self._ring.flush()
+        if self._ring is not None:
+            self._ring.flush()
+
+    def _write_event(self, facts: Facts) -> None:
+        self._log.write(facts.pop("level"), facts.pop("event"), **facts)
+
+    def _write_guest(self, facts: Facts) -> None:
+        line = guest_line(facts)
+        sys.stderr.write(line + "\n")
+        if self._ring is not None:
+            self._ring.append(facts["instance"], line)

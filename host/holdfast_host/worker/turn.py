@@ -169,6 +169,11 @@ class Turn:
         self._log_lines = 0
 
     @property
+    def log_name(self) -> str:
+        """What this turn is called in the log: two of one worker never begin at the same time."""
+        return f"{round(self.begun_at * 1e6):x}"
+
+    @property
     def path(self) -> tuple[str, ...]:
         """The instances whose turns wait for this one, outermost first."""
         return self.origin.path if self.origin is not None else ()
@@ -300,13 +305,14 @@ class Turn:
         limit = self._host.limits.turn_log_lines_max
         if self._log_lines <= limit:
             line = text[: self._host.limits.log_line_bytes_max]
-            self._host.output.guest_line(self.entry.label, self.function, level, line)
+            self._host.output.guest_line(self.entry.label, self.function, level, line, self.log_name)
         elif self._log_lines == limit + 1:
             self._host.output.guest_line(
                 self.entry.label,
                 self.function,
                 "warning",
                 f"further lines of this turn are dropped: the limit is {limit}",
+                self.log_name,
             )
 
     def _call_out(self, call: ActorCall) -> bytes:

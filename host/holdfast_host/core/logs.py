@@ -1,0 +1,119 @@
+"""How every process of the host writes its log: one line an event on stderr, through structlog.
+
+    2026-11-21T08:00:00.123Z warning supervisor worker 0 died pid=4711 code=-9
+
+Time, level, process, event, then `key=value` where a value that is not one plain word is JSON: a line is always one
+line. What guests print is theirs and looks otherwise: one JSON object a line, see `guest_line`. Where it is kept, and
+that it holds nobody up, is the worker's business.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import MutableMapping
+from typing import Any, Final, TextIO
+
+# structlog's renderer for consoles, which nothing here uses, would load rich: most of a process's start and 12 MB.
+_RICH_IS_LOADED: Final = "rich" in sys.modules
+if not _RICH_IS_LOADED:
+    sys.modules["rich"] = None  # type: ignore[assignment] # an import of it fails, which structlog is prepared for
+import structlog  # noqa: E402
+
+if not _RICH_IS_LOADED:
+    del sys.modules["rich"]
+
+LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+Facts = MutableMapping[str, Any]
+
+_render_json: Final = structlog.processors.JSONRenderer(separators=(",", ":"))
+
+
+class EventLog:
+    """Writes the events of one process that are at or above a level; any thread, each line in one write.
+
+    A log that nobody can read any more is no reason to stop: what cannot be written is dropped.
+    """
+
+    def __init__(self, level: str = "info", stream: TextIO | None = None, process: str = "supervisor") -> None:
+        self._log = structlog.wrap_logger(
+            _Stream(sys.stderr if stream is None else stream),
+            processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, _render_line],
+            wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+            process=process,
+        )
+
+    def write(self, level: str, event: str, **facts: Any) -> None:
+        """Write one line; `time` among the facts is the Unix time of the event, else it is now."""
+        self._log.log(LEVELS[level], event, **facts)
+
+    def debug(self, event: str, **facts: Any) -> None:
+        """What helps to find a bug."""
+        self._log.debug(event, **facts)
+
+    def info(self, event: str, **facts: Any) -> None:
+        """What an operator may want to know."""
+        self._log.info(event, **facts)
+
+    def warning(self, event: str, **facts: Any) -> None:
+        """What went wrong and was mended."""
+        self._log.warning(event, **facts)
+
+    def error(self, event: str, **facts: Any) -> None:
+        """What went wrong and needs somebody."""
+        self._log.error(event, **facts)
+
+
+def adopt_logging(process: str, level: str) -> None:
+    """Have what the standard library's `logging` is told in this process come out as our lines."""
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.processors.format_exc_info],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            lambda logger, method, facts: _render_line(logger, method, {"process": process, **facts}),
+        ],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(LEVELS[level])
+
+
+def guest_line(facts: Facts) -> str:
+    """A line of a guest's output: one JSON object, ASCII only."""
+    line: str | bytes = _render_json(None, "", facts)
+    return line if isinstance(line, str) else line.decode()
+
+
+class _Stream:
+    """What structlog writes to; it calls the method of the level's name."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            pass
+
+    log = debug = info = warning = warn = error = err = critical = fatal = exception = failure = msg
+
+
+def _render_line(_logger: Any, _method: str, facts: Facts) -> str:
+    now = float(facts.pop("time", None) or time.time())
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+    head = f"{stamp} {facts.pop('level')} {facts.pop('process')} {facts.pop('event')}"
+    return head.replace("\n", "\\n") + "".join(f" {name}={_quoted(value)}" for name, value in facts.items())
+
+
+def _quoted(value: Any) -> str:
+    """The value as it is where it is one plain word, else as JSON: always one line."""
+    text = str(value)
+    plain = text and text.isascii() and text.isprintable() and not any(mark in text for mark in ' "=\\')
+    return text if plain else json.dumps(text)

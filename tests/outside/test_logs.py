@@ -1,0 +1,144 @@
+"""What guests print, over a real host: /v1/logs and `holdfast logs`."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.harness.caller import Caller
+from tests.harness.fixtures import StartHost
+from tests.harness.host import HOLDFAST
+
+Line = dict[str, Any]
+
+
+def logs(caller: Caller, query: str = "") -> list[Line]:
+    answer = caller.request("GET", f"/v1/logs?{query}")
+    assert answer.status == 200, answer
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def wait_for(caller: Caller, count: int, query: str = "") -> list[Line]:
+    """The lines, once there are that many: they are written behind the turns' backs."""
+    deadline = time.monotonic() + 10
+    while len(lines := logs(caller, query)) < count:
+        assert time.monotonic() < deadline, lines
+        time.sleep(0.02)
+    return lines
+
+
+def test_lines_come_with_type_name_function_and_turn_in_order_over_all_workers(start_probe_host: StartHost) -> None:
+    host = start_probe_host(workers=2)
+    with host.caller() as caller:
+        for number in range(10):
+            caller.value("Probe", f"n/{number}", "say", 2)
+        lines = wait_for(caller, 20)
+
+        assert [line["name"] for line in lines] == [f"n/{number}" for number in range(10) for _ in range(2)]
+        assert [line["message"] for line in lines[:2]] == ["line 0", "line 1"]
+        assert {(line["type"], line["function"], line["level"]) for line in lines} == {("Probe", "probe", "stdout")}
+        assert lines[0]["turn"] == lines[1]["turn"]
+        assert len({line["turn"] for line in lines}) == 10
+        assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
+
+
+def test_lines_are_chosen_by_type_name_and_function_and_from_the_end(start_probe_host: StartHost) -> None:
+    host = start_probe_host(workers=2)
+    with host.caller() as caller:
+        caller.value("Probe", "alice", "say", 3)
+        caller.value("Probe", "bob", "say", 1)
+        caller.call("Fragile", "bad", "made")
+        wait_for(caller, 5)
+
+        assert {line["name"] for line in logs(caller, "type=Probe")} == {"alice", "bob"}
+        assert [line["message"] for line in logs(caller, "type=Probe&name=alice")] == ["line 0", "line 1", "line 2"]
+        assert len(logs(caller, "name=bob")) == 1
+        assert logs(caller, "function=other") == []
+        assert logs(caller, "type=Probe&name=alice&function=probe&tail=1")[0]["message"] == "line 2"
+        assert "cannot be made" in logs(caller, "type=Fragile")[0]["message"]
+        for query in ("colour=red", "follow=perhaps", "tail=x", "tail=10001"):
+            assert caller.request("GET", f"/v1/logs?{query}").status == 400
+
+
+def test_a_trap_and_a_traceback_are_in_the_log_and_in_no_answer(start_probe_host: StartHost) -> None:
+    host = start_probe_host()
+    with host.caller() as caller:
+        said = caller.call("Probe", "a", "raise_only")
+        caller.call("Probe", "a", "trap")
+        lines = wait_for(caller, 2)
+
+        assert "app.py" not in said.text
+        assert "app.py" in lines[0]["message"]
+        assert lines[1]["message"].startswith("trap: ")
+
+
+def test_lines_outlive_the_host(start_probe_host: StartHost) -> None:
+    host = start_probe_host()
+    with host.caller() as caller:
+        caller.value("Probe", "a", "say", 1)
+        wait_for(caller, 1)
+    host.kill("worker")
+    with host.caller() as caller:
+        caller.value("Probe", "a", "say", 1)
+        assert len(wait_for(caller, 2)) == 2
+    host.stop()
+    host.start()
+    with host.caller() as caller:
+        assert len(logs(caller)) == 2
+
+
+def test_a_follower_gets_lines_as_they_are_written_and_holds_no_stop(start_probe_host: StartHost) -> None:
+    host = start_probe_host()
+    where = urlsplit(host.url)
+    following = http.client.HTTPConnection(str(where.hostname), where.port, timeout=20)
+    following.request("GET", "/v1/logs?type=Probe&follow=true")
+    response = following.getresponse()
+    with host.caller() as caller:
+        for number in range(3):
+            caller.value("Probe", f"n{number}", "say", 1)
+            assert json.loads(response.readline())["name"] == f"n{number}"
+    host.stop()
+    assert response.read() == b""
+    following.close()
+
+
+def test_a_flood_is_bounded_and_holds_up_nobody(start_probe_host: StartHost) -> None:
+    host = start_probe_host("--limit", "log_bytes_max=262144")
+    with host.caller() as caller:
+        for number in range(4):
+            caller.value("Probe", f"loud{number}", "say", 20_000)
+        began = time.monotonic()
+        caller.value("Probe", "quiet", "nothing")
+        assert time.monotonic() - began < 5
+        wait_for(caller, 1)
+    kept = sum(path.stat().st_size for path in (host.data / "logs" / "w0").iterdir())
+    assert kept < 1 << 20
+
+
+def test_the_command_shows_lines_and_follows(start_probe_host: StartHost) -> None:
+    host = start_probe_host()
+    environment = {**os.environ, "HOLDFAST_HOST": host.url}
+    with host.caller() as caller:
+        caller.value("Probe", "alice", "say", 2)
+        wait_for(caller, 2)
+        shown = subprocess.run(
+            [HOLDFAST, "logs", "--type", "Probe", "-n", "1"],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=True,
+        )
+        assert shown.stdout.endswith(" Probe/alice | line 1\n")
+
+        command = [HOLDFAST, "logs", "-f", "--name", "bob", "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as follower:
+            caller.value("Probe", "bob", "say", 1)
+            assert follower.stdout is not None
+            assert json.loads(follower.stdout.readline())["message"] == "line 0"
+            follower.terminate()
