@@ -35,7 +35,6 @@ class Health:
         if self.stalled:
             raise HostUnavailableError(f"not ready: commits of worker {', '.join(map(str, self.stalled))} hang")
 
-
     def update(self, message: dict[str, Any]) -> None:
         """What the supervisor says of the host's health."""
         self.stopping = self.stopping or bool(message.get("stopping"))
