@@ -1,0 +1,25 @@
+"""The short form of the fault table; `make faults` is the long one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.cases import QUICK, Case, SkippedError, cases
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("case", [case for case in cases() if case.name in QUICK], ids=lambda case: case.name)
+def test_a_fault_is_answered_by_its_name_and_loses_nothing_that_was_acknowledged(
+    case: Case, probe_data: Callable[[int], Path], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(probe_data(1), data)
+    try:
+        case.run(data, tmp_path)
+    except SkippedError as skipped:
+        pytest.skip(str(skipped))
