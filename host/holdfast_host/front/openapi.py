@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-_JSON: Final = "application/json"
-_TYPED: Final = "application/vnd.holdfast+json"
-_ANY: Final[dict[str, Any]] = {}
+from holdfast_host.front.openapi_inspection import describe_inspection
+from holdfast_host.front.openapi_parts import ANY, JSON, TYPED, operation, parameter
 
 
 def describe_api(url: str) -> dict[str, Any]:
@@ -19,16 +18,17 @@ def describe_api(url: str) -> dict[str, Any]:
         "paths": {
             "/v1/actors/{type}/{name}/{method}": {"post": _call_by_path()},
             "/v1/call": {"post": _call_by_body()},
-            "/v1/actors": {"get": _operation("listTypes", "The deployed actor types and their methods.", 200)},
-            "/v1/functions": {"get": _operation("listFunctions", "The deployed functions.", 200)},
+            "/v1/actors": {"get": operation("listTypes", "The deployed actor types and their methods.", 200)},
+            "/v1/functions": {"get": operation("listFunctions", "The deployed functions.", 200)},
             "/v1/functions/{function}": _function(),
             "/v1/functions/{function}/rollback": {"post": _roll_back()},
             "/v1/instances/{type}/{name}/alarm": _alarm(),
             "/v1/alarms": {"get": _list_alarms()},
-            "/v1/secrets": {"get": _operation("listSecrets", "The secrets' names; values are never shown.", 200)},
+            "/v1/secrets": {"get": operation("listSecrets", "The secrets' names; values are never shown.", 200)},
             "/v1/secrets/{name}": _secret(),
             "/fn/{function}/{path}": _function_itself(),
-            "/v1/openapi.json": {"get": _operation("describeApi", "This document.", 200)},
+            **describe_inspection(),
+            "/v1/openapi.json": {"get": operation("describeApi", "This document.", 200)},
             "/health/liveness": {"get": _health("liveness", "The process runs.")},
             "/health/readiness": {"get": _health("readiness", "The host serves calls; 503 with the reason if not.")},
         },
@@ -39,40 +39,21 @@ def describe_api(url: str) -> dict[str, Any]:
     }
 
 
-def _operation(name: str, summary: str, *statuses: int, **further: Any) -> dict[str, Any]:
-    responses: dict[str, Any] = {
-        str(status): {"description": "Done.", "content": {_JSON: {"schema": _ANY}}} for status in statuses
-    }
-    error = {"schema": {"$ref": "#/components/schemas/Error"}}
-    responses["default"] = {"description": "Refused or failed; the name says why.", "content": {_JSON: error}}
-    return {"operationId": name, "summary": summary, **further, "responses": responses}
-
-
-def _parameter(name: str, description: str, place: str = "path", **schema: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": place,
-        "required": place == "path",
-        "description": description,
-        "schema": schema or {"type": "string"},
-    }
-
-
 def _call_by_path() -> dict[str, Any]:
     arguments = {"schema": {"$ref": "#/components/schemas/Arguments"}}
-    operation = _operation(
+    call = operation(
         "callMethod",
         "Call a method of one instance.",
         200,
         parameters=[
-            _parameter("type", "The actor type, a class name.", type="string", pattern="^[A-Za-z_][A-Za-z0-9_]{0,31}$"),
-            _parameter("name", "The instance: any text of 1 to 256 UTF-8 bytes without NUL, percent-encoded."),
-            _parameter("method", "The method."),
+            parameter("type", "The actor type, a class name.", type="string", pattern="^[A-Za-z_][A-Za-z0-9_]{0,31}$"),
+            parameter("name", "The instance: any text of 1 to 256 UTF-8 bytes without NUL, percent-encoded."),
+            parameter("method", "The method."),
         ],
-        requestBody={"required": False, "content": {_JSON: arguments, _TYPED: arguments}},
+        requestBody={"required": False, "content": {JSON: arguments, TYPED: arguments}},
     )
-    operation["responses"]["200"]["content"][_TYPED] = {"schema": _ANY}
-    return operation
+    call["responses"]["200"]["content"][TYPED] = {"schema": ANY}
+    return call
 
 
 def _call_by_body() -> dict[str, Any]:
@@ -88,9 +69,9 @@ def _call_by_body() -> dict[str, Any]:
             "args": {"$ref": "#/components/schemas/Arguments"},
         },
     }
-    body = {"required": True, "content": {_JSON: {"schema": schema}}}
+    body = {"required": True, "content": {JSON: {"schema": schema}}}
     summary = "Call a method; for names that clients rewrite in paths."
-    return _operation("callMethodByBody", summary, 200, requestBody=body)
+    return operation("callMethodByBody", summary, 200, requestBody=body)
 
 
 def _function() -> dict[str, Any]:
@@ -102,58 +83,58 @@ def _function() -> dict[str, Any]:
         "content": {"multipart/form-data": {"schema": form}, "application/wasm": {"schema": component}},
     }
     flag = {"type": "boolean", "default": False}
-    deploy = _operation(
+    deploy = operation(
         "deployFunction",
         "Deploy a component; with Accept: application/x-ndjson the stages come as lines.",
         200,
         201,
         parameters=[
-            _parameter("allow_breaking", "Deploy although it drops what callers rely on.", "query", **flag),
-            _parameter("adopt", "Take over types that another func_id left.", "query", **flag),
+            parameter("allow_breaking", "Deploy although it drops what callers rely on.", "query", **flag),
+            parameter("adopt", "Take over types that another func_id left.", "query", **flag),
         ],
         requestBody=body,
     )
-    name = _parameter("function", "The function's name.", type="string", pattern="^[a-z][a-z0-9-]{0,62}$")
+    name = parameter("function", "The function's name.", type="string", pattern="^[a-z][a-z0-9-]{0,62}$")
     return {
         "parameters": [name],
-        "get": _operation("getFunction", "One function with its versions.", 200),
+        "get": operation("getFunction", "One function with its versions.", 200),
         "put": deploy,
-        "delete": _operation("deleteFunction", "Undeploy; its storage stays.", 200),
+        "delete": operation("deleteFunction", "Undeploy; its storage stays.", 200),
     }
 
 
 def _roll_back() -> dict[str, Any]:
     schema = {"type": "object", "properties": {"version": {"type": "integer", "minimum": 1}}}
-    return _operation(
+    return operation(
         "rollBackFunction",
         "Switch to an earlier version, by default the one before.",
         200,
-        parameters=[_parameter("function", "The function's name.")],
-        requestBody={"required": False, "content": {_JSON: {"schema": schema}}},
+        parameters=[parameter("function", "The function's name.")],
+        requestBody={"required": False, "content": {JSON: {"schema": schema}}},
     )
 
 
 def _alarm() -> dict[str, Any]:
     due = {"description": "A date and time with an offset, or seconds since 1970.", "type": ["string", "number"]}
-    body = {"required": False, "content": {_JSON: {"schema": {"type": "object", "properties": {"due": due}}}}}
+    body = {"required": False, "content": {JSON: {"schema": {"type": "object", "properties": {"due": due}}}}}
     return {
-        "parameters": [_parameter("type", "The actor type."), _parameter("name", "The instance, percent-encoded.")],
-        "get": _operation("getAlarm", "The instance's alarm: state, times, retry count, last error; or null.", 200),
-        "put": _operation("setAlarm", "Set or re-arm it, without a body for now; a turn.", 200, requestBody=body),
-        "delete": _operation("deleteAlarm", "Clear it; a turn.", 200),
+        "parameters": [parameter("type", "The actor type."), parameter("name", "The instance, percent-encoded.")],
+        "get": operation("getAlarm", "The instance's alarm: state, times, retry count, last error; or null.", 200),
+        "put": operation("setAlarm", "Set or re-arm it, without a body for now; a turn.", 200, requestBody=body),
+        "delete": operation("deleteAlarm", "Clear it; a turn.", 200),
     }
 
 
 def _list_alarms() -> dict[str, Any]:
     states = {"type": "string", "enum": ["armed", "retrying", "abandoned", "parked"]}
-    return _operation(
+    return operation(
         "listAlarms",
         "Alarms by state; null as the cursor ends the listing, a page before may be short.",
         200,
         parameters=[
-            _parameter("state", "Only those in this state.", "query", **states),
-            _parameter("limit", "How many, 100 by default.", "query", type="integer", minimum=1, maximum=1000),
-            _parameter("cursor", "Where the last page ended.", "query"),
+            parameter("state", "Only those in this state.", "query", **states),
+            parameter("limit", "How many, 100 by default.", "query", type="integer", minimum=1, maximum=1000),
+            parameter("cursor", "Where the last page ended.", "query"),
         ],
     )
 
@@ -161,20 +142,20 @@ def _list_alarms() -> dict[str, Any]:
 def _secret() -> dict[str, Any]:
     value = {"type": "string", "description": "At most 65536 bytes of UTF-8.", "writeOnly": True}
     schema = {"type": "object", "required": ["value"], "additionalProperties": False, "properties": {"value": value}}
-    body = {"required": True, "content": {_JSON: {"schema": schema}}}
-    name = _parameter("name", "An attribute of env that no binding and no variable has.")
+    body = {"required": True, "content": {JSON: {"schema": schema}}}
+    name = parameter("name", "An attribute of env that no binding and no variable has.")
     return {
         "parameters": [name],
-        "put": _operation("setSecret", "Set a secret; every turn from now on sees it.", 200, 201, requestBody=body),
-        "delete": _operation("deleteSecret", "Delete a secret.", 200),
+        "put": operation("setSecret", "Set a secret; every turn from now on sees it.", 200, 201, requestBody=body),
+        "delete": operation("deleteSecret", "Delete a secret.", 200),
     }
 
 
 def _function_itself() -> dict[str, Any]:
     """Any method: what it does is the function's own affair, and so is the Authorization header."""
-    anything = {"*/*": {"schema": _ANY}}
+    anything = {"*/*": {"schema": ANY}}
     summary = "The function's own fetch handler, which sees /{path}; also under the host name {function}.{domain}."
-    parameters = [_parameter("function", "The function's name."), _parameter("path", "Any path, with slashes.")]
+    parameters = [parameter("function", "The function's name."), parameter("path", "Any path, with slashes.")]
     methods = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
     return {
         "parameters": parameters,

@@ -10,7 +10,6 @@ import asyncio
 import base64
 import binascii
 import json
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from aiohttp import web
@@ -28,6 +27,7 @@ from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.link import Link
 from holdfast_host.front.paths import decode_segment, read_flags, read_parameters
 from holdfast_host.front.requests import read_body
+from holdfast_host.front.routes_alarms import show_alarm
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.wire.routing import Routing
 
@@ -86,7 +86,7 @@ class InstanceRoutes:
             "name": instance.name,
             "active": facts["active"],
             "queued": facts["queued"],
-            "alarm": _alarm(facts["alarm"]),
+            "alarm": show_alarm(facts["alarm"]),
             "version": facts["version"],
         }
         if counted:
@@ -216,14 +216,6 @@ def _read_cursor(text: str) -> str:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         raise BadRequestError("the parameter cursor is none: send back the one that the last page ended with") from None
-
-
-def _alarm(facts: dict[str, Any] | None) -> dict[str, Any] | None:
-    """When it is due and how it stands; `.../alarm` says more."""
-    if facts is None:
-        return None
-    due = datetime.fromtimestamp(facts["due_us"] / 1e6, UTC).isoformat(timespec="milliseconds")
-    return {"due": due.replace("+00:00", "Z"), "state": facts["state"]}
 
 
 def _wants_typed(exchange: Exchange) -> bool:
