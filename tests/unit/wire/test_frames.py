@@ -123,7 +123,7 @@ def test_a_reader_gives_the_same_frames_however_the_stream_is_cut(bodies: list[b
     stream = b"".join(pack_reply(slot, 200, body) for slot, body in enumerate(bodies))
     whole, rest = split(stream)
     reader = FrameReader()
-    found = []
+    found: list[tuple[int, bytes]] = []
     while stream:
         size = cuts[len(found) % len(cuts)]
         found += reader.feed(stream[:size])
