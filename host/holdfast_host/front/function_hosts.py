@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from holdfast_host.core.errors import (
     ActorMethodError,
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _UNDER_PREFIX: Final = re.compile(r"/fn/([^/?#]+)/?(.*)", re.DOTALL)
-_ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
 _OK: Final = 200
 
 
@@ -212,6 +211,5 @@ def _check_room(whose: str, held: int, bytes_max: int) -> None:
 
 
 def _path(target: str) -> str:
-    """Path and query without a fragment; bytes that no URL holds as they are become escapes."""
-    raw = target.partition("#")[0]
-    return raw if raw.isascii() and raw.isprintable() else quote(raw.encode("utf-8", "surrogateescape"), safe=_ASCII)
+    """Path and query without a fragment; the HTTP parser lets no byte pass that a URL cannot hold."""
+    return target.partition("#")[0]

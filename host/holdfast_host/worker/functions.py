@@ -65,7 +65,8 @@ class FunctionTurn(Turn):
         """Who asks a function is a stranger: only what was meant for callers leaves, all else is the log's."""
         if isinstance(error, (ActorError, ActorReentrancyError, ActorDeadlockError)):
             return error
-        self._host.output.guest_line(self.entry.label, self.function, "error", f"{error.name}: {error.message}")
+        text = f"{error.name}: {error.message}"
+        self._host.output.guest_line(self.entry.label, self.function, "error", text, self.log_name)
         return ActorMethodError(f"the function {self.function!r} failed: its log says why")
 
 

@@ -1,0 +1,213 @@
+"""Functions, actors' own fetch, and secrets, from outside a real host."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.harness import components
+from tests.harness.components import PROJECT, TestComponent
+from tests.harness.deploying import deploy
+from tests.harness.host import HOLDFAST, HostProcess
+
+WEB = PROJECT / "tests" / "harness" / "guests" / "web"
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def ask(host: HostProcess, path: str, body: bytes = b"", method: str = "POST", name: str = "web") -> Response:
+    """One request to a function by its host name, on a connection of its own."""
+    where = urlsplit(host.url)
+    assert where.hostname is not None
+    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=60)
+    try:
+        connection.request(method, path, body=body, headers={"Host": f"{name}.localhost:{where.port}"})
+        response = connection.getresponse()
+        return Response(response.status, response.getheaders(), response.read())
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def web_component() -> TestComponent:
+    return components.built(WEB)
+
+
+@pytest.fixture(scope="module")
+def host(web_component: TestComponent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
+    data = tmp_path_factory.mktemp("functions") / "data"
+    limits = ["--limit", "fetch_timeout_s=3", "--limit", "function_sandboxes_max=4", "--limit", "function_queue_max=8"]
+    with HostProcess(data, "--workers", "2", *limits) as running:
+        deploy(running, web_component)
+        yield running
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_any_method_and_path_is_the_functions_own(host: HostProcess, method: str) -> None:
+    seen = ask(host, "/v1/actors/Desk/a/note?x=%20&y", b"body", method).json
+
+    assert seen["method"] == method
+    assert seen["path"] == "/v1/actors/Desk/a/note"
+    assert seen["query"] == {"x": " ", "y": ""}
+    assert seen["length"] == 4
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 10 * MIB])
+def test_a_binary_body_passes_through_up_to_the_limit(host: HostProcess, size: int) -> None:
+    body = os.urandom(size)
+
+    answer = ask(host, "/echo", body)
+
+    assert answer.status == 200
+    assert answer.body == body
+
+
+def test_past_the_limit_a_request_is_413_and_a_response_500(host: HostProcess) -> None:
+    assert ask(host, "/echo", b"x" * (10 * MIB + 1)).status == 413
+    assert ask(host, f"/big?bytes={10 * MIB}").status == 200
+    assert ask(host, f"/big?bytes={10 * MIB + 1}").status == 500
+
+
+def test_set_cookie_repeats_and_hop_by_hop_headers_do_not_leave(host: HostProcess) -> None:
+    answer = ask(host, "/cookies")
+    names = [name.lower() for name, _ in answer.headers]
+
+    assert [value for name, value in answer.headers if name.lower() == "set-cookie"] == ["a=1; Path=/", "b=2"]
+    assert not {"x-private", "transfer-encoding", "connection"} & set(names)
+    assert answer.body == b"two"
+
+
+def test_a_head_has_the_length_and_no_body(host: HostProcess) -> None:
+    answer = ask(host, "/echo", method="HEAD")
+    seen = ask(host, "/anything", method="HEAD")
+
+    assert (answer.status, answer.body, seen.body) == (200, b"", b"")
+    assert int(dict(seen.headers)["Content-Length"]) > 20
+
+
+@pytest.mark.parametrize("path", ["/fail", "/smuggle", "/desk/a/fail", "/visit/a/fail", "/status?code=700"])
+def test_what_a_handler_raises_is_500_with_its_text_in_the_log_alone(host: HostProcess, path: str) -> None:
+    answer = ask(host, path)
+
+    assert answer.status == 500
+    assert answer.json["error"]["name"] == "ActorMethodError"
+    assert answer.json["error"]["message"] == "the function 'web' failed: its log says why"
+    assert "x-smuggled" not in {name.lower() for name, _ in answer.headers}
+
+
+def test_the_log_has_the_text(host: HostProcess) -> None:
+    ask(host, "/fail")
+    deadline = time.monotonic() + 10
+    while "the password is hunter2" not in host.log:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_trap_and_a_spent_budget_cost_their_own_request_only(host: HostProcess) -> None:
+    assert ask(host, "/trap").status == 500
+    late = ask(host, "/busy?seconds=60")
+
+    assert (late.status, late.json["error"]["name"]) == (504, "ActorFetchTimeoutError")
+    assert ask(host, "/echo", b"fine").body == b"fine"
+
+
+def test_a_refusal_of_an_actor_passes_through_the_function(host: HostProcess) -> None:
+    answer = ask(host, "/desk/a/refuse")
+
+    assert (answer.status, answer.json["error"]["code"]) == (423, "closed")
+
+
+def test_a_function_reaches_actors_of_every_worker_and_their_own_fetch(host: HostProcess) -> None:
+    assert {ask(host, f"/desk/n{number}/note", b'["hi"]').body for number in range(8)} == {b"1"}
+    answer = ask(host, "/visit/n1/anything", b"abc")
+
+    assert (answer.status, answer.body) == (201, b"cba")
+    assert [value for name, value in answer.headers if name == "Set-Cookie"] == ["a=1", "b=2"]
+    assert dict(answer.headers)["X-Desk"] == "n1"
+    assert ask(host, "/desk/n1/note", b'["again"]').body == b"3"
+
+
+def test_a_burst_on_a_function_is_bounded_and_actors_answer_meanwhile(host: HostProcess) -> None:
+    statuses: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: statuses.append(ask(host, "/busy?seconds=0.4").status)) for _ in range(40)
+    ]
+    for thread in threads:
+        thread.start()
+    with host.caller() as caller:
+        took = []
+        while any(thread.is_alive() for thread in threads):
+            began = time.monotonic()
+            assert caller.call("Desk", "beside", "note", "hi").status == 200
+            took.append(time.monotonic() - began)
+
+    assert set(statuses) <= {200, 429, 504}
+    assert 429 in statuses
+    assert 200 in statuses
+    assert sorted(took)[len(took) // 2] < 0.5
+
+
+def secret(host: HostProcess, *arguments: str, value: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [HOLDFAST, "secret", arguments[0], "--host", host.url, *arguments[1:]]
+    return subprocess.run(command, input=value, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_secret_reaches_functions_and_actors_from_the_next_turn_on_and_no_eye(host: HostProcess) -> None:
+    before = ask(host, "/environment").json
+    assert secret(host, "set", "API_KEY", value="hunter3\n").returncode == 0
+    with host.caller() as caller:
+        known = caller.value("Desk", "secretive", "known")
+        shown = caller.request("GET", "/v1/secrets").text + caller.request("GET", "/v1/functions/web").text
+    seen = ask(host, "/environment").json
+    host.kill_all()
+    host.restart()
+    after = ask(host, "/environment").json
+    listed = secret(host, "list").stdout
+    assert secret(host, "delete", "API_KEY").returncode == 0
+
+    assert before == {"GREETING": "hello"}
+    assert known == seen == after == {"GREETING": "hello", "API_KEY": "hunter3"}
+    assert "API_KEY" in listed
+    assert "hunter3" not in shown + listed + host.log
+    assert ask(host, "/environment").json == before
+    assert not _holds(host.data, b"hunter3")
+
+
+def test_a_name_that_env_has_is_no_name_for_a_secret(host: HostProcess) -> None:
+    for name in ("GREETING", "DESK"):
+        done = secret(host, "set", name, value="x")
+
+        assert done.returncode == 1
+        assert f"{name} is a" in done.stderr
+    assert secret(host, "delete", "NOSUCH").returncode == 1
+    assert "no secret 'NOSUCH'" in secret(host, "delete", "NOSUCH").stderr
+
+
+def _holds(folder: Path, text: bytes) -> bool:
+    """Whether any file that is not the code itself holds it."""
+    return any(
+        text in path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name not in {"components", "compiled"} and path.stat().st_size < 64 * MIB
+    )

@@ -1,0 +1,204 @@
+"""Secrets: sealed on disk, told to workers, and to nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast_host.core.errors import ConfigurationError, HoldfastError, HostUnavailableError
+from holdfast_host.core.logs import EventLog
+from holdfast_host.supervisor.secrets import ALL_BYTES_MAX, VALUE_BYTES_MAX, Secrets
+from holdfast_host.supervisor.vault import Secret, Vault
+from holdfast_host.wire.catalog import Binding, Deployment
+from holdfast_host.wire.control import WorkerStart
+from holdfast_host.wire.routing import Routing
+from tests.unit.supervisor.deploying import DeployBench
+
+VALUE = "correct horse battery staple ü"
+
+
+class Bench:
+    """Secrets over a real vault and a real registry; notes what workers are told."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700)
+        self.deploys = DeployBench(folder)
+        self.folder = self.deploys.directory.secrets
+        self.vault = Vault.open(self.folder)
+        self.told: list[dict[str, str]] = []
+        self.log = io.StringIO()
+        self.secrets = Secrets(self.vault, self.deploys.registry, self._tell, EventLog("debug", self.log))
+
+    async def _tell(self, values: dict[str, str]) -> None:
+        self.told.append(values)
+
+    def set(self, name: str, value: str) -> dict[str, Any]:
+        return asyncio.run(self.secrets.set({"name": name, "value": value}))
+
+    def delete(self, name: str) -> dict[str, Any]:
+        return asyncio.run(self.secrets.delete({"name": name}))
+
+    def names(self) -> list[str]:
+        return [each["name"] for each in asyncio.run(self.secrets.list({}))["secrets"]]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "data")
+
+
+def test_a_secret_is_told_to_workers_and_survives_a_restart(bench: Bench) -> None:
+    first = bench.set("API_KEY", VALUE)
+    second = bench.set("API_KEY", "other")
+    bench.set("ANOTHER", VALUE)
+
+    assert (first["created"], second["created"]) == (True, False)
+    assert bench.told == [{"API_KEY": VALUE}, {"API_KEY": "other"}, {"ANOTHER": VALUE, "API_KEY": "other"}]
+    assert Vault.open(bench.folder).values() == {"ANOTHER": VALUE, "API_KEY": "other"}
+    assert bench.names() == ["ANOTHER", "API_KEY"]
+
+
+def test_a_value_is_in_no_answer_no_log_no_repr_and_no_file(bench: Bench) -> None:
+    answers = [bench.set("API_KEY", VALUE), asyncio.run(bench.secrets.list({})), bench.delete("API_KEY")]
+    bench.set("API_KEY", VALUE)
+    start = WorkerStart(
+        0, "", 0, Routing.over(1, ["w"]), bench.deploys.registry.catalog(), limits=None,  # type: ignore[arg-type]
+        secrets=bench.vault.values(),
+    )  # fmt: skip
+    texts = [json.dumps(answers), bench.log.getvalue(), repr(bench.vault.all()), repr(start)]
+    files = b"".join(path.read_bytes() for path in bench.folder.rglob("*") if path.is_file())
+
+    assert not any("correct horse" in text for text in texts)
+    assert b"correct horse" not in files
+    assert b"API_KEY" in files
+
+
+def test_the_key_and_the_sealed_file_are_their_owners_only(bench: Bench) -> None:
+    bench.set("API_KEY", VALUE)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [bench.folder, *bench.folder.iterdir()]}
+
+    assert modes == {"secrets": 0o700, "key": 0o600, "sealed.json": 0o600}
+
+
+def test_the_same_value_is_sealed_differently_each_time(bench: Bench) -> None:
+    bench.set("A", VALUE)
+    bench.set("B", VALUE)
+    sealed = {entry["sealed"] for entry in json.loads((bench.folder / "sealed.json").read_text())["secrets"].values()}
+
+    assert len(sealed) == 2
+
+
+def test_a_deleted_secret_is_gone_and_an_unknown_one_is_said_to_be(bench: Bench) -> None:
+    bench.set("API_KEY", VALUE)
+    bench.delete("API_KEY")
+
+    assert bench.told[-1] == {}
+    assert bench.names() == []
+    with pytest.raises(HoldfastError, match="no secret 'API_KEY'") as refused:
+        bench.delete("API_KEY")
+    assert refused.value.status == 404
+
+
+def _swap_names(folder: Path) -> None:
+    facts = json.loads((folder / "sealed.json").read_text())
+    found = facts["secrets"]
+    found["A"], found["B"] = found["B"], found["A"]
+    (folder / "sealed.json").write_text(json.dumps(facts))
+
+
+def _flip_bit(folder: Path) -> None:
+    key = bytearray((folder / "key").read_bytes())
+    key[0] = ord("A") if key[0] != ord("A") else ord("B")
+    (folder / "key").write_bytes(key)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda folder: (folder / "key").unlink(), "missing"),
+        (lambda folder: (folder / "key").write_bytes(b"AAAA"), "3 bytes"),
+        (_flip_bit, "not the key"),
+        (_swap_names, "not the key"),
+        (lambda folder: (folder / "sealed.json").write_text("{"), "cannot be read"),
+        (lambda folder: (folder / "sealed.json").write_text('{"format": 9}'), "format 9"),
+    ],
+)
+def test_a_host_does_not_start_on_a_vault_that_it_cannot_open(bench: Bench, damage: Any, says: str) -> None:
+    bench.set("A", VALUE)
+    bench.set("B", "other")
+    damage(bench.folder)
+
+    with pytest.raises(ConfigurationError, match=says) as refused:
+        Vault.open(bench.folder)
+    assert "correct horse" not in str(refused.value)
+
+
+def test_a_disk_that_refuses_changes_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.set("API_KEY", VALUE)
+
+    def refuse(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", refuse)
+    with pytest.raises(HostUnavailableError, match="No space left"):
+        bench.set("OTHER", VALUE)
+    monkeypatch.undo()
+
+    assert bench.names() == ["API_KEY"]
+    assert sorted(path.name for path in bench.folder.iterdir()) == ["key", "sealed.json"]
+    assert len(bench.told) == 1
+
+
+@pytest.mark.parametrize("name", ["", "_KEY", "a-b", "a__b", "1a", "ä", "x" * 65])
+def test_a_name_is_an_identifier_that_does_not_begin_with_an_underscore(bench: Bench, name: str) -> None:
+    with pytest.raises(HoldfastError) as refused:
+        bench.set(name, VALUE)
+
+    assert refused.value.status == 400
+
+
+def test_values_are_bounded_one_by_one_and_in_all(bench: Bench) -> None:
+    with pytest.raises(HoldfastError, match=str(VALUE_BYTES_MAX)):
+        bench.set("BIG", "x" * (VALUE_BYTES_MAX + 1))
+    full = {f"S{n}": Secret("x" * VALUE_BYTES_MAX, 1) for n in range(ALL_BYTES_MAX // VALUE_BYTES_MAX)}
+    bench.vault.replace(full)
+    bench.set("S0", "y" * VALUE_BYTES_MAX)
+    with pytest.raises(HoldfastError, match=str(ALL_BYTES_MAX)):
+        bench.set("ONE_MORE", "x")
+
+
+MANIFEST = """
+name = "shop"
+compatibility_date = "2026-11-01"
+[[actors]]
+binding = "CART"
+type = "Cart"
+[vars]
+GREETING = "hello"
+"""
+CART = json.dumps({"actors": [{"type": "Cart", "methods": [], "doc": ""}], "fetch": False})
+
+
+@pytest.mark.parametrize("name", ["CART", "GREETING"])
+def test_a_name_on_env_is_declared_once(bench: Bench, name: str) -> None:
+    bench.deploys.deploy("shop", CART, MANIFEST)
+
+    with pytest.raises(HoldfastError, match=f"{name} is a .* of the function 'shop'"):
+        bench.set(name, VALUE)
+
+
+@pytest.mark.parametrize("name", ["CART", "GREETING"])
+def test_a_version_that_declares_a_secrets_name_is_refused(bench: Bench, name: str) -> None:
+    bench.set(name, VALUE)
+    bindings, variables = (Binding("CART", "Cart"),), {"GREETING": "hello"}
+    deployment = Deployment("shop", "fn_1", 1, "", "", (), bindings, variables)
+
+    with pytest.raises(HoldfastError, match=f"{name} is a .* and a secret") as refused:
+        bench.secrets.check_deployment(deployment)
+    assert refused.value.status == 422

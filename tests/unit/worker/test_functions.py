@@ -1,0 +1,253 @@
+"""Pools of function sandboxes: their bounds, their errors, and what a function can reach."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from holdfast_host.core.errors import ActorError, ActorMethodError
+from holdfast_host.core.limits import Limits
+from holdfast_host.sandbox.instance import Outcome, SandboxTrap
+from holdfast_host.wire.frames import Call, CallKind, pack_call
+from holdfast_host.worker.turn import Turn
+from tests.unit.worker.stage import GuestSandbox, Stage, compute
+
+Handler = Callable[[Turn, Any], Any]
+
+
+class FunctionStage(Stage):
+    """A worker with one function, `f`, whose fetch is the handler."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, handler: Handler, limits: Limits | None = None) -> None:
+        self.made = 0
+
+        def fetch(sandbox: GuestSandbox, turn: Turn, request: bytes) -> Outcome:
+            return sandbox.call(turn, b"fetch", request, False, False)
+
+        def count(sandbox: GuestSandbox) -> None:
+            self.made += 1
+            GuestSandbox.__init__(sandbox)
+
+        super().__init__(monkeypatch, limits, guests={b"fetch": handler})
+        sandbox = type("Sandbox", (GuestSandbox,), {"guests": self.guests, "fetch": fetch, "__init__": count})
+        monkeypatch.setattr("holdfast_host.worker.running.Sandbox", sandbox)
+        self.deploy_function()
+
+    def deploy_function(self, version: int = 1) -> None:
+        loaded = replace(self.loaded(version), type="", type_id=0, method_timeout_s=self.limits.fetch_timeout_s)
+        self.do(lambda: self.worker.deployments._install(loaded))
+
+    def send(self, request: Any = None, function: str = "f") -> int:
+        body = json.dumps(request).encode()
+        with self.client._sending:
+            slot, self.client._slot = self.client._slot, self.client._slot + 1
+            self.client.page.words[slot] = 0
+            frame = Call(slot, 0, 0, CallKind.FUNCTION, 0, function.encode(), b"fetch", b"", body)
+            self.client.socket.sendall(pack_call(frame))
+        return slot
+
+    def ask(self, request: Any = None, function: str = "f") -> tuple[int, Any]:
+        return self.client.wait(self.send(request, function))
+
+
+def error_name(reply: tuple[int, Any]) -> tuple[int, str]:
+    return reply[0], reply[1]["error"]["name"]
+
+
+def test_a_sandbox_is_used_again_and_serves_one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = FunctionStage(monkeypatch, lambda turn, request: request)
+
+    assert [stage.ask(n) for n in range(5)] == [(200, n) for n in range(5)]
+    assert stage.made == 1
+
+
+def test_requests_run_beside_each_other_up_to_the_pools_bound_and_the_rest_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def handler(turn: Turn, seconds: float) -> str:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        result = compute(turn, seconds)
+        with lock:
+            inside -= 1
+        return result
+
+    stage = FunctionStage(monkeypatch, handler, Limits().replace(function_sandboxes_max=3))
+    slots = [stage.send(0.05) for _ in range(12)]
+
+    assert {stage.client.wait(slot)[0] for slot in slots} == {200}
+    assert most == 3
+    assert stage.made == 3
+
+
+def test_past_a_full_lobby_requests_are_refused_and_an_actor_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = Limits().replace(function_sandboxes_max=2, function_queue_max=3)
+    stage = FunctionStage(monkeypatch, compute, limits)
+    slots = [stage.send(0.5) for _ in range(9)]
+    began = time.monotonic()
+
+    assert stage.call("alice", "add", 5) == (200, 5)
+    assert time.monotonic() - began < 0.4
+    replies = [stage.client.wait(slot) for slot in slots]
+    assert sorted(reply[0] for reply in replies) == [200] * 5 + [429] * 4
+    assert error_name(next(reply for reply in replies if reply[0] == 429)) == (429, "MailboxFullError")
+
+
+def test_what_a_handler_raises_is_for_the_log_unless_it_was_meant_for_the_caller(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def handler(turn: Turn, kind: str) -> None:
+        raise ActorError("closed", code="shut", status=423) if kind == "refuse" else ActorMethodError("hunter2")
+
+    stage = FunctionStage(monkeypatch, handler)
+    failed = stage.ask("fail")
+
+    assert error_name(failed) == (500, "ActorMethodError")
+    assert "hunter2" not in json.dumps(failed)
+    assert error_name(stage.ask("refuse"))[1] == "ActorError"
+    stage.worker.output.flush()
+    assert "hunter2" in capsys.readouterr().err
+
+
+def test_a_trap_costs_the_sandbox_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def handler(turn: Turn, kind: str) -> str:
+        if kind == "trap":
+            raise SandboxTrap("stack", "the stack is full")
+        return kind
+
+    stage = FunctionStage(monkeypatch, handler)
+
+    assert stage.ask("fine") == (200, "fine")
+    assert error_name(stage.ask("trap")) == (500, "ActorTrapError")
+    assert stage.ask("fine") == (200, "fine")
+    assert stage.made == 2
+
+
+def test_a_request_over_its_budget_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = FunctionStage(monkeypatch, compute, Limits().replace(fetch_timeout_s=0.1))
+
+    assert error_name(stage.ask(30)) == (504, "ActorFetchTimeoutError")
+    assert stage.ask(0) == (200, "computed")
+
+
+@pytest.mark.parametrize(
+    "reach",
+    [
+        lambda turn: turn.storage.get(b"key"),
+        lambda turn: turn.storage.put(b"key", b"1"),
+        lambda turn: turn.storage.set_alarm(1),
+        lambda turn: turn.storage.savepoint(),
+        lambda turn: turn.sync(),
+    ],
+    ids=["get", "put", "set_alarm", "savepoint", "sync"],
+)
+def test_a_function_has_no_storage_and_says_where_state_belongs(
+    monkeypatch: pytest.MonkeyPatch, reach: Callable[[Turn], object]
+) -> None:
+    seen: list[Exception] = []
+
+    def handler(turn: Turn, _: Any) -> None:
+        try:
+            reach(turn)
+        except Exception as error:
+            seen.append(error)
+
+    stage = FunctionStage(monkeypatch, handler)
+
+    assert stage.ask() == (200, None)
+    assert [type(error).__name__ for error in seen] == ["UnsupportedError"]
+    assert "keep state in an actor" in str(seen[0])
+
+
+def test_a_function_calls_an_actor_and_leads_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths: list[tuple[str, ...]] = []
+
+    def note_path(turn: Turn, amount: int) -> int:
+        paths.append(turn.path)
+        return amount
+
+    stage = FunctionStage(monkeypatch, lambda turn, amount: int(turn.call("T", "alice", "note", b"%d" % amount)))
+    stage.guests[b"note"] = note_path
+    stage.deploy()
+
+    assert stage.ask(7) == (200, 7)
+    assert paths == [("fn f",)]
+
+
+def test_a_function_that_is_not_deployed_is_unknown_also_to_requests_that_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = FunctionStage(monkeypatch, compute, Limits().replace(function_sandboxes_max=1))
+    running, waiting = stage.send(0.3), stage.send(0)
+    stage.do(lambda: None)
+    stage.do(lambda: stage.worker.deployments.remove("f"))
+
+    assert stage.client.wait(running)[0] == 200
+    assert error_name(stage.client.wait(waiting)) == (404, "UnknownFunctionError")
+    assert error_name(stage.ask(function="g")) == (404, "UnknownFunctionError")
+
+
+def test_a_new_version_and_a_new_secret_replace_the_sandbox_at_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[bytes] = []
+
+    def handler(turn: Turn, _: Any) -> None:
+        assert turn.loaded is not None
+        seen.append(turn.loaded.environment)
+
+    stage = FunctionStage(monkeypatch, handler)
+    stage.ask()
+    stage.deploy_function(2)
+    stage.ask()
+    stage.do(lambda: stage.worker.deployments.set_secrets({"KEY": "s3cret"}))
+    stage.ask()
+
+    assert stage.made == 3
+    assert [json.loads(each)["variables"] for each in seen] == [{}, {}, {"KEY": "s3cret"}]
+
+
+def test_a_sandbox_that_handled_much_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = FunctionStage(monkeypatch, lambda turn, text: len(text), Limits().replace(function_kept_bytes_max=1_000))
+
+    assert [stage.ask("x" * size) for size in (10, 2_000, 10)] == [(200, 10), (200, 2_000), (200, 10)]
+    assert stage.made == 2
+
+
+def test_idle_sandboxes_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = FunctionStage(monkeypatch, compute, Limits().replace(idle_eviction_s=0.05))
+    stage.ask(0)
+    pools = stage.worker.functions._pools
+    deadline = time.monotonic() + 10
+    while any(stage.do(lambda: [member for pool in pools.values() for member in pool.members])):
+        assert time.monotonic() < deadline
+
+    assert stage.ask(0) == (200, "computed")
+    assert stage.made == 2
+
+
+def test_requests_whose_caller_left_do_not_run_and_leave_the_pool_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[Any] = []
+
+    def handler(turn: Turn, request: str) -> str:
+        ran.append(request)
+        return compute(turn, 0.2 if request == "long" else 0)
+
+    stage = FunctionStage(monkeypatch, handler, Limits().replace(function_sandboxes_max=1))
+    first, gone = stage.send("long"), stage.send("gone")
+    stage.client.cancel(gone)
+
+    assert stage.client.wait(first)[0] == 200
+    assert error_name(stage.client.wait(gone)) == (503, "HostUnavailableError")
+    assert stage.ask("after")[0] == 200
+    assert ran == ["long", "after"]
