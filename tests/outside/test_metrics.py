@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import signal
 import time
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -12,6 +13,7 @@ from tests.harness.background import CallUnderWay
 from tests.harness.caller import Caller, NoAnswerError
 from tests.harness.fixtures import StartHost
 from tests.harness.host import HostProcess
+from tests.harness.mutants.host import command
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -110,6 +112,23 @@ def test_a_workers_death_is_counted_and_readiness_says_that_it_is_down(start_pro
 
         assert total(seen, "holdfast_worker_deaths_total", worker="0") == 1
         assert total(seen, "holdfast_front_deaths_total") == 0
+
+
+def test_readiness_is_red_while_a_sync_stalls(start_probe_host: StartHost, tmp_path: Path) -> None:
+    stalling = tmp_path / "stalling"
+    host = start_probe_host(command=command(f"hold_commits={stalling}"))
+    with host.caller() as caller:
+        stalling.touch()
+        held = CallUnderWay(host, "Probe", "a", "increment")
+        until_ready(host, "commits of worker 0 hang")
+        assert caller.value("Probe", "b", "echo", 1) == 1
+        assert total(scrape(caller), "holdfast_commit_stalled") == 1
+        assert total(scrape(caller), "holdfast_commit_in_flight_seconds") > 2
+        stalling.unlink()
+
+        until_ready(host, "")
+        assert held.answer().status == 200
+    assert "a commit does not end" in host.log
 
 
 def test_a_worker_that_does_not_answer_is_left_out(start_probe_host: StartHost) -> None:
