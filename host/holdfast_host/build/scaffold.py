@@ -78,14 +78,6 @@ def test_counters_are_reached_over_http(host: LocalHost) -> None:
     assert host.fetch("http://localhost/elsewhere").status == 404
 '''
 
-_CONFTEST: Final = '''\
-"""The fixture `host`."""
-
-from holdfast.testing.plugin import host, host_actors, host_variables
-
-__all__ = ["host", "host_actors", "host_variables"]
-'''
-
 _README: Final = """\
 # {name}
 
@@ -143,7 +135,6 @@ def make_project(parent: Path, name: str) -> Path:
         MANIFEST_FILE: _MANIFEST.format(name=name, today=COMPATIBILITY_DATE.isoformat()),
         "src/app.py": _APP,
         f"src/{BINDINGS_FILE}": render_bindings([_COUNTER], []),
-        "tests/conftest.py": _CONFTEST,
         "tests/test_app.py": _TEST,
         "README.md": _README.format(name=name),
         ".gitignore": _GITIGNORE,

@@ -29,8 +29,8 @@ _STAGES: Final = {
     "cache damaged": "Compiling again",
     "compiling": "Compiling",
     "trying": "Trying it once",
-    "prepare": "Loading it into the workers",
-    "switch": "Switching to it",
+    "loading": "Loading it into the workers",
+    "switching": "Switching to it",
 }
 
 
