@@ -23,6 +23,10 @@ def describe_inspection() -> dict[str, Any]:
             "parameters": [_TYPE, _NAME],
             "post": operation("evictInstance", "Drop the activation after its running turn; storage stays.", 200),
         },
+        f"{one}/release": {
+            "parameters": [_TYPE, _NAME],
+            "post": operation("releaseInstance", "Lift the quarantine of an instance that killed workers.", 200),
+        },
         "/v1/logs": {"get": _logs()},
         "/metrics": {"get": _metrics()},
     }

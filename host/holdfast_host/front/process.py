@@ -61,7 +61,7 @@ class Front:
                 *MetricsRoutes(control).routes(),
                 *LogRoutes(self._links).routes(),
                 *SecretRoutes(control).routes(),
-                *InstanceRoutes(self._calls, start.routing, self._links, limits).routes(),
+                *InstanceRoutes(self._calls, start.routing, self._links, limits, control).routes(),
             ],
         )
         self._servers = [(start.listen_fd, HttpServer(app.handle, Patience(), Connections(allow_descriptors())))]

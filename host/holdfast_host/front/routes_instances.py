@@ -23,6 +23,7 @@ from holdfast_host.front.answers import JSON, TYPED_JSON, Answer, json_answer
 from holdfast_host.front.app import Route
 from holdfast_host.front.arguments import check_nesting
 from holdfast_host.front.calls import Calls
+from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.link import Link
 from holdfast_host.front.paths import decode_segment, read_flags, read_parameters
@@ -40,8 +41,11 @@ Found = tuple[str, ...]
 class InstanceRoutes:
     """The handlers. One per front."""
 
-    def __init__(self, calls: Calls, routing: Routing, links: list[Link], limits: Limits) -> None:
+    def __init__(
+        self, calls: Calls, routing: Routing, links: list[Link], limits: Limits, control: ControlChannel
+    ) -> None:
         self._calls = calls
+        self._control = control
         self._routing = routing
         self._links = links
         self._limits = limits
@@ -55,6 +59,7 @@ class InstanceRoutes:
             Route.of(f"{one}/storage", GET=self._storage),
             Route.of(f"{one}/storage/{{}}", GET=self._value, PUT=self._put, DELETE=self._delete),
             Route.of(f"{one}/evict", POST=self._evict),
+            Route.of(f"{one}/release", POST=self._release),
         ]
 
     async def _list(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
@@ -149,6 +154,10 @@ class InstanceRoutes:
     async def _evict(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         return json_answer(await _Instance(self, found).read("evict"))
 
+    async def _release(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
+        instance = _Instance(self, found)
+        return json_answer(await self._control.request("release", {"type_id": instance.number, "name": instance.name}))
+
     def place(self, type_id: int, name: bytes) -> tuple[Link, int]:
         """The link to the instance's worker, and its partition."""
         shard = shard_of(type_id, name)
@@ -183,6 +192,11 @@ class _Instance:
         encoded = check_instance_name(self.name)
         self._type_id = routes.type_id(self.type)
         self._link, self._partition = routes.place(self._type_id, encoded)
+
+    @property
+    def number(self) -> int:
+        """Its type's."""
+        return self._type_id
 
     @property
     def label(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.logs import EventLog
+from holdfast_host.supervisor.casualties import Casualties
 from holdfast_host.supervisor.child import Child, Programs, spawn_child
 from holdfast_host.supervisor.deploys import Deploys
 from holdfast_host.supervisor.keeper import Keeper, Patience, Phase
@@ -83,6 +84,8 @@ class Host:
         self._log = log
         self._programs = programs
         self._patience = patience
+        workers = len(premises.worker_listeners)
+        self._casualties = Casualties(premises.quarantine, premises.registry, workers, log)
         self._workers = [self._worker(number) for number in range(len(premises.worker_listeners))]
         self._fronts = [self._front(number) for number in range(config.fronts)]
         self._all = [*self._workers, *self._fronts]
@@ -97,7 +100,12 @@ class Host:
             premises.url,
             log,
             lambda: collect_measures(self._workers, self._fronts),
-            {"secrets": secrets.list, "secret_set": secrets.set, "secret_delete": secrets.delete},
+            {
+                "secrets": secrets.list,
+                "secret_set": secrets.set,
+                "secret_delete": secrets.delete,
+                "release": self._release,
+            },
         )
         self._exit_code = 0
         self._announced = False
@@ -130,6 +138,7 @@ class Host:
                 if keeper.child is not None:
                     keeper.child.kill()
             await asyncio.gather(*keepers)
+            self._casualties.close()
             for number in _STOP_SIGNALS:
                 loop.remove_signal_handler(number)
         self._log.info("stopped", exit_code=self._exit_code)
@@ -210,6 +219,8 @@ class Host:
             if keeper.failed_starts or keeper.last_code in _DEATHS_BY_CODE:
                 await self._shelf.restore(doubt=True)  # what it loads may be damaged in a way that kills it
 
+            running_fd = self._casualties.prepare(number)
+
             def start() -> dict[str, Any]:
                 return WorkerStart(
                     worker=number,
@@ -220,9 +231,11 @@ class Host:
                     limits=self._config.limits,
                     log_level=self._config.log_level,
                     secrets=self._premises.vault.values(),
+                    running_fd=running_fd,
+                    quarantined=self._casualties.quarantined(),
                 ).to_json()
 
-            inherited = (listener.fileno(), self._premises.lock_fd)
+            inherited = (listener.fileno(), self._premises.lock_fd, running_fd)
             return await spawn_child(f"worker {number}", self._programs.worker, start, inherited, receive)
 
         return self._keeper(f"worker {number}", launch)
@@ -284,6 +297,9 @@ class Host:
             self._log.error(f"{keeper.label} cannot go on: the host stops", reason=message.get("reason"))
             self.request_stop(f"{keeper.label}: {message.get('reason')}", exit_code=1)
 
+    async def _release(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return await self._casualties.release(arguments, self._workers)
+
     def _repair(self, keeper: Keeper, message: dict[str, Any]) -> None:
         """A worker runs without a function whose compiled file it cannot load."""
         function = str(message["function"])
@@ -295,6 +311,8 @@ class Host:
     def _on_phase(self, keeper: Keeper) -> None:
         """A child started, got ready or died."""
         self._changed.set()
+        if keeper.phase is Phase.DOWN and keeper in self._workers:
+            self._casualties.after_death(self._workers.index(keeper), keeper)
         if keeper.phase is Phase.DOWN and keeper.failed_starts >= FAILED_STARTS_MAX and not self._announced:
             self._log.error(
                 f"{keeper.label} does not start", attempts=keeper.failed_starts, exit_code_of_last=keeper.last_code

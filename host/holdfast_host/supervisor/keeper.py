@@ -59,6 +59,7 @@ class Keeper:
         self.last_code: int | None = None
         self.deaths = 0  # that nobody asked for
         self.stalled = False  # a worker's: its commit hangs
+        self.hung = False  # the last child, killed for leaving pings unanswered
         self._launch = launch
         self._log = log
         self._patience = patience
@@ -96,7 +97,7 @@ class Keeper:
     async def _live_once(self) -> bool:
         """One child from start to end; True when it had been ready."""
         self._ready.clear()
-        self.stalled = False
+        self.stalled = self.hung = False
         self._enter(Phase.STARTING)
         self.child = child = await self._launch(self._receive)
         self._log.info(f"{self.label} started", pid=child.pid)
@@ -150,6 +151,7 @@ class Keeper:
         while child.unanswered_pings < self._patience.pings_unanswered_max:
             child.ping()
             await asyncio.sleep(self._patience.ping_every_s)
+        self.hung = True
         self._log.error(f"{self.label} hangs: killed", pid=child.pid, unanswered_pings=child.unanswered_pings)
 
     def _receive(self, message: dict[str, Any]) -> None:

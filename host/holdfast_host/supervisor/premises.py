@@ -15,6 +15,7 @@ from holdfast_host.core.config import HostConfig
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.datadir import DataDirectory, make_directory, open_directory
 from holdfast_host.supervisor.lock import DirectoryLock, Holder
+from holdfast_host.supervisor.quarantine import Quarantine
 from holdfast_host.supervisor.registry import Registry
 from holdfast_host.supervisor.sockets import RuntimeDirectory, bind_http, remove_leftover, url_of
 from holdfast_host.supervisor.vault import Vault
@@ -27,6 +28,7 @@ class Premises:
 
     directory: DataDirectory
     registry: Registry
+    quarantine: Quarantine
     vault: Vault
     lock_fd: int
     listener: socket.socket  # HTTP
@@ -53,6 +55,7 @@ def open_premises(config: HostConfig, log: EventLog) -> Iterator[Premises]:
         vault = Vault.open(directory.secrets)
         registry = Registry.open(directory.registry, directory.compiled)
         cleanup.callback(registry.close)
+        quarantine = Quarantine.open(directory.registry.with_name("quarantine.json"))
         listener = cleanup.enter_context(bind_http(config.listen))
         url = url_of(config.listen, listener)
         root_listener = cleanup.enter_context(bind_http(config.root_listen)) if config.root_listen else None
@@ -61,7 +64,9 @@ def open_premises(config: HostConfig, log: EventLog) -> Iterator[Premises]:
         lock.describe(Holder(os.getpid(), url, str(runtime.path)))
         listeners = [cleanup.enter_context(runtime.listen(f"w{n}")) for n in range(_workers(config, directory, log))]
         routing = Routing.over(directory.partitions, [str(each.getsockname()) for each in listeners])
-        yield Premises(directory, registry, vault, lock.fd, listener, root_listener, tuple(listeners), routing, url)
+        yield Premises(
+            directory, registry, quarantine, vault, lock.fd, listener, root_listener, tuple(listeners), routing, url
+        )
 
 
 def _workers(config: HostConfig, directory: DataDirectory, log: EventLog) -> int:

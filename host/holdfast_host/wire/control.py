@@ -17,6 +17,7 @@ EOF on it means that the other side is gone: a child then exits at once.
 | `catalog` | to front | `catalog`: what is deployed now |
 | `health` | to front | `workers`: for each whether it is up; `stalled`: those whose commits hang; `stopping` |
 | `measure` | to child | `id`; answered by `done` with `measures`: what it has counted |
+| `quarantine` | to worker | `id`, `instances`: these may not run, as [type number, name], and no others |
 | `sync` | from worker | `stalled`: whether its commit in flight takes too long |
 | `request` | from front | `id`, `operation`, `arguments`: a management operation of the registry |
 | `progress` | to front | `id`, `stage`, further facts: a deploy's stages as they happen |
@@ -40,6 +41,7 @@ Operations of `request`, with their `arguments` and the `result` of the answer; 
 - `delete` takes `function`. Result: FUNCTION as it was.
 - `reload` takes `function`, `sources` (JSON text, for a development component). Result: FUNCTION.
 - `rollback` takes `function`, `version` (null for the one before). Result: FUNCTION.
+- `release` takes `type_id`, `name`. Result: `released`, whether the instance was quarantined.
 - `secrets` takes nothing. Result: `secrets`: [SECRET], where a SECRET is `name` and `updated_at`.
 - `secret_set` takes `name`, `value`. Result: SECRET with `created`.
 - `secret_delete` takes `name`. Result: SECRET as it was.
@@ -68,6 +70,8 @@ class WorkerStart:
     limits: Limits
     log_level: str = "info"
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    running_fd: int = -1  # the page on which it notes whose turns run, see wire.running_page; -1 for none
+    quarantined: list[list[Any]] = field(default_factory=list)  # type number and name of each
 
     def to_json(self) -> dict[str, Any]:
         """As the message's facts."""
@@ -80,6 +84,8 @@ class WorkerStart:
             "limits": asdict(self.limits),
             "log_level": self.log_level,
             "secrets": self.secrets,
+            "running_fd": self.running_fd,
+            "quarantined": self.quarantined,
         }
 
     @classmethod
@@ -94,6 +100,8 @@ class WorkerStart:
             Limits(**facts["limits"]),
             facts["log_level"],
             facts.get("secrets", {}),
+            facts.get("running_fd", -1),
+            facts.get("quarantined", []),
         )
 
 

@@ -18,6 +18,7 @@ from holdfast_host.core.errors import (
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import CommitReport, StoreBrokenError
 from holdfast_host.wire.frames import CallKind, pack_reply
+from holdfast_host.wire.running_page import UNNOTED, RunningPage
 from holdfast_host.worker.alarm_readers import alarm_readers
 from holdfast_host.worker.alarms import Alarms
 from holdfast_host.worker.calls import Calls
@@ -71,6 +72,7 @@ class Worker:
         on_broken_store: Callable[[StoreBrokenError], None],
         on_failure: Callable[[BaseException], None],
         clock: Clock | None = None,
+        running_page: RunningPage | None = None,
     ) -> None:
         self.limits = limits
         self.output = output
@@ -113,7 +115,8 @@ class Worker:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.poller.add(self._wake_fd, self._woken)
         self._dirty: dict[Link, None] = {}
-        self._running: dict[Turn, None] = {}
+        self._running: dict[Turn, int] = {}  # with its record on the page
+        self._page = running_page or RunningPage.create()
         self._durations: dict[tuple[int, bytes], float] = {}
         self._housekeeping_at = 0.0
         self._stalled = False
@@ -190,7 +193,8 @@ class Worker:
             entry.deactivate()
             entry.follow_rename(loaded.type)
         entry.turn = turn
-        self._running[turn] = None
+        is_function = turn.request.kind == CallKind.FUNCTION
+        self._running[turn] = UNNOTED if is_function else self._page.note(entry.type_id, entry.stored.name)
         if turn.request.kind == CallKind.FUNCTION:
             self.functions.touch(entry, now)
             overlay = self.functions.storage
@@ -235,7 +239,7 @@ class Worker:
         entry, changes = turn.entry, turn.changes
         self.turns += 1
         self._learn(turn)
-        del self._running[turn]
+        self._page.clear(self._running.pop(turn))
         entry.turn = None
         if turn.broken is not None:
             changes = None

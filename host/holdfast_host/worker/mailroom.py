@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.errors import (
+    ActorQuarantinedError,
     HoldfastError,
     HostUnavailableError,
     MailboxFullError,
@@ -21,7 +22,7 @@ from holdfast_host.worker.calls import Origin
 from holdfast_host.worker.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from holdfast_host.core.limits import Limits
     from holdfast_host.wire.frames import Call
@@ -53,6 +54,7 @@ class Mailroom:
         self._limits = limits
         self._answer = answer
         self.ready: deque[Entry] = deque()
+        self.quarantined: frozenset[tuple[int, bytes]] = frozenset()  # they killed workers: they do not run
         self.waiting_turns = 0
         self.draining = False
 
@@ -72,6 +74,18 @@ class Mailroom:
             self._host.rings.receive(kind, unpack_json(payload))
         else:
             raise ProtocolError(f"a frame of kind {kind} from {link.client}")
+
+    def set_quarantined(self, instances: Iterable[Sequence[Any]]) -> None:
+        """These may not run, and no others."""
+        self.quarantined = frozenset((type_id, name.encode()) for type_id, name in instances)
+
+    def pardon(self, type_ids: Collection[int]) -> None:
+        """Another version of these types is deployed: nothing is held against it."""
+        self.quarantined = frozenset(each for each in self.quarantined if each[0] not in type_ids)
+
+    def is_quarantined(self, entry: Entry) -> bool:
+        """Whether the instance may not run."""
+        return bool(self.quarantined) and (entry.type_id, entry.stored.name) in self.quarantined
 
     def take(self, entry: Entry) -> Turn:
         """The next turn out of the instance's mailbox."""
@@ -139,6 +153,10 @@ class Mailroom:
         try:
             if loaded is None:
                 raise self._deployments.absence(request.type_id, entry.label)
+            if self.is_quarantined(entry) and request.kind != CallKind.EDIT:
+                raise ActorQuarantinedError(
+                    f"{entry.label} has killed workers again and again: release it, or deploy another version"
+                )
             if request.kind == CallKind.METHOD:
                 loaded.check_method(request.method)
             self._check_room(entry, nested=origin is not None)

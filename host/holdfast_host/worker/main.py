@@ -20,6 +20,7 @@ from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.wire.control import WorkerStart, unpack_message
 from holdfast_host.wire.frames import PROTOCOL
+from holdfast_host.wire.running_page import RunningPage
 from holdfast_host.worker.links import READ_BYTES, Link
 from holdfast_host.worker.loop import Worker
 from holdfast_host.worker.monitor import Monitor
@@ -57,7 +58,9 @@ class WorkerProcess:
             compute_slots=max(1, (os.cpu_count() or 1) - 1),
             on_broken_store=self._end_broken,
             on_failure=self._end_on_bug,
+            running_page=None if start.running_fd < 0 else RunningPage(start.running_fd),
         )
+        self._worker.mailroom.set_quarantined(start.quarantined)
         self._control = ControlChannel(control, self._worker, self._stop, received)
         self._listener = socket.socket(fileno=start.listen_fd)
         self._listener.setblocking(False)

@@ -57,7 +57,13 @@ class ControlChannel:
         elif kind == "switch":
             deployment = Deployment.from_json(message["deployment"])
             self._worker.deployments.switch(deployment)
+            self._worker.mailroom.pardon({each.type_id for each in deployment.types})
             self._worker.alarms.take_up_parked(each.type_id for each in deployment.types)
+            self.send("done", id=message["id"], error=None)
+        elif kind == "quarantine":
+            lifted = {type_id for type_id, _ in self._worker.mailroom.quarantined}
+            self._worker.mailroom.set_quarantined(message["instances"])
+            self._worker.alarms.take_up_parked(lifted)
             self.send("done", id=message["id"], error=None)
         elif kind == "remove":
             self._worker.deployments.remove(message["function"])

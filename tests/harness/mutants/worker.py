@@ -5,6 +5,7 @@ MUTATIONS are separated by commas, each a function's name in `_MUTATIONS`, with 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import OrderedDict, deque
@@ -63,6 +64,21 @@ def doubt_sync(path: Path) -> None:
         return report
 
     _patch(LmdbStore, "commit", failing)
+
+
+# Sandboxes that fail.
+
+
+def crash_in_deadly_names() -> None:
+    """A turn of an instance whose name begins with "deadly" ends the process, as a fault of the sandbox would."""
+    run = TurnRunner.run
+
+    def deadly(self: TurnRunner, turn: Turn, loaded: Any) -> None:
+        if turn.entry.stored.name.startswith(b"deadly"):
+            os.abort()
+        run(self, turn, loaded)
+
+    _patch(TurnRunner, "run", deadly)
 
 
 # Mechanisms taken out.
@@ -171,6 +187,7 @@ _MUTATIONS: Final[dict[str, Callable[..., None]]] = {
         hold_commits,
         lose_sync,
         doubt_sync,
+        crash_in_deadly_names,
         swallow_sync_errors,
         open_gate,
         gate_only_own_writes,

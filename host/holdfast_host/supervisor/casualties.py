@@ -1,0 +1,117 @@
+"""What follows from a worker's death for the instances whose turns it ran: they are named, counted, and kept away.
+
+Glue between the running pages (whose turns), the quarantine (who may not run) and the workers (told at their start, and
+when one is released).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from typing import Any, Final
+
+from holdfast_host.core.errors import HostUnavailableError, StorageFullError
+from holdfast_host.core.ids import check_instance_name
+from holdfast_host.core.logs import EventLog
+from holdfast_host.supervisor.child import ChildGoneError
+from holdfast_host.supervisor.keeper import Keeper
+from holdfast_host.supervisor.quarantine import Quarantine
+from holdfast_host.supervisor.registry import Registry
+from holdfast_host.wire.running_page import RunningPage
+
+EXIT_BUG: Final = 70  # a worker's own exit code when its loop failed, which what a guest did may have caused
+# What a fault of the sandbox ends in. SIGKILL is missing by intent, unless our own was sent to a worker that hung.
+_CRASHES: Final = frozenset(
+    {EXIT_BUG}
+    | {
+        -each
+        for each in (
+            signal.SIGSEGV,
+            signal.SIGBUS,
+            signal.SIGILL,
+            signal.SIGABRT,
+            signal.SIGFPE,
+            signal.SIGTRAP,
+            signal.SIGSYS,
+        )
+    }
+)
+_NAMED_MAX: Final = 20
+
+
+class Casualties:
+    """One per host; event loop's thread only."""
+
+    def __init__(self, quarantine: Quarantine, registry: Registry, workers: int, log: EventLog) -> None:
+        self._quarantine = quarantine
+        self._registry = registry
+        self._log = log
+        self._pages = [RunningPage.create() for _ in range(workers)]
+
+    def close(self) -> None:
+        """Give the pages back; no worker runs any more."""
+        for page in self._pages:
+            page.close()
+
+    def prepare(self, worker: int) -> int:
+        """A worker is about to start: the descriptor of its page, empty."""
+        self._pages[worker].wipe()
+        return self._pages[worker].fd
+
+    def quarantined(self) -> list[list[Any]]:
+        """Those that may not run, as a worker is told: type number and name."""
+        return [[type_id, name.decode()] for type_id, name in self._quarantine.listed(self._versions())]
+
+    def after_death(self, worker: int, keeper: Keeper) -> None:
+        """A worker that had been started has ended: say whose turns it ran, and quarantine who did it too often."""
+        suspects = self._pages[worker].names()
+        if not suspects:
+            return
+        shown = ", ".join(self._label(*each) for each in suspects[:_NAMED_MAX])
+        more = f" and {len(suspects) - _NAMED_MAX} more" if len(suspects) > _NAMED_MAX else ""
+        self._log.error(f"{keeper.label} died while these ran: {shown}{more}", code=keeper.last_code)
+        self._pages[worker].wipe()
+        if keeper.last_code not in _CRASHES and not keeper.hung:
+            return
+        try:
+            caught = self._quarantine.blame(suspects, self._versions())
+        except OSError as error:
+            self._log.error("the quarantine cannot be written", error=error)
+            return
+        for each in caught:
+            self._log.error(f"{self._label(*each)} has killed workers again and again: it is quarantined")
+
+    async def release(self, arguments: dict[str, Any], workers: Sequence[Keeper]) -> dict[str, Any]:
+        """Lift a quarantine; returns when every worker that runs knows.
+
+        Raises:
+            InvalidNameError: it cannot be an instance's name.
+            StorageFullError, HostUnavailableError: it cannot be recorded; it holds as long as this host lives.
+        """
+        instance = (int(arguments["type_id"]), check_instance_name(str(arguments["name"])))
+        try:
+            released = self._quarantine.release(instance)
+        except OSError as error:
+            full = error.errno in {28, 122}
+            kind = StorageFullError if full else HostUnavailableError
+            raise kind(f"the release of {self._label(*instance)} cannot be recorded: {error}") from error
+        told = [keeper.child.ask("quarantine", instances=self.quarantined()) for keeper in workers if keeper.child]
+        for answer in await asyncio.gather(*told, return_exceptions=True):
+            if isinstance(answer, BaseException) and not isinstance(answer, ChildGoneError):
+                raise answer
+        if released:
+            self._log.warning(f"{self._label(*instance)} is released from quarantine")
+        return {"released": released}
+
+    def _versions(self) -> dict[int, int]:
+        """By type number, the version that is deployed."""
+        deployments = self._registry.current()
+        return {each.type_id: deployment.version for deployment in deployments for each in deployment.types}
+
+    def _label(self, type_id: int, name: bytes) -> str:
+        for deployment in self._registry.current():
+            for each in deployment.types:
+                if each.type_id == type_id:
+                    return f"{each.type}/{name.decode(errors='replace')}"
+        return f"type {type_id}/{name.decode(errors='replace')}"
