@@ -1,0 +1,225 @@
+"""Versions of a function on a real host: atomic switches, refused breaks, renames, and files that are damaged."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness import components
+from tests.harness.deploying import deploy
+from tests.harness.host import HostProcess
+from tests.harness.projects import run, write_project
+
+SOURCE = '''
+import time
+from holdfast import StatefulActor
+
+VERSION = {version}
+
+
+class {name}(StatefulActor):
+    """{remark}"""
+
+    def put(self, value: int) -> dict:
+        self.ctx.storage.put("value", value)
+        return {{"version": VERSION}}
+
+    def get(self) -> dict:
+        return {{"version": VERSION, "value": self.ctx.storage.get("value"), "type": self.ctx.type}}
+
+    def compute(self, seconds: float) -> dict:
+        print("computing")
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pass
+        return {{"version": VERSION}}
+'''
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("versions")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[HostProcess]:
+    with HostProcess(tmp_path / "data", "--workers", "2") as running:
+        yield running
+
+
+def version(sources: Path, number: int) -> components.TestComponent:
+    """A built project `store` that answers with this version."""
+    text = SOURCE.format(version=number, name="Store", remark="")
+    return _built(sources / f"v{number}", "store", text, ("STORE", "Store"))
+
+
+def _built(
+    directory: Path, name: str, source: str, *actors: tuple[str, str], further: str = ""
+) -> components.TestComponent:
+    made = components.built(write_project(directory, name, source, *actors, further=further))
+    return components.TestComponent(name, made.project, made.manifest, made.component)
+
+
+def test_every_turn_after_the_switch_runs_the_new_version_and_running_ones_finish_on_the_old(
+    host: HostProcess, sources: Path
+) -> None:
+    for number in (2, 1):  # both are compiled, so that the deploy under test is short
+        deploy(host, version(sources, number))
+    answers: dict[str, Any] = {}
+
+    def ask(label: str, method: str, *arguments: Any) -> None:
+        with host.caller() as caller:
+            answers[label] = caller.value("Store", "busy", method, *arguments)
+
+    running = threading.Thread(target=ask, args=("running", "compute", 12.0))
+    running.start()
+    wait_for_log(host, "computing")
+    queued = threading.Thread(target=ask, args=("queued", "get"))
+    queued.start()
+    deploy(host, version(sources, 2))
+    with host.caller() as caller:
+        after = [caller.value("Store", f"name-{number}", "get")["version"] for number in range(50)]
+    assert running.is_alive()
+    running.join()
+    queued.join()
+
+    assert set(after) == {2}
+    assert answers["running"] == {"version": 1}
+    assert answers["queued"]["version"] == 2
+
+
+def test_a_rollback_is_the_same_switch_and_keeps_what_is_stored(host: HostProcess, sources: Path) -> None:
+    for number in (1, 2):
+        deploy(host, version(sources, number))
+    with host.caller() as caller:
+        caller.value("Store", "a", "put", 7)
+        printed = run(sources, "rollback", "store", host=host.url)
+        back = caller.value("Store", "a", "get")
+        run(sources / "v1", "rollback", "--to", "2", host=host.url)
+        forth = caller.value("Store", "a", "get")
+
+    assert printed.startswith("Function 'store' runs version 1 again: http://store.localhost:")
+    assert (back["version"], back["value"]) == (1, 7)
+    assert (forth["version"], forth["value"]) == (2, 7)
+    assert run(sources, "list", "store", host=host.url).splitlines()[1].startswith("2\truns\t")
+
+
+def test_a_version_that_fails_its_trial_is_never_switched_to(host: HostProcess, sources: Path) -> None:
+    deploy(host, version(sources, 1))
+    broken = sources / "broken.wasm"
+    broken.write_bytes(version(sources, 2).component.read_bytes()[:1_000_000])
+
+    printed = run(sources, "deploy", str(sources / "v1"), "--component", str(broken), host=host.url, fails=True)
+
+    assert "InvalidComponentError" in printed
+    with host.caller() as caller:
+        assert caller.value("Store", "a", "get")["version"] == 1
+        assert caller.request("GET", "/v1/functions/store").value["status"] == "failed"
+
+
+def test_what_a_version_would_break_is_listed_and_nothing_is_switched(host: HostProcess, sources: Path) -> None:
+    deploy(host, version(sources, 1))
+    less = _built(
+        sources / "less",
+        "store",
+        "from holdfast import StatefulActor\n\nclass Store(StatefulActor):\n    def get(self):\n        return 1\n",
+        ("STORE", "Store"),
+    )
+    other = _built(
+        sources / "other",
+        "store",
+        "from holdfast import StatefulActor\n\nclass Other(StatefulActor):\n    def get(self):\n        return 2\n",
+        ("OTHER", "Other"),
+    )
+    with host.caller() as caller:
+        refused = put(host, less)
+        assert (
+            refused == "'store' would break what relies on it: the method Store.compute is gone; the method "
+            "Store.put is gone. Deploy with --allow-breaking (?allow_breaking=true) if that is meant."
+        )
+        caller.value("Store", "kept", "put", 1)
+        assert "the actor type Store, which has instances, is gone" in put(host, other)
+        assert caller.value("Store", "kept", "get")["value"] == 1
+
+        run(less.project, "deploy", ".", "--component", str(less.component), "--allow-breaking", host=host.url)
+        assert caller.value("Store", "kept", "get") == 1
+        run(other.project, "deploy", ".", "--component", str(other.component), "--allow-breaking", host=host.url)
+        assert caller.call("Store", "kept", "get").error == "UnknownActorTypeError"
+        run(sources, "rollback", "store", "--to", "1", host=host.url)
+        assert caller.value("Store", "kept", "get")["value"] == 1
+
+
+def test_a_renamed_class_keeps_its_instances_across_a_restart_and_a_rollback(host: HostProcess, sources: Path) -> None:
+    deploy(host, version(sources, 1))
+    text = SOURCE.format(version=2, name="Shop", remark="renamed")
+    renamed = _built(sources / "renamed", "store", text, ("STORE", "Shop"), further='renamed_from = "Store"\n')
+    names = [f"name-{number}" for number in range(20)]
+    with host.caller() as caller:
+        for number, name in enumerate(names):
+            caller.value("Store", name, "put", number)
+        deploy(host, renamed)
+        found = [caller.value("Shop", name, "get") for name in names]
+        assert caller.call("Store", "name-1", "get").error == "UnknownActorTypeError"
+    host.kill_all()
+    host.restart()
+    with host.caller() as caller:
+        again = [caller.value("Shop", name, "get")["value"] for name in names]
+        run(sources, "rollback", "store", host=host.url)
+        back = caller.value("Store", "name-3", "get")
+
+    assert [(each["value"], each["type"], each["version"]) for each in found] == [(n, "Shop", 2) for n in range(20)]
+    assert again == list(range(20))
+    assert (back["value"], back["type"]) == (3, "Store")
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["its time shows it", "nothing shows it"])
+def test_a_damaged_compiled_file_is_made_again_while_other_functions_are_served(
+    host: HostProcess, sources: Path, hidden: bool
+) -> None:
+    deploy(host, version(sources, 1))
+    text = SOURCE.format(version=1, name="Other", remark="")
+    deploy(host, _built(sources / "second", "second", text, ("OTHER", "Other")))
+    host.stop()
+    damaged = next(path for path in (host.data / "compiled").glob("*.cwasm") if b"Store" in record(path))
+    facts = damaged.stat()
+    with damaged.open("r+b") as file:
+        file.write(b"\0" * 4096)
+    if hidden:
+        os.utime(damaged, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    host.restart()
+
+    with host.caller() as caller:
+        assert caller.value("Other", "a", "get")["version"] == 1
+        if hidden:
+            assert caller.call("Store", "a", "get").error in {None, "", "HostUnavailableError"}
+            wait_for_log(host, "repaired")
+        assert caller.value("Store", "a", "get")["version"] == 1
+    assert "damaged" in host.log
+    assert " died" not in host.log
+
+
+def record(compiled: Path) -> bytes:
+    """What the host noted beside a compiled file."""
+    return compiled.with_suffix(".json").read_bytes()
+
+
+def put(host: HostProcess, component: components.TestComponent) -> str:
+    """The host's refusal of a deploy."""
+    command = ("deploy", ".", "--component", str(component.component), "--json")
+    printed = run(component.project, *command, host=host.url, fails=True)
+    return printed.strip().removeprefix("BreakingChangeError: ")
+
+
+def wait_for_log(host: HostProcess, text: str) -> None:
+    """Return when the host has logged it."""
+    waiting = threading.Event()
+    for _ in range(1200):
+        if text in host.log:
+            return
+        waiting.wait(0.05)
+    raise AssertionError(f"{text!r} was not logged: {host.log[-2000:]}")
