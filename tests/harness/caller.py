@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
+import socket
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -78,6 +80,8 @@ class Caller:
         """
         sent = False
         try:
+            if self._http.sock is not None and _has_ended(self._http.sock):
+                self._http.close()  # the host ended a connection that was idle for long
             if self._http.sock is None:
                 self._http.connect()
             sent = True
@@ -101,3 +105,9 @@ class Caller:
         answer = self.call(actor_type, name, method, *positions, **keywords)
         assert answer.status == 200, answer
         return answer.value
+
+
+def _has_ended(connection: socket.socket) -> bool:
+    """Whether the other side has closed an idle connection: there is something to read where nothing was asked."""
+    readable, _, _ = select.select([connection], [], [], 0)
+    return bool(readable)

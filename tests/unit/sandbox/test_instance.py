@@ -94,11 +94,19 @@ def test_every_storage_import_reaches_the_turn(sandbox: Sandbox, turn: TestTurn)
     assert turn.dictionary.kept == {}
 
 
-@pytest.mark.parametrize("due_us", [0, 1, -(1 << 63), (1 << 63) - 1, 1_700_000_000_000_000])
+@pytest.mark.parametrize("due_us", [0, 1, 1_700_000_000_000_000, 253_402_300_799_999_999])
 def test_an_alarm_keeps_its_number(sandbox: Sandbox, turn: TestTurn, due_us: int) -> None:
     answers = ask(sandbox, turn, ["alarms", "get"], ["alarms", "set", due_us], ["alarms", "get"], ["alarms", "delete"])
 
     assert answers == [["ok", -1], ["ok", None], ["ok", due_us], ["ok", None]]
+    assert turn.dictionary.alarm_us is None
+
+
+@pytest.mark.parametrize("due_us", [-1, -(1 << 63), (1 << 63) - 1, 253_402_300_800_000_000])
+def test_an_alarm_outside_of_the_calendar_is_refused(sandbox: Sandbox, turn: TestTurn, due_us: int) -> None:
+    [answer] = ask(sandbox, turn, ["alarms", "set", due_us])
+
+    assert (answer[0], answer[1]["name"]) == ("err", "BadRequestError")
     assert turn.dictionary.alarm_us is None
 
 
