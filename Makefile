@@ -4,11 +4,12 @@
 PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$each"; break; }; done)
 VENV := .venv
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BIN := $(VENV)/bin
 LISTEN ?= 127.0.0.1:8787
 DATA ?= .holdfast
 
-.PHONY: help demo test test-fast lint format bench install install-dev apt clean
+.PHONY: help demo test test-fast lint format bench hostile crash faults install install-dev apt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,8 +18,11 @@ help:
 	@echo "make test-fast  the same without the tests that take more than ten seconds"
 	@echo "make lint       ruff, mypy and import-linter alone"
 	@echo "make format     let ruff format and mend what it can"
+	@echo "make hostile    the whole corpus of hostile components and guests, as a table (five minutes)"
+	@echo "make faults     failing disks, damaged files, jumping clocks, as a table (three minutes)"
+	@echo "make crash      kills at every step of a commit, and power cuts; SEED=n repeats a run (ten minutes)"
 	@echo "make bench      the measurements of tests/benchmarks"
-	@echo "make apt        what a bare Debian or Ubuntu needs first, with what tests and bench use (asks for sudo)"
+	@echo "make apt        what a bare Debian or Ubuntu needs first, with what tests and bench use (asks for sudo, unless you are root)"
 	@echo "make clean      remove the virtual environment and what builds leave behind; never the data of a host"
 
 demo: install
@@ -40,6 +44,15 @@ lint: install-dev
 format: install-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+hostile: install-dev
+	$(BIN)/python -m tests.hostile
+
+faults: install-dev
+	$(BIN)/python -m tests.faults
+
+crash: install-dev
+	$(BIN)/python -m tests.crash $(SEED)
 
 bench: install-dev
 	$(BIN)/python -m tests.benchmarks
@@ -69,7 +82,8 @@ $(BIN)/python:
 	@"$(PYTHON)" -m venv $(VENV)
 
 apt:
-	sudo apt-get install -y --no-install-recommends python3 python3-venv curl gcc libc6-dev wrk
+	$(SUDO) apt-get update -qq
+	$(SUDO) apt-get install -y --no-install-recommends python3 python3-venv curl gcc libc6-dev wrk
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache examples/*/build
