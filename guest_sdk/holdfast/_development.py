@@ -95,6 +95,7 @@ class DevelopmentGuest(Guest):
         """
         for name in self._built:
             sys.modules.pop(name, None)
+        sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, _SourcesFinder)]
         finder = _SourcesFinder(sources["root"], sources["files"])
         sys.meta_path.insert(max(len(sys.meta_path) - 2, 0), finder)  # before the two that find nothing
         self._missing.names.clear()

@@ -22,6 +22,7 @@ def describe_api(url: str) -> dict[str, Any]:
             "/v1/functions": {"get": operation("listFunctions", "The deployed functions.", 200)},
             "/v1/functions/{function}": _function(),
             "/v1/functions/{function}/rollback": {"post": _roll_back()},
+            "/v1/functions/{function}/sources": {"put": _reload()},
             "/v1/instances/{type}/{name}/alarm": _alarm(),
             "/v1/alarms": {"get": _list_alarms()},
             "/v1/secrets": {"get": operation("listSecrets", "The secrets' names; values are never shown.", 200)},
@@ -111,6 +112,16 @@ def _roll_back() -> dict[str, Any]:
         200,
         parameters=[parameter("function", "The function's name.")],
         requestBody={"required": False, "content": {JSON: {"schema": schema}}},
+    )
+
+
+def _reload() -> dict[str, Any]:
+    return operation(
+        "reloadFunction",
+        "Hand other sources to a development component; what stands in them is between an author's tool and its SDK.",
+        200,
+        parameters=[parameter("function", "The function's name.")],
+        requestBody={"required": True, "content": {JSON: {"schema": {"type": "object"}}}},
     )
 
 
