@@ -94,7 +94,14 @@ def _state(store: LmdbStore, type_id: int, name: str) -> State:
     instance = store.locate(type_id, name.encode())
     pairs, complete = store.scan(instance, start=b"", end=None, reverse=False, entries_max=1_000, bytes_max=1 << 26)
     assert complete
-    return {key.decode(): json.loads(value) for key, value in pairs}
+    return {key.decode(): _value(value) for key, value in pairs}
+
+
+def _value(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return f"torn: {text[:40]!r}"
 
 
 def _short(value: Any) -> str:

@@ -9,7 +9,7 @@ import pytest
 from tests.hostile import corpus
 from tests.hostile.stage import show
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_every_attack_ends_by_its_name_and_leaves_nothing_behind_while_a_neighbour_is_served(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The entries are kept in the order of their last use, so that eviction looks only
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
@@ -39,6 +40,7 @@ class Directory:
         self._evicted_since_trim = 0
         self._trim = ctypes.CDLL(None).malloc_trim
         self.evictions = 0
+        self.is_full = False  # past the memory budget, and every activation is busy
 
     def __len__(self) -> int:
         """How many entries there are."""
@@ -71,8 +73,13 @@ class Directory:
         """Drop the least recently used while the process is past its budget; whether it was."""
         budget = self._limits.worker_memory_bytes
         if not budget or anonymous_bytes() <= budget:
+            self.is_full = False
             return False
-        self._evict(settled, lambda entry: False, at_most=max(16, len(self._entries) // 20))
+        gc.collect()
+        more = self._evict(settled, lambda entry: False, at_most=max(16, len(self._entries) // 20))
+        # Where nothing is busy there is nobody to wait for, and refusing would never end.
+        busy = any(entry.turn is not None for entry in self._entries.values())
+        self.is_full = busy and not more and anonymous_bytes() > budget
         return True
 
     def evict_all(self, settled: int) -> None:

@@ -114,6 +114,11 @@ class Mailroom:
             return UnknownFunctionError(f"{label}: no such function is deployed any more")
         if loaded is None:
             return self._deployments.absence(turn.entry.type_id, label)
+        if self._directory.is_full and turn.entry.sandbox is None:
+            return HostUnavailableError(
+                f"{label}: its worker is past its memory of {limits.worker_memory_bytes} bytes and all that is active "
+                "is busy; the call did not run"
+            )
         detached_max = limits.nested_turns_max if nested else limits.detached_turns_max
         if detached >= detached_max:
             return HostUnavailableError(
