@@ -98,7 +98,12 @@ _WORKER_GAUGES: Final = (
 )
 _WORKER_COUNTS: Final = (
     ("holdfast_traps", "traps", "kind", "Guests that the sandbox stopped, by kind."),
-    ("holdfast_alarms", "alarms", "outcome", "Alarms delivered, by outcome: ok, or the error's name."),
+    (
+        "holdfast_alarms",
+        "alarms",
+        "outcome",
+        "Runs of alarms' handlers, by outcome: ok, or the error's name; and alarms abandoned or parked.",
+    ),
 )
 _FRONT_COUNTERS: Final = (
     ("holdfast_http_requests", "requests", "HTTP requests."),

@@ -101,7 +101,7 @@ class Measures:
                 }
                 for type_id, kind in self._types.items()
             ],
-            "alarms": self.alarms,
+            "alarms": {**self.alarms, "abandoned": worker.alarms.abandoned, "parked": worker.alarms.parked},
             "traps": worker.output.traps,
             "log_lines_dropped": worker.output.dropped_total,
             "commit_seconds": self.commit_seconds.report(),
