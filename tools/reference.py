@@ -1,0 +1,219 @@
+"""Writes the pages of docs/ that follow from the code: `python tools/reference.py`.
+
+docs/api.md from the SDK's docstrings, docs/errors.md and docs/limits.md from the host's tables. A test says when a page
+is not what this would write.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import holdfast
+from holdfast import testing
+from holdfast_host.core import errors, limits
+
+DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
+
+_ERRORS: Final = """\
+# Errors
+
+A failed call is answered with a status and `{"error": {"name": "...", "message": "...", "retryable": false}}`, plus
+`code` where the actor gave one. `retryable` says that the same call may succeed later *and* is known to have committed
+nothing.
+
+Refuse in your own words with `ActorError`; anything else that a method raises is an `ActorMethodError`, whose traceback
+goes to the log and never to the caller:
+
+```python
+import json
+
+from holdfast import ActorError, StatefulActor
+from holdfast.testing import LocalHost
+
+
+class Account(StatefulActor):
+    def debit(self, amount: int) -> None:
+        if amount > 100:
+            raise ActorError("insufficient funds", code="insufficient_funds", status=409)
+        raise ValueError("no such amount")
+
+
+host = LocalHost({"ACCOUNT": Account})
+refused = host.post(Account, "alice", "debit", [500])
+assert (refused.status, refused.value["error"]["code"]) == (409, "insufficient_funds")
+
+failed = host.post(Account, "alice", "debit", [5])
+assert (failed.status, failed.value["error"]["message"]) == (500, "ValueError: no such amount")
+```
+
+In an actor or a function a failed call raises `ActorCallError` with `name`, `message`, `code`, `retryable`. Two of them
+mean something precise: after `HostUnavailableError` nothing was committed, call again; after `ActorOutputGateError` the
+outcome is unknown, or known and its result lost, so look before you repeat.
+
+| name | status | retry | when |
+| --- | --- | --- | --- |
+"""
+
+_LIMITS: Final = """\
+# Limits
+
+Errors quote the value and the limit. An operator changes a limit with `holdfast serve --limit NAME=VALUE`; `[limits]`
+in `holdfast.toml` lowers memory and time for one function. Names end in their unit.
+
+In a test, lower a limit to meet it sooner:
+
+```python
+import pytest
+
+from holdfast import ActorCallError, StatefulActor
+from holdfast.testing import Limits, LocalHost
+
+
+class Notes(StatefulActor):
+    def keep(self, text: str) -> None:
+        self.ctx.storage.put("text", text)
+
+
+host = LocalHost({"NOTES": Notes}, limits=Limits(value_bytes_max=100))
+notes = host.env.NOTES.id_from_name("a")
+notes.keep("short")
+with pytest.raises(ActorCallError, match="LimitError.*100"):
+    notes.keep("long" * 100)
+```
+"""
+
+_API: Final = """\
+# API reference
+
+What `import holdfast` offers, from its docstrings. `holdfast.testing` is at the end.
+
+```python
+from holdfast import StatefulActor
+from holdfast.testing import LocalHost
+
+
+class Greeter(StatefulActor):
+    def greet(self) -> str:
+        return f"{self.env.GREETING}, {self.ctx.name}"
+
+
+host = LocalHost({"GREETER": Greeter}, variables={"GREETING": "hello"})
+assert host.env.GREETER.id_from_name("ann").greet() == "hello, ann"
+```
+"""
+
+
+def api_page() -> str:
+    """docs/api.md."""
+    parts = [_API]
+    for module, prefix in ((holdfast, ""), (testing, "testing.")):
+        for name in sorted(module.__all__):
+            parts += _described(f"{prefix}{name}", getattr(module, name))
+    return "\n".join(parts)
+
+
+def errors_page() -> str:
+    """docs/errors.md."""
+    rows = [
+        f"| `{kind.__name__}` | {'400-499' if kind is errors.ActorError else kind.default_status} "
+        f"| {'yes' if kind.default_retryable else ''} | {_sentence(kind)} |"
+        for kind in _leaves(errors.HoldfastError)
+        if kind is not errors.ConfigurationError
+    ]
+    return _ERRORS + "\n".join(rows) + "\n"
+
+
+def limits_page() -> str:
+    """docs/limits.md: the groups of core/limits.py with their comments."""
+    lines = [_LIMITS]
+    for line in inspect.getsource(limits.Limits).splitlines():
+        if found := re.fullmatch(r"    # (.*)", line):
+            if lines[-1].startswith("|") or lines[-1] == _LIMITS:
+                lines += ["", found[1]]
+            else:
+                lines[-1] += f" {found[1]}"
+        elif found := re.fullmatch(r"    (\w+): \w+ = [^#]*(?:# (.*))?", line):
+            if not lines[-1].startswith("|"):
+                lines += ["", "| limit | default | |", "| --- | --- | --- |"]
+            lines.append(f"| `{found[1]}` | {_shown(found[1])} | {found[2] or ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def _described(name: str, value: Any) -> Iterator[str]:
+    yield f"## {name}\n"
+    yield _docstring(value)
+    if not isinstance(value, type):
+        return
+    for attribute, member in sorted(vars(value).items()):
+        if attribute.startswith("_") or attribute in {"from_wire", "to_wire"}:  # the SDK's own
+            continue
+        function = member.__func__ if isinstance(member, classmethod) else member
+        if isinstance(member, property):
+            yield f"### {name}.{attribute}\n"
+            yield _docstring(member)
+        elif inspect.isfunction(function):
+            yield f"### {name}.{attribute}{_signature(function)}\n"
+            yield _docstring(function)
+
+
+def _docstring(thing: Any) -> str:
+    """Its docstring, with the sections of Google's style as lists, and examples as they stand."""
+    text = inspect.getdoc(thing) or ""
+    out: list[str] = []
+    section = ""
+    for line in text.splitlines():
+        if re.fullmatch(r"(Args|Raises|Returns|Attributes|Example)( \([^)]*\))?:", line):
+            section = line.split(":")[0].split()[0]
+            out += ["", f"**{line[:-1]}**", ""]
+        elif section and section != "Example" and (found := re.fullmatch(r" {4}([\w, ]+): (.*)", line)):
+            out.append(f"- `{found[1]}`: {found[2]}")
+        elif section == "Example" or not section:
+            out.append(line)
+        else:
+            out.append(f"  {line.strip()}" if line.strip() else "")
+            section = section if line.strip() else ""
+    return "\n".join(out).rstrip() + "\n"
+
+
+def _signature(function: Any) -> str:
+    signature = inspect.signature(function)
+    parameters = [each for each in signature.parameters.values() if each.name not in {"self", "cls"}]
+    text = str(signature.replace(parameters=parameters))
+    return re.sub(r"'([^']*)'", r"\1", re.sub(r"(?<=[:>] )'([^']*)'", r"\1", text)).replace(" -> None", "")
+
+
+def _sentence(kind: type[Exception]) -> str:
+    return " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
+
+
+def _leaves(kind: Any) -> Iterator[Any]:
+    below = kind.__subclasses__()
+    if not below:
+        yield kind
+    for each in below:
+        yield from _leaves(each)
+
+
+def _shown(name: str) -> str:
+    value = getattr(limits.Limits(), name)
+    if "bytes" in name and value and not value % limits.KIB:
+        for unit, size in (("GiB", limits.GIB), ("MiB", limits.MIB), ("KiB", limits.KIB)):
+            if not value % size:
+                return f"{value // size} {unit}"
+    if name.endswith("_s"):
+        return f"{value:g} s"
+    return f"{value:,} bytes" if "bytes" in name else f"{value:,}"
+
+
+def main() -> None:
+    """Write them."""
+    for name, page in (("api", api_page), ("errors", errors_page), ("limits", limits_page)):
+        (DOCS / f"{name}.md").write_text(page(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
