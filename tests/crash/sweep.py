@@ -74,6 +74,7 @@ def at_random(chance: random.Random, role: str) -> Callable[[HostProcess, Faults
         if role == "all":
             host.kill_all()
             return True
+        _wait(lambda: len(host.pids()[role]) >= (2 if role == "worker" else 1), f"no {role} came back")
         host.kill(role, index=chance.randrange(2) if role == "worker" else 0)
         return role == "supervisor"
 
