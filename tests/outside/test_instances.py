@@ -145,7 +145,7 @@ def test_an_edit_waits_for_the_running_turn(start_probe_host: StartHost) -> None
             assert not slow.is_answered_within(0.01)
 
         assert put(caller, "Probe/alice/storage/n", "10").status == 200
-        assert slow.is_answered_within(0)
+        assert slow.is_answered_within(2.0)  # its answer left first; its thread may still be reading it
         assert caller.value("Probe", "alice", "increment") == 11
 
 
