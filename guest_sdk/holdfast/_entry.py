@@ -24,6 +24,7 @@ from holdfast._development import DevelopmentGuest, MissingModules
 from holdfast._door import HOST
 from holdfast._errors import sentence_of, traceback_of
 from holdfast._guest import Guest
+from holdfast._immortal import name_objects
 from holdfast._output import Output
 from holdfast._preload import preload
 from holdfast._warm import warm_up
@@ -70,6 +71,7 @@ def load(plan_file: str) -> type:
     warm_up(HOST)
     # A later collection then leaves all of this alone, and with it the pages that every sandbox shares.
     gc.collect()
+    name_objects(Path(plan["objects"]))
     gc.freeze()
     return type("Instance", (), exports)
 

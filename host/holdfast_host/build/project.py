@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from holdfast_host.build.dependencies import REQUIREMENTS_FILE, has_dependencies, install_dependencies
 from holdfast_host.build.errors import BuildError
+from holdfast_host.build.immortal import make_immortal
 from holdfast_host.build.sources import copy_project, copy_sdk, import_root, wit_directory
 from holdfast_host.core.limits import GIB, MIB, Limits
 from holdfast_host.core.manifest import Manifest, read_manifest
@@ -112,6 +113,7 @@ def _built_aside(
         on_stage(f"building {manifest.name} from {manifest.main}")
         output = _componentize(work)
         description = _description(work, manifest.main, output)
+        make_immortal(work / "out.wasm", work / "entry" / "objects")
         size = (work / "out.wasm").stat().st_size
         if size > limits.component_bytes_max:
             most = limits.component_bytes_max // MIB
@@ -128,7 +130,8 @@ def _lay_out(work: Path, project: Path, root: Path, module: str, *, development:
     copy_sdk(work / "entry" / "holdfast")
     copy_project(root, work / "source")
     shown = {_SOURCE_MOUNT: str(root.relative_to(project)), _PACKAGES_MOUNT: "site-packages"}
-    plan: dict[str, Any] = {"main": module, "shown": shown, "report": f"{_ENTRY_MOUNT}/report.json"}
+    plan: dict[str, Any] = {"main": module, "shown": shown}
+    plan |= {"report": f"{_ENTRY_MOUNT}/report.json", "objects": f"{_ENTRY_MOUNT}/objects"}
     plan |= {"development": True} if development else {}
     (work / "entry" / "plan.json").write_text(json.dumps(plan))
     (work / "entry" / "holdfast_entry.py").write_text(_ENTRY.format(mount=_ENTRY_MOUNT))

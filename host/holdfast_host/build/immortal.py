@@ -1,0 +1,125 @@
+"""Making the objects that a component is born with immortal, so that its sandboxes share the memory they lie in.
+
+A sandbox starts as a copy-on-write view of the component's memory. CPython writes to every object it so much as looks
+at, a reference count up and down again, and each such write makes a private page; the counts of immortal objects (PEP
+683) it leaves alone. Which objects there are the guest said while it was built; where their counts lie in the file is
+read from the component's data segments. Measured on examples/account, of the component's memory: 1.08 MB private to an
+activation without this, 0.31 with it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from bisect import bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+# Of CPython 3.14 where pointers have 32 bits (Include/refcount.h): what an immortal object is born with, and from where
+# on a count is taken for one.
+IMMORTAL: Final = 5 << 28
+IMMORTAL_MIN: Final = 1 << 30
+
+_HEADER_BYTES: Final = 8  # magic, version and layer: the same for a component and for a module in it
+_COMPONENT_MODULE, _COMPONENT_COMPONENT = 1, 4  # section ids in a component
+_MODULE_DATA: Final = 11  # section id in a core module
+_PASSIVE, _WITH_MEMORY = 1, 2  # kinds of data segments; 0 is active, in memory 0
+_I32_CONST, _END = 0x41, 0x0B
+
+
+def make_immortal(component: Path, addresses: Path) -> int:
+    """Rewrite, in place, the reference counts of the objects at these addresses.
+
+    An address at which the file holds no possible count is left alone, and so is an object that is immortal already.
+
+    Args:
+        component: A component of componentize-py; its size does not change.
+        addresses: Where its objects lie in its linear memory, four bytes little-endian each.
+
+    Returns:
+        How many counts were rewritten.
+    """
+    named = addresses.read_bytes()
+    rewritten = 0
+    with component.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
+        segments = sorted(_largest_memory(data))
+        starts = [start for start, _, _ in segments]
+        for (address,) in struct.iter_unpack("<I", named[: len(named) // 4 * 4]):
+            at = bisect_right(starts, address) - 1
+            if at < 0:
+                continue
+            start, offset, size = segments[at]
+            if address + 4 > start + size:
+                continue
+            place = offset + address - start
+            (count,) = struct.unpack_from("<I", data, place)
+            if 0 < count < IMMORTAL_MIN:
+                struct.pack_into("<I", data, place, IMMORTAL)
+                rewritten += 1
+    return rewritten
+
+
+def _largest_memory(data: mmap.mmap) -> list[tuple[int, int, int]]:
+    """(address, offset in the file, size) of the segments of the module that brings the most, Python's own."""
+    modules = ([*_segments(data, *span)] for span in _modules(data, 0, len(data)))
+    return max(modules, key=lambda segments: sum(size for _, _, size in segments), default=[])
+
+
+def _modules(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where the core modules of a component lie, those of nested components too."""
+    for section, at, after in _sections(data, start, end):
+        if section == _COMPONENT_MODULE:
+            yield at, after
+        elif section == _COMPONENT_COMPONENT:
+            yield from _modules(data, at, after)
+
+
+def _segments(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """The active data segments of one module whose address is a constant."""
+    for section, at, _ in _sections(data, start, end):
+        if section != _MODULE_DATA:
+            continue
+        count, at = _unsigned(data, at)
+        for _ in range(count):
+            kind, at = _unsigned(data, at)
+            if kind == _WITH_MEMORY:
+                _, at = _unsigned(data, at)
+            address = None
+            if kind != _PASSIVE:
+                if data[at] != _I32_CONST:
+                    return  # a module that is to be placed by its loader, not one with a memory of its own
+                address, at = _signed(data, at + 1)
+                at += data[at] == _END
+            size, at = _unsigned(data, at)
+            if address is not None:
+                yield address & 0xFFFFFFFF, at, size
+            at += size
+
+
+def _sections(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(id, start, end) of each section's content."""
+    at = start + _HEADER_BYTES
+    while at < end:
+        section = data[at]
+        size, at = _unsigned(data, at + 1)
+        yield section, at, at + size
+        at += size
+
+
+def _unsigned(data: mmap.mmap, at: int) -> tuple[int, int]:
+    """A LEB128 number, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, at
+
+
+def _signed(data: mmap.mmap, at: int) -> tuple[int, int]:
+    value, after = _unsigned(data, at)
+    bits = 7 * (after - at)
+    return (value - (1 << bits) if data[after - 1] & 0x40 else value), after

@@ -1,0 +1,153 @@
+"""Rewriting the reference counts in a component's file, and what it is good for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+from wasmtime import Engine, wat2wasm
+from wasmtime.component import Component
+
+from holdfast_host.build import build_project
+from holdfast_host.build.immortal import IMMORTAL, IMMORTAL_MIN, make_immortal
+from holdfast_host.core.limits import MIB, Limits
+from holdfast_host.sandbox.engine import SandboxEngine
+from holdfast_host.sandbox.instance import Sandbox
+from tests.harness.components import ACCOUNT, built
+from tests.unit.build.test_build import MANIFEST, project
+from tests.unit.guest.plain_host import PlainHost
+from tests.unit.sandbox.turns import TestTurn
+
+
+def counts(*values: int) -> str:
+    return "".join(f"\\{byte:02x}" for value in values for byte in struct.pack("<I", value))
+
+
+SMALL_AND_LARGE = f"""
+(component
+  (core module (memory 1) (data (i32.const 16) "{counts(1, 1)}"))
+  (component
+    (core module
+      (memory 1)
+      (data "{counts(1)}")
+      (data (i32.const 100) "{counts(3)}")
+      (data (memory 0) (i32.const 16) "{counts(1, 2, 0, IMMORTAL_MIN + 7, 5)}")))
+  (core module (table 1 funcref) (memory 1) (func $f) (elem (i32.const 0) $f)))
+"""
+
+
+def rewritten(tmp_path: Path, wat: str, addresses: bytes) -> tuple[int, bytes, bytes]:
+    """How many counts, the component before, and after."""
+    before = bytes(wat2wasm(wat))
+    component, named = tmp_path / "c.wasm", tmp_path / "objects"
+    component.write_bytes(before)
+    named.write_bytes(addresses)
+    return make_immortal(component, named), before, component.read_bytes()
+
+
+def test_the_counts_of_the_largest_memory_are_rewritten_and_nothing_else(tmp_path: Path) -> None:
+    number, before, after = rewritten(tmp_path, SMALL_AND_LARGE, struct.pack("<4I", 16, 20, 100, 20))
+
+    large = struct.pack("<5I", 1, 2, 0, IMMORTAL_MIN + 7, 5)
+    expected = before.replace(large, struct.pack("<5I", IMMORTAL, IMMORTAL, 0, IMMORTAL_MIN + 7, 5))
+    expected = expected.replace(struct.pack("<I", 3), struct.pack("<I", IMMORTAL))
+    assert number == 3
+    assert after == expected
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        struct.pack("<I", 24),  # no object has no references
+        struct.pack("<I", 28),  # immortal already
+        struct.pack("<I", 33),  # reaches past its segment
+        struct.pack("<3I", 0, 8_000, 0xFFFFFFFF),  # nothing lies there
+        b"\x10\0\0",  # not a whole address
+        b"",
+    ],
+)
+def test_an_address_without_a_count_is_left_alone(tmp_path: Path, addresses: bytes) -> None:
+    number, before, after = rewritten(tmp_path, SMALL_AND_LARGE, addresses)
+
+    assert (number, after) == (0, before)
+
+
+def test_a_component_without_a_memory_is_left_alone(tmp_path: Path) -> None:
+    number, before, after = rewritten(tmp_path, "(component)", struct.pack("<I", 16))
+
+    assert (number, after) == (0, before)
+
+
+INSIDE = """
+import json
+import sys
+from holdfast import StatefulActor
+
+TABLE = {"a": ["b"]}
+
+class Trial(StatefulActor):
+    def immortal(self):
+        born_with = [json, json.dumps, json.dumps.__code__.co_consts, TABLE, TABLE["a"], Trial, Trial.immortal]
+        return [all(map(sys._is_immortal, born_with)), sys._is_immortal(self), sys._is_immortal(["new"])]
+
+    def changes(self):
+        TABLE["a"].append(object())
+        TABLE["c"] = TABLE.pop("a")
+        return [len(TABLE["c"]), list(TABLE)]
+"""
+
+
+@pytest.mark.slow
+def test_what_a_component_is_born_with_is_immortal_and_can_be_changed_all_the_same(tmp_path: Path) -> None:
+    component = build_project(project(tmp_path / "p", INSIDE, MANIFEST)).path.read_bytes()
+    sandbox = PlainHost(Engine(), component).sandbox("Trial", "t")
+
+    assert sandbox.call("immortal") == [True, False, False]
+    assert sandbox.call("changes") == [2, ["c"]]
+
+
+def private_kib(compiled: Path) -> int:
+    """What this process holds of its own in the memories that began as views of the compiled component's."""
+    held, ours = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if not line[0].isupper():
+            ours = line.endswith(str(compiled))
+        elif ours and line.startswith("Anonymous:"):
+            held += int(line.split()[1])
+    return held
+
+
+def private_kib_of_an_activation(component: Path, compiled: Path) -> float:
+    engine = SandboxEngine(Limits())
+    compiled.write_bytes(Component.from_file(engine.engine, component).serialize())
+    loaded = engine.load(compiled)
+    sandboxes = []
+    for name in range(8):
+        sandbox, turn = Sandbox.create(loaded, TestTurn(), memory_bytes_max=64 * MIB), TestTurn()
+        environment = json.dumps({"bindings": {"ACCOUNT": "Account"}, "variables": {}})
+        assert sandbox.activate(turn, "Account", str(name).encode(), environment.encode()).ok
+        for _ in range(50):
+            assert sandbox.call(turn, b"deposit", b'{"amount":5}', False, False).ok
+        sandboxes.append(sandbox)
+    held = private_kib(compiled) / len(sandboxes)
+    for sandbox in sandboxes:
+        sandbox.close()
+    return held
+
+
+@pytest.mark.slow
+def test_an_activation_writes_to_little_of_the_memory_it_shares_and_without_this_to_much_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast_host.build.project.make_immortal", lambda component, addresses: 0)
+    shutil.copytree(ACCOUNT, tmp_path / "account", ignore=shutil.ignore_patterns("build"))
+    mortal = build_project(tmp_path / "account").path
+
+    with_it = private_kib_of_an_activation(built(ACCOUNT).component, tmp_path / "immortal.cwasm")
+    without = private_kib_of_an_activation(mortal, tmp_path / "mortal.cwasm")
+
+    assert 0 < with_it < 400
+    assert without > 1.5 * with_it
