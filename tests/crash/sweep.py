@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import signal
 import time
@@ -86,7 +85,7 @@ def stop_and_continue(host: HostProcess, faults: Faults) -> bool:
     stopped = host.kill("worker", signal.SIGSTOP)
     _wait(lambda: stopped not in host.pids()["worker"], "a stopped worker was never replaced")
     with contextlib.suppress(ProcessLookupError):  # killed and waited for before its successor began
-        os.kill(stopped, signal.SIGCONT)
+        processes.send(stopped, signal.SIGCONT)
     assert not processes.is_running(stopped)
     return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import statistics
@@ -108,13 +107,13 @@ def test_after_20_kills_every_acknowledged_write_is_there_once_and_whole(
 def names_by_worker(host: HostProcess, names: list[str]) -> tuple[list[str], list[str]]:
     """Which names the first worker answers for and which the second, seen by stopping the first for a moment."""
     first = host.pids()["worker"][0]
-    os.kill(first, signal.SIGSTOP)
+    processes.send(first, signal.SIGSTOP)
     try:
         asked = {name: CallUnderWay(host, "Probe", name, "nothing") for name in names}
         time.sleep(0.5)
         seconds = [name for name, call in asked.items() if call.is_answered_within(0.0)]
     finally:
-        os.kill(first, signal.SIGCONT)
+        processes.send(first, signal.SIGCONT)
     for call in asked.values():
         assert call.answer().status == 200
     return [name for name in names if name not in seconds], seconds

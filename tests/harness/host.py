@@ -114,9 +114,9 @@ class HostProcess:
         return found
 
     def kill(self, role: str, number: signal.Signals = signal.SIGKILL, index: int = 0) -> int:
-        """Send a signal to one process of that role; its pid."""
+        """Send a signal to one process of that role and return when it has had its effect; its pid."""
         pid = self.pids()[role][index]
-        os.kill(pid, number)
+        processes.send(pid, number)
         return pid
 
     def kill_all(self) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import time
 from pathlib import Path
 
 _PARTITION = re.compile(r"/parts/(\d+)/data\.mdb")
+_ENDED = frozenset("ZX")
+_STOPPED = frozenset("Tt")
+_EFFECT_TIMEOUT_S = 10.0
 
 
 def children_of(parent: int) -> dict[int, str]:
@@ -27,12 +32,46 @@ def children_of(parent: int) -> dict[int, str]:
 
 
 def is_running(pid: int) -> bool:
-    """False for a process that is gone or a zombie: neither holds a file."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
+    """False for a process of which no thread is left but a zombie: then it holds no file any more."""
+    return not states(pid) <= _ENDED
+
+
+def states(pid: int) -> set[str]:
+    """The letters by which the kernel names the states of a process's threads; none when it is gone."""
+    found = set()
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # that thread has ended since we listed them
+            found.add(stat.read_text().rpartition(")")[2].split()[0])
+    return found
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal and return when it has had its effect.
+
+    `kill(2)` returns before that: a process on another core runs on for a while, and its threads stop one by one.
+    After SIGKILL no thread is left, after SIGSTOP all are stopped, after SIGCONT none is; what another signal does is
+    the process's own affair, and is not waited for.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+    """
+    os.kill(pid, number)
+    deadline = time.monotonic() + _EFFECT_TIMEOUT_S
+    while not _has_acted(pid, number):
+        assert time.monotonic() < deadline, f"{number.name} has had no effect on {pid}: its threads are {states(pid)}"
+        time.sleep(0.001)
+
+
+def _has_acted(pid: int, number: signal.Signals) -> bool:
+    match number:
+        case signal.SIGKILL:
+            return not is_running(pid)
+        case signal.SIGSTOP:  # one that ends meanwhile, killed by somebody else, does nothing more either
+            return states(pid) <= _STOPPED | _ENDED
+        case signal.SIGCONT:
+            return not states(pid) & _STOPPED
+        case _:
+            return True
 
 
 def partitions_of(pid: int) -> set[int]:

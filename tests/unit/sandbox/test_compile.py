@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.compile import CompiledComponent, compile_component
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox
+from tests.harness import processes
 from tests.unit.sandbox.conftest import minimal_wat
 from tests.unit.sandbox.turns import TestTurn
 
@@ -232,18 +232,7 @@ def test_the_compiling_process_dies_with_its_parent(compiler: Compiler, tmp_path
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     [child] = done.stdout.split()
-    deadline = time.monotonic() + 10
-    while is_alive(child):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def is_alive(pid: str) -> bool:
-    """Whether it still runs; one that waits to be reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    assert processes.wait_until_gone([int(child)], timeout_s=10.0) == []
 
 
 def test_what_a_killed_host_left_half_written_is_removed(compiler: Compiler) -> None:

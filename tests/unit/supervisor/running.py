@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast_host.supervisor.sockets import remove_leftover
+from tests.harness import processes
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,15 +29,6 @@ def wait_until(condition: Callable[[], Any], limit_s: float = 15.0) -> Any:
             return found
         assert time.monotonic() < deadline, "the condition did not come true"
         time.sleep(0.01)
-
-
-def alive(pid: int) -> bool:
-    """True while the process runs; a zombie does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
 
 
 class RunningHost:
@@ -136,9 +128,10 @@ class RunningHost:
         assert not upload.exists()
         return {**answer, "stages": [each["stage"] for each in stages]}
 
-    def signal(self, number: int) -> None:
+    def signal(self, number: signal.Signals) -> None:
+        """To the supervisor; returns when it has had its effect."""
         assert self.process is not None
-        self.process.send_signal(number)
+        processes.send(self.process.pid, number)
 
     def wait(self) -> int:
         """The exit code."""
@@ -161,7 +154,7 @@ class RunningHost:
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
-        wait_until(lambda: not any(alive(pid) for pid in children))
+        wait_until(lambda: not any(processes.is_running(pid) for pid in children))
 
     def close(self) -> None:
         """Leave no process and no folder outside the test's own."""

@@ -1,6 +1,5 @@
 """Processes die in every way; the host stays, or goes as a whole."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import processes
 from tests.unit.supervisor.fake_compile import component_text
-from tests.unit.supervisor.running import RunningHost, alive, wait_until
+from tests.unit.supervisor.running import RunningHost, wait_until
 
 
 def test_the_url_is_announced_when_every_process_is_ready(host: RunningHost) -> None:
@@ -26,19 +26,19 @@ def test_the_url_is_announced_when_every_process_is_ready(host: RunningHost) -> 
 def test_a_killed_worker_is_replaced_on_the_same_socket(host: RunningHost) -> None:
     host.start()
     first = host.worker(0)["pid"]
-    os.kill(first, signal.SIGKILL)
+    processes.send(first, signal.SIGKILL)
 
     second = host.worker(0)["pid"]  # waits in the backlog until the successor accepts
 
     assert second != first
-    assert not alive(first)
+    assert not processes.is_running(first)
     assert host.who()["pid"] == host.pids("front")[0]
 
 
 def test_a_stopped_worker_is_killed_and_waited_for_before_its_successor_starts(host: RunningHost) -> None:
     host.start()
     first = host.worker(0)["pid"]
-    os.kill(first, signal.SIGSTOP)
+    processes.send(first, signal.SIGSTOP)
 
     wait_until(lambda: len(host.pids("worker")) == 2)
 
@@ -62,7 +62,7 @@ def test_a_worker_that_is_silent_but_runs_is_replaced(host: RunningHost) -> None
 def test_a_killed_front_is_replaced_on_the_same_port(host: RunningHost) -> None:
     host.start()
     first = host.who()["pid"]
-    os.kill(first, signal.SIGKILL)
+    processes.send(first, signal.SIGKILL)
 
     assert host.who()["pid"] != first
     assert len(host.pids("worker")) == 1
@@ -85,17 +85,17 @@ def test_a_killed_supervisor_leaves_no_process(host: RunningHost) -> None:
     assert host.process is not None
     host.process.kill()
 
-    wait_until(lambda: not any(alive(pid) for pid in children))
+    wait_until(lambda: not any(processes.is_running(pid) for pid in children))
 
 
 def test_a_killed_supervisor_leaves_no_stopped_process_either(host: RunningHost) -> None:
     host.start()
     worker = host.worker(0)["pid"]
-    os.kill(worker, signal.SIGSTOP)
+    processes.send(worker, signal.SIGSTOP)
     assert host.process is not None
     host.process.kill()
 
-    wait_until(lambda: not alive(worker))
+    wait_until(lambda: not processes.is_running(worker))
 
 
 def test_a_process_whose_parent_is_gone_already_ends_at_once() -> None:
@@ -115,7 +115,7 @@ def test_a_supervisor_killed_while_its_children_start_leaves_no_process(host: Ru
     assert host.process is not None
     host.process.kill()
 
-    wait_until(lambda: not any(alive(pid) for pid in children))
+    wait_until(lambda: not any(processes.is_running(pid) for pid in children))
 
 
 def test_the_sockets_of_a_killed_host_are_removed_by_the_next_one(host: RunningHost) -> None:
@@ -136,7 +136,7 @@ def test_the_sockets_of_a_killed_host_are_removed_by_the_next_one(host: RunningH
 def test_a_worker_that_keeps_dying_is_tried_again_less_and_less_often(host: RunningHost) -> None:
     host.start()
     host.misbehave("worker die-at-start")
-    os.kill(host.worker(0)["pid"], signal.SIGKILL)
+    processes.send(host.worker(0)["pid"], signal.SIGKILL)
     wait_until(lambda: host.text().count("worker 0 keeps dying") >= 3)
     delays = [line.rpartition("=")[2] for line in host.text().splitlines() if "keeps dying" in line]
     host.misbehave()
@@ -158,7 +158,7 @@ def test_a_host_whose_worker_never_starts_says_so_and_ends(host: RunningHost) ->
 def test_a_successor_starts_with_what_is_deployed(host: RunningHost) -> None:
     host.start()
     host.deploy("account", component_text("Account"))
-    os.kill(host.worker(0)["pid"], signal.SIGKILL)
+    processes.send(host.worker(0)["pid"], signal.SIGKILL)
 
     assert host.worker(0)["runs"] == {"account": 1}
 
@@ -167,6 +167,6 @@ def test_a_successor_starts_with_what_is_deployed(host: RunningHost) -> None:
 def test_children_ignore_the_signals_that_stop_the_host(host: RunningHost, number: signal.Signals) -> None:
     host.start()
     worker = host.worker(0)["pid"]
-    os.kill(worker, number)
+    processes.send(worker, number)
 
     assert host.worker(0)["pid"] == worker

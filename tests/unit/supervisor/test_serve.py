@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.supervisor.running import alive, wait_until
+from tests.harness import processes
+from tests.unit.supervisor.running import wait_until
 
 SERVE = [sys.executable, "-m", "holdfast_host.cli.main", "serve"]
 
@@ -69,7 +70,7 @@ def test_exactly_one_line_is_printed_and_a_stop_exits_with_0(served: Served) -> 
     assert len(pids) >= 2
 
     assert served.stop(signal.SIGINT) == (0, "")
-    assert not any(alive(pid) for pid in pids)
+    assert not any(processes.is_running(pid) for pid in pids)
 
 
 def test_the_host_answers_when_it_says_that_it_is_ready(served: Served) -> None:
@@ -92,7 +93,7 @@ def test_a_killed_host_leaves_nothing_and_its_successor_is_ready_at_once(served:
     successor = Served(tmp_path)
 
     assert successor.line, successor.log.read_text()
-    assert not any(alive(pid) for pid in pids)
+    assert not any(processes.is_running(pid) for pid in pids)
     assert "did not stop in order" in successor.log.read_text()
     assert successor.stop()[0] == 0
 
@@ -114,7 +115,7 @@ def test_a_second_host_on_the_directory_is_refused_after_a_while(served: Served,
 
 def test_a_worker_that_is_killed_is_replaced_by_a_real_one(served: Served) -> None:
     worker = int(re.findall(r"worker 0 started pid=(\d+)", served.log.read_text())[0])
-    os.kill(worker, signal.SIGKILL)
+    processes.send(worker, signal.SIGKILL)
 
     def ready_again() -> bool:
         with urllib.request.urlopen(f"{served.url}/health/liveness", timeout=10) as answer:

@@ -1,9 +1,9 @@
 """The order in which a host stops."""
 
-import os
 import signal
 
-from tests.unit.supervisor.running import RunningHost, alive, wait_until
+from tests.harness import processes
+from tests.unit.supervisor.running import RunningHost, wait_until
 
 
 def test_workers_drain_before_anything_stops_and_fronts_stop_before_workers(host: RunningHost) -> None:
@@ -21,7 +21,7 @@ def test_workers_drain_before_anything_stops_and_fronts_stop_before_workers(host
     }
     assert events[-3:] == stops
     assert stops[0] == "front0 stop"
-    assert not any(alive(pid) for pid in [*host.pids("worker"), *host.pids("front")])
+    assert not any(processes.is_running(pid) for pid in [*host.pids("worker"), *host.pids("front")])
 
 
 def test_the_directory_is_free_after_a_stop(host: RunningHost) -> None:
@@ -40,7 +40,7 @@ def test_a_worker_that_does_not_drain_in_time_is_killed(host: RunningHost) -> No
 
     assert host.stop() == 1
     assert "not stopped in time" in host.text()
-    assert not any(alive(pid) for pid in host.pids("worker"))
+    assert not any(processes.is_running(pid) for pid in host.pids("worker"))
 
 
 def test_a_second_signal_kills_everything_at_once(host: RunningHost) -> None:
@@ -51,7 +51,7 @@ def test_a_second_signal_kills_everything_at_once(host: RunningHost) -> None:
     host.signal(signal.SIGINT)
 
     assert host.wait() == 1
-    assert not any(alive(pid) for pid in [*host.pids("worker"), *host.pids("front")])
+    assert not any(processes.is_running(pid) for pid in [*host.pids("worker"), *host.pids("front")])
 
 
 def test_a_worker_that_dies_while_the_host_stops_is_not_replaced(host: RunningHost) -> None:
@@ -59,7 +59,7 @@ def test_a_worker_that_dies_while_the_host_stops_is_not_replaced(host: RunningHo
     host.misbehave("worker never-drain")
     host.signal(signal.SIGTERM)
     wait_until(lambda: "worker0 drain" in host.events())
-    os.kill(host.pids("worker")[0], signal.SIGKILL)
+    processes.send(host.pids("worker")[0], signal.SIGKILL)
 
     assert host.wait() == 0
     assert len(host.pids("worker")) == 1
