@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 LISTEN ?= 127.0.0.1:8787
 DATA ?= .holdfast
 
-.PHONY: help demo test test-fast lint format bench hostile crash faults install install-dev apt clean
+.PHONY: help demo test test-fast lint format bench hostile crash faults install install-dev install-bench apt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,7 +21,7 @@ help:
 	@echo "make hostile    the whole corpus of hostile components and guests, as a table (five minutes)"
 	@echo "make faults     failing disks, damaged files, jumping clocks, as a table (three minutes)"
 	@echo "make crash      kills at every step of a commit, and power cuts; SEED=n repeats a run (ten minutes)"
-	@echo "make bench      the measurements of tests/benchmarks"
+	@echo "make bench      the measurements of tests/benchmarks; QUICK=1 short ones, WRITE=1 into the README, ONLY=flat one section"
 	@echo "make apt        what a bare Debian or Ubuntu needs first, with what tests and bench use (asks for sudo, unless you are root)"
 	@echo "make clean      remove the virtual environment and what builds leave behind; never the data of a host"
 
@@ -56,12 +56,13 @@ faults: install-dev
 crash: install-dev
 	$(BIN)/python -m tests.crash $(SEED)
 
-bench: install-dev
-	$(BIN)/python -m tests.benchmarks
+bench: install-bench
+	$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write) $(if $(ONLY),--only "$(ONLY)")
 
 # A stamp holds what was installed: it is made again when pyproject.toml changes, and costs nothing otherwise.
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev
+install-bench: $(VENV)/installed-bench
 
 $(VENV)/installed: pyproject.toml | $(BIN)/python
 	@if [ -e $(VENV)/installed-dev ] && [ $(VENV)/installed-dev -nt pyproject.toml ]; then :; else \
@@ -73,6 +74,11 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	@echo "installing holdfast and what its tests need into $(VENV) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+$(VENV)/installed-bench: pyproject.toml $(VENV)/installed-dev
+	@echo "installing what the benchmarks need into $(VENV) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[dev,bench]"
 	@touch $@
 
 $(BIN)/python:

@@ -1,27 +1,122 @@
-"""`make bench`: every figure of the README, from one command. Takes about ten minutes; `--quick` about two."""
+"""`make bench`: every figure of the README, from one command. About twenty minutes; `--quick` about five."""
 
 from __future__ import annotations
 
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
 import click
+from rich.console import Console
+from rich.table import Table as RichTable
 
-from tests.benchmarks import lifetimes, side_by_side
-from tests.benchmarks.report import Report
+from tests.benchmarks import (
+    budget,
+    deploys,
+    disk,
+    flat,
+    functions,
+    lifetimes,
+    page,
+    plots,
+    sandbox,
+    scaling,
+    side_by_side,
+    targets,
+)
+from tests.benchmarks.results import Results, Section, Table, machine
+from tests.benchmarks.scale import FULL, QUICK, Scale
+from tests.benchmarks.servers import MissingToolError
 
-SECTIONS = ("side-by-side", "lifetimes")
+OUT: Final = page.PROJECT / "build" / "bench"
+SECTIONS: Final[dict[str, Callable[[Section, Scale], None]]] = {
+    "side by side": side_by_side.run,
+    "function in front": functions.run,
+    "budget of a call": budget.run,
+    "sandbox": sandbox.run,
+    "disk": disk.run,
+    "flat": flat.run,
+    "lifetimes": lifetimes.run,
+    "deploy": deploys.run,
+    "scaling": scaling.run,
+}
+_WIDTH = 190  # also where the output is no terminal
 
 
 @click.command()
-@click.option("--only", type=click.Choice(SECTIONS), multiple=True, help="Only these sections.")
+@click.option("--only", type=click.Choice(list(SECTIONS)), multiple=True, help="Only these sections.")
 @click.option("--quick", is_flag=True, help="Short runs: for a look, not for figures to quote.")
-def main(only: tuple[str, ...], quick: bool) -> None:
-    """Measure Holdfast beside its peers and print tables; the figures also go to build/bench/bench.json."""
-    report = Report()
-    chosen = only or SECTIONS
-    if "side-by-side" in chosen:
-        side_by_side.run(report, rounds=1 if quick else 3, seconds=2 if quick else 5)
-    if "lifetimes" in chosen:
-        lifetimes.run(report, names=500 if quick else 5000, on_disk=5_000 if quick else 100_000)
-    report.note(f"written to {report.write()}")
+@click.option("--write", is_flag=True, help="Also into docs/bench and the README; sections not measured now stay.")
+@click.option("--keep-before", is_flag=True, help="Keep this run's budget as the 'before' of later ones.")
+def main(only: tuple[str, ...], quick: bool, write: bool, keep_before: bool) -> None:
+    """Measure Holdfast beside its peers; print tables, and write them with JSON and plots to build/bench."""
+    console = Console(width=_WIDTH)
+    scale = QUICK if quick else FULL
+    results = Results()
+    for name in only or SECTIONS:
+        results.sections[name] = section = _measure(console, name, scale)
+        for table in section.tables:
+            _show(console, table)
+    _show(console, Table("targets", targets.COLUMNS, targets.rows(results)))
+    before = page.load(page.BEFORE)
+    _write(OUT, results, before)
+    console.print(f"written to {OUT}", style="dim")
+    if keep_before:
+        kept = Results({name: each for name, each in results.sections.items() if name == "budget of a call"})
+        page.FOLDER.mkdir(parents=True, exist_ok=True)
+        page.BEFORE.write_text(kept.to_json())
+    if write:
+        merged = page.load(page.RESULTS).merged(results)
+        _write(page.FOLDER, merged, page.load(page.BEFORE))
+        section_text = page.readme_section(merged, page.load(page.BEFORE))
+        page.README.write_text(page.with_section(page.README.read_text(), section_text))
+        console.print(f"written to {page.FOLDER} and {page.README}", style="dim")
+    failed = [each.name for each in results.sections.values() if each.failure]
+    if failed:
+        sys.exit(f"not measured: {', '.join(failed)}; `--only` repeats a section")
+
+
+def _measure(console: Console, name: str, scale: Scale) -> Section:
+    """Run one section; what goes wrong in it is no reason to lose the others."""
+    section = Section(name, datetime.now(UTC).date().isoformat(), scale.quick, machine())
+    console.print(f"{name} ...", style="dim")
+    began = time.monotonic()
+    try:
+        SECTIONS[name](section, scale)
+    except MissingToolError as error:
+        section.failure = str(error)
+    except Exception as error:
+        traceback.print_exc()
+        section.failure = f"{type(error).__name__}: {error}"[:300]
+    section.took_s = time.monotonic() - began
+    for note in [*section.notes, *([f"FAILED: {section.failure}"] if section.failure else [])]:
+        console.print(f"  {note}", style="dim", markup=False)
+    console.print(f"  took {section.took_s:.0f} s", style="dim")
+    return section
+
+
+def _show(console: Console, table: Table) -> None:
+    shown = RichTable(title=table.title, title_justify="left")
+    for number, column in enumerate(table.columns):
+        shown.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+    for row in table.rows:
+        shown.add_row(*(cell.replace("**", "") for cell in row))
+    console.print(shown)
+
+
+def _write(folder: Path, results: Results, before: Results) -> None:
+    """JSON, Markdown and plots."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / page.RESULTS.name).write_text(results.to_json())
+    (folder / page.PAGE.name).write_text(page.results_page(results, before))
+    try:
+        plots.draw(results, folder)
+    except ImportError as error:
+        print(f"no plots ({error}): pip install -e '.[bench]'", file=sys.stderr)
 
 
 if __name__ == "__main__":

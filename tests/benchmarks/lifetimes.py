@@ -1,124 +1,109 @@
-"""What an instance costs in its life: its first call, its memory, its return after eviction, its rest on disk."""
+"""What an instance costs in its life: its first call, its memory, its return after eviction, values of every size."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from collections.abc import Sequence
 
-from tests.benchmarks.load import Load, measure
-from tests.benchmarks.report import Report, middle
+from tests.benchmarks.results import Section
+from tests.benchmarks.scale import Scale
 from tests.benchmarks.servers import Server, holdfast
-from tests.benchmarks.usage import anonymous_bytes
 from tests.harness.caller import Caller
 from tests.harness.host import HostProcess
+from tests.harness.load import percentile
+from tests.harness.processes import anonymous_bytes
 
 MIB = 1 << 20
+_CHUNKS = 5  # a latency's median is taken over each, for the spread
+_ACTIVE_CHECKED = 50
 
 
-def run(report: Report, *, names: int, on_disk: int) -> None:
+def run(section: Section, scale: Scale) -> None:
     """Everything, on hosts of their own."""
     with holdfast("--limit", "idle_eviction_s=3600", "--limit", f"worker_memory_bytes={16 << 30}") as server:
-        _first_calls(report, server, names)
-    with holdfast("--limit", "idle_eviction_s=0.5") as server:
-        _returns(report, server)
-    with holdfast("--limit", "idle_eviction_s=1") as server:
-        _start(report, server, on_disk)
+        _first_calls(section, server, scale.active)
     with holdfast() as server:
-        _sizes(report, server)
+        _returns(section, server, scale.calls)
+        _sizes(section, server, max(10, scale.calls // 10))
 
 
-def _first_calls(report: Report, server: Server, names: int) -> None:
+def _first_calls(section: Section, server: Server, active: Sequence[int]) -> None:
+    """Activate names one after another; nothing is evicted."""
     host = _host(server)
-    rows = []
+    rows: list[list[object]] = []
+    first_ms: list[float] = []
+    warm_ms: list[float] = []
     with host.caller() as caller:
         _timed(caller, "warm-up", "empty")
-        before = _private(host)
-        for upto in (names // 5, names):
-            begin = 0 if upto == names // 5 else names // 5
-            times = [_timed(caller, f"n{number}", "deposit", 5) for number in range(begin, upto)]
-            private = (_private(host) - before) / upto
-            ordered = sorted(times)
-            rows.append(
-                (
-                    str(upto),
-                    f"{middle(times):.2f}",
-                    f"{ordered[int(len(ordered) * 0.99)]:.2f}",
-                    f"{private / MIB:.2f}",
-                )
-            )
-    report.table("first call to a new name", ("active names", "p50 ms", "p99 ms", "private MiB each"), rows)
+        before_bytes = _private_bytes(host)
+        for upto in active:
+            for number in range(len(first_ms), upto):
+                first_ms.append(_timed(caller, f"n{number}", "deposit", 5))
+                warm_ms.append(_timed(caller, f"n{number}", "deposit", 5))
+            for number in range(0, upto, max(1, upto // _ACTIVE_CHECKED)):
+                facts = caller.request("GET", f"/v1/instances/Account/n{number}").value
+                assert facts["active"], f"n{number} of {upto} instances is not active any more"
+            private = section.figure(f"memory/{upto}/mib_each", [(_private_bytes(host) - before_bytes) / upto / MIB])
+            rows.append([f"{upto:,}", private])
+        section.figure("memory/active", [upto])
+    section.table("private memory of the workers", ["active at once", "MiB each"], rows)
+    _latencies(section, "first call to a new name", {"first_call": first_ms, "warm_deposit": warm_ms})
 
 
-def _returns(report: Report, server: Server) -> None:
+def _returns(section: Section, server: Server, calls: int) -> None:
     host = _host(server)
+    back_ms, warm_ms = [], []
     with host.caller() as caller:
-        for number in range(200):
+        for number in range(calls):
             _timed(caller, f"n{number}", "deposit", 5)
-        times: list[float] = []
-        time.sleep(3.0)  # all of them are evicted by now
-        times = [_timed(caller, f"n{number}", "balance") for number in range(200)]
-    report.table(
-        "reactivation after eviction",
-        ("calls", "p50 ms", "p99 ms"),
-        [("200", f"{middle(times):.2f}", f"{max(times):.2f}")],
-    )
+        for number in range(calls):
+            answer = caller.request("POST", f"/v1/instances/Account/n{number}/evict")
+            assert answer.status == 200, answer
+            back_ms.append(_timed(caller, f"n{number}", "balance"))
+            warm_ms.append(_timed(caller, f"n{number}", "balance"))
+    _latencies(section, "a call after eviction", {"reactivation": back_ms, "warm_read": warm_ms})
 
 
-def _start(report: Report, server: Server, on_disk: int) -> None:
-    host = _host(server)
+def _sizes(section: Section, server: Server, times: int) -> None:
+    asked: dict[str, tuple[str, tuple[object, ...]]] = {"list of 1,000 entries": ("list_all", ())}
+    for size_kib in (1, 64, 1000):
+        asked[f"put of {size_kib:,} KB"] = ("put", (size_kib << 10,))
+        asked[f"get of {size_kib:,} KB"] = ("get", ())
+    seen: dict[str, list[float]] = {what: [] for what in asked}
+    with _host(server).caller() as caller:
+        caller.value("Account", "sizes", "fill", 1000, 20)
+        for _ in range(times):
+            for what, (method, arguments) in asked.items():
+                seen[what].append(_timed(caller, "sizes", method, *arguments))
+    _latencies(section, "calls by size, one client", seen)
+
+
+def _latencies(section: Section, title: str, seen: dict[str, list[float]]) -> None:
+    """Median (over chunks of the calls) and p99 (over all)."""
     rows = []
-    flat = measure(server, Load.deposit(100, 32), 3)
-    with host.caller() as caller:
-        for number in range(on_disk):
-            caller.call("Account", f"disk{number}", "deposit", 5)
-    after = measure(server, Load.deposit(100, 32), 3)
-    host.stop()
-    started = time.monotonic()
-    host.start()
-    rows.append(
-        (
-            f"{on_disk:,}",
-            f"{time.monotonic() - started:.2f}",
-            f"{flat.calls_per_s:.0f}",
-            f"{after.calls_per_s:.0f}",
-        )
-    )
-    report.table("instances on disk", ("instances", "start s", "deposits/s before", "deposits/s with them"), rows)
-
-
-def _sizes(report: Report, server: Server) -> None:
-    host = _host(server)
-    rows = []
-    with host.caller() as caller:
-        caller.call("Account", "lists", "fill", 1000, 20)
-        lists = [_timed(caller, "lists", "list_all") for _ in range(30)]
-        rows.append(("list of 1,000 entries", f"{middle(lists):.2f}"))
-        for size in (1 << 10, 64 << 10, 1000 << 10):
-            puts = [_timed(caller, "sizes", "put", size) for _ in range(20)]
-            gets = [_timed(caller, "sizes", "get") for _ in range(20)]
-            rows.append((f"put a value of {size >> 10} KB", f"{middle(puts):.2f}"))
-            rows.append((f"get a value of {size >> 10} KB", f"{middle(gets):.2f}"))
-    report.table("sizes", ("what", "p50 ms"), rows)
+    for name, times_ms in seen.items():
+        key = name.replace(" ", "_")
+        size = max(1, len(times_ms) // _CHUNKS)
+        chunks = [times_ms[first : first + size] for first in range(0, len(times_ms), size)]
+        p50 = section.figure(f"{key}/p50_ms", [percentile(chunk, 0.5) for chunk in chunks])
+        p99 = section.figure(f"{key}/p99_ms", [percentile(times_ms, 0.99)])
+        rows.append([name.replace("_", " "), f"{len(times_ms):,}", p50, p99])
+    section.table(title, ["call", "calls", "p50 ms", "p99 ms"], rows)
 
 
 def _timed(caller: Caller, name: str, method: str, *arguments: object) -> float:
     """Milliseconds of one call."""
     started = time.perf_counter()
     answer = caller.call("Account", name, method, *arguments)
-    took = (time.perf_counter() - started) * 1000
+    took_ms = (time.perf_counter() - started) * 1000
     assert answer.status == 200, answer
-    return took
+    return took_ms
 
 
-def _private(host: HostProcess) -> int:
+def _private_bytes(host: HostProcess) -> int:
     return sum(anonymous_bytes(pid) for pid in host.pids()["worker"])
 
 
 def _host(server: Server) -> HostProcess:
     assert server.host is not None
     return server.host
-
-
-def data_bytes(directory: Path) -> int:
-    """What a data directory takes on disk."""
-    return sum(each.stat().st_blocks * 512 for each in directory.rglob("*") if each.is_file())

@@ -142,7 +142,10 @@ def _installed_workerd() -> Path:
     if not program.exists():
         npm = shutil.which("npm")
         if npm is None:
-            raise MissingToolError("no npm to install workerd with: make apt")
+            raise MissingToolError("no npm to install workerd with (Debian: apt-get install npm)")
         TOOLS.mkdir(parents=True, exist_ok=True)
-        subprocess.run([npm, "install", "--silent", "--no-save", "--prefix", str(TOOLS), WORKERD], check=True)
+        command = [npm, "install", "--silent", "--no-save", "--prefix", str(TOOLS), WORKERD]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode:
+            raise MissingToolError(f"npm could not install {WORKERD}: {(done.stdout + done.stderr).strip()[-300:]}")
     return program

@@ -1,0 +1,124 @@
+"""What one run of `make bench` has found, as data: figures, tables and when they were taken; kept as JSON.
+
+A section is measured in one go, so ratios are made inside a section only. Figures have names such as
+`deposit/200/32/holdfast/calls_per_s`, by which `targets`, `plots` and the README find them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("wasmtime", "componentize-py", "aiohttp", "lmdb", "uvloop")
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The median of repetitions, the least and the most of them."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of at least one value."""
+        return cls(statistics.median(values), min(values), max(values))
+
+    def __str__(self) -> str:
+        """`median (least-most)`, with as many digits as a reader can use."""
+        digits = 0 if self.most >= 100 else 1 if self.most >= 20 else 2
+        shown = f"{self.median:,.{digits}f}"
+        if self.least == self.most:
+            return shown
+        return f"{shown} ({self.least:,.{digits}f}-{self.most:,.{digits}f})"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A title, the columns' names, and rows of text."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+
+    def markdown(self) -> str:
+        """As Markdown, numbers to the right."""
+        lines = [self.columns, ["---"] + ["---:"] * (len(self.columns) - 1), *self.rows]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+@dataclass(slots=True)
+class Section:
+    """One section's results. `quick` marks short runs, whose figures are not to be quoted."""
+
+    name: str
+    date: str
+    quick: bool
+    machine: dict[str, str]
+    took_s: float = 0.0
+    failure: str = ""
+    notes: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    figures: dict[str, Spread] = field(default_factory=dict)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Keep a table."""
+        table = Table(title, list(columns), [[str(cell) for cell in row] for row in rows])
+        assert all(len(row) == len(columns) for row in table.rows), title
+        self.tables.append(table)
+
+    def figure(self, name: str, values: Sequence[float]) -> Spread:
+        """Keep a figure; its spread over the repetitions."""
+        self.figures[name] = found = Spread.of(values)
+        return found
+
+    def note(self, text: str) -> None:
+        """Keep a sentence about what was left out or looks odd."""
+        self.notes.append(text)
+
+
+@dataclass(slots=True)
+class Results:
+    """The sections by name, in the order in which they were measured."""
+
+    sections: dict[str, Section] = field(default_factory=dict)
+
+    def find(self, name: str) -> Spread | None:
+        """A figure of any section; None where it was not measured."""
+        return next((each.figures[name] for each in self.sections.values() if name in each.figures), None)
+
+    def merged(self, newer: Results) -> Results:
+        """These with the newer sections in the place of their predecessors."""
+        return Results({**self.sections, **newer.sections})
+
+    def to_json(self) -> str:
+        """For `from_json`."""
+        return json.dumps({"sections": [asdict(each) for each in self.sections.values()]}, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Results:
+        """What `to_json` wrote."""
+        return cls({each["name"]: _section_of(each) for each in json.loads(text)["sections"]})
+
+
+def _section_of(facts: dict[str, Any]) -> Section:
+    tables = [Table(**each) for each in facts.pop("tables")]
+    figures = {name: Spread(**each) for name, each in facts.pop("figures").items()}
+    return Section(**facts, tables=tables, figures=figures)
+
+
+def machine() -> dict[str, str]:
+    """What the figures are measured on."""
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    model = models[0].partition(":")[2].strip() if models else platform.machine()
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    facts = {"cpu": model, "cores": str(os.cpu_count()), "memory": f"{memory_gib:.0f} GiB"}
+    return {**facts, "Python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}

@@ -1,0 +1,110 @@
+"""Calls into a sandbox and nothing else: our private way through wasmtime's C structures beside its public interface.
+
+CPU time, not wall time: a call computes and waits for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast_host.core.limits import MIB, Limits
+from holdfast_host.sandbox.compile import compile_component
+from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
+from holdfast_host.sandbox.instance import Sandbox
+from tests.benchmarks.results import Section
+from tests.benchmarks.scale import Scale
+from tests.benchmarks.servers import PEERS
+from tests.harness.components import built
+from tests.unit.sandbox.turns import TestTurn
+
+_CALLS = {"without imports": (b"empty", b""), "deposit": (b"deposit", b'{"amount":5}')}
+_LIVES = 20
+
+
+@dataclass(slots=True)
+class _Way:
+    """One way across the boundary, with an instance that is warm."""
+
+    component: LoadedComponent
+    sandbox: Sandbox
+    turn: TestTurn
+
+    @classmethod
+    def open(cls, compiled: Path, *, public: bool) -> _Way:
+        """Load, instantiate, construct."""
+        component = SandboxEngine(Limits(), public_calls=public).load(compiled)
+        turn = TestTurn(host_calls_max=1 << 60)
+        return cls(component, _activated(component, turn), turn)
+
+    def call(self, method: bytes, arguments: bytes) -> None:
+        """One warm call."""
+        outcome = self.sandbox.call(self.turn, method, arguments, False, False)
+        assert outcome.ok, outcome.text
+
+    def live(self) -> None:
+        """A whole life of an instance: instantiate, construct, one deposit, close."""
+        sandbox = _activated(self.component, self.turn)
+        assert sandbox.call(self.turn, b"deposit", b'{"amount":5}', False, False).ok
+        sandbox.close()
+
+
+def run(section: Section, scale: Scale) -> None:
+    """Blocks of calls in turns: ours, public, ours, public."""
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = asyncio.run(
+            compile_component(built(PEERS / "account").component, Path(folder), Limits(), lambda stage: None)
+        ).path
+        ours, public = _Way.open(compiled, public=False), _Way.open(compiled, public=True)
+        rows = []
+        for name, (method, arguments) in _CALLS.items():
+            seen: dict[str, list[float]] = {"ours": [], "public": []}
+            for _ in range(scale.rounds * 2):
+                for way, times_us in zip((ours, public), seen.values(), strict=True):
+                    times_us.append(
+                        _cpu_us(lambda way=way: way.call(method, arguments), scale.sandbox_calls)  # type: ignore[misc] # noqa: B023
+                    )
+            rows.append(_row(section, name, seen))
+        seen = {"ours": [], "public": []}
+        for _ in range(scale.rounds):
+            for way, times_us in zip((ours, public), seen.values(), strict=True):
+                times_us.append(_cpu_us(way.live, _LIVES))
+        rows.append(_row(section, "instantiate, construct, first deposit, close", seen))
+        ours.sandbox.close()
+        public.sandbox.close()
+    section.table(
+        "inside the sandbox, CPU time",
+        ["call", "our way, us", "public interface, us", "ours against public"],
+        rows,
+    )
+
+
+def _row(section: Section, name: str, seen: dict[str, list[float]]) -> list[object]:
+    key = f"sandbox/{name.partition(',')[0].replace(' ', '_')}"
+    ratio = [a / b for a, b in zip(seen["ours"], seen["public"], strict=True)]
+    return [
+        name,
+        section.figure(f"{key}/ours_us", seen["ours"]),
+        section.figure(f"{key}/public_us", seen["public"]),
+        f"{section.figure(f'{key}/ratio', ratio)}x",
+    ]
+
+
+def _cpu_us(call: Callable[[], None], times: int) -> float:
+    for _ in range(max(1, times // 10)):
+        call()
+    began_s = time.process_time()
+    for _ in range(times):
+        call()
+    return (time.process_time() - began_s) / times * 1e6
+
+
+def _activated(component: LoadedComponent, turn: TestTurn) -> Sandbox:
+    sandbox = Sandbox.create(component, turn, memory_bytes_max=64 * MIB)
+    outcome = sandbox.activate(turn, "Account", b"a1", b"{}")
+    assert outcome.ok, outcome.text
+    return sandbox

@@ -1,0 +1,137 @@
+"""Which stage of a call a sampled stack belongs to.
+
+A stack is judged from its innermost frame outwards: the first frame that a rule knows decides. What the rules do not
+know (frames, hashes, LMDB's reads) counts for whoever called it. A rule is a file's end and the names of functions in
+it; no names means all of them.
+
+A thread that was about to sleep may be sampled as if it ran: stacks that end where threads wait are no stage's. The
+front's event loop waits in C, where that cannot be told: some of its stage may be waiting.
+"""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast_host.sandbox import marshal
+
+GUEST: Final = "guest"
+OTHER: Final = "everything else"
+_FRAME: Final = re.compile(r"(?P<function>.+?) \((?P<file>[^():]+)(?::(?P<line>\d+))?\)$")
+_WAITS: Final = re.compile(r"\b(sleep|acquire|wait|pause|work_queue\.get|poll)\(")  # in the line where a stack ends
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A file (by its end) or a folder, some functions of it, and the stage of their time."""
+
+    stage: str
+    file: str
+    functions: tuple[str, ...] = ()
+
+    def knows(self, function: str, file: str) -> bool:
+        """Whether a frame is this rule's."""
+        is_there = self.file in file if self.file.endswith("/") else file.endswith(self.file)
+        return is_there and (not self.functions or function in self.functions)
+
+
+def _rules(stage: str, *files: str) -> list[Rule]:
+    """`"links.py:flush,_watch"` or `"gate.py"`."""
+    rules = []
+    for each in files:
+        file, _, functions = each.partition(":")
+        rules.append(Rule(stage, file, tuple(functions.split(",")) if functions else ()))
+    return rules
+
+
+FRONT: Final = [
+    *_rules("read and parse HTTP", "aiohttp/web_protocol.py:data_received", "aiohttp/base_protocol.py:data_received"),
+    *_rules("write the response", "front/answers.py"),
+    *_rules(
+        "frame to the worker",
+        "front/link.py:call,_take_slot,_exchange,_send,_flush,__init__",
+    ),
+    *_rules("reply from the worker", "front/link.py"),
+    *_rules(
+        "route and check",
+        "front/app.py",
+        "front/strangers.py",
+        "front/tokens.py",
+        "front/paths.py",
+        "front/function_hosts.py",
+        "front/function_messages.py",
+        "front/requests.py",
+        "front/arguments.py",
+        "front/calls.py",
+        "front/catalog_view.py",
+        "front/patience.py",
+    ),
+    *_rules("the HTTP server around it", "front/http_server.py", "front/connections.py", "aiohttp/"),
+    *_rules("event loop and sockets", "uvloop/", "asyncio/", "front/main.py", "front/process.py"),
+]
+WORKER: Final = [
+    *_rules("read frames", "worker/links.py:_ready,_read,_greet"),
+    *_rules(
+        "gate and reply", "worker/links.py:flush,_watch", "worker/gate.py", "worker/replies.py", "worker/measures.py"
+    ),
+    *_rules("gate and reply", "worker/loop.py:_flush,_settle,_settle_late"),
+    *_rules("mailbox", "worker/mailroom.py", "worker/directory.py", "worker/entry.py", "worker/calls.py"),
+    *_rules(
+        "storage imports",
+        "sandbox/imports.py",
+        "sandbox/marshal.py:serve",
+        "sandbox/marshal_public.py:serve",
+        "worker/turn.py:host_call",
+    ),
+    *_rules("into the sandbox and out", "sandbox/instance.py", "sandbox/marshal.py:call", "sandbox/guest.py"),
+    *_rules("commit", "storage/commits.py", "worker/loop.py:_commit"),
+    *_rules(
+        "the turn around it",
+        "worker/running.py",
+        "worker/turn.py",
+        "worker/functions.py",
+        "worker/deployments.py",
+        "worker/leadership.py:open_section,close_section,hand_over",
+        "worker/loop.py:_run_turn,_run_round,_may_run,_end,_learn,_hand_in,_refuse",
+    ),
+    *_rules("loop and monitor", "worker/"),
+]
+ROLES: Final = {"front": FRONT, "worker": WORKER}
+
+
+def stages_of(role: str) -> list[str]:
+    """The stages of a process, in the order of its rules, the guest where it is called, the rest last."""
+    names = list(dict.fromkeys(rule.stage for rule in ROLES[role]))
+    if role == "worker":
+        names.insert(names.index("into the sandbox and out") + 1, GUEST)
+    return [*names, OTHER]
+
+
+def stage_of(role: str, stack: list[str]) -> str | None:
+    """The stage of one stack, outermost frame first, each as `function (file:line)`; None for a thread that waits."""
+    for depth, text in enumerate(reversed(stack)):
+        frame = _FRAME.match(text)
+        if frame is None:
+            continue
+        function, file, line = frame["function"].rpartition(".")[2], frame["file"], int(frame["line"] or 0)
+        if depth == 0 and _WAITS.search(linecache.getline(file, line)):
+            return None
+        if role == "worker" and file.endswith("sandbox/marshal.py") and function == "call":
+            return GUEST if line == GUEST_LINE else "into the sandbox and out"
+        for rule in ROLES[role]:
+            if rule.knows(function, file):
+                return rule.stage
+    return OTHER
+
+
+def _line_of_the_call() -> int:
+    """Where `marshal` calls into wasmtime: while a stack ends there, the guest runs."""
+    lines, first = inspect.getsourcelines(marshal.bind)
+    [found] = [first + number for number, line in enumerate(lines) if line.strip().startswith("error = _call(")]
+    return found
+
+
+GUEST_LINE: Final = _line_of_the_call()

@@ -1,0 +1,76 @@
+"""What was set out to be reached, and whether a run reached it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tests.benchmarks.results import Results, Spread
+
+COLUMNS: Final = ["target", "wanted", "seen", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A figure by its name, and the bound that its median has to keep."""
+
+    what: str
+    figure: str
+    least: float | None = None
+    most: float | None = None
+    unit: str = "x"
+
+    def row(self, results: Results) -> list[str]:
+        """The target as a line of the table."""
+        seen = results.find(self.figure)
+        wanted = f"at least {self.least:,g}{self.unit}" if self.most is None else f"at most {self.most:,g}{self.unit}"
+        if seen is None:
+            return [self.what, wanted, "", "not measured"]
+        return [self.what, wanted, f"{seen}{self.unit}", "met" if self.is_met(seen) else "**missed**"]
+
+    def is_met(self, seen: Spread) -> bool:
+        """Whether the median keeps the bound."""
+        if self.least is not None and seen.median < self.least:
+            return False
+        return self.most is None or seen.median <= self.most
+
+
+def _against(server: str, load: str, what: str = "ratio") -> str:
+    return f"{load}/{server}/{what}"
+
+
+TARGETS: Final = [
+    Target("durable deposit against workerd, 200 names, 32 clients", _against("workerd", "deposit/200/32"), least=5),
+    Target("its p99 against workerd's", "deposit/200/32/workerd/p99_ratio", most=1),
+    Target("one hot name against workerd, 32 clients", _against("workerd", "deposit/1/32"), least=3),
+    Target("one client against workerd, 200 names", _against("workerd", "deposit/200/1"), least=1),
+    Target("empty method against workerd, 200 names, 32 clients", _against("workerd", "empty/200/32"), least=2.2),
+    Target(
+        "CPU of a durable call against aiohttp's empty handler (asyncio)",
+        _against("aiohttp empty (asyncio)", "deposit/200/32", "cpu_ratio"),
+        most=2.5,
+    ),
+    Target(
+        "CPU of a durable call against aiohttp's empty handler (uvloop)",
+        _against("aiohttp empty (uvloop)", "deposit/200/32", "cpu_ratio"),
+        most=2.5,
+    ),
+    Target("durable deposit against C by hand, 32 clients", _against("C by hand", "deposit/200/32"), least=0.6),
+    Target("calls that failed in all of these", "errors", most=0, unit=""),
+    Target("warm call through the sandbox without imports", "sandbox/without_imports/ours_us", most=20, unit=" us"),
+    Target("deposit inside the sandbox", "sandbox/deposit/ours_us", most=40, unit=" us"),
+    Target("first call to a new name, p50", "first_call/p50_ms", most=5, unit=" ms"),
+    Target("reactivation after eviction, p50", "reactivation/p50_ms", most=4, unit=" ms"),
+    Target("private memory of an activation, 1,000 active", "memory/1000/mib_each", most=0.8, unit=" MiB"),
+    Target("private memory of an activation, 5,000 active", "memory/5000/mib_each", most=0.8, unit=" MiB"),
+    Target("active at once", "memory/active", least=5_000, unit=""),
+    Target("CPU per call, 100,000 instances on disk against 100", "flat/many_instances/cpu_ratio", most=1.1),
+    Target("calls/s, 100,000 instances on disk against 100", "flat/many_instances/rate_ratio", least=0.9),
+    Target("CPU per call, 1,000 keys per instance against 1", "flat/many_keys/cpu_ratio", most=1.1),
+    Target("calls/s, 1,000 keys per instance against 1", "flat/many_keys/rate_ratio", least=0.9),
+]
+
+
+def rows(results: Results) -> list[list[str]]:
+    """The table of all targets."""
+    return [target.row(results) for target in TARGETS]
