@@ -21,8 +21,8 @@ def run(section: Section, scale: Scale) -> None:
         stored = Stored(Path(folder))
         kinds = {
             "few": (f"{_NAMES} instances, 1 key each", _NAMES, 1),
-            "many_instances": (f"{scale.on_disk:,} instances, 1 key each", scale.on_disk, 1),
-            "many_keys": (f"{_NAMES} instances, {_KEYS:,} keys each", _NAMES, _KEYS),
+            f"{scale.on_disk}_instances": (f"{scale.on_disk:,} instances, 1 key each", scale.on_disk, 1),
+            f"{_KEYS}_keys": (f"{_NAMES} instances, {_KEYS:,} keys each", _NAMES, _KEYS),
         }
         servers = {
             kind: stack.enter_context(stored.host(kind, instances=instances, keys=keys))
@@ -51,7 +51,7 @@ def run(section: Section, scale: Scale) -> None:
             ["on disk", "deposits/s", "of the first", "CPU us/call", "of the first"],
             rows,
         )
-        starts: dict[str, list[float]] = {"few": [], "many_instances": []}
+        starts: dict[str, list[float]] = {"few": [], f"{scale.on_disk}_instances": []}
         for _ in range(scale.rounds):
             for kind, times in starts.items():
                 host = servers[kind].host

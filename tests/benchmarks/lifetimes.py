@@ -44,8 +44,8 @@ def _first_calls(section: Section, server: Server, active: Sequence[int]) -> Non
                 facts = caller.request("GET", f"/v1/instances/Account/n{number}").value
                 assert facts["active"], f"n{number} of {upto} instances is not active any more"
             private = section.figure(f"memory/{upto}/mib_each", [(_private_bytes(host) - before_bytes) / upto / MIB])
+            section.figure(f"memory/{upto}/active", [upto])
             rows.append([f"{upto:,}", private])
-        section.figure("memory/active", [upto])
     section.table("private memory of the workers", ["active at once", "MiB each"], rows)
     _latencies(section, "first call to a new name", {"first_call": first_ms, "warm_deposit": warm_ms})
 

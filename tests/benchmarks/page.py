@@ -117,7 +117,7 @@ def _plots(results: Results, folder: str) -> list[str]:
     drawn = {
         "deposit.svg": "deposit/200/32/holdfast/calls_per_s",
         "budget.svg": "budget/deposit/front/cpu_us",
-        "flat.svg": "flat/many_keys/cpu_us_per_call",
+        "flat.svg": "flat/100000_instances/cpu_us_per_call",
     }
     return [f"![{text}]({folder}{name})" for name, text in _PLOTS.items() if results.find(drawn[name]) is not None]
 

@@ -101,8 +101,8 @@ def _flat(results: Results, path: Path) -> bool:
     """The CPU time of a call beside what lies on disk."""
     kinds = {
         "few": "100 instances,\n1 key each",
-        "many_instances": "100,000 instances,\n1 key each",
-        "many_keys": "100 instances,\n1,000 keys each",
+        "100000_instances": "100,000 instances,\n1 key each",
+        "1000_keys": "100 instances,\n1,000 keys each",
     }
     found = [results.find(f"flat/{kind}/cpu_us_per_call") for kind in kinds]
     there = [each for each in found if each is not None]

@@ -6,6 +6,7 @@ CPU time, not wall time: a call computes and waits for nothing.
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,15 +16,17 @@ from pathlib import Path
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.compile import compile_component
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
-from holdfast_host.sandbox.instance import Sandbox
+from holdfast_host.sandbox.instance import Outcome, Sandbox
 from tests.benchmarks.results import Section
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.servers import PEERS
 from tests.harness.components import built
+from tests.harness.processes import anonymous_bytes
 from tests.unit.sandbox.turns import TestTurn
 
 _CALLS = {"without imports": (b"empty", b""), "deposit": (b"deposit", b'{"amount":5}')}
 _LIVES = 20
+_ALIVE = 100
 
 
 @dataclass(slots=True)
@@ -74,6 +77,7 @@ def run(section: Section, scale: Scale) -> None:
             for way, times_us in zip((ours, public), seen.values(), strict=True):
                 times_us.append(_cpu_us(way.live, _LIVES))
         rows.append(_row(section, "instantiate, construct, first deposit, close", seen))
+        memory = _memory_by_step(section, ours.component)
         ours.sandbox.close()
         public.sandbox.close()
     section.table(
@@ -81,6 +85,7 @@ def run(section: Section, scale: Scale) -> None:
         ["call", "our way, us", "public interface, us", "ours against public"],
         rows,
     )
+    section.table("private memory of one activation, by step", ["after", "MiB in all", "MiB of this step"], memory)
 
 
 def _row(section: Section, name: str, seen: dict[str, list[float]]) -> list[object]:
@@ -92,6 +97,33 @@ def _row(section: Section, name: str, seen: dict[str, list[float]]) -> list[obje
         section.figure(f"{key}/public_us", seen["public"]),
         f"{section.figure(f'{key}/ratio', ratio)}x",
     ]
+
+
+def _memory_by_step(section: Section, component: LoadedComponent) -> list[list[object]]:
+    """What many instances keep for themselves as they live on, each step done by all before the next."""
+    turn = TestTurn(host_calls_max=1 << 60)
+    before_bytes = last_bytes = anonymous_bytes(os.getpid())
+    sandboxes = [Sandbox.create(component, turn, memory_bytes_max=64 * MIB) for _ in range(_ALIVE)]
+    steps: dict[str, Callable[[Sandbox], Outcome | None]] = {
+        "instantiate": lambda _: None,
+        "construct": lambda sandbox: sandbox.activate(turn, "Account", b"a1", b"{}"),
+        "first deposit": lambda sandbox: sandbox.call(turn, b"deposit", b'{"amount":5}', False, False),
+        "100 deposits more": lambda sandbox: [
+            sandbox.call(turn, b"deposit", b'{"amount":5}', False, False) for _ in range(100)
+        ][-1],
+    }
+    rows: list[list[object]] = []
+    for name, step in steps.items():
+        for sandbox in sandboxes:
+            outcome = step(sandbox)
+            assert outcome is None or outcome.ok, outcome.text
+        now_bytes = anonymous_bytes(os.getpid())
+        whole = section.figure(f"sandbox/memory/{name}/mib", [(now_bytes - before_bytes) / _ALIVE / MIB])
+        rows.append([name, whole, f"{(now_bytes - last_bytes) / _ALIVE / MIB:.2f}"])
+        last_bytes = now_bytes
+    for sandbox in sandboxes:
+        sandbox.close()
+    return rows
 
 
 def _cpu_us(call: Callable[[], None], times: int) -> float:

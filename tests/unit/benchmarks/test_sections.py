@@ -58,7 +58,7 @@ def test_a_section_that_fails_leaves_the_others_and_is_named(monkeypatch: pytest
         raise ValueError("no luck")
 
     def whole(section: Section, _scale: object) -> None:
-        section.figure("memory/active", [5000.0])
+        section.figure("memory/5000/active", [5000.0])
 
     monkeypatch.setattr(bench, "SECTIONS", {"flat": broken, "disk": whole})
     monkeypatch.setattr(bench, "OUT", tmp_path)
