@@ -191,10 +191,9 @@ def killed_amid_many(host: HostProcess, clock: Path, kills: int) -> dict[int, in
     with host.caller() as caller:
         names = arm_many(caller)
         clock.write_text("3601")
-        for _ in range(kills):
-            left = len(names_in(caller, "armed"))
+        for kill in range(kills):
+            left = DUE * (kills - kill) // (kills + 1) + chance.randrange(20)
             wait_until(lambda left=left: len(names_in(caller, "armed")) < left)  # type: ignore[misc]
-            time.sleep(chance.random() * 0.05)
             host.kill("worker")
         wait_until(lambda: not names_in(caller, "armed") and not names_in(caller, "retrying"), 120.0)
         told = [facts(caller, name) for name in names]
@@ -287,20 +286,23 @@ def test_a_handler_that_fails_is_retried_and_then_abandoned_with_its_error(
         assert (left["delivered"], left["left"], left["right"], left["alarm"]) == (0, 0, 0, None)
 
 
+def retries(caller: Caller) -> int:
+    found = alarm(caller, "alice")
+    return int(found["retry_count"]) if found else 0
+
+
 def retries_after_a_restart(host: HostProcess) -> int:
     with host.caller() as caller:
         caller.value("Timer", "alice", "arm", 0.1, "raise")
-        time.sleep(1.8)
+        holds_for(lambda: retries(caller) < 2, 4.0)
     host.kill_all()
     host.restart()
     with host.caller() as caller:
-        found = alarm(caller, "alice")
-    assert found is not None
-    return int(found["retry_count"])
+        return retries(caller)
 
 
 def test_a_restart_neither_loses_nor_resets_the_count(start_timer_host: StartHost) -> None:
-    assert retries_after_a_restart(start_timer_host()) == 2
+    assert retries_after_a_restart(start_timer_host()) in {2, 3}  # the next one is due two seconds after the second
 
 
 def test_without_the_batch_of_a_failure_nothing_is_counted(start_timer_host: StartHost) -> None:
@@ -325,10 +327,11 @@ def test_an_abandoned_alarm_is_armed_again_by_its_actor_or_by_put(start_timer_ho
 def deaths_of_a_poison(host: HostProcess, seconds: float) -> str:
     """The state of an alarm that kills its worker each time, after a while."""
     with host.caller() as caller:
-        caller.value("Timer", "poison", "arm", 0.2)
         names = [f"n{number}" for number in range(20)]
+        due = time.time() + 3.0
         for name in names:
-            caller.value("Timer", name, "arm", 0.5)
+            caller.value("Timer", name, "arm_at", due)
+        caller.value("Timer", "poison", "arm", 0.2)
         deadline = time.monotonic() + seconds
         ended = ""
         while ended != "abandoned" and time.monotonic() < deadline:
