@@ -18,6 +18,7 @@ _WORKER_COLOURS: Final = (
     "#fa5252",
 )  # fmt: skip
 _CLIENTS: Final = (1, 32, 256)
+_APART: Final = 0.18
 _STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "holdfast",
@@ -50,30 +51,32 @@ def _deposits(results: Results, path: Path) -> bool:
     """Durable deposits a second, and their p99, by clients."""
     if results.find("deposit/200/32/holdfast/calls_per_s") is None:
         return False
-    with _figure(path, "durable deposit, 200 names: median of the repetitions, whiskers from least to most", 2) as axes:
-        _bars(axes[0], results, "calls_per_s", "calls/s")
-        _bars(axes[1], results, "p99_ms", "p99, ms")
-        axes[0].legend(loc="upper left")
+    with _figure(path, "durable deposit, 200 names", 2) as axes:
+        _points(axes[0], results, "calls_per_s", "calls/s")
+        _points(axes[1], results, "p99_ms", "p99, ms")
+        axes[0].legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=len(COLOURS))
     return True
 
 
-def _bars(axis: Any, results: Results, what: str, label: str) -> None:
-    width = 0.8 / len(COLOURS)
+def _points(axis: Any, results: Results, what: str, label: str) -> None:
+    """Medians with whiskers from least to most; on a logarithmic scale, where a bar would have no foot."""
     for place, (name, colour) in enumerate(COLOURS.items()):
         found = [results.find(f"deposit/200/{clients}/{name}/{what}") for clients in _CLIENTS]
         there = [(number, each) for number, each in enumerate(found) if each is not None]
-        positions = [number + (place - (len(COLOURS) - 1) / 2) * width for number, _ in there]
-        axis.bar(positions, [each.median for _, each in there], width * 0.92, color=colour, label=name)
         axis.errorbar(
-            positions,
+            [number + (place - (len(COLOURS) - 1) / 2) * _APART for number, _ in there],
             [each.median for _, each in there],
             _whiskers([each for _, each in there]),
-            fmt="none",
-            ecolor=INK,
-            elinewidth=0.8,
+            fmt="o",
+            color=colour,
+            label=name,
         )
     axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:,g}")
+    axis.yaxis.set_minor_formatter("")
+    axis.grid(axis="y", color=INK, alpha=0.25, linewidth=0.5)
     axis.set_xticks(range(len(_CLIENTS)), [f"{clients} client{'s' if clients > 1 else ''}" for clients in _CLIENTS])
+    axis.set_xlim(-0.5, len(_CLIENTS) - 0.5)
     axis.set_ylabel(label)
 
 

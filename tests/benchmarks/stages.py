@@ -47,14 +47,9 @@ def _rules(stage: str, *files: str) -> list[Rule]:
     return rules
 
 
+# In the order of a call's way, as far as the first rule that knows a frame must be the right one.
 FRONT: Final = [
     *_rules("read and parse HTTP", "aiohttp/web_protocol.py:data_received", "aiohttp/base_protocol.py:data_received"),
-    *_rules("write the response", "front/answers.py"),
-    *_rules(
-        "frame to the worker",
-        "front/link.py:call,_take_slot,_exchange,_send,_flush,__init__",
-    ),
-    *_rules("reply from the worker", "front/link.py"),
     *_rules(
         "route and check",
         "front/app.py",
@@ -69,16 +64,16 @@ FRONT: Final = [
         "front/catalog_view.py",
         "front/patience.py",
     ),
+    *_rules("frame to the worker", "front/link.py:call,_take_slot,_exchange,_send,_flush,__init__"),
+    *_rules("reply from the worker", "front/link.py"),
+    *_rules("write the response", "front/answers.py"),
     *_rules("the HTTP server around it", "front/http_server.py", "front/connections.py", "aiohttp/"),
     *_rules("event loop and sockets", "uvloop/", "asyncio/", "front/main.py", "front/process.py"),
 ]
 WORKER: Final = [
     *_rules("read frames", "worker/links.py:_ready,_read,_greet"),
-    *_rules(
-        "gate and reply", "worker/links.py:flush,_watch", "worker/gate.py", "worker/replies.py", "worker/measures.py"
-    ),
-    *_rules("gate and reply", "worker/loop.py:_flush,_settle,_settle_late"),
     *_rules("mailbox", "worker/mailroom.py", "worker/directory.py", "worker/entry.py", "worker/calls.py"),
+    *_rules("into the sandbox and out", "sandbox/instance.py", "sandbox/marshal.py:call", "sandbox/guest.py"),
     *_rules(
         "storage imports",
         "sandbox/imports.py",
@@ -86,8 +81,6 @@ WORKER: Final = [
         "sandbox/marshal_public.py:serve",
         "worker/turn.py:host_call",
     ),
-    *_rules("into the sandbox and out", "sandbox/instance.py", "sandbox/marshal.py:call", "sandbox/guest.py"),
-    *_rules("commit", "storage/commits.py", "worker/loop.py:_commit"),
     *_rules(
         "the turn around it",
         "worker/running.py",
@@ -96,6 +89,15 @@ WORKER: Final = [
         "worker/deployments.py",
         "worker/leadership.py:open_section,close_section,hand_over",
         "worker/loop.py:_run_turn,_run_round,_may_run,_end,_learn,_hand_in,_refuse",
+    ),
+    *_rules("commit", "storage/commits.py", "worker/loop.py:_commit"),
+    *_rules(
+        "gate and reply",
+        "worker/gate.py",
+        "worker/replies.py",
+        "worker/measures.py",
+        "worker/links.py:flush,_watch",
+        "worker/loop.py:_flush,_settle,_settle_late",
     ),
     *_rules("loop and monitor", "worker/"),
 ]
