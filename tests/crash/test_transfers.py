@@ -1,0 +1,167 @@
+"""Transfers between two actors while processes are killed: with an outbox exact to the unit, without one not."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.harness import components
+from tests.harness.caller import Answer, Caller, NoAnswerError
+from tests.harness.components import PROJECT
+from tests.harness.deploying import deploy
+from tests.harness.host import HostProcess
+
+OUTBOX = PROJECT / "examples" / "outbox"
+WITHOUT_OUTBOX = PROJECT / "tests" / "harness" / "guests" / "direct"
+
+WALLETS = [f"wallet-{number}" for number in range(12)]
+FUNDS = 1_000
+CLIENTS = 8
+KILLS = 20
+KILLS_MAX = 100  # a wrong way shows itself within a few, seldom later
+ARRIVED_S = 60.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
+
+
+class Transfers:
+    """Clients that each make one random transfer after another, and ask again until they know its outcome.
+
+    A context manager, which ends them. `expected` is what each wallet holds once all has arrived.
+    """
+
+    def __init__(self, url: str, seed: int) -> None:
+        self.expected = Counter(dict.fromkeys(WALLETS, FUNDS))
+        self.done = 0
+        self.asked_again = 0
+        self.faults: list[str] = []
+        self._url = url
+        self._seed = seed
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._client, args=(random.Random(f"{seed} {number}"),))
+            for number in range(CLIENTS)
+        ]
+
+    def __enter__(self) -> Transfers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for(self, more: int) -> None:
+        """Return when that many more have been answered."""
+        target, deadline = self.done + more, time.monotonic() + 60.0
+        while self.done < target and not self.faults:
+            assert time.monotonic() < deadline, f"not {more} transfers were answered within 60 s"
+            time.sleep(0.002)
+
+    def _client(self, chance: random.Random) -> None:
+        with Caller(self._url) as caller:
+            while not self._stopping.is_set():
+                source, to = chance.sample(WALLETS, 2)
+                amount = chance.randint(1, 50)
+                result = self._send(caller, source, f"{self._seed}-{next(self._numbers)}", to, amount)
+                with self._lock:
+                    self.done += 1
+                    if result["ok"]:
+                        self.expected[source] -= amount
+                        self.expected[to] += amount
+
+    def _send(self, caller: Caller, source: str, transfer: str, to: str, amount: int) -> dict[str, bool]:
+        while True:
+            answer: Answer | None = None
+            with contextlib.suppress(NoAnswerError):
+                answer = caller.call("Wallet", source, "send", transfer, to, amount)
+            if answer is not None and answer.status == 200:
+                result: dict[str, bool] = answer.value
+                return result
+            self.asked_again += 1
+            time.sleep(0.02)
+
+
+def start_with_funds(project: Path, data: Path) -> HostProcess:
+    """A host of two workers where each wallet holds the same."""
+    host = HostProcess(data, "--workers", "2")
+    host.start()
+    deploy(host, components.built(project))
+    with host.caller() as caller:
+        for wallet in WALLETS:
+            caller.value("Wallet", wallet, "deposit", FUNDS)
+    return host
+
+
+def kill_something(host: HostProcess, chance: random.Random) -> None:
+    """SIGKILL one worker, or now and then everything."""
+    if chance.random() < 0.25:
+        host.kill_all()
+        host.restart()
+    else:
+        workers = host.pids()["worker"]
+        if len(workers) == 2:  # else the one of the last time is not back yet
+            host.kill("worker", index=chance.randrange(2))
+
+
+def balances_at_the_end(host: HostProcess) -> Counter[str]:
+    """What each wallet holds when nothing is on the way any more."""
+    deadline = time.monotonic() + ARRIVED_S
+    with host.caller() as caller:
+        while True:
+            found = {wallet: caller.value("Wallet", wallet, "balance") for wallet in WALLETS}
+            if not any(each["on_the_way"] for each in found.values()):
+                return Counter({wallet: each["balance"] for wallet, each in found.items()})
+            assert time.monotonic() < deadline, f"still on the way after {ARRIVED_S} s: {found}"
+            time.sleep(0.1)
+
+
+def test_with_an_outbox_20_kills_lose_and_double_nothing(tmp_path: Path) -> None:
+    host = start_with_funds(OUTBOX, tmp_path / "data")
+    chance = random.Random(11)
+    try:
+        with Transfers(host.url, seed=11) as transfers:
+            for _ in range(KILLS):
+                transfers.wait_for(30)
+                time.sleep(chance.uniform(0.0, 0.2))  # the moment is what is random
+                kill_something(host, chance)
+            transfers.wait_for(30)
+        found = balances_at_the_end(host)
+    finally:
+        host.kill_all()
+
+    assert found == transfers.expected
+    assert found.total() == FUNDS * len(WALLETS)
+    assert min(found.values()) >= 0
+    assert transfers.done > KILLS * 30
+    assert transfers.asked_again > 0
+
+
+def test_without_an_outbox_the_same_kills_lose_or_double_something(tmp_path: Path) -> None:
+    host = start_with_funds(WITHOUT_OUTBOX, tmp_path / "data")
+    chance = random.Random(11)
+    try:
+        for _ in range(0, KILLS_MAX, 5):
+            with Transfers(host.url, seed=chance.randrange(1 << 30)) as transfers:
+                for _ in range(5):
+                    transfers.wait_for(30)
+                    time.sleep(chance.uniform(0.0, 0.2))
+                    kill_something(host, chance)
+            total = balances_at_the_end(host).total()
+            if total != FUNDS * len(WALLETS):
+                break
+    finally:
+        host.kill_all()
+
+    assert total != FUNDS * len(WALLETS), f"after {KILLS_MAX} kills nothing was lost or doubled: the test sees nothing"
