@@ -42,10 +42,13 @@ def run(section: Section, scale: Scale) -> None:
         server = stack.enter_context(holdfast())
         measure(server, Load.deposit(NAMES, 32), scale.seconds)
         seen: dict[tuple[str, int], list[float]] = {}
+        cpu_us: dict[tuple[str, int], list[float]] = {}
         hosts = []
         for _ in range(scale.rounds):
             for size, (name, commit) in itertools.product(GROUPS, ways.items()):
-                seen.setdefault((name, size), []).append(_writes_per_s(commit, size, scale.seconds / 2))
+                rate, cpu = _measured(commit, size, scale.seconds / 2)
+                seen.setdefault((name, size), []).append(rate)
+                cpu_us.setdefault((name, size), []).append(cpu)
             hosts.append(measure(server, Load.deposit(NAMES, 32), scale.seconds).calls_per_s)
     rows = []
     for size in GROUPS:
@@ -57,11 +60,21 @@ def run(section: Section, scale: Scale) -> None:
                 section.figure(f"disk/{size}/store_writes_per_s", store),
                 f"{section.figure(f'disk/{size}/ratio', [a / b for a, b in zip(store, floor, strict=True)])}x",
                 section.figure(f"disk/{size}/commit_us", [size / each * 1e6 for each in floor]),
+                section.figure(f"disk/{size}/lmdb_cpu_us", cpu_us["lmdb alone", size]),
+                section.figure(f"disk/{size}/store_cpu_us", cpu_us["our store", size]),
             ]
         )
     section.table(
         "the floor of the disk: deposits of one process in ideal groups",
-        ["deposits in a group", "lmdb alone, writes/s", "our store, writes/s", "store against lmdb", "lmdb us/commit"],
+        [
+            "deposits in a group",
+            "lmdb alone, writes/s",
+            "our store, writes/s",
+            "store against lmdb",
+            "lmdb us/commit",
+            "lmdb CPU us/write",
+            "our CPU us/write",
+        ],
         rows,
     )
     share = section.figure("disk/host_share", [a / b for a, b in zip(hosts, seen["lmdb alone", 32], strict=True)])
@@ -72,12 +85,13 @@ def run(section: Section, scale: Scale) -> None:
     )
 
 
-def _writes_per_s(commit: Commit, size: int, seconds: float) -> float:
-    count, began = 0, time.perf_counter()
+def _measured(commit: Commit, size: int, seconds: float) -> tuple[float, float]:
+    """Writes a second, and microseconds of CPU for each."""
+    count, began, began_cpu_s = 0, time.perf_counter(), time.process_time()
     while (took := time.perf_counter() - began) < seconds:
         commit(size)
         count += size
-    return count / took
+    return count / took, (time.process_time() - began_cpu_s) / count * 1e6
 
 
 @contextmanager
