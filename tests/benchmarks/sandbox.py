@@ -6,6 +6,8 @@ CPU time, not wall time: a call computes and waits for nothing.
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
 import os
 import tempfile
 import time
@@ -24,17 +26,19 @@ from tests.harness.components import built
 from tests.harness.processes import anonymous_bytes
 from tests.unit.sandbox.turns import TestTurn
 
-_CALLS = {"without imports": (b"empty", b""), "deposit": (b"deposit", b'{"amount":5}')}
+_METHODS = {"without imports": (b"empty", b""), "deposit": (b"deposit", b'{"amount":5}')}
+# One instance stays in the processor's caches; of many, each call finds its own instance cold.
+_INSTANCES = (1, 200)
 _LIVES = 20
 _ALIVE = 100
 
 
 @dataclass(slots=True)
 class _Way:
-    """One way across the boundary, with an instance that is warm."""
+    """One way across the boundary, with instances that have served a call."""
 
     component: LoadedComponent
-    sandbox: Sandbox
+    sandboxes: list[Sandbox]
     turn: TestTurn
 
     @classmethod
@@ -42,12 +46,18 @@ class _Way:
         """Load, instantiate, construct."""
         component = SandboxEngine(Limits(), public_calls=public).load(compiled)
         turn = TestTurn(host_calls_max=1 << 60)
-        return cls(component, _activated(component, turn), turn)
+        return cls(component, [_activated(component, turn) for _ in range(max(_INSTANCES))], turn)
 
-    def call(self, method: bytes, arguments: bytes) -> None:
-        """One warm call."""
-        outcome = self.sandbox.call(self.turn, method, arguments, False, False)
-        assert outcome.ok, outcome.text
+    def call(self, method: bytes, arguments: bytes, instances: int) -> None:
+        """One call to each of so many instances."""
+        for sandbox in self.sandboxes[:instances]:
+            outcome = sandbox.call(self.turn, method, arguments, False, False)
+            assert outcome.ok, outcome.text
+
+    def close(self) -> None:
+        """Free the instances."""
+        for sandbox in self.sandboxes:
+            sandbox.close()
 
     def live(self) -> None:
         """A whole life of an instance: instantiate, construct, one deposit, close."""
@@ -64,22 +74,23 @@ def run(section: Section, scale: Scale) -> None:
         ).path
         ours, public = _Way.open(compiled, public=False), _Way.open(compiled, public=True)
         rows = []
-        for name, (method, arguments) in _CALLS.items():
+        for instances, (name, (method, arguments)) in itertools.product(_INSTANCES, _METHODS.items()):
             seen: dict[str, list[float]] = {"ours": [], "public": []}
+            times = max(1, scale.sandbox_calls // instances)
             for _ in range(scale.rounds * 2):
                 for way, times_us in zip((ours, public), seen.values(), strict=True):
-                    times_us.append(
-                        _cpu_us(lambda way=way: way.call(method, arguments), scale.sandbox_calls)  # type: ignore[misc] # noqa: B023
-                    )
-            rows.append(_row(section, name, seen))
+                    call = functools.partial(way.call, method, arguments, instances)
+                    times_us.append(_cpu_us(call, times) / instances)
+            title = name if instances == 1 else f"{name}, {instances} instances in turns"
+            rows.append(_row(section, title, name if instances == 1 else f"{name}_{instances}", seen))
         seen = {"ours": [], "public": []}
         for _ in range(scale.rounds):
             for way, times_us in zip((ours, public), seen.values(), strict=True):
                 times_us.append(_cpu_us(way.live, _LIVES))
-        rows.append(_row(section, "instantiate, construct, first deposit, close", seen))
+        rows.append(_row(section, "instantiate, construct, first deposit, close", "instantiate", seen))
         memory = _memory_by_step(section, ours.component)
-        ours.sandbox.close()
-        public.sandbox.close()
+        ours.close()
+        public.close()
     section.table(
         "inside the sandbox, CPU time",
         ["call", "our way, us", "public interface, us", "ours against public"],
@@ -88,11 +99,11 @@ def run(section: Section, scale: Scale) -> None:
     section.table("private memory of one activation, by step", ["after", "MiB in all", "MiB of this step"], memory)
 
 
-def _row(section: Section, name: str, seen: dict[str, list[float]]) -> list[object]:
-    key = f"sandbox/{name.partition(',')[0].replace(' ', '_')}"
+def _row(section: Section, title: str, name: str, seen: dict[str, list[float]]) -> list[object]:
+    key = f"sandbox/{name.replace(' ', '_')}"
     ratio = [a / b for a, b in zip(seen["ours"], seen["public"], strict=True)]
     return [
-        name,
+        title,
         section.figure(f"{key}/ours_us", seen["ours"]),
         section.figure(f"{key}/public_us", seen["public"]),
         f"{section.figure(f'{key}/ratio', ratio)}x",
