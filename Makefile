@@ -31,11 +31,11 @@ demo: install
 # Two tests at a time, then one by one those that measure time. Where at most five of a run fail, each of them is run
 # a second time, alone: what passes then does not fail the run, but is named at its end, to be mended.
 test: lint
-	$(BIN)/python -m tests.second_look -n 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m tests.second_look -n 2 --dist loadfile --no-loadscope-reorder -m "not alone"
 	$(BIN)/python -m tests.second_look -m alone
 
 test-fast: lint
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not alone"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not alone"
 
 lint: install-dev
 	$(BIN)/ruff check .

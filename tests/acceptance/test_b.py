@@ -47,7 +47,8 @@ def holdfast(host: HostProcess, *arguments: str) -> subprocess.CompletedProcess[
 
 
 def deploy(host: HostProcess, component: TestComponent, *flags: str) -> subprocess.CompletedProcess[str]:
-    return holdfast(host, "deploy", "--component", str(component.component), str(component.project), *flags)
+    with components.compiled_once(component.component, host.data):
+        return holdfast(host, "deploy", "--component", str(component.component), str(component.project), *flags)
 
 
 def shell(host: HostProcess, command: str) -> str:

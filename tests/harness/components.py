@@ -1,20 +1,29 @@
 """Components of test projects, built by `holdfast build` itself and kept until their sources change.
 
-A build takes seconds, so what was built is kept in pytest's cache folder under a hash of everything that goes in.
+A build takes eight seconds of CPU and a compile seven, so both are kept in pytest's cache folder: what was built under
+a hash of everything that goes in, what a host compiled from it under the host's own key, checked by it again each time.
+Processes that test at the same time share both.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+
+from holdfast_host.core.limits import Limits
+from holdfast_host.sandbox.compile import compile_component
+from holdfast_host.sandbox.kept import KeptComponent, sha256_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 ACCOUNT = PROJECT / "examples" / "account"
@@ -43,20 +52,73 @@ class TestComponent:
 
 def built(project: Path) -> TestComponent:
     """The project's component, built now if its sources have changed since the last time."""
-    digest = _digest(project)
-    kept = CACHE / f"{project.name}-{digest}.wasm"
-    if not kept.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as scratch:
-            copy = Path(scratch) / project.name
-            shutil.copytree(project, copy, ignore=shutil.ignore_patterns("build", "__pycache__"))
-            done = subprocess.run([_HOLDFAST, "build", str(copy)], capture_output=True, text=True, check=False)
-            assert done.returncode == 0, f"holdfast build {project.name}: {done.stdout}{done.stderr}"
-            [made] = (copy / "build").glob("*.wasm")
-            fresh = kept.with_suffix(f".{os.getpid()}")
-            shutil.copyfile(made, fresh)
-            fresh.replace(kept)
+    kept = made_once(f"{project.name}-{_digest(project)}.wasm", lambda path: _build(project, path))
     return TestComponent(project.name, project, project / "holdfast.toml", kept)
+
+
+def made_once(name: str, make: Callable[[Path], None]) -> Path:
+    """A file of the cache; the first who asks for it writes it with `make`, to another path, while the others wait."""
+    kept = CACHE / name
+    with _one_at_a_time(name):
+        if not kept.exists():
+            fresh = kept.with_suffix(f".{os.getpid()}")
+            make(fresh)
+            fresh.replace(kept)
+    return kept
+
+
+def compiled(component: Path) -> Path:
+    """A good component, compiled as a host does it, or found where one has been compiled already."""
+    with _one_at_a_time(sha256_of(component)):
+        return asyncio.run(compile_component(component, CACHE / "compiled", Limits(), lambda stage: None)).path
+
+
+@contextlib.contextmanager
+def compiled_once(component: Path, data: Path) -> Iterator[None]:
+    """Around a deploy: the host with this data finds what an earlier one compiled, and leaves what it compiles.
+
+    The host's own cache is what it finds; a `component` that no host has compiled yet, it compiles.
+    """
+    sha256 = sha256_of(component)
+    kept, own = (KeptComponent.at(folder, sha256) for folder in (CACHE / "compiled", data / "compiled"))
+    with _one_at_a_time(sha256):
+        if _is_whole(kept) and not _is_whole(own):
+            _copy(kept, own)
+        yield
+        if _is_whole(own) and not _is_whole(kept):
+            _copy(own, kept)
+
+
+def _build(project: Path, target: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / project.name
+        shutil.copytree(project, copy, ignore=shutil.ignore_patterns("build", "__pycache__"))
+        done = subprocess.run([_HOLDFAST, "build", str(copy)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"holdfast build {project.name}: {done.stdout}{done.stderr}"
+        [made] = (copy / "build").glob("*.wasm")
+        shutil.copyfile(made, target)
+
+
+def _is_whole(kept: KeptComponent) -> bool:
+    return kept.compiled.exists() and kept.looks_unchanged()
+
+
+def _copy(source: KeptComponent, target: KeptComponent) -> None:
+    """With its time, which the record vouches for; the record last."""
+    target.record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path, place in ((source.compiled, target.compiled), (source.record, target.record)):
+        fresh = place.with_suffix(f".{os.getpid()}")
+        shutil.copy2(path, fresh)
+        fresh.replace(place)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(key: str) -> Iterator[None]:
+    """Of all processes that test, the others wait."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _digest(project: Path) -> str:

@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from tests.harness.components import TestComponent
+from tests.harness.components import TestComponent, compiled_once
 from tests.harness.host import HostProcess
 
 
@@ -16,7 +16,7 @@ def deploy(host: HostProcess, component: TestComponent) -> dict[str, Any]:
     parts = {"manifest": component.manifest, "component": component.component}
     body = b"".join(_part(boundary, name, path) for name, path in parts.items()) + f"--{boundary}--\r\n".encode()
     headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
-    with host.caller(timeout_s=180.0) as caller:
+    with compiled_once(component.component, host.data), host.caller(timeout_s=180.0) as caller:
         answer = caller.request("PUT", f"/v1/functions/{component.function}", body, headers)
     assert answer.status in {200, 201}, answer
     facts: dict[str, Any] = answer.value

@@ -11,6 +11,7 @@ from tests.contract.guest.drivers import SUITE, Driver, HostDriver, KitDriver, S
 from tests.harness import components
 from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
+from tests.harness.mutants.host import command
 
 NewSubject = Callable[..., Subject]
 
@@ -25,9 +26,11 @@ def kit_driver() -> Driver:
 def host_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     """A host with the suite's component; started when the first test asks for it."""
     component = components.built(SUITE)
-    with HostProcess(tmp_path_factory.mktemp("conformance") / "data") as host:
+    folder = tmp_path_factory.mktemp("conformance")
+    clock = folder / "clock"
+    with HostProcess(folder / "data", command=command(f"shift_clock={clock}")) as host:
         deploy(host, component)
-        driver = HostDriver(host)
+        driver = HostDriver(host, clock)
         yield driver
         driver.close()
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 from wasmtime import Engine, wat2wasm
-from wasmtime.component import Component
 
 from holdfast_host.build import build_project
 from holdfast_host.build.immortal import IMMORTAL, IMMORTAL_MIN, make_immortal
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox
-from tests.harness.components import ACCOUNT, built
+from tests.harness import components
 from tests.unit.build.test_build import MANIFEST, project
 from tests.unit.guest.plain_host import PlainHost
 from tests.unit.sandbox.turns import TestTurn
@@ -120,9 +119,9 @@ def private_kib(compiled: Path) -> int:
     return held
 
 
-def private_kib_of_an_activation(component: Path, compiled: Path) -> float:
+def private_kib_of_an_activation(component: Path) -> float:
     engine = SandboxEngine(Limits())
-    compiled.write_bytes(Component.from_file(engine.engine, component).serialize())
+    compiled = components.compiled(component)
     loaded = engine.load(compiled)
     sandboxes = []
     for name in range(8):
@@ -143,11 +142,11 @@ def test_an_activation_writes_to_little_of_the_memory_it_shares_and_without_this
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("holdfast_host.build.project.make_immortal", lambda component, addresses: 0)
-    shutil.copytree(ACCOUNT, tmp_path / "account", ignore=shutil.ignore_patterns("build"))
+    shutil.copytree(components.ACCOUNT, tmp_path / "account", ignore=shutil.ignore_patterns("build"))
     mortal = build_project(tmp_path / "account").path
 
-    with_it = private_kib_of_an_activation(built(ACCOUNT).component, tmp_path / "immortal.cwasm")
-    without = private_kib_of_an_activation(mortal, tmp_path / "mortal.cwasm")
+    with_it = private_kib_of_an_activation(components.built(components.ACCOUNT).component)
+    without = private_kib_of_an_activation(mortal)
 
     assert 0 < with_it < 400
     assert without > 1.5 * with_it

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from wasmtime.component import Component
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox
+from tests.harness import components
 from tests.unit.sandbox.turns import TestTurn
 
 WIT = Path(__file__).parents[3] / "wit"
@@ -24,21 +27,26 @@ WAT = Path(__file__).parents[2] / "fixtures" / "wat"
 @pytest.fixture(scope="session")
 def probe_wasm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The probe guest as a component."""
-    folder = tmp_path_factory.mktemp("probe")
-    shutil.copy(Path(__file__).with_name("probe_guest.py"), folder / "app.py")
-    tool = Path(sys.executable).with_name("componentize-py")
-    arguments = [str(tool), "-d", str(WIT), "-w", "actor", "componentize", "app", "-o", "app.wasm"]
-    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder / "app.wasm"
+    source = Path(__file__).with_name("probe_guest.py")
+    digest = hashlib.sha256(version("componentize-py").encode())
+    for path in (source, *sorted(WIT.rglob("*.wit"))):
+        digest.update(path.read_bytes())
+
+    def make(target: Path) -> None:
+        folder = tmp_path_factory.mktemp("probe")
+        shutil.copy(source, folder / "app.py")
+        tool = Path(sys.executable).with_name("componentize-py")
+        arguments = [str(tool), "-d", str(WIT), "-w", "actor", "componentize", "app", "-o", str(target)]
+        done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+
+    return components.made_once(f"probe-guest-{digest.hexdigest()[:16]}.wasm", make)
 
 
 @pytest.fixture(scope="session")
-def probe_compiled(probe_wasm: Path, engine: SandboxEngine) -> Path:
-    """The probe guest compiled in this process: only a test's own guest may be."""
-    compiled = probe_wasm.with_suffix(".cwasm")
-    compiled.write_bytes(Component.from_file(engine.engine, probe_wasm).serialize())
-    return compiled
+def probe_compiled(probe_wasm: Path) -> Path:
+    """The probe guest, compiled."""
+    return components.compiled(probe_wasm)
 
 
 @pytest.fixture(scope="session")
