@@ -16,7 +16,9 @@ from pathlib import Path
 
 from tests.harness.components import built
 from tests.harness.deploying import deploy
+from tests.harness.hand_rolled import HandRolledServer, NoCompilerError, compile_account
 from tests.harness.host import HostProcess
+from tests.harness.projects import free_port
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE / "peers"
@@ -66,16 +68,17 @@ def workerd() -> Iterator[Server]:
 @contextmanager
 def hand_rolled() -> Iterator[Server]:
     """The C server of peers/account.c."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        raise MissingToolError("no C compiler: make apt")
-    TOOLS.mkdir(parents=True, exist_ok=True)
-    program = TOOLS / "account"
-    subprocess.run([compiler, "-O2", "-pthread", "-o", str(program), str(PEERS / "account.c")], check=True)
+    try:
+        program = compile_account(TOOLS / "account")
+    except NoCompilerError as error:
+        raise MissingToolError(str(error)) from None
     with tempfile.TemporaryDirectory() as scratch:
-        port = free_port()
-        with _process("C by hand", [str(program), str(port), f"{scratch}/log"], port) as server:
-            yield server
+        server = HandRolledServer(program, Path(scratch) / "log")
+        server.start()
+        try:
+            yield Server("C by hand", server.url, server.pid)
+        finally:
+            server.kill_all()
 
 
 @contextmanager
@@ -104,14 +107,6 @@ def aiohttp_empty(loop: str) -> Iterator[Server]:
     """)
     with _process(f"aiohttp empty ({loop})", [sys.executable, "-c", code], port) as server:
         yield server
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -25,13 +25,14 @@ class Told(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """One call that a client will make; `token` is the test's own mark."""
+    """One call that a client will make, with arguments by position or by name; `token` is the test's own mark."""
 
     name: str
     method: str
     arguments: tuple[Any, ...] = ()
     token: str = ""
     actor_type: str = "Probe"
+    keywords: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def make(caller: Caller, planned: PlannedCall) -> Record:
     """Make one call and judge what it was told."""
     began_s = time.monotonic()
     try:
-        answer = caller.call(planned.actor_type, planned.name, planned.method, *planned.arguments)
+        answer = caller.call(planned.actor_type, planned.name, planned.method, *planned.arguments, **planned.keywords)
     except NoAnswerError as error:
         told = Told.UNKNOWN if error.sent else Told.NOTHING
         return Record(planned, began_s, time.monotonic(), told, None, str(error))
