@@ -1,7 +1,8 @@
 """The budget of one call: microseconds of CPU in each stage, in the front and in the worker.
 
-The time of a call in a process is its CPU time under load over the calls; how it falls to the stages is sampled with
-py-spy in a second run of the same load. A sleeping thread is not counted: a commit's wait for the disk is no CPU time.
+The time of a call in a process is its CPU time under load over the calls. In the worker, what of it commits and guests
+take is counted by threads' clocks (`metered`), for a thread that waits for the disk looks busy to a sampler. The rest,
+and what happens inside the sandbox, falls to the stages as py-spy samples them. All are runs of the same load.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from tests.benchmarks import metered
 from tests.benchmarks.load import Load, measure, run_wrk
 from tests.benchmarks.results import Section, Spread
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.servers import MissingToolError, Server, holdfast
-from tests.benchmarks.stages import stage_of, stages_of
+from tests.benchmarks.stages import METERED, stage_of, stages_of
 from tests.harness.processes import cpu_s
 
 LOADS = {"deposit": Load.deposit(200, 32), "empty": Load.empty(200, 32)}
@@ -30,7 +32,7 @@ def run(section: Section, scale: Scale) -> None:
     """Measure, then sample, both loads."""
     py_spy = _py_spy()
     spent: dict[tuple[str, str], Spread] = {}
-    shares: dict[tuple[str, str], Counter[str]] = {}
+    sampled: dict[tuple[str, str], Counter[str]] = {}
     with holdfast("--workers", "1", "--fronts", "1") as server:
         measure(server, LOADS["deposit"], scale.seconds)
         seen: dict[tuple[str, str], list[float]] = {}
@@ -42,7 +44,11 @@ def run(section: Section, scale: Scale) -> None:
             spent[name, role] = section.figure(f"budget/{name}/{role}/cpu_us", values)
         for name, load in LOADS.items():
             for role, counted in _sampled(py_spy, server, load, scale.profile_s).items():
-                shares[name, role] = counted
+                sampled[name, role] = counted
+    counts = _metered(scale)
+    samples = min(counted.total() for counted in sampled.values())
+    section.note(f"the budget's shares come from at least {samples:,} samples of a process")
+    shares = {key: _shares(counted, counts[key[0]] if key[1] == "worker" else {}) for key, counted in sampled.items()}
     rows: list[list[object]] = []
     for role in _ROLES:
         for stage in stages_of(role):
@@ -55,8 +61,6 @@ def run(section: Section, scale: Scale) -> None:
         ["stage", *(f"{name}, {load}" for name, load in LOADS.items())],
         rows,
     )
-    samples = min(counted.total() for counted in shares.values())
-    section.note(f"the budget's shares come from at least {samples:,} samples of a process")
 
 
 def _us(
@@ -65,12 +69,39 @@ def _us(
     role: str,
     stage: str,
     spent: dict[tuple[str, str], Spread],
-    shares: dict[tuple[str, str], Counter[str]],
+    shares: dict[tuple[str, str], dict[str, float]],
 ) -> float:
-    counted = shares[name, role]
-    value = spent[name, role].median * counted[stage] / max(1, counted.total())
+    value = spent[name, role].median * shares[name, role].get(stage, 0.0)
     section.figure(f"budget/{name}/{role}/{stage}", [value])
     return value
+
+
+def _shares(counted: Counter[str], meters: dict[str, float]) -> dict[str, float]:
+    """What part of a process's CPU time each stage takes: metered stages as counted, the others as sampled."""
+    groups = {meter: [stage for stage in counted if METERED.get(stage) == meter] for meter in meters}
+    groups["rest"] = [stage for stage in counted if METERED.get(stage) not in meters]
+    parts = {**meters, "rest": max(0.0, 1.0 - sum(meters.values()))}
+    shares: dict[str, float] = {}
+    for group, stages in groups.items():
+        samples = sum(counted[stage] for stage in stages)
+        shares |= {stage: parts[group] * counted[stage] / samples for stage in stages}
+    return shares
+
+
+def _metered(scale: Scale) -> dict[str, dict[str, float]]:
+    """What part of the worker's CPU time its commits and guests take under each load."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "meters"
+        with holdfast("--workers", "1", "--fronts", "1", command=metered.command(file)) as server:
+            measure(server, LOADS["deposit"], scale.seconds)
+            for name, load in LOADS.items():
+                pid = _pids(server)["worker"]
+                before, before_s = metered.read(file), cpu_s(pid)
+                run_wrk(server.url, load, scale.profile_s)
+                after, spent_s = metered.read(file), cpu_s(pid) - before_s
+                found[name] = {meter: (after[meter] - before[meter]) / spent_s for meter in metered.METERS}
+    return found
 
 
 def _cpu_us_per_call(server: Server, load: Load, seconds: float) -> dict[str, float]:

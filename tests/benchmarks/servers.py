@@ -9,7 +9,7 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.harness.components import built
 from tests.harness.deploying import deploy
 from tests.harness.hand_rolled import HandRolledServer, NoCompilerError, compile_account
-from tests.harness.host import HostProcess
+from tests.harness.host import HOLDFAST, HostProcess
 from tests.harness.projects import free_port
 
 HERE = Path(__file__).resolve().parent
@@ -42,9 +42,12 @@ class Server:
 
 
 @contextmanager
-def holdfast(*options: str) -> Iterator[Server]:
-    """Our host with the measured actor deployed."""
-    with tempfile.TemporaryDirectory() as scratch, HostProcess(Path(scratch) / "data", *options) as host:
+def holdfast(*options: str, command: Sequence[str] = (HOLDFAST,)) -> Iterator[Server]:
+    """Our host with the measured actor deployed; `command` runs it."""
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        HostProcess(Path(scratch) / "data", *options, command=command) as host,
+    ):
         deploy(host, built(PEERS / "account"))
         yield Server("holdfast", host.url, host.pids()["supervisor"][0], host)
 

@@ -101,6 +101,13 @@ WORKER: Final = [
     ),
     *_rules("loop and monitor", "worker/"),
 ]
+# The stages whose time the worker's own meters know; see `metered`.
+METERED: Final = {
+    "commit": "commit",
+    GUEST: "sandbox",
+    "into the sandbox and out": "sandbox",
+    "storage imports": "sandbox",
+}
 ROLES: Final = {"front": FRONT, "worker": WORKER}
 
 

@@ -21,7 +21,12 @@ READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 45.0
 
 _URL = re.compile(r"https?://[\w.\[\]:-]+:\d+")
-_ROLES = {"holdfast_host.worker": "worker", "mutants.worker": "worker", "holdfast_host.front": "front"}
+_ROLES = {
+    "holdfast_host.worker": "worker",
+    "mutants.worker": "worker",
+    "benchmarks.metered worker": "worker",
+    "holdfast_host.front": "front",
+}
 
 
 class HostProcess:
