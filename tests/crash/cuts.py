@@ -14,11 +14,12 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.storage.data_directory import read_data_directory
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.supervisor.registry import Registry
-from tests.crash.model import State, Workload
+from tests.crash.model import ARMED, State, Workload
 from tests.crash.power import Disk, Record, read_records
 from tests.faults.shim import Recording
 from tests.harness.host import HostProcess
 
+_LEFT_ALONE = ("components", "compiled", "uploads")  # a workload changes nothing there; see setting_up
 GROWN_S = 0.01  # clocks of client and writer are read at different instants
 
 
@@ -32,8 +33,18 @@ class Cuts:
     faults: list[str]
 
 
-def record_run(data: Path, folder: Path, calls: int, seed: int) -> tuple[Workload, list[Record], Path]:
-    """Run a workload on a recorded host; the disk's content before it is copied first."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A recorded workload: what its clients know, what was written, and a copy of the disk before."""
+
+    data: Path
+    base: Path
+    workload: Workload
+    records: list[Record]
+
+
+def record_run(data: Path, folder: Path, calls: int, seed: int) -> Run:
+    """Run a workload on a recorded host."""
     base = folder / "base"
     shutil.copytree(data, base)
     recording = Recording(folder / "records", data)
@@ -42,27 +53,32 @@ def record_run(data: Path, folder: Path, calls: int, seed: int) -> tuple[Workloa
             workload.wait_for(calls)
         faults = workload.look_at_all()
     assert not faults, faults
-    return workload, read_records(recording.folder), base
+    return Run(data, base, workload, read_records(recording.folder))
 
 
 def cut_often(data: Path, folder: Path, *, calls: int, cuts: int, seed: int) -> Cuts:
-    """Cut the power at random instants of a run."""
-    workload, records, base = record_run(data, folder, calls, seed)
+    """Run a workload and cut the power at random instants of it."""
+    run = record_run(data, folder, calls, seed)
+    faults = cut_run(run, folder, cuts=cuts, seed=seed)
+    return Cuts(min(cuts, len(run.records)), len(run.records), run.workload.acknowledged, faults)
+
+
+def cut_run(run: Run, folder: Path, *, cuts: int, seed: int) -> list[str]:
+    """Cut the power at random instants of a run; what is wrong afterwards."""
     chance = random.Random(seed)
-    instants = sorted(chance.sample(range(len(records)), min(cuts, len(records))))
-    disk, done, faults = Disk(base, data), 0, []
+    instants = sorted(chance.sample(range(len(run.records)), min(cuts, len(run.records))))
+    disk, done, faults = Disk(run.base, run.data, _LEFT_ALONE), 0, []
     for instant in instants:
-        for record in records[done:instant]:
+        for record in run.records[done:instant]:
             disk.do(record)
         done = instant
-        during = records[instant]
+        during = run.records[instant]
         left = folder / "left"
-        disk.write(disk.cut(during, chance), left)
-        before_s = records[instant - 1].time_s if instant else 0.0
-        faults += [f"cut at {instant} ({during.kind} {Path(during.path).name}): {each}" for each in _look(
-            left, workload, before_s, during.time_s
-        )]  # fmt: skip
-    return Cuts(len(instants), len(records), workload.acknowledged, faults)
+        disk.write(left, during, chance)
+        before_s = run.records[instant - 1].time_s if instant else 0.0
+        where = f"cut at {instant} ({during.kind} {Path(during.path).name})"
+        faults += [f"{where}: {each}" for each in _look(left, run.workload, before_s, during.time_s)]
+    return faults
 
 
 def _look(left: Path, workload: Workload, before_s: float, after_s: float) -> list[str]:
@@ -85,6 +101,8 @@ def _look(left: Path, workload: Workload, before_s: float, after_s: float) -> li
             possible = name.possible_between(since_s, until_s)
             if found not in possible:
                 faults.append(f"{name.name}: {_short(found)} is none of {[_short(each) for each in possible]}")
+            if ARMED in found and store.alarm(store.locate(type_id.type_id, name.name.encode())) is None:
+                faults.append(f"{name.name}: half a turn: it says that it is armed, and there is no alarm")
         return faults
     finally:
         store.close()

@@ -1,7 +1,8 @@
 """Whether a history of concurrent calls to a counter can be put in one order that agrees with real time.
 
 For a counter whose `increment` returns the new value there is at most one such order, so looking for it is easy: the
-values must be distinct, grow with real time, and a read must lie between what was done before it and what had begun.
+increments' values are distinct; no value is below one that had been returned, by an increment or by a read, before the
+call began, and an increment's is above it; none is above the number of increments that had begun when the call ended.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ def violations(history: list[Call]) -> list[str]:
     values = [call.value for call in increments]
     if len(set(values)) != len(values):
         found.append("two increments returned the same value")
-    ended = _Latest([(call.ended_s, call.value or 0) for call in increments])
-    for call in increments + [call for call in history if call.reads and call.value is not None]:
+    known = [call for call in history if call.value is not None]
+    ended = _Latest([(call.ended_s, call.value or 0) for call in known])
+    for call in known:
         assert call.value is not None
         latest = ended.before(call.began_s)
         if call.value < latest or (not call.reads and call.value == latest):

@@ -1,7 +1,8 @@
 """Clients whose every call has a known effect, and what may be stored after some of them got no answer.
 
 Each name belongs to one client, so its calls have an order. A client keeps the states that its names may be in: one, as
-long as every answer comes; two after a call whose outcome is unknown, until it has looked.
+long as every answer comes; two after a call whose outcome is unknown, until it has looked. An alarm that is set rings
+some time: from then on each state comes with the one in which it has rung, once.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from tests.harness.caller import Answer, Caller, NoAnswerError
 
 State = dict[str, Any]
 KEYS = [f"k{number}" for number in range(6)]
+ARMED, RUNG = "armed", "rung"  # the token that an alarm is set for; those that it rang for, in order
+ALARMS_S = 90.0  # an alarm whose worker was killed again and again in its handler waits 32 s for its last retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +36,14 @@ class Step:
 def random_step(chance: random.Random, serial: int) -> Step:
     """Any step of the workload; `serial` makes its values its own."""
     key = chance.choice(KEYS)
-    kind = chance.randrange(9)
+    kind = chance.randrange(13)
     if kind == 0:
         return Step("increment", (), lambda state: {**state, "n": state.get("n", 0) + 1})
     if kind == 1:
         many = {each: [serial, each] for each in chance.sample(KEYS, 3)}
         return Step("put_many", (many,), lambda state: {**state, **many})
     if kind == 2:
-        return Step("delete", (key,), lambda state: {each: value for each, value in state.items() if each != key})
+        return Step("delete", (key,), lambda state: _without(state, key))
     if kind == 3:
         effect = lambda state: {**state, key: serial}  # noqa: E731 - three words
         return Step("discard_in_transaction", (key, serial, -serial), effect)
@@ -49,11 +52,21 @@ def random_step(chance: random.Random, serial: int) -> Step:
     if kind == 5:
         return Step("put_sync_put_raise", (serial, -serial), lambda s: {**s, "first": serial}, "ActorMethodError")
     if kind == 6 and chance.random() < 0.2:
-        return Step("delete_all", (), lambda _state: {})
+        return Step("wipe", (), lambda _state: {})
     if kind == 7:
         text = "x" * chance.randrange(1, 20_000)
         return Step("put", (key, text), lambda state: {**state, key: text})
+    if kind in {8, 9, 10}:
+        return Step("arm", (serial, chance.uniform(-0.1, 0.3)), lambda state: {**state, ARMED: serial})
+    if kind == 11:
+        return Step("disarm", (), lambda state: _without(state, ARMED))
     return Step("put", (key, serial), lambda state: {**state, key: serial})
+
+
+def with_alarm(states: list[State]) -> list[State]:
+    """These states, and what the handler may have made of them: its effects are there whole, once, or not at all."""
+    rung = [{**_without(each, ARMED), RUNG: [*each.get(RUNG, []), each[ARMED]]} for each in states if ARMED in each]
+    return _distinct([*states, *rung])
 
 
 @dataclass
@@ -67,12 +80,12 @@ class Name:
 
     def begin(self, step: Step) -> None:
         """The call may take effect from now on."""
-        self.candidates = _distinct([*self.candidates, *(step.effect(state) for state in self.candidates)])
+        self.candidates = with_alarm([*self.candidates, *(step.effect(state) for state in self.candidates)])
         self._note()
 
     def done(self, before: list[State], step: Step) -> None:
         """It took effect."""
-        self.candidates = _distinct([step.effect(state) for state in before])
+        self.candidates = with_alarm([step.effect(state) for state in before])
         self._note()
 
     def refused(self, before: list[State]) -> None:
@@ -84,9 +97,14 @@ class Name:
         """What a read found; a fault where it cannot be."""
         if state not in self.candidates:
             return f"{self.name}: found {_shown(state)}, possible were {' or '.join(map(_shown, self.candidates))}"
-        self.candidates = [state]
+        self.candidates = with_alarm([state])
         self._note()
         return None
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether more may be true than that an alarm has rung or has not."""
+        return len(self.candidates) > 1 + (ARMED in self.candidates[0])
 
     def possible_between(self, since_s: float, until_s: float) -> list[State]:
         """The states that an end of all things between two times may have left it in."""
@@ -145,12 +163,21 @@ class Workload:
             time.sleep(0.003)
 
     def look_at_all(self) -> list[str]:
-        """After the end: what every name holds must be what its client may expect; all faults."""
+        """After the end: every alarm rings, and what every name holds is what its client may expect; all faults."""
+        deadline = time.monotonic() + ALARMS_S
         with Caller(self.url) as caller:
-            for names in self.names:
-                for name in names:
-                    self._look(caller, name)
+            for name in (name for names in self.names for name in names):
+                while not self._look(caller, name) or any(ARMED in state for state in name.candidates):
+                    if self.faults or time.monotonic() > deadline:
+                        self.faults.append(f"{name.name}: its alarm never rang, or it does not answer")
+                        return self.faults
+                    time.sleep(0.02)
         return self.faults
+
+    @property
+    def rung(self) -> int:
+        """How often alarms rang, as far as the names still remember."""
+        return sum(len(name.candidates[0].get(RUNG, [])) for names in self.names for name in names)
 
     def _client(self, number: int) -> None:
         chance = random.Random(self.seed * 1_000 + number)
@@ -158,8 +185,8 @@ class Workload:
         with Caller(self.url) as caller:
             while not self._stopping.is_set() and not self.faults:
                 name = chance.choice(self.names[number])
-                if len(name.candidates) > 1 or chance.random() < 0.05:
-                    if not self._look(caller, name):
+                if name.in_doubt or chance.random() < 0.05:
+                    if not self._look(caller, name, paged=chance.random() < 0.5):
                         self._stopping.wait(0.02)
                     continue
                 serial += 1
@@ -189,10 +216,10 @@ class Workload:
         else:
             self.faults.append(f"{name.name}: {step.method} was answered {answer.status} {answer.text[:200]}")
 
-    def _look(self, caller: Caller, name: Name) -> bool:
+    def _look(self, caller: Caller, name: Name, *, paged: bool = False) -> bool:
         answer: Answer | None
         try:
-            answer = caller.call("Probe", name.name, "everything")
+            answer = caller.call("Probe", name.name, "page" if paged else "everything")
         except NoAnswerError:
             return False
         if answer.status != 200:
@@ -205,6 +232,10 @@ class Workload:
     def _count_unknown(self) -> None:
         with self._lock:
             self.unknown += 1
+
+
+def _without(state: State, key: str) -> State:
+    return {each: value for each, value in state.items() if each != key}
 
 
 def _distinct(states: list[State]) -> list[State]:

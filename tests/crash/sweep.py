@@ -6,16 +6,21 @@ import contextlib
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tests.crash.model import Workload
 from tests.faults.shim import Faults
 from tests.harness import processes
-from tests.harness.host import HostProcess
+from tests.harness.host import HOLDFAST, HostProcess
 
 WAIT_S = 60.0
+_Found = TypeVar("_Found")
+
+# One way to end processes while a workload runs; says whether the host must be started again.
+Kill = Callable[[HostProcess, Faults], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +30,14 @@ class Sweep:
     kills: int
     acknowledged: int
     unknown: int
+    rung: int
     faults: list[str]
 
 
-def sweep(data: Path, folder: Path, kills: list[Callable[[HostProcess, Faults], bool]], seed: int) -> Sweep:
+def sweep(data: Path, folder: Path, kills: list[Kill], seed: int, *, command: Sequence[str] = (HOLDFAST,)) -> Sweep:
     """Kill in all these ways, one after the other, under one workload; each says whether the host must be started."""
     faults = Faults(folder / "rules")
-    host = HostProcess(data, "--workers", "2", environment=faults.environment)
+    host = HostProcess(data, "--workers", "2", command=command, environment=faults.environment)
     host.start()
     done = 0
     try:
@@ -50,10 +56,10 @@ def sweep(data: Path, folder: Path, kills: list[Callable[[HostProcess, Faults], 
         host.stop()
     finally:
         host.kill_all()
-    return Sweep(done, workload.acknowledged, workload.unknown, found)
+    return Sweep(done, workload.acknowledged, workload.unknown, workload.rung, found)
 
 
-def at_step(step: int, *, whole_host: bool) -> Callable[[HostProcess, Faults], bool]:
+def at_step(step: int, *, whole_host: bool) -> Kill:
     """Kill the worker (and the supervisor, with which all die) before the system call of that number on its files."""
 
     def kill(host: HostProcess, faults: Faults) -> bool:
@@ -64,7 +70,7 @@ def at_step(step: int, *, whole_host: bool) -> Callable[[HostProcess, Faults], b
     return kill
 
 
-def at_random(chance: random.Random, role: str) -> Callable[[HostProcess, Faults], bool]:
+def at_random(chance: random.Random, role: str) -> Kill:
     """SIGKILL of one process, or of `all`, after a random while."""
     pause_s = chance.uniform(0.0, 0.2)
 
@@ -80,18 +86,48 @@ def at_random(chance: random.Random, role: str) -> Callable[[HostProcess, Faults
     return kill
 
 
-def stop_and_continue(host: HostProcess, faults: Faults) -> bool:
-    """SIGSTOP a worker until it has been replaced, then SIGCONT: it must neither commit nor answer."""
-    stopped = host.kill("worker", signal.SIGSTOP)
-    _wait(lambda: stopped not in host.pids()["worker"], "a stopped worker was never replaced")
-    with contextlib.suppress(ProcessLookupError):  # killed and waited for before its successor began
+def stopped_at_step(step: int) -> Kill:
+    """Stop a worker before the system call of that number on its files until it has been replaced, then continue it.
+
+    It must neither commit nor answer: its successor starts when it has been killed and waited for.
+    """
+
+    def stop(host: HostProcess, faults: Faults) -> bool:
+        before = host.pids()["worker"]
+        faults.stop("data.mdb", after=step)
+        _wait(lambda: faults.are_over, "no worker came to that step")
+        [stopped] = _until(lambda: [pid for pid in before if processes.is_stopped(pid)], "no worker was stopped")
+        _wait(
+            lambda: len(host.pids()["worker"]) == len(before) and stopped not in host.pids()["worker"], "not replaced"
+        )
+        assert not processes.is_running(stopped), "its successor started while it could still go on"
+        with contextlib.suppress(ProcessLookupError):
+            processes.send(stopped, signal.SIGCONT)
+        return False
+
+    return stop
+
+
+def stopped_for(seconds: float) -> Kill:
+    """Stop a worker for a while in which nobody replaces it; it goes on where it was."""
+
+    def stop(host: HostProcess, faults: Faults) -> bool:
+        stopped = host.kill("worker", signal.SIGSTOP)
+        time.sleep(seconds)  # a pause is what is tested
         processes.send(stopped, signal.SIGCONT)
-    assert not processes.is_running(stopped)
-    return False
+        return False
+
+    return stop
 
 
 def _wait(until: Callable[[], bool], otherwise: str) -> None:
+    _until(until, otherwise)
+
+
+def _until(look: Callable[[], _Found], otherwise: str) -> _Found:
+    """What it returns once that is true."""
     deadline = time.monotonic() + WAIT_S
-    while not until():
+    while not (found := look()):
         assert time.monotonic() < deadline, otherwise
         time.sleep(0.005)
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import statistics
 import time
 from collections.abc import Callable
 
@@ -19,21 +18,19 @@ from tests.harness.load import Load, PlannedCall, Record, Tokens, Told
 
 KILLS = 20
 CLIENTS = 8
-HOST_BACK_S = 2.0
+HOST_BACK_S = 2.0  # each time, from the first signal to the first answer
 WORKER_BACK_S = 1.0
-# The bound holds for the middle of 20 kills; a loaded machine may stretch a single one this far.
-STRETCH = 3.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
-def kill_everything(host: HostProcess) -> float:
+def kill_everything(host: HostProcess, _chance: random.Random) -> float:
     """SIGKILL every process and start the host again; the seconds that its start took."""
     host.kill_all()
     return host.restart()
 
 
-def kill_supervisor(host: HostProcess) -> float:
+def kill_supervisor(host: HostProcess, _chance: random.Random) -> float:
     """SIGKILL the supervisor, which takes everything else with it; the seconds until a new host is ready."""
     began_s = time.monotonic()
     host.kill("supervisor")
@@ -42,7 +39,7 @@ def kill_supervisor(host: HostProcess) -> float:
     return time.monotonic() - began_s
 
 
-def kill_front(host: HostProcess) -> float:
+def kill_front(host: HostProcess, _chance: random.Random) -> float:
     """SIGKILL the front; the seconds until the host answers again."""
     began_s = time.monotonic()
     host.kill("front")
@@ -50,10 +47,10 @@ def kill_front(host: HostProcess) -> float:
     return time.monotonic() - began_s
 
 
-def kill_worker(host: HostProcess) -> float:
+def kill_worker(host: HostProcess, chance: random.Random) -> float:
     """SIGKILL one worker; the seconds until every name is answered again."""
     began_s = time.monotonic()
-    host.kill("worker", index=random.getrandbits(1))
+    host.kill("worker", index=chance.getrandbits(1))
     _wait_for_answers(host, [f"name {number}" for number in range(8)])
     return time.monotonic() - began_s
 
@@ -82,26 +79,27 @@ def _wait_for_answers(host: HostProcess, names: list[str]) -> None:
     ids=["everything", "supervisor", "front", "worker"],
 )
 def test_after_20_kills_every_acknowledged_write_is_there_once_and_whole(
-    start_probe_host: StartHost, kill: Callable[[HostProcess], float], back_s: float
+    start_probe_host: StartHost, kill: Callable[[HostProcess, random.Random], float], back_s: float
 ) -> None:
     host = start_probe_host(workers=2)
-    chance = random.Random(f"moments of {kill.__name__}")
+    seed = f"moments of {kill.__name__}"
+    chance = random.Random(seed)
     tokens = Tokens(kill.__name__)
     took_s = []
     with Load(host.url, tokens.plan, clients=CLIENTS) as load:
         for _ in range(KILLS):
             load.wait_for(10)
             time.sleep(chance.uniform(0.0, 0.3))  # the moment is what is random
-            took_s.append(kill(host))
+            took_s.append(kill(host, chance))
         load.wait_for(10)
         records = load.stop()
     with host.caller() as caller:
         faults = tokens.faults(caller, records)
 
-    assert not faults, "\n".join(faults[:20])
+    assert not faults, "\n".join([f"seed {seed!r}", *faults[:20]])
     assert sum(record.told is Told.DONE for record in records) > KILLS * 10
-    assert statistics.median(took_s) < back_s, sorted(took_s)
-    assert max(took_s) < back_s * STRETCH, sorted(took_s)
+    print(f"{kill.__name__}: back in", *(f"{each:.2f}" for each in sorted(took_s)))
+    assert max(took_s) < back_s, f"seed {seed!r}: {sorted(took_s)}"
 
 
 def names_by_worker(host: HostProcess, names: list[str]) -> tuple[list[str], list[str]]:

@@ -5,11 +5,12 @@
  * WHAT: write (write, pwrite, writev, pwritev), sync (fsync, fdatasync), any.
  * WHERE: part of the path of the file; "meta" stands for a descriptor opened O_DSYNC or O_SYNC on data.mdb, "data" for
  * any other on data.mdb. AFTER: so many calls pass first. COUNT: so many fail then (-1: for ever). ERRNO: a number; 0 makes
- * a write short by half, 1009 kills the process before the call, 1010 its parent too (and the rules' file goes first, so
- * that no successor dies of the same). A rule counts from the moment it is read; a counter for each rule and process.
+ * a write short by half, 1009 kills the process before the call, 1010 its parent too, 1011 stops it there until somebody
+ * continues it (the rules' file goes first, so that no successor meets the same). A rule counts from the moment it is read; a counter for each rule and process.
  *
  * HOLDFAST_RECORD names a folder: each process writes there what it does to files below HOLDFAST_RECORD_BELOW, one record a
- * call, so that a test can replay it: "W" path offset length, "S" path, "T" path length, "R" from to, "U" path, "D" path.
+ * call, so that a test can replay it: W write, M write that syncs itself, S sync, T truncate, C create, D make a folder,
+ * R rename, U remove.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -53,6 +54,10 @@ static int (*real_fsync)(int);
 static int (*real_fdatasync)(int);
 static int (*real_rename)(const char *, const char *);
 static int (*real_unlink)(const char *);
+static int (*real_unlinkat)(int, const char *, int);
+static int (*real_rmdir)(const char *);
+static int (*real_mkdir)(const char *, mode_t);
+static int (*real_openat)(int, const char *, int, ...);
 static int (*real_ftruncate)(int, off_t);
 
 __attribute__((constructor)) static void begin(void) {
@@ -64,6 +69,10 @@ __attribute__((constructor)) static void begin(void) {
     real_fdatasync = dlsym(RTLD_NEXT, "fdatasync");
     real_rename = dlsym(RTLD_NEXT, "rename");
     real_unlink = dlsym(RTLD_NEXT, "unlink");
+    real_unlinkat = dlsym(RTLD_NEXT, "unlinkat");
+    real_rmdir = dlsym(RTLD_NEXT, "rmdir");
+    real_mkdir = dlsym(RTLD_NEXT, "mkdir");
+    real_openat = dlsym(RTLD_NEXT, "openat64");
     real_ftruncate = dlsym(RTLD_NEXT, "ftruncate64");
 }
 
@@ -146,7 +155,8 @@ static int judge(const char *what, int fd) {
                 if (verdict >= 1009) {
                     real_unlink(getenv("HOLDFAST_FAULTS"));
                     if (verdict == 1010) kill(getppid(), SIGKILL);
-                    kill(getpid(), SIGKILL);
+                    kill(getpid(), verdict == 1011 ? SIGSTOP : SIGKILL);
+                    verdict = -1;
                 }
             }
         }
@@ -158,12 +168,13 @@ static int judge(const char *what, int fd) {
 
 static int recording(const char *path) {
     const char *folder = getenv("HOLDFAST_RECORD"), *below = getenv("HOLDFAST_RECORD_BELOW");
-    if (!folder || !below || strncmp(path, below, strlen(below)) != 0) return 0;
+    size_t n = below ? strlen(below) : 0;
+    if (!folder || n == 0 || strncmp(path, below, n) != 0 || (path[n] != '/' && path[n] != 0)) return 0;
     if (record_fd < 0 || record_pid != getpid()) {
         char name[4096];
         record_pid = getpid();
         snprintf(name, sizeof name, "%s/%d", folder, record_pid);
-        record_fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        record_fd = real_openat(AT_FDCWD, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     }
     return record_fd >= 0;
 }
@@ -274,8 +285,54 @@ int rename(const char *from, const char *to) {
     return result;
 }
 
-int unlink(const char *path) {
-    int result = real_unlink(path);
-    if (result == 0 && getenv("HOLDFAST_RECORD")) record('U', path, NULL, 0, NULL, 0);
+/* The path of an entry of an open folder. */
+static int path_at(int folder, const char *name, char *path, size_t size) {
+    if (name[0] == '/') return snprintf(path, size, "%s", name) < (int)size;
+    if (folder == AT_FDCWD || !path_of(folder, path, size)) return 0;
+    size_t n = strlen(path);
+    return snprintf(path + n, size - n, "/%s", name) < (int)(size - n);
+}
+
+static int removed(int result, int folder, const char *name) {
+    char path[4096];
+    if (result == 0 && getenv("HOLDFAST_RECORD") && path_at(folder, name, path, sizeof path))
+        record('U', path, NULL, 0, NULL, 0);
     return result;
 }
+
+int unlink(const char *path) { return removed(real_unlink(path), AT_FDCWD, path); }
+int rmdir(const char *path) { return removed(real_rmdir(path), AT_FDCWD, path); }
+
+int unlinkat(int folder, const char *name, int flags) {
+    char path[4096] = "";
+    int known = getenv("HOLDFAST_RECORD") && path_at(folder, name, path, sizeof path);
+    int result = real_unlinkat(folder, name, flags);
+    if (result == 0 && known) record('U', path, NULL, 0, NULL, 0);
+    return result;
+}
+
+int mkdir(const char *path, mode_t mode) {
+    int result = real_mkdir(path, mode);
+    if (result == 0 && getenv("HOLDFAST_RECORD")) record('D', path, NULL, 0, NULL, 0);
+    return result;
+}
+
+/* Opening records what it makes: a file that was not there before, and the end of what was in one that was. */
+int openat64(int folder, const char *name, int flags, ...) {
+    char path[4096];
+    va_list rest;
+    va_start(rest, flags);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;
+    va_end(rest);
+    if (!real_openat) real_openat = dlsym(RTLD_NEXT, "openat64");
+    int known = flags & (O_CREAT | O_TRUNC) && getenv("HOLDFAST_RECORD") && path_at(folder, name, path, sizeof path);
+    int there = known && access(path, F_OK) == 0;
+    int fd = real_openat(folder, name, flags, mode);
+    if (fd >= 0 && known && !there) record('C', path, NULL, 0, NULL, 0);
+    if (fd >= 0 && known && there && flags & O_TRUNC) record('T', path, NULL, 0, NULL, 0);
+    return fd;
+}
+#define MODE_OF(flags) ({ va_list rest; va_start(rest, flags); mode_t m = (flags) & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0; va_end(rest); m; })
+int openat(int folder, const char *name, int flags, ...) { return openat64(folder, name, flags, MODE_OF(flags)); }
+int open64(const char *name, int flags, ...) { return openat64(AT_FDCWD, name, flags, MODE_OF(flags)); }
+int open(const char *name, int flags, ...) { return openat64(AT_FDCWD, name, flags, MODE_OF(flags)); }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.harness.components import CACHE
 
-KILL, KILL_PARENT_TOO = 1009, 1010
+KILL, KILL_PARENT_TOO, STOP = 1009, 1010, 1011
 _SOURCE = Path(__file__).with_name("shim.c")
 
 
@@ -70,9 +70,13 @@ class Faults:
         """Kill the process that makes the next call but `after` on `where`, its parent too; then the rules are gone."""
         self._write(f"any {where} {after} 1 {KILL_PARENT_TOO if parent else KILL}\n")
 
+    def stop(self, where: str, *, after: int) -> None:
+        """SIGSTOP the process that makes the next call but `after` on `where`; then the rules are gone."""
+        self._write(f"any {where} {after} 1 {STOP}\n")
+
     @property
     def are_over(self) -> bool:
-        """Whether somebody was killed."""
+        """Whether somebody was killed or stopped."""
         return not self.rules.exists()
 
     def heal(self) -> None:
@@ -117,5 +121,5 @@ class Recording:
         return {
             "LD_PRELOAD": str(library()),
             "HOLDFAST_RECORD": str(self.folder),
-            "HOLDFAST_RECORD_BELOW": f"{self.below}/",
+            "HOLDFAST_RECORD_BELOW": str(self.below),
         }

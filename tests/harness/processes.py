@@ -45,6 +45,11 @@ def states(pid: int) -> set[str]:
     return found
 
 
+def is_stopped(pid: int) -> bool:
+    """True between SIGSTOP and SIGCONT, once no thread runs any more."""
+    return bool(found := states(pid)) and found <= _STOPPED
+
+
 def send(pid: int, number: signal.Signals) -> None:
     """Send a signal and return when it has had its effect.
 

@@ -22,7 +22,7 @@ from typing import Final
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.storage.data_directory import ensure_data_directory, read_data_directory, sync_directory
 
-_FOLDERS: Final = ("registry", "components", "compiled", "uploads")
+_FOLDERS: Final = ("registry", "secrets", "components", "compiled", "uploads")
 
 
 @dataclass(frozen=True, slots=True)

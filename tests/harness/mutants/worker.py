@@ -119,6 +119,24 @@ def gate_only_own_writes() -> None:
     _patch(Gate, "leave", careless)
 
 
+def serve_stale_reads() -> None:
+    """A `get` is answered with what the one before it found, as from a cache that nobody empties for 50 ms."""
+    run = TurnRunner.run
+    cached: dict[tuple[bytes, bytes], tuple[float, bytes]] = {}
+
+    def stale(self: TurnRunner, turn: Turn, loaded: Any) -> None:
+        run(self, turn, loaded)
+        if turn.request.method != b"get" or turn.error is not None:
+            return
+        key, now_s = (turn.entry.stored.name, turn.request.body), time.monotonic()
+        if key in cached and now_s - cached[key][0] < 0.05:
+            turn.result = cached[key][1]
+        else:
+            cached[key] = now_s, turn.result
+
+    _patch(TurnRunner, "run", stale)
+
+
 def forget_instances() -> None:
     """No directory: every call gets an instance of its own."""
     find = Directory.open
@@ -191,6 +209,7 @@ _MUTATIONS: Final[dict[str, Callable[..., None]]] = {
         swallow_sync_errors,
         open_gate,
         gate_only_own_writes,
+        serve_stale_reads,
         forget_instances,
         take_no_turns,
         last_come_first_served,

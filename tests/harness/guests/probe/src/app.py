@@ -5,7 +5,7 @@ import time
 import uuid
 from typing import Any
 
-from holdfast import ActorError, Context, Env, StatefulActor
+from holdfast import ActorError, AlarmInfo, Context, Env, StatefulActor
 
 
 class Probe(StatefulActor):
@@ -177,6 +177,30 @@ class Probe(StatefulActor):
         except ValueError:
             pass
         return self.ctx.storage.get(key)
+
+    # The alarm.
+
+    def arm(self, token: int, in_s: float) -> None:
+        """Set the alarm, and remember for which token."""
+        self.ctx.storage.put("armed", token)
+        self.ctx.storage.set_alarm(time.time() + in_s)
+
+    def disarm(self) -> None:
+        self.ctx.storage.delete("armed")
+        self.ctx.storage.delete_alarm()
+
+    def wipe(self) -> None:
+        """Delete all that there is."""
+        self.ctx.storage.delete_all()
+        self.ctx.storage.delete_alarm()
+
+    def alarm(self, info: AlarmInfo) -> None:
+        """Note the token that it was set for; the first attempt of every fifth token raises after that."""
+        token = self.ctx.storage.get("armed")
+        self.ctx.storage.put("rung", [*self.ctx.storage.get("rung", []), token])
+        self.ctx.storage.delete("armed")
+        if token is not None and token % 5 == 0 and not info.is_retry:
+            raise ValueError("raised on purpose")
 
     # Time and space.
 
