@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavailableError, InternalError
 from holdfast_host.storage.listing import key_range
 from holdfast_host.wire.frames import unpack_read
+from holdfast_host.worker.alarm_readers import describe_alarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdfast_host.core.limits import Limits
-    from holdfast_host.storage.store import Alarm, Store
+    from holdfast_host.storage.store import Store
     from holdfast_host.worker.deployments import Deployments
     from holdfast_host.worker.directory import Directory
     from holdfast_host.worker.links import Link
@@ -143,7 +144,7 @@ class Inspection:
         """One instance: what the leader said of it, its alarm, how many bytes it holds."""
         stored = self._store.locate(facts["type_id"], _name(facts))
         shown = {name: facts[name] for name in ("active", "queued", "version")}
-        return {**shown, "alarm": _alarm_facts(self._store.alarm(stored)), "bytes": stored.live_bytes}
+        return {**shown, "alarm": describe_alarm(self._store.alarm(stored)), "bytes": stored.live_bytes}
 
     def _keys(self, facts: Facts) -> Facts:
         """A step of counting an instance's keys: `after`."""
@@ -183,15 +184,3 @@ class Inspection:
 def _name(facts: Facts) -> bytes:
     name: str = facts["name"]
     return name.encode()
-
-
-def _alarm_facts(alarm: Alarm | None) -> Facts | None:
-    if alarm is None:
-        return None
-    return {
-        "due_us": alarm.due_us,
-        "scheduled_us": alarm.scheduled_us,
-        "state": alarm.state,
-        "retry_count": alarm.retry_count,
-        "last_error": alarm.last_error,
-    }
