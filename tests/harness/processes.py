@@ -108,3 +108,13 @@ def wait_until_gone(pids: list[int], timeout_s: float) -> list[int]:
     while (left := [pid for pid in pids if is_running(pid)]) and time.monotonic() < deadline:
         time.sleep(0.01)
     return left
+
+
+def threads_of(pid: int) -> int:
+    """How many threads a process has right now; 0 when it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"^Threads:\s+(\d+)", status, re.MULTILINE)
+    return int(found.group(1)) if found else 0

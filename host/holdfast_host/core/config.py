@@ -34,6 +34,10 @@ _CEILINGS: Final = {
 _MAY_BE_ZERO: Final = frozenset({"worker_memory_bytes", "disk_reserve_bytes", "alarm_retries_max"})
 
 
+# Connections that wait to be accepted: a crowd that comes while a front is busy, or is being replaced.
+HTTP_BACKLOG: Final = 4096
+
+
 @dataclass(frozen=True, slots=True)
 class Listen:
     """Where the host listens; `host` is an address or a name as the operator wrote it, port 0 takes a free one."""

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from holdfast_host.core.config import HTTP_BACKLOG
 from holdfast_host.core.errors import InternalError
 from holdfast_host.core.logs import adopt_logging
 from holdfast_host.front.app import App
@@ -79,7 +80,9 @@ class Front:
         for listen_fd, server in self._servers:
             listening = socket.socket(fileno=listen_fd)
             listening.setblocking(False)
-            self._listeners.append(await asyncio.get_running_loop().create_server(server, sock=listening))
+            # It listens again, and the last backlog that anybody gives counts for the socket that all share.
+            accepting = asyncio.get_running_loop().create_server(server, sock=listening, backlog=HTTP_BACKLOG)
+            self._listeners.append(await accepting)
         self._control.send("ready", pid=os.getpid())
 
     def on_message(self, message: Message) -> None:

@@ -14,12 +14,11 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from holdfast_host.core.config import Listen
+from holdfast_host.core.config import HTTP_BACKLOG, Listen
 from holdfast_host.core.errors import ConfigurationError
 
 _PREFIX: Final = "holdfast-"
 _PARENT_CHARS_MAX: Final = 70  # of the 108 of a path, leaving room for our folder's name and the socket's
-_HTTP_BACKLOG: Final = 4096
 _WORKER_BACKLOG: Final = 256
 
 
@@ -84,7 +83,7 @@ def bind_http(listen: Listen) -> socket.socket:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
-        listener.listen(_HTTP_BACKLOG)
+        listener.listen(HTTP_BACKLOG)
     except OSError as error:
         listener.close()
         raise ConfigurationError(
