@@ -11,21 +11,19 @@ the C encoder does the rest; only other values are walked one by one.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final, NoReturn
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from holdfast._errors import CodecError
+from holdfast._tags import TAG, untag
 
-CODEC_VERSION: Final = 1
 NESTING_MAX: Final = 100  # of the text, as the host bounds it: deeper JSON would overflow a C stack
-TAG: Final = "$hf"
 
 # Python refuses to write integers of more digits than that (4,300) in decimal; hexadecimal has no such bound.
 _INT_BITS_MAX: Final = 14_000
@@ -73,6 +71,13 @@ def _decoder() -> Callable[[str], Any]:
 
 encode_json: Final = _encoder()
 decode_json: Final = _decoder()
+
+
+def not_json(error: Exception) -> str:
+    """Why a text could not be read: `not JSON: ...`, or JSON with an integer that Python does not take as digits."""
+    if "integer string conversion" in str(error):
+        return 'JSON with an integer of more than 4,300 digits, which only passes typed: {"$hf":"int","v":"1f"}'
+    return f"not JSON: {error}"
 
 
 def is_plain(value: Any) -> bool:
@@ -149,8 +154,8 @@ def decode(text: str, what: str = "value") -> Any:
     try:
         value = decode_json(text)
     except (ValueError, RecursionError) as error:
-        raise CodecError(f"{what} is no encoded value: {error}") from None
-    return _untag(value, what) if _may_have_tags(text) else value
+        raise CodecError(f"{what} is no encoded value: it is {not_json(error)}") from None
+    return untag(value, what) if _may_have_tags(text) else value
 
 
 def decode_pairs(text: str, pairs: list[list[Any]]) -> list[tuple[str, Any]]:
@@ -160,7 +165,7 @@ def decode_pairs(text: str, pairs: list[list[Any]]) -> list[tuple[str, Any]]:
         CodecError: A value has a tag that this version does not know.
     """
     if _may_have_tags(text):
-        return [(key, _untag(value, f"value of {key!r:.80}")) for key, value in pairs]
+        return [(key, untag(value, f"value of {key!r:.80}")) for key, value in pairs]
     return [(key, value) for key, value in pairs]
 
 
@@ -185,95 +190,19 @@ def decode_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
     try:
         given = decode_json(text)
     except (ValueError, RecursionError) as error:
-        raise CodecError(f"the arguments are not JSON: {error}") from None
+        raise CodecError(f"the arguments are {not_json(error)}") from None
     args, kwargs = [], {}
     if type(given) is dict and given.get(TAG) == what:
         both = given.get("v")
         if type(both) is not list or len(both) != 2:
             raise CodecError("arguments tagged 'arguments' have an array and an object as their 'v'")
-        args, kwargs = _untag(both[0], what), _untag(both[1], what)
+        args, kwargs = untag(both[0], what), untag(both[1], what)
     else:
-        value = _untag(given, what)
+        value = untag(given, what)
         args, kwargs = (value, {}) if type(value) is list else ([], value)
     if type(args) is not list or type(kwargs) is not dict or not all(type(key) is str for key in kwargs):
         raise CodecError("arguments are an object (by name) or an array (by position)")
     return args, kwargs
-
-
-def _untag(value: Any, path: str) -> Any:
-    if type(value) is list:
-        return [_untag(part, f"{path}[{index}]") for index, part in enumerate(value)]
-    if type(value) is not dict:
-        return value
-    if TAG not in value:
-        return {key: _untag(part, f"{path}[{key!r}]") for key, part in value.items()}
-    tag = value[TAG]
-    reader = _READERS.get(tag) if type(tag) is str else None
-    if reader is None:
-        raise CodecError(f"{path} has the unknown tag {tag!r} (codec {CODEC_VERSION}: {', '.join(_READERS)})")
-    if value.keys() != {TAG, "v"}:
-        raise CodecError(f"{path} is tagged {tag!r} and must have exactly the keys '$hf' and 'v'")
-    try:
-        return reader(value["v"], path)
-    except (ValueError, TypeError, OverflowError, InvalidOperation, binascii.Error) as error:
-        raise CodecError(f"{path} is tagged {tag!r}, but its 'v' is none: {error}") from None
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise TypeError(f"a string is expected, not {value!r:.80}")
-    return value
-
-
-def _items(value: Any, path: str) -> list[Any]:
-    if type(value) is not list:
-        raise TypeError(f"an array is expected, not {value!r:.80}")
-    return [_untag(part, f"{path}[{index}]") for index, part in enumerate(value)]
-
-
-def _read_datetime(value: Any, _path: str) -> datetime:
-    text, bracket, zone = _text(value).partition("[")
-    found = datetime.fromisoformat(text)
-    if bracket:
-        try:
-            return found.astimezone(ZoneInfo(zone.removesuffix("]")))
-        except Exception:
-            return found
-    return found
-
-
-def _read_timedelta(value: Any, path: str) -> timedelta:
-    days, seconds, microseconds = _items(value, path)
-    return timedelta(days=days, seconds=seconds, microseconds=microseconds)
-
-
-def _read_float(value: Any, _path: str) -> float:
-    if value not in ("nan", "inf", "-inf"):
-        raise ValueError(f"'nan', 'inf' or '-inf' is expected, not {value!r:.80}")
-    return float(value)
-
-
-def _read_dict(value: Any, path: str) -> dict[Any, Any]:
-    if type(value) is not list or not all(type(pair) is list and len(pair) == 2 for pair in value):
-        raise TypeError("an array of pairs is expected")
-    return {_untag(key, f"{path}.keys"): _untag(part, f"{path}[{key!r:.80}]") for key, part in value}
-
-
-_READERS: Final[dict[str, Callable[[Any, str], Any]]] = {
-    "bytes": lambda value, path: base64.b64decode(_text(value), validate=True),
-    "date": lambda value, path: date.fromisoformat(_text(value)),
-    "datetime": _read_datetime,
-    "decimal": lambda value, path: Decimal(_text(value)),
-    "dict": _read_dict,
-    "float": _read_float,
-    "frozenset": lambda value, path: frozenset(_items(value, path)),
-    "int": lambda value, path: int(_text(value), 16),
-    "set": lambda value, path: set(_items(value, path)),
-    "time": lambda value, path: time.fromisoformat(_text(value)),
-    "timedelta": _read_timedelta,
-    "tuple": lambda value, path: tuple(_items(value, path)),
-    "uuid": lambda value, path: UUID(_text(value)),
-}
 
 
 def _datetime_text(value: datetime) -> str:
@@ -388,7 +317,9 @@ class _Plainer(_Walker):
         return None
 
     def leaf(self, kind: type, value: Any, text: Any) -> Any:
-        return value.total_seconds() if kind is timedelta else text
+        if kind is timedelta:
+            return value.total_seconds()
+        return value.isoformat() if kind is datetime else text  # ISO 8601 knows no names of zones
 
     def dict(self, value: dict[Any, Any], path: str, depth: int) -> Any:
         self.check_depth(path, depth + 1)

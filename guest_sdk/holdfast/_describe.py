@@ -11,8 +11,8 @@ from types import ModuleType
 from typing import Any, Final
 
 from holdfast._actor import StatefulActor
-from holdfast._codec import CODEC_VERSION
 from holdfast._methods import HOOKS, Method, methods_of, private_names, public_names, signature_text
+from holdfast._tags import CODEC_VERSION
 
 CONTRACT_VERSION: Final = "1.0.0"
 TYPE_CHARS_MAX: Final = 32

@@ -13,7 +13,7 @@ from typing import Any
 
 from holdfast._actor import Context, StatefulActor
 from holdfast._alarms import AlarmInfo
-from holdfast._codec import decode_arguments, decode_json, encode, encode_plain
+from holdfast._codec import decode_arguments, decode_json, encode, encode_plain, not_json
 from holdfast._describe import Component
 from holdfast._door import Err, HostImports
 from holdfast._env import Env, make_env
@@ -85,7 +85,7 @@ class Guest:
                 try:
                     given = decode_json(arguments)
                 except (ValueError, RecursionError) as error:
-                    raise CallRefusedError("BadArgumentsError", f"the arguments are not JSON: {error}") from None
+                    raise CallRefusedError("BadArgumentsError", f"the arguments are {not_json(error)}") from None
                 if type(given) is dict:
                     if not facts.fits_names(given.keys()):
                         facts.check([], given)

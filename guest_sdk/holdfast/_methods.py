@@ -6,7 +6,7 @@ Everything that a call needs to know about a class is worked out once, while the
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from types import FunctionType
 from typing import Any, Final
 
@@ -24,15 +24,17 @@ _UNBOUNDED: Final = 1 << 62
 class Method:
     """One method of a class, and what its signature accepts. Immutable; made once for a component."""
 
-    __slots__ = ("_label", "_most", "_names", "_required", "_required_positions", "_signature", "function")
+    __slots__ = ("_label", "_most", "_names", "_required", "_required_positions", "_self", "_signature", "function")
 
     def __init__(self, label: str, function: Callable[..., Any]) -> None:
         self._label = label
         self.function = function
         signature = inspect.signature(function)
         parameters = list(signature.parameters.values())
-        # The instance is bound before the arguments are.
+        # The instance is bound before the arguments are; its name is taken, also where any name would do.
+        self._self: frozenset[str] = frozenset()
         if parameters and parameters[0].kind in _BY_POSITION:
+            self._self = frozenset(each.name for each in parameters[:1] if each.kind in _BY_NAME)
             parameters = parameters[1:]
         self._signature = signature.replace(parameters=parameters)
         by_position = [each for each in parameters if each.kind in _BY_POSITION]
@@ -55,17 +57,22 @@ class Method:
         """Whether so many positional arguments, and nothing else, bind."""
         return self._required_positions <= count <= self._most
 
-    def fits_names(self, names: Any) -> bool:
+    def fits_names(self, names: Set[str]) -> bool:
         """Whether exactly these keyword arguments (the keys of a dict) bind."""
-        return names >= self._required and (self._names is None or names <= self._names)
+        if self._names is None:
+            return names >= self._required and self._self.isdisjoint(names)
+        return names >= self._required and names <= self._names
 
     def check(self, args: list[Any], kwargs: dict[str, Any]) -> None:
         """Raise CallRefusedError (`BadArgumentsError`) where the arguments do not bind."""
         try:
             self._signature.bind(*args, **kwargs)
+            fault = next((f"no argument can be called {name!r}" for name in self._self & kwargs.keys()), "")
         except TypeError as error:
+            fault = str(error)
+        if fault:
             takes = f"{self._label.rpartition('.')[2]}{signature_text(self.function)}"
-            raise CallRefusedError("BadArgumentsError", f"{self._label}: {error}; it is {takes}") from None
+            raise CallRefusedError("BadArgumentsError", f"{self._label}: {fault}; it is {takes}")
 
 
 def methods_of(actor: type[StatefulActor]) -> dict[str, Method]:

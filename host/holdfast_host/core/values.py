@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 from uuid import UUID
@@ -114,12 +115,20 @@ def _array(value: Any) -> list[Any]:
     return [_plain(part) for part in value]
 
 
+def _distinct(value: Any) -> list[Any]:
+    return sorted(_array(value), key=_dump)
+
+
 def _seconds(value: Any) -> float:
     days, seconds, microseconds = _array(value)
     if not all(type(part) is int for part in (days, seconds, microseconds)):
         raise TypeError("a timedelta has three integers")
-    total: float = days * 86_400 + seconds + microseconds / 1_000_000
-    return total
+    if not (0 <= seconds < 86_400 and 0 <= microseconds < 1_000_000):
+        raise ValueError("a timedelta has seconds below 86,400 and microseconds below 1,000,000")
+    try:
+        return timedelta(days, seconds, microseconds).total_seconds()
+    except OverflowError:
+        raise ValueError(f"{days!r:.80} days are no timedelta") from None
 
 
 def _special(value: Any) -> None:
@@ -128,8 +137,13 @@ def _special(value: Any) -> None:
 
 
 def _integer(value: Any) -> str:
-    text = _text(value, lambda digits: int(digits, 16))
+    text = _text(value, _check_digits)
     return f"-0x{text[1:]}" if text.startswith("-") else f"0x{text}"
+
+
+def _check_digits(text: str) -> None:
+    if not re.fullmatch("-?[0-9a-f]+", text):
+        raise ValueError(f"hexadecimal digits in lower case are expected, not {text!r:.80}")
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -138,24 +152,29 @@ def _object(value: Any) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for key, part in value:
         name = _plain(key)
-        shown[name if isinstance(name, str) else _dump(name)] = _plain(part)
+        name = name if isinstance(name, str) else _dump(name)
+        if name in shown:
+            raise ValueError(f"two keys are {name!r:.80} in plain JSON: ask for it typed")
+        shown[name] = _plain(part)
     return shown
 
 
-def _read_datetime(text: str) -> datetime:
-    return datetime.fromisoformat(text.partition("[")[0])
+def _datetime(value: Any) -> str:
+    """As ISO 8601 text, which knows no names of zones."""
+    text = _text(value, lambda written: datetime.fromisoformat(written.partition("[")[0]))
+    return text.partition("[")[0]
 
 
 _TAGS: Final[dict[str, Callable[[Any], Any]]] = {
     "bytes": lambda value: _text(value, lambda text: base64.b64decode(text, validate=True)),
     "date": lambda value: _text(value, date.fromisoformat),
-    "datetime": lambda value: _text(value, _read_datetime),
+    "datetime": _datetime,
     "decimal": lambda value: _text(value, _read_decimal),
     "dict": _object,
     "float": _special,
-    "frozenset": _array,
+    "frozenset": _distinct,
     "int": _integer,
-    "set": _array,
+    "set": _distinct,
     "time": lambda value: _text(value, time.fromisoformat),
     "timedelta": _seconds,
     "tuple": _array,
@@ -165,6 +184,9 @@ _TAGS: Final[dict[str, Callable[[Any], Any]]] = {
 
 def _read_decimal(text: str) -> Decimal:
     try:
-        return Decimal(text)
+        found = Decimal(text)
     except ArithmeticError:
         raise ValueError(f"{text!r:.80} is no decimal") from None
+    if "_" in text or text.strip() != text:
+        raise ValueError(f"{text!r:.80} is no decimal")
+    return found

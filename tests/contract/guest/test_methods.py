@@ -78,6 +78,7 @@ def test_a_method_of_a_base_that_the_class_has_no_share_in_is_not_callable(subje
         ("two", '{"a":1,"c":2}'),
         ("two", '{"b":2}'),
         ("two", '{"self":1,"a":1}'),
+        ("anything", '{"self":1}'),
         ("nothing", "[1]"),
         ("nothing", '{"x":1}'),
         ("only_positions", '{"a":1}'),
@@ -98,6 +99,25 @@ def test_arguments_that_do_not_fit_the_signature_are_refused_before_the_method_r
 @pytest.mark.parametrize("body", ["1", '"text"', "null", "true", "{", "[1,]", "[NaN]", "{'a':1}", "[1] 2", "\x00"])
 def test_a_body_that_is_no_json_object_or_array_is_refused(shapes: Subject, body: str) -> None:
     assert shapes.plain("anything", body).refusal == (400, "BadRequestError")
+
+
+def test_typed_arguments_that_do_not_fit_the_signature_are_refused_too(shapes: Subject) -> None:
+    for method, body in (("two", "{}"), ("anything", '{"self":1}'), ("nothing", "[1]")):
+        reply = shapes.driver.post(shapes.type, shapes.name, method, body, typed_arguments=True)
+
+        assert reply.refusal == (400, "BadArgumentsError")
+
+
+@pytest.mark.parametrize(("typed", "name"), [(False, "BadArgumentsError"), (True, "CodecError")])
+def test_an_integer_that_only_passes_typed_is_refused_with_the_way_to_write_it(
+    shapes: Subject, typed: bool, name: str
+) -> None:
+    body = f"[{'9' * 4301}]"
+
+    reply = shapes.driver.post(shapes.type, shapes.name, "anything", body, typed_arguments=typed)
+
+    assert reply.refusal == (400, name)
+    assert '4,300 digits, which only passes typed: {"$hf":"int"' in reply.error["message"]
 
 
 def test_a_type_error_inside_the_method_is_the_methods_own(shapes: Subject) -> None:
@@ -135,6 +155,11 @@ def test_typed_arguments_may_come_by_position_and_by_name_at_once(shapes: Subjec
         '[{"$hf":"date"}]',
         '[{"$hf":"date","v":"2026-13-01"}]',
         '[{"$hf":"set","v":[],"x":1}]',
+        '[{"$hf":"timedelta","v":[1.5,0,0]}]',
+        '[{"$hf":"timedelta","v":[0,-1,0]}]',
+        '[{"$hf":"timedelta","v":[0,0,1000000]}]',
+        '[{"$hf":"int","v":"0x1F"}]',
+        '[{"$hf":"decimal","v":"1_000"}]',
     ],
 )
 def test_typed_arguments_that_cannot_be_read_are_refused(shapes: Subject, body: str) -> None:

@@ -166,6 +166,19 @@ def test_a_time_zone_keeps_its_name_and_its_moment() -> None:
     assert (found.tzinfo, found.utcoffset()) == (value.tzinfo, value.utcoffset())
 
 
+def test_a_time_of_day_that_a_clock_skips_comes_back_as_it_was() -> None:
+    value = datetime(2026, 3, 29, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+
+    assert decode(encode(value)) == value
+
+
+def test_a_zone_whose_rules_have_changed_since_keeps_the_moment() -> None:
+    found = decode('{"$hf":"datetime","v":"2026-07-01T12:00:00+05:00[Europe/Berlin]"}')
+
+    assert found == datetime(2026, 7, 1, 7, tzinfo=UTC)
+    assert found.tzinfo == ZoneInfo("Europe/Berlin")
+
+
 def test_a_time_zone_that_is_not_known_here_keeps_its_offset() -> None:
     found = decode('{"$hf":"datetime","v":"2026-10-25T02:30:00+01:00[Mars/Base]"}')
 
@@ -256,6 +269,7 @@ def test_text_that_is_no_encoding_is_refused_never_guessed(text: str) -> None:
 def test_plain_text_says_what_json_can() -> None:
     value = {
         "at": datetime(2026, 11, 1, tzinfo=UTC),
+        "in a zone": datetime(2026, 7, 1, tzinfo=ZoneInfo("Europe/Berlin")),
         "bytes": b"\x00",
         "span": timedelta(minutes=1, milliseconds=500),
         "money": Decimal("1.10"),
@@ -269,6 +283,7 @@ def test_plain_text_says_what_json_can() -> None:
 
     assert json.loads(encode_plain(value)) == {
         "at": "2026-11-01T00:00:00+00:00",
+        "in a zone": "2026-07-01T00:00:00+02:00",
         "bytes": "AA==",
         "span": 60.5,
         "money": "1.10",
