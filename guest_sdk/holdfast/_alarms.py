@@ -51,11 +51,12 @@ def microseconds_of(when: datetime | timedelta | float) -> int:
     elif isinstance(when, timedelta):
         due_us = round(time.time() * 1e6) + when // _MICROSECOND
     elif isinstance(when, (int, float)) and not isinstance(when, bool):
-        if not math.isfinite(when):
+        if isinstance(when, float) and not math.isfinite(when):
             raise ValueError(f"{when!r} is no time for an alarm")
         if when > _SECONDS_MAX:
-            raise ValueError(f"{when!r} seconds lie past the year 5000: an alarm takes seconds, not milliseconds")
-        due_us = round(when * 1_000_000)
+            shown = f"{when!r}" if when < 1e99 else "so many"
+            raise ValueError(f"{shown} seconds lie past the year 5000: an alarm takes seconds, not milliseconds")
+        due_us = round(when * 1_000_000) if when > 0 else 0  # far in the past there are too many to count
     else:
         kind = type(when).__name__
         raise TypeError(f"an alarm takes an aware datetime, a timedelta or seconds since 1970, not {kind}")

@@ -30,6 +30,9 @@ class Env:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"env cannot be changed: {name!r} comes from holdfast.toml", name=name, obj=self)
 
+    def __delattr__(self, name: str) -> None:
+        self.__setattr__(name, None)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.__dict__)
 

@@ -80,6 +80,8 @@ class Storage:
 
     def put_many(self, values: Mapping[str, Any]) -> None:
         """Write several values. If one cannot be stored, none of them is written."""
+        if not isinstance(values, Mapping):
+            raise TypeError(f"put_many takes a mapping of keys to values, not {type(values).__name__}")
         texts = [(check_key(key), encode(value, f"value of {key!r:.80}")) for key, value in values.items()]
         with self.transaction():
             try:
@@ -318,8 +320,8 @@ def _well_formed(what: str, text: str) -> str:
 
 
 def _strings(what: str, values: Iterable[str]) -> Iterable[str]:
-    if isinstance(values, str):
-        raise TypeError(f"{what} is several keys, not one str")
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{what} is several keys, not one {type(values).__name__}")
     return values
 
 

@@ -52,6 +52,16 @@ def test_put_many_writes_all_or_nothing(probe: Subject) -> None:
     assert probe.do(["put_many", {}], ["put_many", {"a": 1, "b": 2}], ["list"])[-1] == [("a", 1), ("b", 2)]
 
 
+@pytest.mark.parametrize(
+    ("step", "argument"), [("put_many", ["a", 1]), ("put_many", None), ("get_many", None), ("get_many", 5)]
+)
+def test_several_keys_that_are_none_are_refused(probe: Subject, step: str, argument: Any) -> None:
+    kind, message = probe.one("try", step, argument)
+
+    assert kind == "TypeError"
+    assert message.endswith(type(argument).__name__)
+
+
 def test_put_many_that_passes_a_limit_writes_nothing(probe: Subject) -> None:
     refused, left = probe.do(["try", "put_many", {"a": 1, "b" * 481: 2}], ["list"])
 

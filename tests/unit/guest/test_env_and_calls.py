@@ -28,6 +28,8 @@ def test_env_has_what_the_manifest_declares_and_says_so_of_what_it_has_not(env: 
         env.GREETNG  # noqa: B018
     with pytest.raises(AttributeError, match="cannot be changed"):
         env.GREETING = "x"
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        del env.GREETING
 
 
 @pytest.mark.parametrize(
