@@ -13,11 +13,13 @@ import importlib.machinery
 import json
 import linecache
 import sys
+import zoneinfo
 from collections.abc import Iterable, Sequence
 from importlib.machinery import FileFinder, ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
+from zoneinfo import _common
 
 from holdfast._describe import Component, RuleError, shown_file
 from holdfast._development import DevelopmentGuest, MissingModules
@@ -44,6 +46,7 @@ def load(plan_file: str) -> type:
     output = Output()
     output.install()
     preload()
+    _explain_missing_zones()
     shown: dict[str, str] = plan["shown"]
     _show_paths_as(shown)
     missing = MissingModules()
@@ -175,6 +178,23 @@ class _NotInTheComponent:
             " import it at the top of a module",
             name=name,
         )
+
+
+def _explain_missing_zones() -> None:
+    """Have `zoneinfo`, which reads zones from a package, say how one comes into a component."""
+    read = _common.load_tzdata
+
+    def load_tzdata(key: str) -> Any:
+        try:
+            return read(key)
+        except (ImportError, zoneinfo.ZoneInfoNotFoundError):
+            text = (
+                f"no time zone {key!r} in this component: only what was made while it was built is there; add tzdata"
+                f" to the dependencies in holdfast.toml, and ZONE = ZoneInfo({key!r}) at the top of a module"
+            )
+            raise zoneinfo.ZoneInfoNotFoundError(text) from None
+
+    _common.load_tzdata = load_tzdata
 
 
 def _finding(failure: BaseException, shown: dict[str, str]) -> dict[str, Any]:

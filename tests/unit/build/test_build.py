@@ -32,6 +32,10 @@ def project(directory: Path, app: str = ACTOR, manifest: str = MANIFEST, **sourc
     return directory
 
 
+# A time zone as compiled: version 1, no transitions, one kind of time 60 s east of UTC, called MST.
+ZONE = "TZif" + "\0" * 16 + "\0" * 4 * 4 + "\0\0\0\1" + "\0\0\0\4" + "\0\0\0\x3c" + "\0\0" + "MST\0"
+
+
 def files_of(directory: Path) -> set[Path]:
     return {path for path in directory.rglob("*") if path.is_file()}
 
@@ -60,6 +64,10 @@ def wheel(directory: Path, name: str, files: dict[str, str], tag: str = "py3-non
         ("x = 1\ndef broken(:\n    pass\n", r"src/app.py:2: syntax error in 'def broken\(:': "),
         ("import helper\n", r"src/helper.py:2: the module cannot be imported: ZeroDivisionError: division by zero"),
         ("import numpy\n", r"src/app.py:1: there is no module 'numpy': if it is a package, add it to dependencies"),
+        (
+            "import zoneinfo\nzoneinfo.ZoneInfo('Mars/Day')\n",
+            r"src/app.py:2: .* 'Mars/Day' .* add tzdata to the dependen",
+        ),
         ("import ssl\n", r"src/app.py:1: the module '_ssl' is a part of Python that does not exist in a sandbox"),
         (f"{ACTOR}\n    def name(self):\n        return 1\n", r"src/app.py:8: the method Trial.name hides the name of"),
     ],
@@ -76,6 +84,9 @@ def test_what_is_wrong_with_the_code_is_one_sentence_with_file_and_line(tmp_path
 
 RICH = """
 import sys
+from datetime import datetime
+from zoneinfo import ZoneInfo
+NIGHT = ZoneInfo("Mars/Night")
 print("printed while it is built")
 from holdfast import StatefulActor
 import tiny
@@ -92,6 +103,12 @@ class Trial(StatefulActor):
 
     def imports_what_is_not_there(self):
         import antigravity_of_old
+
+    def knows_its_zone(self):
+        return str(datetime(2026, 11, 1, tzinfo=NIGHT)) + str(ZoneInfo("Mars/Night"))
+
+    def wants_a_zone(self):
+        return ZoneInfo("Europe/Berlin")
 
     def leaves(self):
         sys.exit(3)
@@ -122,10 +139,12 @@ class Trial(StatefulActor):
 def test_a_project_becomes_a_component_with_its_packages_and_no_more(tmp_path: Path) -> None:
     tiny = wheel(tmp_path, "tiny", {"tiny/__init__.py": "def answer():\n    from tiny.inner import A\n    return A\n",
                                     "tiny/inner.py": "A = 42\n"})  # fmt: skip
+    places = ("tzdata", "tzdata/zoneinfo", "tzdata/zoneinfo/Mars")
+    zones = wheel(tmp_path, "tzdata", {**{f"{each}/__init__.py": "" for each in places}, f"{places[-1]}/Night": ZONE})
     directory = project(
         tmp_path / "p",
         "import tiny.inner\n" + RICH,
-        MANIFEST + f'dependencies = ["tiny @ {tiny.as_uri()}"]\n',
+        MANIFEST + f'dependencies = ["tiny @ {tiny.as_uri()}", "tzdata @ {zones.as_uri()}"]\n',
     )
     (directory / "src" / "helper").mkdir()
     (directory / "src" / "helper" / "__init__.py").write_text("def late():\n    return 'late'\n")
@@ -139,7 +158,7 @@ def test_a_project_becomes_a_component_with_its_packages_and_no_more(tmp_path: P
     assert built.description["actors"][0]["type"] == "Trial"
     assert stages == [
         "reading holdfast.toml",
-        f"installing dependencies (tiny @ {tiny.as_uri()})",
+        f"installing dependencies (tiny @ {tiny.as_uri()}, tzdata @ {zones.as_uri()})",
         "building trial from src/app.py",
         f"built build/trial.wasm ({built.size_bytes / (1 << 20):.1f} MiB)",
     ]
@@ -151,6 +170,11 @@ def test_a_project_becomes_a_component_with_its_packages_and_no_more(tmp_path: P
     assert sandbox.call("uses_its_package") == 42
     assert sandbox.call("imports_lazily") == ["late", "later"]
     assert "only what was imported while it was built" in sandbox.call("imports_what_is_not_there")["message"]
+    assert sandbox.call("knows_its_zone") == "2026-11-01 00:00:00+00:01Mars/Night"
+    wanted = sandbox.call("wants_a_zone")["message"]
+    assert wanted.startswith("ZoneInfoNotFoundError: ")
+    assert "add tzdata to the dependencies" in wanted
+    assert "ZONE = ZoneInfo('Europe/Berlin')" in wanted
     assert sandbox.call("leaves")["message"] == "SystemExit: 3"
     assert sandbox.call("eats_memory")["message"].startswith(("MemoryError", "OverflowError"))
     assert sandbox.call("recurses")["message"].startswith("RecursionError")
