@@ -131,6 +131,7 @@ def test_storage_is_edited_as_a_turn_and_memory_does_not_contradict_it(start_pro
         assert put(caller, "Probe/alice/storage/x", "NaN").error == "BadRequestError"
         assert put(caller, "Probe/alice/storage/x", "[" * 101 + "]" * 101).error == "BadRequestError"
         assert put(caller, "Probe/alice/storage/" + "k" * 481, "1").error == "BadRequestError"
+        assert put(caller, "Probe/alice/storage/__holdfast_x", "1").error == "BadRequestError"
 
         delete = caller.request("DELETE", "/v1/instances/Probe/alice/storage/x")
         assert delete.value == {"key": "x", "deleted": True}

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from holdfast_host import __version__
+from holdfast_host.cli.output import WrongUsageError
 from holdfast_host.core.errors import ConfigurationError, HoldfastError
 
 _COMMANDS: Final = {
@@ -56,13 +57,29 @@ class CommandGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the words before the command's name."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.UsageError as error:
+            raise _worded(error) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; translate what it raises into a sentence and an exit code."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            raise _worded(error) from None
         except HoldfastError as error:
             click.echo(f"holdfast: {error.message}", err=True)
             ctx.exit(EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FAILED)
+
+
+def _worded(error: click.UsageError) -> click.ClickException:
+    """In one sentence; who gives no command at all is shown the help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error
+    return WrongUsageError.of(error, "holdfast")
 
 
 @click.group(

@@ -28,6 +28,7 @@ from rich.table import Table
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
 
 
 class CommandFailedError(click.ClickException):
@@ -38,6 +39,19 @@ class CommandFailedError(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Print the sentence as it is: it names the command's own words, no prefix helps."""
         click.echo(self.format_message(), err=True, file=file)
+
+
+class WrongUsageError(CommandFailedError):
+    """The words of a command do not fit it: what is wrong with them, and where to look."""
+
+    exit_code = EXIT_USAGE
+
+    @classmethod
+    def of(cls, error: click.UsageError, command: str) -> WrongUsageError:
+        """From the library's own, whose sentence stands below two lines of usage."""
+        sentence = " ".join(error.format_message().split()).rstrip(".")
+        asked = error.ctx.command_path if error.ctx is not None else command
+        return cls(f"{sentence}{' See' if sentence.endswith('?') else '; see'} '{asked} --help'.")
 
 
 def json_option(decorated: _Decorated) -> _Decorated:

@@ -51,7 +51,11 @@ class FunctionRoutes:
 
     async def _roll_back(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         function = _function_in(found)
-        version = (await read_object(exchange, _BODY_BYTES_MAX)).get("version")
+        asked = await read_object(exchange, _BODY_BYTES_MAX)
+        unknown = asked.keys() - {"version"}
+        if unknown:
+            raise BadRequestError(f"unknown key {min(unknown)!r}: a rollback takes 'version', or no body")
+        version = asked.get("version")
         if version is not None and (not isinstance(version, int) or isinstance(version, bool) or version < 1):
             raise BadRequestError(f"the version is {version!r}: give a whole number from 1, or none for the one before")
         return json_answer(await self._control.request("rollback", {"function": function, "version": version}))

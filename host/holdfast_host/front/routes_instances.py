@@ -16,7 +16,7 @@ from aiohttp import web
 
 from holdfast_host.core.errors import BadRequestError, CodecError, PayloadTooLargeError, UnknownKeyError
 from holdfast_host.core.ids import check_instance_name, shard_of
-from holdfast_host.core.limits import MIB, Limits
+from holdfast_host.core.limits import MIB, RESERVED_KEY_PREFIX, Limits
 from holdfast_host.core.pages import NamePage, merge_pages
 from holdfast_host.core.values import check_encoded, encode_plain, plain_text
 from holdfast_host.front.answers import JSON, TYPED_JSON, Answer, json_answer
@@ -180,6 +180,8 @@ class InstanceRoutes:
         key_bytes = len(key.encode())
         if not 1 <= key_bytes <= self._limits.key_bytes_max:
             raise BadRequestError(f"a key of {key_bytes} bytes: 1 to {self._limits.key_bytes_max} are allowed")
+        if key.startswith(RESERVED_KEY_PREFIX):
+            raise BadRequestError(f"the key {key!r:.80}: what starts with {RESERVED_KEY_PREFIX} is reserved")
         return key
 
 

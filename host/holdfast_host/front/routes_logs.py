@@ -116,7 +116,7 @@ def _shown(line: Facts) -> Facts:
     actor_type, slash, name = str(line.pop("instance", "")).partition("/")
     owner: Facts = {"type": actor_type, "name": name} if slash else {}
     head = {"time": line.pop("time", None), "level": line.pop("level", None), **owner}
-    return {**head, **{key: value for key, value in line.items() if value != ""}}
+    return {**head, **{key: value for key, value in line.items() if value != "" or key == "message"}}
 
 
 def _read_tail(text: str | None) -> int | None:

@@ -13,12 +13,12 @@ from __future__ import annotations
 import builtins
 
 from holdfast_host.core.errors import BadRequestError, CodecError, LimitError
-from holdfast_host.core.limits import Limits
+from holdfast_host.core.limits import RESERVED_KEY_PREFIX, Limits
 from holdfast_host.storage.listing import key_range, read_page
 from holdfast_host.storage.pending import Pending, apply_changes
 from holdfast_host.storage.store import Alarm, Changes, Store, StoredInstance
 
-RESERVED_PREFIX = b"__holdfast_"
+RESERVED_PREFIX = RESERVED_KEY_PREFIX.encode()
 
 
 class Overlay:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import pytest
 
 from tests.contract.guest.conftest import NewSubject
-from tests.contract.guest.drivers import Subject
+from tests.contract.guest.drivers import HostDriver, Subject
 
 
 def test_output_goes_to_the_instances_log_line_by_line(probe: Subject) -> None:
@@ -37,6 +40,20 @@ def test_any_text_can_be_printed(probe: Subject, text: str) -> None:
     probe.call("say_text", text)
 
     assert probe.log == [("stdout", text)]
+
+
+def test_a_blank_line_is_one_with_an_empty_message_over_http_too(host_driver: HostDriver) -> None:
+    blank = Subject(host_driver, "Probe", "blank")
+    blank.call("say_text", "")
+    assert blank.log == [("stdout", "")]
+
+    with host_driver.host.caller() as caller:
+        deadline = time.monotonic() + 10
+        while not (lines := caller.request("GET", "/v1/logs?name=blank").text.splitlines()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    assert [json.loads(line)["message"] for line in lines] == [""]
 
 
 def test_a_lone_surrogate_is_printed_as_its_escape(probe: Subject) -> None:

@@ -6,13 +6,14 @@ import json
 import socket
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from holdfast_host.cli.main import group
 from tests.unit.cli.scripted_host import scripted_host
 
-COMMANDS = ["serve", "build", "deploy", "call", "list", "delete"]
+COMMANDS = [*group.list_commands(click.Context(group)), "secret set", "secret list", "secret delete"]
 DEPLOYED = {"name": "counter", "func_id": "fn_1", "version": 1, "url": "http://counter.localhost:1", "actors": []}
 
 
@@ -35,7 +36,7 @@ def fails_in_one_sentence(result: Result) -> str:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    result = run(command, "--help")
+    result = run(*command.split(), "--help")
 
     assert result.exit_code == 0
     assert f"holdfast {command}" in result.output.partition("Example")[2]
@@ -100,8 +101,28 @@ def test_arguments_that_cannot_be_meant_are_refused_before_anything_is_sent(
         result = run("call", "--host", host.url, "Account", "alice", "deposit", *arguments)
 
     assert result.exit_code == 2
-    assert says in result.stderr
+    assert says in fails_in_one_sentence(result)
     assert host.asked == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("never",), "No such command 'never'; see 'holdfast --help'."),
+        (("--never",), "No such option '--never'. Did you mean '--version'? See 'holdfast --help'."),
+        (("call", "Account"), "Missing argument 'NAME'; see 'holdfast call --help'."),
+        (("delete",), "Missing argument 'FUNCTION'; see 'holdfast delete --help'."),
+        (("deploy", "a", "b"), "Got unexpected extra argument (b); see 'holdfast deploy --help'."),
+        (("secret", "set"), "Missing argument 'NAME'; see 'holdfast secret set --help'."),
+        (("serve", "--workers", "x"), "Invalid value for '--workers': 'x' is not a valid integer; see 'holdfast serve"),
+        (("inspect", "A", "b", "--limit", "0"), "Invalid value for '--limit': 0 is not in the range 1<=x<=1000; see"),
+    ],
+)
+def test_words_that_do_not_fit_a_command_are_refused_in_one_sentence(words: tuple[str, ...], says: str) -> None:
+    result = run(*words)
+
+    assert result.exit_code == 2
+    assert fails_in_one_sentence(result).startswith(says)
 
 
 def test_json_output_is_one_compact_document() -> None:

@@ -236,7 +236,9 @@ def test_management_is_asked_of_the_supervisor(
     uvloop.run(play())
 
 
-@pytest.mark.parametrize("body", [b'{"version":0}', b'{"version":true}', b'{"version":"2"}', b"[]", b"{"])
+@pytest.mark.parametrize(
+    "body", [b'{"version":0}', b'{"version":true}', b'{"version":"2"}', b'{"versoin":2}', b"[]", b"{"]
+)
 def test_a_bad_version_to_roll_back_to_is_refused(body: bytes) -> None:
     async def play() -> None:
         async with staged() as stage:
