@@ -153,6 +153,10 @@ class _Table:
     def get(self, key: str) -> Any:
         return self._values.get(key)
 
+    def inner(self, key: str, *known: str) -> _Table:
+        """A table in this one; an empty one where the key is absent."""
+        return _Table(self._name(key), self._values.get(key, {}), known)
+
     def text(self, key: str) -> str | None:
         """A string that is not empty; None where the key is absent."""
         value = self._values.get(key)
@@ -185,7 +189,7 @@ class _Table:
 def _manifest(table: _Table, limits: Limits) -> Manifest:
     name = check_function_name(table.needed("name", '"my-function"'))
     actors = _actors(table.get("actors"))
-    own = _Table("limits", table.get("limits") or {}, ("memory_mib", "method_s"))
+    own = table.inner("limits", "memory_mib", "method_s")
     memory_mib = own.number("memory_mib", MEMORY_MIB_MIN, limits.memory_bytes_max // MIB, "MiB")
     if memory_mib != int(memory_mib):
         raise _broken(f"has limits.memory_mib = {memory_mib}, it must be a whole number")
@@ -198,7 +202,7 @@ def _manifest(table: _Table, limits: Limits) -> Manifest:
         vars=_vars(table.get("vars"), {each.binding for each in actors}),
         memory_bytes_max=int(memory_mib) * MIB,
         method_timeout_s=float(own.number("method_s", 0.001, limits.method_timeout_s, "seconds")),
-        func_id=_func_id(_Table("deploy", table.get("deploy") or {}, ("func_id",)).text("func_id")),
+        func_id=_func_id(table.inner("deploy", "func_id").text("func_id")),
     )
 
 

@@ -109,6 +109,9 @@ def test_only_a_name_and_a_date_are_needed() -> None:
         (LEAST + 'dependencies = ["--index-url=x"]', "must be a requirement"),
         (LEAST + '[deploy]\nfunc_id = "mine"', "which no host wrote"),
         (LEAST + "deploy = 1", "deploy as an integer, it must be a table"),
+        (LEAST + 'deploy = ""', "deploy as a string, it must be a table"),
+        (LEAST + "limits = false", "limits as a boolean, it must be a table"),
+        (LEAST + "limits = []", "limits as an array, it must be a table"),
     ],
 )
 def test_each_broken_rule_is_one_sentence_about_the_file(text: str, message: str) -> None:
