@@ -237,7 +237,8 @@ class Overlay:
         if len(key) > limit:
             raise self._over(f"key of {len(key)} bytes exceeds the limit of {limit} bytes")
         if key.startswith(RESERVED_PREFIX):
-            raise self._over(f"key {_shown(key)}: what starts with __holdfast_ is reserved")
+            text = f"key {_shown(key)}: what starts with __holdfast_ is reserved ({self._record.label})"
+            raise RefusedError("BadRequestError", text)
 
     def _over(self, sentence: str) -> RefusedError:
         return RefusedError("LimitError", f"{sentence} ({self._record.label})")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from holdfast_host.core.errors import BadArgumentsError, BadRequestError, HoldfastError, InvalidNameError, LimitError
+from holdfast_host.core.errors import BadRequestError, HoldfastError, InvalidNameError, LimitError
 from holdfast_host.core.json_text import is_nested_deeper
 from holdfast_host.core.limits import KEYS_TEXT_BYTES_MAX, MIB
 from holdfast_host.sandbox.capabilities import Capabilities
@@ -123,7 +123,7 @@ def _read_keys(text: bytes) -> list[bytes]:
     if len(text) > KEYS_TEXT_BYTES_MAX:
         raise LimitError(f"get_many of keys of {len(text)} bytes as JSON, the limit is {KEYS_TEXT_BYTES_MAX} bytes")
     if is_nested_deeper(text, 1):
-        raise BadArgumentsError("storage.get-many takes a JSON array of keys, each a text of valid Unicode")
+        raise BadRequestError("storage.get-many takes a JSON array of keys, each a text of valid Unicode")
     try:
         keys = json.loads(text)
     except (ValueError, RecursionError):
@@ -131,7 +131,7 @@ def _read_keys(text: bytes) -> list[bytes]:
     if isinstance(keys, list) and all(isinstance(key, str) for key in keys):
         with suppress(UnicodeEncodeError):  # a lone surrogate
             return [key.encode() for key in keys]
-    raise BadArgumentsError("storage.get-many takes a JSON array of keys, each a text of valid Unicode")
+    raise BadRequestError("storage.get-many takes a JSON array of keys, each a text of valid Unicode")
 
 
 def _key_text(key: bytes) -> bytes:

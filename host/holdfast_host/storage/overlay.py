@@ -110,11 +110,13 @@ class Overlay:
             None). The next page begins after (reversed: ends before) the last key of this one.
 
         Raises:
-            LimitError: `limit` is not 1 to the entries of a page.
+            BadRequestError: `limit` is not 1 to the entries of a page, or there are both `start` and `start_after`.
         """
         entries_max = self._limits.page_entries_max
         if not 1 <= limit <= entries_max:
-            raise LimitError(f"a list of {limit} entries: 1 to {entries_max} entries are allowed ({self._label})")
+            raise BadRequestError(f"a list of {limit} entries: 1 to {entries_max} entries are allowed ({self._label})")
+        if start is not None and start_after is not None:
+            raise BadRequestError(f"a list begins at start or at start_after, not both ({self._label})")
         bounds = key_range(prefix, start, start_after, end, self._limits.key_bytes_max)
         if bounds is None:
             return [], None
@@ -337,7 +339,7 @@ class Overlay:
             except UnicodeDecodeError:
                 raise CodecError(f"key {key!r} is not valid UTF-8 ({self._label})") from None
         if key.startswith(RESERVED_PREFIX):
-            raise LimitError(f"key {_shown(key)}: what starts with __holdfast_ is reserved ({self._label})")
+            raise BadRequestError(f"key {_shown(key)}: what starts with __holdfast_ is reserved ({self._label})")
 
     def _check_room(self, changes: Changes) -> None:
         """First by an upper bound that costs nothing, then by what the changes really add."""

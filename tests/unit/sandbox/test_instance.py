@@ -131,7 +131,7 @@ def test_an_error_of_the_host_reaches_the_guest_as_err(sandbox: Sandbox, turn: T
 def test_get_many_of_no_array_of_keys_is_an_error_of_the_guest(sandbox: Sandbox, turn: TestTurn, keys: str) -> None:
     [[word, error]] = ask(sandbox, turn, ["storage", "get_many", keys])
 
-    assert (word, error["name"]) == ("err", "BadArgumentsError")
+    assert (word, error["name"]) == ("err", "BadRequestError")
 
 
 def test_text_that_is_not_utf8_is_refused_before_the_guest_sees_it(sandbox: Sandbox, turn: TestTurn) -> None:

@@ -158,9 +158,11 @@ def test_a_list_stops_at_its_limit_and_goes_past_what_the_turn_deleted() -> None
     assert keys_of(turn, limit=3) == [b"k5", b"k6", b"k7"]
     for limit in (0, 1001):
         with pytest.raises(
-            LimitError, match=rf"list of {limit} entries: 1 to 1000 entries are allowed \(Account/alice\)"
+            BadRequestError, match=rf"list of {limit} entries: 1 to 1000 entries are allowed \(Account/alice\)"
         ):
             keys_of(turn, limit=limit)
+    with pytest.raises(BadRequestError, match=r"start or at start_after, not both \(Account/alice\)"):
+        turn.list(b"", b"k1", b"k2", None, False, 10)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -203,7 +205,7 @@ def test_get_many_past_a_page_names_the_key_to_go_on_from() -> None:
     [
         (b"", LimitError, r"an empty key: a key has 1 to 480 bytes \(Account/alice\)"),
         (b"k" * 481, LimitError, r"key of 481 bytes exceeds the limit of 480 bytes \(Account/alice\)"),
-        (b"__holdfast_x", LimitError, r"key '__holdfast_x': .* reserved \(Account/alice\)"),
+        (b"__holdfast_x", BadRequestError, r"key '__holdfast_x': .* reserved \(Account/alice\)"),
         (b"\xff", CodecError, r"not valid UTF-8 \(Account/alice\)"),
         ("\ud800".encode("utf-8", "surrogatepass"), CodecError, "not valid UTF-8"),
     ],
