@@ -10,7 +10,7 @@ import io
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from holdfast_host.supervisor.premises import Premises, open_premises
 from tests.crash.power import Disk, Record, read_records
 from tests.faults.shim import Recording
 from tests.harness.components import TestComponent
-from tests.harness.deploying import deploy
+from tests.harness.deploying import next_version, try_to_deploy
 from tests.harness.host import HostProcess
 from tests.harness.mutants.host import command
 
@@ -70,8 +70,6 @@ def record_setup(folder: Path, component: TestComponent) -> Setup:
     """Set a new host up on a recorded disk."""
     data = folder / "data"
     recording = Recording(folder / "records", data)
-    worded = folder / "holdfast.toml"
-    worded.write_text(component.manifest.read_text().replace("[vars]", '[vars]\nOF_THE_SECOND_VERSION = "two"'))
     steps: list[Step] = []
     with HostProcess(
         data, "--workers", "1", command=command("crash_in_deadly_names"), environment=recording.environment
@@ -81,6 +79,10 @@ def record_setup(folder: Path, component: TestComponent) -> Setup:
             began_s = time.monotonic()
             do()
             steps.append(Step(began_s, time.monotonic(), then))
+
+        def deployed(component: TestComponent) -> None:
+            answer = try_to_deploy(host, component)  # whatever it compiles is on the recorded disk
+            assert answer.status in {200, 201}, answer
 
         def secret(value: str) -> None:
             with host.caller() as caller:
@@ -92,10 +94,10 @@ def record_setup(folder: Path, component: TestComponent) -> Setup:
                 while caller.call("Probe", DEADLY.decode(), "nothing").error != "ActorQuarantinedError":
                     continue
 
-        step(Held(1), lambda: deploy(host, component))
+        step(Held(1), lambda: deployed(component))
         step(Held(1, "one"), lambda: secret("one"))
         step(Held(1, "two"), lambda: secret("two"))
-        step(Held(2, "two"), lambda: deploy(host, replace(component, manifest=worded)))
+        step(Held(2, "two"), lambda: deployed(next_version(component, folder)))
         step(Held(2, "two", quarantined=True), quarantine)
     return Setup(data, steps, read_records(recording.folder))
 
@@ -123,7 +125,9 @@ def _look(left: Path, possible: list[Held]) -> list[str]:
     config = HostConfig.make(listen="127.0.0.1:0", data=left, workers=1)
     try:
         with open_premises(config, EventLog(stream=io.StringIO())) as premises:
-            LmdbStore.open(left, range(premises.directory.partitions), Limits(map_bytes=1 << 30)).close()
+            new_data = premises.registry.next_type_id() == 1
+            partitions, limits = range(premises.directory.partitions), Limits(map_bytes=1 << 30)
+            LmdbStore.open(left, partitions, limits, make=new_data).close()
             found = _held(premises)
             faults = _faults_of_files(premises)
     except (ConfigurationError, OSError) as error:

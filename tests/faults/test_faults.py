@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.cases import QUICK, Case, SkippedError, cases
+from tests.faults.case import Case, SkippedError
+from tests.faults.cases import CASES, QUICK
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("case", [case for case in cases() if case.name in QUICK], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in CASES if case.name in QUICK], ids=lambda case: case.name)
 def test_a_fault_is_answered_by_its_name_and_loses_nothing_that_was_acknowledged(
     case: Case, probe_data: Callable[[int], Path], tmp_path: Path
 ) -> None:

@@ -39,9 +39,11 @@ def is_running(pid: int) -> bool:
 def states(pid: int) -> set[str]:
     """The letters by which the kernel names the states of a process's threads; none when it is gone."""
     found = set()
-    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
-        with contextlib.suppress(OSError):  # that thread has ended since we listed them
-            found.add(stat.read_text().rpartition(")")[2].split()[0])
+    with contextlib.suppress(OSError):  # the process has ended, perhaps while we listed its threads
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):  # that thread has ended since we listed them
+                stat = Path(f"/proc/{pid}/task/{thread}/stat").read_text()
+                found.add(stat.rpartition(")")[2].split()[0])
     return found
 
 

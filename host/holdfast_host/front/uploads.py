@@ -8,15 +8,23 @@ when the next one of its number starts.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from aiohttp import BodyPartReader, web
 
-from holdfast_host.core.errors import BadRequestError, InvalidManifestError, PayloadTooLargeError
+from holdfast_host.core.errors import (
+    BadRequestError,
+    HostUnavailableError,
+    InvalidManifestError,
+    PayloadTooLargeError,
+    StorageFullError,
+)
 from holdfast_host.core.limits import KIB, MIB, Limits
 from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.patience import Coming
@@ -60,6 +68,7 @@ class UploadFolder:
             BadRequestError: another content type, a part that is unknown, repeated or missing, a broken body.
             PayloadTooLargeError: as soon as the component passes its limit.
             InvalidManifestError: a manifest that is not UTF-8.
+            StorageFullError, HostUnavailableError: the disk is full or fails.
         """
         content_type = exchange.content_type.lower()
         if content_type != "multipart/form-data" and content_type not in _BARE:
@@ -70,7 +79,8 @@ class UploadFolder:
         if announced is not None and announced > self._limits.component_bytes_max + MANIFEST_BYTES_MAX + MIB:
             raise self._too_large(announced)
         exchange.expect_body()
-        file_fd, path = tempfile.mkstemp(prefix=self._prefix, suffix=".wasm", dir=self._folder)
+        with _disk_errors():
+            file_fd, path = tempfile.mkstemp(prefix=self._prefix, suffix=".wasm", dir=self._folder)
         upload = Upload(Path(path))
         try:
             try:
@@ -125,13 +135,24 @@ class UploadFolder:
         return PayloadTooLargeError(f"a component of at least {length} bytes exceeds the limit of {limit} bytes")
 
 
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    """What the disk says, in our words."""
+    try:
+        yield
+    except OSError as error:
+        kind = StorageFullError if error.errno in {errno.ENOSPC, errno.EDQUOT} else HostUnavailableError
+        raise kind(f"the upload cannot be kept: {error.strerror}; nothing was deployed") from error
+
+
 async def _write(file_fd: int, data: bytes) -> None:
     """Write in a thread. Not to be cut short: the descriptor is closed after it, never under it."""
 
     def write_all() -> None:
         view = memoryview(data)
-        while view:
-            view = view[os.write(file_fd, view) :]
+        with _disk_errors():
+            while view:
+                view = view[os.write(file_fd, view) :]
 
     task = asyncio.ensure_future(asyncio.to_thread(write_all))
     try:

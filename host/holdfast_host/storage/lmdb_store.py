@@ -41,10 +41,10 @@ class LmdbStore:
         self._locating = threading.Lock()
 
     @classmethod
-    def open(cls, data: Path, partitions: Sequence[int], limits: Limits) -> LmdbStore:
+    def open(cls, data: Path, partitions: Sequence[int], limits: Limits, *, make: bool = True) -> LmdbStore:
         """Open some partitions of a data directory and make their epochs this process's own.
 
-        A partition that is not there yet is made.
+        A partition that is not there yet is made, unless `make` says that it must be there.
 
         Raises:
             ConfigurationError: the directory has no marker, it or a partition is foreign, damaged or of another format,
@@ -58,7 +58,7 @@ class LmdbStore:
         opened: dict[int, Partition] = {}
         try:
             for number in partitions:
-                opened[number] = Partition.open(partition_path(data, number), number, limits)
+                opened[number] = Partition.open(partition_path(data, number), number, limits, make=make)
         except BaseException:
             for partition in opened.values():
                 partition.close()

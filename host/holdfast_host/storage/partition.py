@@ -62,19 +62,22 @@ class Partition:
         self._page_read_s = limits.page_read_s
 
     @classmethod
-    def open(cls, path: Path, number: int, limits: Limits) -> Partition:
+    def open(cls, path: Path, number: int, limits: Limits, *, make: bool = True) -> Partition:
         """Open for the only process that will write, and make the epoch its own with one synced commit.
 
         The commit fences a predecessor, whose next one finds another epoch; and it makes durable what a predecessor
         that was killed between writing and syncing has left visible.
 
-        A partition whose directory is missing is made.
+        Where its directory is missing, it is made, unless `make` says that it must be there.
 
         Raises:
-            ConfigurationError: not readable, another format, another partition, no space, or open in this process.
+            ConfigurationError: missing, not readable, of another format, another partition, no space, or open in this
+                process.
         """
         try:
             if not path.exists():
+                if not make:
+                    raise ConfigurationError(f"partition {path} is gone, and what it held: restore it from a backup")
                 _make(path, number, limits)
             env = _open_environment(path, limits, create=False)
         except (lmdb.Error, OSError) as error:

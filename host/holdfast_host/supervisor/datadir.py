@@ -64,8 +64,11 @@ def make_directory(root: Path) -> None:
     Raises:
         ConfigurationError: it cannot be made or written.
     """
+    made = [each for each in (root, *root.parents) if not each.exists()]
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in made:
+            sync_directory(each.parent)
     except FileExistsError:
         raise ConfigurationError(f"--data {root} is a file; name a directory") from None
     except OSError as error:

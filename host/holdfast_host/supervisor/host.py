@@ -233,6 +233,7 @@ class Host:
                     secrets=self._premises.vault.values(),
                     running_fd=running_fd,
                     quarantined=self._casualties.quarantined(),
+                    new_data=self._premises.registry.next_type_id() == 1,
                 ).to_json()
 
             inherited = (listener.fileno(), self._premises.lock_fd, running_fd)

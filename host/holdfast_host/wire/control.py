@@ -72,6 +72,7 @@ class WorkerStart:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     running_fd: int = -1  # the page on which it notes whose turns run, see wire.running_page; -1 for none
     quarantined: list[list[Any]] = field(default_factory=list)  # type number and name of each
+    new_data: bool = True  # nothing can have been stored yet: partitions that are missing are made
 
     def to_json(self) -> dict[str, Any]:
         """As the message's facts."""
@@ -86,6 +87,7 @@ class WorkerStart:
             "secrets": self.secrets,
             "running_fd": self.running_fd,
             "quarantined": self.quarantined,
+            "new_data": self.new_data,
         }
 
     @classmethod
@@ -102,6 +104,7 @@ class WorkerStart:
             facts.get("secrets", {}),
             facts.get("running_fd", -1),
             facts.get("quarantined", []),
+            facts.get("new_data", True),
         )
 
 

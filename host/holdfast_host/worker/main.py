@@ -46,7 +46,8 @@ class WorkerProcess:
             start.worker, start.log_level, Path(start.data) / "logs" / f"w{start.worker}", start.limits.log_bytes_max
         )
         limits = start.limits.replace(worker_memory_bytes=start.limits.worker_memory_bytes or _memory_share(start))
-        self._store = LmdbStore.open(Path(start.data), start.routing.partitions_of(start.worker), limits)
+        partitions = start.routing.partitions_of(start.worker)
+        self._store = LmdbStore.open(Path(start.data), partitions, limits, make=start.new_data)
         self._engine = SandboxEngine(limits)
         self._worker = Worker(
             self._store,

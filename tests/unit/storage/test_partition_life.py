@@ -303,6 +303,14 @@ def test_a_partition_of_another_format_number_or_without_its_file_is_refused(tmp
         LmdbStore.open(tmp_path, [1], LIMITS)
 
 
+def test_a_partition_that_must_be_there_is_not_made_anew(tmp_path: Path) -> None:
+    ensure_data_directory(tmp_path, 1)
+
+    with pytest.raises(ConfigurationError, match="parts/00 is gone"):
+        LmdbStore.open(tmp_path, [0], LIMITS, make=False)
+    assert not (tmp_path / "parts").exists()
+
+
 def test_a_partition_whose_making_was_interrupted_is_made_again(tmp_path: Path) -> None:
     ensure_data_directory(tmp_path, 1)
     half_made = tmp_path / "parts" / "00.new"
