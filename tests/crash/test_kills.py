@@ -103,18 +103,23 @@ def test_after_20_kills_every_acknowledged_write_is_there_once_and_whole(
 
 
 def names_by_worker(host: HostProcess, names: list[str]) -> tuple[list[str], list[str]]:
-    """Which names the first worker answers for and which the second, seen by stopping the first for a moment."""
-    first = host.pids()["worker"][0]
-    processes.send(first, signal.SIGSTOP)
+    """Which names the first worker answers for and which the second: those answered while the other one is stopped."""
+    first, second = host.pids()["worker"]
+    return answered_without(host, second, names), answered_without(host, first, names)
+
+
+def answered_without(host: HostProcess, worker: int, names: list[str]) -> list[str]:
+    """The names that are answered within a moment for which a worker is stopped."""
+    processes.send(worker, signal.SIGSTOP)
     try:
         asked = {name: CallUnderWay(host, "Probe", name, "nothing") for name in names}
         time.sleep(0.5)
-        seconds = [name for name, call in asked.items() if call.is_answered_within(0.0)]
+        answered = [name for name, call in asked.items() if call.is_answered_within(0.0)]
     finally:
-        processes.send(first, signal.SIGCONT)
+        processes.send(worker, signal.SIGCONT)
     for call in asked.values():
         assert call.answer().status == 200
-    return [name for name in names if name not in seconds], seconds
+    return answered
 
 
 def test_while_one_worker_is_killed_again_and_again_the_names_of_the_other_never_stop_answering(
@@ -146,12 +151,12 @@ def test_a_call_that_had_not_begun_when_its_worker_died_is_answered_by_the_succe
     start_probe_host: StartHost,
 ) -> None:
     host = start_probe_host()
-    with host.caller() as caller:
-        caller.value("Probe", "alice", "nothing")
     running = CallUnderWay(host, "Probe", "alice", "put_then_spin", "k", "after", 20)
-    time.sleep(0.5)  # the first one runs, the second waits in the mailbox
+    running.wait_until_active()
     waiting = CallUnderWay(host, "Probe", "alice", "increment")
-    time.sleep(0.5)
+    with host.caller() as caller:
+        while caller.request("GET", "/v1/instances/Probe/alice").value["queued"] < 1:
+            assert not running.is_answered_within(0.005)
     host.kill("worker")
 
     assert waiting.answer().value == 1
@@ -163,10 +168,10 @@ def test_a_call_that_had_not_begun_when_its_worker_died_is_answered_by_the_succe
 
 def test_a_call_that_had_synced_when_its_worker_died_has_an_unknown_outcome(start_probe_host: StartHost) -> None:
     host = start_probe_host()
-    with host.caller() as caller:
-        caller.value("Probe", "alice", "nothing")
     running = CallUnderWay(host, "Probe", "alice", "put_sync_spin", "k", "synced", 20)
-    time.sleep(1.0)
+    with host.caller() as caller:
+        while caller.request("GET", "/v1/instances/Probe/alice/storage/k").status != 200:
+            assert not running.is_answered_within(0.005)
     host.kill("worker")
 
     assert running.answer().error == "ActorOutputGateError"

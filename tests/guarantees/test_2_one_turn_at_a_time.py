@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+from tests.harness.background import CallUnderWay
 from tests.harness.fixtures import StartHost
 from tests.harness.host import HostProcess
 from tests.harness.load import Load, PlannedCall, Record, Told, percentile
@@ -18,12 +19,12 @@ ACCOUNTS = [f"account-{number}" for number in range(50)]
 OPENING = 100
 
 
-def overlapping_debits(host: HostProcess, seconds: float) -> list[Record]:
+def overlapping_debits(host: HostProcess, calls: int) -> list[Record]:
     """64 clients debit 50 names until nothing is left of any, and go on trying."""
-    ends = time.monotonic() + seconds
+    left = iter(range(calls))
 
     def plan(_client: int, chance: random.Random) -> PlannedCall | None:
-        if time.monotonic() > ends:
+        if next(left, None) is None:
             return None
         return PlannedCall(chance.choice(ACCOUNTS), "debit", (chance.randint(1, 9),))
 
@@ -39,7 +40,7 @@ def test_64_clients_debit_50_names_and_no_account_is_overdrawn_and_every_sum_is_
 ) -> None:
     host = start_probe_host(workers=2)
 
-    records = overlapping_debits(host, 8.0)
+    records = overlapping_debits(host, 5_000)
 
     spent: Counter[str] = Counter()
     for record in records:
@@ -99,19 +100,20 @@ def order_of_turns(host: HostProcess) -> list[int]:
         with host.caller() as caller:
             results[number] = caller.value("Probe", "queue", "increment")
 
-    def block() -> None:
-        with host.caller() as caller:
-            caller.value("Probe", "queue", "spin", 1.5)
+    def queued() -> int:
+        return int(caller.request("GET", "/v1/instances/Probe/queue").value["queued"])
 
-    with host.caller() as caller:
-        caller.value("Probe", "queue", "nothing")
-    blocker = threading.Thread(target=block)
     clients = [threading.Thread(target=send, args=(number,)) for number in range(12)]
-    for thread in (blocker, *clients):
-        thread.start()
-        time.sleep(0.05)  # the order of arrival is the order of sending, some way apart
-    for thread in (blocker, *clients):
+    blocker = CallUnderWay(host, "Probe", "queue", "spin", 1.5)
+    blocker.wait_until_active()
+    with host.caller() as caller:
+        for number, thread in enumerate(clients):
+            thread.start()
+            while queued() <= number and not blocker.is_answered_within(0.005):
+                pass  # each arrives before the next is sent
+    for thread in clients:
         thread.join()
+    assert blocker.answer().status == 200
     return [number for number, _ in sorted(results.items(), key=lambda pair: pair[1])]
 
 

@@ -39,6 +39,14 @@ def file_at(path: Path) -> Iterator[None]:
         path.unlink()
 
 
+def wait_until_held(hold: Path, timeout_s: float = 30.0) -> None:
+    """Return when a commit is held back."""
+    deadline = time.monotonic() + timeout_s
+    while not hold.with_suffix(".held").exists():
+        assert time.monotonic() < deadline, f"no commit began within {timeout_s} s"
+        time.sleep(0.005)
+
+
 def look_while_commit_is_held(host: HostProcess, hold: Path) -> Seen:
     """Alice writes; her commit is held back; what becomes visible of it?"""
     with host.caller() as caller:
@@ -46,7 +54,7 @@ def look_while_commit_is_held(host: HostProcess, hold: Path) -> Seen:
             caller.value("Probe", name, "put", "k", "before")
         with file_at(hold):
             write = CallUnderWay(host, "Probe", "alice", "put", "k", "after")
-            time.sleep(0.1)  # the write is with the worker before the others are
+            wait_until_held(hold)
             read = CallUnderWay(host, "Probe", "alice", "get", "k")
             failure = CallUnderWay(host, "Probe", "alice", "raise_only")
             other = CallUnderWay(host, "Probe", "bob", "get", "k")
@@ -158,7 +166,7 @@ def test_a_call_whose_worker_dies_in_its_commit_is_not_answered_as_success(
         caller.value("Probe", "alice", "put", "k", "before")
     with file_at(hold):
         write = CallUnderWay(host, "Probe", "alice", "put", "k", "after")
-        assert not write.is_answered_within(0.5)
+        wait_until_held(hold)
         host.kill("worker")
         assert not write.is_answered_within(0.0) or write.answer().status != 200
     try:

@@ -21,6 +21,7 @@ from tests.harness.load import Load, PlannedCall, Told, percentile
 from tests.harness.mutants.host import command
 
 DUE = 300
+DEATHS = 5  # an attempt and two retries are three
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +161,7 @@ def killed_while_the_handler_runs(host: HostProcess) -> int:
     """How often it was delivered in the end."""
     with host.caller() as caller:
         caller.value("Timer", "alice", "arm", 0.3, "spin 2")
-        time.sleep(1.0)
+        wait_until(lambda: caller.metric("holdfast_detached_turns") > 0)  # the handler computes
     host.kill_all()
     host.restart()
     with host.caller() as caller:
@@ -240,22 +241,23 @@ def test_with_alarms_in_memory_only_it_does_not(start_timer_host: StartHost) -> 
     assert not overdue_at_the_start(start_timer_host(mutations=("keep_alarms_in_memory_only",)))
 
 
-def synced_then_failed(host: HostProcess) -> dict[str, Any]:
+def synced_then_failed(host: HostProcess, seconds: float) -> dict[str, Any]:
+    """What is there once the alarm has run again, or after that long."""
     with host.caller() as caller:
         caller.value("Timer", "alice", "arm", 0.1, "sync_then_raise_once")
         wait_until(lambda: facts(caller, "alice")["early"] == 1)
-        holds_for(lambda: facts(caller, "alice")["delivered"] == 0, 3.0)
+        holds_for(lambda: facts(caller, "alice")["delivered"] == 0, seconds)
         return facts(caller, "alice")
 
 
 def test_what_a_handler_syncs_is_its_own_and_the_alarm_stays_until_the_turn_ends(start_timer_host: StartHost) -> None:
-    told = synced_then_failed(start_timer_host())
+    told = synced_then_failed(start_timer_host(), 30.0)
 
     assert (told["early"], told["delivered"], told["retry_count"]) == (2, 1, 1)
 
 
 def test_if_a_sync_took_the_alarm_along_it_would_be_lost(start_timer_host: StartHost) -> None:
-    told = synced_then_failed(start_timer_host(mutations=("clear_alarms_with_a_sync",)))
+    told = synced_then_failed(start_timer_host(mutations=("clear_alarms_with_a_sync",)), 3.0)
 
     assert (told["early"], told["delivered"]) == (1, 0)
 
@@ -291,10 +293,11 @@ def retries(caller: Caller) -> int:
     return int(found["retry_count"]) if found else 0
 
 
-def retries_after_a_restart(host: HostProcess) -> int:
+def retries_after_a_restart(host: HostProcess, seconds: float) -> int:
+    """The count after a restart once there were two retries, or after that long."""
     with host.caller() as caller:
         caller.value("Timer", "alice", "arm", 0.1, "raise")
-        holds_for(lambda: retries(caller) < 2, 4.0)
+        holds_for(lambda: retries(caller) < 2, seconds)
     host.kill_all()
     host.restart()
     with host.caller() as caller:
@@ -302,11 +305,14 @@ def retries_after_a_restart(host: HostProcess) -> int:
 
 
 def test_a_restart_neither_loses_nor_resets_the_count(start_timer_host: StartHost) -> None:
-    assert retries_after_a_restart(start_timer_host()) in {2, 3}  # the next one is due two seconds after the second
+    assert retries_after_a_restart(start_timer_host(), 30.0) in {
+        2,
+        3,
+    }  # the next one is due two seconds after the second
 
 
 def test_without_the_batch_of_a_failure_nothing_is_counted(start_timer_host: StartHost) -> None:
-    assert retries_after_a_restart(start_timer_host(mutations=("retry_for_ever",))) == 0
+    assert retries_after_a_restart(start_timer_host(mutations=("retry_for_ever",)), 4.0) == 0
 
 
 def test_an_abandoned_alarm_is_armed_again_by_its_actor_or_by_put(start_timer_host: StartHost) -> None:
@@ -324,23 +330,24 @@ def test_an_abandoned_alarm_is_armed_again_by_its_actor_or_by_put(start_timer_ho
         assert state(caller, "carol") == "none"
 
 
-def deaths_of_a_poison(host: HostProcess, seconds: float) -> str:
-    """The state of an alarm that kills its worker each time, after a while."""
+def ended_a_poison(host: HostProcess, deaths_max: int) -> bool:
+    """Whether an alarm that kills its worker each time is abandoned before that many have died."""
     with host.caller() as caller:
         names = [f"n{number}" for number in range(20)]
         due = time.time() + 3.0
         for name in names:
             caller.value("Timer", name, "arm_at", due)
         caller.value("Timer", "poison", "arm", 0.2)
-        deadline = time.monotonic() + seconds
         ended = ""
-        while ended != "abandoned" and time.monotonic() < deadline:
-            time.sleep(0.25)
+        wait_until(lambda: host.log.count("worker 0 died") > 0)
+        while ended != "abandoned" and host.log.count("worker 0 died") < deaths_max:
+            time.sleep(0.05)
             answer = caller.request("GET", "/v1/instances/Timer/poison/alarm")
             ended = answer.value["state"] if answer.status == 200 else answer.error
         if ended == "abandoned":
+            wait_until(lambda: not names_in(caller, "armed") and not names_in(caller, "retrying"))
             assert [facts(caller, name)["delivered"] for name in names] == [1] * len(names)
-    return ended
+    return ended == "abandoned"
 
 
 def test_an_alarm_that_kills_its_worker_each_time_ends_abandoned_and_the_others_run(
@@ -348,7 +355,7 @@ def test_an_alarm_that_kills_its_worker_each_time_ends_abandoned_and_the_others_
 ) -> None:
     host = start_timer_host("--limit", "alarm_retries_max=2", mutations=("die_in_poisoned_handlers",))
 
-    assert deaths_of_a_poison(host, 60.0) == "abandoned"
+    assert ended_a_poison(host, deaths_max=DEATHS)
 
 
 def test_without_the_mark_it_kills_workers_for_ever(start_timer_host: StartHost) -> None:
@@ -356,34 +363,40 @@ def test_without_the_mark_it_kills_workers_for_ever(start_timer_host: StartHost)
         "--limit", "alarm_retries_max=2", mutations=("die_in_poisoned_handlers", "write_no_attempt_down")
     )
 
-    assert deaths_of_a_poison(host, 15.0) != "abandoned"
+    assert not ended_a_poison(host, deaths_max=DEATHS)
 
 
 # Without its class, and with a clock that jumps.
 
 
-def without_its_class(host: HostProcess, component: TestComponent) -> tuple[str, bool, int]:
-    """State of an alarm that falls due undeployed, if that counted, and how often it runs once deployed again."""
+def without_its_class(host: HostProcess, clock: Path) -> tuple[str, bool]:
+    """State of an alarm that falls due while its class is not deployed, and if that counted."""
     with host.caller() as caller:
-        caller.value("Timer", "alice", "arm", 1.0)
+        caller.value("Timer", "alice", "arm_at", time.time() + 3600.0)
         assert caller.request("DELETE", "/v1/functions/alarms").status == 200
-        time.sleep(2.5)
+        clock.write_text("3601")
+        wait_until(lambda: not names_in(caller, "armed"))
         [row] = caller.request("GET", "/v1/alarms").value["alarms"]
-        deploy(host, component)
-        holds_for(lambda: facts(caller, "alice")["delivered"] == 0, 1.0)
-        return row["state"], row["retry_count"] > 0, facts(caller, "alice")["delivered"]
+    return row["state"], row["retry_count"] > 0
 
 
 def test_an_alarm_without_its_class_is_parked_and_runs_when_the_class_is_back(
-    start_timer_host: StartHost, timer_component: TestComponent
+    start_timer_host: StartHost, timer_component: TestComponent, tmp_path: Path
 ) -> None:
-    assert without_its_class(start_timer_host(), timer_component) == ("parked", False, 1)
+    clock = tmp_path / "clock"
+    host = start_timer_host(mutations=(f"shift_clock={clock}",))
+
+    assert without_its_class(host, clock) == ("parked", False)
+    deploy(host, timer_component)
+    with host.caller() as caller:
+        wait_until(lambda: facts(caller, "alice")["delivered"] == 1)
 
 
-def test_without_parking_it_burns_its_retries(start_timer_host: StartHost, timer_component: TestComponent) -> None:
-    host = start_timer_host(mutations=("burn_retries_without_the_class",))
+def test_without_parking_it_burns_its_retries(start_timer_host: StartHost, tmp_path: Path) -> None:
+    clock = tmp_path / "clock"
+    host = start_timer_host(mutations=(f"shift_clock={clock}", "burn_retries_without_the_class"))
 
-    assert without_its_class(host, timer_component)[:2] == ("retrying", True)
+    assert without_its_class(host, clock) == ("retrying", True)
 
 
 def ran_after_a_jump(host: HostProcess, clock: Path) -> bool:

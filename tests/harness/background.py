@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
+from urllib.parse import quote
 
 from tests.harness.caller import Answer, NoAnswerError
 from tests.harness.host import HostProcess
@@ -24,6 +26,16 @@ class CallUnderWay:
         """Wait that long for the answer; whether it came."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
+
+    def wait_until_active(self, timeout_s: float = 30.0) -> None:
+        """Return when its instance is in memory: where it was not before, this call is the first in its mailbox."""
+        actor_type, name = self._call[:2]
+        deadline = time.monotonic() + timeout_s
+        with self._host.caller() as caller:
+            path = f"/v1/instances/{actor_type}/{quote(name, safe='')}"
+            while not caller.request("GET", path).value["active"]:
+                assert time.monotonic() < deadline, f"{self._call} did not begin within {timeout_s} s"
+                time.sleep(0.005)
 
     def answer(self, timeout_s: float = 60.0) -> Answer:
         """The answer, once it is there; NoAnswerError if the connection broke instead."""

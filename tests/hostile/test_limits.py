@@ -191,6 +191,7 @@ def _queue(host: HostProcess, name: str, calls: int) -> list[CallUnderWay]:
     under_way = []
     for number in range(calls):
         under_way.append(CallUnderWay(host, "Probe", name, "spin", 3 if number == 0 else 0))
+        under_way[0].wait_until_active()
         _wait_for_queue(host, name, number)
     return under_way
 

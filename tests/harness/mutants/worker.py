@@ -30,11 +30,15 @@ _LOOK_S: Final = 0.002
 
 
 def hold_commits(path: Path) -> None:
-    """While the file exists, a commit does not come back, as on a disk that takes its time; others go on."""
+    """While the file exists, a commit does not come back, as on a disk that takes its time; others go on.
+
+    The first commit that is held so makes a file beside it: `.held`.
+    """
     commit = LmdbStore.commit
 
     def held(self: LmdbStore, group: int, batches: Sequence[Batch]) -> CommitReport:
         while path.exists():
+            path.with_suffix(".held").touch()
             time.sleep(_LOOK_S)
         return commit(self, group, batches)
 
