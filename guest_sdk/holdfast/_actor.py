@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from holdfast._alarms import AlarmInfo
 from holdfast._env import Env
 from holdfast._storage import Storage
 from holdfast._turn import finish
+
+BLOCK_S_MAX: Final = 30
 
 
 class Context:
@@ -36,8 +39,16 @@ class Context:
         """Run `fn` at once, to its end, and return its result; an `async def` is driven to completion.
 
         Turns of an instance never overlap, so there is nothing to block; it is here for those who know it elsewhere.
+
+        Raises:
+            TimeoutError: It took more than 30 s, as it may in an alarm: uncaught, the turn commits nothing.
         """
-        return finish(fn(), "block_concurrency_while()")
+        began = time.monotonic()
+        result = finish(fn(), "block_concurrency_while()")
+        took_s = time.monotonic() - began
+        if took_s > BLOCK_S_MAX:
+            raise TimeoutError(f"block_concurrency_while() took {took_s:.1f} s, the limit is {BLOCK_S_MAX} s")
+        return result
 
     def __repr__(self) -> str:
         return f"<holdfast context of {self.type}/{self.name}>"

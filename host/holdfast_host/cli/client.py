@@ -18,6 +18,7 @@ import click
 import httpx
 
 from holdfast_host.cli.output import CommandFailedError
+from holdfast_host.core.config import TOKEN_FORM
 
 DEFAULT_HOST: Final = "http://127.0.0.1:8787"
 # A call may wait 30 s in a mailbox and run for its budget; a deploy compiles for at most 90 s in silence.
@@ -179,7 +180,7 @@ def open_client(host: str, token_file: Path | None) -> HostClient:
 def read_token(token_file: Path | None) -> str | None:
     """The token from the file, else from HOLDFAST_TOKEN, else none."""
     if token_file is None:
-        return os.environ.get("HOLDFAST_TOKEN", "").strip() or None
+        return _checked_token(os.environ.get("HOLDFAST_TOKEN", "").strip(), "HOLDFAST_TOKEN") or None
     try:
         token = token_file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -187,6 +188,13 @@ def read_token(token_file: Path | None) -> str | None:
         raise CommandFailedError(f"The token file {token_file} cannot be read: {reason}.") from None
     if not token:
         raise CommandFailedError(f"The token file {token_file} is empty: put the host's token into it.")
+    return _checked_token(token, f"The token file {token_file}")
+
+
+def _checked_token(token: str, source: str) -> str:
+    """The token, or nothing; what no host can have is no header either."""
+    if token and not TOKEN_FORM.fullmatch(token):
+        raise CommandFailedError(f"{source} must hold one token of visible ASCII characters, without spaces.")
     return token
 
 

@@ -20,7 +20,7 @@ from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import SHARDS, Limits
 
 _DOMAIN: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})*", re.IGNORECASE)
-_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+TOKEN_FORM: Final = re.compile(r"[\x21-\x7e]+")
 _LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 _FRONTS_MAX: Final = 64
 
@@ -198,12 +198,13 @@ def _read_token(token: str | None, token_file: str | Path | None) -> str | None:
         try:
             text = Path(token_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"cannot read the token file {token_file}: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise ConfigurationError(f"cannot read the token file {token_file}: {reason}") from error
         source = f"the token file {token_file}"
     elif token:
         text, source = token, "HOLDFAST_TOKEN"
     else:
         return None
-    if not _TOKEN.fullmatch(text):
+    if not TOKEN_FORM.fullmatch(text):
         raise ConfigurationError(f"{source} must hold one token of visible ASCII characters, without spaces")
     return text

@@ -184,6 +184,20 @@ def test_a_token_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert "cannot be read" in fails_in_one_sentence(run("list", "--token-file", str(tmp_path / "none")))
 
 
+@pytest.mark.parametrize("token", ["two words", "two\nlines", "é", "\x7f"])
+def test_a_token_that_no_host_can_have_is_named_and_never_sent(tmp_path: Path, token: str) -> None:
+    file = tmp_path / "token"
+    file.write_text(token)
+
+    with scripted_host(body=b'{"functions":[]}') as host:
+        by_variable = fails_in_one_sentence(run("list", HOLDFAST_HOST=host.url, HOLDFAST_TOKEN=token))
+        by_file = fails_in_one_sentence(run("list", "--token-file", str(file), HOLDFAST_HOST=host.url))
+
+    assert by_variable == "HOLDFAST_TOKEN must hold one token of visible ASCII characters, without spaces."
+    assert by_file == f"The token file {file} must hold one token of visible ASCII characters, without spaces."
+    assert host.asked == []
+
+
 def test_a_component_alone_goes_as_a_bare_body_under_its_files_name(tmp_path: Path) -> None:
     component = tmp_path / "counter.wasm"
     component.write_bytes(b"\0asm" + b"x" * 100_000)

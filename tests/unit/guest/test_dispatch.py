@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from holdfast import ActorCallError, ActorError, StatefulActor
+from holdfast import ActorCallError, ActorError, Context, StatefulActor
 from holdfast._door import Err
 from tests.unit.guest.memory_host import Hosted
 
@@ -353,3 +353,19 @@ def test_a_constructor_may_write_and_block_concurrency_runs_at_once() -> None:
 
     assert hosted.call("what") == "Ready/名前/名前"
     assert hosted.storage.values == {"made": "true"}
+
+
+@pytest.mark.parametrize(("took_s", "fails"), [(30.0, False), (30.5, True)])
+def test_a_block_that_ran_longer_than_thirty_seconds_fails(
+    monkeypatch: pytest.MonkeyPatch, took_s: float, fails: bool
+) -> None:
+    clock = iter([100.0, 100.0 + took_s])
+    context = Context("Sleeper", "x", None)  # type: ignore[arg-type]  # it is not asked
+    with monkeypatch.context() as patch:
+        patch.setattr("holdfast._actor.time.monotonic", lambda: next(clock))
+        try:
+            found = context.block_concurrency_while(lambda: "done")
+        except TimeoutError as error:
+            found = str(error)
+
+    assert found == ("block_concurrency_while() took 30.5 s, the limit is 30 s" if fails else "done")
