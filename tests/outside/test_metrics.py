@@ -168,3 +168,17 @@ def test_readiness_is_red_while_the_host_stops(start_probe_host: StartHost) -> N
         assert said in {"not ready: the host is stopping", "the connection is closed"}
         assert running.answer().status == 200
         assert host.wait() == 0
+
+
+def test_an_eviction_is_counted(start_probe_host: StartHost) -> None:
+    host = start_probe_host("--limit", "idle_eviction_s=0.2")
+    with host.caller() as caller:
+        caller.value("Probe", "idle", "increment")
+        seen: Series = {}
+        deadline = time.monotonic() + 20.0
+        while total(seen, "holdfast_evictions_total") < 1:
+            assert time.monotonic() < deadline, "an idle activation was never evicted, or not counted"
+            seen = scrape(caller)
+            time.sleep(0.05)
+
+        assert total(seen, "holdfast_instances_in_memory") == 0
