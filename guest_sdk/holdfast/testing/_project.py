@@ -41,7 +41,7 @@ def read_project(directory: Path, references: Mapping[str, type[StatefulActor]])
     path = directory / MANIFEST_FILE
     try:
         facts = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # no file, no UTF-8, no TOML
         raise ValueError(f"{path}: {error}") from None
     main = facts.get("main")
     if not isinstance(main, str) or not (directory / main).is_file():
@@ -51,7 +51,11 @@ def read_project(directory: Path, references: Mapping[str, type[StatefulActor]])
     component = Component.of_module(_imported(directory.resolve(), main))
     actors: dict[str, type[StatefulActor]] = {}
     for entry in facts.get("actors", ()):
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("binding", "type")):
+            raise ValueError(f"{path}: each [[actors]] has a binding and a type, both strings")
         binding, actor_type = entry["binding"], entry["type"]
+        if binding in actors:
+            raise ValueError(f"{path}: the binding {binding} is there twice: each name on env is declared once")
         found = component.actors.get(actor_type) or references.get(actor_type)
         if found is None:
             raise ValueError(

@@ -92,7 +92,8 @@ def check_file(path: Path, limits: Limits) -> None:
         start = file.read(len(_MAGIC))
     if start != _MAGIC:
         kind = "a core module, not a component" if start[:4] == _MAGIC[:4] else "no WebAssembly component"
-        raise InvalidComponentError(f"the file is {kind}: it begins with {start.hex(' ')}")
+        begins = f"it begins with {start.hex(' ')}" if start else "it is empty"
+        raise InvalidComponentError(f"the file is {kind}: {begins}")
 
 
 def check_component(component: Component, engine: Engine) -> None:

@@ -167,7 +167,7 @@ def test_an_export_with_another_signature_is_refused(engine: SandboxEngine) -> N
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "no WebAssembly component"),
+        (b"", "no WebAssembly component: it is empty"),
         (b"(component)", "no WebAssembly component"),
         (wat2wasm("(module)"), "a core module, not a component"),
         (b"\0asm\x0d\0\1\0" + bytes(993), "the limit is 1000"),
