@@ -21,6 +21,7 @@ from tests.benchmarks import (
     flat,
     functions,
     lifetimes,
+    nested,
     page,
     plots,
     sandbox,
@@ -36,6 +37,7 @@ OUT: Final = page.PROJECT / "build" / "bench"
 SECTIONS: Final[dict[str, Callable[[Section, Scale], None]]] = {
     "side by side": side_by_side.run,
     "function in front": functions.run,
+    "calls between actors": nested.run,
     "budget of a call": budget.run,
     "sandbox": sandbox.run,
     "disk": disk.run,

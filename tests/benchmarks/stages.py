@@ -87,8 +87,9 @@ WORKER: Final = [
         "worker/turn.py",
         "worker/functions.py",
         "worker/deployments.py",
-        "worker/leadership.py:open_section,close_section,hand_over",
-        "worker/loop.py:_run_turn,_run_round,_may_run,_end,_learn,_hand_in,_refuse",
+        "worker/pace.py",
+        "worker/leadership.py:open_section,close_section,pause_section,hand_over",
+        "worker/loop.py:_run_turn,_run_round,_may_run,_end,_hand_in,_refuse,call_out",
     ),
     *_rules("commit", "storage/commits.py", "worker/loop.py:_commit"),
     *_rules(

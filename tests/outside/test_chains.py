@@ -141,8 +141,9 @@ def test_at_the_cap_a_new_nested_call_fails_at_once_as_retryable(tmp_path: Path)
     try:
         with host.caller() as caller:
             for number in range(20):  # each is warm: what is measured is not an activation
-                caller.value("Link", f"root-{number}", "call_busy", f"busy-{number}", 0)
-        turns = [CallUnderWay(host, "Link", f"root-{n}", "call_busy", f"busy-{n}", 2.0) for n in range(20)]
+                caller.value("Link", f"root-{number}", "call_busy", f"busy-{number}", 0, 0)
+        # A turn that has computed for so long has a thread of its own, and so needs what it calls.
+        turns = [CallUnderWay(host, "Link", f"root-{n}", "call_busy", f"busy-{n}", 2.0, 0.2) for n in range(20)]
         answers = [turn.answer() for turn in turns]
     finally:
         host.stop()

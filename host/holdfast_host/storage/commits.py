@@ -2,10 +2,10 @@
 
 1. All batches in one write transaction, in order, with the epoch checked and the group's number recorded; one commit.
 2. Where that meets a full map or disk, or an instance over its quota, nothing was committed: the same again with one
-   child transaction per instance. Those that fail are lost, the rest is committed together.
-3. Where that commit itself does not fit, one transaction per instance. The group's number is in each: a crash between
-   two makes a call that was not committed look committed, which its caller reads as "outcome unknown"; the other way
-   round would let him repeat what was done.
+   child transaction per instance. Those that fail are lost, and who leans on them; the rest is committed together.
+3. Where that commit itself does not fit, one transaction per instance, each after those it leans on. The group's number
+   is in each: a crash between two makes a call that was not committed look committed, which its caller reads as
+   "outcome unknown"; the other way round would let him repeat what was done.
 
 A disk that fills up in the middle of a write makes that write short, which LMDB reports as EIO. So EIO on a disk below
 its reserve is taken for a full one: the next try writes the pages anew, and the meta page, which alone makes them
@@ -20,7 +20,7 @@ Threads: one commit at a time; that is the leader's promise. A transaction stays
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import lmdb
@@ -42,7 +42,15 @@ from holdfast_host.storage.keys import (
 )
 from holdfast_host.storage.partition import Partition
 from holdfast_host.storage.room import shown
-from holdfast_host.storage.store import Alarm, Batch, Changes, StoreBrokenError, StoredInstance
+from holdfast_host.storage.store import (
+    Alarm,
+    Batch,
+    Changes,
+    Leans,
+    StoreBrokenError,
+    StoredInstance,
+    lose_what_leans,
+)
 
 _FULL_ERRORS = (lmdb.MapFullError, lmdb.DiskError, lmdb.TxnFullError)
 _FULL_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -73,7 +81,7 @@ class _Tally:
         self.instance.exists = self.exists
 
 
-def commit_group(partition: Partition, group: int, batches: Sequence[Batch]) -> dict[int, HoldfastError]:
+def commit_group(partition: Partition, group: int, batches: Sequence[Batch], leans: Leans) -> dict[int, HoldfastError]:
     """Make a group durable; what was lost of it, by id() of the StoredInstance.
 
     Raises:
@@ -91,7 +99,7 @@ def commit_group(partition: Partition, group: int, batches: Sequence[Batch]) -> 
         raise StoreBrokenError(f"group {group} does not follow group {partition.meta.group}")
     try:
         partition.room.measure(partition.env.stat(), written_bytes)
-        lost = _commit(partition, group, list(tallies.values()))
+        lost = _commit(partition, group, tallies, leans)
         if lost:
             _check_usable(partition)
         return lost
@@ -101,20 +109,21 @@ def commit_group(partition: Partition, group: int, batches: Sequence[Batch]) -> 
         raise StoreBrokenError(f"commit of group {group} in partition {partition.number} failed: {error}") from error
 
 
-def _commit(partition: Partition, group: int, tallies: list[_Tally]) -> dict[int, HoldfastError]:
+def _commit(partition: Partition, group: int, tallies: dict[int, _Tally], leans: Leans) -> dict[int, HoldfastError]:
+    number, first = next(iter(tallies.items()))
     try:
-        _write_together(partition, group, tallies)
+        _write_together(partition, group, tallies.values())
     except (_RefusedError, lmdb.Error) as error:
-        refusal = _storage_full(partition, error, tallies[0])
+        refusal = _storage_full(partition, error, first)
         if len(tallies) == 1:
-            return {id(tallies[0].instance): refusal}
+            return {number: refusal}
     else:
         return {}
     try:
-        return _write_in_children(partition, group, tallies)
+        return _write_in_children(partition, group, tallies, leans)
     except lmdb.Error as error:
-        _storage_full(partition, error, tallies[0])
-    return _write_one_by_one(partition, group, tallies)
+        _storage_full(partition, error, first)
+    return _write_one_by_one(partition, group, tallies, leans)
 
 
 def _check_usable(partition: Partition) -> None:
@@ -123,7 +132,7 @@ def _check_usable(partition: Partition) -> None:
         pass
 
 
-def _write_together(partition: Partition, group: int, tallies: Sequence[_Tally]) -> None:
+def _write_together(partition: Partition, group: int, tallies: Collection[_Tally]) -> None:
     with partition.env.begin(write=True) as txn:
         meta = _begin_group(partition, txn, group)
         for tally in tallies:
@@ -133,32 +142,42 @@ def _write_together(partition: Partition, group: int, tallies: Sequence[_Tally])
         tally.settle()
 
 
-def _write_in_children(partition: Partition, group: int, tallies: Sequence[_Tally]) -> dict[int, HoldfastError]:
-    lost: dict[int, HoldfastError] = {}
+def _write_in_children(
+    partition: Partition, group: int, tallies: dict[int, _Tally], leans: Leans
+) -> dict[int, HoldfastError]:
     written: list[_Tally] = []
     with partition.env.begin(write=True) as txn:
         meta = _begin_group(partition, txn, group)
-        for tally in tallies:
+
+        def write(number: int) -> HoldfastError | None:
+            tally = tallies[number]
             try:
                 with partition.env.begin(write=True, parent=txn) as child:
                     _write_instance(partition, child, tally)
-                written.append(tally)
             except (_RefusedError, lmdb.Error) as error:
-                lost[id(tally.instance)] = _storage_full(partition, error, tally)
+                return _storage_full(partition, error, tally)
+            written.append(tally)
+            return None
+
+        lost = lose_what_leans(tallies, leans, write)
     partition.meta = meta
     for tally in written:
         tally.settle()
     return lost
 
 
-def _write_one_by_one(partition: Partition, group: int, tallies: Sequence[_Tally]) -> dict[int, HoldfastError]:
-    lost: dict[int, HoldfastError] = {}
-    for tally in tallies:
+def _write_one_by_one(
+    partition: Partition, group: int, tallies: dict[int, _Tally], leans: Leans
+) -> dict[int, HoldfastError]:
+    def write(number: int) -> HoldfastError | None:
+        tally = tallies[number]
         try:
             _write_together(partition, group, [tally])
         except (_RefusedError, lmdb.Error) as error:
-            lost[id(tally.instance)] = _storage_full(partition, error, tally)
-    return lost
+            return _storage_full(partition, error, tally)
+        return None
+
+    return lose_what_leans(tallies, leans, write)
 
 
 def _storage_full(partition: Partition, error: _RefusedError | lmdb.Error, tally: _Tally) -> StorageFullError:

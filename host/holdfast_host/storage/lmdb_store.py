@@ -20,7 +20,7 @@ from holdfast_host.storage.commits import commit_group
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
 from holdfast_host.storage.inspection import count_keys, instance_page
 from holdfast_host.storage.partition import Partition
-from holdfast_host.storage.store import Alarm, Batch, CommitReport, StoreBrokenError, StoredInstance
+from holdfast_host.storage.store import NO_LEANS, Alarm, Batch, CommitReport, Leans, StoreBrokenError, StoredInstance
 
 _POSITION_BYTES: Final = 4  # a position in a listing begins with its partition
 
@@ -157,7 +157,7 @@ class LmdbStore:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""
         return self._partitions[instance.partition].room.refusal(instance, live_bytes)
 
-    def commit(self, group: int, batches: Sequence[Batch]) -> CommitReport:
+    def commit(self, group: int, batches: Sequence[Batch], leans: Leans = NO_LEANS) -> CommitReport:
         """Write all batches in one transaction a partition, with the group's number; durable on return.
 
         Raises:
@@ -171,7 +171,7 @@ class LmdbStore:
         report = CommitReport()
         for number, own in by_partition.items():
             try:
-                report.lost.update(commit_group(self._partitions[number], group, own))
+                report.lost.update(commit_group(self._partitions[number], group, own, leans))
             except StoreBrokenError as error:
                 self._broken = str(error)
                 raise

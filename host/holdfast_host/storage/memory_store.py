@@ -15,7 +15,17 @@ from holdfast_host.core.ids import shard_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.pages import NamePage
 from holdfast_host.storage.keys import has_due_row, index_key
-from holdfast_host.storage.store import Alarm, Batch, Changes, CommitReport, StoreBrokenError, StoredInstance
+from holdfast_host.storage.store import (
+    NO_LEANS,
+    Alarm,
+    Batch,
+    Changes,
+    CommitReport,
+    Leans,
+    StoreBrokenError,
+    StoredInstance,
+    lose_what_leans,
+)
 
 
 @dataclass(slots=True)
@@ -155,18 +165,13 @@ class MemoryStore:
             return StorageFullError(f"storage of {live_bytes} bytes exceeds the limit of {limit} bytes an instance")
         return StorageFullError("the store is full: the test said so") if self._full else None
 
-    def commit(self, group: int, batches: Sequence[Batch]) -> CommitReport:
+    def commit(self, group: int, batches: Sequence[Batch], leans: Leans = NO_LEANS) -> CommitReport:
         """Apply all batches; waits first while the test holds commits back."""
         report = CommitReport()
         with self._changed:
             self._wait_for_test()
             if self._breaks is not None:
                 raise StoreBrokenError(self._breaks)
-            for batch in batches:
-                name = batch.instance.name
-                if name in self._loses:
-                    report.lost[id(batch.instance)] = StorageFullError(f"no room for {name!r}: the test said so")
-            self._loses.clear()
             by_instance: dict[int, list[Batch]] = {}
             for batch in batches:
                 by_instance.setdefault(id(batch.instance), []).append(batch)
@@ -175,10 +180,8 @@ class MemoryStore:
                 if group <= reached:
                     raise StoreBrokenError(f"group {group} does not follow group {reached}")
                 self._reached[partition] = (epoch, group)
-            for own in by_instance.values():
-                error = report.lost.get(id(own[0].instance)) or self._apply(own)
-                if error is not None:
-                    report.lost[id(own[0].instance)] = error
+            report.lost = lose_what_leans(by_instance, leans, lambda number: self._apply(by_instance[number]))
+            self._loses.clear()
             self.groups.append(group)
         return report
 
@@ -243,6 +246,8 @@ class MemoryStore:
     def _apply(self, batches: list[Batch]) -> HoldfastError | None:
         """All batches of one instance, or none."""
         instance = batches[0].instance
+        if instance.name in self._loses:
+            return StorageFullError(f"no room for {instance.name!r}: the test said so")
         place = (instance.type_id, instance.name)
         old = self._rows.get(place)
         row = _Row(instance.type_id, instance.name, instance.number)

@@ -7,9 +7,10 @@ that runs a turn, each for one call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from graphlib import TopologicalSorter
+from typing import Final, Protocol
 
 from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.pages import NamePage
@@ -68,6 +69,30 @@ class Batch:
 
     instance: StoredInstance
     changes: Changes
+
+
+# Which instances lean on which, by id() of their StoredInstance: what one that leans wrote is worth nothing without
+# what the others wrote in the same group. Never in a circle. Those named need not have batches of their own.
+Leans = Mapping[int, Collection[int]]
+NO_LEANS: Final[Leans] = {}
+
+
+def lose_what_leans(
+    instances: Iterable[int], leans: Leans, write: Callable[[int], HoldfastError | None]
+) -> dict[int, HoldfastError]:
+    """Write instance by instance, each after those it leans on; what was lost, by id() of the StoredInstance.
+
+    `write` says why an instance is lost; it is not asked about one that leans on a lost one.
+    """
+    graph = {**dict.fromkeys(instances, ()), **leans} if leans else dict.fromkeys(instances, ())
+    order = TopologicalSorter(graph).static_order() if leans else graph
+    written, lost = set(instances), dict[int, HoldfastError]()
+    for number in order:
+        base = next((base for base in leans.get(number, ()) if base in lost), None)
+        error = lost[base] if base is not None else write(number) if number in written else None
+        if error is not None:
+            lost[number] = error
+    return lost
 
 
 @dataclass(slots=True)
@@ -146,11 +171,12 @@ class Store(Protocol):
         Cheap: it reads what the last commits have measured. `commit` asks the same again with exact figures.
         """
 
-    def commit(self, group: int, batches: Sequence[Batch]) -> CommitReport:
+    def commit(self, group: int, batches: Sequence[Batch], leans: Leans = NO_LEANS) -> CommitReport:
         """Write all batches in one transaction a partition, with the group's number; durable on return.
 
         Group numbers grow. What does not fit on the disk, in the map or in an instance's quota is lost, instance by
-        instance, and reported; everything else is durable all the same.
+        instance, and reported, and with it what leans on it; everything else is durable all the same. An instance
+        leans only on others of its partition: whatever happens, it is never durable without them.
 
         Raises:
             StoreBrokenError: the outcome is unknown, or the epoch is not ours; the worker must end.

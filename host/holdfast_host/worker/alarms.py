@@ -203,7 +203,7 @@ class Alarms:
     def settle(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> None:
         """The group is durable, but for the lost: learn what it changed. After the gate has let out what it held."""
         under_way = self._under_way
-        lost_stored = {entry.stored for entry in lost}
+        lost_stored = {entry.stored for entry in lost if not entry.is_function}
         for batch in group.batches:
             changes, instance = batch.changes, batch.instance
             if changes.alarm_changed and instance not in under_way and instance not in lost_stored:

@@ -8,6 +8,7 @@ time. All of it is the leader's, but for the waiting itself, which is the callin
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -171,8 +172,11 @@ class Calls:
         self._count = 0
         self.waiting: dict[CallNumber, ActorCall] = {}
 
-    def request(self, call: ActorCall) -> None:
-        """A turn has begun to wait for this call: check it, and bring it to the gate."""
+    def request(self, call: ActorCall, *, at_once: bool = False) -> None:
+        """A turn has begun to wait for this call: check it, and bring it to the gate.
+
+        `at_once`: who asks will run the callee's turn before anything else happens, where the callee is idle.
+        """
         turn = call.turn
         try:
             self._aim(call)
@@ -183,7 +187,10 @@ class Calls:
         call.number = CallNumber(time.time_ns() // 1000, self._worker, self._count)
         self.waiting[call.number] = call
         turn.waiting = call
-        self._gate.leave(turn.entry, turn, call)
+        callee = None
+        if at_once and self._routing.owners[call.shard] == self._worker:
+            callee = self._mailroom.idle_entry(call.type_id, call.name)
+        self._gate.call(turn.entry, turn, callee, call)
 
     def send(self, call: ActorCall) -> None:
         """Let it out: to an instance of this worker, or to the worker that owns it."""
@@ -191,12 +198,12 @@ class Calls:
         request = Call(
             slot=0,
             type_id=call.type_id,
-            budget_ms=max(1, round(call.turn.remaining_s() * 1000)),
+            budget_ms=max(1, math.ceil(call.turn.remaining_s() * 1000)),  # not less: its caller's own end is told first
             kind=call.kind,
             flags=TYPED,
             name=call.name,
             method=call.method,
-            origin=call.origin.pack(),
+            origin=b"",
             body=call.arguments,
         )
         owner = self._routing.owners[call.shard]
@@ -205,6 +212,7 @@ class Calls:
                 call.callee = self._mailroom.submit(None, request, call)
                 self._mailroom.chase(call.callee)
             else:
+                request.origin = call.origin.pack()
                 call.peer = self._peers.find(owner)
                 call.peer.send(call, request)
         except HoldfastError as error:

@@ -48,6 +48,11 @@ class Entry:
             f"mail={len(self.mail)} last_group={self.last_group}>"
         )
 
+    @property
+    def is_function(self) -> bool:
+        """True for a place in a function's pool: it has no instance, and nothing is ever stored for it."""
+        return not self.stored.number
+
     def deactivate(self) -> None:
         """Drop the sandbox; storage and unflushed writes stay. Only while no thread runs in it."""
         sandbox, self.sandbox, self.loaded = self.sandbox, None, None

@@ -79,13 +79,17 @@ class Pool:
         self.lobby = lobby
         self.members: list[Entry] = []  # the first ones are used most, so that the last ones go idle
 
-    def free_member(self, members_max: int) -> Entry | None:
-        """A sandbox without work, a new one if there may be more; None when all are busy."""
-        for member in self.members:
-            if member.turn is None and not member.mail:
+    def free_member(self, members_max: int, settled: int) -> Entry | None:
+        """A sandbox without work, a new one if there may be more; None when all are busy.
+
+        Best is one that has heard of nothing but what is durable: only its calls never wait.
+        """
+        free = [member for member in self.members if member.turn is None and not member.mail]
+        for member in free:
+            if member.last_group <= settled:
                 return member
         if len(self.members) >= members_max:
-            return None
+            return free[0] if free else None
         member = Entry(self.lobby.type_id, self.lobby.label, self.lobby.stored)
         self.members.append(member)
         return member
@@ -101,13 +105,15 @@ class Functions:
         deployments: Deployments,
         limits: Limits,
         answer: Callable[[Turn, HoldfastError], None],
+        settled: Callable[[], int],
     ) -> None:
-        """`answer(turn, error)` tells the caller of a turn that never began."""
+        """`answer(turn, error)` tells the caller of a turn that never began; `settled()` is the last settled group."""
         self._host = host
         self._mailroom = mailroom
         self._deployments = deployments
         self._limits = limits
         self._answer = answer
+        self._settled = settled
         self._pools: dict[int, Pool] = {}
         self.storage = cast("Overlay", NoStorage())
 
@@ -173,7 +179,7 @@ class Functions:
     def _assign(self, pool: Pool) -> None:
         """Bring waiting requests to sandboxes without work."""
         while pool.lobby.mail:
-            member = pool.free_member(self._limits.function_sandboxes_max)
+            member = pool.free_member(self._limits.function_sandboxes_max, self._settled())
             if member is None:
                 return
             self._move(pool.lobby, member)

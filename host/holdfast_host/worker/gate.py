@@ -5,21 +5,30 @@ Whatever leaves an instance - a reply, an error, a call, the end of a `sync()` -
 is held until the group that the instance last wrote to is settled. A group that is lost for an instance fails what that
 instance holds, and what its later turns built on it.
 
+Between instances of one worker there is another way, for nothing leaves the host there. `answer` gives an answer to the
+turn that waits for it at once, and that turn's instance *leans* on the one that answered: from then on it is held back
+as that one is, its writes are not committed without that one's, and what is lost for that one is lost for it. Nobody
+leans in a circle. `call` lets a call of an instance out that leans on others but has no unsettled writes of its own:
+the callee leans on the same ones.
+
 All of it is the leader's. Nothing here waits, commits or knows sockets: `take` says what to commit, `settle` is told
 how it went.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast_host.core.errors import ActorOutputGateError, HoldfastError
-from holdfast_host.storage.store import Batch, Changes
+from holdfast_host.storage.store import NO_LEANS, Batch, Changes, Leans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from holdfast_host.worker.entry import Entry
+
+
+_GIVERS_MAX: Final = 16  # past it a call waits: what all callees together lean on would grow with the square
 
 
 class Exit(Protocol):
@@ -41,18 +50,29 @@ class Breakable(Protocol):
 class Group:
     """What commits together."""
 
-    __slots__ = ("batches", "bytes", "entries", "held", "number")
+    __slots__ = ("batches", "bytes", "entries", "held", "leans", "number")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.batches: list[Batch] = []
         self.entries: dict[Entry, None] = {}
         self.held: list[tuple[Entry, Exit]] = []
+        self.leans: dict[Entry, dict[Entry, None]] = {}  # from the receiver of an answer to those that gave it one
         self.bytes = 0
 
     def __repr__(self) -> str:
         """The group's state in one line."""
-        return f"<Group {self.number} batches={len(self.batches)} held={len(self.held)}>"
+        return f"<Group {self.number} batches={len(self.batches)} held={len(self.held)} leans={len(self.leans)}>"
+
+    def stored_leans(self) -> Leans:
+        """The leans as the store knows instances; a function has nothing stored, and nobody leans on it."""
+        if not self.leans:
+            return NO_LEANS
+        return {
+            id(receiver.stored): {id(giver.stored) for giver in givers}
+            for receiver, givers in self.leans.items()
+            if not receiver.is_function
+        }
 
 
 class Gate:
@@ -86,6 +106,68 @@ class Gate:
             assert self.flight is not None
             self.flight.held.append((entry, leaving))
 
+    def call(self, caller: Entry, turn: Breakable, callee: Entry | None, leaving: Exit) -> None:
+        """Let a call out: now, where the caller has nothing unsettled, or has it from others that `callee` can lean on.
+
+        `callee` is None where its turn does not begin at once in this worker: by then it could be lost what the call
+        says.
+        """
+        if turn.broken is None and callee is not None and caller.last_group > self.settled and not caller.pending:
+            givers = self._givers(caller)
+            if 0 < len(givers) <= _GIVERS_MAX and all(self._may_lean(callee, giver) for giver in givers):
+                for giver in givers:
+                    self._lean(callee, giver)
+                leaving.go()
+                return
+        self.leave(caller, turn, leaving)
+
+    def answer(self, giver: Entry, turn: Breakable, receiver: Entry | None, leaving: Exit) -> None:
+        """Let an answer out: now, where `receiver` waits for it and can lean on `giver`.
+
+        `receiver` is None where it is not a turn of this worker that waits.
+        """
+        if turn.broken is None and receiver is not None and self._may_lean(receiver, giver):
+            self._lean(receiver, giver)
+            leaving.go()
+        else:
+            self.leave(giver, turn, leaving)
+
+    def _may_lean(self, receiver: Entry, giver: Entry) -> bool:
+        if giver.last_group <= self.settled or receiver is giver:
+            return True
+        if not receiver.is_function and receiver.stored.partition != giver.stored.partition:
+            return False  # two transactions: a crash between them could keep the one without the other
+        return receiver.last_group <= self.settled or not self._leans(giver, receiver)
+
+    def _leans(self, receiver: Entry, giver: Entry) -> bool:
+        """Whether the one leans on the other, directly or not."""
+        seen, ahead = {receiver}, [receiver]
+        while ahead:
+            for each in self._givers(ahead.pop()):
+                if each is giver:
+                    return True
+                if each not in seen:
+                    seen.add(each)
+                    ahead.append(each)
+        return False
+
+    def _givers(self, receiver: Entry) -> list[Entry]:
+        """The instances that this one leans on directly."""
+        flight = self.flight.leans.get(receiver, ()) if self.flight is not None else ()
+        return [*flight, *self.current.leans.get(receiver, ())]
+
+    def _lean(self, receiver: Entry, giver: Entry) -> None:
+        """Hold back what leaves `receiver` until what `giver` says is durable."""
+        number = giver.last_group
+        if number <= self.settled or receiver is giver:
+            return
+        group = self.current
+        if number != group.number:
+            assert self.flight is not None
+            group = self.flight
+        group.leans.setdefault(receiver, {})[giver] = None
+        receiver.last_group = max(receiver.last_group, number)
+
     def take(self) -> Group | None:
         """The group to commit now; None while another is in flight or nothing is gathered."""
         if self.flight is not None or not self.current.batches:
@@ -94,9 +176,10 @@ class Gate:
         self.current = Group(group.number + 1)
         return group
 
-    def settle(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> None:
-        """The group is durable but for the lost entries' batches, of which nothing is."""
+    def settle(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> Mapping[Entry, HoldfastError]:
+        """The group is durable but for the lost entries' batches, of which nothing is; all that was lost by that."""
         assert group is self.flight
+        lost = self._with_leaning(group, lost)
         self.flight = None
         self.settled = group.number
         failed = self._forget(lost) if lost else []
@@ -110,6 +193,7 @@ class Gate:
                 leaving.go()
         for entry, leaving in failed:
             leaving.fail(ActorOutputGateError(f"{entry.label}: an earlier turn's writes were lost"))
+        return lost
 
     def abandon(self, error: HoldfastError) -> None:
         """The store is broken: everything that is held fails, nothing more can be committed."""
@@ -118,6 +202,27 @@ class Gate:
             held, group.held = group.held, []
             for _, leaving in held:
                 leaving.fail(error)
+
+    def _with_leaning(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> Mapping[Entry, HoldfastError]:
+        """The lost and whoever leans on them, directly or not, in the settled group or in the current one."""
+        if not lost or not (group.leans or self.current.leans):
+            return lost
+        all_lost = dict(lost)
+        pairs = [
+            (receiver, giver)
+            for leans in (group.leans, self.current.leans)
+            for receiver, givers in leans.items()
+            for giver in givers
+        ]
+        grew = True
+        while grew:
+            grew = False
+            for receiver, giver in pairs:
+                if giver in all_lost and receiver not in all_lost:
+                    error = ActorOutputGateError(f"{receiver.label}: what another instance told it was lost")
+                    all_lost[receiver] = error
+                    grew = True
+        return all_lost
 
     def _forget(self, lost: Mapping[Entry, HoldfastError]) -> list[tuple[Entry, Exit]]:
         """Take what the lost entries have in the current group out of it; the exits that must fail for it."""
@@ -128,6 +233,7 @@ class Gate:
         group.held = [(entry, leaving) for entry, leaving in group.held if entry not in lost]
         for entry, error in lost.items():
             group.entries.pop(entry, None)
+            group.leans.pop(entry, None)
             entry.pending.clear()
             entry.last_group = 0
             if entry.turn is None:

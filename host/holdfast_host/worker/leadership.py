@@ -70,6 +70,17 @@ class Leadership:
             self._section = None
             return True
 
+    def pause_section(self, generation: int) -> float | None:
+        """Use the leadership in the middle of a section: when it was opened, to open it again with that. Else None.
+
+        The thread in the section, which had no way to know whether it leads still. None: it does not.
+        """
+        with self._lock:
+            if self.generation != generation:
+                return None
+            opened, self._section = self._section, None
+            return opened
+
     def hand_over(self, generation: int) -> bool:
         """Give the leadership up before blocking; False if it was gone already. Any thread in a section."""
         with self._lock:

@@ -8,16 +8,13 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from holdfast_host.core.clock import Clock, SystemClock
-from holdfast_host.core.errors import (
-    ActorOutputGateError,
-    HoldfastError,
-)
+from holdfast_host.core.errors import ActorOutputGateError, HoldfastError
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import CommitReport, StoreBrokenError
-from holdfast_host.wire.frames import CallKind, pack_reply
+from holdfast_host.wire.frames import pack_reply
 from holdfast_host.wire.running_page import UNNOTED, RunningPage
 from holdfast_host.worker.alarm_readers import alarm_readers
 from holdfast_host.worker.alarms import Alarms
@@ -32,6 +29,7 @@ from holdfast_host.worker.leadership import Leadership
 from holdfast_host.worker.links import Link, Poller
 from holdfast_host.worker.mailroom import Mailroom
 from holdfast_host.worker.measures import Measures
+from holdfast_host.worker.pace import Pace
 from holdfast_host.worker.peers import Peers
 from holdfast_host.worker.replies import Reply
 from holdfast_host.worker.rings import Rings
@@ -53,7 +51,6 @@ if TYPE_CHECKING:
 HOUSEKEEPING_S: Final = 0.25
 _POLL_S: Final = 1.0
 STALL_S: Final = 2.0  # a commit that takes so long makes the host not ready
-_LEARNING: Final = 0.2  # weight of the newest turn in a method's moving average
 
 
 class Worker:
@@ -108,16 +105,19 @@ class Worker:
         self.inspection.readers["logs"] = output.read
         self.inspection.readers |= alarm_readers(store, self.deployments)
         self.alarms = Alarms(self, clock or SystemClock())
-        self.functions = Functions(self, self.mailroom, self.deployments, limits, self._refuse)
+        self.functions = Functions(
+            self, self.mailroom, self.deployments, limits, self._refuse, settled=lambda: self.gate.settled
+        )
         self._runner = TurnRunner(limits, output)
         self._on_broken_store = on_broken_store
+        self._on_failure = on_failure
         self._inbox: deque[Callable[[], None]] = deque()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.poller.add(self._wake_fd, self._woken)
         self._dirty: dict[Link, None] = {}
         self._running: dict[Turn, int] = {}  # with its record on the page
         self._page = running_page or RunningPage.create()
-        self._durations: dict[tuple[int, bytes], float] = {}
+        self._pace = Pace(limits.promotion_after_s)
         self._housekeeping_at = 0.0
         self._stalled = False
         self.on_stall: Callable[[bool], None] = _ignore_stall  # told when a commit begins to hang, and when it is over
@@ -178,12 +178,15 @@ class Worker:
                 break
         return True
 
-    def _run_turn(self, entry: Entry, turn: Turn, generation: int) -> bool:
-        """Take one turn from its mailbox and run it. False: the leadership is lost."""
+    def _run_turn(self, entry: Entry, turn: Turn, generation: int, opened: float | None = None) -> bool:
+        """Run a turn that was taken from its mailbox. False: the leadership is lost.
+
+        `opened`: it runs inside the section, opened then, of a turn of this thread that waits for it.
+        """
         now = time.monotonic()
         loaded = self.deployments.find(entry.type_id)
         if not self._may_run(turn, loaded, now):
-            if turn.request.kind == CallKind.FUNCTION:
+            if entry.is_function:
                 self.functions.release(entry, turn)
             if entry.mail and entry.turn is None:
                 self.mailroom.ready.append(entry)
@@ -193,9 +196,8 @@ class Worker:
             entry.deactivate()
             entry.follow_rename(loaded.type)
         entry.turn = turn
-        is_function = turn.request.kind == CallKind.FUNCTION
-        self._running[turn] = UNNOTED if is_function else self._page.note(entry.type_id, entry.stored.name)
-        if turn.request.kind == CallKind.FUNCTION:
+        self._running[turn] = UNNOTED if entry.is_function else self._page.note(entry.type_id, entry.stored.name)
+        if entry.is_function:
             self.functions.touch(entry, now)
             overlay = self.functions.storage
         else:
@@ -203,23 +205,44 @@ class Worker:
             overlay = Overlay(self.store, entry.stored, entry.pending, self.limits, entry.label)
         turn.begin(generation, now, loaded, overlay)
         leadership = self.leadership
-        leadership.open_section(now)
-        if self._durations.get((entry.type_id, turn.request.method), 0.0) > self.limits.promotion_after_s:
-            leadership.hand_over(generation)  # it is known to compute: detached before it starts
+        leadership.open_section(now if opened is None else opened)
+        if self._pace.is_slow(turn):
+            leadership.hand_over(generation)
         try:
             self._runner.run(turn, loaded)
         except StoreBrokenError as error:
-            broken = error
-            if leadership.close_section(generation):
-                self._break(broken)
-            else:
-                self.post(lambda: self._break(broken))
-            return False
+            return self._find_broken(error, generation)
         if leadership.close_section(generation):
             self._end(turn)
             return True
-        self.post(lambda: self._hand_in(turn))
+        # The thread of a turn inside another one's is detached until the outermost one is handed in.
+        self.post(lambda: self._hand_in(turn) if opened is None else self._end(turn))
         return False
+
+    def call_out(self, call: ActorCall) -> None:
+        """Begin a call of the turn that runs on this thread; it may be over on return.
+
+        Where this thread leads and the callee is idle, the callee's turn runs here and now: a hand-over to another
+        thread, and back, would cost more than most turns. It is a turn like any other: from mailbox to gate everything
+        is the same, and the monitor sees one section that grows older.
+        """
+        turn, leadership = call.turn, self.leadership
+        opened = leadership.pause_section(turn.generation)
+        if opened is None:
+            self.post(lambda: self.calls.request(call))
+            return
+        try:
+            self.calls.request(call, at_once=True)
+            callee = call.callee
+            if callee is None or not self.mailroom.take_next(callee):
+                leads = True
+            else:
+                leads = self._run_turn(callee.entry, callee, turn.generation, opened)
+            if leads:
+                leadership.open_section(opened)
+        except BaseException as error:  # ours: as in the loop itself
+            self._on_failure(error)
+            raise
 
     def _may_run(self, turn: Turn, loaded: LoadedType | None, now: float) -> bool:
         """Whether a turn that was taken runs; one that does not has been answered."""
@@ -238,7 +261,7 @@ class Worker:
         """A turn that ran is over: its batch joins the group, its reply goes to the door."""
         entry, changes = turn.entry, turn.changes
         self.turns += 1
-        self._learn(turn)
+        self._pace.learn(turn)
         self._page.clear(self._running.pop(turn))
         entry.turn = None
         if turn.broken is not None:
@@ -250,10 +273,10 @@ class Worker:
             self.measures.alarm_ended(turn)
             self.alarms.end(turn)
         else:
-            self.gate.leave(entry, turn, Reply(turn, self._dirty, self.measures))
+            self.gate.answer(entry, turn, turn.receiver, Reply(turn, self._dirty, self.measures))
         if entry.evictions:
             entry.evict()
-        if turn.request.kind == CallKind.FUNCTION:
+        if entry.is_function:
             self.functions.release(entry, turn)
         if entry.mail:
             self.mailroom.ready.append(entry)
@@ -268,19 +291,6 @@ class Worker:
         """Answer a turn that never began; nothing holds that back."""
         Reply(turn, self._dirty, self.measures).fail(error)
 
-    def _learn(self, turn: Turn) -> None:
-        """Remember how long a warm turn of this method takes."""
-        if not turn.started_cold:
-            key = (turn.entry.type_id, turn.request.method)
-            took = time.monotonic() - turn.begun_at
-            if took > self.limits.promotion_after_s or key in self._durations:
-                average = self._durations.get(key, took)
-                average += (took - average) * _LEARNING
-                if average < self.limits.promotion_after_s / 4:
-                    self._durations.pop(key, None)
-                else:
-                    self._durations[key] = average
-
     # Commits.
 
     def _commit(self, generation: int) -> bool:
@@ -291,14 +301,9 @@ class Worker:
         self.measures.commit_began_at = began_at = time.monotonic()
         self.leadership.open_section(began_at)
         try:
-            report = self.store.commit(group.number, group.batches)
+            report = self.store.commit(group.number, group.batches, group.stored_leans())
         except StoreBrokenError as error:
-            broken = error
-            if self.leadership.close_section(generation):
-                self._break(broken)
-            else:
-                self.post(lambda: self._break(broken))
-            return False
+            return self._find_broken(error, generation)
         if self.leadership.close_section(generation):
             self._settle(group, report)
             return True
@@ -315,8 +320,15 @@ class Worker:
         lost: dict[Entry, HoldfastError] = {}
         if report.lost:
             lost = {entry: report.lost[id(entry.stored)] for entry in group.entries if id(entry.stored) in report.lost}
-        self.gate.settle(group, lost)
-        self.alarms.settle(group, lost)
+        self.alarms.settle(group, self.gate.settle(group, lost))
+
+    def _find_broken(self, error: StoreBrokenError, generation: int) -> Literal[False]:
+        """A section has found it: the leader, who that may still be, breaks everything off."""
+        if self.leadership.close_section(generation):
+            self._break(error)
+        else:
+            self.post(lambda: self._break(error))
+        return False
 
     def _break(self, error: StoreBrokenError) -> None:
         """The outcome of a commit is unknown: fail everything that waits for it, then end the process."""

@@ -93,6 +93,15 @@ class Mailroom:
         self.waiting_turns -= turn.delivery is None
         return turn
 
+    def take_next(self, turn: Turn) -> bool:
+        """Take a turn that has just arrived, where nothing is before it at its instance; whether that is so."""
+        entry = turn.entry
+        if entry.turn is not None or not entry.mail or entry.mail[0] is not turn or self.ready[-1] is not entry:
+            return False
+        self.ready.pop()
+        self.take(entry)
+        return True
+
     def deliver(self, turn: Turn) -> bool:
         """Put an alarm's turn into its instance's mailbox, outside its limits; whether nothing is before it there."""
         entry = turn.entry
@@ -146,12 +155,18 @@ class Mailroom:
             self._cancel(link, slot)
         link.release_page()
 
+    def idle_entry(self, type_id: int, name: bytes) -> Entry | None:
+        """The instance's entry, where neither a turn nor mail is before a call that arrives now."""
+        entry = self._open(type_id, name)
+        return None if entry.mail or entry.turn is not None else entry
+
     def submit(self, link: Link | None, request: Call, caller: ActorCall | None) -> Turn:
         """Put a call into its instance's mailbox, or answer it at once with why not."""
         loaded = self._deployments.find(request.type_id)
-        type_name = loaded.type if loaded is not None else f"type {request.type_id}"
-        entry = self._directory.open(request.type_id, request.name, type_name)
+        entry = self._open(request.type_id, request.name)
         origin = Origin.unpack(request.origin) if request.origin else None
+        if caller is not None:
+            origin = caller.origin
         turn = Turn(self._host, entry, link, request, time.monotonic(), origin=origin, caller=caller)
         if link is not None:
             link.turns[request.slot] = turn
@@ -184,6 +199,10 @@ class Mailroom:
         """Nobody waits for it: take the turn out if it has not begun."""
         if not turn.begun and turn in turn.entry.mail:
             self._take_out(turn, HostUnavailableError(f"{turn.entry.label}: the caller left before the call began"))
+
+    def _open(self, type_id: int, name: bytes) -> Entry:
+        loaded = self._deployments.find(type_id)
+        return self._directory.open(type_id, name, loaded.type if loaded is not None else f"type {type_id}")
 
     def _check_room(self, entry: Entry, *, nested: bool) -> None:
         limits = self._limits

@@ -7,6 +7,7 @@ leader's (`worker.loop`).
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.errors import (
@@ -58,6 +59,7 @@ class TurnRunner:
             StoreBrokenError: the store could not be read, and will not be any more.
         """
         entry = turn.entry
+        began_s = time.thread_time()
         try:
             self._run_guest(turn, loaded)
             if turn.ended_by is None:
@@ -70,6 +72,7 @@ class TurnRunner:
             self._output.guest_trap(entry.label, turn.function, trap.kind, trap.backtrace)
         except HoldfastError as error:
             turn.error = error
+        turn.computed_s += time.thread_time() - began_s
         turn.finish_running()
         turn.error = turn.ended_by or turn.error
         if turn.error is None:

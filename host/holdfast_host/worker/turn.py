@@ -60,6 +60,9 @@ class TurnHost(Protocol):
     def post(self, action: Callable[[], None]) -> None:
         """Have the leader run this soon; any thread."""
 
+    def call_out(self, call: ActorCall) -> None:
+        """Begin a call of the turn that runs on this thread; it may be over on return."""
+
     def busy_entries(self) -> list[Entry]:
         """The instances whose turns run now (leader)."""
 
@@ -103,6 +106,7 @@ class Turn:
         "broken",
         "caller",
         "changes",
+        "computed_s",
         "delivery",
         "entry",
         "error",
@@ -155,6 +159,7 @@ class Turn:
         self.loaded: LoadedType | None = None
         self.waiting: ActorCall | None = None  # what this turn waits for; the leader's
         self.begun_at = 0.0
+        self.computed_s = 0.0  # on a processor, without the turns that it called on its own thread
         self.generation = 0
         self.function = ""
         self.broken: HoldfastError | None = None
@@ -177,6 +182,11 @@ class Turn:
     def path(self) -> tuple[str, ...]:
         """The instances whose turns wait for this one, outermost first."""
         return self.origin.path if self.origin is not None else ()
+
+    @property
+    def receiver(self) -> Entry | None:
+        """The instance of this worker whose turn waits for the answer."""
+        return self.caller.turn.entry if self.caller is not None and not self.caller.over else None
 
     @property
     def label(self) -> str:
@@ -318,9 +328,12 @@ class Turn:
     def _call_out(self, call: ActorCall) -> bytes:
         """Wait for another instance without holding up this worker."""
         self._check_whole()
-        self._give_up_thread()
-        self._host.post(lambda: self._host.calls.request(call))
-        if not call.wait(self.remaining_s()):
+        began_s = time.thread_time()
+        self._host.call_out(call)
+        self.computed_s -= time.thread_time() - began_s
+        if not call.over:
+            self._give_up_thread()
+        if not call.wait(self.remaining_s()) or self.remaining_s() <= 0:
             late = late_call(self.entry.label, call.label)
             self._host.post(lambda: call.refuse(late))
             self._end_late()

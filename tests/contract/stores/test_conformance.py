@@ -331,3 +331,18 @@ def test_threads_read_while_another_commits(open_store: OpenStore) -> None:
         reader.join()
 
     assert torn == []
+
+
+def test_what_leans_on_a_lost_instance_is_lost_and_what_it_leans_on_is_not(open_store: OpenStore) -> None:
+    store = open_store(SMALL_MAP.replace(instance_bytes_max=1000))
+    located = (store.locate(ACCOUNT, b"n%d" % number) for number in range(100))
+    first, full, silent, last, other = [each for each in located if each.partition == 0][:5]
+    group = max(group for _, group in store.reached().values()) + 1
+    written = [Batch(each, changes({b"k": bytes(2000 if each is full else 2)})) for each in (last, other, full, first)]
+
+    leans = {id(full): [id(first)], id(silent): [id(full)], id(last): [id(silent)]}
+    report = store.commit(group, written, leans)
+
+    assert {id(full), id(last)} <= set(report.lost) <= {id(full), id(silent), id(last)}
+    assert [store.get(each, b"k") is not None for each in (first, full, last, other)] == [True, False, False, True]
+    assert not store.commit(group + 1, [Batch(last, changes({b"k": b"v"}))], {id(last): [id(first)]}).lost

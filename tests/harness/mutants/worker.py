@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast_host.storage.lmdb_store import LmdbStore
-from holdfast_host.storage.store import Batch, CommitReport, StoreBrokenError
+from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans, StoreBrokenError
 from holdfast_host.worker import main as worker_main
 from holdfast_host.worker.directory import Directory
 from holdfast_host.worker.entry import Entry
@@ -36,11 +36,11 @@ def hold_commits(path: Path) -> None:
     """
     commit = LmdbStore.commit
 
-    def held(self: LmdbStore, group: int, batches: Sequence[Batch]) -> CommitReport:
+    def held(self: LmdbStore, group: int, batches: Sequence[Batch], leans: Leans = NO_LEANS) -> CommitReport:
         while path.exists():
             path.with_suffix(".held").touch()
             time.sleep(_LOOK_S)
-        return commit(self, group, batches)
+        return commit(self, group, batches, leans)
 
     _patch(LmdbStore, "commit", held)
 
@@ -49,10 +49,10 @@ def lose_sync(path: Path) -> None:
     """Once the file exists, a commit's sync fails and nothing of it reaches the disk."""
     commit = LmdbStore.commit
 
-    def failing(self: LmdbStore, group: int, batches: Sequence[Batch]) -> CommitReport:
+    def failing(self: LmdbStore, group: int, batches: Sequence[Batch], leans: Leans = NO_LEANS) -> CommitReport:
         if path.exists():
             raise StoreBrokenError("the sync failed, and a test wanted it so")
-        return commit(self, group, batches)
+        return commit(self, group, batches, leans)
 
     _patch(LmdbStore, "commit", failing)
 
@@ -61,8 +61,8 @@ def doubt_sync(path: Path) -> None:
     """Once the file exists, a commit reaches the disk, but its sync reports a failure."""
     commit = LmdbStore.commit
 
-    def failing(self: LmdbStore, group: int, batches: Sequence[Batch]) -> CommitReport:
-        report = commit(self, group, batches)
+    def failing(self: LmdbStore, group: int, batches: Sequence[Batch], leans: Leans = NO_LEANS) -> CommitReport:
+        report = commit(self, group, batches, leans)
         if path.exists():
             raise StoreBrokenError("the sync failed, and a test wanted it so")
         return report
@@ -92,9 +92,9 @@ def swallow_sync_errors() -> None:
     """A failed sync counts as a good one."""
     commit = LmdbStore.commit
 
-    def swallowing(self: LmdbStore, group: int, batches: Sequence[Batch]) -> CommitReport:
+    def swallowing(self: LmdbStore, group: int, batches: Sequence[Batch], leans: Leans = NO_LEANS) -> CommitReport:
         try:
-            return commit(self, group, batches)
+            return commit(self, group, batches, leans)
         except StoreBrokenError:
             return CommitReport()
 

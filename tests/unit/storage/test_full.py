@@ -65,10 +65,12 @@ def test_where_the_redone_commit_does_not_fit_either_each_instance_is_tried_alon
             raise lmdb.MapFullError("mdb_txn_commit")
 
     monkeypatch.setattr(commits, "_write_in_children", does_not_fit)
-    report = store.commit(2, [batch(alice, {b"k": b"1"}), batch(bob, {b"k": bytes(MIB)}), batch(carol, {b"k": b"2"})])
+    dan = store.locate(1, b"dan")
+    batches = [batch(dan, {b"k": b"3"}), batch(alice, {b"k": b"1"}), batch(bob, {b"k": bytes(MIB)})]
+    report = store.commit(2, [*batches, batch(carol, {b"k": b"2"})], {id(dan): [id(bob)], id(alice): [id(carol)]})
 
-    assert list(report.lost) == [id(bob)]
-    assert [store.get(each, b"k") for each in (alice, bob, carol)] == [b"1", None, b"2"]
+    assert set(report.lost) == {id(bob), id(dan)}
+    assert [store.get(each, b"k") for each in (alice, bob, carol, dan)] == [b"1", None, b"2", None]
     assert store.reached()[0][1] == 2
     store.close()
 

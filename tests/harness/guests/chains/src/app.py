@@ -36,8 +36,9 @@ class Link(StatefulActor):
             return {"waited_s": waited_s, "name": failure.name, "message": failure.message, "retry": failure.retryable}
         return {"waited_s": time.monotonic() - began_s, "name": "", "message": "", "retry": False}
 
-    def call_busy(self, other: str, seconds: float) -> dict[str, Any]:
-        """Call a link that computes for a while; how long that took, and how it ended."""
+    def call_busy(self, other: str, seconds: float, after: float) -> dict[str, Any]:
+        """Compute, then call a link that computes for a while; how long the call took, and how it ended."""
+        self.compute(after)
         began_s = time.monotonic()
         try:
             self.env.LINK.id_from_name(other).compute(seconds)
