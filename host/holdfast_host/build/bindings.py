@@ -50,17 +50,18 @@ class BoundType:
         return cls(binding, str(described["type"]), tuple(described["methods"]))
 
 
-def render_bindings(bound: Sequence[BoundType], variables: Sequence[str]) -> str:
+def render_bindings(bound: Sequence[BoundType], variables: Sequence[str], secrets: Sequence[str] = ()) -> str:
     """The module's text.
 
     Args:
         bound: the bindings, those of the same type with the same methods.
         variables: the names of plain variables.
+        secrets: the names of the host's secrets.
     """
     uses: set[str] = set()
     by_type = {each.type: each for each in bound}
     classes = [part for name in sorted(by_type) for part in _classes(by_type[name], uses)]
-    classes.append(_env(bound, variables))
+    classes.append(_env(bound, [*variables, *secrets]))
     lines = [f"from {home} import {', '.join(names)}" for home, names in _imports(uses | {"Any"})]
     lines += ["", "import holdfast", "", "", "\n\n\n".join(classes)]
     return _TOP + "\n".join(lines) + "\n"
@@ -99,16 +100,16 @@ def _classes(bound: BoundType, uses: set[str]) -> list[str]:
     return ["\n".join(stub), "\n".join(namespace)]
 
 
-def _env(bound: Sequence[BoundType], variables: Sequence[str]) -> str:
+def _env(bound: Sequence[BoundType], texts: Sequence[str]) -> str:
     lines = ["class Env(holdfast.Env):", '    """What holdfast.toml declares."""', ""]
     lines += [f"    {each.binding}: {each.type}Namespace" for each in bound]
-    lines += [f"    {name}: str" for name in variables]
+    lines += [f"    {name}: str" for name in texts]
     lines += [
         "",
         "    if TYPE_CHECKING:",
         "",
         "        def __getattribute__(self, name: str) -> object:",
-        '            """Any other name, a secret say, is not known here."""',
+        '            """Any other name is not known here."""',
     ]
     return "\n".join(lines)
 

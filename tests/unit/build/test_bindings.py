@@ -58,11 +58,13 @@ def test_two_bindings_of_one_type_share_its_classes() -> None:
 
 def test_mypy_is_strict_with_it(tmp_path: Path) -> None:
     methods = ({"name": "add", "signature": "(amount: int) -> dict[str, int]", "doc": "Adds."},)
-    (tmp_path / "bindings.py").write_text(render_bindings([BoundType("CART", "Cart", methods)], ["GREETING"]))
+    (tmp_path / "bindings.py").write_text(
+        render_bindings([BoundType("CART", "Cart", methods)], ["GREETING"], ["API_KEY"])
+    )
     (tmp_path / "app.py").write_text(
         "from bindings import Env\n\n\ndef use(env: Env) -> str:\n"
         "    cart = env.CART.id_from_name('a')\n    cart.add(amount=1)['n']\n    cart.add('1')\n    cart.ad()\n"
-        "    env.CARD.new_unique_id()\n    return env.GREETING + cart.name\n"
+        "    env.CARD.new_unique_id()\n    return env.GREETING + env.API_KEY + cart.name\n"
     )
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "app.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
