@@ -37,12 +37,13 @@ class Response:
 
 
 def ask(host: HostProcess, path: str, body: bytes = b"", method: str = "POST", name: str = "web") -> Response:
-    """One request to a function by its host name, on a connection of its own."""
+    """One request to a function by its host name, or to the host by its address, on a connection of its own."""
     where = urlsplit(host.url)
     assert where.hostname is not None
+    host_name = name if name == "127.0.0.1" else f"{name}.localhost"
     connection = http.client.HTTPConnection(where.hostname, where.port, timeout=60)
     try:
-        connection.request(method, path, body=body, headers={"Host": f"{name}.localhost:{where.port}"})
+        connection.request(method, path, body=body, headers={"Host": f"{host_name}:{where.port}"})
         response = connection.getresponse()
         return Response(response.status, response.getheaders(), response.read())
     finally:
@@ -87,6 +88,22 @@ def test_past_the_limit_a_request_is_413_and_a_response_500(host: HostProcess) -
     assert ask(host, "/echo", b"x" * (10 * MIB + 1)).status == 413
     assert ask(host, f"/big?bytes={10 * MIB}").status == 200
     assert ask(host, f"/big?bytes={10 * MIB + 1}").status == 500
+
+
+def test_a_binary_body_passes_by_path_up_to_the_limit(host: HostProcess) -> None:
+    for size in (10 * MIB - 1, 10 * MIB):
+        body = os.urandom(size)
+        answer = ask(host, "/fn/web/echo", body, name="127.0.0.1")
+
+        assert (answer.status, answer.body == body) == (200, True), answer.body[:300]
+    assert ask(host, "/fn/web/echo", bytes(10 * MIB + 1), name="127.0.0.1").status == 413
+
+
+@pytest.mark.parametrize(("way", "seen"), [("there", f"{10 * MIB}".encode()), ("back", b"true")])
+def test_a_stubs_fetch_takes_and_gives_a_binary_body_of_ten_mebibytes(host: HostProcess, way: str, seen: bytes) -> None:
+    answer = ask(host, f"/fetch_bytes?way={way}&bytes={10 * MIB}")
+
+    assert (answer.status, answer.body) == (200, seen), answer.body[:300]
 
 
 def test_set_cookie_repeats_and_hop_by_hop_headers_do_not_leave(host: HostProcess) -> None:

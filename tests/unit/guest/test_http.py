@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -122,3 +123,29 @@ def test_a_fetch_handler_may_be_annotated() -> None:
         return Response()
 
     assert Component({}, fetch).fetch is fetch
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_537, 98_303, 98_304, 98_305, 147_457, 1_000_000])
+def test_a_binary_body_of_any_length_comes_back_whatever_its_parts_are(size: int) -> None:
+    body = bytes(range(255, -1, -1)) * (size // 256 + 1)
+    headers = [("X-Quoted", '"body_base64":"x"')]
+    request = Request.from_wire(Request("http://a/b", "PUT", headers, body[:size]).to_wire())
+    response = Response.from_wire(Response(body[:size], 201, headers).to_wire())
+
+    assert (request.body, request.headers.get("x-quoted")) == (body[:size], '"body_base64":"x"')
+    assert (response.body, response.status) == (body[:size], 201)
+
+
+def test_a_long_body_is_found_wherever_it_stands_and_however_it_is_spaced() -> None:
+    body = b"\xff" * 90_000
+    encoded = base64.b64encode(body).decode()
+    texts = [
+        f'{{"body_base64":"{encoded}"}}',
+        f'{{"body_base64":"{encoded}","method":"PUT"}}',
+        f'{{ "method": "PUT", "body_base64": "{encoded}" }}',
+    ]
+
+    for text in texts:
+        facts = {"url": "http://a/", "method": "PUT", "headers": []}
+        whole = json.dumps(facts)[:-1] + "," + text[1:]
+        assert Request.from_wire(whole).body == body

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 
-from holdfast import ActorError, ActorStub, Env, Request, Response, StatefulActor
+from holdfast import ActorCallError, ActorError, ActorStub, Env, Request, Response, StatefulActor
 
 SERVED = {"requests": 0}
 
@@ -32,6 +32,12 @@ class Desk(StatefulActor):
     def fetch(self, request: Request) -> Response:
         if request.path == "/fail":
             raise ValueError("the desk fell over")
+        if request.path == "/echo":
+            return Response(request.body)
+        if request.path == "/measure":
+            return Response.json(len(request.body))
+        if request.path == "/big":
+            return Response(b"\xff" * int(request.query["bytes"]))
         self.note(request.text())
         headers = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Desk", self.ctx.name)]
         return Response(request.body[::-1], 201, headers)
@@ -128,6 +134,18 @@ def visit(request: Request, env: Env) -> Response:
     return stub.fetch(Request(f"http://desk/{path}", "PUT", body=request.body))
 
 
+def fetch_bytes(request: Request, env: Env) -> Response:
+    """Have the actor's own fetch take, or give, so many bytes that are no text; what became of it."""
+    stub: ActorStub = env.DESK.id_from_name("bytes")
+    count = int(request.query["bytes"])
+    try:
+        if request.query["way"] == "there":
+            return stub.fetch(Request("http://desk/measure", "PUT", body=b"\xff" * count))
+        return Response.json(stub.fetch(Request(f"http://desk/big?bytes={count}")).body == b"\xff" * count)
+    except ActorCallError as failure:
+        return Response.json({"name": failure.name, "message": failure.message})
+
+
 ROUTES: dict[str, Callable[[Request, Env], Response]] = {
     "echo": echo,
     "cookies": cookies,
@@ -141,4 +159,5 @@ ROUTES: dict[str, Callable[[Request, Env], Response]] = {
     "environment": environment,
     "desk": desk,
     "visit": visit,
+    "fetch_bytes": fetch_bytes,
 }
