@@ -90,6 +90,17 @@ def partitions_of(pid: int) -> set[int]:
     return {int(number) for number in _PARTITION.findall(maps)}
 
 
+def descriptors_of(pid: int) -> dict[int, str]:
+    """The open descriptors of a process, and what each one is."""
+    found = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found[int(entry.name)] = str(entry.readlink())
+        except OSError:
+            continue
+    return found
+
+
 def anonymous_bytes(pid: int) -> int:
     """Memory that belongs to this process alone; RSS would count the shared pages of compiled code again and again."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()

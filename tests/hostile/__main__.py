@@ -15,7 +15,7 @@ def main() -> int:
     faults = []
     for workers in (1, 2):
         with tempfile.TemporaryDirectory(prefix="holdfast-hostile-") as folder:
-            report = corpus.run(Path(folder) / "data", quick=workers > 1, at_once=1, workers=workers)
+            report = corpus.run(Path(folder) / "data", quick=False, at_once=1, workers=workers)
         print(f"{workers} worker(s)\n{show(report.rows)}")
         print(f"neighbour's p99: {report.p99_s * 1000:.1f} ms, idle {report.idle_p99_s * 1000:.1f} ms")
         faults += report.faults

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -199,30 +200,30 @@ def call_cases() -> list[Case]:
         ),
         Case("savepoint loop", RAISED, _calling("savepoint_loop"), "savepoint 101 deep"),
         Case("time.sleep(10**9)", RAISED, _calling("sleep"), "cannot sleep"),
-        Case("sleep in select", RAISED + TRAP, _calling("sleep_in_select")),
-        Case("sleep in asyncio", RAISED + TRAP, _calling("sleep_in_asyncio")),
-        Case("sleep on a lock", (OK, *RAISED, *TRAP, *LATE), _calling("sleep_on_a_lock")),
-        Case("sleep on a queue", RAISED + TRAP + LATE, _calling("sleep_on_a_queue")),
-        Case("await for ever", RAISED + TRAP + LATE, _calling("await_for_ever")),
+        Case("sleep in select", TRAP, _calling("sleep_in_select")),
+        Case("sleep in asyncio", RAISED, _calling("sleep_in_asyncio")),
+        Case("sleep on a lock", (OK,), _calling("sleep_on_a_lock"), "False"),
+        Case("sleep on a queue", LATE, _calling("sleep_on_a_queue")),
+        Case("await for ever", RAISED, _calling("await_for_ever")),
         Case("memory bomb", RAISED, _calling("memory_bomb"), "MemoryError"),
         Case("2 GiB at once", RAISED, _calling("one_big_allocation"), "MemoryError|OverflowError"),
         Case("recursion", RAISED, _calling("recursion"), "RecursionError"),
-        Case("recursion without a limit", RAISED + TRAP, _calling("recursion_without_limit")),
-        Case("recursion in C", RAISED + TRAP, _calling("recursion_in_c")),
-        Case("recursion in repr", RAISED + TRAP, _calling("recursion_in_repr")),
+        Case("recursion without a limit", TRAP, _calling("recursion_without_limit")),
+        Case("recursion in C", TRAP, _calling("recursion_in_c")),
+        Case("recursion in repr", TRAP, _calling("recursion_in_repr")),
         Case("os._exit", TRAP, _calling("os_exit"), "exited|aborted"),
         Case("sys.exit", RAISED, _calling("sys_exit"), "SystemExit"),
         Case("os.abort", TRAP, _calling("abort")),
-        Case("kill itself", RAISED + TRAP, _calling("kill_itself")),
-        Case("raise a signal", (OK, *RAISED, *TRAP), _calling("raise_signal")),
+        Case("kill itself", RAISED, _calling("kill_itself")),
+        Case("raise a signal", TRAP, _calling("raise_signal")),
         Case("result of 100 MB", RAISED, _calling("big_result", 100), "MemoryError"),
         Case("result of 8 MB", ("LimitError",), _calling("big_result", 8), "the limit of a result is 1048576 bytes"),
         *(
             Case(method.replace("_", " "), ("CodecError",), _calling(method))
             for method in ("result_that_is_no_json", "result_with_a_cycle", "evil_result", "generator_result")
         ),
-        Case("result nested 150 deep", ("CodecError", "LimitError"), _calling("deep_result")),
-        Case("result without end", ("CodecError", *LATE, *RAISED), _calling("endless_result")),
+        Case("result nested 150 deep", ("CodecError",), _calling("deep_result")),
+        Case("result without end", ("CodecError",), _calling("endless_result")),
         Case("result with a lone surrogate", (OK,), _calling("surrogate_result"), re.escape('"\\ud800"')),
         Case("result with NUL", (OK,), _calling("nul_result"), re.escape('"\\u0000"')),
         Case("result NaN", (OK,), _calling("nan_result"), "^null$"),
@@ -238,8 +239,8 @@ def call_cases() -> list[Case]:
         ),
         Case("raise in a ring", RAISED, _calling("raise_in_a_ring")),
         Case("raise 5,000 deep", RAISED + TRAP + LATE, _calling("raise_deep")),
-        Case("refuse with status 200", ("ActorError", *RAISED), _calling("refuse", 200, 5)),
-        Case("refuse with a code of 8 MB", ("ActorError", "LimitError", *RAISED), _calling("refuse", 409, 8 << 20)),
+        Case("refuse with status 200", RAISED, _calling("refuse", 200, 5)),
+        Case("refuse with a code of 8 MB", ("LimitError",), _calling("refuse", 409, 8 << 20)),
         Case("key of 481 bytes", RAISED, _calling("put_long_key"), "LimitError.*481"),
         Case("value of 1 MiB and 1", RAISED, _calling("put_long_value"), "LimitError"),
         Case("10,001 keys in a turn", RAISED + LATE, _calling("put_too_many_keys"), "10001 keys|over its budget"),
@@ -249,13 +250,13 @@ def call_cases() -> list[Case]:
         Case("key with NUL", (OK,), _calling("put_nul_key"), re.escape('["a\\u0000b"]')),
         Case("reserved key", RAISED, _calling("put_reserved_key"), "reserved"),
         Case("a text that is no value", (OK,), _calling("put_raw", "not a value")),
-        Case("an empty value", (OK, *RAISED), _calling("put_raw", "")),
+        Case("an empty value", (OK,), _calling("put_raw", "")),
         *(
             Case(f"put: {what}", RAISED, _calling("put_odd", what, name="putter"))
             for what in ("cycle", "evil", "function")
         ),
-        Case("put: endless", RAISED + LATE, _calling("put_odd", "endless", name="putter")),
-        Case("put: lone surrogate", (OK, *RAISED), _calling("put_odd", "surrogate", name="putter")),
+        Case("put: endless", RAISED, _calling("put_odd", "endless", name="putter")),
+        Case("put: lone surrogate", (OK,), _calling("put_odd", "surrogate", name="putter")),
         Case("another instance's key", (OK,), _calling("steal", "good-0"), r"^\[\]$"),
         *(
             Case(f"import of 9 MB: {what}", (OK, *LATE, *TRAP), _calling("long_import", what, 9, 6))
@@ -265,8 +266,14 @@ def call_cases() -> list[Case]:
         Case("odd calls", (OK, *LATE), _calling("odd_calls")),
         Case("files, sockets, threads", (OK,), _calling("reach_out"), r"^(?!.*\"done\").*\"environ\":\"empty\""),
         *(
-            Case(f"alarm at {at}", (OK,), _calling("alarm_at", at, name="alarms"))
-            for at in (0, -1, -(10**30), 253402300799, 253402300800, 1e11, "nan", "inf", "-inf", "1e308", 10**400, None)
+            Case(f"alarm at {str(at)[:20]}", (OK,), _calling("alarm_at", at, name="alarms"), f"^{json.dumps(said)}$")
+            for said, edges in {
+                "set": (0, -1, -(10**30), 1e11),
+                "ValueError": (253402300799, 253402300800, "nan", "inf", "-inf", "1e308"),
+                "OverflowError": (10**400,),
+                "TypeError": (None,),
+            }.items()
+            for at in edges
         ),
         Case("after it took the SDK apart", (*RAISED, *TRAP, OK), _in_turn(("wreck_the_sdk",), ("noop",))),
         Case(

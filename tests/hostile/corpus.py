@@ -12,7 +12,7 @@ from tests.harness import components
 from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
 from tests.hostile.cases import Case, call_cases, crowd_cases, deploy_cases, wat_cases
-from tests.hostile.stage import P99_S_MAX, Footprint, Neighbour, Row, run_cases, settle
+from tests.hostile.stage import P99_S_MAX, Footprint, Neighbour, Row, run_cases, settle, warm_up
 
 GUEST = Path(__file__).parent / "guests" / "hostile"
 COMPONENT_BYTES_MAX = 32 * MIB
@@ -58,17 +58,21 @@ def _attack(
     host: HostProcess, neighbour: Neighbour, cases: tuple[list[Case], list[Case]], at_once: int, report: Report
 ) -> None:
     began = time.monotonic()
-    run_cases(host, neighbour, cases[0][-3:], 1)  # what is made once and kept is there before we look
+    run_cases(host, neighbour, cases[0][-3:], 1)
+    warm_up(host)
     time.sleep(1.0)
     report.idle_p99_s = neighbour.p99_s(began) or 0.0
     before = Footprint.of(host)
     began = time.monotonic()
-    report.rows += run_cases(host, neighbour, cases[0], at_once)
+    # What goes on for ever waits its time out in company; what must reach an end of its own within it does so alone.
+    endless = [case for case in cases[0] if "ActorMethodTimeoutError" in case.expected]
+    report.rows += run_cases(host, neighbour, [case for case in cases[0] if case not in endless])
+    report.rows += run_cases(host, neighbour, endless, at_once)
     report.rows += run_cases(host, neighbour, cases[1])
     report.p99_s = neighbour.p99_s(began) or 0.0
     report.faults += [f"{row.case}: {row.seen} instead of {row.expected}" for row in report.rows if not row.fits]
     if report.p99_s > max(P99_S_MAX, 3 * report.idle_p99_s):
         report.faults.append(f"the neighbour's p99 was {report.p99_s * 1000:.0f} ms")
-    # Parked threads, the log's eight lanes, compiled files of functions that stay deployed and a page of the allocator
-    # more are no leak; the corpus has hundreds of cases.
-    report.faults += settle(host, before, threads=PARKED_MAX + 2, descriptors=24, memory_bytes=96 * MIB)
+    # Parked threads, compiled files of functions that stay deployed and a page of the allocator more are no leak; the
+    # corpus has hundreds of cases.
+    report.faults += settle(host, before, threads=PARKED_MAX + 2, descriptors=6, memory_bytes=96 * MIB)

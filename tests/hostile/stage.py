@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from holdfast_host.worker.log_ring import LANES
 from tests.harness import processes
 from tests.harness.caller import NoAnswerError
 from tests.harness.host import HostProcess
@@ -115,6 +117,23 @@ class Footprint:
         ):
             found += [f"{pid}: {then[pid]} {what}, then {now[pid]}" for pid in then if now[pid] > then[pid] + more]
         return found
+
+
+def warm_up(host: HostProcess, timeout_s: float = 60.0) -> None:
+    """Have every worker open what it opens once and keeps: the lanes of its log, and its links to the others."""
+    workers = host.pids()["worker"]
+    deadline = time.monotonic() + timeout_s
+    number = 0
+    with host.caller() as caller:
+        while number < NAMES * len(workers) or any(_open_lanes(pid) < LANES for pid in workers):
+            assert time.monotonic() < deadline, "the workers never had all lanes of their logs open"
+            caller.call("Hostile", f"warm-{number}", "odd_log_lines")
+            caller.call("Hostile", f"warm-{number}", "long_method", 1)  # it calls instances of every worker
+            number += 1
+
+
+def _open_lanes(pid: int) -> int:
+    return sum(re.search(r"/logs/w\d+/", target) is not None for target in processes.descriptors_of(pid).values())
 
 
 def settle(host: HostProcess, before: Footprint, timeout_s: float = 20.0, **more: int) -> list[str]:
