@@ -97,9 +97,7 @@ class Caller:
     def call(self, actor_type: str, name: str, method: str, /, *positions: Any, **keywords: Any) -> Answer:
         """Call an actor's method with positional or with keyword arguments."""
         assert not (positions and keywords)
-        arguments = positions or keywords
-        path = f"/v1/actors/{actor_type}/{quote(name, safe='')}/{method}"
-        return self.request("POST", path, json.dumps(arguments) if arguments else None)
+        return self.request("POST", _path(actor_type, name, method), _body(positions or keywords))
 
     def value(self, actor_type: str, name: str, method: str, /, *positions: Any, **keywords: Any) -> Any:
         """The result of a call that succeeds."""
@@ -111,6 +109,40 @@ class Caller:
         """The sum over all series of a metric's name; 0 where there is none."""
         lines = self.request("GET", "/metrics").text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if re.match(rf"{name}[ {{]", line))
+
+
+class SentCall:
+    """A call that has been sent and whose answer nobody reads until it is wanted."""
+
+    def __init__(self, url: str, actor_type: str, name: str, method: str, /, *positions: Any) -> None:
+        where = urlsplit(url)
+        assert where.hostname is not None
+        self._http = http.client.HTTPConnection(where.hostname, where.port, timeout=75.0)
+        self._http.request("POST", _path(actor_type, name, method), body=_body(positions))
+
+    def has_answer(self) -> bool:
+        """Whether the answer lies there now."""
+        readable, _, _ = select.select([self._http.sock], [], [], 0)
+        return bool(readable)
+
+    def answer(self) -> Answer:
+        """Wait for the answer, read it, and hang up."""
+        response = self._http.getresponse()
+        text = response.read().decode()
+        self.leave()
+        return Answer(response.status, text, {key.lower(): value for key, value in response.getheaders()})
+
+    def leave(self) -> None:
+        """Hang up."""
+        self._http.close()
+
+
+def _path(actor_type: str, name: str, method: str) -> str:
+    return f"/v1/actors/{actor_type}/{quote(name, safe='')}/{method}"
+
+
+def _body(arguments: Any) -> str | None:
+    return json.dumps(arguments) if arguments else None
 
 
 def _has_ended(connection: socket.socket) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.harness import components
 from tests.harness.background import CallUnderWay
-from tests.harness.caller import Answer, Caller
+from tests.harness.caller import Answer, Caller, SentCall
 from tests.harness.components import TestComponent
 from tests.harness.deploying import deploy
 from tests.harness.fixtures import StartHost
@@ -209,8 +209,7 @@ def test_a_full_mailbox_refuses_other_names_answer_and_a_caller_who_leaves_frees
 ) -> None:
     host = start_probe_host("--limit", "mailbox_turns_max=3", "--limit", "worker_turns_max=5")
     waiting = _queue(host, "alice", 3)
-    leaver = host.caller()
-    leaver._http.request("POST", "/v1/actors/Probe/alice/increment", json.dumps({"key": "left"}))
+    leaver = SentCall(host.url, "Probe", "alice", "increment", "left")
     _wait_for_queue(host, "alice", 3)
     with host.caller() as caller:
         refused = caller.call("Probe", "alice", "nothing")
@@ -221,7 +220,7 @@ def test_a_full_mailbox_refuses_other_names_answer_and_a_caller_who_leaves_frees
         assert "limit is 3" in refused.text
         assert caller.call("Probe", "bob", "nothing").status == 200
 
-        leaver.close()
+        leaver.leave()
         _wait_for_queue(host, "alice", 2)
         waiting.append(CallUnderWay(host, "Probe", "alice", "nothing"))
         _wait_for_queue(host, "alice", 3)
