@@ -24,6 +24,7 @@ Examples:
 
 # What the host is doing, in words for people; a stage that is not known here is shown as the host names it.
 _STAGES: Final = {
+    "queued": "Waiting for other components to compile",
     "checking": "Checking",
     "cached": "Compiled before",
     "cache damaged": "Compiling again",

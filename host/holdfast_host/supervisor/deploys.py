@@ -3,16 +3,17 @@
     upload -> components/ -> compiled -> planned -> prepared in all workers -> RECORDED -> switched -> published
     sources of a development component -> described by a worker -> planned -> and so on
 
-Everything before the record may fail and leaves the running version as it was; nothing after it can. One change of the
-registry at a time; a second one of the same function is refused rather than queued, since its author should look first.
+Everything before the record may fail and leaves the running version as it was; nothing after it can. From the plan on,
+one change of the registry at a time; what comes before may take minutes, and holds up nobody's deploy but its own. A
+second change of the same function is refused rather than queued, since its author should look first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,12 +78,11 @@ class Deploys:
         """
         try:
             check_function_name(request.function)
-            async with self._alone(request.function):
+            with self._only_change(request.function):
                 manifest = self._read_manifest(request.function, request.manifest)
-                func_id = manifest.func_id if manifest else None
-                known, func_id = plan.identify(self._registry, request.function, func_id)
+                known, _ = self._identify(request.function, manifest)
                 try:
-                    return await self._deploy(request, manifest, known, func_id, progress)
+                    return await self._deploy(request, manifest, known, progress)
                 except HoldfastError as error:
                     self._record_failure(known, error)
                     raise
@@ -191,29 +191,30 @@ class Deploys:
         request: DeployRequest,
         manifest: Manifest | None,
         known: FunctionRecord | None,
-        func_id: str,
         progress: Progress,
     ) -> bool:
-        """The pipeline, under the lock."""
+        """The pipeline."""
         sha256 = await asyncio.to_thread(_hash_file, request.component)
         if known and self._runs_already(known, manifest, sha256):
             self._registry.commit_failure(known.func_id, None)
             return False
-        try:
+        with self._shelf.in_use():
+            self._shelf.sweep()  # at the end, whatever comes of this
             await self._shelf.take(request.component, sha256)
             compiled = await self._shelf.compile(sha256, progress)
             shipped = plan.shipped_types(compiled.description, self._limits)
-            proposal = plan.Proposal(
-                manifest or derive_manifest(request.function, shipped),
-                func_id,
-                sha256,
-                str(compiled.path),
-                compiled.description,
-                shipped,
-            )
-            await self._bring(proposal, plan.Consent(request.allow_breaking, request.adopt), request.manifest, progress)
-        finally:
-            self._shelf.sweep()
+            async with self._one_at_a_time:
+                known, func_id = self._identify(request.function, manifest)  # again: others were deployed meanwhile
+                proposal = plan.Proposal(
+                    manifest or derive_manifest(request.function, shipped),
+                    func_id,
+                    sha256,
+                    str(compiled.path),
+                    compiled.description,
+                    shipped,
+                )
+                consent = plan.Consent(request.allow_breaking, request.adopt)
+                await self._bring(proposal, consent, request.manifest, progress)
         return known is None or known.current is None
 
     async def _bring(
@@ -240,6 +241,10 @@ class Deploys:
         """After the record: workers, then fronts, so that no front routes to what a worker does not know yet."""
         await self._rollout.switch(deployment)
         self._rollout.publish(self._registry.catalog())
+
+    def _identify(self, function: str, manifest: Manifest | None) -> tuple[FunctionRecord | None, str]:
+        """Which function a deploy is for, see `plan.identify`."""
+        return plan.identify(self._registry, function, manifest.func_id if manifest else None)
 
     def _read_manifest(self, function: str, text: str | None) -> Manifest | None:
         """The manifest as it was sent; None for a bare component, whose manifest is derived afresh each time."""
@@ -280,12 +285,18 @@ class Deploys:
     @asynccontextmanager
     async def _alone(self, function: str) -> AsyncIterator[None]:
         """One change at a time; a second one of the same function is refused."""
+        with self._only_change(function):
+            async with self._one_at_a_time:
+                yield
+
+    @contextmanager
+    def _only_change(self, function: str) -> Iterator[None]:
+        """The one change of this function that is under way; a second one is refused."""
         if function in self._changing:
             raise DeployConflictError(f"another change of the function {function!r} is under way: try again after it")
         self._changing.add(function)
         try:
-            async with self._one_at_a_time:
-                yield
+            yield
         finally:
             self._changing.discard(function)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, InvalidComponentError
 from holdfast_host.core.limits import Limits
@@ -23,6 +24,8 @@ from holdfast_host.supervisor.registry import Registry
 from holdfast_host.wire.catalog import Deployment
 
 Progress = Callable[[str], None]
+
+COMPILES_MAX: Final = 2  # at once: a core and up to compile_memory_bytes each; one that takes long leaves a way past it
 
 
 class Compiled(Protocol):
@@ -56,6 +59,20 @@ class Shelf:
         self._compile_component = compile_component
         self._limits = limits
         self._log = log
+        self._compiling = asyncio.Semaphore(COMPILES_MAX)
+        self._users = 0
+        self._unswept = False
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While something is brought that is not recorded yet, nothing is swept; whoever is last makes up for it."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if self._unswept:
+                self.sweep()
 
     async def take(self, upload: Path, sha256: str) -> None:
         """Make an upload ours, durably.
@@ -68,11 +85,18 @@ class Shelf:
     async def compile(self, sha256: str, progress: Progress) -> Compiled:
         """Compile a component that is on the shelf, and try it once; or find that this has been done.
 
+        COMPILES_MAX at once; others wait in the order in which they came.
+
         Raises:
             InvalidComponentError: it cannot run here.
             HostUnavailableError: compiling failed for another reason.
         """
-        return await self._compile_component(self._component(sha256), self._directory.compiled, self._limits, progress)
+        if self._compiling.locked():
+            progress("queued")
+        async with self._compiling:
+            return await self._compile_component(
+                self._component(sha256), self._directory.compiled, self._limits, progress
+            )
 
     async def ready(self, deployment: Deployment, *, doubt: bool = False) -> Deployment:
         """The version with a compiled file that this host can run; compiles it where there is none.
@@ -98,10 +122,11 @@ class Shelf:
             if stage == "compiling":
                 self._log.info("compiling again", function=deployment.function, version=deployment.version)
 
-        compiled = await self.compile(deployment.sha256, say)
-        if str(compiled.path) == deployment.compiled:
-            return deployment
-        self._registry.commit_compiled(deployment.sha256, compiled.path)
+        with self.in_use():
+            compiled = await self.compile(deployment.sha256, say)
+            if str(compiled.path) == deployment.compiled:
+                return deployment
+            self._registry.commit_compiled(deployment.sha256, compiled.path)
         return replace(deployment, compiled=str(compiled.path))
 
     async def restore(self, *, doubt: bool = False) -> None:
@@ -112,7 +137,10 @@ class Shelf:
         await asyncio.gather(*(self._restore(each, doubt=doubt) for each in self._registry.current()))
 
     def sweep(self) -> None:
-        """Remove components and compiled files that no kept version needs."""
+        """Remove components and compiled files that no kept version needs, once nothing is brought any more."""
+        self._unswept = self._users > 0
+        if self._unswept:
+            return
         needed = self._registry.files()
         for folder in (self._directory.components, self._directory.compiled):
             for entry in folder.iterdir():

@@ -16,6 +16,7 @@ from holdfast_host.core.errors import (
     UnknownFunctionError,
     UnknownVersionError,
 )
+from holdfast_host.supervisor.shelf import COMPILES_MAX
 from tests.unit.supervisor.deploying import DeployBench
 from tests.unit.supervisor.fake_compile import component_text, manifest_text
 
@@ -197,6 +198,62 @@ def test_changes_of_two_functions_come_one_after_the_other(bench: DeployBench) -
 
     assert list(asyncio.run(both())) == [True, True]
     assert bench.type_id("One") != bench.type_id("Two")
+
+
+def test_a_component_that_compiles_for_long_holds_up_no_other_deploy(bench: DeployBench) -> None:
+    """It has a place of its own meanwhile, and the other's end sweeps nothing away that it needs."""
+
+    async def play() -> list[str]:
+        ended: list[str] = []
+
+        async def deploy(function: str, component: str) -> None:
+            assert await bench.deploys.deploy(bench.request(function, component), bench.stages.append)
+            ended.append(function)
+
+        gate = bench.folder / "gate"
+        bomb = asyncio.create_task(deploy("slow", component_text("Slow", gate=gate)))
+        await asyncio.wait_for(deploy("good", component_text("Good")), 10)
+        gate.touch()
+        await bomb
+        return ended
+
+    assert asyncio.run(play()) == ["good", "slow"]
+    assert len([name for name in bench.files() if name.startswith("components/")]) == 2
+
+
+def test_so_many_components_compile_at_once_and_others_wait_their_turn(bench: DeployBench) -> None:
+    async def play() -> None:
+        gate = bench.folder / "gate"
+        names = [f"f{number}" for number in range(COMPILES_MAX + 1)]
+        deploys = [
+            asyncio.create_task(
+                bench.deploys.deploy(bench.request(name, component_text(name.upper(), gate=gate)), bench.stages.append)
+            )
+            for name in names
+        ]
+        while "queued" not in bench.stages:  # noqa: ASYNC110 a list has no event
+            await asyncio.sleep(0)
+        assert bench.stages.count("checking") == COMPILES_MAX
+        gate.touch()
+        assert await asyncio.gather(*deploys) == [True] * len(names)
+
+    asyncio.run(play())
+    assert bench.stages.count("checking") == COMPILES_MAX + 1
+
+
+def test_a_func_id_that_another_name_took_while_it_compiled_is_refused(bench: DeployBench) -> None:
+    async def play() -> BaseException | bool:
+        gate = bench.folder / "gate"
+        manifest = manifest_text("one", ("ONE", "One"), func_id="fn_1")
+        slow = bench.request("one", component_text("One", gate=gate), manifest)
+        first = asyncio.create_task(bench.deploys.deploy(slow, bench.stages.append))
+        quick = bench.request("two", component_text("Two"), manifest_text("two", ("TWO", "Two"), func_id="fn_1"))
+        assert await bench.deploys.deploy(quick, bench.stages.append)
+        gate.touch()
+        [outcome] = await asyncio.gather(first, return_exceptions=True)
+        return outcome
+
+    assert isinstance(asyncio.run(play()), DeployConflictError)
 
 
 def test_a_function_name_that_breaks_the_rule_is_refused(bench: DeployBench) -> None:
