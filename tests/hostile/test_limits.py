@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -27,6 +28,8 @@ LIMITS = {
     "turn_write_keys_max": 10,
     "turn_write_bytes_max": 4_000,
     "turn_host_calls_max": 300,
+    "turn_log_lines_max": 50,
+    "log_line_bytes_max": 100,
     "page_bytes_max": 3_000,
     "arguments_bytes_max": 10_000,
     "result_bytes_max": 12_002,
@@ -59,21 +62,26 @@ def nested(levels: int) -> Any:
 Attempt = Callable[[Caller, int], Answer]
 
 AT_AND_PAST: dict[str, tuple[Attempt, int, str, str]] = {
-    # What is tried with the limit, and with one more; the error; what its message says.
-    "key": (lambda c, n: c.call("Probe", "key", "put", "k" * n, 1), 40, "ActorMethodError", "41 bytes.*limit of 40"),
-    "value": (
+    # By the limit's name: what is tried with the limit, and with one more; the error; what its message says.
+    "key_bytes_max": (
+        lambda c, n: c.call("Probe", "key", "put", "k" * n, 1),
+        40,
+        "ActorMethodError",
+        "41 bytes.*limit of 40",
+    ),
+    "value_bytes_max": (
         lambda c, n: c.call("Probe", "value", "put_big", "k", n - 2),
         1_000,
         "ActorMethodError",
         "1001 bytes.*limit of 1000",
     ),
-    "keys of a turn": (
+    "turn_write_keys_max": (
         lambda c, n: c.call("Probe", f"keys-{n}", "put_many", {f"k{at}": 1 for at in range(n)}),
         10,
         "ActorMethodError",
         "11 keys.*limit of 10 keys",
     ),
-    "bytes of a turn": (
+    "turn_write_bytes_max": (
         lambda c, n: c.call(
             "Probe", f"bytes-{n}", "put_many", {"a": "x" * 997, "b": "x" * 997, "c": "x" * 997, "d": "x" * (n - 3_003)}
         ),
@@ -81,19 +89,19 @@ AT_AND_PAST: dict[str, tuple[Attempt, int, str, str]] = {
         "ActorMethodError",
         "4001 bytes.*limit of 4000",
     ),
-    "host calls of a turn": (
+    "turn_host_calls_max": (
         lambda c, n: c.call("Probe", "calls", "say", n),
         300,
         "ActorTrapError",
         "more than 300 host calls",
     ),
-    "arguments": (
+    "arguments_bytes_max": (
         lambda c, n: c.call("Probe", "arguments", "echo", "x" * (n - 4)),
         10_000,
         "PayloadTooLargeError",
         "10001 bytes.*limit of 10000",
     ),
-    "result": (
+    "result_bytes_max": (
         lambda c, n: c.request(
             "POST",
             "/v1/actors/Probe/result/echo",
@@ -103,20 +111,31 @@ AT_AND_PAST: dict[str, tuple[Attempt, int, str, str]] = {
         "LimitError",
         "limit of a result is 12002",
     ),
-    "nesting": (
+    "nesting_max": (
         lambda c, n: c.call("Probe", "nesting", "echo", nested(n - 1)),
         10,
         "BadRequestError",
         "limit is 10|10",
     ),
-    "name": (lambda c, n: c.call("Probe", "n" * n, "nothing"), 256, "InvalidNameError", "1 to 256 bytes.*257"),
-    "time": (
+    "name_bytes_max": (
+        lambda c, n: c.call("Probe", "n" * n, "nothing"),
+        256,
+        "InvalidNameError",
+        "1 to 256 bytes.*257",
+    ),
+    "method_timeout_s": (
         lambda c, n: c.call("Probe", "time", "spin", 0.3 if n == 1 else 3),
         1,
         "ActorMethodTimeoutError",
         "budget of 1 s",
     ),
-    "memory": (
+    "page_entries_max": (
+        lambda c, n: c.call("Probe", "entries", "page", "", n),
+        1_000,
+        "ActorMethodError",
+        "1000",
+    ),
+    "memory_bytes_max": (
         lambda c, n: c.call("Probe", f"memory-{n}", "fill_memory", 8 if n == 32 else 32),
         32,
         "ActorMethodError",
@@ -136,6 +155,67 @@ def test_what_is_at_a_limit_passes_and_what_is_past_it_is_refused(limited: HostP
     assert re.search(message, past.text), past
 
 
+@pytest.mark.limit("turn_log_lines_max")
+def test_a_turn_writes_so_many_lines_and_is_told_where_the_rest_is(limited: HostProcess) -> None:
+    with limited.caller() as caller:
+        caller.value("Probe", "at", "say", 50)
+        caller.value("Probe", "past", "say", 52)
+        assert len(_lines_of(caller, "at", 50)) == 50
+        *kept, last = _lines_of(caller, "past", 51)
+
+        assert len(kept) == 50
+        assert last["message"] == "further lines of this turn are dropped: the limit is 50"
+
+
+@pytest.mark.limit("log_line_bytes_max")
+@pytest.mark.parametrize("letter", ["x", "é", "名"])
+def test_a_line_of_a_guest_is_cut_at_so_many_bytes(limited: HostProcess, letter: str) -> None:
+    of_100_bytes = letter * (100 // len(letter.encode()))
+    name = f"talker-{letter}"
+    with limited.caller() as caller:
+        caller.value("Probe", name, "say", 1, of_100_bytes)
+        caller.value("Probe", name, "say", 1, of_100_bytes + letter)
+        assert [line["message"] for line in _lines_of(caller, name, 2)] == [of_100_bytes] * 2
+
+
+def _lines_of(caller: Caller, name: str, count: int) -> list[dict[str, Any]]:
+    """What an instance has printed, once it is so many lines."""
+    deadline = time.monotonic() + 10
+    while True:
+        text = caller.request("GET", f"/v1/logs?type=Probe&name={quote(name)}").text
+        if text.count("\n") >= count:
+            return [json.loads(line) for line in text.splitlines()]
+        assert time.monotonic() < deadline, text
+        time.sleep(0.02)
+
+
+@pytest.mark.limit("queue_timeout_s")
+def test_a_call_waits_so_long_for_its_turn_and_does_not_run_after_that(start_probe_host: StartHost) -> None:
+    host = start_probe_host("--limit", "queue_timeout_s=2")
+    with host.caller() as caller:
+        first = CallUnderWay(host, "Probe", "alice", "spin", 1)
+        _wait_for_activation(caller, "alice")
+        in_time = caller.call("Probe", "alice", "increment")
+        second = CallUnderWay(host, "Probe", "bob", "spin", 5)
+        _wait_for_activation(caller, "bob")
+        late = caller.call("Probe", "bob", "increment")
+
+        assert (in_time.status, in_time.value) == (200, 1)
+        assert (late.status, late.error, late.retryable) == (503, "HostUnavailableError", True)
+        assert "waited 2 s" in late.text
+        assert (first.answer().status, second.answer().status) == (200, 200)
+        assert caller.value("Probe", "bob", "get", "n") is None
+
+
+def _wait_for_activation(caller: Caller, name: str) -> None:
+    """Until its first turn has begun."""
+    deadline = time.monotonic() + 10
+    while not caller.request("GET", f"/v1/instances/Probe/{name}").value["active"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.limit("instance_bytes_max")
 def test_an_instance_may_hold_so_much_and_has_room_again_after_deletes(limited: HostProcess) -> None:
     with limited.caller() as caller:
         for key in "abcdef":
@@ -149,6 +229,7 @@ def test_an_instance_may_hold_so_much_and_has_room_again_after_deletes(limited: 
         assert caller.call("Probe", "quota", "put_big", "g", 1).status == 200
 
 
+@pytest.mark.limit("page_bytes_max")
 def test_a_page_holds_so_many_bytes(limited: HostProcess) -> None:
     with limited.caller() as caller:
         for key in "abc":
@@ -204,6 +285,7 @@ def _wait_for_queue(host: HostProcess, name: str, queued: int) -> None:
             time.sleep(0.005)
 
 
+@pytest.mark.limit("mailbox_turns_max", "worker_turns_max")
 def test_a_full_mailbox_refuses_other_names_answer_and_a_caller_who_leaves_frees_his_place(
     start_probe_host: StartHost,
 ) -> None:
@@ -257,6 +339,7 @@ def test_a_worker_keeps_its_memory_by_evicting_idle_instances(start_probe_host: 
     assert float(evicted[0].split()[-1]) > 0
 
 
+@pytest.mark.limit("worker_memory_bytes")
 def test_a_worker_past_its_memory_with_nothing_idle_refuses_new_activations_until_there_is_room(
     start_probe_host: StartHost,
 ) -> None:

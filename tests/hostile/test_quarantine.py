@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from holdfast_host.supervisor.quarantine import DEATHS_MAX, Quarantine
+from holdfast_host.supervisor.quarantine import DEATHS_MAX, Instance, Quarantine
 from holdfast_host.wire.running_page import RECORDS, UNNOTED, RunningPage
+from tests.harness import components
 from tests.harness.background import CallUnderWay
-from tests.harness.caller import Caller
+from tests.harness.caller import Answer, Caller
+from tests.harness.components import TestComponent
+from tests.harness.deploying import deploy
 from tests.harness.fixtures import StartHost
-from tests.harness.host import HostProcess
+from tests.harness.host import HOLDFAST, PROJECT, HostProcess
 from tests.harness.mutants import host as mutants
 
+WEB = PROJECT / "tests" / "harness" / "guests" / "web"
 DEADLY = mutants.command("crash_in_deadly_names")
 
 
@@ -78,20 +82,118 @@ def test_a_worker_killed_from_outside_is_held_against_nobody(start_probe_host: S
         assert caller.call("Probe", "alice", "nothing").status == 200
 
 
+def test_the_alarm_of_a_quarantined_instance_is_parked_until_it_is_released_or_a_new_version_comes(
+    start_probe_host: StartHost, tmp_path: Path
+) -> None:
+    host = start_probe_host(command=DEADLY)
+    with host.caller() as caller:
+        for name in ("deadly-1", "deadly-2"):
+            for _ in range(int(DEATHS_MAX)):
+                kill_worker_by(host, caller, name)
+            assert caller.request("PUT", _alarm(name)).status == 200
+            _wait_for_alarm(caller, name, "parked")
+        assert _metric(caller, 'holdfast_quarantined{kind="instance"}') == 2
+        assert caller.value("Probe", "alice", "increment") == 1
+    host.stop()
+    host.command = (HOLDFAST,)
+    host.start()
+    with host.caller() as caller:
+        for name in ("deadly-1", "deadly-2"):
+            assert caller.request("GET", _alarm(name)).value["state"] == "parked"
+
+        assert caller.request("POST", "/v1/instances/Probe/deadly-1/release").value == {"released": True}
+        _wait_for_alarm(caller, "deadly-1", None)
+        assert caller.value("Probe", "deadly-1", "increment") == 1
+        assert caller.request("GET", _alarm("deadly-2")).value["state"] == "parked"
+
+        probe = components.built(components.PROBE)
+        manifest = tmp_path / "holdfast.toml"
+        manifest.write_text(f"{probe.manifest.read_text()}\n[limits]\nmethod_s = 29\n")
+        deploy(host, TestComponent("probe", probe.project, manifest, probe.component))
+        _wait_for_alarm(caller, "deadly-2", None)
+        assert caller.value("Probe", "deadly-2", "increment") == 1
+        assert _metric(caller, 'holdfast_quarantined{kind="instance"}') == 0
+
+
+def test_a_function_that_kills_workers_is_quarantined_in_all_of_them_and_released(
+    start_probe_host: StartHost, tmp_path: Path
+) -> None:
+    host = start_probe_host(command=DEADLY, workers=2)
+    web = components.built(WEB)
+    manifest = tmp_path / "holdfast.toml"
+    manifest.write_text(web.manifest.read_text().partition("[deploy]")[0].replace('"web"', '"deadly"'))
+    deploy(host, TestComponent("deadly", web.project, manifest, web.component))
+    deploy(host, components.built(components.ACCOUNT))
+    with host.caller() as caller:
+
+        def ask(function: str) -> Answer:
+            return caller.request("GET", f"/fn/{function}/health/liveness")
+
+        for _ in range(int(DEATHS_MAX)):
+            assert ask("deadly").error == "HostUnavailableError"
+            _wait_for_workers(caller, 2)
+        pids = host.pids()
+        refused = [ask("deadly") for _ in range(6)]
+
+        assert {answer.error for answer in refused} == {"ActorQuarantinedError"}
+        assert host.pids() == pids
+        assert ask("account").status == 200
+        assert caller.value("Probe", "alice", "increment") == 1
+        assert "the function 'deadly' has killed workers again and again" in host.log
+        assert _metric(caller, 'holdfast_quarantined{kind="function"}') == 1
+
+        assert caller.request("POST", "/v1/functions/nobody/release").error == "UnknownFunctionError"
+        assert caller.request("POST", "/v1/functions/deadly/release").value == {"released": True}
+        assert caller.request("POST", "/v1/functions/deadly/release").value == {"released": False}
+        assert ask("deadly").error == "HostUnavailableError"
+
+
+def _alarm(name: str) -> str:
+    return f"/v1/instances/Probe/{name}/alarm"
+
+
+def _wait_for_alarm(caller: Caller, name: str, state: str | None) -> None:
+    """Until the alarm is in that state, or gone where it is None."""
+    deadline = time.monotonic() + 30
+    while ((alarm := caller.request("GET", _alarm(name)).value) and alarm["state"]) != state:
+        assert time.monotonic() < deadline, alarm
+        time.sleep(0.02)
+
+
+def _wait_for_workers(caller: Caller, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while sum(_metric(caller, f'holdfast_worker_up{{worker="{number}"}}') for number in range(count)) < count:
+        assert time.monotonic() < deadline, "the workers never were up again"
+        time.sleep(0.02)
+
+
+def _metric(caller: Caller, series: str) -> float:
+    text = caller.request("GET", "/metrics").text
+    return next(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(series))
+
+
 def test_the_share_of_a_death_is_divided_and_another_version_starts_clean(tmp_path: Path) -> None:
     quarantine = Quarantine.open(tmp_path / "quarantine.json")
-    versions = {1: 7}
+    deployed = {1: 7}
+
+    def version_of(instance: Instance) -> int | None:
+        return deployed.get(instance[0])
+
     beside = [(1, b"neighbour-%d" % number) for number in range(3)]
     for number in range(3):
-        assert quarantine.blame([(1, b"killer"), beside[number]], versions) == []
-    assert quarantine.blame([(1, b"killer")], versions) == []
-    assert quarantine.blame([(1, b"killer")], versions) == [(1, b"killer")]
+        assert quarantine.blame([(1, b"killer"), beside[number]], version_of) == []
+    assert quarantine.blame([(1, b"killer")], version_of) == []
+    assert quarantine.blame([(1, b"killer")], version_of) == [(1, b"killer")]
 
     again = Quarantine.open(tmp_path / "quarantine.json")
-    assert again.listed(versions) == [(1, b"killer")]
-    assert again.listed({1: 8}) == again.listed({}) == []
+    assert again.listed(version_of) == [(1, b"killer")]
+    deployed[1] = 8
+    assert again.listed(version_of) == []
+    del deployed[1]
+    assert again.listed(version_of) == []
+    deployed[1] = 7
     assert again.release((1, b"killer"))
-    assert again.listed(versions) == []
+    assert again.listed(version_of) == []
 
 
 def test_a_page_shows_whose_turns_run_and_has_room_for_so_many() -> None:

@@ -10,6 +10,8 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.harness.caller import Caller
 from tests.harness.fixtures import StartHost
 from tests.harness.host import HOLDFAST
@@ -108,6 +110,7 @@ def test_a_follower_gets_lines_as_they_are_written_and_holds_no_stop(start_probe
     following.close()
 
 
+@pytest.mark.limit("log_bytes_max")
 def test_a_flood_is_bounded_and_holds_up_nobody(start_probe_host: StartHost) -> None:
     host = start_probe_host("--limit", "log_bytes_max=262144")
     with host.caller() as caller:

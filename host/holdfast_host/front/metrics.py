@@ -55,11 +55,16 @@ class _Collected(Collector):
     def __init__(self, measures: Facts) -> None:
         self._workers: list[Facts] = measures["workers"]
         self._fronts: list[Facts] = measures["fronts"]
+        self._quarantined: dict[str, int] = measures["quarantined"]
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
         yield from _of_processes("worker", self._workers)
         yield from _of_processes("front", self._fronts)
+        quarantined = GaugeMetricFamily("holdfast_quarantined", "Kept away for killing workers.", labels=["kind"])
+        for kind, count in self._quarantined.items():
+            quarantined.add_metric([kind], count)
+        yield quarantined
         workers = [(str(n), each["measures"]) for n, each in enumerate(self._workers) if each["measures"]]
         fronts = [(str(n), each["measures"]) for n, each in enumerate(self._fronts) if each["measures"]]
         yield from _of_calls(workers)

@@ -22,6 +22,7 @@ def describe_api(url: str) -> dict[str, Any]:
             "/v1/functions": {"get": operation("listFunctions", "The deployed functions.", 200)},
             "/v1/functions/{function}": _function(),
             "/v1/functions/{function}/rollback": {"post": _roll_back()},
+            "/v1/functions/{function}/release": {"post": _release()},
             "/v1/functions/{function}/sources": {"put": _reload()},
             "/v1/instances/{type}/{name}/alarm": _alarm(),
             "/v1/alarms": {"get": _list_alarms()},
@@ -102,6 +103,15 @@ def _function() -> dict[str, Any]:
         "put": deploy,
         "delete": operation("deleteFunction", "Undeploy; its storage stays.", 200),
     }
+
+
+def _release() -> dict[str, Any]:
+    return operation(
+        "releaseFunction",
+        "Lift the quarantine of a function whose fetch handler killed workers.",
+        200,
+        parameters=[parameter("function", "The function's name.")],
+    )
 
 
 def _roll_back() -> dict[str, Any]:

@@ -11,14 +11,14 @@ import signal
 from collections.abc import Sequence
 from typing import Any, Final
 
-from holdfast_host.core.errors import HostUnavailableError, StorageFullError
+from holdfast_host.core.errors import HostUnavailableError, StorageFullError, UnknownFunctionError
 from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.child import ChildGoneError
 from holdfast_host.supervisor.keeper import Keeper
-from holdfast_host.supervisor.quarantine import Quarantine
+from holdfast_host.supervisor.quarantine import Instance, Quarantine
 from holdfast_host.supervisor.registry import Registry
-from holdfast_host.wire.running_page import RunningPage
+from holdfast_host.wire.running_page import FUNCTION, RunningPage
 
 EXIT_BUG: Final = 70  # a worker's own exit code when its loop failed, which what a guest did may have caused
 # What a fault of the sandbox ends in. SIGKILL is missing by intent, unless our own was sent to a worker that hung.
@@ -48,6 +48,7 @@ class Casualties:
         self._registry = registry
         self._log = log
         self._pages = [RunningPage.create() for _ in range(workers)]
+        self._telling: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
         """Give the pages back; no worker runs any more."""
@@ -61,10 +62,20 @@ class Casualties:
 
     def quarantined(self) -> list[list[Any]]:
         """Those that may not run, as a worker is told: type number and name."""
-        return [[type_id, name.decode()] for type_id, name in self._quarantine.listed(self._versions())]
+        return [[type_id, name.decode()] for type_id, name in self._quarantine.listed(self._version_of)]
 
-    def after_death(self, worker: int, keeper: Keeper) -> None:
-        """A worker that had been started has ended: say whose turns it ran, and quarantine who did it too often."""
+    def measures(self) -> dict[str, int]:
+        """How many instances and functions are quarantined."""
+        listed = self._quarantine.listed(self._version_of)
+        functions = sum(type_id == FUNCTION for type_id, _ in listed)
+        return {"instance": len(listed) - functions, "function": functions}
+
+    def after_death(self, worker: int, workers: Sequence[Keeper]) -> None:
+        """A worker that had been started has ended: say whose turns it ran, and quarantine who did it too often.
+
+        Its successor learns that at its start; the other workers, which run functions too, are told.
+        """
+        keeper = workers[worker]
         suspects = self._pages[worker].names()
         if not suspects:
             return
@@ -75,41 +86,65 @@ class Casualties:
         if keeper.last_code not in _CRASHES and not keeper.hung:
             return
         try:
-            caught = self._quarantine.blame(suspects, self._versions())
+            caught = self._quarantine.blame(suspects, self._version_of)
         except OSError as error:
             self._log.error("the quarantine cannot be written", error=error)
             return
         for each in caught:
             self._log.error(f"{self._label(*each)} has killed workers again and again: it is quarantined")
+        if caught:
+            task = asyncio.create_task(self._tell(workers))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
 
     async def release(self, arguments: dict[str, Any], workers: Sequence[Keeper]) -> dict[str, Any]:
-        """Lift a quarantine; returns when every worker that runs knows.
+        """Lift the quarantine of an instance or a function; returns when every worker that runs knows.
 
         Raises:
+            UnknownFunctionError: no such function is deployed.
             InvalidNameError: it cannot be an instance's name.
             StorageFullError, HostUnavailableError: it cannot be recorded; it holds as long as this host lives.
         """
-        instance = (int(arguments["type_id"]), check_instance_name(str(arguments["name"])))
+        instance = self._named_in(arguments)
         try:
             released = self._quarantine.release(instance)
         except OSError as error:
             full = error.errno in {28, 122}
             kind = StorageFullError if full else HostUnavailableError
             raise kind(f"the release of {self._label(*instance)} cannot be recorded: {error}") from error
-        told = [keeper.child.ask("quarantine", instances=self.quarantined()) for keeper in workers if keeper.child]
-        for answer in await asyncio.gather(*told, return_exceptions=True):
-            if isinstance(answer, BaseException) and not isinstance(answer, ChildGoneError):
-                raise answer
+        await self._tell(workers)
         if released:
             self._log.warning(f"{self._label(*instance)} is released from quarantine")
         return {"released": released}
 
-    def _versions(self) -> dict[int, int]:
-        """By type number, the version that is deployed."""
-        deployments = self._registry.current()
-        return {each.type_id: deployment.version for deployment in deployments for each in deployment.types}
+    async def _tell(self, workers: Sequence[Keeper]) -> None:
+        """Have the workers that run know who is quarantined."""
+        told = [keeper.child.ask("quarantine", instances=self.quarantined()) for keeper in workers if keeper.child]
+        for answer in await asyncio.gather(*told, return_exceptions=True):
+            if isinstance(answer, BaseException) and not isinstance(answer, ChildGoneError):
+                raise answer
+
+    def _named_in(self, arguments: dict[str, Any]) -> Instance:
+        """Whose release is asked for."""
+        if "function" not in arguments:
+            return int(arguments["type_id"]), check_instance_name(str(arguments["name"]))
+        instance = (FUNCTION, str(arguments["function"]).encode())
+        if self._version_of(instance) is None:
+            raise UnknownFunctionError(f"no function {arguments['function']!r} is deployed")
+        return instance
+
+    def _version_of(self, instance: Instance) -> int | None:
+        """The version that is deployed."""
+        type_id, name = instance
+        for deployment in self._registry.current():
+            is_function = type_id == FUNCTION and deployment.function.encode() == name
+            if is_function or any(each.type_id == type_id for each in deployment.types):
+                return deployment.version
+        return None
 
     def _label(self, type_id: int, name: bytes) -> str:
+        if type_id == FUNCTION:
+            return f"the function {name.decode()!r}"
         for deployment in self._registry.current():
             for each in deployment.types:
                 if each.type_id == type_id:

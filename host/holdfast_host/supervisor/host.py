@@ -99,7 +99,7 @@ class Host:
             config.domain,
             premises.url,
             log,
-            lambda: collect_measures(self._workers, self._fronts),
+            self._measure,
             {
                 "secrets": secrets.list,
                 "secret_set": secrets.set,
@@ -298,6 +298,9 @@ class Host:
             self._log.error(f"{keeper.label} cannot go on: the host stops", reason=message.get("reason"))
             self.request_stop(f"{keeper.label}: {message.get('reason')}", exit_code=1)
 
+    async def _measure(self) -> dict[str, Any]:
+        return {**await collect_measures(self._workers, self._fronts), "quarantined": self._casualties.measures()}
+
     async def _release(self, arguments: dict[str, Any]) -> dict[str, Any]:
         return await self._casualties.release(arguments, self._workers)
 
@@ -313,7 +316,7 @@ class Host:
         """A child started, got ready or died."""
         self._changed.set()
         if keeper.phase is Phase.DOWN and keeper in self._workers:
-            self._casualties.after_death(self._workers.index(keeper), keeper)
+            self._casualties.after_death(self._workers.index(keeper), self._workers)
         if keeper.phase is Phase.DOWN and keeper.failed_starts >= FAILED_STARTS_MAX and not self._announced:
             self._log.error(
                 f"{keeper.label} does not start", attempts=keeper.failed_starts, exit_code_of_last=keeper.last_code

@@ -3,8 +3,11 @@
 Each death that a guest may have caused is shared out among the instances whose turns ran: alone, an instance has the
 whole of it; beside nine others a tenth, so that the one which is there every time is found before its neighbours. One
 that has a share of DEATHS_MAX within WINDOW_S is quarantined: its calls get ActorQuarantinedError, its alarm is parked,
-until it is released or its function has another version. A death by SIGKILL counts for nobody: whoever sent it, it
-was no guest.
+until it is released or its function has another version. A function's handler is held to the same rule under the
+function's name. A restart of the host lifts nothing: what killed a worker yesterday would kill the new one.
+
+A death by SIGKILL counts for nobody: an operator or the kernel, short of memory, sent it, and whose turn it hit says
+nothing about who is to blame; what guests may take of memory has limits of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -24,7 +27,8 @@ DEATHS_MAX: Final = 3.0
 WINDOW_S: Final = 3_600.0
 _RECORDS_MAX: Final = 10_000  # suspects that are remembered; the oldest go
 
-Instance = tuple[int, bytes]  # type number and name
+Instance = tuple[int, bytes]  # type number and name; for a function FUNCTION and its name, see wire.running_page
+VersionOf = Callable[[Instance], int | None]  # the version that is deployed of what it runs; None where none is
 
 
 @dataclass(slots=True)
@@ -65,12 +69,12 @@ class Quarantine:
             ) from error
         return quarantine
 
-    def blame(self, suspects: Sequence[Instance], versions: Mapping[int, int]) -> list[Instance]:
+    def blame(self, suspects: Sequence[Instance], version_of: VersionOf) -> list[Instance]:
         """A worker died while these ran; those that are quarantined from now on.
 
         Args:
             suspects: the instances whose turns ran.
-            versions: by type number, the version of its function.
+            version_of: what is held against one version is not held against another.
 
         Raises:
             OSError: it cannot be kept; what was decided holds as long as the host lives.
@@ -78,7 +82,7 @@ class Quarantine:
         now_s = time.time()
         caught = []
         for instance in suspects:
-            version = versions.get(instance[0], 0)
+            version = version_of(instance) or 0
             record = self._records.pop(instance, None)
             if record is None or record.version != version:
                 record = _Record(version)
@@ -94,12 +98,12 @@ class Quarantine:
         self._write()
         return caught
 
-    def listed(self, versions: Mapping[int, int]) -> list[Instance]:
+    def listed(self, version_of: VersionOf) -> list[Instance]:
         """Those that may not run, given the versions that are deployed now."""
         return [
             instance
             for instance, record in self._records.items()
-            if record.quarantined and versions.get(instance[0]) == record.version
+            if record.quarantined and version_of(instance) == record.version
         ]
 
     def release(self, instance: Instance) -> bool:

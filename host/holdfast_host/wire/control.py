@@ -17,7 +17,7 @@ EOF on it means that the other side is gone: a child then exits at once.
 | `catalog` | to front | `catalog`: what is deployed now |
 | `health` | to front | `workers`: for each whether it is up; `stalled`: those whose commits hang; `stopping` |
 | `measure` | to child | `id`; answered by `done` with `measures`: what it has counted |
-| `quarantine` | to worker | `id`, `instances`: these may not run, as [type number, name], and no others |
+| `quarantine` | to worker | `id`, `instances`: only these may not run, as [type number, name; 0 for functions] |
 | `sync` | from worker | `stalled`: whether its commit in flight takes too long |
 | `request` | from front | `id`, `operation`, `arguments`: a management operation of the registry |
 | `progress` | to front | `id`, `stage`, further facts: a deploy's stages as they happen |
@@ -35,13 +35,14 @@ Operations of `request`, with their `arguments` and the `result` of the answer; 
 - `deploy` takes `function`, `component` (path of a file below `data/uploads`; the supervisor takes it over, whatever
   happens), `manifest` (text, or null for a bare component), `allow_breaking`, `adopt`. Result: FUNCTION with `created`,
   true for a new function. The stages come as `progress`.
-- `measures` takes nothing. Result: `workers` and `fronts`, each [{`up`, `deaths`, `stalled`, `measures`}].
+- `measures` takes nothing. Result: `workers` and `fronts`, each [{`up`, `deaths`, `stalled`, `measures`}], and
+  `quarantined`: how many of `instance` and `function`.
 - `functions` takes nothing. Result: `functions`: [FUNCTION].
 - `function` takes `function`. Result: FUNCTION.
 - `delete` takes `function`. Result: FUNCTION as it was.
 - `reload` takes `function`, `sources` (JSON text, for a development component). Result: FUNCTION.
 - `rollback` takes `function`, `version` (null for the one before). Result: FUNCTION.
-- `release` takes `type_id`, `name`. Result: `released`, whether the instance was quarantined.
+- `release` takes `type_id`, `name`, or `function`. Result: `released`, whether it was quarantined.
 - `secrets` takes nothing. Result: `secrets`: [SECRET], where a SECRET is `name` and `updated_at`.
 - `secret_set` takes `name`, `value`. Result: SECRET with `created`.
 - `secret_delete` takes `name`. Result: SECRET as it was.

@@ -2,7 +2,8 @@
 
 An anonymous file that both map; the supervisor makes one for each worker and keeps it through all its lives. A record
 is the name's length (0: free), the type's number and the name; the length is written last and cleared first, so a
-record is never half read. A turn that finds no free record goes unnoted.
+record is never half read. A turn that finds no free record goes unnoted. A request of a function's handler is noted
+under the function's name, with FUNCTION in place of a type's number.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 
 RECORDS: Final = 1_024
 UNNOTED: Final = -1
+FUNCTION: Final = 0  # types are numbered from 1
 
 _RECORD_BYTES: Final = 264
 _LENGTH: Final = struct.Struct("<H")

@@ -15,7 +15,7 @@ from holdfast_host.core.errors import ActorOutputGateError, HoldfastError
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import CommitReport, StoreBrokenError
 from holdfast_host.wire.frames import pack_reply
-from holdfast_host.wire.running_page import UNNOTED, RunningPage
+from holdfast_host.wire.running_page import FUNCTION, RunningPage
 from holdfast_host.worker.alarm_readers import alarm_readers
 from holdfast_host.worker.alarms import Alarms
 from holdfast_host.worker.calls import Calls
@@ -196,11 +196,12 @@ class Worker:
             entry.deactivate()
             entry.follow_rename(loaded.type)
         entry.turn = turn
-        self._running[turn] = UNNOTED if entry.is_function else self._page.note(entry.type_id, entry.stored.name)
         if entry.is_function:
+            self._running[turn] = self._page.note(FUNCTION, loaded.function.encode())
             self.functions.touch(entry, now)
             overlay = self.functions.storage
         else:
+            self._running[turn] = self._page.note(entry.type_id, entry.stored.name)
             self.directory.touch(entry, now)
             overlay = Overlay(self.store, entry.stored, entry.pending, self.limits, entry.label)
         turn.begin(generation, now, loaded, overlay)

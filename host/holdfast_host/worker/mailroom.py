@@ -18,6 +18,7 @@ from holdfast_host.core.errors import (
     UnknownFunctionError,
 )
 from holdfast_host.wire.frames import CallKind, Kind, ProtocolError, unpack_call, unpack_json, unpack_slot
+from holdfast_host.wire.running_page import FUNCTION
 from holdfast_host.worker.calls import Origin
 from holdfast_host.worker.turn import Turn
 
@@ -76,12 +77,13 @@ class Mailroom:
             raise ProtocolError(f"a frame of kind {kind} from {link.client}")
 
     def set_quarantined(self, instances: Iterable[Sequence[Any]]) -> None:
-        """These may not run, and no others."""
+        """These may not run, and no others; functions are among them as on the running page."""
         self.quarantined = frozenset((type_id, name.encode()) for type_id, name in instances)
 
-    def pardon(self, type_ids: Collection[int]) -> None:
-        """Another version of these types is deployed: nothing is held against it."""
-        self.quarantined = frozenset(each for each in self.quarantined if each[0] not in type_ids)
+    def pardon(self, function: str, type_ids: Collection[int]) -> None:
+        """Another version of this function and its types is deployed: nothing is held against it."""
+        itself = (FUNCTION, function.encode())
+        self.quarantined = frozenset(each for each in self.quarantined if each[0] not in type_ids and each != itself)
 
     def is_quarantined(self, entry: Entry) -> bool:
         """Whether the instance may not run."""
@@ -119,8 +121,14 @@ class Mailroom:
             return HostUnavailableError(f"{label}: the host is stopping; the call did not run")
         if now - turn.arrived_at > limits.queue_timeout_s:
             return self._waited_too_long(turn)
-        if loaded is None and turn.request.kind == CallKind.FUNCTION:
-            return UnknownFunctionError(f"{label}: no such function is deployed any more")
+        if turn.request.kind == CallKind.FUNCTION:
+            if loaded is None:
+                return UnknownFunctionError(f"{label}: no such function is deployed any more")
+            if (FUNCTION, loaded.function.encode()) in self.quarantined:
+                return ActorQuarantinedError(
+                    f"the function {loaded.function!r} has killed workers again and again: release it, or deploy "
+                    "another version"
+                )
         if loaded is None:
             return self._deployments.absence(turn.entry.type_id, label)
         if self._directory.is_full and turn.entry.sandbox is None:

@@ -57,7 +57,7 @@ class ControlChannel:
         elif kind == "switch":
             deployment = Deployment.from_json(message["deployment"])
             self._worker.deployments.switch(deployment)
-            self._worker.mailroom.pardon({each.type_id for each in deployment.types})
+            self._worker.mailroom.pardon(deployment.function, {each.type_id for each in deployment.types})
             self._worker.alarms.take_up_parked(each.type_id for each in deployment.types)
             self.send("done", id=message["id"], error=None)
         elif kind == "quarantine":

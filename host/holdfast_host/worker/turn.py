@@ -314,7 +314,7 @@ class Turn:
         self._log_lines += 1
         limit = self._host.limits.turn_log_lines_max
         if self._log_lines <= limit:
-            line = text[: self._host.limits.log_line_bytes_max]
+            line = _cut(text, self._host.limits.log_line_bytes_max)
             self._host.output.guest_line(self.entry.label, self.function, level, line, self.log_name)
         elif self._log_lines == limit + 1:
             self._host.output.guest_line(
@@ -356,3 +356,10 @@ class Turn:
         """Before blocking: leadership and compute slot go to others."""
         self._host.leadership.hand_over(self.generation)
         self.finish_running()
+
+
+def _cut(text: str, bytes_max: int) -> str:
+    """As much of the text as fits into so many bytes of UTF-8."""
+    if len(text) * 4 <= bytes_max:
+        return text
+    return text[:bytes_max].encode("utf-8", "surrogatepass")[:bytes_max].decode("utf-8", "ignore")

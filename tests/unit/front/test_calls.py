@@ -297,6 +297,7 @@ def test_without_a_free_slot_a_call_is_refused_with_429() -> None:
     uvloop.run(play())
 
 
+@pytest.mark.limit("client_body_bytes_max")
 def test_unanswered_bodies_past_the_limit_are_refused_with_429_until_a_reply_frees_them() -> None:
     async def play() -> None:
         async with staged(limits=Limits(client_body_bytes_max=100)) as stage:

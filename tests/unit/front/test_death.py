@@ -97,6 +97,7 @@ def test_a_call_made_while_the_worker_is_gone_waits_for_the_successor() -> None:
         (LEFT | 1, 500, "ActorOutputGateError"),
     ],
 )
+@pytest.mark.limit("resend_timeout_s")
 def test_without_a_successor_in_time_all_are_answered_from_what_is_known(word: int, status: int, error: str) -> None:
     async def play() -> None:
         async with staged(limits=Limits(resend_timeout_s=0.1)) as stage:

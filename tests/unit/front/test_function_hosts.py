@@ -291,6 +291,17 @@ def test_errors_of_the_worker_are_answered_as_they_are() -> None:
     uvloop.run(play())
 
 
+@pytest.mark.limit("fetch_body_bytes_max")
+def test_a_body_of_the_largest_size_passes() -> None:
+    async def play() -> None:
+        async with staged(limits=Limits().replace(fetch_body_bytes_max=1_000)) as stage:
+            deploy(stage)
+            _, _, response = await asked(stage, "POST", "/", b"x" * 1_000)
+            assert response.status == 200
+
+    uvloop.run(play())
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_past_the_limit_is_413(chunked: bool) -> None:
     async def play() -> None:
@@ -308,6 +319,7 @@ def test_a_body_past_the_limit_is_413(chunked: bool) -> None:
     uvloop.run(play())
 
 
+@pytest.mark.limit("function_held_bytes_max", "functions_held_bytes_max")
 def test_bodies_that_wait_for_one_function_are_bounded_and_leave_room_for_others() -> None:
     limits = Limits().replace(function_held_bytes_max=10_000, functions_held_bytes_max=15_000)
 

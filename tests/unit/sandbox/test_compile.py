@@ -121,12 +121,14 @@ def test_half_of_what_is_kept_counts_as_nothing(compiler: Compiler, lost: str) -
     assert compiler.stages == ["checking", "compiling", "trying"]
 
 
+@pytest.mark.limit("compile_cpu_s")
 def test_a_compile_bomb_ends_at_its_cpu_limit(compiler: Compiler) -> None:
     text = minimal_wat(core_fields=bomb(1500, 1500))
 
     assert compiler.problem_of(text, compile_cpu_s=1) == "the component takes more than 1 s of CPU to compile"
 
 
+@pytest.mark.limit("compile_memory_bytes")
 def test_a_compile_bomb_ends_at_its_memory_limit(compiler: Compiler) -> None:
     text = minimal_wat(core_fields=bomb(1500, 1500))
 
@@ -135,6 +137,7 @@ def test_a_compile_bomb_ends_at_its_memory_limit(compiler: Compiler) -> None:
     )
 
 
+@pytest.mark.limit("compile_timeout_s")
 def test_a_compile_bomb_ends_at_its_wall_clock_limit(compiler: Compiler) -> None:
     text = minimal_wat(core_fields=bomb(1500, 1500))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -81,3 +82,30 @@ def test_a_description_that_breaks_a_rule_is_refused(text: bytes, problem: str) 
         check_description(text, Limits())
 
     assert problem in caught.value.message
+
+
+@pytest.mark.limit("description_bytes_max", "actor_types_max", "methods_max")
+@pytest.mark.parametrize(
+    ("limit", "of_size", "problem"),
+    [
+        ("description_bytes_max", lambda size: described(doc="").ljust(size), "has 401 bytes, the limit is 400"),
+        (
+            "actor_types_max",
+            lambda size: described(actors=[{"type": f"T{at}"} for at in range(size)]),
+            "401 actor types, the limit is 400",
+        ),
+        (
+            "methods_max",
+            lambda size: described(actors=[{"type": "A", "methods": [{"name": f"m{at}"} for at in range(size)]}]),
+            "401 methods of A, the limit is 400",
+        ),
+    ],
+)
+def test_a_description_at_a_limit_passes_and_one_past_it_does_not(
+    limit: str, of_size: Callable[[int], bytes], problem: str
+) -> None:
+    limits = Limits().replace(**{limit: 400})
+    check_description(of_size(400), limits)
+
+    with pytest.raises(InvalidComponentError, match=problem):
+        check_description(of_size(401), limits)

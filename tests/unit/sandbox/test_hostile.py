@@ -74,13 +74,31 @@ def test_no_exception_escapes_a_tick(sandbox: Sandbox, turn: TestTurn) -> None:
 
 
 @pytest.mark.parametrize(
+    "most",
+    [
+        {"core_fields": "(memory 1024)"},
+        {"core_fields": "(memory 1)" * 3},
+        {"core_fields": "(table 1 funcref)" * 10},
+        {"core_fields": "(table 20000 funcref)"},
+        {"before_instance": "(core module $empty)" + "(core instance (instantiate $empty))" * 99},
+    ],
+    ids=["memory size", "memories", "tables", "table elements", "instances"],
+)
+def test_a_component_that_needs_all_of_a_limit_runs(
+    make_sandbox: MakeSandbox, from_wat: FromWat, most: dict[str, str]
+) -> None:
+    make_sandbox(from_wat(minimal_wat(**most)))
+
+
+@pytest.mark.limit("memory_bytes_max", "memories_max", "tables_max", "table_elements_max", "instances_max")
+@pytest.mark.parametrize(
     "excess",
     [
-        {"core_fields": "(memory 2000)"},
+        {"core_fields": "(memory 1025)"},
         {"core_fields": "(memory 1)" * 4},
         {"core_fields": "(table 1 funcref)" * 11},
-        {"core_fields": "(table 30000 funcref)"},
-        {"before_instance": "(core instance (instantiate $guest))" * 100},
+        {"core_fields": "(table 20001 funcref)"},
+        {"before_instance": "(core module $empty)" + "(core instance (instantiate $empty))" * 100},
     ],
     ids=["memory size", "memories", "tables", "table elements", "instances"],
 )

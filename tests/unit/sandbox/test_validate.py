@@ -178,3 +178,14 @@ def test_a_file_that_is_no_component_is_refused_before_it_is_read(tmp_path: Path
     path.write_bytes(content)
     with pytest.raises(InvalidComponentError, match=problem):
         check_file(path, Limits(component_bytes_max=1000))
+
+
+@pytest.mark.limit("component_bytes_max")
+def test_a_file_of_the_largest_size_is_read_and_one_byte_more_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "some.wasm"
+    path.write_bytes(b"\0asm\x0d\0\1\0" + bytes(992))
+    check_file(path, Limits(component_bytes_max=1000))
+
+    path.write_bytes(b"\0asm\x0d\0\1\0" + bytes(993))
+    with pytest.raises(InvalidComponentError, match="1001 bytes, the limit is 1000"):
+        check_file(path, Limits(component_bytes_max=1000))

@@ -75,6 +75,7 @@ def test_where_the_redone_commit_does_not_fit_either_each_instance_is_tried_alon
     store.close()
 
 
+@pytest.mark.limit("map_bytes")
 def test_growth_is_refused_before_the_map_is_full_and_deletes_make_room(tmp_path: Path) -> None:
     store = open_lmdb(tmp_path, TINY)
     alice = store.locate(1, b"alice")
@@ -94,6 +95,7 @@ def test_growth_is_refused_before_the_map_is_full_and_deletes_make_room(tmp_path
     store.close()
 
 
+@pytest.mark.limit("disk_reserve_bytes")
 def test_below_the_reserve_of_the_disk_nothing_grows_but_deletes_work(tmp_path: Path) -> None:
     store = open_lmdb(tmp_path)
     store.commit(2, [batch(store.locate(1, b"alice"), {b"a": b"12345", b"b": b"1"})])

@@ -335,6 +335,19 @@ def test_what_a_rollback_would_restore_counts_towards_the_limits() -> None:
         turn.savepoint()
 
 
+@pytest.mark.limit("turn_savepoints_max")
+def test_so_many_savepoints_are_open_at_once() -> None:
+    turn = Instance(Limits(turn_savepoints_max=3)).turn()
+    for _ in range(3):
+        turn.savepoint()
+
+    with pytest.raises(LimitError, match=r"savepoint 4 deep exceeds the limit of 3 \(Account/alice\)"):
+        turn.savepoint()
+    assert turn.open_savepoints == 3
+    turn.release()
+    turn.savepoint()
+
+
 def test_after_a_savepoint_ended_the_whole_limit_is_there_again() -> None:
     turn = Instance(Limits(turn_write_bytes_max=100, turn_write_keys_max=2)).turn()
     turn.put(b"a", bytes(60))

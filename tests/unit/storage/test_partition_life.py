@@ -192,6 +192,7 @@ def test_no_read_leaves_its_transaction_open(lmdb_store: LmdbStore) -> None:
     assert {line.split()[-1] for line in readers.splitlines()[1:]} <= {"-"}, readers
 
 
+@pytest.mark.limit("page_read_s")
 def test_a_scan_ends_when_the_time_of_a_page_is_over_and_a_list_goes_on(tmp_path: Path) -> None:
     store = open_lmdb(tmp_path, LIMITS.replace(page_read_s=0.0))
     alice = store.locate(1, b"alice")

@@ -2,6 +2,8 @@
 
 import signal
 
+import pytest
+
 from tests.harness import processes
 from tests.unit.supervisor.running import RunningHost, wait_until
 
@@ -33,6 +35,7 @@ def test_the_directory_is_free_after_a_stop(host: RunningHost) -> None:
     assert "did not stop in order" not in host.text()
 
 
+@pytest.mark.limit("stop_timeout_s")
 def test_a_worker_that_does_not_drain_in_time_is_killed(host: RunningHost) -> None:
     host.stop_s = 0.3
     host.start()

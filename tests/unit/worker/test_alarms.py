@@ -165,6 +165,7 @@ def test_inside_its_handler_an_alarm_is_gone_and_can_be_set_again(monkeypatch: p
     assert host.row("a") is None
 
 
+@pytest.mark.limit("alarm_retries_max")
 def test_a_handler_that_fails_is_retried_after_1_2_4_8_16_32_s_and_then_abandoned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -554,6 +555,7 @@ def test_an_alarm_does_not_wait_for_another_instance_that_computes(monkeypatch: 
     assert not host.stage.client.answered(slow)
 
 
+@pytest.mark.limit("alarm_timeout_s")
 def test_the_time_of_a_handler_is_the_alarms_and_not_the_methods(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = Limits(method_timeout_s=0.05, alarm_timeout_s=0.3, alarm_retries_max=0)
     host = AlarmStage(monkeypatch, limits=limits)

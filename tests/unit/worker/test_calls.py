@@ -99,12 +99,23 @@ def test_a_call_that_comes_back_is_refused_at_once_with_its_path(monkeypatch: py
     assert "T/a -> T/b -> T/c -> T/a" in reply[1]["error"]["message"]
 
 
+@pytest.mark.limit("call_depth_max")
 def test_calls_nest_sixteen_deep_and_no_deeper(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = calling_stage(monkeypatch)
     names = [f"n{n}" for n in range(17)]
 
     assert len(stage.call("a", "chain", names[:16])[1]) == 17
     assert error_of(stage.call("a", "chain", names))[1] == "LimitError"
+
+
+@pytest.mark.limit("nested_turns_max")
+def test_past_the_cap_on_turns_that_hold_a_thread_nested_calls_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = calling_stage(monkeypatch, Limits(nested_turns_max=3))
+    names = ["b", "c", "d"]
+
+    assert len(stage.call("a", "chain", names[:2])[1]) == 3
+    refused = stage.call("a", "chain", names)
+    assert "T/d: 3 turns of this worker compute or wait at once" in refused[1]["error"]["message"]
 
 
 def test_the_callers_remaining_time_is_the_callees_budget(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,7 @@ def test_a_sandbox_is_used_again_and_serves_one_request_at_a_time(monkeypatch: p
     assert stage.made == 1
 
 
+@pytest.mark.limit("function_sandboxes_max")
 def test_requests_run_beside_each_other_up_to_the_pools_bound_and_the_rest_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -90,6 +91,7 @@ def test_requests_run_beside_each_other_up_to_the_pools_bound_and_the_rest_waits
     assert stage.made == 3
 
 
+@pytest.mark.limit("function_queue_max")
 def test_past_a_full_lobby_requests_are_refused_and_an_actor_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = Limits().replace(function_sandboxes_max=2, function_queue_max=3)
     stage = FunctionStage(monkeypatch, compute, limits)
@@ -132,6 +134,7 @@ def test_a_trap_costs_the_sandbox_and_nothing_else(monkeypatch: pytest.MonkeyPat
     assert stage.made == 2
 
 
+@pytest.mark.limit("fetch_timeout_s")
 def test_a_request_over_its_budget_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = FunctionStage(monkeypatch, compute, Limits().replace(fetch_timeout_s=0.1))
 
@@ -219,6 +222,7 @@ def test_a_new_version_and_a_new_secret_replace_the_sandbox_at_the_next_request(
     assert [json.loads(each)["variables"] for each in seen] == [{}, {}, {"KEY": "s3cret"}]
 
 
+@pytest.mark.limit("function_kept_bytes_max")
 def test_a_sandbox_that_handled_much_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = FunctionStage(monkeypatch, lambda turn, text: len(text), Limits().replace(function_kept_bytes_max=1_000))
 

@@ -209,6 +209,7 @@ def test_the_state_page_says_how_far_a_call_has_come(monkeypatch: pytest.MonkeyP
     stage.store.let_go()
 
 
+@pytest.mark.limit("mailbox_turns_max")
 def test_a_full_mailbox_refuses_and_the_others_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch, Limits(mailbox_turns_max=3))
     running = stage.client.send("a", "compute", 0.3)
@@ -267,6 +268,7 @@ def test_a_new_version_runs_every_turn_that_starts_after_the_switch(monkeypatch:
     assert entry.loaded is loaded
 
 
+@pytest.mark.limit("idle_eviction_s")
 def test_idle_activations_are_evicted_and_their_state_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch, Limits(idle_eviction_s=0.0))
     for n in range(50):
@@ -292,6 +294,7 @@ def test_draining_lets_running_turns_finish_and_refuses_the_rest(monkeypatch: py
     assert drained.wait(5)
 
 
+@pytest.mark.limit("detached_turns_max")
 def test_past_the_cap_on_detached_turns_new_calls_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch, Limits(detached_turns_max=2))
     slow = [stage.client.send(f"s{n}", "compute", 0.4) for n in range(2)]

@@ -243,9 +243,9 @@ class Probe(StatefulActor):
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def say(self, lines: int) -> None:
+    def say(self, lines: int, text: str = "") -> None:
         for number in range(lines):
-            print(f"line {number}")
+            print(text or f"line {number}")
 
 
 class Fragile(StatefulActor):

@@ -1,0 +1,31 @@
+"""What a function's response may be, before anything of it is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from holdfast_host.core.limits import Limits
+from holdfast_host.front.function_messages import BadResponseError, FunctionAnswer, read_response
+
+
+@pytest.mark.limit("fetch_body_bytes_max", "fetch_headers_bytes_max")
+@pytest.mark.parametrize(
+    ("limit", "of_size"),
+    [
+        ("fetch_body_bytes_max", lambda size: {"body": "x" * size}),
+        ("fetch_headers_bytes_max", lambda size: {"headers": [["x-a", "y" * (size - 53)], ["x-b", "é" * 22 + "abc"]]}),
+    ],
+)
+def test_a_response_at_a_limit_passes_and_one_past_it_does_not(limit: str, of_size: Callable[[int], Any]) -> None:
+    limits = Limits().replace(**{limit: 500})
+
+    def read(size: int) -> FunctionAnswer:
+        return read_response(json.dumps({"status": 200, **of_size(size)}).encode(), "GET", limits)
+
+    assert read(500).status == 200
+    with pytest.raises(BadResponseError, match=r"501 bytes .*the limit of 500 bytes"):
+        read(501)
