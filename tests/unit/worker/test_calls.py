@@ -109,13 +109,20 @@ def test_calls_nest_sixteen_deep_and_no_deeper(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.limit("nested_turns_max")
-def test_past_the_cap_on_turns_that_hold_a_thread_nested_calls_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("computing", "status"), [(2, 200), (3, 500)])
+def test_past_the_cap_on_turns_that_hold_a_thread_nested_calls_are_refused_too(
+    monkeypatch: pytest.MonkeyPatch, computing: int, status: int
+) -> None:
     stage = calling_stage(monkeypatch, Limits(nested_turns_max=3))
-    names = ["b", "c", "d"]
+    slow = [stage.client.send(f"s{n}", "compute", 0.5) for n in range(computing)]
+    while stage.do(lambda: stage.worker.leadership.detached) < computing:
+        pass
+    reply = stage.call("a", "call_out", ["b", "read", None])
 
-    assert len(stage.call("a", "chain", names[:2])[1]) == 3
-    refused = stage.call("a", "chain", names)
-    assert "T/d: 3 turns of this worker compute or wait at once" in refused[1]["error"]["message"]
+    assert reply[0] == status
+    if status != 200:
+        assert "T/b: 3 turns of this worker compute or wait at once" in reply[1]["error"]["message"]
+    assert [stage.client.wait(slot)[0] for slot in slow] == [200] * computing
 
 
 def test_the_callers_remaining_time_is_the_callees_budget(monkeypatch: pytest.MonkeyPatch) -> None:
