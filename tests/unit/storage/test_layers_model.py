@@ -123,8 +123,7 @@ class Layers(RuleBasedStateMachine):
 
     @rule(
         prefix=st.just(b"") | keys,
-        start=bounds,
-        start_after=bounds,
+        begin=st.tuples(bounds, st.none()) | st.tuples(st.none(), bounds),  # both at once are refused
         end=bounds,
         reverse=st.booleans(),
         limit=st.integers(1, 5),
@@ -132,12 +131,12 @@ class Layers(RuleBasedStateMachine):
     def list_page(
         self,
         prefix: bytes,
-        start: bytes | None,
-        start_after: bytes | None,
+        begin: tuple[bytes | None, bytes | None],
         end: bytes | None,
         reverse: bool,
         limit: int,
     ) -> None:
+        start, start_after = begin
         expected: list[tuple[bytes, bytes]] = []
         following: bytes | None = None
         for key in sorted(self.now.values, reverse=reverse):
