@@ -97,9 +97,12 @@ def stopped_at_step(step: int) -> Kill:
         faults.stop("data.mdb", after=step)
         _wait(lambda: faults.are_over, "no worker came to that step")
         [stopped] = _until(lambda: [pid for pid in before if processes.is_stopped(pid)], "no worker was stopped")
-        _wait(
-            lambda: len(host.pids()["worker"]) == len(before) and stopped not in host.pids()["worker"], "not replaced"
-        )
+
+        def is_replaced() -> bool:
+            workers = host.pids()["worker"]  # looked at once: it changes
+            return len(workers) == len(before) and stopped not in workers
+
+        _wait(is_replaced, "not replaced")
         assert not processes.is_running(stopped), "its successor started while it could still go on"
         with contextlib.suppress(ProcessLookupError):
             processes.send(stopped, signal.SIGCONT)
