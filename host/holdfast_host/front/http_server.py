@@ -64,9 +64,15 @@ class Connection(web.RequestHandler):
     """One client's connection; words the errors that never reach a handler."""
 
     @property
-    def served(self) -> bool:
-        """Whether its first request's head has come."""
-        return self._request_count > 0
+    def heads(self) -> int:
+        """How many requests' heads have come."""
+        return self._request_count
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; where the next request is still waited for after it, it is a part of a head."""
+        super().data_received(data)
+        if self._waiter is not None and not self._waiter.done() and isinstance(self._manager, HttpServer):
+            self._manager.head_begins(self)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -153,6 +159,10 @@ class HttpServer(web.Server):
         self._kept.discard(handler)
         if not self._kept.live:
             self._empty.set()
+
+    def head_begins(self, connection: Connection) -> None:
+        """A part of a head has come."""
+        self._kept.expect_head(connection)
 
     async def _serve(self, exchange: Exchange) -> web.StreamResponse:
         connection = exchange.protocol

@@ -183,6 +183,33 @@ def test_a_client_that_sends_no_head_in_time_is_cut(sent: bytes) -> None:
     uvloop.run(play())
 
 
+def test_a_head_that_dribbles_on_a_kept_connection_is_cut_like_the_first_one_and_idleness_is_not() -> None:
+    async def play() -> None:
+        async with staged() as stage:
+            api_server(stage)._kept = Connections(100, head_s=0.2)
+            api_server(stage)._busy = api_server(stage)._kept.busy
+            (reader, writer), (idle_reader, idle_writer) = [
+                await asyncio.open_connection("127.0.0.1", stage.port) for _ in range(2)
+            ]
+            for each_reader, each_writer in ((reader, writer), (idle_reader, idle_writer)):
+                each_writer.write(request_bytes("GET", READY))
+                assert (await read_response(each_reader)).status == 200
+
+            cut = asyncio.create_task(reader.read())
+            head = iter(b"GET /health/readiness HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 4_000)
+            while not cut.done():
+                writer.write(bytes([next(head)]))
+                await asyncio.sleep(0.02)
+
+            assert cut.result() == b""
+            idle_writer.write(request_bytes("GET", READY))
+            assert (await read_response(idle_reader)).status == 200
+            writer.close()
+            idle_writer.close()
+
+    uvloop.run(play())
+
+
 def test_where_there_is_no_room_a_connection_that_waits_goes_and_one_that_is_served_stays() -> None:
     async def play() -> None:
         async with staged() as stage:
