@@ -20,6 +20,11 @@ def describe_api(url: str) -> dict[str, Any]:
             "/v1/call": {"post": _call_by_body()},
             "/v1/actors": {"get": operation("listTypes", "The deployed actor types and their methods.", 200)},
             "/v1/functions": {"get": operation("listFunctions", "The deployed functions.", 200)},
+            "/v1/undeployed": {
+                "get": operation(
+                    "listUndeployed", "Actor types that no deployed version ships, with storage left.", 200
+                )
+            },
             "/v1/functions/{function}": _function(),
             "/v1/functions/{function}/rollback": {"post": _roll_back()},
             "/v1/functions/{function}/release": {"post": _release()},

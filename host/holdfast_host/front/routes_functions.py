@@ -35,6 +35,7 @@ class FunctionRoutes:
         """For the App."""
         return [
             Route.of("/v1/functions", GET=self._list),
+            Route.of("/v1/undeployed", GET=self._undeployed),
             Route.of("/v1/functions/{}", GET=self._get, PUT=self._deploy, DELETE=self._delete),
             Route.of("/v1/functions/{}/rollback", POST=self._roll_back),
             Route.of("/v1/functions/{}/release", POST=self._release),
@@ -43,6 +44,9 @@ class FunctionRoutes:
 
     async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         return json_answer(await self._control.request("functions", {}))
+
+    async def _undeployed(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return json_answer(await self._control.request("undeployed", {}))
 
     async def _get(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         return json_answer(await self._control.request("function", {"function": _function_in(found)}))

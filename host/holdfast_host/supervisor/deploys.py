@@ -186,6 +186,20 @@ class Deploys:
             self._shelf.sweep()
             self._log.info("undeployed", function=function, func_id=record.func_id)
 
+    async def undeployed(self) -> list[dict[str, str]]:
+        """The actor types that no deployed version ships and that still have instances.
+
+        Raises:
+            HostUnavailableError: a worker cannot say.
+        """
+        reserved = self._registry.reserved_types()
+        kept = await self._rollout.occupied({each.type_id for _, each in reserved}) if reserved else set()
+        return [
+            {"type": each.type, "function": function.name, "func_id": function.func_id}
+            for function, each in reserved
+            if each.type_id in kept
+        ]
+
     async def _deploy(
         self,
         request: DeployRequest,

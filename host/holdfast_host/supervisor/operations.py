@@ -72,6 +72,8 @@ class Operations:
             return await self._measure()
         if operation == "functions":
             return {"functions": [self.show(each) for each in self._registry.deployed()]}
+        if operation == "undeployed":
+            return {"actors": await self._deploys.undeployed()}
         if operation == "function":
             return self._shown(name)
         if operation == "deploy":

@@ -167,6 +167,16 @@ class Registry:
         ).fetchone()
         return None if row is None else TypeRecord(*row)
 
+    def reserved_types(self) -> list[tuple[FunctionRecord, TypeRecord]]:
+        """The actor types that no deployed version ships, by name, each with the function that they are kept for."""
+        deployed = {each.type_id for deployment in self.current() for each in deployment.types}
+        rows = self._db.execute(
+            "SELECT type, type_id, func_id FROM types WHERE tenant = ? ORDER BY type", (DEFAULT_TENANT,)
+        )
+        types = [TypeRecord(*row) for row in rows if row[1] not in deployed]
+        functions = {each.func_id: each for each in self._functions("TRUE")}
+        return [(functions[each.func_id], each) for each in types]
+
     def type_numbered(self, type_id: int) -> TypeRecord | None:
         """The actor type that has this number; its name changes when its class is renamed."""
         row = self._db.execute("SELECT type, type_id, func_id FROM types WHERE type_id = ?", (type_id,)).fetchone()

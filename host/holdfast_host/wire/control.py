@@ -38,6 +38,8 @@ Operations of `request`, with their `arguments` and the `result` of the answer; 
 - `measures` takes nothing. Result: `workers` and `fronts`, each [{`up`, `deaths`, `stalled`, `measures`}], and
   `quarantined`: how many of `instance` and `function`.
 - `functions` takes nothing. Result: `functions`: [FUNCTION].
+- `undeployed` takes nothing. Result: `actors`: [{`type`, `function`, `func_id`}], those with instances that no deployed
+  version ships.
 - `function` takes `function`. Result: FUNCTION.
 - `delete` takes `function`. Result: FUNCTION as it was.
 - `reload` takes `function`, `sources` (JSON text, for a development component). Result: FUNCTION.

@@ -316,6 +316,22 @@ def test_ten_versions_are_kept_with_their_files(bench: DeployBench) -> None:
     assert len(list(bench.directory.compiled.iterdir())) == 10
 
 
+def test_types_that_nothing_ships_any_more_are_listed_while_they_have_instances(bench: DeployBench) -> None:
+    bench.deploy("account", component_text("Account", "Ledger", "Empty"))
+    bench.deploy("other", component_text("Other"))
+    bench.rollout.instances = {bench.type_id(each) for each in ("Account", "Ledger", "Other")}
+    assert asyncio.run(bench.deploys.undeployed()) == []
+
+    bench.deploy("account", component_text("Account"), allow_breaking=True)
+    [ledger] = asyncio.run(bench.deploys.undeployed())
+    asyncio.run(bench.deploys.delete("account"))
+    left = asyncio.run(bench.deploys.undeployed())
+
+    assert (ledger["type"], ledger["function"]) == ("Ledger", "account")
+    assert [each["type"] for each in left] == ["Account", "Ledger"]
+    assert {each["func_id"] for each in left} == {ledger["func_id"]}
+
+
 def test_a_restart_compiles_again_what_the_cache_has_lost(bench: DeployBench) -> None:
     bench.deploy("account", ACCOUNT, BOUND)
     compiled = Path(bench.rollout.runs["account"].compiled)
