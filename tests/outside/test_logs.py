@@ -64,7 +64,7 @@ def test_lines_are_chosen_by_type_name_and_function_and_from_the_end(start_probe
         assert logs(caller, "function=other") == []
         assert logs(caller, "type=Probe&name=alice&function=probe&tail=1")[0]["message"] == "line 2"
         assert "cannot be made" in logs(caller, "type=Fragile")[0]["message"]
-        for query in ("colour=red", "follow=perhaps", "tail=x", "tail=10001"):
+        for query in ("colour=red", "follow=perhaps", "tail=x", "tail=10001", f"tail={20 * '0'}{20 * '1'}"):
             assert caller.request("GET", f"/v1/logs?{query}").status == 400
 
 

@@ -14,6 +14,7 @@ GIB: Final = 1 << 30
 
 SHARDS: Final = 256  # fixed by the on-disk format: partition p holds the shards s with s mod P = p
 KEYS_TEXT_BYTES_MAX: Final = 2 * MIB  # get_many's keys as JSON: parsing holds up every other turn of the worker
+DUE_US_MAX: Final = 253_402_300_799_999_999  # of an alarm: the end of the year 9999, past which no datetime goes
 RESERVED_KEY_PREFIX: Final = "__holdfast_"  # for hosts and SDKs, by the contract in wit/
 SLOTS: Final = 4096  # calls that one client may have unanswered at one worker; the size of the state page
 

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from holdfast_host.core.errors import BadRequestError
 from holdfast_host.core.ids import check_instance_name, shard_of
-from holdfast_host.core.limits import KIB
+from holdfast_host.core.limits import DUE_US_MAX, KIB
 from holdfast_host.front.answers import Answer, json_answer
 from holdfast_host.front.app import Route
 from holdfast_host.front.catalog_view import CatalogView
@@ -137,11 +137,15 @@ def read_due(due: Any) -> int:
             raise BadRequestError(f"'due' is {due[:60]!r}: write 2026-11-01T12:30:00+00:00, or seconds") from None
         if when.utcoffset() is None:
             raise BadRequestError(f"'due' is {due!r}, without an offset: append Z or +00:00")
-        return max(0, (when - _EPOCH) // _MICROSECOND)
-    if isinstance(due, (int, float)) and not isinstance(due, bool) and math.isfinite(due):
+        due_us = (when - _EPOCH) // _MICROSECOND
+        if due_us > DUE_US_MAX:  # west of Greenwich the year 9999 ends later
+            raise BadRequestError(f"'due' is {due!r}, past the year 9999 in UTC")
+        return max(0, due_us)
+    is_number = isinstance(due, (int, float)) and not isinstance(due, bool)
+    if is_number and not (isinstance(due, float) and math.isnan(due)):
         if due > _SECONDS_MAX:
-            raise BadRequestError(f"'due' is {due!r} seconds, past the year 5000: it takes seconds, not milliseconds")
-        return max(0, round(due * 1e6))
+            raise BadRequestError(f"'due' is {due!r:.40} seconds, past the year 5000: write seconds, not milliseconds")
+        return max(0, round(max(due, 0) * 1e6))
     raise BadRequestError("'due' is a date and time with an offset, or seconds since 1970")
 
 

@@ -171,7 +171,7 @@ class InstanceRoutes:
         limit_max = self._limits.page_entries_max
         if text is None:
             return min(PAGE_ENTRIES, limit_max)
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= limit_max:
+        if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= limit_max:
             raise BadRequestError(f"the parameter limit is {text[:40]!r}: write a number from 1 to {limit_max}")
         return int(text)
 

@@ -122,6 +122,6 @@ def _shown(line: Facts) -> Facts:
 def _read_tail(text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or int(text[:9]) > TAIL_MAX:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > TAIL_MAX:
         raise BadRequestError(f"the parameter tail is {text[:40]!r}: write a number up to {TAIL_MAX}")
     return int(text)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from holdfast_host.core.errors import BadRequestError, HoldfastError, InvalidNameError, LimitError
 from holdfast_host.core.json_text import is_nested_deeper
-from holdfast_host.core.limits import KEYS_TEXT_BYTES_MAX, MIB
+from holdfast_host.core.limits import DUE_US_MAX, KEYS_TEXT_BYTES_MAX, MIB
 from holdfast_host.sandbox.capabilities import Capabilities
 
 Handler = Callable[..., Any]  # (turn, *parameters as `signatures.Kind` says) -> the ok value
@@ -24,7 +24,6 @@ _LEVELS: Final = frozenset({"debug", "info", "warning", "error", "stdout", "stde
 _LEVEL_BYTES_MAX: Final = 16
 _TARGET_BYTES_MAX: Final = 256
 _LOG_TEXT_BYTES_MAX: Final = MIB  # far above a line's limit, which the turn keeps; to decode more takes long
-DUE_US_MAX: Final = 253_402_300_799_999_999  # the end of the year 9999
 BLOCKING: Final = frozenset({("storage", "sync"), ("calls", "call"), ("calls", "fetch")})
 
 
