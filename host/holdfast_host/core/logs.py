@@ -109,7 +109,14 @@ def _render_line(_logger: Any, _method: str, facts: Facts) -> str:
     now = float(facts.pop("time", None) or time.time())
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
     head = f"{stamp} {facts.pop('level')} {facts.pop('process')} {facts.pop('event')}"
-    return head.replace("\n", "\\n") + "".join(f" {name}={_quoted(value)}" for name, value in facts.items())
+    return _printable(head) + "".join(f" {name}={_quoted(value)}" for name, value in facts.items())
+
+
+def _printable(text: str) -> str:
+    """The text with what breaks lines or steers terminals spelled out: names that callers chose are among it."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _quoted(value: Any) -> str:

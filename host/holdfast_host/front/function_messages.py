@@ -28,7 +28,7 @@ _HOP_BY_HOP: Final = frozenset(
 _TEXT_BYTES_MAX: Final = 64 * KIB  # a longer body goes as base64: its size is known, and no text is scanned twice
 _PIECE_BYTES: Final = 192 * KIB  # of a body at once; a multiple of 3 and of 4
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
-_FORBIDDEN: Final = re.compile(r"[\0\r\n]")
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # control characters, but for the tab
 _PARSED_BYTES_MAX: Final = 256 * KIB
 _LONG_BODY: Final = re.compile(
     rb',"body(_base64)?":"'

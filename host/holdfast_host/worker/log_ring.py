@@ -43,12 +43,15 @@ class LogRing:
         self._lanes: dict[int, _Lane] = {}
 
     def append(self, label: str, line: str) -> None:
-        """Keep one line; it is in the file after `flush`."""
+        """Keep one line; it is in the file after `flush`, unless the disk takes nothing."""
         number = lane_of(label)
         lane = self._lanes.get(number)
         if lane is None:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lane = self._lanes[number] = _Lane(self._folder, number, self._segment_bytes)
+            try:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                lane = self._lanes[number] = _Lane(self._folder, number, self._segment_bytes)
+            except OSError:
+                return
         lane.append(line.encode("ascii", "replace") + b"\n")
 
     def flush(self) -> None:

@@ -10,9 +10,11 @@ import queue
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.core.logs import LEVELS, EventLog, guest_line
 from holdfast_host.worker.log_ring import LANES, LogRing, lane_of, read_step
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _QUEUE_LINES_MAX: Final = 20_000
+_QUEUE_CHARS_MAX: Final = 32 * MIB
+_TRACEBACK_CHARS_MAX: Final = 16 * KIB  # the end of a longer one is kept: it says what was raised, and where
 
 Facts = dict[str, Any]
 
@@ -34,6 +38,7 @@ class Output:
         self._log = EventLog(level, process=f"worker {worker}")
         self._least = LEVELS[level]
         self._queue: queue.SimpleQueue[tuple[Callable[[Facts], None], Facts] | None] = queue.SimpleQueue()
+        self._queued_chars = 0
         self._dropped = 0
         self._counting = threading.Lock()
         self.dropped_total = 0
@@ -52,6 +57,10 @@ class Output:
             self._write_guest,
             {"level": level, "message": text, "instance": label, "function": function, "turn": turn},
         )
+
+    def guest_traceback(self, label: str, function: str, text: str, turn: str = "") -> None:
+        """What a guest says of an exception that left it."""
+        self.guest_line(label, function, "error", text[-_TRACEBACK_CHARS_MAX:], turn)
 
     def guest_trap(self, label: str, function: str, kind: str, backtrace: str) -> None:
         """The sandbox stopped a guest."""
@@ -103,21 +112,27 @@ class Output:
         return {"lines": lines, "positions": positions, "known_to": known_to}
 
     def _put(self, write: Callable[[Facts], None], facts: Facts) -> None:
-        if self._queue.qsize() >= _QUEUE_LINES_MAX:
-            self._dropped += 1
-            self.dropped_total += 1
-            return
+        chars = _chars_of(facts)
+        with self._counting:
+            if self._queue.qsize() >= _QUEUE_LINES_MAX or self._queued_chars + chars > _QUEUE_CHARS_MAX:
+                self._dropped += 1
+                self.dropped_total += 1
+                return
+            self._queued_chars += chars
         self._queue.put((write, {"time": round(time.time(), 6), **facts}))
 
     def _write_all(self) -> None:
         while (queued := self._queue.get()) is not None:
             write, facts = queued
-            dropped, self._dropped = self._dropped, 0
+            with self._counting:
+                self._queued_chars -= _chars_of(facts)
+                dropped, self._dropped = self._dropped, 0
             if dropped:
                 facts["lines_dropped_before"] = dropped
             write(facts)
             if self._queue.empty():
-                sys.stderr.flush()
+                with suppress(OSError, ValueError):
+                    sys.stderr.flush()
                 if self._ring is not None:
                     self._ring.flush()
         if self._ring is not None:
@@ -128,6 +143,11 @@ class Output:
 
     def _write_guest(self, facts: Facts) -> None:
         line = guest_line(facts)
-        sys.stderr.write(line + "\n")
+        with suppress(OSError, ValueError):  # nobody reads it any more: it is kept all the same
+            sys.stderr.write(line + "\n")
         if self._ring is not None:
             self._ring.append(facts["instance"], line)
+
+
+def _chars_of(facts: Facts) -> int:
+    return sum(len(each) for each in facts.values() if isinstance(each, str))

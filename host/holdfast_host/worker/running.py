@@ -150,7 +150,7 @@ class TurnRunner:
         code = code[:_CODE_CHARS_MAX] if isinstance(code, str) else None
         traceback = facts.get("traceback")
         if isinstance(traceback, str) and traceback:
-            self._output.guest_line(turn.entry.label, turn.function, "error", traceback, turn.log_name)
+            self._output.guest_traceback(turn.entry.label, turn.function, traceback, turn.log_name)
         if name == "ActorError":
             status = facts.get("status")
             good = isinstance(status, int) and 400 <= status <= 499

@@ -26,6 +26,7 @@ class ControlChannel:
 
     def __init__(self, connection: socket.socket, worker: Worker, on_stop: Callable[[], None], received: bytes) -> None:
         self._socket = connection
+        self._sending = threading.Lock()  # a message may go in several pieces
         self._worker = worker
         self._on_stop = on_stop
         self._received = received
@@ -34,8 +35,10 @@ class ControlChannel:
 
     def send(self, kind: str, **facts: Any) -> None:
         """Tell the supervisor; it always reads, so this may block for a moment; any thread."""
+        message = pack_message(kind, **facts)
         try:
-            self._socket.sendall(pack_message(kind, **facts))
+            with self._sending:
+                self._socket.sendall(message)
         except OSError:
             os._exit(0)  # the supervisor is gone
 
@@ -92,7 +95,7 @@ class ControlChannel:
         output, function = self._worker.output, deployment.function
         try:
             description = self._worker.deployments.describe(
-                deployment, lambda traceback: output.guest_line(function, function, "error", traceback)
+                deployment, lambda traceback: output.guest_traceback(function, function, traceback)
             )
             self.send("done", id=message["id"], error=None, description=description)
         except HoldfastError as error:

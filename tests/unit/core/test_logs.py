@@ -20,6 +20,15 @@ def test_an_event_is_one_line_with_time_level_process_and_facts() -> None:
     )
 
 
+def test_what_an_event_names_can_neither_break_the_line_nor_steer_a_terminal() -> None:
+    stream = io.StringIO()
+    EventLog("info", stream).error("名前 a\r\n\x1b[2J\x9b\u2028b\ud800", name="\x1b]0;x", time=1.0)
+
+    assert stream.getvalue() == (
+        '1970-01-01T00:00:01.000Z error supervisor 名前 a\\r\\n\\x1b[2J\\x9b\\u2028b\\ud800 name="\\u001b]0;x"\n'
+    )
+
+
 def test_events_below_the_level_are_left_out() -> None:
     stream = io.StringIO()
     log = EventLog("warning", stream)

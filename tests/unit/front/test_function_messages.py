@@ -29,3 +29,15 @@ def test_a_response_at_a_limit_passes_and_one_past_it_does_not(limit: str, of_si
     assert read(500).status == 200
     with pytest.raises(BadResponseError, match=r"501 bytes .*the limit of 500 bytes"):
         read(501)
+
+
+@pytest.mark.parametrize("character", [chr(code) for code in (*range(9), *range(10, 32), 127)])
+def test_no_header_of_a_response_holds_a_control_character(character: str) -> None:
+    reply = json.dumps({"status": 200, "headers": [["x-a", f"y{character}z"]], "body": ""}).encode()
+
+    with pytest.raises(BadResponseError, match="holds a character that no header may hold"):
+        read_response(reply, "GET", Limits())
+
+
+def test_a_header_of_a_response_may_hold_a_tab() -> None:
+    assert read_response(b'{"status":200,"headers":[["x-a","y\\tz"]],"body":""}', "GET", Limits()).status == 200
