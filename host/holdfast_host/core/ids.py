@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import Final, NamedTuple
+from typing import Final
 
 from holdfast_host.core.errors import InvalidNameError
 from holdfast_host.core.limits import SHARDS
@@ -19,17 +19,6 @@ TYPE_CHARS_MAX: Final = 32
 
 _FUNCTION: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-class InstanceName(NamedTuple):
-    """Whom a call is for, as people write it."""
-
-    type: str
-    name: str
-
-    def __str__(self) -> str:
-        """`Account/alice`, as logs, errors and call paths spell it."""
-        return f"{self.type}/{self.name}"
 
 
 def shard_of(type_id: int, name: bytes) -> int:

@@ -251,7 +251,7 @@ class Alarms:
         entry, delivery = turn.entry, turn.delivery
         assert delivery is not None
         entry.turn = None
-        entry.deactivate()
+        entry.evict()
         if entry.mail:
             self._worker.mailroom.ready.append(entry)
         self.put_aside(delivery, _AGAIN_S)

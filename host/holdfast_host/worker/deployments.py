@@ -152,6 +152,7 @@ class Deployments:
         self._by_type = {number: loaded for number, loaded in self._by_type.items() if loaded.function != function}
         self._by_name = {name: loaded for name, loaded in self._by_name.items() if loaded.function != function}
         self._prepared = {key: types for key, types in self._prepared.items() if key[0] != function}
+        self._unloadable = {number: name for number, name in self._unloadable.items() if name != function}
 
     def _install(self, loaded: LoadedType) -> None:
         """Let turns run it, under an environment as of now; what was activated under another one is replaced."""

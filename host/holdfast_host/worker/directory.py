@@ -87,12 +87,6 @@ class Directory:
         while self._evict(settled, lambda entry: False):
             pass
 
-    def forget_type(self, type_id: int) -> None:
-        """The type is not deployed any more: drop its idle activations."""
-        for entry in [entry for (number, _), entry in self._entries.items() if number == type_id]:
-            if entry.turn is None:
-                entry.deactivate()
-
     def _evict(self, settled: int, keep: Callable[[Entry], bool], *, at_most: int = _EVICTIONS_PER_STEP) -> bool:
         """Walk from the least recently used until `keep` says so or enough were dropped."""
         gone: list[tuple[int, bytes]] = []
