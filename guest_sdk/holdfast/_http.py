@@ -220,6 +220,11 @@ class Response(_Message):
         return f"<Response {self.status}, {len(self.body)} bytes>"
 
 
+def body_bytes(message: str) -> int:
+    """How many bytes the body of a request or response has, from its text."""
+    return len(_read(message)[1])
+
+
 def _pairs_of(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts.get("headers", ())]
 

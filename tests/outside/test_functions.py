@@ -106,6 +106,26 @@ def test_a_stubs_fetch_takes_and_gives_a_binary_body_of_ten_mebibytes(host: Host
     assert (answer.status, answer.body) == (200, seen), answer.body[:300]
 
 
+def test_six_mebibytes_fit_into_a_sandbox_that_hands_them_on_and_answers_what_comes_back(host: HostProcess) -> None:
+    body = os.urandom(6 * MIB)
+    answer = ask(host, "/visit/large/echo", body)
+
+    assert (answer.status, answer.body == body) == (200, True), answer.body[:300]
+
+
+@pytest.mark.limit("fetch_body_bytes_max")
+@pytest.mark.parametrize(
+    ("way", "what"), [("there", "fn web: a request of fetch"), ("back", "Desk/bytes.fetch: a response")]
+)
+def test_one_byte_more_through_a_stubs_fetch_is_refused_with_size_and_limit(
+    host: HostProcess, way: str, what: str
+) -> None:
+    answer = ask(host, f"/fetch_bytes?way={way}&bytes={10 * MIB + 1}")
+
+    message = f"{what} with a body of {10 * MIB + 1} bytes, the limit is {10 * MIB} bytes"
+    assert answer.json == {"name": "LimitError", "message": message}
+
+
 def test_set_cookie_repeats_and_hop_by_hop_headers_do_not_leave(host: HostProcess) -> None:
     answer = ask(host, "/cookies")
     names = [name.lower() for name, _ in answer.headers]

@@ -226,7 +226,9 @@ class _OutsideCalls:
 
     def fetch(self, binding: str, name: str, request: str) -> str:
         try:
-            return self._runner.fetch(self._runner.record(self._bindings[binding], name), request)
+            record = self._runner.record(self._bindings[binding], name)
+            self._runner.check_body(f"{record.label}: a request of fetch", request)
+            return self._runner.fetch(record, request)
         except RefusedError as failure:
             raise Err(failure.wire()) from None
 

@@ -17,6 +17,7 @@ from holdfast._describe import Component
 from holdfast._door import Err
 from holdfast._errors import PASSED_THROUGH
 from holdfast._guest import Guest
+from holdfast._http import body_bytes
 from holdfast._methods import private_names
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError, failure_of_guest
@@ -112,7 +113,11 @@ class Runner:
         label = self._function_label if record is None else record.label
         timeout_s = self.limits.fetch_timeout_s
         turn = Turn(self, record, label, budget_s=_least(timeout_s, left_s), timeout_name="ActorFetchTimeoutError")
-        result = self._run(turn, lambda guest: guest.fetch(request))
+        result = self._run(
+            turn,
+            lambda guest: guest.fetch(request),
+            lambda text: self.check_body(f"{label}.fetch: a response", text),
+        )
         assert result is not None
         return result
 
@@ -268,6 +273,13 @@ class Runner:
             text = f"{caller}: arguments of {len(arguments)} bytes, the limit is {limit} bytes"
             raise RefusedError("LimitError", text)
 
+    def check_body(self, what: str, message: str | None) -> None:
+        """Refuse a fetch's request or response with too large a body."""
+        limit = self.limits.fetch_body_bytes_max
+        size = 0 if message is None else body_bytes(message)
+        if size > limit:
+            raise RefusedError("LimitError", f"{what} with a body of {size} bytes, the limit is {limit} bytes")
+
     def _call_out(self, turn: Turn, binding: str, name: str, method: str, arguments: str) -> str:
         def run(record: Record, left_s: float) -> str:
             return self.call(record, method, arguments, left_s=left_s)
@@ -279,6 +291,7 @@ class Runner:
         def run(record: Record, left_s: float) -> str:
             return self.fetch(record, request, left_s=left_s)
 
+        self.check_body(f"{turn.label}: a request of fetch", request)
         return turn.call_out(binding, name, run)
 
     def call_out(self, turn: Turn, binding: str, name: str, run: CallOut) -> str:

@@ -15,6 +15,10 @@ _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 # Each bracket as a signed byte, +1 or -1; all else goes away.
 _STEPS: Final = bytes(1 if byte in b"[{" else 255 if byte in b"]}" else 0 for byte in range(256))
 _NO_BRACKET: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
+# Where the body of a long request or response begins, as wit/instance.wit has it. No string can hold this: its quotes
+# would be escaped.
+_LONG_BODY: Final = re.compile(rb'[{,]"body(_base64)?":"')
+_BEFORE_LONG_BODY_BYTES_MAX: Final = 256 << 10
 
 
 def _reject_constant(name: str) -> NoReturn:
@@ -39,3 +43,20 @@ def is_nested_deeper(text: bytes, levels_max: int) -> bool:
         return False
     steps = _STRING.sub(b"", text).translate(_STEPS, _NO_BRACKET)
     return max(accumulate(memoryview(steps).cast("b")), default=0) > levels_max
+
+
+def body_bytes_at_most(message: bytes) -> int:
+    """No body in a request's or response's text is longer than this.
+
+    Base64 that stands last counts as what it encodes, exactly; text that stands last counts as it is written, escapes
+    and all; of any other order everything counts. No parser: one would hold up the whole process.
+    """
+    found = _LONG_BODY.search(message, 0, _BEFORE_LONG_BODY_BYTES_MAX)
+    if found is None or not message.endswith(b'"}'):
+        return len(message)
+    written = len(message) - 2 - found.end()
+    if not found[1]:
+        return written
+    if message.find(b'"', found.end()) != len(message) - 2:
+        return len(message)
+    return (written + 3) // 4 * 3 - message[-4:-2].count(b"=")

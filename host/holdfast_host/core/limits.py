@@ -46,7 +46,7 @@ class Limits:
     arguments_bytes_max: int = MIB
     result_bytes_max: int = MIB
     nesting_max: int = 100
-    fetch_body_bytes_max: int = 10 * MIB
+    fetch_body_bytes_max: int = 10 * MIB  # a sandbox of 64 MiB has room to hand on 6 MiB and take as much as answer
     fetch_headers_bytes_max: int = 64 * KIB  # of a response; requests are bounded by the HTTP parser
     description_bytes_max: int = 4 * MIB
 

@@ -24,6 +24,7 @@ from holdfast_host.core.errors import (
     error_class,
 )
 from holdfast_host.core.ids import check_instance_name, shard_of
+from holdfast_host.core.json_text import body_bytes_at_most
 from holdfast_host.wire.frames import Call, CallFlag, CallKind, ProtocolError
 
 if TYPE_CHECKING:
@@ -271,6 +272,29 @@ def read_error(status: int, body: bytes) -> HoldfastError:
     if kind is None:
         return InternalError(f"{facts['name']}: {facts['message']}")
     return kind(facts["message"], code=facts.get("code"), status=status)
+
+
+def check_fetch_message(message: bytes, limits: Limits, what: str) -> None:
+    """Refuse a fetch's request or response whose body, or whose text as a whole, is too long.
+
+    Args:
+        message: its text, from a guest.
+        limits: the host's.
+        what: whose it is, for the error.
+
+    Raises:
+        LimitError: it is.
+    """
+    limit = limits.fetch_body_bytes_max
+    if len(message) <= limit:  # no body is longer than its text
+        return
+    size = body_bytes_at_most(message)
+    if size > limit:
+        raise LimitError(f"{what} with a body of {size} bytes, the limit is {limit} bytes")
+    if len(message) > limits.fetch_message_bytes_max:
+        raise LimitError(
+            f"{what} of {len(message)} bytes with its headers, the limit is {limits.fetch_message_bytes_max} bytes"
+        )
 
 
 def late_call(label: str, target: str) -> HoldfastError:

@@ -23,6 +23,7 @@ from holdfast_host.core.json_text import is_json, is_nested_deeper
 from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
 from holdfast_host.storage.store import StoreBrokenError
 from holdfast_host.wire.frames import CallFlag, CallKind
+from holdfast_host.worker.calls import check_fetch_message
 from holdfast_host.worker.edits import run_edit
 
 if TYPE_CHECKING:
@@ -124,12 +125,15 @@ class TurnRunner:
 
     def _check_result(self, turn: Turn, text: bytes) -> bytes:
         """The result as the caller will read it."""
-        is_fetch = turn.request.kind != CallKind.METHOD
-        limit = self._limits.fetch_message_bytes_max if is_fetch else self._limits.result_bytes_max
+        if turn.request.kind == CallKind.FETCH:
+            check_fetch_message(text, self._limits, f"{turn.label}: a response")
+            return text  # the calling guest takes it apart
+        is_function = turn.request.kind == CallKind.FUNCTION
+        limit = self._limits.fetch_message_bytes_max if is_function else self._limits.result_bytes_max
         if len(text) > limit:
             raise LimitError(f"{turn.label} returned {len(text)} bytes, the limit of a result is {limit} bytes")
-        if is_fetch:
-            return text  # whoever takes it apart checks it: the front, or the calling guest
+        if is_function:
+            return text  # the front takes it apart
         nesting_max = self._limits.nesting_max
         if is_nested_deeper(text, nesting_max):
             raise LimitError(f"{turn.label} returned what is nested deeper than the limit of {nesting_max}")

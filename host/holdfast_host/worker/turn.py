@@ -21,7 +21,7 @@ from holdfast_host.core.errors import (
 from holdfast_host.core.json_text import is_nested_deeper
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.page import BEGUN, LEFT
-from holdfast_host.worker.calls import ActorCall, late_call
+from holdfast_host.worker.calls import ActorCall, check_fetch_message, late_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -304,9 +304,7 @@ class Turn:
 
     def fetch(self, binding: str, name: str, request: bytes) -> bytes:
         """Call another instance's fetch."""
-        limit = self._host.limits.fetch_message_bytes_max
-        if len(request) > limit:
-            raise LimitError(f"{self.entry.label}: a request of {len(request)} bytes, the limit is {limit} bytes")
+        check_fetch_message(request, self._host.limits, f"{self.entry.label}: a request of fetch")
         return self._call_out(ActorCall(self._host.calls, self, CallKind.FETCH, (binding, name, "fetch"), request))
 
     def log(self, level: str, text: str) -> None:

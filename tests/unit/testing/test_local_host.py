@@ -350,6 +350,27 @@ def test_the_function_answers_requests(local: LocalHost) -> None:
     assert local.fetch(Request("/x", "POST")).status == 200
 
 
+class Echo(StatefulActor):
+    def fetch(self, request: Request) -> Response:
+        return Response(request.body + bytes(int(request.query.get("more", "0"))))
+
+    def pass_on(self, count: int) -> int:
+        return len(self.env.ECHO.id_from_name("other").fetch(Request("/", "PUT", body=bytes(count))).body)
+
+
+def test_a_body_at_the_limit_passes_a_stubs_fetch_and_one_past_it_does_not() -> None:
+    stub = LocalHost({"ECHO": Echo}, limits=Limits(fetch_body_bytes_max=100)).env.ECHO.id_from_name("e")
+
+    assert stub.fetch(Request("/", "PUT", body=b"\xff" * 100)).body == b"\xff" * 100
+    assert stub.pass_on(100) == 100
+    refused = r"LimitError: Echo/\w+(.fetch)?: a (request of fetch|response) with a body of 101 bytes, .* 100 bytes"
+    for more, count in ((0, 101), (1, 100)):
+        with pytest.raises(ActorCallError, match=refused):
+            stub.fetch(Request(f"/?more={more}", "PUT", body=bytes(count)))
+    with pytest.raises(ActorCallError, match=refused):
+        stub.pass_on(101)
+
+
 def test_a_host_without_a_fetch_says_so_in_its_log() -> None:
     host = LocalHost({"ACCOUNT": Account})
 
