@@ -141,8 +141,7 @@ def read_due(due: Any) -> int:
         if due_us > DUE_US_MAX:  # west of Greenwich the year 9999 ends later
             raise BadRequestError(f"'due' is {due!r}, past the year 9999 in UTC")
         return max(0, due_us)
-    is_number = isinstance(due, (int, float)) and not isinstance(due, bool)
-    if is_number and not (isinstance(due, float) and math.isnan(due)):
+    if isinstance(due, (int, float)) and not isinstance(due, bool) and (isinstance(due, int) or not math.isnan(due)):
         if due > _SECONDS_MAX:
             raise BadRequestError(f"'due' is {due!r:.40} seconds, past the year 5000: write seconds, not milliseconds")
         return max(0, round(max(due, 0) * 1e6))

@@ -120,6 +120,7 @@ class Peer:
             socket.send_fds(client, [hello], [self._next_page.fd])
         except OSError:
             client.close()  # `keep_house` tries again
+            self._drop_next_page()
             return
         self._socket = client
         self._reader = FrameReader()
@@ -175,16 +176,18 @@ class Peer:
         assert self._next_page is not None
         old, self._page, self._next_page = self._page, self._next_page, None
         self._up = True
-        told, self._told = self._told, []
+        out: list[bytes] = []
         for slot, pending in list(self._pending.items()):
             verdict = judge(old.words[slot], pending.partition, before, opened) if pending.sent else None
             if verdict is None and not pending.call.over:
                 pending.sent = True
-                self._write(pending.frame)
+                out.append(pending.frame)
             else:
                 self._answer(slot, verdict)
         old.close()
-        self._write(b"".join(told))
+        out += self._told
+        self._told = []
+        self._write(b"".join(out))  # all or, when that finds the worker gone again, nothing: the next one gets it once
 
     def _reply(self, slot: int, status: int, body: bytes) -> None:
         pending = self._pending.pop(slot)
@@ -222,14 +225,17 @@ class Peer:
         self._poller.remove(self._socket.fileno())
         self._socket.close()
         self._socket = None
-        if self._next_page is not None:
-            self._next_page.close()
-            self._next_page = None
+        self._drop_next_page()
         self._told.clear()
         if self._up:
             self._up = False
             self._down_since = time.monotonic()
         self.connect()
+
+    def _drop_next_page(self) -> None:
+        if self._next_page is not None:
+            self._next_page.close()
+            self._next_page = None
 
 
 class Peers:
