@@ -144,7 +144,7 @@ def read_due(due: Any) -> int:
     if isinstance(due, (int, float)) and not isinstance(due, bool) and (isinstance(due, int) or not math.isnan(due)):
         if due > _SECONDS_MAX:
             raise BadRequestError(f"'due' is {due!r:.40} seconds, past the year 5000: write seconds, not milliseconds")
-        return max(0, round(max(due, 0) * 1e6))
+        return round(float(max(due, 0)) * 1e6)
     raise BadRequestError("'due' is a date and time with an offset, or seconds since 1970")
 
 
