@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -33,7 +34,10 @@ class Rollout(Protocol):
         """Load it in every running worker; returns when all have, raises when one has not."""
 
     async def switch(self, deployment: Deployment) -> None:
-        """Every turn that starts after the return runs it; never fails. Called right after the registry's commit."""
+        """Every turn that starts after the return runs it; never fails. Called right after the registry's commit.
+
+        This and what else follows from a record cannot be cancelled.
+        """
 
     async def remove(self, function: str) -> None:
         """No turn of the function starts after the return; never fails."""
@@ -145,7 +149,7 @@ class ProcessRollout:
                 raise result
 
     async def _all_or_killed(self, what: str, do: Callable[[Child], Any]) -> None:
-        """Do it for all running workers; one that refuses or is silent is killed."""
+        """Do it for all running workers, to the end; one that refuses or is silent is killed."""
 
         async def attempt(child: Child) -> None:
             try:
@@ -157,7 +161,12 @@ class ProcessRollout:
                 child.kill()
                 await child.ended
 
-        await self._all(self._children(), attempt)
+        following = asyncio.ensure_future(self._all(self._children(), attempt))
+        while not following.done():
+            # What is recorded has happened: a stop that cancels its operation here would have it answered as undone.
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(following)
+        following.result()
 
     async def _ask_living(self, child: Child, kind: str, **facts: Any) -> dict[str, Any]:
         """One question before the record, when a child's end calls everything off."""

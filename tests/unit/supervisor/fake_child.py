@@ -107,6 +107,8 @@ class FakeChild:
         note(self.me, kind, deployment["version"])
         if told_to(f"die-at-{kind}"):
             os._exit(9)
+        while told_to(f"wait-at-{kind}"):
+            time.sleep(0.01)
         if told_to(f"refuse-{kind}"):
             self.send("done", id=message["id"], error={"name": "InvalidComponentError", "message": "refused"})
             return

@@ -3,12 +3,16 @@
 import os
 import re
 import signal
+import threading
+
+import pytest
 
 from tests.unit.supervisor.fake_compile import component_text
-from tests.unit.supervisor.running import RunningHost
+from tests.unit.supervisor.running import RunningHost, wait_until
 
 ONE = component_text("Account")
 TWO = component_text("Account", remark="two")
+THREE = component_text("Account", remark="three")
 
 
 def test_every_worker_runs_the_new_version_when_the_answer_comes(host: RunningHost) -> None:
@@ -100,6 +104,33 @@ def test_a_deploy_under_way_is_answered_when_the_host_stops(host: RunningHost) -
 
     assert answers[-1]["error"]["name"] == "HostUnavailableError"
     assert host.wait() == 0
+
+
+@pytest.mark.parametrize("operation", ["deploy", "rollback", "delete"])
+def test_what_is_recorded_when_the_host_is_told_to_stop_is_answered_as_done(host: RunningHost, operation: str) -> None:
+    """A 503 would have its caller repeat it, and a repeated rollback goes back further."""
+    host.start()
+    for component in (ONE, TWO, THREE):
+        host.deploy("account", component)
+    upload = host.data / "uploads" / "next"
+    upload.write_text(component_text("Account", remark="four"))
+    arguments = {"component": str(upload), "manifest": None} if operation == "deploy" else {}
+    step = "remove" if operation == "delete" else "switch"
+    host.misbehave(f"worker wait-at-{step}")
+    lines = host.begin(operation, function="account", **arguments)
+    answers = []
+    asking = threading.Thread(target=lambda: answers.extend(lines))
+    asking.start()
+    wait_until(lambda: step in host.events()[-1])
+    host.signal(signal.SIGTERM)
+    wait_until(lambda: "stopping" in host.text())
+    host.misbehave()
+    asking.join(30)
+
+    assert answers[-1]["result"]["version"] == {"deploy": 4, "rollback": 2, "delete": 3}[operation]
+    assert host.wait() == 0
+    host.start()
+    assert host.worker(0)["runs"] == {"deploy": {"account": 4}, "rollback": {"account": 2}, "delete": {}}[operation]
 
 
 def test_an_operation_that_nobody_knows_is_refused(host: RunningHost) -> None:
