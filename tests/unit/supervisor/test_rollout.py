@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import threading
+from typing import Any
 
 import pytest
 
@@ -118,7 +119,7 @@ def test_what_is_recorded_when_the_host_is_told_to_stop_is_answered_as_done(host
     step = "remove" if operation == "delete" else "switch"
     host.misbehave(f"worker wait-at-{step}")
     lines = host.begin(operation, function="account", **arguments)
-    answers = []
+    answers: list[dict[str, Any]] = []
     asking = threading.Thread(target=lambda: answers.extend(lines))
     asking.start()
     wait_until(lambda: step in host.events()[-1])
