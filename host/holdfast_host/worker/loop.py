@@ -387,8 +387,13 @@ class Worker:
         self.mailroom.draining = True
         self._draining = on_drained
 
+    @property
+    def is_settled(self) -> bool:
+        """True while no turn runs or could begin, and all groups are settled (leader)."""
+        return not (self._running or self.mailroom.ready or self.gate.flight or self.gate.current.batches)
+
     def _check_drained(self, on_drained: Callable[[], None]) -> None:
-        if not (self._running or self.mailroom.ready or self.gate.flight or self.gate.current.batches):
+        if self.is_settled:
             self._draining = None
             on_drained()
 

@@ -115,9 +115,14 @@ class WorkerProcess:
             )
 
     def _stop(self) -> None:
-        """Everything is answered and settled: close and end."""
-        self._worker.inspection.close()
-        self._store.close()
+        """Everything is answered and settled: close and end.
+
+        A nested turn that came after `drained` and outlives its caller may run yet: to close the store under it would
+        be a crash, to end without closing is what a kill does.
+        """
+        if self._worker.is_settled:
+            self._worker.inspection.close()
+            self._store.close()
         self._output.flush()
         os._exit(0)
 

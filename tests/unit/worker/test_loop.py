@@ -11,6 +11,7 @@ import pytest
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.wire.page import LEFT
+from holdfast_host.worker.main import WorkerProcess
 from holdfast_host.worker.turn import Turn
 from tests.unit.worker.stage import TYPE, Client, Stage, add
 
@@ -292,6 +293,25 @@ def test_draining_lets_running_turns_finish_and_refuses_the_rest(monkeypatch: py
     assert stage.client.wait(running) == (200, "computed")
     assert error_name(stage.client.wait(queued)) == "HostUnavailableError"
     assert drained.wait(5)
+
+
+def test_a_stop_closes_no_store_under_a_turn_that_runs_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A nested turn may come after `drained`, and outlive the caller for which the stop has waited."""
+    stage = Stage(monkeypatch)
+    events: list[str] = []
+    process: Any = WorkerProcess.__new__(WorkerProcess)
+    process._worker, process._store, process._output = stage.worker, stage.store, stage.worker.output
+    monkeypatch.setattr(stage.store, "close", lambda: events.append("closed"))
+    monkeypatch.setattr("os._exit", lambda code: events.append(f"exit {code}"))
+    running = stage.client.send("a", "compute", 0.2)
+    while not stage.do(stage.worker.busy_entries):
+        pass
+    stage.do(process._stop)
+    assert events == ["exit 0"]
+    stage.client.wait(running)
+    stage.do(process._stop)
+
+    assert events == ["exit 0", "closed", "exit 0"]
 
 
 @pytest.mark.limit("detached_turns_max")
