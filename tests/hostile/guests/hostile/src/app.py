@@ -370,9 +370,8 @@ class Hostile(StatefulActor):
 
     def long_import(self, what: str, mib: int, times: int) -> str:
         """Hand the host a text of many MiB, again and again; the last error."""
-        text = "x" * (mib * MIB)
-        if what == "get_many":
-            text = "[" + '[],"",' * (mib * MIB // 6) + "0]"
+        # Joined, as a sum would hold three copies in a memory that the host's answer must fit in too.
+        text = "".join(("[", '[],"",' * (mib * MIB // 6), "0]")) if what == "get_many" else "x" * (mib * MIB)
         said = "no error"
         for _ in range(times):
             try:
