@@ -11,10 +11,10 @@ import re
 from itertools import accumulate
 from typing import Final, NoReturn
 
-_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 # Each bracket as a signed byte, +1 or -1; all else goes away.
-_STEPS: Final = bytes(1 if byte in b"[{" else 255 if byte in b"]}" else 0 for byte in range(256))
-_NO_BRACKET: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
+STEPS: Final = bytes(1 if byte in b"[{" else 255 if byte in b"]}" else 0 for byte in range(256))
+NO_BRACKET: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 # Where the body of a long request or response begins, as wit/instance.wit has it. No string can hold this: its quotes
 # would be escaped.
 _LONG_BODY: Final = re.compile(rb'[{,]"body(_base64)?":"')
@@ -41,7 +41,7 @@ def is_nested_deeper(text: bytes, levels_max: int) -> bool:
     """Whether well-formed JSON is nested deeper; of other text, whether its brackets are."""
     if text.count(b"[") + text.count(b"{") <= levels_max:
         return False
-    steps = _STRING.sub(b"", text).translate(_STEPS, _NO_BRACKET)
+    steps = STRING.sub(b"", text).translate(STEPS, NO_BRACKET)
     return max(accumulate(memoryview(steps).cast("b")), default=0) > levels_max
 
 

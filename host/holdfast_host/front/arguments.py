@@ -14,14 +14,9 @@ from json.decoder import scanstring  # type: ignore[attr-defined] # the standard
 from typing import Any, Final, NoReturn
 
 from holdfast_host.core.errors import BadRequestError
-from holdfast_host.core.json_text import is_nested_deeper
+from holdfast_host.core.json_text import NO_BRACKET, STEPS, STRING, is_nested_deeper
 
-_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _WHITESPACE: Final = re.compile(r"[ \t\n\r]*")
-
-# Each bracket as a signed byte, +1 or -1; all else goes away.
-_STEPS: Final = bytes(1 if byte in b"[{" else 255 if byte in b"]}" else 0 for byte in range(256))
-_NO_BRACKET: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 def _reject_constant(name: str) -> NoReturn:
@@ -128,10 +123,10 @@ def _parse(text: str, nesting_max: int) -> Any:
 def _too_deep(body: bytes, nesting_max: int) -> BadRequestError:
     """Name the byte where the limit is passed. Strings are skipped one by one, brackets counted between them."""
     depth = before = 0
-    for string in [*_STRING.finditer(body), None]:
+    for string in [*STRING.finditer(body), None]:
         end = len(body) if string is None else string.start()
         gap = body[before:end]
-        steps = gap.translate(_STEPS, _NO_BRACKET)
+        steps = gap.translate(STEPS, NO_BRACKET)
         if depth + max(accumulate(memoryview(steps).cast("b")), default=0) > nesting_max:
             for index, byte in enumerate(gap):
                 depth += (byte in b"[{") - (byte in b"]}")

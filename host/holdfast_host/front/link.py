@@ -15,7 +15,6 @@ import json
 import logging
 import os
 import socket
-import struct
 from typing import Any, Final, cast
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError
@@ -313,7 +312,7 @@ class Wire(asyncio.Protocol):
                     self._link.on_reply(*unpack_reply(payload))
                 else:
                     self._greet(kind, payload)
-        except (ProtocolError, LookupError, TypeError, ValueError, struct.error) as error:
+        except (ProtocolError, LookupError, TypeError, ValueError) as error:
             _log.error("worker %d: %s", self._link.worker, error)
             self.abort()
 

@@ -14,7 +14,7 @@ from holdfast_host.core.errors import BadRequestError, InvalidNameError
 
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
-_TRUTH: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
+TRUTH: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -61,9 +61,9 @@ def read_flags(query: str, *known: str) -> dict[str, bool]:
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in flags:
             raise BadRequestError(f"unknown parameter {name!r}: this route takes {', '.join(known) or 'none'}")
-        if value.lower() not in _TRUTH:
+        if value.lower() not in TRUTH:
             raise BadRequestError(f"the parameter {name} is {value!r}: write true or false")
-        flags[name] = _TRUTH[value.lower()]
+        flags[name] = TRUTH[value.lower()]
     return flags
 
 

@@ -18,11 +18,10 @@ from holdfast_host.front.answers import LineStream
 from holdfast_host.front.app import Route
 from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.link import Link
-from holdfast_host.front.paths import read_parameters
+from holdfast_host.front.paths import TRUTH, read_parameters
 
 FOLLOW_PAUSE_S: Final = 0.25
 TAIL_MAX: Final = 10_000
-_TRUTH: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
 
 Facts = dict[str, Any]
 
@@ -39,7 +38,7 @@ class LogRoutes:
 
     async def _logs(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         asked = read_parameters(query, "type", "name", "function", "follow", "tail")
-        follow = _TRUTH.get(asked.get("follow", "false").lower())
+        follow = TRUTH.get(asked.get("follow", "false").lower())
         if follow is None:
             raise BadRequestError(f"the parameter follow is {asked['follow'][:40]!r}: write true or false")
         tail = _read_tail(asked.get("tail"))

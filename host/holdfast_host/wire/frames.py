@@ -126,8 +126,11 @@ def pack_reply(slot: int, status: int, body: bytes) -> bytes:
 
 
 def unpack_reply(payload: bytes) -> tuple[int, int, bytes]:
-    """Slot, status, body."""
-    slot, status = _REPLY_PAYLOAD.unpack_from(payload)
+    """Slot, status, body; ProtocolError where it is too short for them."""
+    try:
+        slot, status = _REPLY_PAYLOAD.unpack_from(payload)
+    except struct.error as error:
+        raise ProtocolError(f"a REPLY of {len(payload)} bytes") from error
     return slot, status, payload[_REPLY_PAYLOAD.size :]
 
 

@@ -118,11 +118,12 @@ def test_what_is_recorded_when_the_host_is_told_to_stop_is_answered_as_done(host
     arguments = {"component": str(upload), "manifest": None} if operation == "deploy" else {}
     step = "remove" if operation == "delete" else "switch"
     host.misbehave(f"worker wait-at-{step}")
+    before = sum(step in each for each in host.events())
     lines = host.begin(operation, function="account", **arguments)
     answers: list[dict[str, Any]] = []
     asking = threading.Thread(target=lambda: answers.extend(lines))
     asking.start()
-    wait_until(lambda: step in host.events()[-1])
+    wait_until(lambda: sum(step in each for each in host.events()) > before)
     host.signal(signal.SIGTERM)
     wait_until(lambda: "stopping" in host.text())
     host.misbehave()

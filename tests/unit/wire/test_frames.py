@@ -138,3 +138,10 @@ def test_a_reader_refuses_a_length_that_no_frame_has() -> None:
     assert reader.feed((FRAME_BYTES_MAX + 1).to_bytes(4, "little")) == []
     with pytest.raises(ProtocolError):
         reader.feed(b"\1")
+
+
+@pytest.mark.parametrize("size", range(6))
+def test_a_reply_that_is_cut_short_is_refused(size: int) -> None:
+    """Any other exception would end the worker that waits for it."""
+    with pytest.raises(ProtocolError, match=f"a REPLY of {size} bytes"):
+        unpack_reply(bytes(size))
