@@ -122,8 +122,7 @@ class SentCall:
 
     def has_answer(self) -> bool:
         """Whether the answer lies there now."""
-        readable, _, _ = select.select([self._http.sock], [], [], 0)
-        return bool(readable)
+        return _is_readable(self._http.sock)
 
     def answer(self) -> Answer:
         """Wait for the answer, read it, and hang up."""
@@ -147,5 +146,11 @@ def _body(arguments: Any) -> str | None:
 
 def _has_ended(connection: socket.socket) -> bool:
     """Whether the other side has closed an idle connection: there is something to read where nothing was asked."""
-    readable, _, _ = select.select([connection], [], [], 0)
-    return bool(readable)
+    return _is_readable(connection)
+
+
+def _is_readable(connection: socket.socket) -> bool:
+    """Whether a read would return at once. By poll: a select takes no descriptor past 1,023."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))

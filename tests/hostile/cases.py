@@ -259,8 +259,18 @@ def call_cases() -> list[Case]:
         Case("put: lone surrogate", (OK,), _calling("put_odd", "surrogate", name="putter")),
         Case("another instance's key", (OK,), _calling("steal", "good-0"), r"^\[\]$"),
         *(
-            Case(f"import of 9 MB: {what}", (OK, *LATE, *TRAP), _calling("long_import", what, 9, 6))
-            for what in ("get", "put", "get_many", "list", "log", "level", "call", "call_name", "call_binding")
+            Case(f"import of 6 MB: {what}", named, _calling("long_import", what, 6, 6), said)
+            for what, (named, said) in {
+                "get": ((OK,), "LimitError.*key of 6291456 bytes"),
+                "put": ((OK,), "LimitError.*value of 6291456 bytes"),
+                "get_many": ((OK,), "LimitError.*get_many of keys"),
+                "list": (TRAP, ""),
+                "log": ((OK,), "no error"),
+                "level": ((OK,), "no error"),
+                "call": ((OK,), "LimitError"),
+                "call_name": ((OK,), "InvalidNameError"),
+                "call_binding": ((OK,), "InvalidNameError"),
+            }.items()
         ),
         Case("method of 70,000 characters", (OK,), _calling("long_method", 70_000), "InvalidNameError"),
         Case("odd calls", (OK, *LATE), _calling("odd_calls")),
@@ -307,7 +317,7 @@ def crowd_cases() -> list[Case]:
         Case("8 names sync", LATE + TRAP, _crowding("sync_loop", 8)),
         Case("64 names take all memory", RAISED + LATE, _crowding("memory_bomb", 64)),
         Case("64 names trap", RAISED + TRAP, _crowding("recursion_in_c", 64)),
-        Case("8 names hand over 9 MB", (OK, *LATE, *TRAP), _crowding("long_import", 8, "get_many", 9, 20)),
+        Case("8 names hand over 6 MB", (OK, *LATE, *TRAP), _crowding("long_import", 8, "get_many", 6, 20)),
         Case("300 names spin", ("HostUnavailableError", *LATE), _crowding("loop", 300), quick=False),
     ]
 
