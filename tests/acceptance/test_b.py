@@ -115,7 +115,7 @@ def test_a_type_stays_reserved_with_its_storage_until_somebody_adopts_it(
 
     assert refused.returncode == 1
     assert "TypeOwnedError" in refused.stderr
-    assert "adopt" in refused.stderr
+    assert "--adopt" in refused.stderr
     assert adopted.returncode == 0
     port = host.url.rpartition(":")[2]
     balance = shell(host, f"curl -sS http://heir.localhost:{port}/accounts/carol/balance")

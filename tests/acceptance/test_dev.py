@@ -65,6 +65,7 @@ def test_what_is_saved_is_live_and_what_is_broken_keeps_the_last_good_code(tmp_p
         assert increment(caller) == '{"value":10}'
     with DevProcess(project, "--fresh") as dev, dev.caller() as caller:
         assert increment(caller) == '{"value":3}'
+    assert "warning" not in dev.printed, "an end by Ctrl-C is in order"
 
 
 @pytest.mark.slow

@@ -128,8 +128,12 @@ def fingerprint(sources: Mapping[str, Any]) -> str:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """What a build would copy."""
-    for entry in sorted(folder.iterdir()):
+    """What a build would copy; nothing of a folder that is gone, or between two steps of a checkout."""
+    try:
+        entries = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
         if is_left_out(entry):
             continue
         if entry.is_dir() and not entry.is_symlink():

@@ -24,6 +24,7 @@ from holdfast_host.core.manifest import MANIFEST_FILE
 
 LOOK_EVERY_S: Final = 0.1
 _REBUILD: Final = "rebuild"  # the code with which a component says that its sources need another build
+_FAILURES: Final = (HoldfastError, click.ClickException, OSError)  # said; the author's next save is looked at again
 
 Say = Callable[[str, str], None]  # a function's name, and one line about it
 
@@ -37,6 +38,7 @@ class DevProject:
         self._directory = directory
         self._say = say
         self._seen = self.files.stamps()
+        self._unbuilt: set[Path] = set()  # what has changed since a build that failed: no reload takes it in
         self._runs: str | None = None  # the fingerprint of the sources that serve; None while nothing is deployed
 
     def start(self, client: HostClient, *, last: bool) -> bool:
@@ -55,8 +57,8 @@ class DevProject:
             if error.name == "UnresolvedBindingError" and not last:
                 return True
             self._say(self.name, error.message)
-        except (HoldfastError, click.ClickException) as error:
-            self._say(self.name, error.message)
+        except _FAILURES as error:
+            self._say(self.name, _reason(error))
         return False
 
     def watch(self, client: HostClient, stopping: threading.Event) -> None:
@@ -71,9 +73,11 @@ class DevProject:
         if not changed:
             return
         self._seen = now
+        changed |= self._unbuilt
         if self._runs is not None and self.files.only_sources(changed):
             self._reload(client, changed)
         else:
+            self._unbuilt = changed
             self._rebuild(client, f"{self._listed(changed)} changed")
 
     def _reload(self, client: HostClient, changed: set[Path]) -> None:
@@ -90,8 +94,8 @@ class DevProject:
             else:
                 self._say(self.name, f"{error.reason} (the last good version keeps serving)")
             return
-        except (HoldfastError, click.ClickException) as error:
-            self._say(self.name, error.message)
+        except _FAILURES as error:
+            self._say(self.name, f"{_reason(error)} (the last good version keeps serving)")
             return
         self._runs = fingerprint(sources)
         took_ms = (time.monotonic() - began) * 1000
@@ -102,9 +106,9 @@ class DevProject:
         self._say(self.name, f"{why}: it takes a real build")
         try:
             self._deploy(client, afresh=True)
-        except (HoldfastError, click.ClickException) as error:
+        except _FAILURES as error:
             kept = " (the last good version keeps serving)" if self._runs is not None else ""
-            self._say(self.name, f"{error.message}{kept}")
+            self._say(self.name, f"{_reason(error)}{kept}")
 
     def _deploy_current(self, client: HostClient) -> None:
         """Deploy what was built before, or build where that does not do."""
@@ -123,6 +127,7 @@ class DevProject:
         sources = fingerprint(self.files.sources())
         component = self.files.component(self._on_stage, afresh=afresh)
         self._upload(client, component)
+        self._unbuilt = set()
         self._runs = component.baked
         if sources != component.baked:
             client.put(f"/v1/functions/{quote(self.name, safe='')}/sources", self.files.sources())
@@ -151,3 +156,7 @@ class DevProject:
     def _listed(self, changed: set[Path]) -> str:
         shown = sorted(str(path.relative_to(self.files.directory)) for path in changed)
         return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
+
+
+def _reason(error: Exception) -> str:
+    return error.message if isinstance(error, (HoldfastError, click.ClickException)) else str(error)

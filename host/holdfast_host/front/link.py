@@ -207,7 +207,8 @@ class Link:
         self.up = False
         self._transport = None
         self._out.clear()
-        _log.warning("worker %d: link lost with %d calls unanswered", self.worker, len(self._pending))
+        level = logging.WARNING if self._pending else logging.INFO  # without calls it may be an orderly end
+        _log.log(level, "worker %d: link lost with %d calls unanswered", self.worker, len(self._pending))
         self._await_worker()
 
     async def _stay_connected(self) -> None:

@@ -84,7 +84,7 @@ class Deploys:
                 try:
                     return await self._deploy(request, manifest, known, progress)
                 except HoldfastError as error:
-                    self._record_failure(known, error)
+                    self._record_failure(request.function, known, error)
                     raise
         finally:
             discard(request.component)
@@ -289,9 +289,9 @@ class Deploys:
             raise UnknownFunctionError(f"no function {function!r} is deployed")
         return record
 
-    def _record_failure(self, known: FunctionRecord | None, error: HoldfastError) -> None:
+    def _record_failure(self, function: str, known: FunctionRecord | None, error: HoldfastError) -> None:
         """A function that exists shows why its latest deploy failed; one that does not exist stays unknown."""
-        self._log.warning("deploy failed", function=known.name if known else None, error=f"{error.name}: {error}")
+        self._log.warning("deploy failed", function=function, error=f"{error.name}: {error}")
         if known is not None and known.current is not None:
             with suppress(HoldfastError):  # a registry that cannot be written is no reason to hide why
                 self._registry.commit_failure(known.func_id, f"{error.name}: {error}")

@@ -115,7 +115,7 @@ def _check_adoptable(registry: Registry, record: TypeRecord, *, adopt: bool) -> 
         assert owner is not None
         raise TypeOwnedError(
             f"the actor type {record.type!r} is reserved to the function {owner.name!r} ({owner.func_id}), with its "
-            "storage: deploy with that func_id, or take it over with adopt"
+            "storage: deploy with that func_id, or take it over with --adopt (?adopt=true)"
         )
 
 

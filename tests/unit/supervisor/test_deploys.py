@@ -128,10 +128,11 @@ def test_a_failed_deploy_is_recorded_beside_the_version_that_runs(bench: DeployB
     assert bench.show("account")["status"] == "deploy_ok"
 
 
-def test_a_first_deploy_that_fails_leaves_no_function_and_no_file(bench: DeployBench) -> None:
+def test_a_first_deploy_that_fails_leaves_its_name_in_the_log_and_no_function_and_no_file(bench: DeployBench) -> None:
     with pytest.raises(InvalidComponentError):
         bench.deploy("account", '{"refuse": "no magic bytes"}', BOUND)
 
+    assert "deploy failed function=account" in bench.log.getvalue()
     assert bench.files() == set()
     with pytest.raises(UnknownFunctionError):
         bench.show("account")

@@ -1,0 +1,105 @@
+"""What `holdfast dev` does with a save: over real files, and a host that only counts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast_host.build.development import DevelopmentComponent, ProjectFiles
+from holdfast_host.build.scaffold import make_project
+from holdfast_host.cli.client import HostClient
+from holdfast_host.cli.dev_project import DevProject
+
+
+class CountingHost(HostClient):
+    """Takes everything; `did` are the deploys and reloads, in order."""
+
+    def __init__(self) -> None:
+        self.did: list[str] = []
+
+    def deploy(self, *_arguments: Any, **_options: Any) -> dict[str, Any]:
+        self.did.append("deploy")
+        return {}
+
+    def put(self, path: str, value: Any) -> None:
+        self.did.append("reload")
+
+
+@pytest.fixture
+def host() -> CountingHost:
+    return CountingHost()
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def project(tmp_path: Path, host: CountingHost, said: list[str], monkeypatch: pytest.MonkeyPatch) -> DevProject:
+    """A new project that runs; a build of it takes no time."""
+
+    def built(files: ProjectFiles, on_stage: Callable[[str], None], *, afresh: bool = False) -> DevelopmentComponent:
+        return DevelopmentComponent(files.directory / "build" / "shop.dev.wasm", "as built")
+
+    monkeypatch.setattr(ProjectFiles, "component", built)
+    started = DevProject(make_project(tmp_path, "shop"), lambda _, text: said.append(text))
+    assert not started.start(host, last=True)
+    host.did.clear()
+    return started
+
+
+def save(project: DevProject, name: str, text: str) -> None:
+    (project.files.directory / name).write_text(text)
+
+
+def test_what_a_failed_build_owes_is_built_with_the_next_save(
+    project: DevProject, host: CountingHost, said: list[str]
+) -> None:
+    manifest = (project.files.directory / "holdfast.toml").read_text()
+    save(project, "holdfast.toml", manifest + "\n[vars\n")
+    project.look(host)
+    save(project, "src/app.py", "x = 1\n")
+    project.look(host)
+
+    assert host.did == []
+    assert "holdfast.toml, src/app.py changed: it takes a real build" in said
+
+    save(project, "holdfast.toml", manifest)
+    project.look(host)
+    save(project, "src/app.py", "x = 2\n")
+    project.look(host)
+
+    assert host.did == ["deploy", "reload", "reload"]
+
+
+def test_a_folder_that_is_gone_for_a_while_ends_nothing(
+    project: DevProject, host: CountingHost, said: list[str]
+) -> None:
+    source = project.files.directory / "src"
+    source.rename(source.with_name("elsewhere"))
+    project.look(host)
+    shutil.copytree(source.with_name("elsewhere"), source)
+    save(project, "src/app.py", "x = 1\n")
+    project.look(host)
+
+    assert host.did[-1] == "reload"
+
+
+def test_a_file_that_cannot_be_read_is_said_and_ends_nothing(
+    project: DevProject, host: CountingHost, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_arguments: Any) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", refuse)
+        (project.files.directory / "src" / "app.py").write_bytes(b"x = 1\n")
+        project.look(host)
+
+    assert "Permission denied" in said[-1]
+    assert "the last good version keeps serving" in said[-1]
