@@ -192,4 +192,4 @@ def test_the_commands_are_listed_without_being_imported() -> None:
 
     for name in ("serve", "build", "deploy", "call", "list", "delete"):
         assert f"  {name} " in done.stdout
-    assert "['holdfast_host.cli.main']" in done.stdout
+    assert "['holdfast_host.cli.output', 'holdfast_host.cli.main']" in done.stdout
