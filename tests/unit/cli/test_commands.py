@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import socket
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -11,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from holdfast_host.cli.main import group
+from tests.harness.host import HOLDFAST
 from tests.unit.cli.scripted_host import scripted_host
 
 COMMANDS = [*group.list_commands(click.Context(group)), "secret set", "secret list", "secret delete"]
@@ -21,6 +26,20 @@ def run(*arguments: str, **environment: str) -> Result:
     """Run `holdfast` in this process, with nothing of the outer environment's."""
     nothing = {"HOLDFAST_HOST": None, "HOLDFAST_TOKEN": None}
     return CliRunner().invoke(group, list(arguments), env={**nothing, **environment}, prog_name="holdfast")
+
+
+def on_a_terminal(command: list[str]) -> tuple[int, str]:
+    """Exit code of a command whose every stream is a terminal, and what that was given to show, without its colours."""
+    ours, its = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    shown = b""
+    with open(ours, "rb", buffering=0) as screen:
+        process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=environment)
+        os.close(its)
+        with suppress(OSError):  # EIO: the command has ended
+            while piece := screen.read(65_536):
+                shown += piece
+    return process.wait(60), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "")
 
 
 def fails_in_one_sentence(result: Result) -> str:
@@ -213,6 +232,21 @@ def test_a_component_alone_goes_as_a_bare_body_under_its_files_name(tmp_path: Pa
     assert asked.body == component.read_bytes()
     assert result.stderr.splitlines()[-2:] == ["Checking ...", "A new one ..."]
     assert result.stdout == "Function 'counter' is deployed: http://counter.localhost:1\n"
+
+
+def test_on_a_terminal_a_deploy_shows_a_bar_and_how_long_each_stage_took(tmp_path: Path) -> None:
+    component = tmp_path / "counter.wasm"
+    component.write_bytes(b"\0asm" + b"x" * 2_000_000)
+    lines = [{"stage": "checking"}, {"stage": "compiling"}, {"function": DEPLOYED, "status": 201}]
+    with scripted_host(body="\n".join(map(json.dumps, lines)).encode()) as host:
+        command = [HOLDFAST, "deploy", "--host", host.url, "--component", str(component)]
+        code, shown = on_a_terminal(command)
+
+    assert code == 0
+    assert "2.0/2.0 MB" in shown
+    for stage in (f"Uploading to {host.url}", "Checking", "Compiling"):
+        assert re.search(rf"{re.escape(stage)} \d+\.\d s\n", shown), shown
+    assert shown.splitlines()[-1] == "Function 'counter' is deployed: http://counter.localhost:1"
 
 
 def test_a_component_under_a_manifest_keeps_the_identity_that_the_host_gave(tmp_path: Path) -> None:
