@@ -58,6 +58,9 @@ def version(sources: Path, number: int) -> components.TestComponent:
     return _built(sources / f"v{number}", "store", text, ("STORE", "Store"))
 
 
+RENAMED = SOURCE.format(version=2, name="Shop", remark="renamed")
+
+
 def _built(
     directory: Path, name: str, source: str, *actors: tuple[str, str], further: str = ""
 ) -> components.TestComponent:
@@ -130,11 +133,12 @@ def test_what_a_version_would_break_is_listed_and_nothing_is_switched(host: Host
         "from holdfast import StatefulActor\n\nclass Store(StatefulActor):\n    def get(self):\n        return 1\n",
         ("STORE", "Store"),
     )
-    other = _built(
-        sources / "other",
+    renamed = _built(sources / "renamed", "store", RENAMED, ("STORE", "Shop"), further='renamed_from = "Store"\n')
+    other = components.TestComponent(
         "store",
-        "from holdfast import StatefulActor\n\nclass Other(StatefulActor):\n    def get(self):\n        return 2\n",
-        ("OTHER", "Other"),
+        write_project(sources / "other", "store", RENAMED, ("STORE", "Shop")),
+        sources / "other" / "holdfast.toml",
+        renamed.component,  # what it is renamed from stands in the manifest alone
     )
     with host.caller() as caller:
         refused = put(host, less)
@@ -156,8 +160,7 @@ def test_what_a_version_would_break_is_listed_and_nothing_is_switched(host: Host
 
 def test_a_renamed_class_keeps_its_instances_across_a_restart_and_a_rollback(host: HostProcess, sources: Path) -> None:
     deploy(host, version(sources, 1))
-    text = SOURCE.format(version=2, name="Shop", remark="renamed")
-    renamed = _built(sources / "renamed", "store", text, ("STORE", "Shop"), further='renamed_from = "Store"\n')
+    renamed = _built(sources / "renamed", "store", RENAMED, ("STORE", "Shop"), further='renamed_from = "Store"\n')
     names = [f"name-{number}" for number in range(20)]
     with host.caller() as caller:
         for number, name in enumerate(names):
@@ -182,8 +185,7 @@ def test_a_damaged_compiled_file_is_made_again_while_other_functions_are_served(
     host: HostProcess, sources: Path, hidden: bool
 ) -> None:
     deploy(host, version(sources, 1))
-    text = SOURCE.format(version=1, name="Other", remark="")
-    deploy(host, _built(sources / "second", "second", text, ("OTHER", "Other")))
+    deploy(host, components.built(components.ACCOUNT))
     host.stop()
     damaged = next(path for path in (host.data / "compiled").glob("*.cwasm") if b"Store" in record(path))
     facts = damaged.stat()
@@ -194,7 +196,7 @@ def test_a_damaged_compiled_file_is_made_again_while_other_functions_are_served(
     host.restart()
 
     with host.caller() as caller:
-        assert caller.value("Other", "a", "get")["version"] == 1
+        assert caller.value("Account", "a", "balance") == {"balance": 0}
         if hidden:
             assert caller.call("Store", "a", "get").error in {None, "", "HostUnavailableError"}
             wait_for_log(host, "repaired")
