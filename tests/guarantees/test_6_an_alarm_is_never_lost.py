@@ -342,8 +342,8 @@ def ended_a_poison(host: HostProcess, deaths_max: int) -> bool:
             caller.value("Timer", name, "arm_at", due)
         caller.value("Timer", "poison", "arm", 0.2)
         ended = ""
-        wait_until(lambda: host.log.count("worker 0 died") > 0)
-        while ended != "abandoned" and host.log.count("worker 0 died") < deaths_max:
+        wait_until(lambda: host.log.count("worker 0 died pid=") > 0)
+        while ended != "abandoned" and host.log.count("worker 0 died pid=") < deaths_max:
             time.sleep(0.05)
             answer = caller.request("GET", "/v1/instances/Timer/poison/alarm")
             ended = answer.value["state"] if answer.status == 200 else answer.error
