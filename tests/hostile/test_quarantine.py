@@ -99,7 +99,7 @@ def test_the_alarm_of_a_quarantined_instance_is_parked_until_it_is_released_or_a
     host.start()
     with host.caller() as caller:
         for name in ("deadly-1", "deadly-2"):
-            assert caller.request("GET", _alarm(name)).value["state"] == "parked"
+            _wait_for_alarm(caller, name, "parked")  # a new worker looks at what is due a moment after its start
 
         assert caller.request("POST", "/v1/instances/Probe/deadly-1/release").value == {"released": True}
         _wait_for_alarm(caller, "deadly-1", None)
