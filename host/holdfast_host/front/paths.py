@@ -67,6 +67,16 @@ def read_flags(query: str, *known: str) -> dict[str, bool]:
     return flags
 
 
+def read_number(given: dict[str, str], name: str, least: int, most: int) -> int | None:
+    """A parameter that is a whole number of that range; None where it is absent, BadRequestError for anything else."""
+    text = given.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
+        raise BadRequestError(f"the parameter {name} is {text[:40]!r}: write a number from {least} to {most}")
+    return int(text)
+
+
 def read_parameters(query: str, *known: str) -> dict[str, str]:
     """The parameters of a query that are there; BadRequestError for an unknown or repeated one, or one not UTF-8."""
     found: dict[str, str] = {}

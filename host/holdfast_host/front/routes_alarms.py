@@ -24,7 +24,7 @@ from holdfast_host.front.app import Route
 from holdfast_host.front.catalog_view import CatalogView
 from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.link import Link
-from holdfast_host.front.paths import decode_segment, read_parameters
+from holdfast_host.front.paths import decode_segment, read_number, read_parameters
 from holdfast_host.front.requests import read_object
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.wire.routing import Routing
@@ -112,16 +112,14 @@ class AlarmRoutes:
             if given["state"] not in STATES:
                 raise BadRequestError(f"the state is {given['state'][:40]!r}: it is one of {', '.join(STATES)}")
             states = (given["state"],)
-        text = given.get("limit", str(_PAGE_DEFAULT))
-        if not (text.isascii() and text.isdigit() and len(text) <= len(str(PAGE_MAX)) and 1 <= int(text) <= PAGE_MAX):
-            raise BadRequestError(f"the limit is {text[:40]!r}: write a number from 1 to {PAGE_MAX}")
+        limit = read_number(given, "limit", 1, PAGE_MAX) or _PAGE_DEFAULT
         position = (states[0], 0, "")
         if "cursor" in given:
             match = _CURSOR.fullmatch(given["cursor"])
             if match is None or match[1] not in states or int(match[2]) >= len(self._links):
                 raise BadRequestError("this cursor does not belong to this listing: begin it anew")
             position = (match[1], int(match[2]), match[3])
-        return states, position, int(text)
+        return states, position, limit
 
 
 def read_due(due: Any) -> int:

@@ -26,7 +26,7 @@ from holdfast_host.front.calls import Calls
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.link import Link
-from holdfast_host.front.paths import decode_segment, read_flags, read_parameters
+from holdfast_host.front.paths import decode_segment, read_flags, read_number, read_parameters
 from holdfast_host.front.requests import read_body
 from holdfast_host.front.routes_alarms import show_alarm
 from holdfast_host.wire.frames import Call, CallKind
@@ -65,7 +65,7 @@ class InstanceRoutes:
     async def _list(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         type_id = self._calls.view.type_id(decode_segment(found[0]))
         asked = read_parameters(query, "prefix", "limit", "cursor")
-        limit = self._limit(asked.get("limit"))
+        limit = self._limit(asked)
         facts = {
             "read": "instances",
             "type_id": type_id,
@@ -114,7 +114,7 @@ class InstanceRoutes:
             "storage",
             prefix=asked.get("prefix", ""),
             start=asked.get("start"),
-            limit=self._limit(asked.get("limit")),
+            limit=self._limit(asked),
             bytes_max=_STORAGE_PAGE_BYTES,
         )
         typed = _wants_typed(exchange)
@@ -167,13 +167,9 @@ class InstanceRoutes:
         """The type's number, or UnknownActorTypeError."""
         return self._calls.view.type_id(actor_type)
 
-    def _limit(self, text: str | None) -> int:
+    def _limit(self, asked: dict[str, str]) -> int:
         limit_max = self._limits.page_entries_max
-        if text is None:
-            return min(PAGE_ENTRIES, limit_max)
-        if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= limit_max:
-            raise BadRequestError(f"the parameter limit is {text[:40]!r}: write a number from 1 to {limit_max}")
-        return int(text)
+        return read_number(asked, "limit", 1, limit_max) or min(PAGE_ENTRIES, limit_max)
 
     def _key(self, raw: str) -> str:
         key = decode_segment(raw)

@@ -18,7 +18,7 @@ from holdfast_host.front.answers import LineStream
 from holdfast_host.front.app import Route
 from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.link import Link
-from holdfast_host.front.paths import TRUTH, read_parameters
+from holdfast_host.front.paths import TRUTH, read_number, read_parameters
 
 FOLLOW_PAUSE_S: Final = 0.25
 TAIL_MAX: Final = 10_000
@@ -41,7 +41,7 @@ class LogRoutes:
         follow = TRUTH.get(asked.get("follow", "false").lower())
         if follow is None:
             raise BadRequestError(f"the parameter follow is {asked['follow'][:40]!r}: write true or false")
-        tail = _read_tail(asked.get("tail"))
+        tail = read_number(asked, "tail", 0, TAIL_MAX)
         sources = [_Source(link, asked) for link in self._links]
         stream = LineStream(exchange)
         if tail is not None:
@@ -116,11 +116,3 @@ def _shown(line: Facts) -> Facts:
     owner: Facts = {"type": actor_type, "name": name} if slash else {}
     head = {"time": line.pop("time", None), "level": line.pop("level", None), **owner}
     return {**head, **{key: value for key, value in line.items() if value != "" or key == "message"}}
-
-
-def _read_tail(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > TAIL_MAX:
-        raise BadRequestError(f"the parameter tail is {text[:40]!r}: write a number up to {TAIL_MAX}")
-    return int(text)
