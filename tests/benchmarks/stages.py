@@ -98,7 +98,7 @@ WORKER: Final = [
         "worker/replies.py",
         "worker/measures.py",
         "worker/links.py:flush,_watch",
-        "worker/loop.py:_flush,_settle,_settle_late",
+        "worker/loop.py:_flush,_settle",
     ),
     *_rules("loop and monitor", "worker/"),
 ]
