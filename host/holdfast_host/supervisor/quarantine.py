@@ -110,10 +110,15 @@ class Quarantine:
         """Forget everything held against it; whether it was quarantined.
 
         Raises:
-            OSError: it cannot be kept.
+            OSError: it cannot be kept; nothing is released.
         """
         record = self._records.pop(instance, None)
-        self._write()
+        try:
+            self._write()
+        except OSError:
+            if record is not None:
+                self._records[instance] = record
+            raise
         return record is not None and record.quarantined
 
     def _write(self) -> None:
