@@ -31,6 +31,7 @@ to have committed nothing.
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import Any, ClassVar
 
@@ -303,6 +304,12 @@ class ConfigurationError(HoldfastError):
 
 class InternalError(HoldfastError):
     """Our bug."""
+
+
+def disk_error(error: OSError, what: str, so: str) -> HoldfastError:
+    """What the disk did not do, why, and so what: StorageFullError where it is full, else HostUnavailableError."""
+    kind = StorageFullError if error.errno in {errno.ENOSPC, errno.EDQUOT} else HostUnavailableError
+    return kind(f"{what}: {error.strerror}; {so}")
 
 
 def error_class(name: str) -> type[HoldfastError] | None:

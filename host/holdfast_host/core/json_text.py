@@ -17,8 +17,8 @@ STEPS: Final = bytes(1 if byte in b"[{" else 255 if byte in b"]}" else 0 for byt
 NO_BRACKET: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 # Where the body of a long request or response begins, as wit/instance.wit has it. No string can hold this: its quotes
 # would be escaped.
-_LONG_BODY: Final = re.compile(rb'[{,]"body(_base64)?":"')
-_BEFORE_LONG_BODY_BYTES_MAX: Final = 256 << 10
+LONG_BODY: Final = re.compile(rb'(?<=[{,])"body(_base64)?":"')
+BEFORE_LONG_BODY_BYTES_MAX: Final = 256 << 10
 
 
 def _reject_constant(name: str) -> NoReturn:
@@ -51,7 +51,7 @@ def body_bytes_at_most(message: bytes) -> int:
     Base64 that stands last counts as what it encodes, exactly; text that stands last counts as it is written, escapes
     and all; of any other order everything counts. No parser: one would hold up the whole process.
     """
-    found = _LONG_BODY.search(message, 0, _BEFORE_LONG_BODY_BYTES_MAX)
+    found = LONG_BODY.search(message, 0, BEFORE_LONG_BODY_BYTES_MAX)
     if found is None or not message.endswith(b'"}'):
         return len(message)
     written = len(message) - 2 - found.end()

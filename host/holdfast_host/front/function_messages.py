@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from holdfast_host.core.json_text import BEFORE_LONG_BODY_BYTES_MAX, LONG_BODY
 from holdfast_host.core.limits import KIB
 from holdfast_host.front.answers import Answer, status_line
 
@@ -29,10 +30,6 @@ _TEXT_BYTES_MAX: Final = 64 * KIB  # a longer body goes as base64: its size is k
 _PIECE_BYTES: Final = 192 * KIB  # of a body at once; a multiple of 3 and of 4
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # control characters, but for the tab
-_PARSED_BYTES_MAX: Final = 256 * KIB
-_LONG_BODY: Final = re.compile(
-    rb',"body(_base64)?":"'
-)  # in JSON text no string can hold this: its quotes would be escaped
 _BODILESS: Final = frozenset({204, 304})
 _HEADERS_MAX: Final = 1_000
 
@@ -142,15 +139,15 @@ def _parse(reply: bytes) -> dict[str, Any]:
     """The facts of a response. A long one is never parsed as a whole: a guest could make that last for seconds."""
     body: dict[str, Any] = {}
     try:
-        if len(reply) > _PARSED_BYTES_MAX:
-            found = _LONG_BODY.search(reply, 0, _PARSED_BYTES_MAX)
+        if len(reply) > BEFORE_LONG_BODY_BYTES_MAX:
+            found = LONG_BODY.search(reply, 0, BEFORE_LONG_BODY_BYTES_MAX)
             if found is None or not reply.endswith(b'"}'):
                 raise BadResponseError(f"a response of {len(reply)} bytes must have its body as its last member")
             if found[1]:
                 body["body_base64"] = reply[found.end() : -2]
             else:
                 body["body"] = json.loads(reply[found.end() - 1 : -1])
-            reply = reply[: found.start()] + b"}"
+            reply = reply[: found.start()].removesuffix(b",") + b"}"
         facts = json.loads(reply)
     except (ValueError, RecursionError):
         raise BadResponseError("the response is not JSON") from None

@@ -8,7 +8,6 @@ when the next one of its number starts.
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -18,13 +17,7 @@ from typing import Final
 
 from aiohttp import BodyPartReader, web
 
-from holdfast_host.core.errors import (
-    BadRequestError,
-    HostUnavailableError,
-    InvalidManifestError,
-    PayloadTooLargeError,
-    StorageFullError,
-)
+from holdfast_host.core.errors import BadRequestError, InvalidManifestError, PayloadTooLargeError, disk_error
 from holdfast_host.core.limits import KIB, MIB, Limits
 from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.patience import Coming
@@ -141,8 +134,7 @@ def _disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = StorageFullError if error.errno in {errno.ENOSPC, errno.EDQUOT} else HostUnavailableError
-        raise kind(f"the upload cannot be kept: {error.strerror}; nothing was deployed") from error
+        raise disk_error(error, "the upload cannot be kept", "nothing was deployed") from error
 
 
 async def _write(file_fd: int, data: bytes) -> None:

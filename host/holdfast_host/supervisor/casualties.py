@@ -11,16 +11,16 @@ import signal
 from collections.abc import Sequence
 from typing import Any, Final
 
-from holdfast_host.core.errors import HostUnavailableError, StorageFullError, UnknownFunctionError
+from holdfast_host.core.errors import UnknownFunctionError, disk_error
 from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.child import ChildGoneError
 from holdfast_host.supervisor.keeper import Keeper
 from holdfast_host.supervisor.quarantine import Instance, Quarantine
 from holdfast_host.supervisor.registry import Registry
+from holdfast_host.wire.control import EXIT_BUG
 from holdfast_host.wire.running_page import FUNCTION, RunningPage
 
-EXIT_BUG: Final = 70  # a worker's own exit code when its loop failed, which what a guest did may have caused
 # What a fault of the sandbox ends in. SIGKILL is missing by intent, unless our own was sent to a worker that hung.
 _CRASHES: Final = frozenset(
     {EXIT_BUG}
@@ -103,15 +103,14 @@ class Casualties:
         Raises:
             UnknownFunctionError: no such function is deployed.
             InvalidNameError: it cannot be an instance's name.
-            StorageFullError, HostUnavailableError: it cannot be recorded; it holds as long as this host lives.
+            StorageFullError, HostUnavailableError: it cannot be recorded; nothing is released.
         """
         instance = self._named_in(arguments)
         try:
             released = self._quarantine.release(instance)
         except OSError as error:
-            full = error.errno in {28, 122}
-            kind = StorageFullError if full else HostUnavailableError
-            raise kind(f"the release of {self._label(*instance)} cannot be recorded: {error}") from error
+            what = f"the release of {self._label(*instance)} cannot be recorded"
+            raise disk_error(error, what, "nothing was released") from error
         await self._tell(workers)
         if released:
             self._log.warning(f"{self._label(*instance)} is released from quarantine")

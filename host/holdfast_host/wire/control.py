@@ -54,11 +54,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.wire.catalog import Catalog
 from holdfast_host.wire.routing import Routing
+
+# A worker's own exit codes, as its supervisor reads them.
+EXIT_BUG: Final = 70  # its loop failed, which what a guest did may have caused
+EXIT_STORE: Final = 74  # the outcome of a commit is unknown
+EXIT_CONFIGURATION: Final = 78  # the operator's to mend; it has said what
 
 
 @dataclass(frozen=True, slots=True)

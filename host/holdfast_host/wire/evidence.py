@@ -55,7 +55,10 @@ def judge(word: int, partition: int, before: Opened | None, after: Opened | None
         return _nothing_committed()
     successive = before is not None and after.epochs[partition] == before.epochs.get(partition, 0) + 1
     if fate is Fate.COMMITTED and successive:
-        return ActorOutputGateError("the call's worker died after committing the call: its result is lost")
+        return ActorOutputGateError(
+            "the call's worker died at its commit: what the call wrote is on disk, unless there was no room for it, "
+            "and its result is lost"
+        )
     # A process between the two may have reached the number with groups of its own.
     return _unknown("its worker died")
 

@@ -217,7 +217,7 @@ class Worker:
             self._end(turn)
             return True
         # The thread of a turn inside another one's is detached until the outermost one is handed in.
-        self.post(lambda: self._hand_in(turn) if opened is None else self._end(turn))
+        self.post(lambda: self._hand_in(lambda: self._end(turn)) if opened is None else self._end(turn))
         return False
 
     def call_out(self, call: ActorCall) -> None:
@@ -254,9 +254,10 @@ class Worker:
             self._refuse(turn, refusal)
         return refusal is None
 
-    def _hand_in(self, turn: Turn) -> None:
+    def _hand_in(self, what_follows: Callable[[], None]) -> None:
+        """A section that lost the leadership on its way is over."""
         self.leadership.handed_in()
-        self._end(turn)
+        what_follows()
 
     def _end(self, turn: Turn) -> None:
         """A turn that ran is over: its batch joins the group, its reply goes to the door."""
@@ -308,12 +309,8 @@ class Worker:
         if self.leadership.close_section(generation):
             self._settle(group, report)
             return True
-        self.post(lambda: self._settle_late(group, report))
+        self.post(lambda: self._hand_in(lambda: self._settle(group, report)))
         return False
-
-    def _settle_late(self, group: Group, report: CommitReport) -> None:
-        self.leadership.handed_in()
-        self._settle(group, report)
 
     def _settle(self, group: Group, report: CommitReport) -> None:
         self.commits += 1

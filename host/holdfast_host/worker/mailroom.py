@@ -165,13 +165,13 @@ class Mailroom:
 
     def idle_entry(self, type_id: int, name: bytes) -> Entry | None:
         """The instance's entry, where neither a turn nor mail is before a call that arrives now."""
-        entry = self._open(type_id, name)
+        entry = self._open(type_id, name, self._deployments.find(type_id))
         return None if entry.mail or entry.turn is not None else entry
 
     def submit(self, link: Link | None, request: Call, caller: ActorCall | None) -> Turn:
         """Put a call into its instance's mailbox, or answer it at once with why not."""
         loaded = self._deployments.find(request.type_id)
-        entry = self._open(request.type_id, request.name)
+        entry = self._open(request.type_id, request.name, loaded)
         origin = Origin.unpack(request.origin) if request.origin else None
         if caller is not None:
             origin = caller.origin
@@ -208,8 +208,7 @@ class Mailroom:
         if not turn.begun and turn in turn.entry.mail:
             self._take_out(turn, HostUnavailableError(f"{turn.entry.label}: the caller left before the call began"))
 
-    def _open(self, type_id: int, name: bytes) -> Entry:
-        loaded = self._deployments.find(type_id)
+    def _open(self, type_id: int, name: bytes, loaded: LoadedType | None) -> Entry:
         return self._directory.open(type_id, name, loaded.type if loaded is not None else f"type {type_id}")
 
     def _check_room(self, entry: Entry, *, nested: bool) -> None:

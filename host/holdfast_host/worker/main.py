@@ -18,7 +18,7 @@ from holdfast_host.core.errors import ConfigurationError, HoldfastError
 from holdfast_host.core.process import calm_collector, enter_child
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.storage.lmdb_store import LmdbStore
-from holdfast_host.wire.control import WorkerStart, unpack_message
+from holdfast_host.wire.control import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORE, WorkerStart, unpack_message
 from holdfast_host.wire.frames import PROTOCOL
 from holdfast_host.wire.running_page import RunningPage
 from holdfast_host.worker.links import READ_BYTES, Link
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from holdfast_host.storage.store import StoreBrokenError
 
 SWITCH_INTERVAL_S: Final = 0.0005  # a host import beside a busy thread waits 25 to 40 us instead of 535
-EXIT_BUG: Final = 70
-EXIT_STORE: Final = 74
-EXIT_CONFIGURATION: Final = 78
 _BACKLOG: Final = 64
 
 

@@ -24,8 +24,8 @@ from holdfast_host.storage.overlay import Overlay
 from holdfast_host.worker.entry import Entry
 from holdfast_host.worker.running import TurnRunner
 from holdfast_host.worker.turn import Turn
+from tests.unit.worker.alarm_stage import AlarmStage
 from tests.unit.worker.stage import Stage, compute
-from tests.unit.worker.test_alarms import AlarmStage
 
 Script = list[list[Any]]
 
