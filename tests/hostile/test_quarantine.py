@@ -13,6 +13,7 @@ from holdfast_host.wire.running_page import RECORDS, UNNOTED, RunningPage
 from tests.harness import components
 from tests.harness.background import CallUnderWay
 from tests.harness.caller import Answer, Caller
+from tests.harness.commands import run
 from tests.harness.components import TestComponent
 from tests.harness.deploying import deploy
 from tests.harness.fixtures import StartHost
@@ -45,12 +46,22 @@ def test_an_instance_that_kills_workers_is_named_quarantined_and_released(start_
         assert "Probe/deadly-name" in refused.text
         assert caller.value("Probe", "alice", "increment") == 2
         assert host.pids() == pids
+        listed = caller.request("GET", "/v1/quarantined").value
+        assert [(each["type"], each["name"], each["version"]) for each in listed["quarantined"]] == [
+            ("Probe", "deadly-name", 1)
+        ]
+        assert listed["cursor"] is None
+        assert caller.request("GET", "/v1/instances/Probe/deadly-name").value["quarantined"] is True
+        assert caller.request("GET", "/v1/instances/Probe/alice").value["quarantined"] is False
+        assert "quarantined" in run(host, "inspect", "Probe", "deadly-name")
+        assert run(host, "quarantined").endswith("probe version 1  Probe/deadly-name\n")
         assert "died while these ran: Probe/deadly-name" in host.log
         assert "Probe/deadly-name has killed workers again and again" in host.log
         assert 'holdfast_worker_deaths_total{worker="0"} 3.0' in caller.request("GET", "/metrics").text
 
-        released = caller.request("POST", "/v1/instances/Probe/deadly-name/release")
-        assert released.value == {"released": True}
+        assert run(host, "release", "Probe", "deadly-name") == "Probe/deadly-name is released.\n"
+        assert run(host, "quarantined") == ""
+        assert caller.request("GET", "/v1/instances/Probe/deadly-name").value["quarantined"] is False
         assert caller.request("POST", "/v1/instances/Probe/deadly-name/release").value == {"released": False}
         kill_worker_by(host, caller, "deadly-name")
 
@@ -143,7 +154,8 @@ def test_a_function_that_kills_workers_is_quarantined_in_all_of_them_and_release
         assert _metric(caller, 'holdfast_quarantined{kind="function"}') == 1
 
         assert caller.request("POST", "/v1/functions/nobody/release").error == "UnknownFunctionError"
-        assert caller.request("POST", "/v1/functions/deadly/release").value == {"released": True}
+        assert run(host, "quarantined").endswith("deadly version 1  its fetch handler\n")
+        assert run(host, "release", "deadly") == "The function 'deadly' is released.\n"
         assert caller.request("POST", "/v1/functions/deadly/release").value == {"released": False}
         assert ask("deadly").error == "HostUnavailableError"
 
@@ -186,14 +198,14 @@ def test_the_share_of_a_death_is_divided_and_another_version_starts_clean(tmp_pa
     assert quarantine.blame([(1, b"killer")], version_of) == [(1, b"killer")]
 
     again = Quarantine.open(tmp_path / "quarantine.json")
-    assert again.listed(version_of) == [(1, b"killer")]
+    assert list(again.listed(version_of)) == [(1, b"killer")]
     deployed[1] = 8
-    assert again.listed(version_of) == []
+    assert list(again.listed(version_of)) == []
     del deployed[1]
-    assert again.listed(version_of) == []
+    assert list(again.listed(version_of)) == []
     deployed[1] = 7
     assert again.release((1, b"killer"))
-    assert again.listed(version_of) == []
+    assert list(again.listed(version_of)) == []
 
 
 def test_a_page_shows_whose_turns_run_and_has_room_for_so_many() -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from typing import Any
 
 from tests.harness.background import CallUnderWay
 from tests.harness.caller import Answer, Caller, SentCall
+from tests.harness.commands import run
 from tests.harness.fixtures import StartHost
-from tests.harness.host import HOLDFAST, HostProcess
 
 TYPED = "application/vnd.holdfast+json"
 
@@ -23,13 +21,6 @@ def get(caller: Caller, path: str, **headers: str) -> Any:
 
 def put(caller: Caller, path: str, body: str, **headers: str) -> Answer:
     return caller.request("PUT", f"/v1/instances/{path}", body, headers)
-
-
-def run(host: HostProcess, *arguments: str) -> str:
-    environment = {**os.environ, "HOLDFAST_HOST": host.url}
-    done = subprocess.run([HOLDFAST, *arguments], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_instances_are_listed_in_name_order_over_all_workers_page_by_page(start_probe_host: StartHost) -> None:
@@ -74,7 +65,7 @@ def test_an_instance_is_described_without_waking_it(start_probe_host: StartHost)
 
         assert asleep == {
             "type": "Probe", "name": "alice", "active": False, "queued": 0, "alarm": None, "version": 1,
-            "keys": 0, "bytes": 0,
+            "quarantined": False, "keys": 0, "bytes": 0,
         }  # fmt: skip
         assert awake == {**asleep, "active": True, "keys": 2, "bytes": len('a1bb"x"')}
         assert "keys" not in get(caller, "Probe/alice")

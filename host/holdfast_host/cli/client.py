@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import click
 import httpx
@@ -24,6 +24,7 @@ DEFAULT_HOST: Final = "http://127.0.0.1:8787"
 # A call may wait 30 s in a mailbox and run for its budget; a deploy compiles for at most 90 s in silence.
 CONNECT_TIMEOUT_S: Final = 10.0
 ANSWER_TIMEOUT_S: Final = 120.0
+PAGE_ROWS: Final = 1000
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
@@ -90,6 +91,25 @@ class HostClient:
     def put(self, path: str, value: Any) -> Any:
         """The JSON that a PUT of a JSON value answers."""
         return self._answer("PUT", path, json=value)
+
+    def put_text(self, path: str, text: str) -> Any:
+        """The JSON that a PUT of JSON text answers, sent digit for digit as it is."""
+        body = text.encode("utf-8", "surrogateescape")  # what no UTF-8 was on the command line is none here either
+        return self._answer("PUT", path, content=body, headers={"content-type": "application/json"})
+
+    def rows(self, path: str, field: str, asked: dict[str, str], limit: int | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of a listing under `field`, page by page: a million take no more memory than a thousand."""
+        left, cursor = limit, None
+        while left is None or left > 0:
+            page_rows = PAGE_ROWS if left is None else min(left, PAGE_ROWS)
+            query = {**asked, "limit": str(page_rows), **({} if cursor is None else {"cursor": cursor})}
+            page = self.get(f"{path}?{urlencode(query)}")
+            yield from page[field]
+            cursor = page["cursor"]
+            if cursor is None:
+                return
+            if left is not None:
+                left -= len(page[field])
 
     def lines(self, path: str) -> Iterator[dict[str, Any]]:
         """The JSON lines that a GET answers, as they come, however long that takes."""
@@ -175,6 +195,12 @@ class HostClient:
 def open_client(host: str, token_file: Path | None) -> HostClient:
     """The client for a command's `--host` and `--token-file`, or HOLDFAST_TOKEN."""
     return HostClient(host, read_token(token_file))
+
+
+def instance_path(actor_type: str, name: str, *further: str) -> str:
+    """The path of one instance, or of what is below it; dots are escaped, for clients take `..` out of a path."""
+    segments = (quote(each, safe="", errors="surrogateescape") for each in (actor_type, name, *further))
+    return "/".join(("/v1/instances", *(each.replace(".", "%2E") for each in segments)))
 
 
 def read_token(token_file: Path | None) -> str | None:

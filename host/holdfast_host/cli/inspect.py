@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import click
 
-from holdfast_host.cli.client import HostClient, host_options, open_client
+from holdfast_host.cli.client import HostClient, host_options, instance_path, open_client
 from holdfast_host.cli.output import json_option, print_json, readable_json
 
 _EXAMPLES: Final = """\b
@@ -37,7 +37,7 @@ def command(
     token_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Show the instance NAME of TYPE: whether it is in memory, its alarm, its keys and values.
+    """Show the instance NAME of TYPE: whether it is in memory, may run, its alarm, its keys and values.
 
     It shows what is durable; looking wakes nobody up. Long values are cut, with --json they are whole.
     """
@@ -48,6 +48,8 @@ def command(
         return
     click.echo(f"{actor_type}/{name}")
     click.echo(f"  {'active' if facts['active'] else 'not in memory'}, {facts['queued']} turns wait")
+    if facts["quarantined"]:
+        click.echo("  quarantined: it killed workers again and again; 'holdfast release' lets it run again")
     click.echo(f"  version  {facts['version']}")
     click.echo(f"  alarm    {readable_json(facts['alarm']) if facts['alarm'] else 'none'}")
     click.echo(f"  storage  {facts['keys']:,} keys, {facts['bytes']:,} bytes")
@@ -62,6 +64,6 @@ def command(
 def _read(
     client: HostClient, actor_type: str, name: str, prefix: str, start: str | None, limit: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    path = f"/v1/instances/{quote(actor_type, safe='')}/{quote(name, safe='').replace('.', '%2E')}"
+    path = instance_path(actor_type, name)
     asked = {"prefix": prefix, "limit": str(limit), **({} if start is None else {"start": start})}
     return client.get(f"{path}?count=true"), client.get(f"{path}/storage?{urlencode(asked)}")

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import click
 
 from holdfast_host.cli.client import host_options, open_client
-from holdfast_host.cli.output import json_option, print_json, print_table
+from holdfast_host.cli.output import json_option, print_json, print_table, printable
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -47,7 +47,8 @@ def _row(function: dict[str, Any]) -> tuple[str, ...]:
     )
     kept = [each["version"] for each in function["versions"]]
     span = str(kept[0]) if len(kept) == 1 else f"{min(kept)}-{max(kept)}"
-    return (function["name"], str(function["version"]), span, function["status"], actors, function["url"])
+    status = f"failed: {function['reason']}" if function["status"] == "failed" else function["status"]
+    return (function["name"], str(function["version"]), span, printable(status), actors, function["url"])
 
 
 def _print_versions(function: dict[str, Any], as_json: bool) -> None:

@@ -74,6 +74,11 @@ def readable_json(value: Any) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """The text, its control characters escaped: a name is any text, a terminal is not to obey it."""
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table for a terminal, tab-separated lines under a heading otherwise."""
     if not sys.stdout.isatty():

@@ -27,6 +27,7 @@ def describe_inspection() -> dict[str, Any]:
             "parameters": [_TYPE, _NAME],
             "post": operation("releaseInstance", "Lift the quarantine of an instance that killed workers.", 200),
         },
+        "/v1/quarantined": {"get": _quarantined()},
         "/v1/logs": {"get": _logs()},
         "/metrics": {"get": _metrics()},
     }
@@ -48,7 +49,7 @@ def _list() -> dict[str, Any]:
 def _inspect() -> dict[str, Any]:
     return operation(
         "inspectInstance",
-        "Whether it is in memory, how many turns wait, its alarm, its version.",
+        "Whether it is in memory, how many turns wait, its alarm, its version, whether it is quarantined.",
         200,
         parameters=[parameter("count", "Add its keys and bytes.", "query", type="boolean", default=False)],
     )
@@ -79,6 +80,15 @@ def _value() -> dict[str, Any]:
         "put": operation("putValue", "Write one value, as a turn; the activation is dropped.", 200, requestBody=body),
         "delete": operation("deleteValue", "Delete one key, as a turn; the activation is dropped.", 200),
     }
+
+
+def _quarantined() -> dict[str, Any]:
+    return operation(
+        "listQuarantined",
+        "Functions, by name, then instances, by type and name, that may not run for having killed workers.",
+        200,
+        parameters=[_LIMIT, parameter("cursor", "Where the last page ended.", "query")],
+    )
 
 
 def _logs() -> dict[str, Any]:

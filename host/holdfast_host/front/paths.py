@@ -6,6 +6,8 @@ at the raw target, and only a segment that is a name is decoded.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from typing import Final
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -75,6 +77,19 @@ def read_number(given: dict[str, str], name: str, least: int, most: int) -> int 
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
         raise BadRequestError(f"the parameter {name} is {text[:40]!r}: write a number from {least} to {most}")
     return int(text)
+
+
+def cursor_of(position: str) -> str:
+    """A position in a listing as callers carry it; what it means is ours."""
+    return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str) -> str:
+    """The position in a cursor; BadRequestError where it is none."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise BadRequestError("the parameter cursor is none: send back the one that the last page ended with") from None
 
 
 def read_parameters(query: str, *known: str) -> dict[str, str]:

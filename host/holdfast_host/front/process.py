@@ -28,6 +28,7 @@ from holdfast_host.front.routes_functions import FunctionRoutes
 from holdfast_host.front.routes_inspection import Health, InspectionRoutes
 from holdfast_host.front.routes_instances import InstanceRoutes
 from holdfast_host.front.routes_logs import LogRoutes
+from holdfast_host.front.routes_quarantine import QuarantineRoutes
 from holdfast_host.front.routes_secrets import SecretRoutes
 from holdfast_host.front.strangers import Strangers
 from holdfast_host.front.tokens import TokenCheck
@@ -62,7 +63,8 @@ class Front:
                 *MetricsRoutes(control).routes(),
                 *LogRoutes(self._links).routes(),
                 *SecretRoutes(control).routes(),
-                *InstanceRoutes(self._calls, start.routing, self._links, limits, control).routes(),
+                *InstanceRoutes(self._calls, start.routing, self._links, limits).routes(),
+                *QuarantineRoutes(lambda: self._calls.view, control, limits).routes(),
             ],
         )
         self._servers = [(start.listen_fd, HttpServer(app.handle, Patience(), Connections(allow_descriptors())))]

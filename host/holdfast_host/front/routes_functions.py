@@ -38,7 +38,6 @@ class FunctionRoutes:
             Route.of("/v1/undeployed", GET=self._undeployed),
             Route.of("/v1/functions/{}", GET=self._get, PUT=self._deploy, DELETE=self._delete),
             Route.of("/v1/functions/{}/rollback", POST=self._roll_back),
-            Route.of("/v1/functions/{}/release", POST=self._release),
             Route.of("/v1/functions/{}/sources", PUT=self._reload),
         ]
 
@@ -64,9 +63,6 @@ class FunctionRoutes:
         if version is not None and (not isinstance(version, int) or isinstance(version, bool) or version < 1):
             raise BadRequestError(f"the version is {version!r}: give a whole number from 1, or none for the one before")
         return json_answer(await self._control.request("rollback", {"function": function, "version": version}))
-
-    async def _release(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request("release", {"function": _function_in(found)}))
 
     async def _reload(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         """Other sources for a development component: an author's tool and an SDK agree on what stands in them."""

@@ -7,8 +7,6 @@ loads more than a page into memory, however much there is.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
 from typing import Any, Final
 
@@ -23,10 +21,16 @@ from holdfast_host.front.answers import JSON, TYPED_JSON, Answer, json_answer
 from holdfast_host.front.app import Route
 from holdfast_host.front.arguments import check_nesting
 from holdfast_host.front.calls import Calls
-from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.link import Link
-from holdfast_host.front.paths import decode_segment, read_flags, read_number, read_parameters
+from holdfast_host.front.paths import (
+    cursor_of,
+    decode_segment,
+    read_cursor,
+    read_flags,
+    read_number,
+    read_parameters,
+)
 from holdfast_host.front.requests import read_body
 from holdfast_host.front.routes_alarms import show_alarm
 from holdfast_host.wire.frames import Call, CallKind
@@ -41,11 +45,8 @@ Found = tuple[str, ...]
 class InstanceRoutes:
     """The handlers. One per front."""
 
-    def __init__(
-        self, calls: Calls, routing: Routing, links: list[Link], limits: Limits, control: ControlChannel
-    ) -> None:
+    def __init__(self, calls: Calls, routing: Routing, links: list[Link], limits: Limits) -> None:
         self._calls = calls
-        self._control = control
         self._routing = routing
         self._links = links
         self._limits = limits
@@ -59,7 +60,6 @@ class InstanceRoutes:
             Route.of(f"{one}/storage", GET=self._storage),
             Route.of(f"{one}/storage/{{}}", GET=self._value, PUT=self._put, DELETE=self._delete),
             Route.of(f"{one}/evict", POST=self._evict),
-            Route.of(f"{one}/release", POST=self._release),
         ]
 
     async def _list(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
@@ -70,7 +70,7 @@ class InstanceRoutes:
             "read": "instances",
             "type_id": type_id,
             "prefix": asked.get("prefix", ""),
-            "after": _read_cursor(asked.get("cursor", "")),
+            "after": read_cursor(asked.get("cursor", "")),
             "limit": limit,
         }
         answers = await asyncio.gather(*(link.read(facts) for link in self._links))
@@ -78,7 +78,7 @@ class InstanceRoutes:
         return json_answer(
             {
                 "instances": [{"name": name.decode(), "bytes": live_bytes} for name, live_bytes in page.rows],
-                "cursor": None if page.next is None else _cursor(page.next),
+                "cursor": None if page.next is None else cursor_of(page.next.decode()),
             }
         )
 
@@ -93,6 +93,7 @@ class InstanceRoutes:
             "queued": facts["queued"],
             "alarm": show_alarm(facts["alarm"]),
             "version": facts["version"],
+            "quarantined": facts["quarantined"],
         }
         if counted:
             shown["keys"] = await self._count(instance)
@@ -154,10 +155,6 @@ class InstanceRoutes:
     async def _evict(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         return json_answer(await _Instance(self, found).read("evict"))
 
-    async def _release(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        instance = _Instance(self, found)
-        return json_answer(await self._control.request("release", {"type_id": instance.number, "name": instance.name}))
-
     def place(self, type_id: int, name: bytes) -> tuple[Link, int]:
         """The link to the instance's worker, and its partition."""
         shard = shard_of(type_id, name)
@@ -192,11 +189,6 @@ class _Instance:
         self._link, self._partition = routes.place(self._type_id, encoded)
 
     @property
-    def number(self) -> int:
-        """Its type's."""
-        return self._type_id
-
-    @property
     def label(self) -> str:
         """`Account/alice`."""
         return f"{self.type}/{self.name}"
@@ -216,18 +208,6 @@ def _name_page(answer: dict[str, Any]) -> NamePage:
     following = answer["next"]
     rows = [(name.encode(), live_bytes) for name, live_bytes in answer["rows"]]
     return NamePage(rows, None if following is None else following.encode())
-
-
-def _cursor(name: bytes) -> str:
-    """A position as callers carry it; what it means is ours."""
-    return base64.urlsafe_b64encode(name).decode().rstrip("=")
-
-
-def _read_cursor(text: str) -> str:
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise BadRequestError("the parameter cursor is none: send back the one that the last page ended with") from None
 
 
 def _wants_typed(exchange: Exchange) -> bool:

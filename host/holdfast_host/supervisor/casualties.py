@@ -7,10 +7,12 @@ when one is released).
 from __future__ import annotations
 
 import asyncio
+import heapq
 import signal
 from collections.abc import Sequence
 from typing import Any, Final
 
+from holdfast_host.core.clock import utc_text
 from holdfast_host.core.errors import UnknownFunctionError, disk_error
 from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.logs import EventLog
@@ -62,11 +64,42 @@ class Casualties:
 
     def quarantined(self) -> list[list[Any]]:
         """Those that may not run, as a worker is told: type number and name."""
-        return [[type_id, name.decode()] for type_id, name in self._quarantine.listed(self._version_of)]
+        return [[type_id, name.decode()] for type_id, name in self._listed()]
+
+    async def show(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """A page of those that may not run: functions by name, then instances by type and name.
+
+        Args:
+            arguments: `after`, the type (empty for a function) and the name of the last row before; `limit`.
+        """
+        limit = int(arguments["limit"])
+        after_type, after_name = arguments["after"]
+        after = (str(after_type), str(after_name).encode())
+        deployed = {each.type_id: (each.type, it) for it in self._registry.current() for each in it.types}
+        functions = {it.function: ("", it) for it in self._registry.current()}
+        rows = []
+        for (type_id, name), died_s in self._listed().items():
+            actor_type, owner = functions[name.decode()] if type_id == FUNCTION else deployed[type_id]
+            if (actor_type, name) > after:
+                rows.append((actor_type, name, owner.function, owner.version, died_s))
+        page = heapq.nsmallest(limit + 1, rows)
+        return {
+            "rows": [
+                {
+                    "function": function,
+                    "type": actor_type or None,
+                    "name": name.decode() if actor_type else None,
+                    "version": version,
+                    "died_at": utc_text(int(died_s * 1e6)),
+                }
+                for actor_type, name, function, version, died_s in page[:limit]
+            ],
+            "more": len(page) > limit,
+        }
 
     def measures(self) -> dict[str, int]:
         """How many instances and functions are quarantined."""
-        listed = self._quarantine.listed(self._version_of)
+        listed = self._listed()
         functions = sum(type_id == FUNCTION for type_id, _ in listed)
         return {"instance": len(listed) - functions, "function": functions}
 
@@ -131,6 +164,13 @@ class Casualties:
         if self._version_of(instance) is None:
             raise UnknownFunctionError(f"no function {arguments['function']!r} is deployed")
         return instance
+
+    def _listed(self) -> dict[Instance, float]:
+        """Those that may not run; the registry is asked once, however many they are."""
+        current = self._registry.current()
+        versions = {(FUNCTION, each.function.encode()): each.version for each in current}
+        of_type = {each.type_id: it.version for it in current for each in it.types}
+        return self._quarantine.listed(lambda instance: versions.get(instance) or of_type.get(instance[0]))
 
     def _version_of(self, instance: Instance) -> int | None:
         """The version that is deployed."""

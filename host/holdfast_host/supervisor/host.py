@@ -104,6 +104,7 @@ class Host:
                 "secrets": secrets.list,
                 "secret_set": secrets.set,
                 "secret_delete": secrets.delete,
+                "quarantined": self._casualties.show,
                 "release": self._release,
             },
         )

@@ -98,13 +98,13 @@ class Quarantine:
         self._write()
         return caught
 
-    def listed(self, version_of: VersionOf) -> list[Instance]:
-        """Those that may not run, given the versions that are deployed now."""
-        return [
-            instance
+    def listed(self, version_of: VersionOf) -> dict[Instance, float]:
+        """Those that may not run, given the versions that are deployed now, with the wall clock of their last death."""
+        return {
+            instance: record.shares[-1][0]
             for instance, record in self._records.items()
             if record.quarantined and version_of(instance) == record.version
-        ]
+        }
 
     def release(self, instance: Instance) -> bool:
         """Forget everything held against it; whether it was quarantined.

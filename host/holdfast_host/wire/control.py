@@ -44,6 +44,8 @@ Operations of `request`, with their `arguments` and the `result` of the answer; 
 - `delete` takes `function`. Result: FUNCTION as it was.
 - `reload` takes `function`, `sources` (JSON text, for a development component). Result: FUNCTION.
 - `rollback` takes `function`, `version` (null for the one before). Result: FUNCTION.
+- `quarantined` takes `after` [type, name] and `limit`. Result: `rows` [{`function`, `type`, `name`, `version`,
+  `died_at`}], where type and name are null for a function's handler, and `more`: whether others follow.
 - `release` takes `type_id`, `name`, or `function`. Result: `released`, whether it was quarantined.
 - `secrets` takes nothing. Result: `secrets`: [SECRET], where a SECRET is `name` and `updated_at`.
 - `secret_set` takes `name`, `value`. Result: SECRET with `created`.

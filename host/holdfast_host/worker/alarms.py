@@ -179,7 +179,7 @@ class Alarms:
             self.finish(entry, delivery)
         elif delivery.failure is not None:
             self._count_failure(entry, delivery, delivery.failure)
-        elif loaded is None or self._worker.mailroom.is_quarantined(entry):
+        elif loaded is None or self._worker.mailroom.is_quarantined(entry.type_id, entry.stored.name):
             self.parked += 1
             self._write(entry, delivery, replace(row, state="parked", begun=False))
         elif row.begun and not delivery.marked:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.deployments import Deployments
     from holdfast_host.worker.directory import Directory
     from holdfast_host.worker.links import Link
+    from holdfast_host.worker.mailroom import Mailroom
 
 Facts = dict[str, Any]
 
@@ -39,6 +40,7 @@ class Inspection:
         store: Store,
         directory: Directory,
         deployments: Deployments,
+        mailroom: Mailroom,
         limits: Limits,
         *,
         post: Callable[[Callable[[], None]], None],
@@ -49,6 +51,7 @@ class Inspection:
         self._directory = directory
         self._deployments = deployments
         self._limits = limits
+        self._mailroom = mailroom
         self._post = post
         self._reply = reply
         self._questions: queue.SimpleQueue[tuple[Link, int, Callable[[Facts], Facts], Facts]] = queue.SimpleQueue()
@@ -97,6 +100,7 @@ class Inspection:
             "active": running is not None,
             "queued": 0 if entry is None else len(entry.mail),
             "version": None if version is None else version.version,
+            "quarantined": self._mailroom.is_quarantined(facts["type_id"], _name(facts)),
         }
 
     def _evict(self, link: Link, slot: int, facts: Facts) -> None:
@@ -143,7 +147,7 @@ class Inspection:
     def _instance(self, facts: Facts) -> Facts:
         """One instance: what the leader said of it, its alarm, how many bytes it holds."""
         stored = self._store.locate(facts["type_id"], _name(facts))
-        shown = {name: facts[name] for name in ("active", "queued", "version")}
+        shown = {name: facts[name] for name in ("active", "queued", "version", "quarantined")}
         return {**shown, "alarm": describe_alarm(self._store.alarm(stored)), "bytes": stored.live_bytes}
 
     def _keys(self, facts: Facts) -> Facts:

@@ -100,7 +100,7 @@ class Worker:
         )
         self.measures = Measures()
         self.inspection = Inspection(
-            store, self.directory, self.deployments, limits, post=self.post, reply=self._reply_to
+            store, self.directory, self.deployments, self.mailroom, limits, post=self.post, reply=self._reply_to
         )
         self.inspection.readers["logs"] = output.read
         self.inspection.readers |= alarm_readers(store, self.deployments)

@@ -85,9 +85,9 @@ class Mailroom:
         itself = (FUNCTION, function.encode())
         self.quarantined = frozenset(each for each in self.quarantined if each[0] not in type_ids and each != itself)
 
-    def is_quarantined(self, entry: Entry) -> bool:
-        """Whether the instance may not run."""
-        return bool(self.quarantined) and (entry.type_id, entry.stored.name) in self.quarantined
+    def is_quarantined(self, type_id: int, name: bytes) -> bool:
+        """Whether this instance may not run."""
+        return bool(self.quarantined) and (type_id, name) in self.quarantined
 
     def take(self, entry: Entry) -> Turn:
         """The next turn out of the instance's mailbox."""
@@ -181,7 +181,7 @@ class Mailroom:
         try:
             if loaded is None:
                 raise self._deployments.absence(request.type_id, entry.label)
-            if self.is_quarantined(entry) and request.kind != CallKind.EDIT:
+            if self.is_quarantined(entry.type_id, entry.stored.name) and request.kind != CallKind.EDIT:
                 raise ActorQuarantinedError(
                     f"{entry.label} has killed workers again and again: release it, or deploy another version"
                 )

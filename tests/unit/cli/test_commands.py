@@ -18,7 +18,11 @@ from holdfast_host.cli.main import group
 from tests.harness.host import HOLDFAST
 from tests.unit.cli.scripted_host import scripted_host
 
-COMMANDS = [*group.list_commands(click.Context(group)), "secret set", "secret list", "secret delete"]
+GROUPS = {"secret": "set list delete", "storage": "get put delete", "alarm": "list set clear"}
+COMMANDS = [
+    *group.list_commands(click.Context(group)),
+    *(f"{name} {each}" for name, its in GROUPS.items() for each in its.split()),
+]
 DEPLOYED = {"name": "counter", "func_id": "fn_1", "version": 1, "url": "http://counter.localhost:1", "actors": []}
 
 

@@ -1,0 +1,38 @@
+"""`holdfast erase`: all that one instance has stored."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from holdfast_host.cli.client import host_options, instance_path, open_client
+from holdfast_host.cli.output import CommandFailedError, json_option, print_json
+
+_EXAMPLES: Final = """\b
+Example:
+  holdfast erase Account alice --yes
+"""
+
+
+@click.command("erase", epilog=_EXAMPLES)
+@click.argument("actor_type", metavar="TYPE")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@host_options
+@json_option
+def command(actor_type: str, name: str, yes: bool, host: str, token_file: Path | None, as_json: bool) -> None:
+    """Delete everything that the instance NAME of TYPE has stored, and its alarm, for good; a turn like any other."""
+    label = f"{actor_type}/{name}"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise CommandFailedError(f"Erasing deletes all that {label} has stored, for good: say so with --yes.")
+        click.confirm(f"Delete all that {label} has stored, for good?", abort=True, err=True)
+    with open_client(host, token_file) as client:
+        answer = client.delete(instance_path(actor_type, name))
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{label} {'is erased' if answer['deleted'] else 'had nothing stored'}.")

@@ -1,0 +1,31 @@
+"""`holdfast evict`: one instance out of memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from holdfast_host.cli.client import host_options, instance_path, open_client
+from holdfast_host.cli.output import json_option, print_json
+
+_EXAMPLES: Final = """\b
+Example:
+  holdfast evict Account alice
+"""
+
+
+@click.command("evict", epilog=_EXAMPLES)
+@click.argument("actor_type", metavar="TYPE")
+@click.argument("name")
+@host_options
+@json_option
+def command(actor_type: str, name: str, host: str, token_file: Path | None, as_json: bool) -> None:
+    """Take the instance NAME of TYPE out of memory when its running turn is over; its next call activates it again."""
+    with open_client(host, token_file) as client:
+        answer = client.post(instance_path(actor_type, name, "evict"), None)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{actor_type}/{name} {'is evicted' if answer['evicted'] else 'was not in memory'}.")

@@ -1,0 +1,42 @@
+"""`holdfast release`: out of quarantine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import click
+
+from holdfast_host.cli.client import host_options, instance_path, open_client
+from holdfast_host.cli.output import json_option, print_json
+
+_EXAMPLES: Final = """\b
+Examples:
+  holdfast release Account alice      # an instance
+  holdfast release account            # a function, whose fetch handler killed workers
+"""
+
+
+@click.command("release", epilog=_EXAMPLES)
+@click.argument("owner", metavar="TYPE|FUNCTION")
+@click.argument("name", required=False)
+@host_options
+@json_option
+def command(owner: str, name: str | None, host: str, token_file: Path | None, as_json: bool) -> None:
+    """Let a quarantined instance, NAME of TYPE, or a quarantined FUNCTION run again.
+
+    'holdfast quarantined' lists what killed workers again and again.
+    """
+    if name is None:
+        path, label = f"/v1/functions/{quote(owner, safe='')}", f"The function '{owner}'"
+    else:
+        path, label = instance_path(owner, name), f"{owner}/{name}"
+    with open_client(host, token_file) as client:
+        answer = client.post(f"{path}/release", None)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(
+            f"{label} is released." if answer["released"] else f"{label} was not quarantined: nothing is changed."
+        )

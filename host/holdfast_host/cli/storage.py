@@ -1,0 +1,102 @@
+"""`holdfast storage`: single keys of an instance; `holdfast inspect` lists them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import click
+
+from holdfast_host.cli.client import host_options, instance_path, open_client
+from holdfast_host.cli.output import json_option, print_json, printable, readable_json
+
+_EXAMPLES: Final = """\b
+Examples:
+  holdfast storage get Account alice balance
+  holdfast storage put Account alice balance 100
+  holdfast storage delete Account alice balance
+"""
+_GET_EXAMPLES: Final = """\b
+Example:
+  holdfast storage get Account alice balance
+"""
+_PUT_EXAMPLES: Final = """\b
+Examples:
+  holdfast storage put Account alice balance 100
+  holdfast storage put Account alice owner '{"name": "Alice"}'
+"""
+_DELETE_EXAMPLES: Final = """\b
+Example:
+  holdfast storage delete Account alice balance
+"""
+
+
+@click.group("storage", epilog=_EXAMPLES)
+def command() -> None:
+    """Read, write and delete single keys of an instance. Writing and deleting are turns: they wait in its mailbox."""
+
+
+@command.command("get", epilog=_GET_EXAMPLES)
+@click.argument("actor_type", metavar="TYPE")
+@click.argument("name")
+@click.argument("key")
+@host_options
+@json_option
+def get_value(actor_type: str, name: str, key: str, host: str, token_file: Path | None, as_json: bool) -> None:
+    """Show the value of KEY, as of the last commit."""
+    with open_client(host, token_file) as client:
+        value = client.get(instance_path(actor_type, name, "storage", key))
+    if as_json:
+        print_json(value)
+    else:
+        click.echo(readable_json(value))
+
+
+@command.command("put", epilog=_PUT_EXAMPLES, context_settings={"ignore_unknown_options": True})
+@click.argument("actor_type", metavar="TYPE")
+@click.argument("name")
+@click.argument("key")
+@click.argument("value")
+@host_options
+@json_option
+def put_value(
+    actor_type: str, name: str, key: str, value: str, host: str, token_file: Path | None, as_json: bool
+) -> None:
+    """Write VALUE, which is JSON if it parses and a text otherwise, under KEY."""
+    with open_client(host, token_file) as client:
+        answer = client.put_text(instance_path(actor_type, name, "storage", key), _meant(value))
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{printable(key)} of {actor_type}/{name} is stored.")
+
+
+@command.command("delete", epilog=_DELETE_EXAMPLES)
+@click.argument("actor_type", metavar="TYPE")
+@click.argument("name")
+@click.argument("key")
+@host_options
+@json_option
+def delete_value(actor_type: str, name: str, key: str, host: str, token_file: Path | None, as_json: bool) -> None:
+    """Delete KEY."""
+    with open_client(host, token_file) as client:
+        answer = client.delete(instance_path(actor_type, name, "storage", key))
+    if as_json:
+        print_json(answer)
+    else:
+        label = f"{printable(key)} of {actor_type}/{name}"
+        click.echo(f"{label} is deleted." if answer["deleted"] else f"There is no {label}: nothing is changed.")
+
+
+def _meant(text: str) -> str:
+    """The value as JSON text, digit for digit as it was typed; NaN and the like are texts, for they are no JSON."""
+    try:
+        json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return json.dumps(text)
+    return text
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)

@@ -1,0 +1,36 @@
+"""`holdfast undeployed`: what is left of functions that are gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.output import json_option, print_json, print_table
+
+_EXAMPLES: Final = """\b
+Example:
+  holdfast undeployed
+"""
+
+
+@click.command("undeployed", epilog=_EXAMPLES)
+@host_options
+@json_option
+def command(host: str, token_file: Path | None, as_json: bool) -> None:
+    """List the actor types that no deployed version ships and whose instances still have storage or an alarm.
+
+    Each stays reserved to the function that it belonged to. Deploy that again to get at its instances, or let another
+    function take the type over with 'holdfast deploy --adopt'.
+    """
+    with open_client(host, token_file) as client:
+        actors = client.get("/v1/undeployed")["actors"]
+    if as_json:
+        print_json(actors)
+    elif not actors:
+        click.echo("Nothing: all types that have storage are deployed.")
+    else:
+        columns = ("type", "function", "func_id")
+        print_table(columns, [tuple(each[column] for column in columns) for each in actors])
