@@ -40,10 +40,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Build examples/account, start a host, deploy, serve until Ctrl-C.")
     parser.add_argument("--listen", default="127.0.0.1:8787")
     parser.add_argument("--data", default=".holdfast")
+    parser.add_argument("--component", help="deploy this one instead of building it")
     options = parser.parse_args()
     terminal = take_terminal()
     try:
-        return serve(options.listen, options.data)
+        return serve(options.listen, options.data, options.component)
     finally:
         if terminal is not None:
             os.tcsetpgrp(0, terminal)
@@ -61,9 +62,10 @@ def take_terminal() -> int | None:
     return before
 
 
-def serve(listen: str, data: str) -> int:
+def serve(listen: str, data: str, component: str | None) -> int:
     """Start the host, deploy, wait for its end."""
     command = [HOLDFAST, "serve", "--listen", listen, "--data", data]
+    what = [str(ACCOUNT)] if component is None else ["--component", component, str(ACCOUNT)]
     host = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0)
     stopping = False
 
@@ -79,7 +81,7 @@ def serve(listen: str, data: str) -> int:
         print(line, end="", flush=True)
         if not stopping and (ready := re.search(r"https?://\S+", line)):
             url = ready.group().rstrip(".,/")
-            deployed = subprocess.call([HOLDFAST, "deploy", "--host", url, str(ACCOUNT)])
+            deployed = subprocess.call([HOLDFAST, "deploy", "--host", url, *what])
             if deployed != 0 and not stopping:
                 host.send_signal(signal.SIGTERM)
                 host.wait()

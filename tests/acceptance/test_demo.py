@@ -15,7 +15,9 @@ import pytest
 
 from tests.harness import processes
 from tests.harness.caller import Caller
-from tests.harness.components import PROJECT
+from tests.harness.components import PROJECT, TestComponent, compiled_once
+
+TO_TRY = r"H=(http://\S+)/v1/actors/Account"
 
 
 class Terminal:
@@ -57,15 +59,21 @@ class Terminal:
 
 
 @pytest.mark.parametrize("through_make", [False, True], ids=["the script", "make around it"])
-def test_the_demo_serves_until_ctrl_c_and_then_ends_with_exit_0(tmp_path: Path, through_make: bool) -> None:
-    demo = f"{sys.executable} tools/demo.py --listen 127.0.0.1:0 --data {tmp_path / 'data'}"
+def test_the_demo_serves_until_ctrl_c_and_then_ends_with_exit_0(
+    tmp_path: Path, account_component: TestComponent, through_make: bool
+) -> None:
+    data = tmp_path / "data"
+    demo = f"{sys.executable} tools/demo.py --listen 127.0.0.1:0 --data {data}"
     if through_make:
         makefile = tmp_path / "Makefile"
         makefile.write_text(f"demo:\n\t@{demo}\n")
         terminal = Terminal("/usr/bin/env", "make", "-f", str(makefile))
+        url = terminal.read_until(TO_TRY, 180).group(1)
     else:
-        terminal = Terminal("/bin/sh", "-c", demo)
-    url = terminal.read_until(r"H=(http://\S+)/v1/actors/Account", 180).group(1)
+        terminal = Terminal("/bin/sh", "-c", f"{demo} --component {account_component.component}")
+        terminal.read_until(r"http://\S+", 60)
+        with compiled_once(account_component.component, data):
+            url = terminal.read_until(TO_TRY, 180).group(1)
     with Caller(url) as caller:
         deposited = caller.request("POST", "/v1/actors/Account/alice/deposit", '{"amount":100}')
     terminal.read_until("Ctrl-C ends it", 10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,25 @@ from tests.harness.caller import Caller
 from tests.harness.projects import DevProcess, run, write_project
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new project that has been run once: built, deployed to a host of its own, and ended with Ctrl-C."""
+    folder = tmp_path_factory.mktemp("begun")
+    run(folder, "new", "demo")
+    with DevProcess(folder / "demo") as dev:
+        assert "demo | is live" in dev.printed
+    assert "building demo from src/app.py" in dev.printed
+    return folder / "demo"
+
+
+@pytest.fixture
+def project(begun: Path, tmp_path: Path) -> Path:
+    """A copy of it, which goes on from there."""
+    return Path(shutil.copytree(begun, tmp_path / "demo"))
+
+
 @pytest.mark.slow
-def test_what_is_saved_is_live_and_what_is_broken_keeps_the_last_good_code(tmp_path: Path) -> None:
-    run(tmp_path, "new", "demo")
-    project = tmp_path / "demo"
+def test_what_is_saved_is_live_and_what_is_broken_keeps_the_last_good_code(project: Path) -> None:
     app = project / "src" / "app.py"
     text = app.read_text()
     with DevProcess(project) as dev, dev.caller() as caller:
@@ -69,24 +85,23 @@ def test_what_is_saved_is_live_and_what_is_broken_keeps_the_last_good_code(tmp_p
 
 
 @pytest.mark.slow
-def test_several_projects_run_side_by_side_whatever_their_order(tmp_path: Path) -> None:
-    run(tmp_path, "new", "owner")
+def test_several_projects_run_side_by_side_whatever_their_order(project: Path, tmp_path: Path) -> None:
     source = (
         "from holdfast import Response\n\n"
         'def fetch(request, env):\n    return Response.json(env.READONLY.id_from_name("a").value())\n'
     )
     write_project(tmp_path / "reader", "reader", source, ("READONLY", "Counter"))
-    with DevProcess(tmp_path, "reader", "owner") as dev, dev.caller() as caller:
+    with DevProcess(tmp_path, "reader", project.name) as dev, dev.caller() as caller:
         port = dev.api.rpartition(":")[2]
-        posted = caller.request("POST", "/counters/a/increment", headers={"host": f"owner.localhost:{port}"})
+        posted = caller.request("POST", "/counters/a/increment", headers={"host": f"demo.localhost:{port}"})
         assert posted.text == '{"value":1}'
         assert caller.request("GET", "/").text == '{"value":1}'
-        assert f"owner: http://owner.localhost:{port}" in dev.printed
+        assert f"demo: http://demo.localhost:{port}" in dev.printed
 
 
 @pytest.mark.slow
-def test_twenty_saves_are_each_answered_in_less_than_a_second(tmp_path: Path) -> None:
-    took_s = sorted(measure_saves(tmp_path, 20))
+def test_twenty_saves_are_each_answered_in_less_than_a_second(project: Path) -> None:
+    took_s = sorted(measure_saves(project, 20))
 
     assert took_s[len(took_s) // 2] < 1.0, took_s  # the median: a shared machine may stall once
 

@@ -141,18 +141,18 @@ def test_what_a_version_would_break_is_listed_and_nothing_is_switched(host: Host
         renamed.component,  # what it is renamed from stands in the manifest alone
     )
     with host.caller() as caller:
-        refused = put(host, less)
+        refused = refusal(host, less)
         assert (
             refused == "'store' would break what relies on it: the method Store.compute is gone; the method "
             "Store.put is gone. Deploy with --allow-breaking (?allow_breaking=true) if that is meant."
         )
         caller.value("Store", "kept", "put", 1)
-        assert "the actor type Store, which has instances, is gone" in put(host, other)
+        assert "the actor type Store, which has instances, is gone" in refusal(host, other)
         assert caller.value("Store", "kept", "get")["value"] == 1
 
-        run(less.project, "deploy", ".", "--component", str(less.component), "--allow-breaking", host=host.url)
+        break_with(host, less)
         assert caller.value("Store", "kept", "get") == 1
-        run(other.project, "deploy", ".", "--component", str(other.component), "--allow-breaking", host=host.url)
+        break_with(host, other)
         assert caller.call("Store", "kept", "get").error == "UnknownActorTypeError"
         run(sources, "rollback", "store", "--to", "1", host=host.url)
         assert caller.value("Store", "kept", "get")["value"] == 1
@@ -210,11 +210,21 @@ def record(compiled: Path) -> bytes:
     return compiled.with_suffix(".json").read_bytes()
 
 
-def put(host: HostProcess, component: components.TestComponent) -> str:
-    """The host's refusal of a deploy."""
-    command = ("deploy", ".", "--component", str(component.component), "--json")
-    printed = run(component.project, *command, host=host.url, fails=True)
-    return printed.strip().removeprefix("BreakingChangeError: ")
+def refusal(host: HostProcess, component: components.TestComponent) -> str:
+    """Why the host refuses a deploy."""
+    return _deploy(host, component, "--json", fails=True).strip().removeprefix("BreakingChangeError: ")
+
+
+def break_with(host: HostProcess, component: components.TestComponent) -> None:
+    """Deploy what breaks something, and say that it is meant."""
+    _deploy(host, component, "--allow-breaking")
+
+
+def _deploy(host: HostProcess, component: components.TestComponent, *flags: str, fails: bool = False) -> str:
+    components.compiled(component.component)  # a host that refuses it keeps nothing
+    with components.compiled_once(component.component, host.data):
+        command = ("deploy", ".", "--component", str(component.component), *flags)
+        return run(component.project, *command, host=host.url, fails=fails)
 
 
 def wait_for_log(host: HostProcess, text: str) -> None:

@@ -5,24 +5,21 @@ CPU time, not wall time: a call computes and waits for nothing.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import itertools
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast_host.core.limits import MIB, Limits
-from holdfast_host.sandbox.compile import compile_component
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
 from holdfast_host.sandbox.instance import Outcome, Sandbox
 from tests.benchmarks.results import Section
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.servers import PEERS
-from tests.harness.components import built
+from tests.harness.components import built, compiled
 from tests.harness.processes import anonymous_bytes
 from tests.unit.sandbox.turns import TestTurn
 
@@ -68,29 +65,26 @@ class _Way:
 
 def run(section: Section, scale: Scale) -> None:
     """Blocks of calls in turns: ours, public, ours, public."""
-    with tempfile.TemporaryDirectory() as folder:
-        compiled = asyncio.run(
-            compile_component(built(PEERS / "account").component, Path(folder), Limits(), lambda stage: None)
-        ).path
-        ours, public = _Way.open(compiled, public=False), _Way.open(compiled, public=True)
-        rows = []
-        for instances, (name, (method, arguments)) in itertools.product(_INSTANCES, _METHODS.items()):
-            seen: dict[str, list[float]] = {"ours": [], "public": []}
-            times = max(1, scale.sandbox_calls // instances)
-            for _ in range(scale.rounds * 2):
-                for way, times_us in zip((ours, public), seen.values(), strict=True):
-                    call = functools.partial(way.call, method, arguments, instances)
-                    times_us.append(_cpu_us(call, times) / instances)
-            title = name if instances == 1 else f"{name}, {instances} instances in turns"
-            rows.append(_row(section, title, name if instances == 1 else f"{name}_{instances}", seen))
-        seen = {"ours": [], "public": []}
-        for _ in range(scale.rounds):
+    component = compiled(built(PEERS / "account").component)
+    ours, public = _Way.open(component, public=False), _Way.open(component, public=True)
+    rows = []
+    for instances, (name, (method, arguments)) in itertools.product(_INSTANCES, _METHODS.items()):
+        seen: dict[str, list[float]] = {"ours": [], "public": []}
+        times = max(1, scale.sandbox_calls // instances)
+        for _ in range(scale.rounds * 2):
             for way, times_us in zip((ours, public), seen.values(), strict=True):
-                times_us.append(_cpu_us(way.live, _LIVES))
-        rows.append(_row(section, "instantiate, construct, first deposit, close", "instantiate", seen))
-        memory = _memory_by_step(section, ours.component)
-        ours.close()
-        public.close()
+                call = functools.partial(way.call, method, arguments, instances)
+                times_us.append(_cpu_us(call, times) / instances)
+        title = name if instances == 1 else f"{name}, {instances} instances in turns"
+        rows.append(_row(section, title, name if instances == 1 else f"{name}_{instances}", seen))
+    seen = {"ours": [], "public": []}
+    for _ in range(scale.rounds):
+        for way, times_us in zip((ours, public), seen.values(), strict=True):
+            times_us.append(_cpu_us(way.live, _LIVES))
+    rows.append(_row(section, "instantiate, construct, first deposit, close", "instantiate", seen))
+    memory = _memory_by_step(section, ours.component)
+    ours.close()
+    public.close()
     section.table(
         "inside the sandbox, CPU time",
         ["call", "our way, us", "public interface, us", "ours against public"],

@@ -20,7 +20,7 @@ NAMES = [f"n{number}" for number in range(24)]
 CLIENTS = 6
 KILLS = 12
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 class Clients:

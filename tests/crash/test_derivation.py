@@ -24,7 +24,7 @@ ROUNDS = 8
 FUNDS = 5_000_000  # added to each account in each round: some are emptied, some are not
 AMOUNT_MAX = 1_000_000  # so large that no two subsets of a round's debits have the same sum by chance
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 class Server(Protocol):

@@ -10,11 +10,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.harness import processes
-from tests.harness.background import CallUnderWay
-from tests.harness.caller import NoAnswerError
+from tests.harness.background import CallUnderWay, wait_for_answers
 from tests.harness.fixtures import StartHost
 from tests.harness.host import HostProcess
-from tests.harness.load import Load, PlannedCall, Record, Tokens, Told
+from tests.harness.load import Load, PlannedCall, Tokens, Told
 
 KILLS = 20
 CLIENTS = 8
@@ -43,7 +42,7 @@ def kill_front(host: HostProcess, _chance: random.Random) -> float:
     """SIGKILL the front; the seconds until the host answers again."""
     began_s = time.monotonic()
     host.kill("front")
-    _wait_for_answers(host, ["any name"])
+    wait_for_answers(host, ["any name"])
     return time.monotonic() - began_s
 
 
@@ -51,21 +50,8 @@ def kill_worker(host: HostProcess, chance: random.Random) -> float:
     """SIGKILL one worker; the seconds until every name is answered again."""
     began_s = time.monotonic()
     host.kill("worker", index=chance.getrandbits(1))
-    _wait_for_answers(host, [f"name {number}" for number in range(8)])
+    wait_for_answers(host, [f"name {number}" for number in range(8)])
     return time.monotonic() - began_s
-
-
-def _wait_for_answers(host: HostProcess, names: list[str]) -> None:
-    deadline = time.monotonic() + 30.0
-    for name in names:
-        while True:
-            assert time.monotonic() < deadline, f"{name} is not answered any more"
-            try:
-                with host.caller() as caller:
-                    if caller.call("Probe", name, "nothing").status == 200:
-                        break
-            except NoAnswerError:
-                time.sleep(0.005)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +123,7 @@ def test_while_one_worker_is_killed_again_and_again_the_names_of_the_other_never
             load.wait_for(50)
             time.sleep(chance.uniform(0.0, 0.2))
             host.kill("worker", index=0)
-            _wait_for_answers(host, first[:1])
+            wait_for_answers(host, first[:1])
         records = load.stop()
     others = [record for record in records if record.call.name in second]
 
@@ -145,65 +131,3 @@ def test_while_one_worker_is_killed_again_and_again_the_names_of_the_other_never
     assert second
     assert [record for record in others if record.told is not Told.DONE] == []
     assert max(record.took_s for record in others) < WORKER_BACK_S
-
-
-def test_a_call_that_had_not_begun_when_its_worker_died_is_answered_by_the_successor(
-    start_probe_host: StartHost,
-) -> None:
-    host = start_probe_host()
-    running = CallUnderWay(host, "Probe", "alice", "put_then_spin", "k", "after", 20)
-    running.wait_until_active()
-    waiting = CallUnderWay(host, "Probe", "alice", "increment")
-    with host.caller() as caller:
-        while caller.request("GET", "/v1/instances/Probe/alice").value["queued"] < 1:
-            assert not running.is_answered_within(0.005)
-    host.kill("worker")
-
-    assert waiting.answer().value == 1
-    assert running.answer().error == "HostUnavailableError"
-    assert running.answer().retryable
-    with host.caller() as caller:
-        assert caller.value("Probe", "alice", "get", "k") is None
-
-
-def test_a_call_that_had_synced_when_its_worker_died_has_an_unknown_outcome(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
-    running = CallUnderWay(host, "Probe", "alice", "put_sync_spin", "k", "synced", 20)
-    with host.caller() as caller:
-        while caller.request("GET", "/v1/instances/Probe/alice/storage/k").status != 200:
-            assert not running.is_answered_within(0.005)
-    host.kill("worker")
-
-    assert running.answer().error == "ActorOutputGateError"
-    with host.caller() as caller:
-        assert caller.value("Probe", "alice", "get", "k") == "synced"
-
-
-def test_a_stopped_worker_is_replaced_after_its_death_and_nothing_is_lost(start_probe_host: StartHost) -> None:
-    host = start_probe_host(workers=2)
-    tokens = Tokens("stopped", names=8)
-    with Load(host.url, tokens.plan, clients=4) as load:
-        load.wait_for(50)
-        stopped = host.kill("worker", signal.SIGSTOP)
-        deadline = time.monotonic() + 60.0
-        while processes.is_running(stopped):
-            assert time.monotonic() < deadline, "a stopped worker was never replaced"
-            time.sleep(0.05)
-        load.wait_for(50)
-        records: list[Record] = load.stop()
-    with host.caller() as caller:
-        assert tokens.faults(caller, records) == []
-
-
-@pytest.mark.parametrize("role", ["front", "worker", "supervisor"])
-def test_whichever_process_is_killed_an_orderly_stop_or_the_death_of_the_host_leaves_none_behind(
-    start_probe_host: StartHost, role: str
-) -> None:
-    host = start_probe_host(workers=2)
-    host.kill(role)
-    if role == "supervisor":
-        host.wait()
-        host.assert_nothing_left()
-    else:
-        _wait_for_answers(host, ["a", "b", "c"])
-        host.stop()

@@ -28,7 +28,7 @@ KILLS = 20
 KILLS_MAX = 100  # a wrong way shows itself within a few, seldom later
 ARRIVED_S = 60.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 class Transfers:

@@ -1,4 +1,4 @@
-"""A call that is under way while the test does something else."""
+"""Calls that are under way while the test does something else, or that are tried again until they are answered."""
 
 from __future__ import annotations
 
@@ -51,3 +51,17 @@ class CallUnderWay:
                 self._answer = caller.call(*self._call)
         except NoAnswerError as error:
             self._error = error
+
+
+def wait_for_answers(host: HostProcess, names: list[str]) -> None:
+    """Return when the instances of the probe that are called so have all answered, whatever dies meanwhile."""
+    deadline = time.monotonic() + 30.0
+    for name in names:
+        while True:
+            assert time.monotonic() < deadline, f"{name} is not answered any more"
+            try:
+                with host.caller() as caller:
+                    if caller.call("Probe", name, "nothing").status == 200:
+                        break
+            except NoAnswerError:
+                time.sleep(0.005)

@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone]
 def start(data: Path, *options: str) -> HostProcess:
     host = HostProcess(data, *options)
     host.start()
-    deploy(host, components.built(PROJECT / "tests" / "harness" / "guests" / "chains"))
+    deploy(host, components.built(PROJECT / "tests" / "harness" / "guests" / "chain"))
     return host
 
 
