@@ -14,18 +14,26 @@ count, never was written (if it was that write which failed, the environment is 
 Anything else that goes wrong (any other EIO at the sync, a panicked environment, another epoch, a bug of ours) is a
 StoreBrokenError: after a failed sync a second one may succeed without having written, so nothing may be tried again.
 
-Threads: one commit at a time; that is the leader's promise. A transaction stays on the thread that began it.
+An instance that clears more than a commit can delete in passing gets another number for its data; see storage.garbage.
+The first way sweeps a piece of what earlier groups left so. `commit_sweep` does it in a commit of its own, which leaves
+the meta row as it is: no call is made to look committed by it.
+
+Threads: one commit at a time, of either kind; that is the leader's promise. A transaction stays on the thread that
+began it.
 """
 
 from __future__ import annotations
 
 import errno
+import math
+import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import lmdb
 
 from holdfast_host.core.errors import HoldfastError, StorageFullError
+from holdfast_host.storage import garbage
 from holdfast_host.storage.keys import (
     META_KEY,
     Meta,
@@ -52,6 +60,7 @@ from holdfast_host.storage.store import (
     lose_what_leans,
 )
 
+_SWEEP_S = 0.002  # of a sweep's deletes: the sync comes on top
 _FULL_ERRORS = (lmdb.MapFullError, lmdb.DiskError, lmdb.TxnFullError)
 _FULL_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -67,18 +76,24 @@ class _RefusedError(Exception):
 class _Tally:
     """An instance within a commit: what it will be if the transaction is committed."""
 
-    __slots__ = ("batches", "exists", "instance", "live_bytes")
+    data_number: int  # set where there is a spare one
+    __slots__ = ("batches", "data_number", "exists", "instance", "live_bytes", "spare_number")
 
     def __init__(self, instance: StoredInstance) -> None:
         self.instance = instance
         self.batches: list[Changes] = []
         self.live_bytes = instance.live_bytes
         self.exists = instance.exists
+        self.spare_number = 0  # for its data, taken where it clears them: they may be too many to be deleted
 
-    def settle(self) -> None:
+    def settle(self, partition: Partition) -> None:
         """It is durable."""
-        self.instance.live_bytes = self.live_bytes
-        self.instance.exists = self.exists
+        instance = self.instance
+        if self.spare_number and self.data_number != instance.data_number:
+            instance.data_number = self.data_number
+            partition.garbage.there = True
+        instance.live_bytes = self.live_bytes
+        instance.exists = self.exists
 
 
 def commit_group(partition: Partition, group: int, batches: Sequence[Batch], leans: Leans) -> dict[int, HoldfastError]:
@@ -93,8 +108,11 @@ def commit_group(partition: Partition, group: int, batches: Sequence[Batch], lea
         tally = tallies.get(id(batch.instance))
         if tally is None:
             tally = tallies[id(batch.instance)] = _Tally(batch.instance)
-        tally.batches.append(batch.changes)
-        written_bytes += batch.changes.size_bytes
+        changes = batch.changes
+        tally.batches.append(changes)
+        if changes.cleared and not tally.spare_number:
+            tally.spare_number = partition.take_number()
+        written_bytes += changes.size_bytes
     if group <= partition.meta.group:
         raise StoreBrokenError(f"group {group} does not follow group {partition.meta.group}")
     try:
@@ -109,12 +127,39 @@ def commit_group(partition: Partition, group: int, batches: Sequence[Batch], lea
         raise StoreBrokenError(f"commit of group {group} in partition {partition.number} failed: {error}") from error
 
 
+def commit_sweep(partition: Partition) -> None:
+    """Delete a piece of the garbage; where there is no room for that, put it off.
+
+    Raises:
+        StoreBrokenError: as `commit_group`.
+    """
+    try:
+        try:
+            with partition.env.begin(write=True, buffers=True) as txn:
+                _check_epoch(partition, txn)
+                more = garbage.sweep(txn, partition.garbage.rows_max, time.perf_counter() + _SWEEP_S)
+            partition.garbage.there = more
+        except lmdb.Error as error:
+            if not _wants_room(partition, error):
+                raise
+            partition.garbage.put_off()
+            _check_usable(partition)
+    except StoreBrokenError:
+        raise
+    except Exception as error:
+        raise StoreBrokenError(f"sweep of partition {partition.number} failed: {error}") from error
+
+
 def _commit(partition: Partition, group: int, tallies: dict[int, _Tally], leans: Leans) -> dict[int, HoldfastError]:
     number, first = next(iter(tallies.items()))
+    sweeps = partition.garbage.is_due
     try:
-        _write_together(partition, group, tallies.values())
+        _write_together(partition, group, tallies.values(), sweeps)
     except (_RefusedError, lmdb.Error) as error:
         refusal = _storage_full(partition, error, first)
+        if sweeps and not isinstance(error, _RefusedError):  # it may be the sweep that found no room
+            partition.garbage.put_off()
+            return _commit(partition, group, tallies, leans)
         if len(tallies) == 1:
             return {number: refusal}
     else:
@@ -132,14 +177,23 @@ def _check_usable(partition: Partition) -> None:
         pass
 
 
-def _write_together(partition: Partition, group: int, tallies: Collection[_Tally]) -> None:
+def _write_together(partition: Partition, group: int, tallies: Collection[_Tally], sweeps: bool = False) -> None:
     with partition.env.begin(write=True) as txn:
         meta = _begin_group(partition, txn, group)
+        more = sweeps and _sweep_beside(partition, txn, tallies)  # first: what this group leaves may still be read
         for tally in tallies:
             _write_instance(partition, txn, tally)
     partition.meta = meta
+    if sweeps:
+        partition.garbage.there = more
     for tally in tallies:
-        tally.settle()
+        tally.settle(partition)
+
+
+def _sweep_beside(partition: Partition, txn: Any, tallies: Collection[_Tally]) -> bool:
+    share = partition.garbage.share([changes for tally in tallies for changes in tally.batches])
+    with partition.env.begin(write=True, parent=txn, buffers=True) as child:
+        return garbage.sweep(child, share, math.inf)
 
 
 def _write_in_children(
@@ -162,7 +216,7 @@ def _write_in_children(
         lost = lose_what_leans(tallies, leans, write)
     partition.meta = meta
     for tally in written:
-        tally.settle()
+        tally.settle(partition)
     return lost
 
 
@@ -184,9 +238,7 @@ def _storage_full(partition: Partition, error: _RefusedError | lmdb.Error, tally
     """What the instance's callers are told; raises `error` itself where it is no want of room."""
     if isinstance(error, _RefusedError):
         return error.error
-    code = getattr(error, "code", None)
-    full = isinstance(error, _FULL_ERRORS) or code in _FULL_CODES
-    if not full and not (code == errno.EIO and partition.room.disk_is_low()):
+    if not _wants_room(partition, error):
         raise error
     written_bytes = sum(changes.size_bytes for changes in tally.batches)
     return StorageFullError(
@@ -195,27 +247,44 @@ def _storage_full(partition: Partition, error: _RefusedError | lmdb.Error, tally
     )
 
 
+def _wants_room(partition: Partition, error: lmdb.Error) -> bool:
+    code = getattr(error, "code", None)
+    full = isinstance(error, _FULL_ERRORS) or code in _FULL_CODES
+    return full or (code == errno.EIO and partition.room.disk_is_low())
+
+
 def _begin_group(partition: Partition, txn: Any, group: int) -> Meta:
     """Check that the epoch is ours, and record the group."""
+    _check_epoch(partition, txn)
+    meta = partition.meta._replace(group=group, next_number=partition.next_number)
+    txn.put(META_KEY, pack_meta(meta))
+    return meta
+
+
+def _check_epoch(partition: Partition, txn: Any) -> None:
     stored = unpack_meta(txn.get(META_KEY), f"partition {partition.number}")
     mine = partition.meta
     if stored.epoch != mine.epoch:
         raise StoreBrokenError(
             f"partition {partition.number} is in epoch {stored.epoch}, ours is {mine.epoch}: a successor has opened it"
         )
-    meta = mine._replace(group=group, next_number=partition.next_number)
-    txn.put(META_KEY, pack_meta(meta))
-    return meta
 
 
 def _write_instance(partition: Partition, txn: Any, tally: _Tally) -> None:
     """All batches of one instance, in order; its name row with them."""
     instance = tally.instance
-    prefix = data_prefix(instance.number)
+    data_number = instance.data_number
+    prefix = data_prefix(data_number)
     live_bytes = instance.live_bytes
     for changes in tally.batches:
         if changes.cleared and live_bytes:
-            _clear(txn, prefix)
+            # Once a group: what it then clears again it has written itself, which took longer than to delete it.
+            if data_number == instance.data_number and partition.garbage.is_too_much(txn, data_number, live_bytes):
+                garbage.leave(txn, data_number)
+                data_number = tally.spare_number
+                prefix = data_prefix(data_number)
+            else:
+                _clear(txn, prefix)
             live_bytes = 0
         for key, value in changes.writes.items():
             if value is None:
@@ -231,13 +300,16 @@ def _write_instance(partition: Partition, txn: Any, tally: _Tally) -> None:
     if refusal is not None:
         raise _RefusedError(refusal)
     tally.live_bytes = live_bytes
+    if tally.spare_number:
+        tally.data_number = data_number
     # A key has at least one byte: no live bytes, no keys.
     tally.exists = live_bytes > 0 or txn.get(alarm_key(instance.number)) is not None
     if not tally.exists:
         if instance.exists:
             txn.delete(name_key(instance.type_id, instance.name))
-    elif live_bytes != instance.live_bytes or not instance.exists:
-        txn.put(name_key(instance.type_id, instance.name), pack_name_row(instance.number, live_bytes))
+    elif live_bytes != instance.live_bytes or data_number != instance.data_number or not instance.exists:
+        row = pack_name_row(instance.number, live_bytes, data_number)
+        txn.put(name_key(instance.type_id, instance.name), row)
 
 
 def _clear(txn: Any, prefix: bytes) -> None:

@@ -41,9 +41,9 @@ def instance_page(
     return NamePage(rows, None)
 
 
-def count_keys(partition: Partition, number: int, after: bytes, page_read_s: float) -> tuple[int, bytes | None]:
+def count_keys(partition: Partition, data_number: int, after: bytes, page_read_s: float) -> tuple[int, bytes | None]:
     """How many keys an instance has after one, and the key to go on after; None where that is all."""
-    prefix = data_prefix(number)
+    prefix = data_prefix(data_number)
     count = 0
     try:
         with partition.env.begin() as txn, txn.cursor() as cursor:

@@ -3,22 +3,25 @@
 A partition is one LMDB environment with one (the main) database. The first byte of a key says what the row is; numbers
 in keys are big-endian, so that rows sort by them, numbers in values little-endian.
 
-| row   | key                                     | value                                                              |
-| ----- | --------------------------------------- | ------------------------------------------------------------------ |
-| meta  | `00`                                    | format u32, partition u32, epoch u64, group u64, next number u64   |
-| name  | `01`, type id u32, name                 | instance number u64, live bytes u64                                |
-| data  | `02`, number u64, key (UTF-8)           | the encoded value                                                  |
-| alarm | `03`, number u64                        | due u64, scheduled u64 (us), retries u32, state u8, marks u8, why  |
-| due   | `04`, due u64 (us), number u64          | type id u32, name                                                  |
-| rest  | `05`, state u8, type id u32, number u64 | type id u32, name                                                  |
+| row     | key                                     | value                                                            |
+| ------- | --------------------------------------- | ---------------------------------------------------------------- |
+| meta    | `00`                                    | format u32, partition u32, epoch u64, group u64, next number u64 |
+| name    | `01`, type id u32, name                 | number u64, live bytes u64, data number u64 where another        |
+| data    | `02`, data number u64, key              | the encoded value                                                |
+| alarm   | `03`, number u64                        | due u64, scheduled u64 (us), retries u32, state, marks u8, why   |
+| due     | `04`, due u64 (us), number u64          | type id u32, name                                                |
+| rest    | `05`, state u8, type id u32, number u64 | type id u32, name                                                |
+| garbage | `06`, data number u64                   | nothing                                                          |
 
-`number` is the instance's, `why` the last error.
+`number` is the instance's, `why` the last error. An instance's data number is its number, until so many rows are
+cleared that they are left as garbage (see storage.garbage); from then on it is a newer one.
 
 - An instance has a name row exactly as long as it has a data row or an alarm row.
+- Every data row belongs to one name row, or to a garbage row; no name row has the data number of a garbage row.
 - Live bytes are the lengths of the instance's keys (without prefix and number) and values.
 - A due row exists for an alarm that is armed or retrying, a rest row for one that is abandoned or parked.
 - Marks of an alarm: 1 an attempt has begun and its end is not recorded, 2 the last attempt ended with its worker.
-- Every instance number in the partition is below the next number, which only grows: no number is ever used twice.
+- Every number in the partition is below the next number, which only grows: no number is ever used twice.
 - The epoch grows by one with every open, the group with every commit of an epoch's worker.
 
 FORMAT is the version of all this. A partition of another version is refused, never converted while it is opened.
@@ -36,10 +39,12 @@ FORMAT: Final = 1
 
 META_KEY: Final = b"\0"
 DUE_FIRST: Final = b"\4"
+GARBAGE_FIRST: Final = b"\6"
 
 _META: Final = struct.Struct("<IIQQQ")
 _NAME_KEY: Final = struct.Struct(">BI")
 _NAME_ROW: Final = struct.Struct("<QQ")
+_NAME_ROW_AND_DATA: Final = struct.Struct("<QQQ")
 _NUMBER_KEY: Final = struct.Struct(">BQ")
 _ALARM_ROW: Final = struct.Struct("<QQIBB")
 _DUE_KEY: Final = struct.Struct(">BQQ")
@@ -51,6 +56,7 @@ _DATA: Final = 2
 _ALARM: Final = 3
 _DUE: Final = 4
 _REST: Final = 5
+_GARBAGE: Final = 6
 
 PREFIX_BYTES: Final = _NUMBER_KEY.size  # what a data row's key has before the instance's own key
 
@@ -91,20 +97,36 @@ def name_key(type_id: int, name: bytes) -> bytes:
     return _NAME_KEY.pack(_NAME, type_id) + name
 
 
-def pack_name_row(number: int, live_bytes: int) -> bytes:
+def pack_name_row(number: int, live_bytes: int, data_number: int) -> bytes:
     """The value of a name row."""
-    return _NAME_ROW.pack(number, live_bytes)
+    if data_number == number:
+        return _NAME_ROW.pack(number, live_bytes)
+    return _NAME_ROW_AND_DATA.pack(number, live_bytes, data_number)
 
 
-def unpack_name_row(row: bytes) -> tuple[int, int]:
-    """Instance number and live bytes."""
-    number, live_bytes = _NAME_ROW.unpack(row)
-    return number, live_bytes
+def unpack_name_row(row: bytes) -> tuple[int, int, int]:
+    """Number, live bytes and data number of an instance."""
+    if len(row) == _NAME_ROW.size:
+        number, live_bytes = _NAME_ROW.unpack(row)
+        return number, live_bytes, number
+    number, live_bytes, data_number = _NAME_ROW_AND_DATA.unpack(row)
+    return number, live_bytes, data_number
 
 
-def data_prefix(number: int) -> bytes:
-    """What the keys of all data rows of an instance begin with; that of `number + 1` ends them."""
-    return _NUMBER_KEY.pack(_DATA, number)
+def data_prefix(data_number: int) -> bytes:
+    """What the keys of all data rows under a number begin with; that of `data_number + 1` ends them."""
+    return _NUMBER_KEY.pack(_DATA, data_number)
+
+
+def garbage_key(data_number: int) -> bytes:
+    """The key of the garbage row for the data rows under a number."""
+    return _NUMBER_KEY.pack(_GARBAGE, data_number)
+
+
+def unpack_garbage_key(key: bytes) -> int:
+    """The number of the data rows that are garbage."""
+    _, data_number = _NUMBER_KEY.unpack(key)
+    return int(data_number)
 
 
 def alarm_key(number: int) -> bytes:

@@ -7,20 +7,22 @@ storage.commits. The data directory around them: storage.data_directory.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
 from holdfast_host.core.errors import ConfigurationError, InternalError, StorageFullError
 from holdfast_host.core.ids import shard_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.pages import NamePage, merge_pages
-from holdfast_host.storage.commits import commit_group
+from holdfast_host.storage.commits import commit_group, commit_sweep
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
 from holdfast_host.storage.inspection import count_keys, instance_page
 from holdfast_host.storage.partition import Partition
 from holdfast_host.storage.store import NO_LEANS, Alarm, Batch, CommitReport, Leans, StoreBrokenError, StoredInstance
+
+_Found = TypeVar("_Found")
 
 _POSITION_BYTES: Final = 4  # a position in a listing begins with its partition
 
@@ -80,17 +82,22 @@ class LmdbStore:
                     raise InternalError(f"instance {name!r} lies in partition {number}, which this worker does not own")
                 found = partition.find(type_id, name)
                 if found is None:
-                    instance = StoredInstance(number, type_id, name, partition.next_number)
-                    partition.next_number += 1
+                    instance = StoredInstance(number, type_id, name, partition.take_number())
                 else:
-                    instance = StoredInstance(number, type_id, name, found[0], True, found[1])
+                    own_number, live_bytes, data_number = found
+                    instance = StoredInstance(number, type_id, name, own_number, True, live_bytes, data_number)
                 self._located[type_id, name] = instance
             return instance
 
     def get(self, instance: StoredInstance, key: bytes) -> bytes | None:
         """One value as of the last commit."""
         # A commit marks the instance before its changes leave the pending ones, so nothing is missed here.
-        return self._partitions[instance.partition].get(instance.number, key) if instance.live_bytes else None
+        while instance.live_bytes:
+            data_number = instance.data_number
+            value = self._partitions[instance.partition].get(data_number, key)
+            if instance.data_number == data_number:  # as in _read, which would cost a call more
+                return value
+        return None
 
     def scan(
         self,
@@ -103,8 +110,12 @@ class LmdbStore:
         bytes_max: int,
     ) -> tuple[list[tuple[bytes, bytes]], bool]:
         """Pairs with start <= key < end in key order (or against it), and whether that is all there is."""
-        return self._partitions[instance.partition].scan(
-            instance.number, start, end, reverse=reverse, entries_max=entries_max, bytes_max=bytes_max
+        partition = self._partitions[instance.partition]
+        return self._read(
+            instance,
+            lambda data: partition.scan(
+                data, start, end, reverse=reverse, entries_max=entries_max, bytes_max=bytes_max
+            ),
         )
 
     def alarm(self, instance: StoredInstance) -> Alarm | None:
@@ -151,7 +162,8 @@ class LmdbStore:
 
     def count_keys(self, instance: StoredInstance, after: bytes) -> tuple[int, bytes | None]:
         """How many keys the instance has after one, and the key to go on after."""
-        return count_keys(self._partitions[instance.partition], instance.number, after, self._page_read_s)
+        partition = self._partitions[instance.partition]
+        return self._read(instance, lambda data: count_keys(partition, data, after, self._page_read_s))
 
     def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""
@@ -177,6 +189,28 @@ class LmdbStore:
                 raise
         return report
 
+    @property
+    def has_garbage(self) -> bool:
+        """Whether `sweep` has something to do now."""
+        return any(each.garbage.is_due for each in self._partitions.values())
+
+    def sweep(self) -> None:
+        """Delete a piece of what cleared instances have left in one partition, in a commit of its own.
+
+        Raises:
+            StoreBrokenError: as `commit`.
+        """
+        if self._broken is not None:
+            raise StoreBrokenError(self._broken)
+        partition = next((each for each in self._partitions.values() if each.garbage.is_due), None)
+        if partition is None:
+            return
+        try:
+            commit_sweep(partition)
+        except StoreBrokenError as error:
+            self._broken = str(error)
+            raise
+
     def reached(self) -> dict[int, tuple[int, int]]:
         """For each partition its epoch and the last group recorded in it."""
         return {number: (each.meta.epoch, each.meta.group) for number, each in self._partitions.items()}
@@ -185,3 +219,15 @@ class LmdbStore:
         """Close the environments; nothing may be running or called afterwards."""
         for partition in self._partitions.values():
             partition.close()
+
+    def _read(self, instance: StoredInstance, read: Callable[[int], _Found]) -> _Found:
+        """What `read` finds under the instance's data number.
+
+        A commit that gives it another one leaves the rows under the old one as they are. They are swept only when the
+        instance has the new one: who finds the same one afterwards has read them whole, as of that commit or before it.
+        """
+        while True:
+            data_number = instance.data_number
+            found = read(data_number)
+            if instance.data_number == data_number:
+                return found

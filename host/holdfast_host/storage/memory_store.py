@@ -185,6 +185,14 @@ class MemoryStore:
             self.groups.append(group)
         return report
 
+    @property
+    def has_garbage(self) -> bool:
+        """Whether `sweep` has something to do now: what is deleted here is gone at once."""
+        return False
+
+    def sweep(self) -> None:
+        """Nothing to delete."""
+
     def reached(self) -> dict[int, tuple[int, int]]:
         """For each partition its epoch and the last group recorded in it."""
         return dict(self._reached)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import lmdb
 
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
+from holdfast_host.storage import garbage
 from holdfast_host.storage.data_directory import sync_directory
 from holdfast_host.storage.keys import (
     DUE_FIRST,
@@ -53,12 +55,16 @@ class Partition:
     A read that fails means that the environment is unusable: StoreBrokenError.
     """
 
-    def __init__(self, number: int, env: Any, meta: Meta, path: Path, limits: Limits) -> None:
+    def __init__(self, number: int, env: Any, meta: Meta, path: Path, limits: Limits, *, has_garbage: bool) -> None:
         self.number = number
         self.env = env
         self.meta = meta
-        self.next_number = meta.next_number  # the next instance's; ahead of the stored one by those not committed yet
+        self.next_number = (
+            meta.next_number
+        )  # the next that is given; ahead of the stored one by those not committed yet
         self.room = Room(path, limits, env.stat()["psize"])
+        self.garbage = garbage.Garbage(limits, there=has_garbage)
+        self._numbering = threading.Lock()
         self._page_read_s = limits.page_read_s
 
     @classmethod
@@ -86,7 +92,8 @@ class Partition:
             env.reader_check()
             with env.begin(write=True) as txn:
                 meta = _claim(txn, path, number)
-            return cls(number, env, meta, path, limits)
+                has_garbage = garbage.is_there(txn)
+            return cls(number, env, meta, path, limits, has_garbage=has_garbage)
         except lmdb.Error as error:
             env.close()
             raise ConfigurationError(f"partition {path} cannot be opened: {error}") from error
@@ -98,14 +105,21 @@ class Partition:
         """Close the environment; waits for nothing, so nothing may be running."""
         self.env.close()
 
-    def find(self, type_id: int, name: bytes) -> tuple[int, int] | None:
-        """Number and live bytes of an instance that has a key or an alarm."""
+    def take_number(self) -> int:
+        """A number that was never used; any thread."""
+        with self._numbering:
+            number = self.next_number
+            self.next_number += 1
+            return number
+
+    def find(self, type_id: int, name: bytes) -> tuple[int, int, int] | None:
+        """Number, live bytes and data number of an instance that has a key or an alarm."""
         row = self._get(name_key(type_id, name))
         return None if row is None else unpack_name_row(row)
 
-    def get(self, number: int, key: bytes) -> bytes | None:
+    def get(self, data_number: int, key: bytes) -> bytes | None:
         """One value of an instance."""
-        return self._get(data_prefix(number) + key)
+        return self._get(data_prefix(data_number) + key)
 
     def alarm(self, number: int) -> Alarm | None:
         """The alarm of an instance."""
@@ -113,12 +127,12 @@ class Partition:
         return None if row is None else unpack_alarm(row)
 
     def scan(
-        self, number: int, start: bytes, end: bytes | None, *, reverse: bool, entries_max: int, bytes_max: int
+        self, data_number: int, start: bytes, end: bytes | None, *, reverse: bool, entries_max: int, bytes_max: int
     ) -> tuple[list[tuple[bytes, bytes]], bool]:
         """A page of an instance's pairs, and whether it is all there is; see Store.scan."""
-        prefix = data_prefix(number)
+        prefix = data_prefix(data_number)
         first = prefix + start
-        stop = data_prefix(number + 1) if end is None else prefix + end
+        stop = data_prefix(data_number + 1) if end is None else prefix + end
         pairs: list[tuple[bytes, bytes]] = []
         page_bytes = 0
         try:

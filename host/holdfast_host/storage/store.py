@@ -20,8 +20,9 @@ from holdfast_host.core.pages import NamePage
 class StoredInstance:
     """An instance's place on disk. One object per instance in memory; the entry owns it, the store knows it weakly.
 
-    `number` is given by `locate`, written with the first commit, never used again. `exists` (it has a key or an alarm)
-    and `live_bytes` (keys and values) are as of the last commit; only `commit` changes them.
+    `number` is given by `locate`, written with the first commit, never used again. `exists` (it has a key or an alarm),
+    `live_bytes` (keys and values) and `data_number` (what its keys are stored under) are as of the last commit; only
+    `commit` changes them.
     """
 
     partition: int
@@ -30,6 +31,11 @@ class StoredInstance:
     number: int
     exists: bool = False
     live_bytes: int = 0
+    data_number: int = 0  # made with 0: as `number`
+
+    def __post_init__(self) -> None:
+        """Its keys are stored under its own number, until so many were deleted at once that they are swept later."""
+        self.data_number = self.data_number or self.number
 
 
 @dataclass(slots=True)
@@ -180,6 +186,20 @@ class Store(Protocol):
 
         Raises:
             StoreBrokenError: the outcome is unknown, or the epoch is not ours; the worker must end.
+        """
+
+    @property
+    def has_garbage(self) -> bool:
+        """Whether `sweep` has something to do now: never for long after one that found no room. Cheap; any thread."""
+
+    def sweep(self) -> None:
+        """Delete a piece of what cleared instances have left, in a commit of its own that records no group.
+
+        Where there is no room to delete in, nothing is deleted and it will be tried again. Never while a `commit` runs:
+        what that clears may still be read.
+
+        Raises:
+            StoreBrokenError: as `commit`.
         """
 
     def reached(self) -> dict[int, tuple[int, int]]:

@@ -34,6 +34,7 @@ from holdfast_host.worker.peers import Peers
 from holdfast_host.worker.replies import Reply
 from holdfast_host.worker.rings import Rings
 from holdfast_host.worker.running import TurnRunner
+from holdfast_host.worker.sweeper import Sweeper
 from holdfast_host.worker.turn import SyncExit, Turn
 
 if TYPE_CHECKING:
@@ -118,9 +119,10 @@ class Worker:
         self._running: dict[Turn, int] = {}  # with its record on the page
         self._page = running_page or RunningPage.create()
         self._pace = Pace(limits.promotion_after_s)
+        self.sweeper = Sweeper(self)
         self._housekeeping_at = 0.0
         self._stalled = False
-        self.on_stall: Callable[[bool], None] = _ignore_stall  # told when a commit begins to hang, and when it is over
+        self.on_stall: Callable[[bool], None] = lambda _: None  # told when a commit begins to hang, and when it is over
         self._draining: Callable[[], None] | None = None
         self.turns = 0
         self.commits = 0
@@ -135,7 +137,7 @@ class Worker:
     def anything_waits(self) -> bool:
         """True when a leader would have something to do now (monitor)."""
         gate = self.gate
-        gathered = gate.flight is None and bool(gate.current.batches)
+        gathered = gate.flight is None and not self.sweeper.running and bool(gate.current.batches)
         if self.mailroom.ready or self._inbox or self._dirty or gathered:
             return True
         return self.alarms.is_due() or self.poller.anything_ready()
@@ -144,7 +146,7 @@ class Worker:
 
     def _lead(self, generation: int) -> None:
         leadership, poller, inbox, ready = self.leadership, self.poller, self._inbox, self.mailroom.ready
-        while True:
+        while self.sweeper.run(generation):
             leadership.busy = True
             while inbox:
                 inbox.popleft()()
@@ -162,7 +164,7 @@ class Worker:
                 self._check_drained(self._draining)
             waiting = bool(ready or inbox)
             leadership.busy = waiting
-            poller.run(0 if waiting else self.alarms.wait_s(_POLL_S))
+            poller.run(0 if waiting else self.sweeper.wait_s(self.alarms.wait_s(_POLL_S)))
 
     def _run_round(self, generation: int) -> bool:
         """One turn of each ready instance, until the round is long enough. False: the leadership is lost."""
@@ -212,7 +214,7 @@ class Worker:
         try:
             self._runner.run(turn, loaded)
         except StoreBrokenError as error:
-            return self._find_broken(error, generation)
+            return self.find_broken(error, generation)
         if leadership.close_section(generation):
             self._end(turn)
             return True
@@ -296,8 +298,8 @@ class Worker:
     # Commits.
 
     def _commit(self, generation: int) -> bool:
-        """Commit the current group, unless one is in flight. False: the leadership is lost."""
-        group = self.gate.take()
+        """Commit the current group, unless one or a sweep is in flight. False: the leadership is lost."""
+        group = None if self.sweeper.running else self.gate.take()
         if group is None:
             return True
         self.measures.commit_began_at = began_at = time.monotonic()
@@ -305,7 +307,7 @@ class Worker:
         try:
             report = self.store.commit(group.number, group.batches, group.stored_leans())
         except StoreBrokenError as error:
-            return self._find_broken(error, generation)
+            return self.find_broken(error, generation)
         if self.leadership.close_section(generation):
             self._settle(group, report)
             return True
@@ -314,13 +316,14 @@ class Worker:
 
     def _settle(self, group: Group, report: CommitReport) -> None:
         self.commits += 1
+        self.sweeper.wait()
         self.measures.committed(len(group.batches))
         lost: dict[Entry, HoldfastError] = {}
         if report.lost:
             lost = {entry: report.lost[id(entry.stored)] for entry in group.entries if id(entry.stored) in report.lost}
         self.alarms.settle(group, self.gate.settle(group, lost))
 
-    def _find_broken(self, error: StoreBrokenError, generation: int) -> Literal[False]:
+    def find_broken(self, error: StoreBrokenError, generation: int) -> Literal[False]:
         """A section has found it: the leader, who that may still be, breaks everything off."""
         if self.leadership.close_section(generation):
             self._break(error)
@@ -387,13 +390,10 @@ class Worker:
     @property
     def is_settled(self) -> bool:
         """True while no turn runs or could begin, and all groups are settled (leader)."""
-        return not (self._running or self.mailroom.ready or self.gate.flight or self.gate.current.batches)
+        gate = self.gate
+        return not (self._running or self.mailroom.ready or gate.flight or gate.current.batches or self.sweeper.running)
 
     def _check_drained(self, on_drained: Callable[[], None]) -> None:
         if self.is_settled:
             self._draining = None
             on_drained()
-
-
-def _ignore_stall(stalled: bool) -> None:
-    """Until somebody wants to know."""

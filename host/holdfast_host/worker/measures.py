@@ -117,5 +117,5 @@ class Measures:
         }
 
     def stalled_for(self, worker: Worker, now: float) -> float:
-        """For how many seconds the commit in flight has been so; 0 where there is none."""
-        return now - self.commit_began_at if worker.gate.flight is not None else 0.0
+        """For how many seconds the commit in flight, or the sweep, has been so; 0 where there is none."""
+        return now - self.commit_began_at if worker.gate.flight is not None or worker.sweeper.running else 0.0

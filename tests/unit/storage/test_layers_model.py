@@ -19,8 +19,16 @@ from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.pending import Pending
 from holdfast_host.storage.store import Batch, Store, StoredInstance
+from tests.harness.partitions import faults_of, rows_of, sweep_all
 
-LIMITS = Limits(map_bytes=16 * MIB, disk_reserve_bytes=0, page_entries_max=5, page_bytes_max=60, value_bytes_max=30)
+LIMITS = Limits(
+    map_bytes=16 * MIB,
+    disk_reserve_bytes=0,
+    page_entries_max=5,
+    page_bytes_max=60,
+    value_bytes_max=30,
+    delete_rows_max=2,
+)
 
 TEXTS = ["a", "aa", "ab", "b", "b\0", "c", "é", "名", "名前", "\U0010ffff"]
 keys = st.sampled_from([text.encode() for text in TEXTS])
@@ -250,6 +258,16 @@ class LayersOnDisk(Layers):
         self.lmdb = LmdbStore.open(self.data, [0], LIMITS)
         return self.lmdb
 
+    @precondition(lambda self: self.lmdb.has_garbage)
+    @rule()
+    def sweep(self) -> None:
+        self.lmdb.sweep()
+
+    @invariant()
+    def rows_agree(self) -> None:
+        if hasattr(self, "lmdb"):
+            assert faults_of(self.lmdb) == []
+
     @rule()
     def restart(self) -> None:
         self.lmdb.close()
@@ -259,9 +277,19 @@ class LayersOnDisk(Layers):
         self.locate()
         self.next_turn(self.durable.copy())
 
+    def expected_rows(self) -> int:
+        """Two neighbours with a name row and a key each; ours, and two rows for its alarm."""
+        alarm_rows = 0 if self.durable.alarm_us is None else 2
+        return 4 + len(self.durable.values) + alarm_rows + self.stored.exists
+
     def teardown(self) -> None:
         try:
             super().teardown()
+            if hasattr(self, "lmdb"):
+                sweep_all(self.lmdb)
+                self.reads_agree()
+                assert faults_of(self.lmdb) == []
+                assert rows_of(self.lmdb) == self.expected_rows()
         finally:
             if hasattr(self, "lmdb"):
                 self.lmdb.close()

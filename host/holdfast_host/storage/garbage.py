@@ -1,0 +1,99 @@
+"""What a large `delete_all` leaves: rows under a number that no instance has any more, deleted a piece at a time.
+
+To delete a million rows takes most of a second, and one commit at a time is what a partition has. So a commit deletes
+no more than `delete_rows_max` rows of an instance in their place; an instance with more goes on under another data
+number, and a garbage row says, from the same commit on, that the old one's rows are to be deleted. `sweep` does that,
+with the groups and between them.
+
+A row counts as one, and as one more for each KiB of its value: that is about what deleting it costs, and so a piece
+takes about as long whatever the rows are. A group sweeps at least as much as it writes. So there is never more garbage
+than what was stored when there last was none, however often an instance fills and clears itself.
+
+Invariant: what is swept was left by a commit that has been settled, so that nobody reads it; see LmdbStore.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Any, Final
+
+from holdfast_host.core.limits import KIB, Limits
+from holdfast_host.storage.keys import GARBAGE_FIRST, data_prefix, garbage_key, unpack_garbage_key
+from holdfast_host.storage.store import Changes
+
+_AGAIN_S: Final = 1.0  # after a sweep that found no room
+_LOOK_EACH: Final = 64  # rows between looks at the clock
+
+
+class Garbage:
+    """What is to be deleted in one partition, and how much at a time. The thread's that commits, but for `is_due`."""
+
+    def __init__(self, limits: Limits, *, there: bool) -> None:
+        self.rows_max = limits.delete_rows_max
+        self.there = there
+        self._not_before = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is something to sweep, and no sweep has just failed for want of room; any thread."""
+        return self.there and time.monotonic() >= self._not_before
+
+    def put_off(self) -> None:
+        """There was no room to delete in: what makes it is others' doing."""
+        self._not_before = time.monotonic() + _AGAIN_S
+
+    def is_too_much(self, txn: Any, data_number: int, live_bytes: int) -> bool:
+        """Whether an instance's rows are too many to be deleted in one commit; looks at no more than that takes."""
+        rows_left = self.rows_max - live_bytes // KIB
+        if rows_left < 0:
+            return True
+        if live_bytes <= rows_left:  # a key has at least one byte
+            return False
+        prefix = data_prefix(data_number)
+        with txn.cursor() as cursor:
+            there = cursor.set_range(prefix)
+            while there and rows_left >= 0 and cursor.key().startswith(prefix):
+                rows_left -= 1
+                there = cursor.next()
+        return rows_left < 0
+
+    def share(self, written: Collection[Changes]) -> int:
+        """How much a group sweeps beside what it writes, in rows."""
+        rows = sum(len(changes.writes) + changes.size_bytes // KIB for changes in written)
+        return max(rows, self.rows_max // 4, 1)
+
+
+def leave(txn: Any, data_number: int) -> None:
+    """From this commit on, the rows under a number are garbage."""
+    txn.put(garbage_key(data_number), b"")
+
+
+def is_there(txn: Any) -> bool:
+    """Whether there is any garbage."""
+    with txn.cursor() as cursor:
+        return bool(cursor.set_range(GARBAGE_FIRST)) and bytes(cursor.key()[:1]) == GARBAGE_FIRST
+
+
+def sweep(txn: Any, rows_max: int, over_at: float) -> bool:
+    """Delete about so many rows of what is garbage; whether there is more.
+
+    Args:
+        txn: a transaction with `buffers=True`, which can tell a value's size without reading it from the disk.
+        rows_max: at least 1; a row with a large value counts as several.
+        over_at: when to stop in any case, by time.perf_counter; looked at only now and then.
+    """
+    rows = deleted = 0
+    with txn.cursor() as cursor:
+        while cursor.set_range(GARBAGE_FIRST) and bytes(cursor.key()[:1]) == GARBAGE_FIRST:
+            number = unpack_garbage_key(cursor.key())
+            prefix = data_prefix(number)
+            there = cursor.set_range(prefix)
+            while there and bytes(cursor.key()[: len(prefix)]) == prefix:
+                deleted += 1
+                if rows >= rows_max or (deleted % _LOOK_EACH == 0 and time.perf_counter() >= over_at):
+                    return True
+                rows += 1 + len(cursor.value()) // KIB
+                there = cursor.delete()  # moves to the next row
+            txn.delete(garbage_key(number))
+    return False
