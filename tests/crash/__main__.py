@@ -44,7 +44,8 @@ def main() -> int:
             data = _deployed(Path(folder), workers=1)
             cuts = cut_often(data, Path(folder), calls=500, cuts=400, seed=seed + turn)
         found += len(cuts.faults)
-        _show(f"power cut at {cuts.cuts} of {cuts.records} calls", f"{cuts.acknowledged} acknowledged", cuts.faults)
+        seen = f"{cuts.acknowledged} acknowledged, {cuts.littered} in a sweep"
+        _show(f"power cut at {cuts.cuts} of {cuts.records} calls", seen, cuts.faults)
     with tempfile.TemporaryDirectory(prefix="holdfast-setup-") as folder:
         setup = record_setup(Path(folder), components.built(components.PROBE))
         faults = cut_setup(setup, Path(folder) / "left", cuts=600, seed=seed)

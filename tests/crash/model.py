@@ -19,6 +19,8 @@ from tests.harness.caller import Answer, Caller, NoAnswerError
 
 State = dict[str, Any]
 KEYS = [f"k{number}" for number in range(6)]
+ROWS_MAX = 2
+FEW_ROWS = ("--limit", f"delete_rows_max={ROWS_MAX}")  # past which a cleared instance's rows are swept later
 ARMED, RUNG = "armed", "rung"  # the token that an alarm is set for; those that it rang for, in order
 ALARMS_S = 90.0  # an alarm whose worker was killed again and again in its handler waits 32 s for its last retry
 
@@ -53,6 +55,8 @@ def random_step(chance: random.Random, serial: int) -> Step:
         return Step("put_sync_put_raise", (serial, -serial), lambda s: {**s, "first": serial}, "ActorMethodError")
     if kind == 6 and chance.random() < 0.2:
         return Step("wipe", (), lambda _state: {})
+    if kind == 6:
+        return Step("empty", (), lambda state: {key: state[key] for key in state if key == ARMED})
     if kind == 7:
         text = "x" * chance.randrange(1, 20_000)
         return Step("put", (key, text), lambda state: {**state, key: text})

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from tests.crash.model import Workload
+from holdfast_host.core.limits import Limits
+from holdfast_host.storage.lmdb_store import LmdbStore
+from tests.crash.model import FEW_ROWS, Workload
 from tests.faults.shim import Faults
 from tests.harness import processes
 from tests.harness.host import HOLDFAST, HostProcess
+from tests.harness.partitions import faults_of
 
 WAIT_S = 60.0
 _Found = TypeVar("_Found")
@@ -37,7 +40,7 @@ class Sweep:
 def sweep(data: Path, folder: Path, kills: list[Kill], seed: int, *, command: Sequence[str] = (HOLDFAST,)) -> Sweep:
     """Kill in all these ways, one after the other, under one workload; each says whether the host must be started."""
     faults = Faults(folder / "rules")
-    host = HostProcess(data, "--workers", "2", command=command, environment=faults.environment)
+    host = HostProcess(data, "--workers", "2", *FEW_ROWS, command=command, environment=faults.environment)
     host.start()
     done = 0
     try:
@@ -54,9 +57,18 @@ def sweep(data: Path, folder: Path, kills: list[Kill], seed: int, *, command: Se
             workload.wait_for(20)
         found = workload.look_at_all()
         host.stop()
+        found += _look_at_rows(data)
     finally:
         host.kill_all()
     return Sweep(done, workload.acknowledged, workload.unknown, workload.rung, found)
+
+
+def _look_at_rows(data: Path) -> list[str]:
+    store = LmdbStore.open(data, [0, 1], Limits(map_bytes=1 << 30))
+    try:
+        return faults_of(store)
+    finally:
+        store.close()
 
 
 def at_step(step: int, *, whole_host: bool) -> Kill:

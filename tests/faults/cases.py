@@ -9,6 +9,7 @@ QUICK = (
     "EIO at the data sync",
     "EIO at the meta page",
     "ENOSPC at a data write",
+    "ENOSPC while a delete_all is swept",
     "map full",
     "EIO at the sync of the registry",
     "a partition's folder gone",

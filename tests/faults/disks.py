@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.faults.case import (
+    END_S,
     NAMES,
     Case,
     SkippedError,
@@ -21,10 +23,11 @@ from tests.faults.case import (
     wait_for_end,
 )
 from tests.faults.shim import Faults
-from tests.harness import components
+from tests.harness import components, processes
 from tests.harness.caller import Answer
 from tests.harness.deploying import deploy, next_version, try_to_deploy
 from tests.harness.host import HostProcess
+from tests.harness.partitions import rows_in
 
 
 def _disk(what: str, where: str, code: int, *, ends: bool, after: int = 0) -> Callable[[Path, Path], str]:
@@ -99,6 +102,60 @@ def _map_full(data: Path, folder: Path) -> str:
     with hosted(data, "--limit", "map_bytes=4194304") as host, host.caller() as caller:
         assert caller.value("Probe", "other", "get_big", "k") == 200_000
     return f"{written} writes, then StorageFullError; deletes made room"
+
+
+def _full_while_sweeping(what: str, where: str, *, ends: bool) -> Callable[[Path, Path], str]:
+    """No room while the rows of a large `delete_all` are swept. `ends`: the host stops for it; else it sweeps later."""
+
+    def run(data: Path, folder: Path) -> str:
+        faults = Faults(folder / "rules")
+        faults.heal()
+        host = hosted(data, "--limit", "delete_rows_max=5", **faults.environment)
+        host.start()
+        try:
+            with host.caller() as caller:
+                for first in range(0, 20_000, 2_000):
+                    rows = {f"k{number:06}": 1 for number in range(first, first + 2_000)}
+                    caller.value("Probe", "hog", "put_many", rows)
+                caller.value("Probe", "hog", "delete_all")
+                faults.fail(what, where, errno.ENOSPC)
+                if ends:
+                    assert wait_for_end(host) == 1
+                    faults.heal()
+                    host.start()
+                else:
+                    left = _settled_rows(data)
+                    [worker] = host.pids()["worker"]
+                    before_s, began_s = processes.cpu_s(worker), time.monotonic()
+                    time.sleep(2.0)
+                    busy = (processes.cpu_s(worker) - before_s) / (time.monotonic() - began_s)
+                    assert busy < 0.3, f"the worker tries again all the time: {busy:.0%} of a core"
+                    assert caller.call("Probe", "hog", "everything").value == {}
+                    assert caller.call("Probe", "hog", "increment").error == "StorageFullError"
+                    assert rows_in(data) == left > 0
+                    faults.heal()
+            with host.caller() as caller:
+                assert caller.value("Probe", "hog", "increment") == 1
+            deadline = time.monotonic() + END_S
+            while rows_in(data) > 2:
+                assert time.monotonic() < deadline, "it sweeps no more"
+                time.sleep(0.1)
+            host.stop()
+        finally:
+            host.kill_all()
+        return "the host ended with 1, the next one swept" if ends else f"stopped at {left} rows, went on once healed"
+
+    return run
+
+
+def _settled_rows(data: Path) -> int:
+    """How many rows there are once they get no fewer."""
+    left = rows_in(data)
+    while True:
+        time.sleep(0.1)
+        left, before = rows_in(data), left
+        if left == before:
+            return left
 
 
 @contextmanager
@@ -229,6 +286,11 @@ CASES = [
     Case("short data writes", GATE, _disk("write", "data", 0, ends=True)),
     Case("EIO at the 3rd data sync", GATE, _disk("sync", "data", errno.EIO, ends=True, after=2)),
     Case("EIO at the 3rd meta page", GATE, _disk("write", "meta", errno.EIO, ends=True, after=2)),
+    Case("ENOSPC while a delete_all is swept", "sweeps later", _full_while_sweeping("write", "data", ends=False)),
+    Case("ENOSPC at the sync of a sweep", "sweeps later", _full_while_sweeping("sync", "data", ends=False)),
+    Case(
+        "ENOSPC at the meta page of a sweep", "the host ends with 1", _full_while_sweeping("write", "meta", ends=True)
+    ),
     Case("map full", FULL, _map_full),
     Case("disk full", FULL, _disk_full),
     Case("disk read-only", "ends with a sentence, does not loop", _read_only),

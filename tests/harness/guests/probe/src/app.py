@@ -189,6 +189,13 @@ class Probe(StatefulActor):
         self.ctx.storage.delete("armed")
         self.ctx.storage.delete_alarm()
 
+    def empty(self) -> None:
+        """Delete every key but the one that says for what the alarm is set; the alarm stays."""
+        armed = self.ctx.storage.get("armed")
+        self.ctx.storage.delete_all()
+        if armed is not None:
+            self.ctx.storage.put("armed", armed)
+
     def wipe(self) -> None:
         """Delete all that there is."""
         self.ctx.storage.delete_all()
