@@ -1,8 +1,12 @@
-"""A component that takes as long to compile as a host lets it, beside one that does not."""
+"""Components that take as long to compile as a host lets them, beside one that does not."""
 
 from __future__ import annotations
 
+import http.client
+import json
 import threading
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -10,6 +14,7 @@ from tests.harness import components
 from tests.harness.caller import Answer
 from tests.harness.deploying import deploy
 from tests.harness.fixtures import StartHost
+from tests.harness.host import HostProcess
 from tests.hostile import wat
 from tests.hostile.cases import deploy_bare
 
@@ -35,3 +40,71 @@ def test_a_good_deploy_beside_a_compile_bomb_is_done_before_it(start_probe_host:
     bomb.join()
     assert refused[0].error == "InvalidComponentError"
     assert "of CPU to compile" in refused[0].text
+
+
+class Deploying:
+    """A deploy from an address of its own, whose stages a test reads one by one."""
+
+    def __init__(self, host: HostProcess, address: str, function: str, component: bytes) -> None:
+        where = urlsplit(host.url)
+        assert where.hostname is not None
+        self._http = http.client.HTTPConnection(where.hostname, where.port, timeout=200, source_address=(address, 0))
+        headers = {"Content-Type": "application/wasm", "Accept": "application/x-ndjson"}
+        self._http.request("PUT", f"/v1/functions/{function}", component, headers)
+        self._response: http.client.HTTPResponse | None = None
+
+    @property
+    def response(self) -> http.client.HTTPResponse:
+        """The head, which comes with the first stage."""
+        if self._response is None:
+            self._response = self._http.getresponse()
+        return self._response
+
+    def line(self) -> dict[str, Any]:
+        """The next stage, or the end with its `status`."""
+        line: dict[str, Any] = json.loads(self.response.readline())
+        return line
+
+    def end(self) -> dict[str, Any]:
+        """The end."""
+        while "status" not in (line := self.line()):
+            pass
+        return line
+
+    def leave(self) -> None:
+        """Hang up."""
+        if self._response is not None:
+            self._response.close()
+        self._http.close()
+
+
+def test_one_users_compile_bombs_take_turns_with_the_deploy_of_another(start_probe_host: StartHost) -> None:
+    host = start_probe_host("--limit", "compile_cpu_s=8", "--limit", "client_deploys_waiting_max=4")
+    bomb = wat.assemble(wat.bomb(4000, 4000))
+    good = components.built(components.ACCOUNT).component.read_bytes()
+    flood = [Deploying(host, "127.0.0.1", f"bomb{number}", bomb) for number in range(6)]
+    first = [str(each.line()["stage"]) for each in flood]
+    assert sorted(first) == ["checking"] * 2 + ["queued"] * 4
+
+    refused = Deploying(host, "127.0.0.1", "bomb6", bomb)
+    assert refused.response.status == 429
+    assert int(refused.response.headers["Retry-After"]) > 0
+    assert "4 first deploys from 127.0.0.1 wait" in refused.response.read().decode()
+    refused.leave()
+    flood.pop(first.index("queued")).leave()
+    after_one_left = Deploying(host, "127.0.0.1", "bomb7", bomb)
+    while after_one_left.response.status == 429:  # the host has not seen yet that it left
+        after_one_left.leave()
+        after_one_left = Deploying(host, "127.0.0.1", "bomb7", bomb)
+    assert after_one_left.line() == {"stage": "queued"}
+
+    other = Deploying(host, "127.0.0.2", "account", good)
+    assert other.line() == {"stage": "queued"}
+    assert other.end()["status"] == 201
+    assert host.log.count("deploy failed") < 5  # as many as end before it where the first to come is the first served
+    with host.caller() as caller:
+        shown = [each["name"] for each in caller.request("GET", "/v1/functions").value["functions"]]
+    assert shown == ["account", "probe"]
+    assert {each.end()["status"] for each in (*flood, after_one_left)} == {422}
+    for each in (other, after_one_left, *flood):
+        each.leave()

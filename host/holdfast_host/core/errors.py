@@ -18,7 +18,7 @@
     |   +-- ActorMethodError, ActorInitError, ActorTrapError, CodecError, LimitError           500
     |   +-- ActorMethodTimeoutError, ActorFetchTimeoutError                                    504
     +-- UnavailableError       nobody is wrong: wait, and look at the host
-    |   +-- MailboxFullError                                                                   429
+    |   +-- MailboxFullError, DeployQueueFullError                                             429
     |   +-- ActorOutputGateError       the outcome is unknown, or its result is lost           500
     |   +-- HostUnavailableError, ActorQuarantinedError, UnsupportedError                      503
     |   +-- StorageFullError                                                                   507
@@ -267,6 +267,13 @@ class UnavailableError(HoldfastError):
 
 class MailboxFullError(UnavailableError):
     """The instance's queue, or its worker's, is full."""
+
+    default_status = 429
+    default_retryable = True
+
+
+class DeployQueueFullError(UnavailableError):
+    """Too many deploys wait for the compiler, of all clients or of this one; nothing was deployed."""
 
     default_status = 429
     default_retryable = True

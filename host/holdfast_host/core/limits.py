@@ -87,6 +87,8 @@ class Limits:
     compile_cpu_s: int = 60
     compile_memory_bytes: int = 4 * GIB
     compile_timeout_s: float = 90.0
+    deploys_waiting_max: int = 64  # for the compiler; each keeps its component on disk
+    client_deploys_waiting_max: int = 16  # from one address: so many first deploys, and so many new versions
 
     # Life in memory. 0 for the budget: half the machine's memory over the workers.
     idle_eviction_s: float = 60.0

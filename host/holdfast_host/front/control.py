@@ -35,13 +35,18 @@ class ControlChannel(asyncio.Protocol):
             self._transport.write(pack_message(kind, **facts))
 
     async def request(
-        self, operation: str, arguments: Message, on_progress: Callable[[Message], None] | None = None
+        self,
+        operation: str,
+        arguments: Message,
+        on_progress: Callable[[Message], None] | None = None,
+        withdrawn: asyncio.Future[None] | None = None,
     ) -> Any:
         """Ask the registry to do something; returns its result when it is done, however long that takes.
 
         Args:
             operation: "deploy", "functions", "function", "delete" or "rollback".
             arguments: the operation's own facts.
+            withdrawn: done when nobody wants it any more; what has not begun then does not.
             on_progress: called with each `progress` message's facts, without `kind` and `id`.
 
         Raises:
@@ -50,6 +55,8 @@ class ControlChannel(asyncio.Protocol):
         number = next(self._ids)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asked[number] = (answer, on_progress)
+        if withdrawn is not None:
+            withdrawn.add_done_callback(lambda _: self.send("withdraw", id=number))
         try:
             self.send("request", id=number, operation=operation, arguments=arguments)
             return await answer

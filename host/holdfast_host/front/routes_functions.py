@@ -79,21 +79,32 @@ class FunctionRoutes:
         upload = await self._uploads.receive(exchange)
         stages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         # A task of its own: a client that goes away now does not stop the deploy, nor take the file from under it.
-        task = asyncio.create_task(self._hand_over(function, upload, flags, stages))
+        # It leaves the line before the compiler, though, where it has not begun.
+        hung_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        arguments = {"function": function, **flags, "client": exchange.remote or ""}
+        task = asyncio.create_task(self._hand_over(upload, arguments, stages, hung_up))
         self._deploys.add(task)
         task.add_done_callback(self._deploys.discard)
-        if LINES in exchange.headers.get("Accept", "").lower():
-            return await _stream(exchange, task, stages)
-        status, result = await asyncio.shield(task)
-        return json_answer(result, status)
+        try:
+            if LINES in exchange.headers.get("Accept", "").lower():
+                return await _stream(exchange, task, stages)
+            status, result = await asyncio.shield(task)
+            return json_answer(result, status)
+        except (asyncio.CancelledError, ConnectionError):
+            hung_up.set_result(None)
+            raise
 
     async def _hand_over(
-        self, function: str, upload: Upload, flags: dict[str, bool], stages: asyncio.Queue[dict[str, Any]]
+        self,
+        upload: Upload,
+        arguments: dict[str, Any],
+        stages: asyncio.Queue[dict[str, Any]],
+        hung_up: asyncio.Future[None],
     ) -> tuple[int, dict[str, Any]]:
         """Deploy what was received; status and body, also of a refusal."""
-        arguments = {"function": function, "component": str(upload.path), "manifest": upload.manifest, **flags}
+        arguments = {**arguments, "component": str(upload.path), "manifest": upload.manifest}
         try:
-            result = await self._control.request("deploy", arguments, stages.put_nowait)
+            result = await self._control.request("deploy", arguments, stages.put_nowait, hung_up)
             return _deploy_status(result), result
         except HoldfastError as error:
             return error.status, {"error": error.facts()}
@@ -104,11 +115,17 @@ class FunctionRoutes:
 async def _stream(
     exchange: Exchange, task: asyncio.Task[tuple[int, dict[str, Any]]], stages: asyncio.Queue[dict[str, Any]]
 ) -> web.StreamResponse:
-    """Each stage as it happens; the last line is the body with `status`, the HTTP status that it would have had."""
+    """Each stage as it happens; the last line is the body with `status`, the HTTP status that it would have had.
+
+    Where there was no place in the line for it, that is the whole answer, so that its head says when to come again.
+    """
     lines = LineStream(exchange)
-    await lines.open()
     waiting = asyncio.ensure_future(stages.get())
     try:
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done() and not task.exception() and task.result()[0] == web.HTTPTooManyRequests.status_code:
+            return json_answer(task.result()[1], task.result()[0])
+        await lines.open()
         while not task.done():
             await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
             if waiting.done():

@@ -21,12 +21,11 @@ from typing import Any, Final
 from holdfast_host.core.errors import HostUnavailableError, InvalidComponentError
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.description import check_description
-from holdfast_host.sandbox.kept import DamagedError, KeptComponent, sha256_of
+from holdfast_host.sandbox.kept import DRAFT_PREFIX, DamagedError, KeptComponent, sha256_of
 
 _LINE_BYTES_MAX: Final = 64 * MIB  # a description is far smaller; the process is ours
 _STDERR_CHARS_MAX: Final = 2_000
 
-_DRAFT_PREFIX: Final = "new-"
 _DRAFT_AGE_MAX_S: Final = 3600.0  # no compile of a living host is that old
 
 OnStage = Callable[[str], None]
@@ -86,10 +85,10 @@ def _make_draft(cache: Path) -> Path:
     """An empty file in the cache, for the compiler to fill; those that a killed host left long ago are removed."""
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     cache.chmod(0o700)  # what lies there is run as machine code
-    for left in cache.glob(f"{_DRAFT_PREFIX}*"):
+    for left in cache.glob(f"{DRAFT_PREFIX}*"):
         if time.time() - left.stat().st_mtime > _DRAFT_AGE_MAX_S:
             left.unlink(missing_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=_DRAFT_PREFIX, suffix=".cwasm", dir=cache)
+    descriptor, name = tempfile.mkstemp(prefix=DRAFT_PREFIX, suffix=".cwasm", dir=cache)
     os.close(descriptor)
     return Path(name)
 

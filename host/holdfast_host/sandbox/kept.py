@@ -6,6 +6,7 @@ folder is private, a file appears whole or not at all, is never rewritten in pla
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -13,9 +14,11 @@ import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from holdfast_host.sandbox.settings import ENGINE_SETTINGS, wasmtime_version
+
+DRAFT_PREFIX: Final = "new-"  # of what is still being written in the same folder
 
 
 class DamagedError(Exception):
@@ -91,6 +94,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@functools.cache
 def _processor() -> str:
     """What compiled code may depend on: the machine and the features of its processor."""
     try:

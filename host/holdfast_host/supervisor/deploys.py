@@ -14,11 +14,12 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from holdfast_host.core.errors import (
     DeployConflictError,
+    DeployQueueFullError,
     HoldfastError,
     InvalidComponentError,
     InvalidManifestError,
@@ -30,6 +31,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.core.manifest import Manifest, derive_manifest, parse_manifest
 from holdfast_host.supervisor import plan
+from holdfast_host.supervisor.compile_line import Applicant
 from holdfast_host.supervisor.registry import FunctionRecord, Registry, VersionRecord, now_us
 from holdfast_host.supervisor.rollout import Rollout
 from holdfast_host.supervisor.shelf import Progress, Shelf, discard
@@ -45,6 +47,7 @@ class DeployRequest:
     manifest: str | None
     allow_breaking: bool = False
     adopt: bool = False
+    applicant: Applicant = field(default_factory=lambda: Applicant(""))
 
 
 class Deploys:
@@ -83,7 +86,11 @@ class Deploys:
                 known, _ = self._identify(request.function, manifest)
                 try:
                     return await self._deploy(request, manifest, known, progress)
+                except DeployQueueFullError:
+                    raise
                 except HoldfastError as error:
+                    if request.applicant.gone.is_set():
+                        raise
                     self._record_failure(request.function, known, error)
                     raise
         finally:
@@ -212,23 +219,26 @@ class Deploys:
         if known and self._runs_already(known, manifest, sha256):
             self._registry.commit_failure(known.func_id, None)
             return False
-        with self._shelf.in_use():
-            self._shelf.sweep()  # at the end, whatever comes of this
-            await self._shelf.take(request.component, sha256)
-            compiled = await self._shelf.compile(sha256, progress)
-            shipped = plan.shipped_types(compiled.description, self._limits)
-            async with self._one_at_a_time:
-                known, func_id = self._identify(request.function, manifest)  # again: others were deployed meanwhile
-                proposal = plan.Proposal(
-                    manifest or derive_manifest(request.function, shipped),
-                    func_id,
-                    sha256,
-                    str(compiled.path),
-                    compiled.description,
-                    shipped,
-                )
-                consent = plan.Consent(request.allow_breaking, request.adopt)
-                await self._bring(proposal, consent, request.manifest, progress)
+        try:
+            with self._shelf.bringing(sha256):
+                await self._shelf.take(request.component, sha256)
+                first = known is None or known.current is None
+                compiled = await self._shelf.compile(sha256, progress, request.applicant, first=first)
+                shipped = plan.shipped_types(compiled.description, self._limits)
+                async with self._one_at_a_time:
+                    known, func_id = self._identify(request.function, manifest)  # again: others were deployed meanwhile
+                    proposal = plan.Proposal(
+                        manifest or derive_manifest(request.function, shipped),
+                        func_id,
+                        sha256,
+                        str(compiled.path),
+                        compiled.description,
+                        shipped,
+                    )
+                    consent = plan.Consent(request.allow_breaking, request.adopt)
+                    await self._bring(proposal, consent, request.manifest, progress)
+        finally:
+            self._shelf.sweep()
         return known is None or known.current is None
 
     async def _bring(

@@ -284,6 +284,8 @@ class Host:
         kind = message["kind"]
         if kind == "request" and keeper.child is not None:
             self._operations.accept(keeper.child, message)
+        elif kind == "withdraw" and keeper.child is not None:
+            self._operations.withdraw(keeper.child, int(message["id"]))
         elif kind == "drained" and self._stop is not None:
             self._stop.note_drained(keeper)
         elif kind == "unloadable":
@@ -318,6 +320,7 @@ class Host:
         self._changed.set()
         if keeper.phase is Phase.DOWN and keeper in self._workers:
             self._casualties.after_death(self._workers.index(keeper), self._workers)
+        self._operations.withdraw_of_gone_fronts()
         if keeper.phase is Phase.DOWN and keeper.failed_starts >= FAILED_STARTS_MAX and not self._announced:
             self._log.error(
                 f"{keeper.label} does not start", attempts=keeper.failed_starts, exit_code_of_last=keeper.last_code

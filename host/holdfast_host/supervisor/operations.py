@@ -15,6 +15,7 @@ from holdfast_host.core.config import Listen
 from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavailableError, UnknownFunctionError
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.child import Child
+from holdfast_host.supervisor.compile_line import Applicant
 from holdfast_host.supervisor.deploys import DeployRequest, Deploys
 from holdfast_host.supervisor.registry import FunctionRecord, Registry
 from holdfast_host.supervisor.shelf import Progress
@@ -45,12 +46,24 @@ class Operations:
         self._further = further or {}
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._gone: dict[tuple[Child, int], asyncio.Event] = {}  # by front and request
 
     def accept(self, front: Child, message: dict[str, Any]) -> None:
         """Begin to work on a `request`."""
         task = asyncio.create_task(self._answer(front, message))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    def withdraw(self, front: Child, number: int) -> None:
+        """Whoever asked for this has hung up: what waits in a line leaves it, what has begun goes on."""
+        if (front, number) in self._gone:
+            self._gone[front, number].set()
+
+    def withdraw_of_gone_fronts(self) -> None:
+        """Nobody waits any more for what was asked for by fronts that are gone."""
+        for front, number in list(self._gone):
+            if front.closed.is_set():
+                self.withdraw(front, number)
 
     async def aclose(self) -> None:
         """Cancel what runs, each with an answer; later requests are refused."""
@@ -59,8 +72,10 @@ class Operations:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def perform(self, operation: str, arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
-        """One operation.
+    async def perform(
+        self, operation: str, arguments: dict[str, Any], progress: Progress, gone: asyncio.Event | None = None
+    ) -> dict[str, Any]:
+        """One operation; `gone` is set when whoever asked for it has hung up.
 
         Raises:
             HoldfastError: what the caller is told.
@@ -83,6 +98,7 @@ class Operations:
                 arguments.get("manifest"),
                 bool(arguments.get("allow_breaking")),
                 bool(arguments.get("adopt")),
+                Applicant(str(arguments.get("client", "")), gone or asyncio.Event()),
             )
             created = await self._deploys.deploy(request, progress)
             return {**self._shown(name), "created": created}
@@ -135,12 +151,13 @@ class Operations:
     async def _answer(self, front: Child, message: dict[str, Any]) -> None:
         """Perform one request and send its answer, whatever happens."""
         number = message["id"]
+        gone = self._gone[front, number] = asyncio.Event()
 
         def progress(stage: str) -> None:
             front.send("progress", id=number, stage=stage)
 
         try:
-            result = await self.perform(str(message["operation"]), message.get("arguments") or {}, progress)
+            result = await self.perform(str(message["operation"]), message.get("arguments") or {}, progress, gone)
         except HoldfastError as error:
             front.send("answer", id=number, error={"name": error.name, "message": error.message, "code": error.code})
         except asyncio.CancelledError:
@@ -153,3 +170,5 @@ class Operations:
             )
         else:
             front.send("answer", id=number, result=result)
+        finally:
+            del self._gone[front, number]

@@ -8,24 +8,24 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, InvalidComponentError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
-from holdfast_host.sandbox.kept import KeptComponent
+from holdfast_host.sandbox.kept import DRAFT_PREFIX, KeptComponent
 from holdfast_host.storage.data_directory import sync_directory
+from holdfast_host.supervisor.compile_line import Applicant, CompileLine
 from holdfast_host.supervisor.datadir import DataDirectory
 from holdfast_host.supervisor.registry import Registry
 from holdfast_host.wire.catalog import Deployment
 
 Progress = Callable[[str], None]
-
-COMPILES_MAX: Final = 2  # at once: a core and up to compile_memory_bytes each; one that takes long leaves a way past it
 
 
 class Compiled(Protocol):
@@ -59,20 +59,18 @@ class Shelf:
         self._compile_component = compile_component
         self._limits = limits
         self._log = log
-        self._compiling = asyncio.Semaphore(COMPILES_MAX)
-        self._users = 0
-        self._unswept = False
+        self._line = CompileLine(limits)
+        self._brought: Counter[str] = Counter()  # components that are not recorded yet, by hash
 
     @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """While something is brought that is not recorded yet, nothing is swept; whoever is last makes up for it."""
-        self._users += 1
+    def bringing(self, sha256: str) -> Iterator[None]:
+        """While a component is on its way to be recorded, it is not swept."""
+        self._brought[sha256] += 1
         try:
             yield
         finally:
-            self._users -= 1
-            if self._unswept:
-                self.sweep()
+            self._brought[sha256] -= 1
+            self._brought += Counter()  # forgets what nobody brings any more
 
     async def take(self, upload: Path, sha256: str) -> None:
         """Make an upload ours, durably.
@@ -82,18 +80,19 @@ class Shelf:
         """
         await asyncio.to_thread(_take_over, upload, self._component(sha256))
 
-    async def compile(self, sha256: str, progress: Progress) -> Compiled:
+    async def compile(
+        self, sha256: str, progress: Progress, applicant: Applicant | None = None, *, first: bool = False
+    ) -> Compiled:
         """Compile a component that is on the shelf, and try it once; or find that this has been done.
 
-        COMPILES_MAX at once; others wait in the order in which they came.
+        COMPILES_MAX at once; others wait in line. `applicant` and `first` say where in it, see CompileLine.
 
         Raises:
             InvalidComponentError: it cannot run here.
-            HostUnavailableError: compiling failed for another reason.
+            DeployQueueFullError: too many wait already.
+            HostUnavailableError: compiling failed for another reason, or whoever asked for it has gone.
         """
-        if self._compiling.locked():
-            progress("queued")
-        async with self._compiling:
+        async with self._line.place(lambda: progress("queued"), applicant, first=first):
             return await self._compile_component(
                 self._component(sha256), self._directory.compiled, self._limits, progress
             )
@@ -122,7 +121,7 @@ class Shelf:
             if stage == "compiling":
                 self._log.info("compiling again", function=deployment.function, version=deployment.version)
 
-        with self.in_use():
+        with self.bringing(deployment.sha256):
             compiled = await self.compile(deployment.sha256, say)
             if str(compiled.path) == deployment.compiled:
                 return deployment
@@ -137,14 +136,13 @@ class Shelf:
         await asyncio.gather(*(self._restore(each, doubt=doubt) for each in self._registry.current()))
 
     def sweep(self) -> None:
-        """Remove components and compiled files that no kept version needs, once nothing is brought any more."""
-        self._unswept = self._users > 0
-        if self._unswept:
-            return
+        """Remove components and compiled files that no kept version needs and that nobody brings."""
         needed = self._registry.files()
+        for sha256 in self._brought:
+            needed |= {sha256, KeptComponent.at(self._directory.compiled, sha256).compiled.stem}
         for folder in (self._directory.components, self._directory.compiled):
             for entry in folder.iterdir():
-                if entry.stem not in needed:
+                if entry.stem not in needed and not (self._brought and entry.name.startswith(DRAFT_PREFIX)):
                     discard(entry)
 
     async def _restore(self, deployment: Deployment, *, doubt: bool) -> None:

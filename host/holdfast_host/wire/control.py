@@ -20,6 +20,7 @@ EOF on it means that the other side is gone: a child then exits at once.
 | `quarantine` | to worker | `id`, `instances`: only these may not run, as [type number, name; 0 for functions] |
 | `sync` | from worker | `stalled`: whether its commit in flight takes too long |
 | `request` | from front | `id`, `operation`, `arguments`: a management operation of the registry |
+| `withdraw` | from front | `id`: whoever asked for that request has hung up; what has not begun need not |
 | `progress` | to front | `id`, `stage`, further facts: a deploy's stages as they happen |
 | `answer` | to front | `id`, `result`, or `error`: {`name`, `message`, `code`} |
 | `drain` | to child | finish: a front closes its listener, a worker takes no new root call |
@@ -33,8 +34,8 @@ Operations of `request`, with their `arguments` and the `result` of the answer; 
 `actors` [{`binding`, `type`, `owner`}], `versions` [{`version`, `sha256`, `created_at`}].
 
 - `deploy` takes `function`, `component` (path of a file below `data/uploads`; the supervisor takes it over, whatever
-  happens), `manifest` (text, or null for a bare component), `allow_breaking`, `adopt`. Result: FUNCTION with `created`,
-  true for a new function. The stages come as `progress`.
+  happens), `manifest` (text, or null for a bare component), `allow_breaking`, `adopt`, `client` (the address that it
+  comes from). Result: FUNCTION with `created`, true for a new function. The stages come as `progress`.
 - `measures` takes nothing. Result: `workers` and `fronts`, each [{`up`, `deaths`, `stalled`, `measures`}], and
   `quarantined`: how many of `instance` and `function`.
 - `functions` takes nothing. Result: `functions`: [FUNCTION].

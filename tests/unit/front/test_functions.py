@@ -53,6 +53,7 @@ def test_a_multipart_deploy_is_streamed_to_a_file_in_either_order(order: tuple[s
                 "manifest": 'name = "account" # ü',
                 "allow_breaking": True,
                 "adopt": False,
+                "client": "127.0.0.1",
             }
             assert stage.uploads == []
 
@@ -206,6 +207,44 @@ def test_a_refused_deploy_says_so_in_the_body_or_in_the_last_line(accept: str) -
             else:
                 assert (response.status, response.json) == (200, {"error": facts, "status": 422})
             assert stage.uploads == []
+
+    uvloop.run(play())
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
+def test_a_deploy_that_finds_no_place_in_the_line_is_told_when_to_come_again(accept: str) -> None:
+    async def play() -> None:
+        async with staged() as stage:
+            asking = asyncio.create_task(
+                stage.ask("PUT", TARGET, b"\0asm", content_type="application/wasm", accept=accept)
+            )
+            request = await stage.supervisor.next("request")
+            error = {"name": "DeployQueueFullError", "message": "64 deploys wait", "code": None}
+            stage.supervisor.send("answer", id=request["id"], error=error)
+            response = await asking
+
+            assert (response.status, response.error) == (429, "DeployQueueFullError")
+            assert response.json["error"]["retryable"] is True
+            assert int(response.headers["retry-after"]) > 0
+
+    uvloop.run(play())
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
+def test_the_supervisor_hears_of_a_client_that_hangs_up_and_the_file_stays_until_it_has_answered(accept: str) -> None:
+    async def play() -> None:
+        async with staged() as stage:
+            _, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+            writer.write(request_bytes("PUT", TARGET, b"\0asm", content_type="application/wasm", accept=accept))
+            request = await stage.supervisor.next("request")
+            stage.supervisor.send("progress", id=request["id"], stage="queued")
+            writer.close()
+
+            assert (await stage.supervisor.next("withdraw"))["id"] == request["id"]
+            assert content_of(request) == b"\0asm"
+            error = {"name": "HostUnavailableError", "message": "hung up", "code": None}
+            stage.supervisor.send("answer", id=request["id"], error=error)
+            await until(lambda: stage.uploads == [])
 
     uvloop.run(play())
 

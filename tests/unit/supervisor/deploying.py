@@ -63,8 +63,9 @@ class ScriptedRollout:
 class DeployBench:
     """One data directory; `reopen` is a restart of the host."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
         self.folder = folder
+        self.limits = limits or Limits()
         self.uploads = 0
         self.open()
 
@@ -74,8 +75,8 @@ class DeployBench:
         self.rollout = ScriptedRollout(self.registry)
         self.log = io.StringIO()
         log = EventLog("debug", self.log)
-        self.shelf = Shelf(self.directory, self.registry, compile_json, Limits(), log)
-        self.deploys = Deploys(self.registry, self.rollout, self.shelf, Limits(), log)
+        self.shelf = Shelf(self.directory, self.registry, compile_json, self.limits, log)
+        self.deploys = Deploys(self.registry, self.rollout, self.shelf, self.limits, log)
         self.operations = Operations(
             self.registry, self.deploys, "localhost", "http://127.0.0.1:8787", log, lambda: asyncio.sleep(0, {})
         )
@@ -85,11 +86,19 @@ class DeployBench:
         self.registry.close()
         self.open()
 
-    def request(self, function: str, component: str, manifest: str | None = None, **consent: bool) -> DeployRequest:
+    def request(
+        self,
+        function: str,
+        component: str,
+        manifest: str | None = None,
+        *,
+        allow_breaking: bool = False,
+        adopt: bool = False,
+    ) -> DeployRequest:
         self.uploads += 1
         upload = self.directory.uploads / str(self.uploads)
         upload.write_text(component)
-        return DeployRequest(function, upload, manifest, **consent)
+        return DeployRequest(function, upload, manifest, allow_breaking, adopt)
 
     def deploy(self, function: str, component: str, manifest: str | None = None, **consent: bool) -> bool:
         """Deploy and wait; True for a new function."""

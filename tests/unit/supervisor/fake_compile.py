@@ -9,6 +9,7 @@ from typing import Any
 
 from holdfast_host.core.errors import InvalidComponentError
 from holdfast_host.core.limits import Limits
+from holdfast_host.sandbox.kept import KeptComponent
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ async def compile_json(component: Path, cache: Path, limits: Limits, on_stage: C
     await asyncio.sleep(description.get("compile_s", 0))
     while description.get("gate") and not Path(description["gate"]).exists():  # noqa: ASYNC110, ASYNC240 a test's
         await asyncio.sleep(0.001)
-    path = cache / f"{component.stem[:32]}.cwasm"
+    path = KeptComponent.at(cache, component.stem).compiled
     if not await asyncio.to_thread(path.exists):
         await asyncio.to_thread(path.write_text, "compiled")
         on_stage("compiling")
