@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 
 else:
     try:
+        import componentize_py_types
         from componentize_py_types import Err
         from wit_world.imports import alarms, calls, log, storage
     except ImportError:
@@ -85,3 +86,7 @@ else:
 
     else:
         HOST = HostImports(storage, alarms, calls, log)
+        # componentize-py makes an Ok around every value that comes in or goes out, asks it for its `value`, and drops
+        # it. Its own class is written in Python; this one has the same attribute and is made without running any.
+        # It looks the class up after it has imported us.
+        componentize_py_types.Ok = StopIteration

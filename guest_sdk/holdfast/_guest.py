@@ -13,7 +13,7 @@ from typing import Any
 
 from holdfast._actor import Context, StatefulActor
 from holdfast._alarms import AlarmInfo
-from holdfast._codec import decode_arguments, decode_json, encode, encode_plain, not_json
+from holdfast._codec import decode_arguments, decode_json, encode, encode_plain, not_json, plain_text
 from holdfast._describe import Component
 from holdfast._door import Err, HostImports
 from holdfast._env import Env, make_env
@@ -87,7 +87,7 @@ class Guest:
                 except (ValueError, RecursionError) as error:
                     raise CallRefusedError("BadArgumentsError", f"the arguments are {not_json(error)}") from None
                 if type(given) is dict:
-                    if not facts.fits_names(given.keys()):
+                    if tuple(given) not in facts.usual and not facts.fits_names(given.keys()):
                         facts.check([], given)
                     result = bound(**given)
                 elif type(given) is list:
@@ -98,7 +98,10 @@ class Guest:
                     _refuse_arguments(given)
             if type(result) is CoroutineType:
                 result = finish(result, f"{self._label}.{method}")
-            return self._result_text(result, method, typed_result)
+            text = plain_text(result)
+            if text is None or typed_result:
+                return self._result_text(result, method, typed_result)
+            return text
         except BaseException as failure:
             raise Err(error_json(failure)) from None
         finally:

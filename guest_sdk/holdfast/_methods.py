@@ -24,7 +24,17 @@ _UNBOUNDED: Final = 1 << 62
 class Method:
     """One method of a class, and what its signature accepts. Immutable; made once for a component."""
 
-    __slots__ = ("_label", "_most", "_names", "_required", "_required_positions", "_self", "_signature", "function")
+    __slots__ = (
+        "_label",
+        "_most",
+        "_names",
+        "_required",
+        "_required_positions",
+        "_self",
+        "_signature",
+        "function",
+        "usual",
+    )
 
     def __init__(self, label: str, function: Callable[..., Any]) -> None:
         self._label = label
@@ -52,6 +62,9 @@ class Method:
         self._required = frozenset(each.name for each in required)
         if any(each.kind is inspect.Parameter.POSITIONAL_ONLY for each in required):
             self._names = frozenset()  # an object can never do: let bind() say why
+        orders = (tuple(each.name for each in chosen if each.kind in _BY_NAME) for chosen in (parameters, required))
+        # What most calls give by name: everything, or what is required, in the order of the signature.
+        self.usual = frozenset(order for order in orders if self.fits_names(dict.fromkeys(order).keys()))
 
     def fits_positions(self, count: int) -> bool:
         """Whether so many positional arguments, and nothing else, bind."""

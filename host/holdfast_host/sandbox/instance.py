@@ -19,7 +19,7 @@ from holdfast_host.sandbox.engine import LoadedComponent
 from holdfast_host.sandbox.guest import Guest
 from holdfast_host.sandbox.imports import error_text
 from holdfast_host.sandbox.interrupt import install_tick
-from holdfast_host.sandbox.marshal import Call, address_of_context, set_deadline
+from holdfast_host.sandbox.marshal import Call, address_of_context, deadline
 from holdfast_host.sandbox.signatures import EXPORTS
 from holdfast_host.sandbox.traps import SandboxTrap, read_trap
 
@@ -42,7 +42,7 @@ class Sandbox:
     and ticks are served on the same thread meanwhile, by the turn that is given.
     """
 
-    __slots__ = ("_calls", "_context", "_engine", "_function", "_guest", "_occupied", "_store")
+    __slots__ = ("_calls", "_context", "_engine", "_guest", "_occupied", "_set_deadline", "_store")
 
     def __init__(self, component: LoadedComponent, turn: Capabilities, memory_bytes_max: int) -> None:
         """Use `create`."""
@@ -64,6 +64,7 @@ class Sandbox:
         install_tick(store, engine.tick)
         self._store = store
         self._context = address_of_context(store)
+        self._set_deadline = deadline(self._context)
         engine.guests[self._context] = self._guest
 
     @classmethod
@@ -157,7 +158,7 @@ class Sandbox:
             engine.enter_nested()
             try:
                 guest.begin(turn)
-                set_deadline(self._context)
+                self._set_deadline()
                 return run(*values)
             finally:
                 guest.turn = None

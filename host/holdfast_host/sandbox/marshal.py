@@ -10,6 +10,9 @@ host function are wasmtime's; a host function's result, and an error it returns,
 
 Short C functions are called through PyDLL, holding the interpreter lock: giving it up for a microsecond would cost a
 wait of a switch interval beside any busy thread. The guest itself runs without the lock.
+
+A function of ctypes costs a third where its arguments are C values already, and reading C memory through a view of all
+of it a quarter of `string_at`: so declared parameters and `string_at` are not on a call's way.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable
-from ctypes import addressof, byref, c_char_p, c_size_t, c_uint8, c_uint64, c_void_p, string_at
+from ctypes import addressof, byref, c_char, c_size_t, c_uint8, c_uint64, c_void_p
+from functools import partial
 from typing import Any, Final
 
 from wasmtime import Store, WasmtimeError, _ffi
@@ -37,8 +41,15 @@ _KIND_CODES: Final = {
     Kind.OPTIONAL_TEXT: _OPTION,
 }
 _VALUE_BYTES: Final = 32
+_KIND_BYTES: Final = 8  # with what lies unused behind it
 _VALUE_WORDS: Final = struct.Struct("<4Q")
+_TEXT_WORDS: Final = struct.Struct("<2Q")  # size and data, behind the kind
+_RESULT_WORDS: Final = struct.Struct("<3Q")  # the kind, is_ok, and the payload's address
 _NO_RESULT = (True, b"")
+
+# All of this process's memory, to read and write what wasmtime points to: as careful as the addresses are.
+_MEMORY: Final = memoryview((c_char * ((1 << 63) - 1)).from_address(0)).cast("B")
+_BYTES_HEADER: Final = bytes.__basicsize__ - 1  # of a bytes object, before its data
 
 Call = Callable[..., tuple[bool, bytes]]
 HostFunctionType: Final = ctypes.CFUNCTYPE(
@@ -52,48 +63,36 @@ class _Value(ctypes.Structure):
     _fields_ = (("kind", c_uint8), ("first", c_uint64), ("second", c_uint64), ("third", c_uint64))
 
 
-class _Parameter(ctypes.Structure):
-    """The same, as a parameter that points into a bytes object, which it keeps alive."""
-
-    _fields_ = (("kind", c_uint8), ("first", c_uint64), ("data", c_char_p), ("third", c_uint64))
-
-
-assert ctypes.sizeof(_Value) == ctypes.sizeof(_Parameter) == _VALUE_BYTES
+assert ctypes.sizeof(_Value) == _VALUE_BYTES
+_probe = b"where a bytes object's data lies"
+assert _MEMORY[id(_probe) + _BYTES_HEADER :][: len(_probe)] == _probe
 
 _quick = ctypes.PyDLL(_ffi.dll._name)  # noqa: SLF001 - the library that wasmtime has loaded
 _long = ctypes.CDLL(_ffi.dll._name)  # noqa: SLF001
 
 
-def _declare(library: ctypes.CDLL, name: str, result: Any, *parameters: Any) -> Callable[..., Any]:
+def _function(library: ctypes.CDLL, name: str, result: Any = None) -> Callable[..., Any]:
+    """A function whose arguments are C values (or bytes, for a pointer): a plain int would pass as a C int."""
     function = library[name]
-    function.restype, function.argtypes = result, parameters
+    function.restype = result
     return function
 
 
-_new_bytes = _declare(_quick, "wasm_byte_vec_new", None, c_void_p, c_size_t, c_char_p)
-_new_value = _declare(_quick, "wasmtime_component_val_new", c_void_p, c_void_p)
-_delete_value = _declare(_quick, "wasmtime_component_val_delete", None, c_void_p)
-_new_error = _declare(_quick, "wasmtime_error_new", c_void_p, c_char_p)
-_set_deadline = _declare(_quick, "wasmtime_context_set_epoch_deadline", None, c_void_p, c_uint64)
-_add_function = _declare(
-    _quick,
-    "wasmtime_component_linker_instance_add_func",
-    c_void_p,
-    c_void_p,
-    c_char_p,
-    c_size_t,
-    HostFunctionType,
-    c_void_p,
-    c_void_p,
-)
-_call = _declare(
-    _long, "wasmtime_component_func_call", c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t
-)
+_new_bytes = _function(_quick, "wasm_byte_vec_new")
+_new_value = _function(_quick, "wasmtime_component_val_new", c_void_p)
+_delete_value = _function(_quick, "wasmtime_component_val_delete")
+_new_error = _function(_quick, "wasmtime_error_new", c_void_p)
+_set_deadline = _function(_quick, "wasmtime_context_set_epoch_deadline")
+_add_function = _function(_quick, "wasmtime_component_linker_instance_add_func", c_void_p)
+_call = _function(_long, "wasmtime_component_func_call", c_void_p)
+
+_ONE_ADVANCE: Final = c_uint64(1)
+_ONE: Final = c_size_t(1)
 
 
-def set_deadline(context: int) -> None:
-    """The guest's next tick comes when the epoch advances once more."""
-    _set_deadline(context, 1)
+def deadline(context: int) -> Callable[[], None]:
+    """A function that has the guest's next tick come when the epoch advances once more."""
+    return partial(_set_deadline, c_void_p(context), _ONE_ADVANCE)
 
 
 def new_trap(message: bytes) -> int:
@@ -112,7 +111,7 @@ def address_of_context(store: Any) -> int:
 def define(instance: LinkerInstance, name: str, signature: Signature, function: Any) -> None:
     """Link a host function that `host_function` made; the caller keeps it alive as long as the linker."""
     encoded = name.encode()
-    error = _add_function(instance.ptr(), encoded, len(encoded), function, None, None)
+    error = _add_function(instance.ptr(), encoded, c_size_t(len(encoded)), function, None, None)
     if error:
         raise _error_at(error)
 
@@ -121,8 +120,7 @@ def host_function(guests: Guests, signature: Signature, handler: Handler, blocki
     """The C callback of one import. It never raises: what fails is the guest's `err`, or a trap that says why."""
     readers = tuple((_READERS[kind], 4 * at) for at, kind in enumerate(signature.parameters))
     codes = tuple((4 * at, _KIND_CODES[kind]) for at, kind in enumerate(signature.parameters))
-    parameters_bytes = _VALUE_BYTES * len(readers)
-    unpack = struct.Struct(f"<{4 * len(readers)}Q").unpack
+    unpack = struct.Struct(f"<{4 * len(readers)}Q").unpack_from
     write_ok, fallible = _WRITERS[signature.ok], signature.fallible
     shape = len(readers), 1 if fallible else 0
 
@@ -137,7 +135,7 @@ def host_function(guests: Guests, signature: Signature, handler: Handler, blocki
                 return new_trap(b"the turn was ended")
             if (count, results_count) != shape:
                 return new_trap(b"a host function was linked with another signature")
-            words = unpack(string_at(values, parameters_bytes)) if count else ()
+            words = unpack(_MEMORY, values) if count else ()
             for at, code in codes:
                 if words[at] & 0xFF != code:
                     return new_trap(b"a host function was linked with another signature")
@@ -150,7 +148,7 @@ def host_function(guests: Guests, signature: Signature, handler: Handler, blocki
                 if fallible:
                     write_ok(results, value)
             if blocking:
-                _set_deadline(context, 1)
+                _set_deadline(c_void_p(context), _ONE_ADVANCE)
             return 0
         except BaseException as fault:  # one that escaped would be read as a pointer
             if guest is not None:
@@ -170,48 +168,50 @@ def bind(store: Store, function: Func, signature: Signature) -> Call:
         UnicodeDecodeError: a text is not UTF-8; nothing was called.
     """
     raw = function._func  # noqa: SLF001 - the C structure is what we are here for
-    address, context = addressof(raw), address_of_context(store)
+    address, context = c_void_p(addressof(raw)), c_void_p(address_of_context(store))
     count = len(signature.parameters)
-    parameters = (_Parameter * count)()
-    result = _Value()
+    parameters, parameters_count = (_Value * count)(), c_size_t(count)
     for slot, kind in zip(parameters, signature.parameters, strict=True):
         slot.kind = _KIND_CODES[kind]
-    texts = tuple((at, parameters[at]) for at, kind in enumerate(signature.parameters) if kind is Kind.TEXT)
-    flags = tuple((at, parameters[at]) for at, kind in enumerate(signature.parameters) if kind is Kind.BOOL)
+    # where the size and the data of a text, or a flag, go: behind the kind
+    places = [(at, _VALUE_BYTES * at + _KIND_BYTES, kind) for at, kind in enumerate(signature.parameters)]
+    texts = tuple((at, place) for at, place, kind in places if kind is Kind.TEXT)
+    flags = tuple((at, place) for at, place, kind in places if kind is Kind.BOOL)
     assert len(texts) + len(flags) == count, "exports take texts and flags"
-    result_reference, result_address = byref(result), addressof(result)
+    result = _Value()
+    result_reference = byref(result)
+    filled, answered = memoryview(parameters).cast("B"), memoryview(result).cast("B")
+    fill, read = _TEXT_WORDS.pack_into, _RESULT_WORDS.unpack_from
 
     def call(*values: Any) -> tuple[bool, bytes]:
-        for at, slot in texts:
+        for at, place in texts:
             text: bytes = values[at]
+            if type(text) is not bytes:
+                raise TypeError(f"a text for a guest comes as bytes, not {type(text).__name__}")
             if not text.isascii():
                 text.decode()  # wasmtime takes a text's word for it and would abort the process
-            slot.first = len(text)
-            slot.data = text
-        for at, slot in flags:
-            slot.first = values[at]
-        error = _call(address, context, parameters, count, result_reference, 1)
-        for _, slot in texts:
-            slot.data = None
+            fill(filled, place, len(text), id(text) + _BYTES_HEADER)
+        for at, place in flags:
+            filled[place] = values[at]
+        error = _call(address, context, parameters, parameters_count, result_reference, _ONE)
         if error:
             raise _error_at(error)
-        answer = _read_result(result)
-        _delete_value(result_address)
-        result.kind = _BOOL  # the next call drops what stands here
+        answer = _read_result(*read(answered))
+        _delete_value(result_reference)
+        answered[0] = _BOOL  # the next call drops what stands here
         return answer
 
     call.__dict__["function"] = function  # keeps the C structure alive
     return call
 
 
-def _read_result(result: _Value) -> tuple[bool, bytes]:
-    assert result.kind == _RESULT
-    pointer = result.second
-    if not pointer:
+def _read_result(kind: int, is_ok: int, payload: int) -> tuple[bool, bytes]:
+    assert kind & 0xFF == _RESULT
+    if not payload:
         return _NO_RESULT
-    kind, size, data, _ = _VALUE_WORDS.unpack(string_at(pointer, _VALUE_BYTES))
+    kind, size, data, _ = _VALUE_WORDS.unpack_from(_MEMORY, payload)
     assert kind & 0xFF == _STRING
-    return bool(result.first & 0xFF), string_at(data, size)
+    return bool(is_ok & 0xFF), _MEMORY[data : data + size].tobytes()
 
 
 def _error_at(address: int) -> WasmtimeError:
@@ -220,17 +220,18 @@ def _error_at(address: int) -> WasmtimeError:
 
 
 def _read_text(words: tuple[int, ...], at: int) -> bytes:
-    return string_at(words[at + 2], words[at + 1])
+    data = words[at + 2]
+    return _MEMORY[data : data + words[at + 1]].tobytes()
 
 
 def _read_optional_text(words: tuple[int, ...], at: int) -> bytes | None:
     pointer = words[at + 1]
     if not pointer:
         return None
-    kind, size, data, _ = _VALUE_WORDS.unpack(string_at(pointer, _VALUE_BYTES))
+    kind, size, data, _ = _VALUE_WORDS.unpack_from(_MEMORY, pointer)
     if kind & 0xFF != _STRING:
         raise InternalError("an option that is linked as option<string> holds something else")
-    return string_at(data, size)
+    return _MEMORY[data : data + size].tobytes()
 
 
 def _read_bool(words: tuple[int, ...], at: int) -> bool:
@@ -259,17 +260,13 @@ def _write_text(results: int, is_ok: int, text: bytes) -> None:
     """A `result` whose payload is a text; checks it, for wasmtime would not."""
     if not text.isascii():
         text.decode()
-    payload = _Value()
-    payload.kind = _STRING
-    _new_bytes(addressof(payload) + 8, len(text), text)
+    payload = _Value(_STRING)
+    _new_bytes(byref(payload, _KIND_BYTES), c_size_t(len(text)), text)
     _write_result(results, is_ok, _new_value(byref(payload)))
 
 
 def _write_result(results: int, is_ok: int, payload: int) -> None:
-    slot = _Value.from_address(results)
-    slot.kind = _RESULT
-    slot.first = is_ok
-    slot.second = payload
+    _RESULT_WORDS.pack_into(_MEMORY, results, _RESULT, is_ok, payload)
 
 
 def _write_ok_text(results: int, text: bytes) -> None:

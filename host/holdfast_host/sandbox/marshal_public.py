@@ -13,7 +13,7 @@ from wasmtime.component import Func, LinkerInstance, Variant
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.sandbox.guest import Guests
 from holdfast_host.sandbox.imports import Handler, error_text
-from holdfast_host.sandbox.marshal import Call, address_of_context, set_deadline
+from holdfast_host.sandbox.marshal import Call, address_of_context, deadline
 from holdfast_host.sandbox.signatures import Kind, Signature
 
 
@@ -41,7 +41,7 @@ def host_function(guests: Guests, signature: Signature, handler: Handler, blocki
             except HoldfastError as error:
                 answer = _lower_error(signature, error_text(error))
             if blocking:
-                set_deadline(context)
+                deadline(context)()
             return answer
         except WasmtimeError:
             raise
