@@ -30,6 +30,10 @@ _INT_BITS_MAX: Final = 14_000
 
 _LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 _PLAIN: Final = _LEAVES | {dict, list}
+_LEAF_WRITERS: Final[dict[type, Callable[[Any], str]]] = {
+    str: json.encoder.encode_basestring_ascii,
+    int: int.__repr__,
+}
 _FEW: Final = 8  # entries up to which a loop is faster than sets
 
 
@@ -121,11 +125,14 @@ def _holds_plain(container: dict[Any, Any] | list[Any]) -> bool:
 
 def plain_text(value: Any) -> str | None:
     """The text of a value that is plain JSON as it is; None for any other, which has to be walked."""
-    if is_plain(value):
-        try:
+    try:
+        write = _LEAF_WRITERS.get(type(value))
+        if write is not None:
+            return write(value)
+        if is_plain(value):
             return encode_json(value)
-        except ValueError:
-            pass  # NaN, an infinity, or an integer of thousands of digits
+    except ValueError:
+        pass  # NaN, an infinity, or an integer of thousands of digits
     return None
 
 
