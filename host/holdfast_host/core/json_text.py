@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from itertools import accumulate
 from typing import Final, NoReturn
 
@@ -26,12 +27,20 @@ def _reject_constant(name: str) -> NoReturn:
 
 
 _DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_reject_constant)
+_SCAN: Final[Callable[[str, int], tuple[object, int]]] = _DECODER.scan_once  # type: ignore[attr-defined]  # not in typeshed
 
 
 def is_json(text: bytes) -> bool:
     """Whether it is one JSON value; False also where it is nested too deep to be read (about a thousand levels)."""
     try:
-        _DECODER.decode(text.decode())
+        json_text = text.decode()
+        try:
+            _, end = _SCAN(json_text, 0)  # without the decoder's search for blanks around it
+            if end == len(json_text):
+                return True
+        except StopIteration:
+            pass
+        _DECODER.decode(json_text)
     except (ValueError, RecursionError):
         return False
     return True

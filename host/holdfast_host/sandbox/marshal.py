@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ctypes import addressof, byref, c_char, c_size_t, c_uint8, c_uint64, c_void_p
 from functools import partial
 from typing import Any, Final
@@ -42,9 +42,10 @@ _KIND_CODES: Final = {
 }
 _VALUE_BYTES: Final = 32
 _KIND_BYTES: Final = 8  # with what lies unused behind it
-_VALUE_WORDS: Final = struct.Struct("<4Q")
+_VALUE_FORMAT: Final = "B7x3Q"
+_VALUE_WORDS: Final = struct.Struct("<" + _VALUE_FORMAT)
 _TEXT_WORDS: Final = struct.Struct("<2Q")  # size and data, behind the kind
-_RESULT_WORDS: Final = struct.Struct("<3Q")  # the kind, is_ok, and the payload's address
+_RESULT_WORDS: Final = struct.Struct("<B7xB7xQ")  # the kind, is_ok, and the payload's address
 _NO_RESULT = (True, b"")
 
 # All of this process's memory, to read and write what wasmtime points to: as careful as the addresses are.
@@ -118,11 +119,11 @@ def define(instance: LinkerInstance, name: str, signature: Signature, function: 
 
 def host_function(guests: Guests, signature: Signature, handler: Handler, blocking: bool) -> Any:
     """The C callback of one import. It never raises: what fails is the guest's `err`, or a trap that says why."""
-    readers = tuple((_READERS[kind], 4 * at) for at, kind in enumerate(signature.parameters))
-    codes = tuple((4 * at, _KIND_CODES[kind]) for at, kind in enumerate(signature.parameters))
-    unpack = struct.Struct(f"<{4 * len(readers)}Q").unpack_from
+    count_expected = len(signature.parameters)
+    codes = tuple(_KIND_CODES[kind] for kind in signature.parameters)
+    unpack, read = struct.Struct("<" + _VALUE_FORMAT * count_expected).unpack_from, _reader(signature.parameters)
     write_ok, fallible = _WRITERS[signature.ok], signature.fallible
-    shape = len(readers), 1 if fallible else 0
+    shape = count_expected, 1 if fallible else 0
 
     def serve(_data: int, context: int, _type: int, values: int, count: int, results: int, results_count: int) -> int:
         guest = None
@@ -136,11 +137,10 @@ def host_function(guests: Guests, signature: Signature, handler: Handler, blocki
             if (count, results_count) != shape:
                 return new_trap(b"a host function was linked with another signature")
             words = unpack(_MEMORY, values) if count else ()
-            for at, code in codes:
-                if words[at] & 0xFF != code:
-                    return new_trap(b"a host function was linked with another signature")
+            if words[::4] != codes:
+                return new_trap(b"a host function was linked with another signature")
             try:
-                value = handler(turn, *[read(words, at) for read, at in readers])
+                value = handler(turn, *read(words))
             except HoldfastError as error:
                 if fallible:
                     _write_text(results, 0, error_text(error))
@@ -206,12 +206,12 @@ def bind(store: Store, function: Func, signature: Signature) -> Call:
 
 
 def _read_result(kind: int, is_ok: int, payload: int) -> tuple[bool, bytes]:
-    assert kind & 0xFF == _RESULT
+    assert kind == _RESULT
     if not payload:
         return _NO_RESULT
     kind, size, data, _ = _VALUE_WORDS.unpack_from(_MEMORY, payload)
-    assert kind & 0xFF == _STRING
-    return bool(is_ok & 0xFF), _MEMORY[data : data + size].tobytes()
+    assert kind == _STRING
+    return bool(is_ok), _MEMORY[data : data + size].tobytes()
 
 
 def _error_at(address: int) -> WasmtimeError:
@@ -229,7 +229,7 @@ def _read_optional_text(words: tuple[int, ...], at: int) -> bytes | None:
     if not pointer:
         return None
     kind, size, data, _ = _VALUE_WORDS.unpack_from(_MEMORY, pointer)
-    if kind & 0xFF != _STRING:
+    if kind != _STRING:
         raise InternalError("an option that is linked as option<string> holds something else")
     return _MEMORY[data : data + size].tobytes()
 
@@ -245,6 +245,19 @@ def _read_u32(words: tuple[int, ...], at: int) -> int:
 def _read_s64(words: tuple[int, ...], at: int) -> int:
     word = words[at + 1]
     return word - (1 << 64) if word >> 63 else word
+
+
+def _read_two_texts(words: tuple[int, ...]) -> tuple[bytes, bytes]:
+    _, first_bytes, first, _, _, second_bytes, second, _ = words
+    return _MEMORY[first : first + first_bytes].tobytes(), _MEMORY[second : second + second_bytes].tobytes()
+
+
+def _reader(kinds: tuple[Kind, ...]) -> Callable[[tuple[int, ...]], Iterable[Any]]:
+    """What takes a host function's arguments out of its parameters; `put` is called often enough for one of its own."""
+    if kinds == (Kind.TEXT, Kind.TEXT):
+        return _read_two_texts
+    readers = tuple((_READERS[kind], 4 * at) for at, kind in enumerate(kinds))
+    return lambda words: [read(words, at) for read, at in readers]
 
 
 _READERS: Final[dict[Kind, Callable[[tuple[int, ...], int], Any]]] = {

@@ -20,6 +20,7 @@ FUNCTION: Final = 0  # types are numbered from 1
 _RECORD_BYTES: Final = 264
 _LENGTH: Final = struct.Struct("<H")
 _TYPE: Final = struct.Struct("<I")
+_WHOSE: Final = struct.Struct("<I256s")  # type and name, up to the record's end
 _TYPE_AT: Final = 4
 _NAME_AT: Final = 8
 
@@ -46,8 +47,7 @@ class RunningPage:
             return UNNOTED
         record = self._free.pop()
         at, page = record * _RECORD_BYTES, self._map
-        _TYPE.pack_into(page, at + _TYPE_AT, type_id)
-        page[at + _NAME_AT : at + _NAME_AT + len(name)] = name
+        _WHOSE.pack_into(page, at + _TYPE_AT, type_id, name)
         _LENGTH.pack_into(page, at, len(name))
         return record
 

@@ -24,14 +24,15 @@ class Entry:
     """One instance as its worker holds it. The leader's, but for the sandbox, which is its running turn's."""
 
     __slots__ = (
-        "evictions", "label", "last_group", "loaded", "mail", "pending", "sandbox", "stored", "turn", "type_id",
-        "used_at",
+        "evictions", "is_function", "label", "last_group", "loaded", "mail", "pending", "sandbox", "stored", "turn",
+        "type_id", "used_at",
     )  # fmt: skip
 
     def __init__(self, type_id: int, label: str, stored: StoredInstance) -> None:
         self.type_id = type_id
         self.label = label  # Account/alice
         self.stored = stored
+        self.is_function = not stored.number  # a place in a function's pool: no instance, nothing is ever stored
         self.mail: deque[Turn] = deque()
         self.turn: Turn | None = None
         self.last_group = 0  # the group of its last write; 0: none since it was made or lost
@@ -47,11 +48,6 @@ class Entry:
             f"<Entry {self.label} {'active' if self.sandbox else 'evicted'} {'running' if self.turn else 'idle'} "
             f"mail={len(self.mail)} last_group={self.last_group}>"
         )
-
-    @property
-    def is_function(self) -> bool:
-        """True for a place in a function's pool: it has no instance, and nothing is ever stored for it."""
-        return not self.stored.number
 
     def deactivate(self) -> None:
         """Drop the sandbox; storage and unflushed writes stay. Only while no thread runs in it."""

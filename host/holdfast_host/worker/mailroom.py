@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from holdfast_host.worker.links import Link
     from holdfast_host.worker.turn import TurnHost
 
+# Plain integers: to look a member of an enumeration up costs more than to compare it.
+_CALL, _METHOD, _FUNCTION = int(Kind.CALL), int(CallKind.METHOD), int(CallKind.FUNCTION)
 _RING_KINDS: Final = (Kind.PROBE, Kind.CONFIRM, Kind.KILL)
 
 
@@ -61,9 +63,9 @@ class Mailroom:
 
     def receive(self, link: Link, kind: int, payload: bytes) -> None:
         """One frame of a client."""
-        if kind == Kind.CALL:
+        if kind == _CALL:
             request = unpack_call(payload)
-            if request.kind == CallKind.FUNCTION:
+            if request.kind == _FUNCTION:
                 self._host.functions.submit(link, request)
             else:
                 self.chase(self.submit(link, request, None))
@@ -121,7 +123,7 @@ class Mailroom:
             return HostUnavailableError(f"{label}: the host is stopping; the call did not run")
         if now - turn.arrived_at > limits.queue_timeout_s:
             return self._waited_too_long(turn)
-        if turn.request.kind == CallKind.FUNCTION:
+        if turn.request.kind == _FUNCTION:
             if loaded is None:
                 return UnknownFunctionError(f"{label}: no such function is deployed any more")
             if (FUNCTION, loaded.function.encode()) in self.quarantined:
@@ -185,7 +187,7 @@ class Mailroom:
                 raise ActorQuarantinedError(
                     f"{entry.label} has killed workers again and again: release it, or deploy another version"
                 )
-            if request.kind == CallKind.METHOD:
+            if request.kind == _METHOD:
                 loaded.check_method(request.method)
             self._check_room(entry, nested=origin is not None)
         except HoldfastError as error:

@@ -24,11 +24,12 @@ class Pace:
 
     def is_slow(self, turn: Turn) -> bool:
         """Whether its method is known to be slow."""
-        return self._averages_s.get((turn.entry.type_id, turn.request.method), 0.0) > self._slow_s
+        averages_s = self._averages_s
+        return bool(averages_s) and averages_s.get((turn.entry.type_id, turn.request.method), 0.0) > self._slow_s
 
     def learn(self, turn: Turn) -> None:
         """It is over; one that had to activate first says nothing of its method."""
-        if turn.started_cold:
+        if turn.started_cold or (turn.computed_s <= self._slow_s and not self._averages_s):
             return
         key = (turn.entry.type_id, turn.request.method)
         if turn.computed_s > self._slow_s or key in self._averages_s:

@@ -40,6 +40,9 @@ _GUEST_ERRORS: Final = frozenset(
         "LimitError", "ActorReentrancyError", "ActorDeadlockError",
     }
 )  # fmt: skip
+# Plain integers: to look a member of an enumeration up costs more than to compare it.
+_METHOD, _FETCH, _EDIT = int(CallKind.METHOD), int(CallKind.FETCH), int(CallKind.EDIT)
+_ALARM, _FUNCTION = int(CallKind.ALARM), int(CallKind.FUNCTION)
 _TYPED_ARGUMENTS: Final = int(CallFlag.TYPED_ARGUMENTS)
 _TYPED_RESULT: Final = int(CallFlag.TYPED_RESULT)
 _MESSAGE_CHARS_MAX: Final = 4_000
@@ -85,13 +88,13 @@ class TurnRunner:
 
     def _run_guest(self, turn: Turn, loaded: LoadedType) -> None:
         entry, request = turn.entry, turn.request
-        if request.kind == CallKind.EDIT:
+        if request.kind == _EDIT:
             turn.result = run_edit(turn)
             return
         sandbox = entry.sandbox
         if sandbox is None:
             sandbox = self._activate(turn, loaded)
-        if request.kind == CallKind.METHOD:
+        if request.kind == _METHOD:
             outcome = sandbox.call(
                 turn,
                 request.method,
@@ -99,13 +102,13 @@ class TurnRunner:
                 bool(request.flags & _TYPED_ARGUMENTS),
                 bool(request.flags & _TYPED_RESULT),
             )
-        elif request.kind == CallKind.ALARM:
+        elif request.kind == _ALARM:
             outcome = sandbox.alarm(turn, request.body)
         else:
             outcome = sandbox.fetch(turn, request.body)
         if not outcome.ok:
             raise self._guest_error(turn, outcome)
-        if request.kind != CallKind.ALARM:
+        if request.kind != _ALARM:
             turn.result = self._check_result(turn, outcome.text)
 
     def _activate(self, turn: Turn, loaded: LoadedType) -> Sandbox:
@@ -125,10 +128,10 @@ class TurnRunner:
 
     def _check_result(self, turn: Turn, text: bytes) -> bytes:
         """The result as the caller will read it."""
-        if turn.request.kind == CallKind.FETCH:
+        if turn.request.kind == _FETCH:
             check_fetch_message(text, self._limits, f"{turn.label}: a response")
             return text  # the calling guest takes it apart
-        is_function = turn.request.kind == CallKind.FUNCTION
+        is_function = turn.request.kind == _FUNCTION
         limit = self._limits.fetch_message_bytes_max if is_function else self._limits.result_bytes_max
         if len(text) > limit:
             raise LimitError(f"{turn.label} returned {len(text)} bytes, the limit of a result is {limit} bytes")
