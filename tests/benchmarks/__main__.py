@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -46,6 +47,7 @@ SECTIONS: Final[dict[str, Callable[[Section, Scale], None]]] = {
     "deploy": deploys.run,
     "scaling": scaling.run,
 }
+CHECKOUT: Final = click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True)
 _WIDTH = 190  # also where the output is no terminal
 
 
@@ -53,28 +55,26 @@ _WIDTH = 190  # also where the output is no terminal
 @click.option("--only", type=click.Choice(list(SECTIONS)), multiple=True, help="Only these sections.")
 @click.option("--quick", is_flag=True, help="Short runs: for a look, not for figures to quote.")
 @click.option("--write", is_flag=True, help="Also into docs/bench and the README; sections not measured now stay.")
-@click.option("--keep-before", is_flag=True, help="Keep this run's budget as the 'before' of later ones.")
-def main(only: tuple[str, ...], quick: bool, write: bool, keep_before: bool) -> None:
+@click.option("--before", type=CHECKOUT, help="An installed checkout of an earlier commit, beside the budget of now.")
+def main(only: tuple[str, ...], quick: bool, write: bool, before: Path | None) -> None:
     """Measure Holdfast beside its peers; print tables, and write them with JSON and plots to build/bench."""
     console = Console(width=_WIDTH)
-    scale = QUICK if quick else FULL
+    scale = replace(QUICK if quick else FULL, before=before)
     results = Results()
     for name in only or SECTIONS:
         results.sections[name] = section = _measure(console, name, scale)
         for table in section.tables:
             _show(console, table)
+    budget_table = page.budget_table(results)
+    if budget_table is not None:
+        _show(console, budget_table)
     _show(console, Table("targets", targets.COLUMNS, targets.rows(results)))
-    before = page.load(page.BEFORE)
-    _write(OUT, results, before)
+    _write(OUT, results)
     console.print(f"written to {OUT}", style="dim")
-    if keep_before:
-        kept = Results({name: each for name, each in results.sections.items() if name == "budget of a call"})
-        page.FOLDER.mkdir(parents=True, exist_ok=True)
-        page.BEFORE.write_text(kept.to_json())
     if write:
         merged = page.load(page.RESULTS).merged(results)
-        _write(page.FOLDER, merged, page.load(page.BEFORE))
-        section_text = page.readme_section(merged, page.load(page.BEFORE))
+        _write(page.FOLDER, merged)
+        section_text = page.readme_section(merged)
         page.README.write_text(page.with_section(page.README.read_text(), section_text))
         console.print(f"written to {page.FOLDER} and {page.README}", style="dim")
     failed = [each.name for each in results.sections.values() if each.failure]
@@ -110,11 +110,11 @@ def _show(console: Console, table: Table) -> None:
     console.print(shown)
 
 
-def _write(folder: Path, results: Results, before: Results) -> None:
+def _write(folder: Path, results: Results) -> None:
     """JSON, Markdown and plots."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / page.RESULTS.name).write_text(results.to_json())
-    (folder / page.PAGE.name).write_text(page.results_page(results, before))
+    (folder / page.PAGE.name).write_text(page.results_page(results))
     try:
         plots.draw(results, folder)
     except ImportError as error:

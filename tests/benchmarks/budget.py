@@ -7,73 +7,86 @@ and what happens inside the sandbox, falls to the stages as py-spy samples them.
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Final, NamedTuple
 
 from tests.benchmarks import metered
 from tests.benchmarks.load import Load, measure, run_wrk
 from tests.benchmarks.results import Section, Spread
 from tests.benchmarks.scale import Scale
-from tests.benchmarks.servers import MissingToolError, Server, holdfast
-from tests.benchmarks.stages import METERED, stage_of, stages_of
+from tests.benchmarks.servers import MissingToolError, Server, holdfast, holdfast_of
+from tests.benchmarks.stages import METERED, stage_of
 from tests.harness.processes import cpu_s
 
+PROJECT: Final = Path(__file__).resolve().parents[2]
+NOW: Final = "budget"  # where the figures' names begin
+BEFORE: Final = "before"
 LOADS = {"deposit": Load.deposit(200, 32), "empty": Load.empty(200, 32)}
 _ROLES = ("front", "worker")
 _RATE_HZ = 100
 
 
 def run(section: Section, scale: Scale) -> None:
-    """Measure, then sample, both loads."""
+    """Measure, then sample, both loads; beside an earlier commit where there is one, in turns."""
     py_spy = _py_spy()
-    spent: dict[tuple[str, str], Spread] = {}
-    sampled: dict[tuple[str, str], Counter[str]] = {}
-    with holdfast("--workers", "1", "--fronts", "1") as server:
-        measure(server, LOADS["deposit"], scale.seconds)
-        seen: dict[tuple[str, str], list[float]] = {}
+    hosts = {NOW: holdfast}
+    if scale.before is not None:
+        hosts[BEFORE] = partial(holdfast_of, scale.before)
+        section.note(f"before is commit {_commit(scale.before)}, measured in turns with now")
+    spent: dict[_Part, Spread] = {}
+    sampled: dict[_Part, Counter[str]] = {}
+    with ExitStack() as stack:
+        servers = {when: stack.enter_context(host("--workers", "1", "--fronts", "1")) for when, host in hosts.items()}
+        for server in servers.values():
+            measure(server, LOADS["deposit"], scale.seconds)
+        seen: dict[_Part, list[float]] = {}
         for _ in range(scale.rounds):
-            for name, load in LOADS.items():
+            for (name, load), (when, server) in itertools.product(LOADS.items(), servers.items()):
                 for role, cpu_us in _cpu_us_per_call(server, load, scale.seconds).items():
-                    seen.setdefault((name, role), []).append(cpu_us)
-        for (name, role), values in seen.items():
-            spent[name, role] = section.figure(f"budget/{name}/{role}/cpu_us", values)
-        for name, load in LOADS.items():
+                    seen.setdefault(_Part(when, name, role), []).append(cpu_us)
+        for part, values in seen.items():
+            spent[part] = section.figure(f"{part}/cpu_us", values)
+        for (name, load), (when, server) in itertools.product(LOADS.items(), servers.items()):
             for role, counted in _sampled(py_spy, server, load, scale.profile_s).items():
-                sampled[name, role] = counted
-    counts = _metered(scale)
-    samples = min(counted.total() for counted in sampled.values())
-    section.note(f"the budget's shares come from at least {samples:,} samples of a process")
-    shares = {key: _shares(counted, counts[key[0]] if key[1] == "worker" else {}) for key, counted in sampled.items()}
-    rows: list[list[object]] = []
-    for role in _ROLES:
-        for stage in stages_of(role):
-            cells = [_us(section, name, role, stage, spent, shares) for name in LOADS]
-            if any(cells):
-                rows.append([f"{role}: {stage}", *(f"{each:.1f}" for each in cells)])
-        rows.append([f"**{role}, all**", *(spent[name, role] for name in LOADS)])
-    section.table(
-        "the budget of one call, microseconds of CPU",
-        ["stage", *(f"{name}, {load}" for name, load in LOADS.items())],
-        rows,
+                sampled[_Part(when, name, role)] = counted
+    section.note(
+        f"the budget's shares come from at least {min(map(Counter.total, sampled.values())):,} samples of a process"
     )
+    python = {NOW: sys.executable, BEFORE: str((scale.before or PROJECT) / ".venv" / "bin" / "python")}
+    counts = {when: _metered(host, python[when], scale) for when, host in hosts.items()}
+    shares = {
+        part: _shares(counted, counts[part.when][part.load] if part.role == "worker" else {})
+        for part, counted in sampled.items()
+    }
+    for part, role_shares in shares.items():
+        for stage, share in role_shares.items():
+            section.figure(f"{part}/{stage}", [spent[part].median * share])
 
 
-def _us(
-    section: Section,
-    name: str,
-    role: str,
-    stage: str,
-    spent: dict[tuple[str, str], Spread],
-    shares: dict[tuple[str, str], dict[str, float]],
-) -> float:
-    value = spent[name, role].median * shares[name, role].get(stage, 0.0)
-    section.figure(f"budget/{name}/{role}/{stage}", [value])
-    return value
+class _Part(NamedTuple):
+    """A process under a load, of the host as it is now or as it was before; as text, where its figures begin."""
+
+    when: str
+    load: str
+    role: str
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+
+def _commit(checkout: Path) -> str:
+    command = ["git", "-C", str(checkout), "rev-parse", "--short=7", "HEAD"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _shares(counted: Counter[str], meters: dict[str, float]) -> dict[str, float]:
@@ -88,12 +101,15 @@ def _shares(counted: Counter[str], meters: dict[str, float]) -> dict[str, float]
     return shares
 
 
-def _metered(scale: Scale) -> dict[str, dict[str, float]]:
+def _metered(
+    host: Callable[..., AbstractContextManager[Server]], python: str, scale: Scale
+) -> dict[str, dict[str, float]]:
     """What part of the worker's CPU time its commits and guests take under each load."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "meters"
-        with holdfast("--workers", "1", "--fronts", "1", command=metered.command(file)) as server:
+        command = metered.command(file, python)
+        with host("--workers", "1", "--fronts", "1", command=command) as server:
             measure(server, LOADS["deposit"], scale.seconds)
             for name, load in LOADS.items():
                 pid = _pids(server)["worker"]

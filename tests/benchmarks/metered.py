@@ -8,7 +8,6 @@ thread's clock stands still while it waits for the disk; reading it twice costs 
 from __future__ import annotations
 
 import mmap
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -20,10 +19,10 @@ _WORD_BYTES: Final = 8
 PROJECT: Final = Path(__file__).resolve().parents[2]
 
 
-def command(file: Path) -> tuple[str, ...]:
-    """What runs such a host, for `HostProcess(command=...)`; makes the file."""
+def command(file: Path, python: str = sys.executable) -> tuple[str, ...]:
+    """What runs such a host, for `HostProcess(command=...)`, with the Holdfast of that Python; makes the file."""
     file.write_bytes(bytes(_WORD_BYTES * len(METERS)))
-    return (sys.executable, "-m", "tests.benchmarks.metered", "host", str(file))
+    return ("env", f"PYTHONPATH={PROJECT}", python, "-m", "tests.benchmarks.metered", "host", str(file))
 
 
 def read(file: Path) -> dict[str, float]:
@@ -39,7 +38,6 @@ def _be_host(file: str) -> None:
 
     worker = (sys.executable, "-P", "-m", "tests.benchmarks.metered", "worker", file)
     Programs.__init__.__defaults__ = (worker, Programs().front)
-    os.environ["PYTHONPATH"] = str(PROJECT)
     holdfast()
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks import targets
+from tests.benchmarks.budget import BEFORE, NOW
 from tests.benchmarks.results import Results, Section, Table
 from tests.benchmarks.stages import ROLES, stages_of
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = PROJECT / "docs" / "bench"
 RESULTS: Final = FOLDER / "results.json"
-BEFORE: Final = FOLDER / "before.json"  # an earlier run, for the column "before" of the budget
 PAGE: Final = FOLDER / "results.md"
 README: Final = PROJECT / "README.md"
 BEGIN: Final = "<!-- make bench WRITE=1 writes from here -->\n"
@@ -32,10 +32,10 @@ def load(path: Path) -> Results:
     return Results.from_json(path.read_text()) if path.exists() else Results()
 
 
-def results_page(results: Results, before: Results) -> str:
+def results_page(results: Results) -> str:
     """All tables of a run."""
     parts = ["# Measurements", _provenance(results), *_plots(results, ""), "## Targets", _targets(results)]
-    budget = budget_table(results, before)
+    budget = budget_table(results)
     if budget is not None:
         parts += ["## The budget of one call", budget.markdown()]
     for section in results.sections.values():
@@ -45,7 +45,7 @@ def results_page(results: Results, before: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def readme_section(results: Results, before: Results) -> str:
+def readme_section(results: Results) -> str:
     """What stands between the markers."""
     if not results.sections:
         return NOTHING
@@ -53,7 +53,7 @@ def readme_section(results: Results, before: Results) -> str:
     tables = [table for section in results.sections.values() for table in section.tables if table.title in _MAIN_TABLES]
     for table in tables:
         parts += [f"**{table.title}**", table.markdown()]
-    budget = budget_table(results, before)
+    budget = budget_table(results)
     if budget is not None:
         parts += [f"**{budget.title}**", budget.markdown()]
     parts.append(
@@ -71,25 +71,25 @@ def with_section(readme: str, section: str) -> str:
     return f"{head}{BEGIN}\n{section}\n{END}{tail}"
 
 
-def budget_table(results: Results, before: Results) -> Table | None:
-    """Microseconds of CPU by stage, of a deposit and an empty call; beside those of an earlier run, if one is kept."""
-    if not _has_budget(results):
+def budget_table(results: Results) -> Table | None:
+    """Microseconds of CPU by stage, of a deposit and an empty call; beside those of an earlier commit."""
+    there = [
+        (label, when)
+        for label, when in (("before", BEFORE), ("now", NOW))
+        if results.find(f"{when}/deposit/front/cpu_us") is not None
+    ]
+    if not there:
         return None
-    kept = [("before", before), ("now", results)] if _has_budget(before) else [("now", results)]
-    asked = [(method, label, each) for method in ("deposit", "empty") for label, each in kept]
-    columns = [f"{method}, {label}" if len(kept) > 1 else method for method, label, _ in asked]
+    asked = [(method, label, when) for method in ("deposit", "empty") for label, when in there]
+    columns = [f"{method}, {label}" if len(there) > 1 else method for method, label, _ in asked]
     rows = []
     for role in ROLES:
         for stage in [*stages_of(role), "cpu_us"]:
-            found = [each.find(f"budget/{method}/{role}/{stage}") for method, _, each in asked]
+            found = [results.find(f"{when}/{method}/{role}/{stage}") for method, _, when in asked]
             if any(each is not None and each.median >= _SHOWN_US for each in found):
                 label = f"**{role}, all**" if stage == "cpu_us" else f"{role}: {stage}"
                 rows.append([label, *("" if each is None else f"{each.median:.1f}" for each in found)])
     return Table("the budget of one call, microseconds of CPU", ["stage", *columns], rows)
-
-
-def _has_budget(results: Results) -> bool:
-    return results.find("budget/deposit/front/cpu_us") is not None
 
 
 def _provenance(results: Results) -> str:

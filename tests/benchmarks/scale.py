@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 
@@ -19,6 +20,7 @@ class Scale:
     deploys: int
     sandbox_calls: int  # in one block inside the sandbox
     profile_s: float
+    before: Path | None = None  # the checkout of an earlier commit, installed, to compare the budget of a call with
 
 
 FULL: Final = Scale(

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness.components import built
-from tests.harness.deploying import deploy
+from tests.harness.components import TestComponent, built
+from tests.harness.deploying import deploy, try_to_deploy
 from tests.harness.hand_rolled import HandRolledServer, NoCompilerError, compile_account
 from tests.harness.host import HOLDFAST, HostProcess
 from tests.harness.projects import free_port
@@ -50,6 +50,24 @@ def holdfast(*options: str, command: Sequence[str] = (HOLDFAST,)) -> Iterator[Se
     ):
         deploy(host, built(PEERS / "account"))
         yield Server("holdfast", host.url, host.pids()["supervisor"][0], host)
+
+
+@contextmanager
+def holdfast_of(checkout: Path, *options: str, command: Sequence[str] = ()) -> Iterator[Server]:
+    """The host of another checkout, after `make install` there, with the actor as that one's SDK builds it."""
+    installed = checkout / ".venv" / "bin" / "holdfast"
+    if not installed.exists():
+        raise MissingToolError(f"no holdfast is installed in {checkout}: run `make install` there")
+    with tempfile.TemporaryDirectory() as scratch:
+        project = Path(scratch) / "account"
+        shutil.copytree(PEERS / "account", project, ignore=shutil.ignore_patterns("build", "__pycache__"))
+        subprocess.run([installed, "build", project], check=True, capture_output=True)
+        [component] = (project / "build").glob("*.wasm")
+        with HostProcess(Path(scratch) / "data", *options, command=command or (str(installed),)) as host:
+            answer = try_to_deploy(host, TestComponent("account", project, project / "holdfast.toml", component))
+            if answer.status not in {200, 201}:
+                raise MissingToolError(f"the host of {checkout} does not deploy: {answer}")
+            yield Server("holdfast", host.url, host.pids()["supervisor"][0], host)
 
 
 @contextmanager

@@ -10,17 +10,15 @@ front's event loop waits in C, where that cannot be told: some of its stage may 
 
 from __future__ import annotations
 
-import inspect
 import linecache
 import re
 from dataclasses import dataclass
 from typing import Final
 
-from holdfast_host.sandbox import marshal
-
 GUEST: Final = "guest"
 OTHER: Final = "everything else"
 _FRAME: Final = re.compile(r"(?P<function>.+?) \((?P<file>[^():]+)(?::(?P<line>\d+))?\)$")
+_GUEST_LINE: Final = "error = _call("  # where `marshal` calls into wasmtime: while a stack ends there, the guest runs
 _WAITS: Final = re.compile(r"\b(sleep|acquire|wait|pause|work_queue\.get|poll)\(")  # in the line where a stack ends
 
 
@@ -130,18 +128,9 @@ def stage_of(role: str, stack: list[str]) -> str | None:
         if depth == 0 and _WAITS.search(linecache.getline(file, line)):
             return None
         if role == "worker" and file.endswith("sandbox/marshal.py") and function == "call":
-            return GUEST if line == GUEST_LINE else "into the sandbox and out"
+            is_guest = linecache.getline(file, line).strip().startswith(_GUEST_LINE)
+            return GUEST if is_guest else "into the sandbox and out"
         for rule in ROLES[role]:
             if rule.knows(function, file):
                 return rule.stage
     return OTHER
-
-
-def _line_of_the_call() -> int:
-    """Where `marshal` calls into wasmtime: while a stack ends there, the guest runs."""
-    lines, first = inspect.getsourcelines(marshal.bind)
-    [found] = [first + number for number, line in enumerate(lines) if line.strip().startswith("error = _call(")]
-    return found
-
-
-GUEST_LINE: Final = _line_of_the_call()

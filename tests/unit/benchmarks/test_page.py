@@ -34,17 +34,17 @@ def results(*, rate: float = 6.0, quick: bool = False) -> Results:
 def test_the_readme_says_what_the_committed_results_say() -> None:
     written, kept = page.README.read_text(), page.load(page.RESULTS)
 
-    assert written == page.with_section(written, page.readme_section(kept, page.load(page.BEFORE)))
+    assert written == page.with_section(written, page.readme_section(kept))
     if kept.sections:
-        assert page.PAGE.read_text() == page.results_page(kept, page.load(page.BEFORE))
+        assert page.PAGE.read_text() == page.results_page(kept)
 
 
 def test_a_readme_with_another_figure_is_found_out() -> None:
     empty = page.with_section(page.README.read_text(), "")
-    written = page.with_section(empty, page.readme_section(results(), Results()))
+    written = page.with_section(empty, page.readme_section(results()))
 
     assert "6.00 (5.00-8.00)x" in written
-    assert written != page.with_section(written, page.readme_section(results(rate=6.5), Results()))
+    assert written != page.with_section(written, page.readme_section(results(rate=6.5)))
     assert page.with_section(written, "") == empty
 
 
@@ -69,14 +69,14 @@ def test_a_target_with_an_upper_bound_is_missed_above_it() -> None:
 
 
 def test_every_target_stands_in_the_table() -> None:
-    text = page.readme_section(results(), Results())
+    text = page.readme_section(results())
 
     assert all(target.what in text for target in targets.TARGETS)
 
 
 def test_short_runs_are_marked() -> None:
-    assert "not to be quoted" in page.readme_section(results(quick=True), Results())
-    assert "not to be quoted" not in page.readme_section(results(), Results())
+    assert "not to be quoted" in page.readme_section(results(quick=True))
+    assert "not to be quoted" not in page.readme_section(results())
 
 
 def test_a_section_that_is_measured_again_takes_its_own_place_only() -> None:
@@ -88,9 +88,14 @@ def test_a_section_that_is_measured_again_takes_its_own_place_only() -> None:
 
 
 def test_the_budget_is_shown_beside_an_earlier_one() -> None:
-    earlier = results()
-    earlier.sections["budget of a call"].figure("budget/deposit/worker/guest", [33.0])
-    table = page.budget_table(results(), earlier)
+    measured = results()
+    alone = page.budget_table(measured)
+    assert alone is not None
+    assert alone.columns == ["stage", "deposit", "empty"]
+    section = measured.sections["budget of a call"]
+    section.figure("before/deposit/front/cpu_us", [60.0])
+    section.figure("before/deposit/worker/guest", [33.0])
+    table = page.budget_table(measured)
 
     assert table is not None
     assert table.columns == ["stage", "deposit, before", "deposit, now", "empty, before", "empty, now"]
