@@ -98,7 +98,7 @@ class Limits:
     instance_bytes_max: int = GIB
     map_bytes: int = 64 * GIB
     disk_reserve_bytes: int = 256 * MIB
-    delete_rows_max: int = 1_000  # that a commit deletes for one delete_all, 1 to 2 ms; more are swept by later ones
+    delete_rows_max: int = 1_000  # that a commit deletes for delete_all, 1 to 2 ms; later ones sweep the rest
 
     # Fairness inside a worker.
     promotion_after_s: float = 0.002

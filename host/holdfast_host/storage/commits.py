@@ -254,8 +254,9 @@ def _wants_room(partition: Partition, error: lmdb.Error) -> bool:
 
 
 def _begin_group(partition: Partition, txn: Any, group: int) -> Meta:
-    """Check that the epoch is ours, and record the group."""
+    """Check that the epoch is ours, and record the group; the transaction has done nothing else yet."""
     _check_epoch(partition, txn)
+    partition.garbage.begin_group()
     meta = partition.meta._replace(group=group, next_number=partition.next_number)
     txn.put(META_KEY, pack_meta(meta))
     return meta
@@ -279,12 +280,12 @@ def _write_instance(partition: Partition, txn: Any, tally: _Tally) -> None:
     for changes in tally.batches:
         if changes.cleared and live_bytes:
             # Once a group: what it then clears again it has written itself, which took longer than to delete it.
-            if data_number == instance.data_number and partition.garbage.is_too_much(txn, data_number, live_bytes):
+            if data_number != instance.data_number or partition.garbage.may_delete(txn, data_number, live_bytes):
+                _clear(txn, prefix)
+            else:
                 garbage.leave(txn, data_number)
                 data_number = tally.spare_number
                 prefix = data_prefix(data_number)
-            else:
-                _clear(txn, prefix)
             live_bytes = 0
         for key, value in changes.writes.items():
             if value is None:

@@ -1,9 +1,9 @@
 """What a large `delete_all` leaves: rows under a number that no instance has any more, deleted a piece at a time.
 
 To delete a million rows takes most of a second, and one commit at a time is what a partition has. So a commit deletes
-no more than `delete_rows_max` rows of an instance in their place; an instance with more goes on under another data
-number, and a garbage row says, from the same commit on, that the old one's rows are to be deleted. `sweep` does that,
-with the groups and between them.
+no more than `delete_rows_max` rows in their place, of all instances that it clears; an instance that has more goes on
+under another data number, and a garbage row says, from the same commit on, that the old one's rows are to be deleted.
+`sweep` does that, with the groups and between them.
 
 A row counts as one, and as one more for each KiB of its value: that is about what deleting it costs, and so a piece
 takes about as long whatever the rows are. A group sweeps at least as much as it writes. So there is never more garbage
@@ -32,6 +32,7 @@ class Garbage:
     def __init__(self, limits: Limits, *, there: bool) -> None:
         self.rows_max = limits.delete_rows_max
         self.there = there
+        self._rows_left = 0
         self._not_before = 0.0
 
     @property
@@ -43,20 +44,25 @@ class Garbage:
         """There was no room to delete in: what makes it is others' doing."""
         self._not_before = time.monotonic() + _AGAIN_S
 
-    def is_too_much(self, txn: Any, data_number: int, live_bytes: int) -> bool:
-        """Whether an instance's rows are too many to be deleted in one commit; looks at no more than that takes."""
-        rows_left = self.rows_max - live_bytes // KIB
-        if rows_left < 0:
-            return True
-        if live_bytes <= rows_left:  # a key has at least one byte
+    def begin_group(self) -> None:
+        """A transaction begins, which may clear as much as any."""
+        self._rows_left = self.rows_max
+
+    def may_delete(self, txn: Any, data_number: int, live_bytes: int) -> bool:
+        """Whether the transaction may delete an instance's rows as well; looks at no more of them than it may."""
+        rows_left = self._rows_left - live_bytes // KIB
+        if rows_left <= 0:
             return False
         prefix = data_prefix(data_number)
         with txn.cursor() as cursor:
             there = cursor.set_range(prefix)
-            while there and rows_left >= 0 and cursor.key().startswith(prefix):
+            while there and cursor.key().startswith(prefix):
                 rows_left -= 1
+                if rows_left < 0:
+                    return False
                 there = cursor.next()
-        return rows_left < 0
+        self._rows_left = rows_left
+        return True
 
     def share(self, written: Collection[Changes]) -> int:
         """How much a group sweeps beside what it writes, in rows."""

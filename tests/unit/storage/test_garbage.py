@@ -101,6 +101,20 @@ def test_few_rows_are_deleted_where_they_are(store: LmdbStore) -> None:
     assert store.has_garbage
 
 
+def test_many_instances_that_are_cleared_together_share_what_a_commit_may_delete(store: LmdbStore) -> None:
+    commit = Group(store)
+    instances = [store.locate(1, b"n%d" % number) for number in range(50)]
+    commit(*(batch(each, many(3)) for each in instances))
+    before = rows_of(store)
+
+    commit(*(cleared(each) for each in instances))
+
+    names, garbage_rows = 50, 48
+    assert before - rows_of(store) - names + garbage_rows == 2 * 3
+    sweep_all(store)
+    assert rows_of(store) == 0
+
+
 def test_large_values_count_as_many_rows(store: LmdbStore) -> None:
     commit = Group(store)
     large = store.locate(1, b"large")
