@@ -333,6 +333,26 @@ def test_threads_read_while_another_commits(open_store: OpenStore) -> None:
     assert torn == []
 
 
+@pytest.mark.limit("delete_rows_max")
+@pytest.mark.parametrize("rows", [4, 5])
+def test_an_instance_is_cleared_at_once_whether_its_rows_are_deleted_or_swept(open_store: OpenStore, rows: int) -> None:
+    store = open_store(SMALL_MAP.replace(delete_rows_max=4))
+    alice = store.locate(ACCOUNT, b"alice")
+    commit = Committer(store)
+    commit((alice, changes({b"%d" % number: b"v" for number in range(rows)})), (alice, alarm_change(Alarm(due_us=7))))
+
+    commit((alice, changes({b"new": b"1"}, cleared=True)))
+
+    while True:
+        assert everything(store, alice) == [(b"new", b"1")]
+        assert (alice.live_bytes, store.count_keys(alice, b"")) == (4, (1, None))
+        assert store.instances(ACCOUNT, b"", b"", 9) == ([(b"alice", 4)], None)
+        assert [(due_us, each.name) for due_us, each in store.due_alarms(8, 9)] == [(7, b"alice")]
+        if not store.has_garbage:
+            break
+        store.sweep()
+
+
 def test_what_leans_on_a_lost_instance_is_lost_and_what_it_leans_on_is_not(open_store: OpenStore) -> None:
     store = open_store(SMALL_MAP.replace(instance_bytes_max=1000))
     located = (store.locate(ACCOUNT, b"n%d" % number) for number in range(100))
