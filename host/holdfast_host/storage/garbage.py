@@ -49,7 +49,11 @@ class Garbage:
         self._rows_left = self.rows_max
 
     def may_delete(self, txn: Any, data_number: int, live_bytes: int) -> bool:
-        """Whether the transaction may delete an instance's rows as well; looks at no more of them than it may."""
+        """Whether the transaction may delete an instance's rows as well.
+
+        It looks at no more of them than it may delete, and where they are too many, it may delete half as much from
+        then on: to look in vain a thousand times would take as long as what this is to prevent.
+        """
         rows_left = self._rows_left - live_bytes // KIB
         if rows_left <= 0:
             return False
@@ -59,6 +63,7 @@ class Garbage:
             while there and cursor.key().startswith(prefix):
                 rows_left -= 1
                 if rows_left < 0:
+                    self._rows_left //= 2
                     return False
                 there = cursor.next()
         self._rows_left = rows_left

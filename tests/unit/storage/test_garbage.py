@@ -116,6 +116,46 @@ def test_many_instances_that_are_cleared_together_share_what_a_commit_may_delete
     assert rows_of(store) == 0
 
 
+class LookedAt:
+    """A transaction, or a cursor of it, that counts the steps over rows."""
+
+    steps = 0
+
+    def __init__(self, real: Any) -> None:
+        self.real = real
+
+    def __enter__(self) -> LookedAt:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.real.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def cursor(self) -> LookedAt:
+        return LookedAt(self.real.cursor())
+
+    def next(self) -> Any:
+        LookedAt.steps += 1
+        return self.real.next()
+
+
+def test_a_group_of_many_large_clears_looks_at_few_rows(store: LmdbStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = Group(store)
+    instances = [store.locate(1, b"n%d" % number) for number in range(50)]
+    commit(*(batch(each, many(9)) for each in instances))
+    monkeypatch.setattr(LookedAt, "steps", 0)
+    look = garbage.Garbage.may_delete
+    monkeypatch.setattr(garbage.Garbage, "may_delete", lambda self, txn, *rest: look(self, LookedAt(txn), *rest))
+
+    commit(*(cleared(each) for each in instances))
+
+    assert 8 <= LookedAt.steps <= 2 * 8
+    sweep_all(store)
+    assert rows_of(store) == 0
+
+
 def test_large_values_count_as_many_rows(store: LmdbStore) -> None:
     commit = Group(store)
     large = store.locate(1, b"large")
