@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import binascii
 import io
-import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from holdfast._codec import decode_json, encode_plain
+from holdfast._codec import decode_json, encode_json, encode_plain
 
 TEXT_BYTES_MAX = 64 << 10
 _BODY_BASE64 = '"body_base64":"'
 _PART_BYTES = 48 << 10  # a multiple of 3, so that the parts' base64 can stand side by side
 _PART_CHARS = _PART_BYTES // 3 * 4
+# Path and query of the usual URL, as `urlsplit` would find them.
+_USUAL_URL: Final = re.compile(r"https?://[^/?#\[\]\x00-\x20]*(/[^?#\x00-\x20]*)?(?:\?([^#\x00-\x20]*))?", re.ASCII)
 
 HeaderPairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -35,9 +37,18 @@ class Headers:
 
     def __init__(self, pairs: HeaderPairs | Headers | None = None) -> None:
         self._pairs: list[tuple[str, str]] = []
-        given = pairs.items() if isinstance(pairs, (Headers, Mapping)) else (pairs or ())
-        for name, value in given:
+        if isinstance(pairs, Headers):
+            self._pairs += pairs.items()
+            return
+        for name, value in pairs.items() if isinstance(pairs, Mapping) else (pairs or ()):
             self.add(name, value)
+
+    @classmethod
+    def from_wire(cls, pairs: Iterable[tuple[str, str]]) -> Headers:
+        """What the other side has checked already."""
+        headers = cls()
+        headers._pairs = [(name, value) for name, value in pairs]
+        return headers
 
     def add(self, name: str, value: str) -> None:
         """Add one more header of that name."""
@@ -74,7 +85,10 @@ class Headers:
         self._pairs = [pair for pair in self._pairs if pair[0].lower() != wanted]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.get(name) is not None
+        if not isinstance(name, str):
+            return False
+        wanted = name.lower()
+        return any(each.lower() == wanted for each, _ in self._pairs)
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(name for name, _ in self._pairs))
@@ -111,10 +125,10 @@ class _Message:
         if len(self.body) <= TEXT_BYTES_MAX:
             try:
                 facts["body"] = self.body.decode()
-                return json.dumps(facts, separators=(",", ":"))
+                return encode_json(facts)
             except UnicodeDecodeError:
                 pass
-        head = json.dumps(facts, separators=(",", ":"))[:-1]
+        head = encode_json(facts)[:-1]
         text = f"{head},{_BODY_BASE64}"
         for start in range(0, len(self.body), _PART_BYTES):  # text grows in place: nothing else holds it
             text += binascii.b2a_base64(self.body[start : start + _PART_BYTES], newline=False).decode("ascii")
@@ -142,21 +156,21 @@ class Request(_Message):
         super().__init__(headers, body)
         self.method = method.upper()
         self.url = url
-        self._parts = urlsplit(url)
+        self._path, self._query = _path_and_query(url)
 
     @property
     def path(self) -> str:
         """The URL's path, percent-decoded; `/` where it has none."""
-        return unquote(self._parts.path) or "/"
+        return unquote(self._path) or "/"
 
     @property
     def query(self) -> dict[str, str]:
         """The query's parameters, decoded; of a name that repeats, the last value."""
-        return dict(parse_qsl(self._parts.query, keep_blank_values=True))
+        return dict(parse_qsl(self._query, keep_blank_values=True))
 
     def query_all(self, name: str) -> list[str]:
         """All values of one parameter, in order."""
-        return [value for each, value in parse_qsl(self._parts.query, keep_blank_values=True) if each == name]
+        return [value for each, value in parse_qsl(self._query, keep_blank_values=True) if each == name]
 
     def json(self) -> Any:
         """The body as JSON; ValueError where it is none."""
@@ -170,7 +184,7 @@ class Request(_Message):
     def from_wire(cls, text: str) -> Request:
         """What `to_wire` wrote."""
         facts, body = _read(text)
-        return cls(facts["url"], facts["method"], _pairs_of(facts), body)
+        return cls(facts["url"], facts["method"], Headers.from_wire(facts.get("headers", ())), body)
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url}>"
@@ -214,7 +228,7 @@ class Response(_Message):
     def from_wire(cls, text: str) -> Response:
         """What `to_wire` wrote."""
         facts, body = _read(text)
-        return cls(body, facts["status"], _pairs_of(facts))
+        return cls(body, facts["status"], Headers.from_wire(facts.get("headers", ())))
 
     def __repr__(self) -> str:
         return f"<Response {self.status}, {len(self.body)} bytes>"
@@ -225,8 +239,12 @@ def body_bytes(message: str) -> int:
     return len(_read(message)[1])
 
 
-def _pairs_of(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in facts.get("headers", ())]
+def _path_and_query(url: str) -> tuple[str, str]:
+    found = _USUAL_URL.fullmatch(url) if url.isascii() else None
+    if found is None:
+        parts = urlsplit(url)
+        return parts.path, parts.query
+    return found[1] or "", found[2] or ""
 
 
 def _read(text: str) -> tuple[dict[str, Any], bytes]:

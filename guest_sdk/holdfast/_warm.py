@@ -14,7 +14,9 @@ from typing import Any, Final
 from holdfast._actor import StatefulActor
 from holdfast._describe import Component
 from holdfast._door import HostImports
+from holdfast._env import Env
 from holdfast._guest import Guest
+from holdfast._http import Request, Response
 from holdfast._output import Output
 
 ROUNDS: Final = 50  # specialisation sets in after a few, and gives up a wrong guess after a few more
@@ -56,11 +58,29 @@ class _PretendedStorage:
         return '{"entries":[["note",{"text":"x"}]]}'
 
 
+class _PretendedCalls:
+    """The calls import: every actor answers the same."""
+
+    def call(self, *_: str) -> str:
+        return '{"total":5}'
+
+
+def _fetch(request: Request, env: Env) -> Response:
+    """What functions usually do."""
+    sample = env.SAMPLE.id_from_name(request.path.rpartition("/")[2])
+    return Response.json(
+        sample.deposit(request.json()["amount"]), headers={"X-Host": request.headers.get("host") or ""}
+    )
+
+
 def warm_up(host: HostImports) -> None:
-    """Activate and call a sample actor often enough."""
-    pretended: Any = _PretendedStorage()
-    component = Component({"_Sample": _Sample}, None)
-    imports = HostImports(pretended, host.alarms, host.calls, host.log)
+    """Activate and call a sample actor, and a sample function, often enough."""
+    storage: Any = _PretendedStorage()
+    calls_import: Any = _PretendedCalls()
+    component = Component({"_Sample": _Sample}, _fetch)
+    imports = HostImports(storage, host.alarms, calls_import, host.log)
+    function = Guest(component, imports, Output())
+    request = '{"method":"POST","url":"http://a.localhost/b?c=d","headers":[["Host","a"]],"body":"{\\"amount\\":5}"}'
     environment = json.dumps({"bindings": {"SAMPLE": "_Sample"}, "variables": {"NAME": "text"}})
     for round_ in range(ROUNDS):
         guest = Guest(component, imports, Output())
@@ -74,3 +94,6 @@ def warm_up(host: HostImports) -> None:
         call: Callable[[str, str, bool, bool], str] = guest.call
         for method, arguments in calls:
             call(method, arguments, False, round_ % 8 == 0)
+        if not round_:
+            function.activate("", "", environment)
+        function.fetch(request)

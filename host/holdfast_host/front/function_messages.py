@@ -26,12 +26,15 @@ _HOP_BY_HOP: Final = frozenset(
         "transfer-encoding", "upgrade",
     }
 )  # fmt: skip
+_NOT_FOR_FUNCTIONS: Final = _HOP_BY_HOP | {"content-length", "expect"}
+_NOT_FOR_CALLERS: Final = _HOP_BY_HOP | {"content-length"}
 _TEXT_BYTES_MAX: Final = 64 * KIB  # a longer body goes as base64: its size is known, and no text is scanned twice
 _PIECE_BYTES: Final = 192 * KIB  # of a body at once; a multiple of 3 and of 4
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # control characters, but for the tab
 _BODILESS: Final = frozenset({204, 304})
 _HEADERS_MAX: Final = 1_000
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class BadResponseError(Exception):
@@ -40,12 +43,12 @@ class BadResponseError(Exception):
 
 def pack_request(method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes) -> bytes:
     """The request as the guest reads it."""
-    head = json.dumps({"method": method, "url": url, "headers": list(headers)}, separators=(",", ":")).encode()
+    head = _encode({"method": method, "url": url, "headers": list(headers)}).encode()
     if not body:
         return head
     if len(body) <= _TEXT_BYTES_MAX:
         try:
-            return b'%b,"body":%b}' % (head[:-1], json.dumps(body.decode()).encode())
+            return b'%b,"body":%b}' % (head[:-1], _encode(body.decode()).encode())
         except UnicodeDecodeError:
             pass
     pieces = [head[:-1], b',"body_base64":"']
@@ -66,7 +69,7 @@ def headers_for_function(exchange: Exchange, body_bytes: int, *, hide_authorizat
         hide_authorization: the header carries the host's own token, which is no function's business.
     """
     named = _named_by_connection(exchange.headers.getall("Connection", ()))
-    dropped = _HOP_BY_HOP | named | {"content-length", "expect"}
+    dropped = _NOT_FOR_FUNCTIONS | named if named else _NOT_FOR_FUNCTIONS
     if exchange.decoded:
         dropped |= {"content-encoding"}
     if hide_authorization:
@@ -126,7 +129,8 @@ def read_response(reply: bytes, method: str, limits: Limits) -> FunctionAnswer:
         )
     announced = next((value for name, value in headers if name.lower() == "content-length"), "")
     named = _named_by_connection(value for name, value in headers if name.lower() == "connection")
-    passed = [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP | named | {"content-length"}]
+    dropped = _NOT_FOR_CALLERS | named if named else _NOT_FOR_CALLERS
+    passed = [(name, value) for name, value in headers if name.lower() not in dropped]
     if status in _BODILESS:
         return FunctionAnswer(status, passed, b"", None)
     length = len(body)
@@ -148,7 +152,7 @@ def _parse(reply: bytes) -> dict[str, Any]:
             else:
                 body["body"] = json.loads(reply[found.end() - 1 : -1])
             reply = reply[: found.start()].removesuffix(b",") + b"}"
-        facts = json.loads(reply)
+        facts = json.loads(reply.decode())
     except (ValueError, RecursionError):
         raise BadResponseError("the response is not JSON") from None
     if not isinstance(facts, dict):

@@ -3,13 +3,17 @@ from __future__ import annotations
 import base64
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from holdfast import Env, Headers, Request, Response, StatefulActor
 from holdfast._describe import Component
 from holdfast._door import Err, HostImports
 from holdfast._guest import Guest
+from holdfast._http import _path_and_query
 from holdfast._output import Output
 from tests.unit.guest.memory_host import Hosted, MemoryAlarms, MemoryCalls, MemoryLog, MemoryStorage
 
@@ -149,3 +153,23 @@ def test_a_long_body_is_found_wherever_it_stands_and_however_it_is_spaced() -> N
         facts = {"url": "http://a/", "method": "PUT", "headers": []}
         whole = json.dumps(facts)[:-1] + "," + text[1:]
         assert Request.from_wire(whole).body == body
+
+
+@given(
+    st.from_regex(
+        r"(https?|ftp|HTTP)://[a-z0-9.:@\[\]-]{0,12}(/[ -~é]{0,10})?(\?[ -~\t]{0,10})?(#[ -~]{0,5})?", fullmatch=True
+    )
+)
+@example("http://h")
+@example("http://h?x")
+@example("http://h/a;b?c#d")
+@example("http://u@h:80/%2F//..\n")
+def test_the_path_and_query_of_any_url_are_those_of_the_standard_library(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            Request(url)
+        return
+
+    assert _path_and_query(url) == (parts.path, parts.query)
