@@ -1,8 +1,9 @@
 """Requests for functions: which function a request is for, and its way there and back.
 
 A function is reached under its own host name, where every path is its own, `/v1` and `/health` included, and under
-`/fn/{function}/`. It is public: the Authorization header is its own affair. The front spreads requests over the
-workers, for a function has no state that would tie it to one; and it bounds what a burst on a function may hold here.
+`/fn/{function}/`, where browsers keep its pages in a sandbox. It is public: the Authorization header is its own affair.
+The front spreads requests over the workers, for a function has no state that would tie it to one; and it bounds what a
+burst on a function may hold here.
 """
 
 from __future__ import annotations
@@ -48,6 +49,12 @@ _log = logging.getLogger(__name__)
 
 _UNDER_PREFIX: Final = re.compile(r"/fn/([^/?#]+)/?(.*)", re.DOTALL)
 _OK: Final = 200
+# A page under /fn/ has the origin of the host's own API, and what it asks of that looks like our own. In a sandbox
+# without `allow-same-origin` its origin is none, and it is a stranger there as any other page is.
+_SANDBOXED: Final = (
+    "Content-Security-Policy",
+    "sandbox allow-downloads allow-forms allow-modals allow-popups allow-popups-to-escape-sandbox allow-scripts",
+)
 
 
 class FunctionRequest(NamedTuple):
@@ -55,6 +62,7 @@ class FunctionRequest(NamedTuple):
 
     function: str
     url: str
+    under_prefix: bool = False  # it came by path, to the origin of the host's own API
 
 
 class FunctionHosts:
@@ -106,7 +114,7 @@ class FunctionHosts:
         if found is None:
             return None
         function, rest = found.groups()
-        return FunctionRequest(function, f"http://{function}{self._own_suffix}/{_path(rest)}")
+        return FunctionRequest(function, f"http://{function}{self._own_suffix}/{_path(rest)}", under_prefix=True)
 
     def find_at_root(self, exchange: Exchange, function: str) -> FunctionRequest:
         """The same where every path is one function's: another one is reached by its host name only.
@@ -146,7 +154,7 @@ class FunctionHosts:
         if status != _OK:
             return Answer(status, reply)
         try:
-            return read_response(reply, method, self._limits)
+            return read_response(reply, method, self._limits, [_SANDBOXED] if request.under_prefix else [])
         except BadResponseError as error:
             _log.error("the function %s answered what cannot be sent: %s", name, error)
             raise ActorMethodError(f"the function {name!r} failed: its log says why") from None

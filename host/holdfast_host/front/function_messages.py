@@ -106,13 +106,14 @@ class FunctionAnswer(Answer):
         return b"".join(lines), b"" if exchange.method == "HEAD" else self.payload
 
 
-def read_response(reply: bytes, method: str, limits: Limits) -> FunctionAnswer:
+def read_response(reply: bytes, method: str, limits: Limits, further: Iterable[tuple[str, str]] = ()) -> FunctionAnswer:
     """The response that a guest wrote.
 
     Args:
         reply: its JSON text.
         method: the request's, for HEAD has no body but may announce one.
         limits: the host's.
+        further: headers that it gets beside its own.
 
     Raises:
         BadResponseError: it is none, or it does not keep HTTP's rules or the limits.
@@ -131,6 +132,7 @@ def read_response(reply: bytes, method: str, limits: Limits) -> FunctionAnswer:
     named = _named_by_connection(value for name, value in headers if name.lower() == "connection")
     dropped = _NOT_FOR_CALLERS | named if named else _NOT_FOR_CALLERS
     passed = [(name, value) for name, value in headers if name.lower() not in dropped]
+    passed += further
     if status in _BODILESS:
         return FunctionAnswer(status, passed, b"", None)
     length = len(body)

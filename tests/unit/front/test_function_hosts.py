@@ -212,6 +212,40 @@ def test_a_response_keeps_its_headers_and_the_host_sets_lengths_and_connection()
     uvloop.run(play())
 
 
+def test_a_page_that_comes_by_path_is_no_page_of_the_hosts_own_origin() -> None:
+    """A browser gives a document under this policy an origin of its own, whatever policy the function adds."""
+    reply = {"status": 200, "headers": [["content-security-policy", "default-src *"]], "body": "<script>"}
+
+    async def play() -> None:
+        async with staged() as stage:
+            deploy(stage)
+            policies = []
+            for host, target in ((HOST, "/"), ("127.0.0.1", "/fn/web/"), ("127.0.0.1", f"http://{HOST}/")):
+                reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+                writer.write(request_bytes("GET", target, host=host))
+                await stage.worker.reply(await stage.worker.next_call(), 200, json.dumps(reply).encode())
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                policies.append([line for line in head if line.lower().startswith("content-security-policy")])
+                writer.close()
+
+            own = "content-security-policy: default-src *"
+            assert policies[0] == policies[2] == [own]
+            assert policies[1][0] == own
+            [ours] = policies[1][1:]
+            assert ours.startswith("Content-Security-Policy: sandbox ")
+            assert "allow-scripts" in ours
+            assert "allow-same-origin" not in ours
+
+            # What a browser says of a page without an origin.
+            for answer in (
+                await stage.ask("GET", "/v1/functions", origin="null"),
+                await stage.ask("GET", "/v1/functions", sec_fetch_site="cross-site"),
+            ):
+                assert (answer.status, answer.error) == (403, "ForbiddenError")
+
+    uvloop.run(play())
+
+
 @pytest.mark.parametrize(
     ("method", "status", "reply_headers", "body", "length", "received"),
     [
