@@ -14,4 +14,5 @@ QUICK = (
     "EIO at the sync of the registry",
     "a partition's folder gone",
     "damaged compiled entry",
+    "strangers' files among the logs",
 )

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from holdfast_host.worker.log_ring import LANES
 from tests.faults.case import NAMES, Case, hosted, start_that_may_fail, values
 
 
@@ -49,6 +50,32 @@ def _foreign_files(data: Path) -> None:
     for name in ("parts/README", "parts/00/notes.txt", "compiled/x.cwasm", "uploads/front0-left.wasm", "notes.txt"):
         (data / name).write_text("a stranger's")
     (data / "parts" / "00.new").mkdir()
+    logs = data / "logs" / "w0"
+    logs.mkdir(parents=True, exist_ok=True)
+    for lane in range(LANES):
+        (logs / f"{lane}-notes.log").write_text("a stranger's")
+        (logs / f"{lane}-000000009999.log").mkdir()
+
+
+def _foreign_logs(data: Path, folder: Path) -> str:
+    """Lines are kept and shown beside what is none of ours."""
+    _foreign_files(data)
+    with hosted(data) as host, host.caller() as caller:
+        for number in range(20):
+            caller.value("Probe", f"n{number}", "say", 1, f"line {number}")
+        shown = caller.request("GET", "/v1/logs").text
+        assert all(f"line {number}" in shown for number in range(20)), shown
+        assert "died" not in host.log, host.log
+    return COMES_UP
+
+
+def _lock_is_a_folder(data: Path) -> None:
+    (data / "lock").unlink()
+    (data / "lock").mkdir()
+
+
+def _quarantine_torn(data: Path) -> None:
+    (data / "registry" / "quarantine.json").write_text("[[1, ")
 
 
 def _damaged_compiled(data: Path, folder: Path) -> str:
@@ -101,7 +128,10 @@ CASES = [
     Case("format.json of another format", ENDS, _damaged("format 999", _another_format)),
     Case("registry cut", ENDS, _damaged(_REGISTRY, _truncate(_REGISTRY, 1000))),
     Case("registry of noise", ENDS, _damaged(_REGISTRY, _noise(_REGISTRY))),
+    Case("the lock is a folder", ENDS, _damaged("/lock", _lock_is_a_folder)),
+    Case("quarantine torn", ENDS, _damaged("quarantine.json", _quarantine_torn)),
     Case("strangers' files", COMES_UP, _needless(_foreign_files)),
+    Case("strangers' files among the logs", COMES_UP, _foreign_logs),
     Case("component gone", COMES_UP, _needless(_component_gone)),
     Case("damaged compiled entry", RECOMPILED, _damaged_compiled),
     Case("compiled entry of another version", RECOMPILED, _compiled_of_another_version),

@@ -84,6 +84,8 @@ def test_one_users_compile_bombs_take_turns_with_the_deploy_of_another(start_pro
     flood = [Deploying(host, "127.0.0.1", f"bomb{number}", bomb) for number in range(4)]
     first = [str(each.line()["stage"]) for each in flood]
     assert sorted(first) == ["checking"] * 2 + ["queued"] * 2
+    with host.caller() as caller:
+        assert caller.metric("holdfast_deploys_waiting") == 2
 
     refused = Deploying(host, "127.0.0.1", "bomb4", bomb)
     assert refused.response.status == 429

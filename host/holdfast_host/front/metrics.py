@@ -56,6 +56,7 @@ class _Collected(Collector):
         self._workers: list[Facts] = measures["workers"]
         self._fronts: list[Facts] = measures["fronts"]
         self._quarantined: dict[str, int] = measures["quarantined"]
+        self._deploys_waiting: int = measures["deploys_waiting"]
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
@@ -65,6 +66,9 @@ class _Collected(Collector):
         for kind, count in self._quarantined.items():
             quarantined.add_metric([kind], count)
         yield quarantined
+        waiting = GaugeMetricFamily("holdfast_deploys_waiting", "Deploys in line before the compiler.")
+        waiting.add_metric([], self._deploys_waiting)
+        yield waiting
         workers = [(str(n), each["measures"]) for n, each in enumerate(self._workers) if each["measures"]]
         fronts = [(str(n), each["measures"]) for n, each in enumerate(self._fronts) if each["measures"]]
         yield from _of_calls(workers)

@@ -302,7 +302,8 @@ class Host:
             self.request_stop(f"{keeper.label}: {message.get('reason')}", exit_code=1)
 
     async def _measure(self) -> dict[str, Any]:
-        return {**await collect_measures(self._workers, self._fronts), "quarantined": self._casualties.measures()}
+        counted = await collect_measures(self._workers, self._fronts)
+        return {**counted, "quarantined": self._casualties.measures(), "deploys_waiting": self._shelf.waiting}
 
     async def _release(self, arguments: dict[str, Any]) -> dict[str, Any]:
         return await self._casualties.release(arguments, self._workers)

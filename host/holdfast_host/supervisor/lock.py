@@ -45,9 +45,15 @@ class DirectoryLock:
         """Take the lock; waits (blocking) up to `wait_s` seconds for the leftovers of a dead host to go.
 
         Raises:
-            ConfigurationError: another host holds it; the message says which.
+            ConfigurationError: another host holds it; the message says which. Or it cannot be opened.
         """
-        fd = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = data / "lock"
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the lock {path} cannot be opened ({error.strerror}): it must be a file that this user may write"
+            ) from error
         deadline = time.monotonic() + wait_s
         while True:
             try:

@@ -62,6 +62,11 @@ class Shelf:
         self._line = CompileLine(limits)
         self._brought: Counter[str] = Counter()  # components that are not recorded yet, by hash
 
+    @property
+    def waiting(self) -> int:
+        """How many components wait to be compiled."""
+        return self._line.waiting
+
     @contextmanager
     def bringing(self, sha256: str) -> Iterator[None]:
         """While a component is on its way to be recorded, it is not swept."""

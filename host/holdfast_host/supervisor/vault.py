@@ -100,8 +100,14 @@ class Vault:
                 f"{self._folder / 'key'} is not the key under which {self._sealed} was sealed: restore both from the "
                 "same backup, or remove both and set the secrets again"
             ) from None
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ConfigurationError(f"{self._sealed} cannot be read ({type(error).__name__}): restore it") from None
+        except OSError as error:
+            raise ConfigurationError(
+                f"{error.filename or self._sealed} cannot be read ({error.strerror}): restore it from a backup"
+            ) from None
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ConfigurationError(
+                f"{self._sealed} cannot be read ({type(error).__name__}): restore it from a backup"
+            ) from None
 
     def _write(self, found: dict[str, Secret]) -> None:
         cipher = AESGCM(self._key())
@@ -125,6 +131,8 @@ class Vault:
                 ) from None
             key = secrets.token_bytes(_KEY_BYTES)
             _write_durably(path, base64.b64encode(key))
+        except ValueError:
+            raise ConfigurationError(f"{path} is damaged, it is no base64: restore it from a backup") from None
         if len(key) != _KEY_BYTES:
             raise ConfigurationError(f"{path} holds {len(key)} bytes, a key has {_KEY_BYTES}: restore it from a backup")
         return key

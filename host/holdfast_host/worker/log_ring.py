@@ -13,6 +13,7 @@ import heapq
 import itertools
 import json
 import os
+import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from holdfast_host.core.limits import KIB
 LANES: Final = 8
 SEGMENTS: Final = 4  # of a lane
 _STEP_BYTES: Final = 64 * KIB  # read from a lane at once
+_SEGMENT: Final = re.compile(r"[0-9]+-([0-9]{12,15})\.log")
 
 Facts = dict[str, Any]
 Positions = dict[str, list[int]]  # by lane: sequence and offset of what comes next
@@ -111,8 +113,9 @@ def segment_path(folder: Path, lane: int, sequence: int) -> Path:
 
 
 def segments_of(folder: Path, lane: int) -> list[int]:
-    """The sequence numbers of a lane's segments, oldest first."""
-    return sorted(int(path.stem.partition("-")[2]) for path in folder.glob(f"{lane}-*.log"))
+    """The sequence numbers of a lane's segments, oldest first; what is none of ours is passed over."""
+    found = ((_SEGMENT.fullmatch(path.name), path) for path in folder.glob(f"{lane}-*.log"))
+    return sorted(int(match[1]) for match, path in found if match is not None and path.is_file())
 
 
 def read_step(
@@ -162,7 +165,7 @@ def _read_lane(folder: Path, lane: int, sequence: int, offset: int) -> _Piece:
                 data = file.read(_STEP_BYTES + 1)
                 if b"\n" not in data and len(data) > _STEP_BYTES:
                     data += file.readline()
-        except FileNotFoundError:
+        except OSError:  # removed meanwhile, or the disk does not give it back
             there.pop(0)
             continue
         _take_lines(piece, data)

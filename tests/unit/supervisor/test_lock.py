@@ -71,3 +71,10 @@ def test_a_running_host_refuses_a_second_one_and_goes_on(host: RunningHost, tmp_
         DirectoryLock.acquire(host.data, wait_s=0)
 
     assert host.who()["pid"]
+
+
+def test_a_lock_that_is_no_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+
+    with pytest.raises(ConfigurationError, match="/lock cannot be opened"):
+        DirectoryLock.acquire(tmp_path)

@@ -123,6 +123,8 @@ def _flip_bit(folder: Path) -> None:
     [
         (lambda folder: (folder / "key").unlink(), "missing"),
         (lambda folder: (folder / "key").write_bytes(b"AAAA"), "3 bytes"),
+        (lambda folder: (folder / "key").write_bytes(b"AAA"), "/key is damaged"),
+        (lambda folder: ((folder / "key").unlink(), (folder / "key").mkdir()), "/key cannot be read"),
         (_flip_bit, "not the key"),
         (_swap_names, "not the key"),
         (lambda folder: (folder / "sealed.json").write_text("{"), "cannot be read"),

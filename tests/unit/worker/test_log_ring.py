@@ -118,3 +118,15 @@ def test_a_disk_that_takes_nothing_loses_lines_and_holds_nobody_up(tmp_path: Pat
     ring.flush()
 
     assert numbers(tmp_path / "logs")[0] == [2]
+
+
+def test_what_is_none_of_ours_in_the_folder_is_passed_over(tmp_path: Path) -> None:
+    for lane in ALL:
+        (tmp_path / f"{lane}-notes.log").write_text("a stranger's")
+        (tmp_path / f"{lane}-000000000009.log").mkdir()
+    ring = LogRing(tmp_path, 64 * MIB)
+    for number in range(50):
+        ring.append(f"T/{number}", line(number))
+    ring.flush()
+
+    assert numbers(tmp_path)[0] == list(range(50))
