@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.harness.components import ACCOUNT, PROJECT
+from tests.harness.components import ACCOUNT, PROJECT, keep_built
 from tests.harness.host import HOLDFAST, HostProcess
 
 WALKTHROUGH = [
@@ -48,6 +48,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
     with HostProcess(tmp_path_factory.mktemp("a1") / "data", "--workers", "2") as running:
         printed = shell(running, "holdfast deploy examples/account")
         assert printed.splitlines()[-1].startswith("Function 'account' is deployed: http")
+        keep_built(ACCOUNT, running.data)
         yield running
 
 

@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.harness.components import PROJECT
+from tests.harness.components import PROJECT, keep_built
 from tests.harness.host import HOLDFAST, HostProcess
 
 
@@ -23,8 +23,9 @@ def test_the_outbox_example_prints_what_its_readme_says(tmp_path: Path) -> None:
         done = subprocess.run(
             ["bash", "-ec", script], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
         )
+        assert done.returncode == 0, done.stderr
+        keep_built(PROJECT / "examples" / "outbox", host.data)
 
-    assert done.returncode == 0, done.stderr
     printed = done.stdout.replace("}{", "}\n{").splitlines()
     expected = [line.partition(" # ")[2] for line in script.splitlines() if " # " in line]
     assert len(expected) == 5

@@ -1,8 +1,8 @@
 """Components of test projects, built by `holdfast build` itself and kept until their sources change.
 
 A build takes eight seconds of CPU and a compile seven, so both are kept in pytest's cache folder: what was built under
-a hash of everything that goes in, what a host compiled from it under the host's own key, checked by it again each time.
-Processes that test at the same time share both.
+a hash of everything that goes in, what a host compiled from it under the host's own key and a hash of its sandbox, and
+checked by it again each time. Processes that test at the same time share both. What nobody used for two days goes.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -30,12 +32,14 @@ ACCOUNT = PROJECT / "examples" / "account"
 PROBE = PROJECT / "tests" / "harness" / "guests" / "probe"
 CACHE = PROJECT / ".pytest_cache" / "holdfast-components"
 
+_UNUSED_MAX_S = 2 * 24 * 3600.0
 _HOLDFAST = str(Path(sys.executable).parent / "holdfast")
 _INGREDIENTS = (
     PROJECT / "wit",
     PROJECT / "guest_sdk",
     PROJECT / "host" / "holdfast_host" / "build",
 )
+_COMPILED_BY = PROJECT / "host" / "holdfast_host" / "sandbox"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,19 @@ class TestComponent:
 
 def built(project: Path) -> TestComponent:
     """The project's component, built now if its sources have changed since the last time."""
-    kept = made_once(f"{project.name}-{_digest(project)}.wasm", lambda path: _build(project, path))
+    kept = made_once(_name_of(project), lambda path: _build(project, path))
     return TestComponent(project.name, project, project / "holdfast.toml", kept)
 
 
-def made_once(name: str, make: Callable[[Path], None]) -> Path:
+def keep_built(project: Path, data: Path) -> None:
+    """After a `holdfast deploy` of the project, unchanged, to the host with this data: what both made is kept."""
+    [component] = (project / "build").glob(f"{project.name}.wasm")
+    kept = made_once(_name_of(project), lambda path: shutil.copyfile(component, path))
+    with compiled_once(kept, data):
+        pass
+
+
+def made_once(name: str, make: Callable[[Path], object]) -> Path:
     """A file of the cache; the first who asks for it writes it with `make`, to another path, while the others wait."""
     kept = CACHE / name
     with _one_at_a_time(name):
@@ -64,13 +76,15 @@ def made_once(name: str, make: Callable[[Path], None]) -> Path:
             fresh = kept.with_suffix(f".{os.getpid()}")
             make(fresh)
             fresh.replace(kept)
+            _forget_what_is_unused()
+        os.utime(kept)
     return kept
 
 
 def compiled(component: Path) -> Path:
     """A good component, compiled as a host does it, or found where one has been compiled already."""
     with _one_at_a_time(sha256_of(component)):
-        return asyncio.run(compile_component(component, CACHE / "compiled", Limits(), lambda stage: None)).path
+        return asyncio.run(compile_component(component, _compiled_folder(), Limits(), lambda stage: None)).path
 
 
 @contextlib.contextmanager
@@ -80,7 +94,7 @@ def compiled_once(component: Path, data: Path) -> Iterator[None]:
     The host's own cache is what it finds; a `component` that no host has compiled yet, it compiles.
     """
     sha256 = sha256_of(component)
-    kept, own = (KeptComponent.at(folder, sha256) for folder in (CACHE / "compiled", data / "compiled"))
+    kept, own = (KeptComponent.at(folder, sha256) for folder in (_compiled_folder(), data / "compiled"))
     with _one_at_a_time(sha256):
         if _is_whole(kept) and not _is_whole(own):
             _copy(kept, own)
@@ -121,9 +135,34 @@ def _one_at_a_time(key: str) -> Iterator[None]:
         yield
 
 
-def _digest(project: Path) -> str:
+def _name_of(project: Path) -> str:
+    """The file of the cache that a project's component is, which tells all that goes in."""
+    return f"{project.name}-{_digest(project, *_INGREDIENTS)}.wasm"
+
+
+@functools.cache
+def _compiled_folder() -> Path:
+    """The cache of what was compiled, checked and tried by the sandbox as it is now."""
+    folder = CACHE / f"compiled-{_digest(_COMPILED_BY)}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.utime(folder)
+    return folder
+
+
+def _forget_what_is_unused() -> None:
+    for entry in list(CACHE.iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # another process that tests was faster
+            if time.time() - entry.stat().st_mtime < _UNUSED_MAX_S:
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+
+
+def _digest(*roots: Path) -> str:
     digest = hashlib.sha256(version("componentize-py").encode())
-    for root in (project, *_INGREDIENTS):
+    for root in roots:
         for path in _files(root):
             digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
