@@ -343,15 +343,16 @@ def test_a_worker_keeps_its_memory_by_evicting_idle_instances(start_probe_host: 
 def test_a_worker_past_its_memory_with_nothing_idle_refuses_new_activations_until_there_is_room(
     start_probe_host: StartHost,
 ) -> None:
-    # About 20 MiB of its own and 0.7 for each activation.
-    host = start_probe_host("--limit", f"worker_memory_bytes={34 << 20}", "--limit", "method_timeout_s=60")
+    # About 20 MiB of its own and 0.3 for each activation.
+    host = start_probe_host("--limit", f"worker_memory_bytes={28 << 20}", "--limit", "method_timeout_s=60")
     busy: list[CallUnderWay] = []
     with host.caller() as caller:
         while (refused := _begin_to_spin(host, caller, f"busy-{len(busy)}", busy)) is None:
             assert len(busy) < 100, "it never was full"
 
         assert (refused.status, refused.error, refused.retryable) == (503, "HostUnavailableError", True)
-        assert str(34 << 20) in refused.text
+        assert busy
+        assert str(28 << 20) in refused.text
         assert all(call.answer().status == 200 for call in busy)
         deadline = time.monotonic() + 10
         while caller.call("Probe", "new", "nothing").status != 200:
@@ -361,7 +362,7 @@ def test_a_worker_past_its_memory_with_nothing_idle_refuses_new_activations_unti
 
 def _begin_to_spin(host: HostProcess, caller: Caller, name: str, busy: list[CallUnderWay]) -> Answer | None:
     """Keep one more instance busy; the answer of one that was refused instead."""
-    call = CallUnderWay(host, "Probe", name, "spin", 15)
+    call = CallUnderWay(host, "Probe", name, "spin", 8)
     while not caller.request("GET", f"/v1/instances/Probe/{name}").value["active"]:
         if call.is_answered_within(0.01):
             return call.answer()
