@@ -169,23 +169,23 @@ class Worker:
     def _run_round(self, generation: int) -> bool:
         """One turn of each ready instance, until the round is long enough. False: the leadership is lost."""
         ready, limits, gate = self.mailroom.ready, self.limits, self.gate
-        started = time.monotonic()
+        started = now = time.monotonic()
         while ready:
             entry = ready.popleft()
             if entry.turn is not None or not entry.mail:
                 continue
-            if not self._run_turn(entry, self.mailroom.take(entry), generation):
+            if not self._run_turn(entry, self.mailroom.take(entry), generation, now):
                 return False
-            if time.monotonic() - started > limits.round_s or gate.current.bytes > limits.round_batch_bytes:
+            now = time.monotonic()
+            if now - started > limits.round_s or gate.current.bytes > limits.round_batch_bytes:
                 break
         return True
 
-    def _run_turn(self, entry: Entry, turn: Turn, generation: int, opened: float | None = None) -> bool:
+    def _run_turn(self, entry: Entry, turn: Turn, generation: int, now: float, opened: float | None = None) -> bool:
         """Run a turn that was taken from its mailbox. False: the leadership is lost.
 
         `opened`: it runs inside the section, opened then, of a turn of this thread that waits for it.
         """
-        now = time.monotonic()
         loaded = self.deployments.find(entry.type_id)
         if not self._may_run(turn, loaded, now):
             if entry.is_function:
@@ -240,7 +240,7 @@ class Worker:
             if callee is None or not self.mailroom.take_next(callee):
                 leads = True
             else:
-                leads = self._run_turn(callee.entry, callee, turn.generation, opened)
+                leads = self._run_turn(callee.entry, callee, turn.generation, time.monotonic(), opened)
             if leads:
                 leadership.open_section(opened)
         except BaseException as error:  # ours: as in the loop itself

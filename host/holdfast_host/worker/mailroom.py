@@ -118,8 +118,7 @@ class Mailroom:
     def refusal(self, turn: Turn, loaded: LoadedType | None, detached: int, now: float) -> HoldfastError | None:
         """Why a turn that was taken does not run after all."""
         label, limits = turn.entry.label, self._limits
-        nested = bool(turn.path)
-        if self.draining and not nested:
+        if self.draining and not turn.path:
             return HostUnavailableError(f"{label}: the host is stopping; the call did not run")
         if now - turn.arrived_at > limits.queue_timeout_s:
             return self._waited_too_long(turn)
@@ -138,11 +137,12 @@ class Mailroom:
                 f"{label}: its worker is past its memory of {limits.worker_memory_bytes} bytes and all that is active "
                 "is busy; the call did not run"
             )
-        detached_max = limits.nested_turns_max if nested else limits.detached_turns_max
-        if detached >= detached_max:
-            return HostUnavailableError(
-                f"{label}: {detached_max} turns of this worker compute or wait at once; the call did not run"
-            )
+        if detached:
+            detached_max = limits.nested_turns_max if turn.path else limits.detached_turns_max
+            if detached >= detached_max:
+                return HostUnavailableError(
+                    f"{label}: {detached_max} turns of this worker compute or wait at once; the call did not run"
+                )
         return None
 
     def depth(self) -> tuple[int, float | None]:
