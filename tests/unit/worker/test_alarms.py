@@ -229,7 +229,12 @@ def test_what_is_overdue_at_the_start_runs_at_once_and_in_due_order(monkeypatch:
     for number, name in enumerate(names):
         first.set(name, 10 + number)
     first.clock.advance(10_000)
-    second = AlarmStage(monkeypatch, store=left_by_a_dead_worker(first.store), clock=ManualClock(first.clock.wall_us()))
+    second = AlarmStage(
+        monkeypatch,
+        store=left_by_a_dead_worker(first.store),
+        clock=ManualClock(first.clock.wall_us()),
+        limits=Limits(promotion_after_s=3_600.0),  # a turn that a busy machine interrupts would be passed by another
+    )
     second.settle()
 
     assert second.runs == [(name, 0) for name in names]
