@@ -89,7 +89,8 @@ class Answer(web.StreamResponse):
         if transport is None or transport.is_closing():
             raise ClientConnectionResetError("the client is gone")
         transport.write(head + body)
-        if len(body) > _DRAINED_BYTES:
+        if transport.get_write_buffer_size() > _DRAINED_BYTES:  # also by many small answers, to one who takes none
+            exchange.server.unread.watch(transport, len(head) + len(body))
             await exchange.writer.drain()
         return None
 
@@ -125,7 +126,11 @@ class LineStream:
 
     async def write(self, facts: dict[str, Any]) -> None:
         """Send one line."""
-        await self.response.write(json.dumps(facts, separators=(",", ":")).encode() + b"\n")
+        line = json.dumps(facts, separators=(",", ":")).encode() + b"\n"
+        transport = self._exchange.transport
+        if transport is not None:
+            self._exchange.server.unread.watch(transport, len(line))
+        await self.response.write(line)
 
     async def aclose(self) -> None:
         """Send the end; the connection closes with it if the front began to stop meanwhile."""

@@ -25,6 +25,9 @@ class Closable(Protocol):
         """How many requests' heads have come."""
 
     def force_close(self) -> None:
+        """Close it when what was written is sent."""
+
+    def abort(self) -> None:
         """Close it now."""
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http import RawRequestMessage
@@ -19,6 +20,7 @@ from holdfast_host.front.answers import DateLine
 from holdfast_host.front.connections import CONNECTIONS_MAX, Connections
 from holdfast_host.front.errors import RouteError, answer_of
 from holdfast_host.front.patience import Patience
+from holdfast_host.front.unread import DRAIN_S, Unread
 
 if TYPE_CHECKING:
     from holdfast_host.front.link import Link
@@ -68,6 +70,15 @@ class Connection(web.RequestHandler):
         """How many requests' heads have come."""
         return self._request_count
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open; the library forgets its transport when it closes it, before all is sent."""
+        self._wire = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
+
+    def abort(self) -> None:
+        """Close it now, whatever is still to be sent."""
+        self._wire.abort()
+
     def data_received(self, data: bytes) -> None:
         """Take what came; where the next request is still waited for after it, it is a part of a head."""
         super().data_received(data)
@@ -108,6 +119,7 @@ class HttpServer(web.Server):
         self._dates = DateLine()
         self._running = asyncio.get_running_loop()
         self.patience = patience or Patience()
+        self.unread = Unread()
         self._kept = connections or Connections(CONNECTIONS_MAX)
         self._busy = self._kept.busy
         self._refused: dict[str, int] = {}  # by the error's name: ours, or that of a bug
@@ -131,6 +143,8 @@ class HttpServer(web.Server):
             "connections": len(self._kept.live),
             "closed_for_room": self._kept.closed_for_room,
             "coming_bytes": self.patience.coming_bytes,
+            "cut_unread": self.unread.cut,
+            "unread_bytes": self.unread.unread_bytes,
             "unanswered": [link.unanswered for link in links],
         }
 
@@ -138,11 +152,19 @@ class HttpServer(web.Server):
         """Close idle connections at once, the others with their answer; returns when the last answer has left."""
         self.draining = True
         self.patience.end()
-        for connection in self._kept.live.keys() - self._busy:
+        self.unread.end()
+        closing = self._kept.live.keys() - self._busy
+        for connection in closing:
             connection.force_close()
         while self._kept.live:
             self._empty.clear()
-            await self._empty.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_S):
+                    await self._empty.wait()
+            left = self._kept.live.keys() - self._busy
+            for connection in left & closing:  # they had that time to take what was left for them
+                connection.abort()
+            closing = left
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Count it in; one that was accepted as the drain began is closed."""

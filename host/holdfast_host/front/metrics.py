@@ -117,11 +117,13 @@ _WORKER_COUNTS: Final = (
 _FRONT_COUNTERS: Final = (
     ("holdfast_http_requests", "requests", "HTTP requests."),
     ("holdfast_http_closed_for_room", "closed_for_room", "Connections closed to make room for others."),
+    ("holdfast_http_cut_unread", "cut_unread", "Connections cut because their clients did not take their answers."),
 )
 _FRONT_GAUGES: Final = (
     ("holdfast_http_open_requests", "open_requests", "Requests being served."),
     ("holdfast_http_connections", "connections", "Open connections."),
     ("holdfast_http_coming_bytes", "coming_bytes", "Bytes in memory of bodies that are still coming in."),
+    ("holdfast_http_unread_bytes", "unread_bytes", "Bytes in memory of answers that wait to be taken."),
 )
 
 Processes = Iterable[tuple[str, Facts]]
