@@ -59,9 +59,7 @@ class Partition:
         self.number = number
         self.env = env
         self.meta = meta
-        self.next_number = (
-            meta.next_number
-        )  # the next that is given; ahead of the stored one by those not committed yet
+        self.next_number = meta.next_number  # the next to be given; ahead of the stored one by those not committed yet
         self.room = Room(path, limits, env.stat()["psize"])
         self.garbage = garbage.Garbage(limits, there=has_garbage)
         self._numbering = threading.Lock()
