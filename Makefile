@@ -8,6 +8,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BIN := $(VENV)/bin
 LISTEN ?= 127.0.0.1:8787
 DATA ?= .holdfast
+ACCOUNT := examples/account/build/account.wasm
 
 .PHONY: help demo test test-fast lint format bench hostile crash faults install install-dev install-bench apt clean
 .DEFAULT_GOAL := help
@@ -25,8 +26,13 @@ help:
 	@echo "make apt        what a bare Debian or Ubuntu needs first, with what tests and bench use (asks for sudo, unless you are root)"
 	@echo "make clean      remove the virtual environment and what builds leave behind; never the data of a host"
 
-demo: install
-	@$(BIN)/python tools/demo.py --listen $(LISTEN) --data $(DATA)
+demo: $(ACCOUNT)
+	@$(BIN)/python tools/demo.py --listen $(LISTEN) --data $(DATA) $(ACCOUNT)
+
+# Built anew when something that goes into it has changed.
+$(ACCOUNT): $(wildcard examples/account/*.toml examples/account/src/*.py \
+		guest_sdk/holdfast/*.py host/holdfast_host/build/*.py wit/*.wit) pyproject.toml | $(VENV)/installed
+	@$(BIN)/holdfast build examples/account
 
 # Two tests at a time, then one by one those that measure time. Where at most five of a run fail, each of them is run
 # a second time, alone: what passes then does not fail the run, but is named at its end, to be mended.

@@ -1,4 +1,4 @@
-"""`make demo`: build the example actor, start a host, deploy to it, say what to try, serve until Ctrl-C.
+"""`make demo`, once the example actor is built: start a host, deploy to it, say what to try, serve until Ctrl-C.
 
 Ctrl-C ends everything with exit 0. For that this script takes the terminal for its own process group while it runs:
 `make` would otherwise get the same Ctrl-C and end with an error of its own. The host runs in a group of its own and
@@ -37,10 +37,10 @@ The balances outlive this host: they are in {data}. Ctrl-C ends it.
 
 def main() -> int:
     """Run the demo; the exit code is the host's own, 0 after Ctrl-C."""
-    parser = argparse.ArgumentParser(description="Build examples/account, start a host, deploy, serve until Ctrl-C.")
+    parser = argparse.ArgumentParser(description="Start a host, deploy examples/account, serve until Ctrl-C.")
     parser.add_argument("--listen", default="127.0.0.1:8787")
     parser.add_argument("--data", default=".holdfast")
-    parser.add_argument("--component", help="deploy this one instead of building it")
+    parser.add_argument("component", help="examples/account, built")
     options = parser.parse_args()
     terminal = take_terminal()
     try:
@@ -62,10 +62,9 @@ def take_terminal() -> int | None:
     return before
 
 
-def serve(listen: str, data: str, component: str | None) -> int:
+def serve(listen: str, data: str, component: str) -> int:
     """Start the host, deploy, wait for its end."""
     command = [HOLDFAST, "serve", "--listen", listen, "--data", data]
-    what = [str(ACCOUNT)] if component is None else ["--component", component, str(ACCOUNT)]
     host = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0)
     stopping = False
 
@@ -81,7 +80,7 @@ def serve(listen: str, data: str, component: str | None) -> int:
         print(line, end="", flush=True)
         if not stopping and (ready := re.search(r"https?://\S+", line)):
             url = ready.group().rstrip(".,/")
-            deployed = subprocess.call([HOLDFAST, "deploy", "--host", url, *what])
+            deployed = subprocess.call([HOLDFAST, "deploy", "--host", url, "--component", component, str(ACCOUNT)])
             if deployed != 0 and not stopping:
                 host.send_signal(signal.SIGTERM)
                 host.wait()

@@ -1,4 +1,4 @@
-"""`make demo`, without what it installs: the script behind it, in a terminal of its own."""
+"""`make demo`, and the script behind it, in a terminal of its own."""
 
 from __future__ import annotations
 
@@ -63,14 +63,12 @@ def test_the_demo_serves_until_ctrl_c_and_then_ends_with_exit_0(
     tmp_path: Path, account_component: TestComponent, through_make: bool
 ) -> None:
     data = tmp_path / "data"
-    demo = f"{sys.executable} tools/demo.py --listen 127.0.0.1:0 --data {data}"
     if through_make:
-        makefile = tmp_path / "Makefile"
-        makefile.write_text(f"demo:\n\t@{demo}\n")
-        terminal = Terminal("/usr/bin/env", "make", "-f", str(makefile))
+        terminal = Terminal("/usr/bin/env", "make", "demo", "LISTEN=127.0.0.1:0", f"DATA={data}")
         url = terminal.read_until(TO_TRY, 180).group(1)
     else:
-        terminal = Terminal("/bin/sh", "-c", f"{demo} --component {account_component.component}")
+        script = f"{sys.executable} tools/demo.py --listen 127.0.0.1:0 --data {data} {account_component.component}"
+        terminal = Terminal("/bin/sh", "-c", script)
         terminal.read_until(r"http://\S+", 60)
         with compiled_once(account_component.component, data):
             url = terminal.read_until(TO_TRY, 180).group(1)
