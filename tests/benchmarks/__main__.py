@@ -17,6 +17,7 @@ from rich.table import Table as RichTable
 
 from tests.benchmarks import (
     budget,
+    counts,
     deploys,
     disk,
     flat,
@@ -40,6 +41,7 @@ SECTIONS: Final[dict[str, Callable[[Section, Scale], None]]] = {
     "function in front": functions.run,
     "calls between actors": nested.run,
     "budget of a call": budget.run,
+    "counts": counts.run,
     "sandbox": sandbox.run,
     "disk": disk.run,
     "flat": flat.run,
