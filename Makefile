@@ -63,7 +63,8 @@ crash: install-dev
 	$(BIN)/python -m tests.crash $(SEED)
 
 bench: install-bench
-	$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write) $(if $(ONLY),--only "$(ONLY)")
+	$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write) $(if $(ONLY),--only "$(ONLY)") \
+		$(if $(BEFORE),--before "$(BEFORE)")
 
 # A stamp holds what was installed: it is made again when pyproject.toml changes, and costs nothing otherwise.
 install: $(VENV)/installed
