@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.harness.background import Clients
 from tests.harness.caller import Answer, Caller, NoAnswerError
 
 State = dict[str, Any]
@@ -124,47 +125,28 @@ class Name:
 
 
 @dataclass
-class Workload:
-    """Clients that call all the time, across deaths and restarts. A context manager.
-
-    `faults` is what was found wrong so far.
-    """
+class Workload(Clients):
+    """Clients that call all the time, across deaths and restarts."""
 
     url: str
     seed: int
     clients: int = 6
     names_each: int = 3
-    faults: list[str] = field(default_factory=list)
     acknowledged: int = 0
     unknown: int = 0
 
     def __post_init__(self) -> None:
         """Make the names."""
+        super().__init__(self.clients)
         self.names = [
             [Name(f"c{client}-{number}-\u540d") for number in range(self.names_each)] for client in range(self.clients)
         ]
-        self._stopping = threading.Event()
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Workload:
-        """Begin."""
-        self._threads = [threading.Thread(target=self._client, args=(number,)) for number in range(self.clients)]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        """End, when the calls under way have."""
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-
-    def wait_for(self, more: int, timeout_s: float = 60.0) -> None:
-        """Return when so many more calls have been acknowledged."""
-        target, deadline = self.acknowledged + more, time.monotonic() + timeout_s
-        while self.acknowledged < target and not self.faults:
-            assert time.monotonic() < deadline, f"not {more} calls were answered within {timeout_s} s"
-            time.sleep(0.003)
+    @property
+    def answered(self) -> int:
+        """How many calls have been acknowledged."""
+        return self.acknowledged
 
     def look_at_all(self) -> list[str]:
         """After the end: every alarm rings, and what every name holds is what its client may expect; all faults."""
@@ -183,15 +165,16 @@ class Workload:
         """How often alarms rang, as far as the names still remember."""
         return sum(len(name.candidates[0].get(RUNG, [])) for names in self.names for name in names)
 
-    def _client(self, number: int) -> None:
+    def be_client(self, number: int) -> None:
+        """Take random steps on its own names."""
         chance = random.Random(self.seed * 1_000 + number)
         serial = number * 1_000_000
         with Caller(self.url) as caller:
-            while not self._stopping.is_set() and not self.faults:
+            while not self.stopping.is_set() and not self.faults:
                 name = chance.choice(self.names[number])
                 if name.in_doubt or chance.random() < 0.05:
                     if not self._look(caller, name, paged=chance.random() < 0.5):
-                        self._stopping.wait(0.02)
+                        self.stopping.wait(0.02)
                     continue
                 serial += 1
                 self._call(caller, name, random_step(chance, serial))
@@ -206,7 +189,7 @@ class Workload:
                 self._count_unknown()
             else:
                 name.refused(before)
-                self._stopping.wait(0.02)
+                self.stopping.wait(0.02)
             return
         if answer.error == step.succeeds_with:
             name.done(before, step)
@@ -214,7 +197,7 @@ class Workload:
                 self.acknowledged += 1
         elif answer.error in {"HostUnavailableError", "MailboxFullError", "StorageFullError"}:
             name.refused(before)
-            self._stopping.wait(0.02)
+            self.stopping.wait(0.02)
         elif answer.error == "ActorOutputGateError":
             self._count_unknown()
         else:

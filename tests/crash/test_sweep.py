@@ -12,6 +12,8 @@ import pytest
 from tests.crash.sweep import at_random, at_step, stopped_at_step, stopped_for, sweep
 from tests.harness.mutants.host import command
 
+KILLS_MAX = 200  # a mutant shows itself within a few, seldom later; then the sweep ends
+
 pytestmark = pytest.mark.slow
 
 
@@ -34,6 +36,6 @@ def test_the_sweep_finds_a_worker_that_answers_before_its_commit_or_delivers_an_
     probe_data: Callable[[int], Path], tmp_path: Path, mutation: str
 ) -> None:
     shutil.copytree(probe_data(2), tmp_path / "data")
-    kills = [at_step(step % 10, whole_host=False) for step in range(40)]
+    kills = [at_step(step % 10, whole_host=False) for step in range(KILLS_MAX)]
 
     assert sweep(tmp_path / "data", tmp_path, kills, seed=1, command=command(mutation)).faults

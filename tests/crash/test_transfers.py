@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import components
+from tests.harness.background import Clients
 from tests.harness.caller import Answer, Caller, NoAnswerError
 from tests.harness.components import PROJECT
 from tests.harness.deploying import deploy
@@ -31,47 +32,30 @@ ARRIVED_S = 60.0
 pytestmark = pytest.mark.slow
 
 
-class Transfers:
+class Transfers(Clients):
     """Clients that each make one random transfer after another, and ask again until they know its outcome.
 
-    A context manager, which ends them. `expected` is what each wallet holds once all has arrived.
+    `expected` is what each wallet holds once all has arrived.
     """
 
     def __init__(self, url: str, seed: int) -> None:
+        super().__init__(CLIENTS)
         self.expected = Counter(dict.fromkeys(WALLETS, FUNDS))
         self.done = 0
         self.asked_again = 0
-        self.faults: list[str] = []
         self._url = url
         self._seed = seed
         self._numbers = itertools.count()
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._client, args=(random.Random(f"{seed} {number}"),))
-            for number in range(CLIENTS)
-        ]
 
-    def __enter__(self) -> Transfers:
-        for thread in self._threads:
-            thread.start()
-        return self
+    @property
+    def answered(self) -> int:
+        return self.done
 
-    def __exit__(self, *_exception: object) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-
-    def wait_for(self, more: int) -> None:
-        """Return when that many more have been answered."""
-        target, deadline = self.done + more, time.monotonic() + 60.0
-        while self.done < target and not self.faults:
-            assert time.monotonic() < deadline, f"not {more} transfers were answered within 60 s"
-            time.sleep(0.002)
-
-    def _client(self, chance: random.Random) -> None:
+    def be_client(self, number: int) -> None:
+        chance = random.Random(f"{self._seed} {number}")
         with Caller(self._url) as caller:
-            while not self._stopping.is_set():
+            while not self.stopping.is_set():
                 source, to = chance.sample(WALLETS, 2)
                 amount = chance.randint(1, 50)
                 result = self._send(caller, source, f"{self._seed}-{next(self._numbers)}", to, amount)

@@ -4,11 +4,47 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, Self
 from urllib.parse import quote
 
 from tests.harness.caller import Answer, NoAnswerError
 from tests.harness.host import HostProcess
+
+
+class Clients(ABC):
+    """Threads that each are a client until the block ends; a context manager. `faults` is what they found wrong."""
+
+    def __init__(self, count: int) -> None:
+        self.faults: list[str] = []
+        self.stopping = threading.Event()
+        self._threads = [threading.Thread(target=self.be_client, args=(number,)) for number in range(count)]
+
+    @property
+    @abstractmethod
+    def answered(self) -> int:
+        """How many of their calls have been answered."""
+
+    @abstractmethod
+    def be_client(self, number: int) -> None:
+        """Call until `stopping` is set."""
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for(self, more: int, timeout_s: float = 60.0) -> None:
+        """Return when so many more calls have been answered, or something was found wrong."""
+        target, deadline = self.answered + more, time.monotonic() + timeout_s
+        while self.answered < target and not self.faults:
+            assert time.monotonic() < deadline, f"not {more} calls were answered within {timeout_s} s"
+            time.sleep(0.003)
 
 
 class CallUnderWay:

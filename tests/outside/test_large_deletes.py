@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pytest
 from holdfast_host.core.limits import GIB, Limits
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Batch, Changes
+from tests.harness.background import Clients
 from tests.harness.host import HostProcess
 from tests.harness.partitions import faults_of, rows_in, rows_of, sweep_all
 
@@ -41,41 +41,26 @@ def large_data(probe_data: Callable[[int], Path], tmp_path_factory: pytest.TempP
     return data
 
 
-class Neighbours:
-    """Clients that write to instances of their own, one call after the other; a context manager."""
+class Neighbours(Clients):
+    """Clients that write to instances of their own, one call after the other."""
 
     def __init__(self, host: HostProcess, clients: int = 3) -> None:
+        super().__init__(clients)
         self._host = host
-        self._threads = [threading.Thread(target=self._write, args=(number,)) for number in range(clients)]
-        self._stopping = threading.Event()
         self.calls: list[tuple[float, float]] = []  # began at, took s
 
-    def __enter__(self) -> Neighbours:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-
-    def wait_for(self, calls: int) -> None:
-        """Return when so many more were answered."""
-        target = len(self.calls) + calls
-        deadline = time.monotonic() + 60
-        while len(self.calls) < target:
-            assert time.monotonic() < deadline, "the neighbours are not answered"
-            time.sleep(0.005)
+    @property
+    def answered(self) -> int:
+        return len(self.calls)
 
     def slowest_s(self, since: float) -> float:
         return max(took_s for began_at, took_s in self.calls if began_at >= since)
 
-    def _write(self, client: int) -> None:
+    def be_client(self, number: int) -> None:
         with self._host.caller() as caller:
-            while not self._stopping.is_set():
+            while not self.stopping.is_set():
                 began_at = time.monotonic()
-                caller.value("Probe", f"neighbour-{client}", "increment")
+                caller.value("Probe", f"neighbour-{number}", "increment")
                 self.calls.append((began_at, time.monotonic() - began_at))
 
 

@@ -8,8 +8,8 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli.client import host_options, instance_path, open_client
-from holdfast_host.cli.output import json_option, print_json, printable
+from holdfast_host.cli.client import host_options, instance_arguments, instance_path, open_client
+from holdfast_host.cli.output import json_option, print_json, printable, tell
 
 STATES: Final = ("armed", "retrying", "abandoned", "parked")
 _EXAMPLES: Final = """\b
@@ -61,8 +61,7 @@ def list_alarms(state: str | None, limit: int | None, host: str, token_file: Pat
 
 
 @command.command("set", epilog=_SET_EXAMPLES)
-@click.argument("actor_type", metavar="TYPE")
-@click.argument("name")
+@instance_arguments
 @click.argument("due", required=False)
 @host_options
 @json_option
@@ -73,25 +72,18 @@ def set_alarm(actor_type: str, name: str, due: str | None, host: str, token_file
     """
     with open_client(host, token_file) as client:
         answer = client.put(instance_path(actor_type, name, "alarm"), {} if due is None else {"due": _meant(due)})
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(f"The alarm of {actor_type}/{name} is due {answer['due']}.")
+    tell(answer, f"The alarm of {actor_type}/{name} is due {answer['due']}.", as_json)
 
 
 @command.command("clear", epilog=_CLEAR_EXAMPLES)
-@click.argument("actor_type", metavar="TYPE")
-@click.argument("name")
+@instance_arguments
 @host_options
 @json_option
 def clear_alarm(actor_type: str, name: str, host: str, token_file: Path | None, as_json: bool) -> None:
     """Clear the alarm of an instance."""
     with open_client(host, token_file) as client:
         answer = client.delete(instance_path(actor_type, name, "alarm"))
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(f"{actor_type}/{name} has no alarm.")
+    tell(answer, f"{actor_type}/{name} has no alarm.", as_json)
 
 
 def _meant(due: str) -> str | float:

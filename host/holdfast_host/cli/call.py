@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 import click
 
-from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.client import host_options, instance_arguments, open_client
 from holdfast_host.cli.output import json_option, print_json, readable_json
 
 _EXAMPLES: Final = """\b
@@ -20,8 +20,7 @@ Examples:
 
 
 @click.command("call", epilog=_EXAMPLES, context_settings={"ignore_unknown_options": True})
-@click.argument("actor_type", metavar="TYPE")
-@click.argument("name")
+@instance_arguments
 @click.argument("method")
 @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE... | JSON]")
 @host_options

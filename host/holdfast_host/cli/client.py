@@ -58,6 +58,11 @@ def host_options(decorated: _Decorated) -> _Decorated:
     return host(token_file(decorated))
 
 
+def instance_arguments(decorated: _Decorated) -> _Decorated:
+    """Add TYPE and NAME to a command, as the parameters `actor_type` and `name`."""
+    return click.argument("actor_type", metavar="TYPE")(click.argument("name")(decorated))
+
+
 class HostClient:
     """One command's connection to a host. Lives as long as the command; for one thread."""
 

@@ -8,8 +8,8 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli.client import host_options, instance_path, open_client
-from holdfast_host.cli.output import CommandFailedError, json_option, print_json
+from holdfast_host.cli.client import host_options, instance_arguments, instance_path, open_client
+from holdfast_host.cli.output import CommandFailedError, json_option, tell
 
 _EXAMPLES: Final = """\b
 Example:
@@ -18,8 +18,7 @@ Example:
 
 
 @click.command("erase", epilog=_EXAMPLES)
-@click.argument("actor_type", metavar="TYPE")
-@click.argument("name")
+@instance_arguments
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @host_options
 @json_option
@@ -32,7 +31,4 @@ def command(actor_type: str, name: str, yes: bool, host: str, token_file: Path |
         click.confirm(f"Delete all that {label} has stored, for good?", abort=True, err=True)
     with open_client(host, token_file) as client:
         answer = client.delete(instance_path(actor_type, name))
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(f"{label} {'is erased' if answer['deleted'] else 'had nothing stored'}.")
+    tell(answer, f"{label} {'is erased' if answer['deleted'] else 'had nothing stored'}.", as_json)

@@ -7,8 +7,8 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli.client import host_options, instance_path, open_client
-from holdfast_host.cli.output import json_option, print_json
+from holdfast_host.cli.client import host_options, instance_arguments, instance_path, open_client
+from holdfast_host.cli.output import json_option, tell
 
 _EXAMPLES: Final = """\b
 Example:
@@ -17,15 +17,11 @@ Example:
 
 
 @click.command("evict", epilog=_EXAMPLES)
-@click.argument("actor_type", metavar="TYPE")
-@click.argument("name")
+@instance_arguments
 @host_options
 @json_option
 def command(actor_type: str, name: str, host: str, token_file: Path | None, as_json: bool) -> None:
     """Take the instance NAME of TYPE out of memory when its running turn is over; its next call activates it again."""
     with open_client(host, token_file) as client:
         answer = client.post(instance_path(actor_type, name, "evict"), None)
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(f"{actor_type}/{name} {'is evicted' if answer['evicted'] else 'was not in memory'}.")
+    tell(answer, f"{actor_type}/{name} {'is evicted' if answer['evicted'] else 'was not in memory'}.", as_json)

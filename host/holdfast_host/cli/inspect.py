@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import click
 
-from holdfast_host.cli.client import HostClient, host_options, instance_path, open_client
+from holdfast_host.cli.client import HostClient, host_options, instance_arguments, instance_path, open_client
 from holdfast_host.cli.output import json_option, print_json, readable_json
 
 _EXAMPLES: Final = """\b
@@ -20,8 +20,7 @@ _VALUE_CHARS_MAX: Final = 200
 
 
 @click.command("inspect", epilog=_EXAMPLES)
-@click.argument("actor_type", metavar="TYPE")
-@click.argument("name")
+@instance_arguments
 @click.option("--prefix", default="", help="Only keys that begin with this.")
 @click.option("--start", help="Begin at this key.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many keys.")

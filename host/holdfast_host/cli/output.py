@@ -54,6 +54,14 @@ class WrongUsageError(CommandFailedError):
         return cls(f"{sentence}{' See' if sentence.endswith('?') else '; see'} '{asked} --help'.")
 
 
+def tell(answer: Any, sentence: str, as_json: bool) -> None:
+    """What a command has done: the host's answer for programs, a sentence for people."""
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(sentence)
+
+
 def json_option(decorated: _Decorated) -> _Decorated:
     """Add `--json` to a command, as the parameter `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")(decorated)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import click
 
 from holdfast_host.cli.client import host_options, instance_path, open_client
-from holdfast_host.cli.output import json_option, print_json
+from holdfast_host.cli.output import json_option, tell
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -34,9 +34,5 @@ def command(owner: str, name: str | None, host: str, token_file: Path | None, as
         path, label = instance_path(owner, name), f"{owner}/{name}"
     with open_client(host, token_file) as client:
         answer = client.post(f"{path}/release", None)
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(
-            f"{label} is released." if answer["released"] else f"{label} was not quarantined: nothing is changed."
-        )
+    done = "is released." if answer["released"] else "was not quarantined: nothing is changed."
+    tell(answer, f"{label} {done}", as_json)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import click
 
 from holdfast_host.cli.client import host_options, open_client
-from holdfast_host.cli.output import CommandFailedError, json_option, print_json
+from holdfast_host.cli.output import CommandFailedError, json_option, tell
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.manifest import read_manifest
 
@@ -32,10 +32,7 @@ def command(function: str | None, version: int | None, host: str, token_file: Pa
     body = {} if version is None else {"version": version}
     with open_client(host, token_file) as client:
         answer: dict[str, Any] = client.post(f"/v1/functions/{quote(name, safe='')}/rollback", body)
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(f"Function '{name}' runs version {answer['version']} again: {answer['url']}")
+    tell(answer, f"Function '{name}' runs version {answer['version']} again: {answer['url']}", as_json)
 
 
 def _function_here() -> str:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import click
 
 from holdfast_host.cli.client import host_options, open_client
-from holdfast_host.cli.output import CommandFailedError, json_option, print_json, print_table
+from holdfast_host.cli.output import CommandFailedError, json_option, print_json, print_table, tell
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -52,10 +52,7 @@ def set_secret(name: str, host: str, token_file: Path | None, as_json: bool) -> 
     value = _read_value(name)
     with open_client(host, token_file) as client:
         answer = client.put(_path(name), {"value": value})
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(f"Secret '{name}' is set.")
+    tell(answer, f"Secret '{name}' is set.", as_json)
 
 
 @command.command("list", epilog=_LIST_EXAMPLES)
@@ -79,10 +76,7 @@ def delete_secret(name: str, host: str, token_file: Path | None, as_json: bool) 
     """Delete the secret NAME."""
     with open_client(host, token_file) as client:
         answer = client.delete(_path(name))
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(f"Secret '{name}' is deleted.")
+    tell(answer, f"Secret '{name}' is deleted.", as_json)
 
 
 def _path(name: str) -> str:

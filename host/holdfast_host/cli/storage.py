@@ -8,8 +8,8 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli.client import host_options, instance_path, open_client
-from holdfast_host.cli.output import json_option, print_json, printable, readable_json
+from holdfast_host.cli.client import host_options, instance_arguments, instance_path, open_client
+from holdfast_host.cli.output import json_option, print_json, printable, readable_json, tell
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -38,8 +38,7 @@ def command() -> None:
 
 
 @command.command("get", epilog=_GET_EXAMPLES)
-@click.argument("actor_type", metavar="TYPE")
-@click.argument("name")
+@instance_arguments
 @click.argument("key")
 @host_options
 @json_option
@@ -54,8 +53,7 @@ def get_value(actor_type: str, name: str, key: str, host: str, token_file: Path 
 
 
 @command.command("put", epilog=_PUT_EXAMPLES, context_settings={"ignore_unknown_options": True})
-@click.argument("actor_type", metavar="TYPE")
-@click.argument("name")
+@instance_arguments
 @click.argument("key")
 @click.argument("value")
 @host_options
@@ -66,15 +64,11 @@ def put_value(
     """Write VALUE, which is JSON if it parses and a text otherwise, under KEY."""
     with open_client(host, token_file) as client:
         answer = client.put_text(instance_path(actor_type, name, "storage", key), _meant(value))
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(f"{printable(key)} of {actor_type}/{name} is stored.")
+    tell(answer, f"{printable(key)} of {actor_type}/{name} is stored.", as_json)
 
 
 @command.command("delete", epilog=_DELETE_EXAMPLES)
-@click.argument("actor_type", metavar="TYPE")
-@click.argument("name")
+@instance_arguments
 @click.argument("key")
 @host_options
 @json_option
@@ -82,11 +76,9 @@ def delete_value(actor_type: str, name: str, key: str, host: str, token_file: Pa
     """Delete KEY."""
     with open_client(host, token_file) as client:
         answer = client.delete(instance_path(actor_type, name, "storage", key))
-    if as_json:
-        print_json(answer)
-    else:
-        label = f"{printable(key)} of {actor_type}/{name}"
-        click.echo(f"{label} is deleted." if answer["deleted"] else f"There is no {label}: nothing is changed.")
+    label = f"{printable(key)} of {actor_type}/{name}"
+    sentence = f"{label} is deleted." if answer["deleted"] else f"There is no {label}: nothing is changed."
+    tell(answer, sentence, as_json)
 
 
 def _meant(text: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,37 +14,10 @@ from holdfast_host.storage import commits, garbage
 from holdfast_host.storage.inspection import count_keys
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.storage.partition import Partition
-from holdfast_host.storage.store import Alarm, Batch, Changes, StoreBrokenError, StoredInstance
+from holdfast_host.storage.store import Alarm, Batch, Changes
 from tests.harness.partitions import faults_of, rows_of, sweep_all
+from tests.unit.storage.clearing import FEW, Group, cleared, everything, many
 from tests.unit.storage.conftest import LIMITS, batch, open_lmdb
-
-FEW = LIMITS.replace(delete_rows_max=8)
-
-
-class Group:
-    """Commits groups, each numbered after the one before; looks at every row after each, unless that takes too long."""
-
-    def __init__(self, store: LmdbStore, *, looks: bool = True) -> None:
-        self.store = store
-        self.looks = looks
-
-    def __call__(self, *batches: Batch, lost: int = 0) -> None:
-        report = self.store.commit(self.store.reached()[0][1] + 1, batches)
-        assert len(report.lost) == lost, report.lost
-        assert not self.looks or faults_of(self.store) == []
-
-
-def many(count: int, value: bytes = b"v") -> dict[bytes, bytes | None]:
-    return {b"%07d" % number: value for number in range(count)}
-
-
-def everything(store: LmdbStore, instance: StoredInstance) -> dict[bytes, bytes]:
-    pairs, _ = store.scan(instance, start=b"", end=None, reverse=False, entries_max=1 << 30, bytes_max=1 << 30)
-    return dict(pairs)
-
-
-def cleared(instance: StoredInstance, writes: dict[bytes, bytes | None] | None = None) -> Batch:
-    return batch(instance, writes or {}, cleared=True)
 
 
 @pytest.fixture
@@ -367,85 +338,3 @@ def test_a_group_sweeps_nothing_that_it_leaves_itself(store: LmdbStore) -> None:
 
     pairs, _ = store._partitions[0].scan(old_number, b"", None, reverse=False, entries_max=99, bytes_max=1 << 20)
     assert dict(pairs) == many(20)
-
-
-# No room, and worse.
-
-
-def fails(error: Exception) -> Callable[..., bool]:
-    def sweep(txn: Any, *_: Any) -> bool:
-        txn.put(b"\xff", b"must not stay")
-        raise error
-
-    return sweep
-
-
-def disk_error(code: int) -> lmdb.Error:
-    error = lmdb.Error("mdb_txn_commit")
-    error.code = code  # type: ignore[misc]
-    return error
-
-
-@pytest.fixture
-def littered(store: LmdbStore) -> LmdbStore:
-    alice = store.locate(1, b"alice")
-    Group(store)(batch(alice, many(100)))
-    Group(store)(cleared(alice))
-    return store
-
-
-@pytest.mark.parametrize("error", [lmdb.MapFullError("mdb_del"), disk_error(errno.ENOSPC)])
-def test_a_sweep_that_finds_no_room_is_put_off_and_harms_nobody(
-    littered: LmdbStore, monkeypatch: pytest.MonkeyPatch, error: lmdb.Error
-) -> None:
-    now = [1000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    bob = littered.locate(1, b"bob")
-    with monkeypatch.context() as full:
-        full.setattr(garbage, "sweep", fails(error))
-        littered.sweep()
-        assert not littered.has_garbage, "no spin"
-
-        now[0] += 2
-        assert littered.has_garbage
-        Group(littered)(batch(bob, {b"k": b"1"}))
-        assert not littered.has_garbage, "a group that fell over it goes on alone, and the next ones too"
-    Group(littered)(batch(bob, {b"k": b"2"}))
-    assert littered.get(bob, b"k") == b"2"
-
-    now[0] += 2
-    sweep_all(littered)
-    assert rows_of(littered) == 2
-
-
-@pytest.mark.parametrize("error", [disk_error(errno.EIO), lmdb.PanicError("mdb_txn_begin"), ValueError("a bug")])
-def test_a_sweep_that_fails_otherwise_breaks_the_store(
-    littered: LmdbStore, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    monkeypatch.setattr(garbage, "sweep", fails(error))
-
-    with pytest.raises(StoreBrokenError, match="sweep of partition 0 failed"):
-        littered.sweep()
-    with pytest.raises(StoreBrokenError, match="sweep of partition 0 failed"):
-        littered.commit(99, [batch(littered.locate(1, b"bob"), {b"k": b"1"})])
-
-
-def test_a_sweep_whose_meta_page_found_no_room_breaks_the_store(
-    littered: LmdbStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def panicked(_: Partition) -> None:
-        raise lmdb.PanicError("mdb_txn_begin")
-
-    monkeypatch.setattr(garbage, "sweep", fails(disk_error(errno.ENOSPC)))
-    monkeypatch.setattr(commits, "_check_usable", panicked)
-
-    with pytest.raises(StoreBrokenError, match="sweep of partition 0 failed"):
-        littered.sweep()
-
-
-def test_a_sweep_of_a_partition_that_a_successor_has_opened_is_refused(littered: LmdbStore) -> None:
-    partition = littered._partitions[0]
-    partition.meta = partition.meta._replace(epoch=partition.meta.epoch - 1)
-
-    with pytest.raises(StoreBrokenError, match="a successor has opened it"):
-        littered.sweep()
