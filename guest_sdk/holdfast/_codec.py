@@ -28,8 +28,8 @@ NESTING_MAX: Final = 100  # of the text, as the host bounds it: deeper JSON woul
 # Python refuses to write integers of more digits than that (4,300) in decimal; hexadecimal has no such bound.
 _INT_BITS_MAX: Final = 14_000
 
-_LEAVES: Final = frozenset({str, int, float, bool, type(None)})
-_PLAIN: Final = _LEAVES | {dict, list}
+LEAVES: Final = frozenset({str, int, float, bool, type(None)})
+_PLAIN: Final = LEAVES | {dict, list}
 _LEAF_WRITERS: Final[dict[type, Callable[[Any], str]]] = {
     str: json.encoder.encode_basestring_ascii,
     int: int.__repr__,
@@ -88,11 +88,11 @@ def not_json(error: Exception) -> str:
 def is_plain(value: Any) -> bool:
     """Whether only exact JSON types occur, with text as keys, not nested too deep; NaN and `$hf` are not looked at."""
     kind = type(value)
-    if kind in _LEAVES:
+    if kind in LEAVES:
         return True
     if kind is dict and len(value) <= _FEW:
         for key, part in value.items():
-            if type(key) is not str or type(part) not in _LEAVES:
+            if type(key) is not str or type(part) not in LEAVES:
                 break
         else:
             return True
@@ -112,7 +112,7 @@ def _holds_plain(container: dict[Any, Any] | list[Any]) -> bool:
             else:
                 parts = each
             kinds = {*map(type, parts)}
-            if not kinds <= _LEAVES:
+            if not kinds <= LEAVES:
                 if not kinds <= _PLAIN:
                     return False
                 inner += [part for part in parts if type(part) is dict or type(part) is list]
@@ -172,7 +172,7 @@ def decode(text: str, what: str = "value") -> Any:
         value = decode_json(text)
     except (ValueError, RecursionError) as error:
         raise CodecError(f"{what} is no encoded value: it is {not_json(error)}") from None
-    if type(value) in _LEAVES:
+    if type(value) in LEAVES:
         return value
     return untag(value, what) if _may_have_tags(text) else value
 
@@ -383,7 +383,7 @@ def _key_text(key: Any) -> str:
     kind = type(key)
     if kind is int and key.bit_length() > _INT_BITS_MAX:
         return "an int key"  # Python refuses to write it
-    return repr(key)[:80] if kind in _LEAVES or kind in _LEAF_TEXTS else f"a {kind.__name__} key"
+    return repr(key)[:80] if kind in LEAVES or kind in _LEAF_TEXTS else f"a {kind.__name__} key"
 
 
 def _shortened(path: str) -> str:

@@ -50,12 +50,16 @@ class LogImport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HostImports:
-    """All imports of one sandbox."""
+    """All imports of one sandbox.
+
+    `sees_each_read` is for a host that cannot look at a turn but when it calls: no value is held then.
+    """
 
     storage: StorageImport
     alarms: AlarmsImport
     calls: CallsImport
     log: LogImport
+    sees_each_read: bool = False
 
 
 HOST: HostImports | None

@@ -21,7 +21,7 @@ from holdfast._errors import CallRefusedError, CodecError, error_json
 from holdfast._http import Request, Response
 from holdfast._methods import Method
 from holdfast._output import Output
-from holdfast._storage import Storage
+from holdfast._storage import HELD_CHARS_MAX, HELD_NOTHING, Storage
 from holdfast._turn import finish
 
 
@@ -59,7 +59,8 @@ class Guest:
         actor_class = self._component.actors.get(actor_type)
         if actor_class is None:
             raise CallRefusedError("ActorInitError", f"the component has no actor class {actor_type!r}")
-        storage = Storage(self._host.storage, self._host.alarms)
+        held_chars_max = HELD_NOTHING if self._host.sees_each_read else HELD_CHARS_MAX
+        storage = Storage(self._host.storage, self._host.alarms, held_chars_max=held_chars_max)
         actor = actor_class(Context(actor_type, name, storage), self._env)
         if not hasattr(actor, "ctx"):
             raise CallRefusedError("ActorInitError", f"{actor_type}.__init__ must call super().__init__(ctx, env)")

@@ -2,6 +2,10 @@
 
 Everything written in a turn commits in one transaction when the turn returns; reads see the turn's own writes at once.
 Limits are the host's and come back as LimitError; what is checked here is what the host could not name as well.
+
+Small values that were read or written are held, so that `get` need not ask the host for them again. Nobody else writes
+to the instance's storage while its activation lives: the host drops the activation after every change from outside, and
+after every turn that failed when it had written. What remains is what this turn undoes itself: a `transaction()` block.
 """
 
 from __future__ import annotations
@@ -12,13 +16,17 @@ from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
 from holdfast._alarms import instant_of, microseconds_of
-from holdfast._codec import decode, decode_json, decode_pairs, encode, encode_json
+from holdfast._codec import LEAVES, decode, decode_json, decode_pairs, encode, encode_json
 from holdfast._door import AlarmsImport, Err, StorageImport
 from holdfast._errors import CodecError, HostError, LimitError
 
 RESERVED_PREFIX: Final = "__holdfast_"
 LIST_LIMIT_MAX: Final = 1000
 FIRST_PAGE: Final = 128
+HELD_KEYS_MAX: Final = 128
+HELD_CHARS_MAX: Final = 1024  # of a value's text
+HELD_NOTHING: Final = -1
+_UNKNOWN: Final = object()
 
 
 class Storage:
@@ -29,25 +37,44 @@ class Storage:
     with keys of any of those types; they come back as what was stored, as a fresh copy.
     """
 
-    __slots__ = ("_alarms", "_depth", "_host")
+    __slots__ = ("_alarms", "_depth", "_held", "_held_chars_max", "_host")
 
-    def __init__(self, host: StorageImport, alarms: AlarmsImport) -> None:
+    def __init__(self, host: StorageImport, alarms: AlarmsImport, *, held_chars_max: int = HELD_CHARS_MAX) -> None:
         self._host = host
         self._alarms = alarms
         self._depth = 0
+        self._held_chars_max = held_chars_max
+        # By key: a value that cannot change as it is, any other as a tuple of its text, () for a key that is absent.
+        self._held: dict[str, Any] = {}
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a key, or `default` where the key is absent."""
+        if type(key) is str:
+            held = self._held.get(key, _UNKNOWN)
+            if type(held) in LEAVES:
+                return held
+            if type(held) is tuple:
+                return decode(held[0]) if held else default
         try:
-            # The usual key, proven in a few steps; any other one is looked at more closely.
-            if type(key) is not str or not key.isascii() or key[:1] == "_":
-                key = check_key(key)
+            key = check_key(key)
             text = self._host.get(key)
         except Err as error:
             _raise(error)
+        value = decode(text) if text else default
+        self._hold(key, text, value)
+        return value
+
+    def _hold(self, key: str, text: str, value: Any) -> None:
+        """Keep what the host has for a key; an empty text says that it has nothing."""
+        if len(text) > self._held_chars_max:
+            self._held.pop(key, None)
+            return
+        if len(self._held) >= HELD_KEYS_MAX:
+            self._held.clear()
         if not text:
-            return default
-        return decode(text)
+            self._held[key] = ()
+        else:
+            self._held[key] = value if type(value) in LEAVES else (text,)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """The values of those keys that exist, in the order asked for.
@@ -72,11 +99,14 @@ class Storage:
             LimitError: The key, the value (1 MiB encoded) or the turn's writes are too large.
         """
         try:
+            # The usual key, proven in a few steps; any other one is looked at more closely.
             if type(key) is not str or not key.isascii() or key[:1] == "_":
                 key = check_key(key)
-            self._host.put(key, encode(value))
+            text = encode(value)
+            self._host.put(key, text)
         except Err as error:
             _raise(error)
+        self._hold(key, text, value)
 
     def put_many(self, values: Mapping[str, Any]) -> None:
         """Write several values. If one cannot be stored, none of them is written."""
@@ -87,18 +117,23 @@ class Storage:
             try:
                 for key, text in texts:
                     self._host.put(key, text)
+                    self._held.pop(key, None)
             except Err as error:
                 _raise(error)
 
     def delete(self, key: str) -> bool:
         """Delete one key; whether it was there."""
+        key = check_key(key)
         try:
-            return self._host.delete(check_key(key))
+            was_there = self._host.delete(key)
         except Err as error:
             _raise(error)
+        self._hold(key, "", None)
+        return was_there
 
     def delete_all(self) -> None:
         """Delete every key. The alarm stays."""
+        self._held.clear()
         try:
             self._host.delete_all()
         except Err as error:
@@ -260,6 +295,8 @@ class Transaction:
     ) -> None:
         storage = self._storage
         storage._depth -= 1  # noqa: SLF001
+        if kind is not None:
+            storage._held.clear()  # noqa: SLF001
         try:
             if kind is None:
                 storage._host.release()  # noqa: SLF001

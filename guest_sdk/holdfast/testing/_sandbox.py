@@ -41,7 +41,8 @@ class Sandbox:
         calls.use(self)
         log = _Log(self)
         self.output.connect(log)
-        self.guest = Guest(component, HostImports(_Storage(self), _Alarms(self), calls, log), self.output)
+        imports = HostImports(_Storage(self), _Alarms(self), calls, log, sees_each_read=True)  # `entered` ends turns
+        self.guest = Guest(component, imports, self.output)
 
     def activate(self, actor_type: str, name: str, environment: str) -> None:
         """Make the instance; Err where its constructor fails."""

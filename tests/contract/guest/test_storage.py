@@ -24,6 +24,21 @@ def test_what_was_put_is_read_in_the_same_turn_and_in_later_ones(probe: Subject)
     assert probe.one("get", "k") == 2
 
 
+def test_after_a_turn_that_failed_reads_find_what_is_stored(probe: Subject) -> None:
+    probe.do(["put", "k", 1], ["get", "k"], ["get", "absent"])
+    for failing in ("do_then_raise", "do_then_refuse"):
+        assert probe.call(failing, ["put", "k", 2], ["put", "absent", 3], ["delete", "k"]).status != 200
+
+        assert probe.do(["get", "k"], ["get", "absent"]) == [1, None]
+
+
+def test_after_an_eviction_reads_find_what_is_stored(probe: Subject) -> None:
+    probe.do(["put", "k", 1], ["delete", "absent"])
+    probe.driver.evict(probe.type, probe.name)
+
+    assert probe.do(["get", "k"], ["get", "absent"]) == [1, None]
+
+
 def test_an_absent_key_gives_the_default_and_a_stored_none_does_not(probe: Subject) -> None:
     assert probe.do(["get", "k", "default"], ["put", "k", None], ["get", "k", "default"]) == ["default", None, None]
 

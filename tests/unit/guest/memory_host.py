@@ -24,11 +24,13 @@ class MemoryStorage:
 
     values: dict[str, str] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
     page_entries_max: int = 1000
     put_fails_at: str | None = None
     saved: list[dict[str, str]] = field(default_factory=list)
 
     def get(self, key: str) -> str:
+        self.reads.append(key)
         return self.values.get(key, "")
 
     def get_many(self, keys: str) -> str:

@@ -115,7 +115,7 @@ class Probe(StatefulActor):
 
     def remembered(self, key: str) -> dict[str, Any]:
         """What memory says, and what storage says."""
-        return {"memory": getattr(self, f"memory_{key}", None), "storage": self.ctx.storage.get(key)}
+        return {"memory": getattr(self, f"memory_{key}", None), "storage": self.ctx.storage.get_many([key]).get(key)}
 
     # Turns that end badly after a write.
 
