@@ -48,8 +48,8 @@ class _Way:
     def call(self, method: bytes, arguments: bytes, instances: int) -> None:
         """One call to each of so many instances."""
         for sandbox in self.sandboxes[:instances]:
-            outcome = sandbox.call(self.turn, method, arguments, False, False)
-            assert outcome.ok, outcome.text
+            ok, text = sandbox.call(self.turn, method, arguments, False, False)
+            assert ok, text
 
     def close(self) -> None:
         """Free the instances."""
@@ -59,7 +59,7 @@ class _Way:
     def live(self) -> None:
         """A whole life of an instance: instantiate, construct, one deposit, close."""
         sandbox = _activated(self.component, self.turn)
-        assert sandbox.call(self.turn, b"deposit", b'{"amount":5}', False, False).ok
+        assert sandbox.call(self.turn, b"deposit", b'{"amount":5}', False, False)[0]
         sandbox.close()
 
 
@@ -121,7 +121,7 @@ def _memory_by_step(section: Section, component: LoadedComponent) -> list[list[o
     for name, step in steps.items():
         for sandbox in sandboxes:
             outcome = step(sandbox)
-            assert outcome is None or outcome.ok, outcome.text
+            assert outcome is None or outcome[0], outcome[1]
         now_bytes = anonymous_bytes(os.getpid())
         whole = section.figure(f"sandbox/memory/{name}/mib", [(now_bytes - before_bytes) / _ALIVE / MIB])
         rows.append([name, whole, f"{(now_bytes - last_bytes) / _ALIVE / MIB:.2f}"])
@@ -142,6 +142,6 @@ def _cpu_us(call: Callable[[], None], times: int) -> float:
 
 def _activated(component: LoadedComponent, turn: TestTurn) -> Sandbox:
     sandbox = Sandbox.create(component, turn, memory_bytes_max=64 * MIB)
-    outcome = sandbox.activate(turn, "Account", b"a1", b"{}")
-    assert outcome.ok, outcome.text
+    ok, text = sandbox.activate(turn, "Account", b"a1", b"{}")
+    assert ok, text
     return sandbox

@@ -11,6 +11,7 @@ from __future__ import annotations
 import resource
 import threading
 from pathlib import Path
+from threading import get_ident
 from types import ModuleType
 from typing import Any, Final
 
@@ -21,8 +22,9 @@ from wasmtime.component import Component, ExportIndex, Linker
 from holdfast_host.core.errors import HostUnavailableError, InternalError
 from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox import marshal, marshal_public
+from holdfast_host.sandbox.capabilities import Capabilities
 from holdfast_host.sandbox.guest import Guests
-from holdfast_host.sandbox.imports import BLOCKING, HANDLERS
+from holdfast_host.sandbox.imports import BLOCKING, HANDLERS, Handler
 from holdfast_host.sandbox.interrupt import make_tick, make_wait_trap
 from holdfast_host.sandbox.settings import (
     ENGINE_SETTINGS,
@@ -53,7 +55,7 @@ class SandboxEngine:
     """One per process, for as long as the process lives; threads may share it.
 
     Making one sets the stack of all threads that are started afterwards to what nested guests need. Threads that were
-    there before, the main thread too, have less: `nesting` refuses what would not fit. `faulthandler`, where it is
+    there before, the main thread too, have less: `check_stack` refuses what would not fit. `faulthandler`, where it is
     wanted, must be enabled before: afterwards it turns a guest's trap into a crash.
     """
 
@@ -66,7 +68,7 @@ class SandboxEngine:
         self._stack_bytes = thread_stack_bytes(limits)
         threading.stack_size(self._stack_bytes)
         self._main_stack_bytes = resource.getrlimit(resource.RLIMIT_STACK)[0]
-        self._nested = threading.local()
+        self.callers: dict[int, int] = {}  # by thread, the guests on it that wait in an import for another one
         self.engine = Engine(_make_config())
         self._kept: list[Any] = []  # callbacks that the linker points to
         self.tick = make_tick(self.guests)
@@ -87,20 +89,32 @@ class SandboxEngine:
         """Make every guest that computes call its turn's tick soon; any thread, every slice."""
         self.engine.increment_epoch()
 
-    def enter_nested(self) -> None:
-        """Count a guest that is about to run on this thread; `leave_nested` must follow.
+    def check_stack(self) -> None:
+        """Refuse a guest that is about to run on this thread, inside an import of another one.
 
         Raises:
-            InternalError: another guest's stack does not fit onto what this thread has.
+            InternalError: its stack does not fit onto what this thread has.
         """
-        depth = getattr(self._nested, "depth", 0)
+        depth = self.callers.get(get_ident(), 0)
         if depth >= 2 and depth >= self._depth_max():
             raise InternalError(f"{depth} guests inside each other fill the stack of this thread: start it later")
-        self._nested.depth = depth + 1
 
-    def leave_nested(self) -> None:
-        """Undo `enter_nested`."""
-        self._nested.depth -= 1
+    def _count_caller(self, handler: Handler) -> Handler:
+        """The same import, within which other guests may run on its guest's thread."""
+
+        def count_and_handle(turn: Capabilities, *arguments: Any) -> Any:
+            thread, callers = get_ident(), self.callers
+            depth = callers.get(thread, 0)
+            callers[thread] = depth + 1
+            try:
+                return handler(turn, *arguments)
+            finally:
+                if depth:
+                    callers[thread] = depth
+                else:
+                    del callers[thread]
+
+        return count_and_handle
 
     def _depth_max(self) -> int:
         main = threading.current_thread() is threading.main_thread()
@@ -116,10 +130,10 @@ class SandboxEngine:
             for interface, functions in IMPORTS.items():
                 with root.add_instance(interface_name(interface)) as instance:
                     for name, signature in functions.items():
-                        handler = HANDLERS[interface, name]
-                        function = self.marshal.host_function(
-                            self.guests, signature, handler, (interface, name) in BLOCKING
-                        )
+                        handler, blocking = HANDLERS[interface, name], (interface, name) in BLOCKING
+                        if blocking:
+                            handler = self._count_caller(handler)
+                        function = self.marshal.host_function(self.guests, signature, handler, blocking)
                         self._kept.append(function)
                         self.marshal.define(instance, name, signature, function)
         linker.allow_shadowing = True

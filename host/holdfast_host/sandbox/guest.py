@@ -6,15 +6,19 @@ wasmtime hands to each of them. So a turn of one sandbox may run inside an impor
 
 from __future__ import annotations
 
+from typing import Any
+
 from holdfast_host.sandbox.capabilities import Capabilities
 
 
 class Guest:
     """One live store, from before instantiation until its sandbox is closed; only its own thread changes it."""
 
-    __slots__ = ("ended", "fault", "slept", "turn")
+    __slots__ = ("answer", "ended", "fault", "slept", "turn")
 
-    def __init__(self, turn: Capabilities) -> None:
+    def __init__(self, turn: Capabilities, answer: Any) -> None:
+        """`answer` is where `marshal` makes what a host function answers."""
+        self.answer = answer
         self.turn: Capabilities | None = turn
         self.ended = False  # the turn said False, to a tick or a host call
         self.slept = False  # it would have blocked in native code

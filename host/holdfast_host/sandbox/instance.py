@@ -6,10 +6,9 @@ corrupts memory. After a trap nothing of the store is touched again but its end.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from wasmtime import Store, WasiConfig, WasmtimeError
 
@@ -19,19 +18,13 @@ from holdfast_host.sandbox.engine import LoadedComponent
 from holdfast_host.sandbox.guest import Guest
 from holdfast_host.sandbox.imports import error_text
 from holdfast_host.sandbox.interrupt import install_tick
-from holdfast_host.sandbox.marshal import Call, address_of_context, deadline
+from holdfast_host.sandbox.marshal import Call, Outcome, TextAnswer, address_of_context, deadline
 from holdfast_host.sandbox.signatures import EXPORTS
 from holdfast_host.sandbox.traps import SandboxTrap, read_trap
 
 __all__ = ["Outcome", "Sandbox", "SandboxTrap"]
 
-
-@dataclass(slots=True)
-class Outcome:
-    """What an export returned: its result where `ok`, else the guest's error as JSON."""
-
-    ok: bool
-    text: bytes
+_Result = TypeVar("_Result")
 
 
 class Sandbox:
@@ -42,16 +35,16 @@ class Sandbox:
     and ticks are served on the same thread meanwhile, by the turn that is given.
     """
 
-    __slots__ = ("_calls", "_context", "_engine", "_guest", "_occupied", "_set_deadline", "_store")
+    __slots__ = ("_context", "_engine", "_exports", "_outside", "_set_deadline", "_store")
 
     def __init__(self, component: LoadedComponent, turn: Capabilities, memory_bytes_max: int) -> None:
         """Use `create`."""
         self._engine = engine = component.engine
         limits = engine.limits
-        self._occupied = threading.Lock()
-        self._calls: dict[str, Call] = {}
+        guest = Guest(turn, TextAnswer())
+        self._outside = [guest]  # while no thread is inside: to take it out is the lock
+        self._exports: dict[str, Call] = {}
         self._store: Store | None = None
-        self._guest = Guest(turn)
         store = Store(engine.engine)
         store.set_limits(
             memory_size=memory_bytes_max,
@@ -65,7 +58,7 @@ class Sandbox:
         self._store = store
         self._context = address_of_context(store)
         self._set_deadline = deadline(self._context)
-        engine.guests[self._context] = self._guest
+        engine.guests[self._context] = guest
 
     @classmethod
     def create(cls, component: LoadedComponent, turn: Capabilities, *, memory_bytes_max: int) -> Sandbox:
@@ -76,7 +69,7 @@ class Sandbox:
         """
         sandbox = cls(component, turn, memory_bytes_max)
         try:
-            sandbox._enter(turn, lambda: sandbox._instantiate(component))
+            sandbox._enter(turn, sandbox._instantiate, component)
         except BaseException:
             sandbox.close()
             raise
@@ -84,11 +77,11 @@ class Sandbox:
 
     def describe(self, turn: Capabilities) -> Outcome:
         """The component's description as JSON."""
-        return self._call(turn, "describe")
+        return self._enter(turn, self._exports["describe"])
 
     def activate(self, turn: Capabilities, actor_type: str, name: bytes, environment: bytes) -> Outcome:
         """Run the constructor of the instance that this sandbox is from now on."""
-        return self._call(turn, "activate", actor_type.encode(), name, environment)
+        return self._enter(turn, self._exports["activate"], actor_type.encode(), name, environment)
 
     def call(
         self, turn: Capabilities, method: bytes, arguments: bytes, typed_arguments: bool, typed_result: bool
@@ -99,15 +92,15 @@ class Sandbox:
             BadRequestError: method or arguments are not UTF-8; nothing ran.
             SandboxTrap: the guest was stopped.
         """
-        return self._call(turn, "call", method, arguments, typed_arguments, typed_result)
+        return self._enter(turn, self._exports["call"], method, arguments, typed_arguments, typed_result)
 
     def alarm(self, turn: Capabilities, info: bytes) -> Outcome:
         """Run the alarm handler."""
-        return self._call(turn, "alarm", info)
+        return self._enter(turn, self._exports["alarm"], info)
 
     def fetch(self, turn: Capabilities, request: bytes) -> Outcome:
         """Run the fetch handler."""
-        return self._call(turn, "fetch", request)
+        return self._enter(turn, self._exports["fetch"], request)
 
     def close(self) -> None:
         """Free the store and its memory, about 55 us; idempotent.
@@ -115,55 +108,53 @@ class Sandbox:
         Raises:
             InternalError: a guest is running in it.
         """
-        if not self._occupied.acquire(blocking=False):
-            raise InternalError("a sandbox was closed while its guest runs")
+        try:
+            guest = self._outside.pop()
+        except IndexError:
+            raise InternalError("a sandbox was closed while its guest runs") from None
         try:
             store, self._store = self._store, None
             if store is not None:
-                self._calls.clear()
-                self._guest.turn = None
                 del self._engine.guests[self._context]  # before the address is free for another
                 store.close()
         finally:
-            self._occupied.release()
+            self._outside.append(guest)
 
     def _instantiate(self, component: LoadedComponent) -> None:
         assert self._store is not None
         instance = self._engine.linker.instantiate(self._store, component.component)
-        for name, index in component.exports.items():
-            function = instance.get_func(self._store, index)
-            if function is not None:
-                self._calls[name] = self._engine.marshal.bind(self._store, function, EXPORTS[name])
+        for name, signature in EXPORTS.items():
+            index = component.exports.get(name)
+            function = instance.get_func(self._store, index) if index is not None else None
+            if function is None:
+                self._exports[name] = partial(_answer_absent, name)
+            else:
+                self._exports[name] = self._engine.marshal.bind(self._store, function, signature)
 
-    def _call(self, turn: Capabilities, export: str, *values: Any) -> Outcome:
-        call = self._calls.get(export)
-        if call is None:
+    def _enter(self, turn: Capabilities, run: Callable[..., _Result], *values: Any) -> _Result:
+        """The one way into the store."""
+        try:
+            guest = self._outside.pop()
+        except IndexError:
+            raise InternalError("a sandbox was entered while its guest runs") from None
+        try:
             if self._store is None:
                 raise InternalError("a sandbox was called after it was closed")
-            return Outcome(False, error_text(ActorUnknownMethodError(f"the component exports no {export!r}")))
-        try:
-            is_ok, text = self._enter(turn, call, *values)
+            engine = self._engine
+            if engine.callers:
+                engine.check_stack()
+            guest.begin(turn)
+            self._set_deadline()
+            return run(*values)
         except UnicodeDecodeError as error:
             raise BadRequestError(f"a text for the guest is not valid UTF-8: {error.reason}") from error
-        return Outcome(is_ok, text)
-
-    def _enter(self, turn: Capabilities, run: Callable[..., Any], *values: Any) -> Any:
-        """The one way into the store."""
-        if not self._occupied.acquire(blocking=False):
-            raise InternalError("a sandbox was entered while its guest runs")
-        engine, guest = self._engine, self._guest
-        try:
-            if self._store is None:
-                raise InternalError("a sandbox was called after it was closed")
-            engine.enter_nested()
-            try:
-                guest.begin(turn)
-                self._set_deadline()
-                return run(*values)
-            finally:
-                guest.turn = None
-                engine.leave_nested()
         except WasmtimeError as error:
             raise read_trap(error, guest) from guest.fault
         finally:
-            self._occupied.release()
+            guest.turn = None
+            self._outside.append(guest)
+
+
+def _answer_absent(export: str, *_: Any) -> Outcome:
+    """What an export answers that the component does not have."""
+    return False, error_text(ActorUnknownMethodError(f"the component exports no {export!r}"))

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from ctypes import addressof, byref, c_char, c_size_t, c_uint8, c_uint64, c_void_p
 from functools import partial
 from typing import Any, Final
@@ -28,7 +28,7 @@ from wasmtime import Store, WasmtimeError, _ffi
 from wasmtime.component import Func, LinkerInstance
 
 from holdfast_host.core.errors import HoldfastError, InternalError
-from holdfast_host.sandbox.guest import Guests
+from holdfast_host.sandbox.guest import Guest, Guests
 from holdfast_host.sandbox.imports import Handler, error_text
 from holdfast_host.sandbox.signatures import Kind, Signature
 
@@ -44,15 +44,20 @@ _VALUE_BYTES: Final = 32
 _KIND_BYTES: Final = 8  # with what lies unused behind it
 _VALUE_FORMAT: Final = "B7x3Q"
 _VALUE_WORDS: Final = struct.Struct("<" + _VALUE_FORMAT)
+_TEXT_FORMAT: Final = "B7x2Q8x"  # the kind, size and data
+_ONE_TEXT: Final = struct.Struct("<" + _TEXT_FORMAT)
+_TWO_TEXTS: Final = struct.Struct("<" + _TEXT_FORMAT * 2)
 _TEXT_WORDS: Final = struct.Struct("<2Q")  # size and data, behind the kind
+_METHOD_VALUES: Final = struct.Struct("<" + _TEXT_FORMAT * 2 + "B7xB23x" * 2)
 _RESULT_WORDS: Final = struct.Struct("<B7xB7xQ")  # the kind, is_ok, and the payload's address
-_NO_RESULT = (True, b"")
+_KEPT_BYTES_MAX: Final = 4_096  # a result up to here is freed by the next call, which does so anyway
 
 # All of this process's memory, to read and write what wasmtime points to: as careful as the addresses are.
 _MEMORY: Final = memoryview((c_char * ((1 << 63) - 1)).from_address(0)).cast("B")
 _BYTES_HEADER: Final = bytes.__basicsize__ - 1  # of a bytes object, before its data
 
-Call = Callable[..., tuple[bool, bytes]]
+Outcome = tuple[bool, bytes]  # what an export returned: True and its result, or False and the guest's error as JSON
+Call = Callable[..., Outcome]
 HostFunctionType: Final = ctypes.CFUNCTYPE(
     c_size_t, c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t
 )
@@ -65,6 +70,7 @@ class _Value(ctypes.Structure):
 
 
 assert ctypes.sizeof(_Value) == _VALUE_BYTES
+_TWO_VALUES: Final = _Value * 2
 _probe = b"where a bytes object's data lies"
 assert _MEMORY[id(_probe) + _BYTES_HEADER :][: len(_probe)] == _probe
 
@@ -79,8 +85,8 @@ def _function(library: ctypes.CDLL, name: str, result: Any = None) -> Callable[.
     return function
 
 
-_new_bytes = _function(_quick, "wasm_byte_vec_new")
 _new_value = _function(_quick, "wasmtime_component_val_new", c_void_p)
+_copy_value = _function(_quick, "wasmtime_component_val_clone")
 _delete_value = _function(_quick, "wasmtime_component_val_delete")
 _new_error = _function(_quick, "wasmtime_error_new", c_void_p)
 _set_deadline = _function(_quick, "wasmtime_context_set_epoch_deadline")
@@ -89,6 +95,29 @@ _call = _function(_long, "wasmtime_component_func_call", c_void_p)
 
 _ONE_ADVANCE: Final = c_uint64(1)
 _ONE: Final = c_size_t(1)
+
+
+class TextAnswer:
+    """A `result` that holds a text, ours, for wasmtime to copy: its value, and behind it the payload's.
+
+    One for each store, whose thread alone fills it.
+    """
+
+    __slots__ = ("reference", "words")
+
+    def __init__(self) -> None:
+        values = _TWO_VALUES(_Value(_RESULT, 1), _Value(_STRING))
+        values[0].second = addressof(values[1])
+        self.reference = byref(values)
+        self.words = memoryview(values).cast("B")
+
+
+class _Returned(_Value):
+    """Where a call's result is written, and what stands there dropped; freed with what stands there then."""
+
+    def __del__(self, delete: Callable[..., Any] = _delete_value) -> None:
+        """Not before the last call is over."""
+        delete(byref(self))
 
 
 def deadline(context: int) -> Callable[[], None]:
@@ -119,11 +148,8 @@ def define(instance: LinkerInstance, name: str, signature: Signature, function: 
 
 def host_function(guests: Guests, signature: Signature, handler: Handler, blocking: bool) -> Any:
     """The C callback of one import. It never raises: what fails is the guest's `err`, or a trap that says why."""
-    count_expected = len(signature.parameters)
-    codes = tuple(_KIND_CODES[kind] for kind in signature.parameters)
-    unpack, read = struct.Struct("<" + _VALUE_FORMAT * count_expected).unpack_from, _reader(signature.parameters)
-    write_ok, fallible = _WRITERS[signature.ok], signature.fallible
-    shape = count_expected, 1 if fallible else 0
+    count_expected, results_expected = len(signature.parameters), 1 if signature.fallible else 0
+    read, write_ok, fallible = _reader(signature.parameters), _WRITERS[signature.ok], signature.fallible
 
     def serve(_data: int, context: int, _type: int, values: int, count: int, results: int, results_count: int) -> int:
         guest = None
@@ -134,19 +160,17 @@ def host_function(guests: Guests, signature: Signature, handler: Handler, blocki
             if not turn.host_call():
                 guest.ended = True
                 return new_trap(b"the turn was ended")
-            if (count, results_count) != shape:
-                return new_trap(b"a host function was linked with another signature")
-            words = unpack(_MEMORY, values) if count else ()
-            if words[::4] != codes:
+            arguments = read(values) if count == count_expected and results_count == results_expected else None
+            if arguments is None:
                 return new_trap(b"a host function was linked with another signature")
             try:
-                value = handler(turn, *read(words))
+                value = handler(turn, *arguments)
             except HoldfastError as error:
                 if fallible:
-                    _write_text(results, 0, error_text(error))
+                    _write_error(guest, results, error_text(error))
             else:
                 if fallible:
-                    write_ok(results, value)
+                    write_ok(guest, results, value)
             if blocking:
                 _set_deadline(c_void_p(context), _ONE_ADVANCE)
             return 0
@@ -169,49 +193,63 @@ def bind(store: Store, function: Func, signature: Signature) -> Call:
     """
     raw = function._func  # noqa: SLF001 - the C structure is what we are here for
     address, context = c_void_p(addressof(raw)), c_void_p(address_of_context(store))
-    count = len(signature.parameters)
-    parameters, parameters_count = (_Value * count)(), c_size_t(count)
-    for slot, kind in zip(parameters, signature.parameters, strict=True):
-        slot.kind = _KIND_CODES[kind]
-    # where the size and the data of a text, or a flag, go: behind the kind
-    places = [(at, _VALUE_BYTES * at + _KIND_BYTES, kind) for at, kind in enumerate(signature.parameters)]
-    texts = tuple((at, place) for at, place, kind in places if kind is Kind.TEXT)
-    flags = tuple((at, place) for at, place, kind in places if kind is Kind.BOOL)
-    assert len(texts) + len(flags) == count, "exports take texts and flags"
-    result = _Value()
-    result_reference = byref(result)
-    filled, answered = memoryview(parameters).cast("B"), memoryview(result).cast("B")
-    fill, read = _TEXT_WORDS.pack_into, _RESULT_WORDS.unpack_from
+    parameters = (_Value * len(signature.parameters))()
+    fill, parameters_count = _filler(signature.parameters, parameters), c_size_t(len(parameters))
+    result = _Returned()
+    result_reference, answered = byref(result), memoryview(result).cast("B")
+    read, read_payload = _RESULT_WORDS.unpack_from, _ONE_TEXT.unpack_from
 
-    def call(*values: Any) -> tuple[bool, bytes]:
-        for at, place in texts:
-            text: bytes = values[at]
-            if type(text) is not bytes:
-                raise TypeError(f"a text for a guest comes as bytes, not {type(text).__name__}")
-            if not text.isascii():
-                text.decode()  # wasmtime takes a text's word for it and would abort the process
-            fill(filled, place, len(text), id(text) + _BYTES_HEADER)
-        for at, place in flags:
-            filled[place] = values[at]
+    def call(*values: Any) -> Outcome:
+        fill(*values)
         error = _call(address, context, parameters, parameters_count, result_reference, _ONE)
         if error:
             raise _error_at(error)
-        answer = _read_result(*read(answered))
-        _delete_value(result_reference)
-        answered[0] = _BOOL  # the next call drops what stands here
-        return answer
+        kind, is_ok, payload = read(answered)
+        assert kind == _RESULT
+        if not payload:
+            return True, b""
+        kind, size, data = read_payload(_MEMORY, payload)
+        assert kind == _STRING
+        text = _MEMORY[data : data + size].tobytes()
+        if size > _KEPT_BYTES_MAX:
+            _delete_value(result_reference)
+            answered[0] = _BOOL
+        return is_ok != 0, text
 
     call.__dict__["function"] = function  # keeps the C structure alive
     return call
 
 
-def _read_result(kind: int, is_ok: int, payload: int) -> tuple[bool, bytes]:
-    assert kind == _RESULT
-    if not payload:
-        return _NO_RESULT
-    kind, size, data, _ = _VALUE_WORDS.unpack_from(_MEMORY, payload)
-    assert kind == _STRING
-    return bool(is_ok), _MEMORY[data : data + size].tobytes()
+def _filler(kinds: tuple[Kind, ...], parameters: Any) -> Callable[..., None]:
+    """What puts a call's values into its parameters, which borrow them; `call` has one of its own."""
+    filled = memoryview(parameters).cast("B")
+    if kinds == (Kind.TEXT, Kind.TEXT, Kind.BOOL, Kind.BOOL):
+        pack_all = _METHOD_VALUES.pack_into
+
+        def fill_all(first: bytes, second: bytes, third: bool, fourth: bool) -> None:
+            pack_all(
+                filled, 0, _STRING, len(first), _data_of(first), _STRING, len(second), _data_of(second), _BOOL, third,
+                _BOOL, fourth,
+            )  # fmt: skip
+
+        return fill_all
+    assert set(kinds) <= {Kind.TEXT}, "exports take texts, and two flags after two of them"
+    pack = _ONE_TEXT.pack_into
+
+    def fill(*texts: bytes) -> None:
+        for at, text in enumerate(texts):
+            pack(filled, at * _VALUE_BYTES, _STRING, len(text), _data_of(text))
+
+    return fill
+
+
+def _data_of(text: bytes) -> int:
+    """Where its bytes lie; refuses what is no text, for wasmtime would take its word for it and abort the process."""
+    if type(text) is not bytes:
+        raise TypeError(f"a text for a guest comes as bytes, not {type(text).__name__}")
+    if not text.isascii():
+        text.decode()
+    return id(text) + _BYTES_HEADER
 
 
 def _error_at(address: int) -> WasmtimeError:
@@ -228,7 +266,7 @@ def _read_optional_text(words: tuple[int, ...], at: int) -> bytes | None:
     pointer = words[at + 1]
     if not pointer:
         return None
-    kind, size, data, _ = _VALUE_WORDS.unpack_from(_MEMORY, pointer)
+    kind, size, data = _ONE_TEXT.unpack_from(_MEMORY, pointer)
     if kind != _STRING:
         raise InternalError("an option that is linked as option<string> holds something else")
     return _MEMORY[data : data + size].tobytes()
@@ -247,17 +285,36 @@ def _read_s64(words: tuple[int, ...], at: int) -> int:
     return word - (1 << 64) if word >> 63 else word
 
 
-def _read_two_texts(words: tuple[int, ...]) -> tuple[bytes, bytes]:
-    _, first_bytes, first, _, _, second_bytes, second, _ = words
-    return _MEMORY[first : first + first_bytes].tobytes(), _MEMORY[second : second + second_bytes].tobytes()
+def _read_one_text(values: int) -> tuple[bytes] | None:
+    kind, size, data = _ONE_TEXT.unpack_from(_MEMORY, values)
+    return (_MEMORY[data : data + size].tobytes(),) if kind == _STRING else None
 
 
-def _reader(kinds: tuple[Kind, ...]) -> Callable[[tuple[int, ...]], Iterable[Any]]:
-    """What takes a host function's arguments out of its parameters; `put` is called often enough for one of its own."""
+def _read_two_texts(values: int) -> tuple[bytes, bytes] | None:
+    kind, size, data, next_kind, next_size, next_data = _TWO_TEXTS.unpack_from(_MEMORY, values)
+    if kind != _STRING or next_kind != _STRING:
+        return None
+    return _MEMORY[data : data + size].tobytes(), _MEMORY[next_data : next_data + next_size].tobytes()
+
+
+def _reader(kinds: tuple[Kind, ...]) -> Callable[[int], Sequence[Any] | None]:
+    """What takes a host function's arguments out of its parameters; None where they are of other kinds.
+
+    `get` and `put` are called often enough for one of their own.
+    """
+    if kinds == (Kind.TEXT,):
+        return _read_one_text
     if kinds == (Kind.TEXT, Kind.TEXT):
         return _read_two_texts
+    codes = tuple(_KIND_CODES[kind] for kind in kinds)
+    unpack = struct.Struct("<" + _VALUE_FORMAT * len(kinds)).unpack_from
     readers = tuple((_READERS[kind], 4 * at) for at, kind in enumerate(kinds))
-    return lambda words: [read(words, at) for read, at in readers]
+
+    def read(values: int) -> Sequence[Any] | None:
+        words = unpack(_MEMORY, values) if codes else ()
+        return [read(words, at) for read, at in readers] if words[::4] == codes else None
+
+    return read
 
 
 _READERS: Final[dict[Kind, Callable[[tuple[int, ...], int], Any]]] = {
@@ -269,40 +326,37 @@ _READERS: Final[dict[Kind, Callable[[tuple[int, ...], int], Any]]] = {
 }
 
 
-def _write_text(results: int, is_ok: int, text: bytes) -> None:
-    """A `result` whose payload is a text; checks it, for wasmtime would not."""
-    if not text.isascii():
-        text.decode()
-    payload = _Value(_STRING)
-    _new_bytes(byref(payload, _KIND_BYTES), c_size_t(len(text)), text)
-    _write_result(results, is_ok, _new_value(byref(payload)))
+def _write_text(guest: Guest, results: int, text: bytes) -> None:
+    """A `result` that is ok and whose payload is a text."""
+    answer = guest.answer
+    _TEXT_WORDS.pack_into(answer.words, _VALUE_BYTES + _KIND_BYTES, len(text), _data_of(text))
+    _copy_value(answer.reference, c_void_p(results))
 
 
-def _write_result(results: int, is_ok: int, payload: int) -> None:
-    _RESULT_WORDS.pack_into(_MEMORY, results, _RESULT, is_ok, payload)
+def _write_error(guest: Guest, results: int, text: bytes) -> None:
+    _write_text(guest, results, text)
+    _MEMORY[results + _KIND_BYTES] = 0  # is_ok
 
 
-def _write_ok_text(results: int, text: bytes) -> None:
-    _write_text(results, 1, text)
+def _write_nothing(_guest: Guest, results: int, _nothing: None) -> None:
+    _RESULT_WORDS.pack_into(_MEMORY, results, _RESULT, 1, 0)
 
 
-def _write_ok_nothing(results: int, _nothing: None) -> None:
-    _write_result(results, 1, 0)
+def _write_bool(_guest: Guest, results: int, value: bool) -> None:
+    payload = _new_value(byref(_Value(_BOOL, 1 if value else 0)))
+    _RESULT_WORDS.pack_into(_MEMORY, results, _RESULT, 1, payload)
 
 
-def _write_ok_bool(results: int, value: bool) -> None:
-    _write_result(results, 1, _new_value(byref(_Value(_BOOL, 1 if value else 0))))
-
-
-def _write_ok_s64(results: int, value: int) -> None:
+def _write_s64(_guest: Guest, results: int, value: int) -> None:
     if not -(1 << 63) <= value < 1 << 63:
         raise InternalError(f"{value} is no s64")
-    _write_result(results, 1, _new_value(byref(_Value(_S64, value & (1 << 64) - 1))))
+    payload = _new_value(byref(_Value(_S64, value & (1 << 64) - 1)))
+    _RESULT_WORDS.pack_into(_MEMORY, results, _RESULT, 1, payload)
 
 
-_WRITERS: Final[dict[Kind | None, Callable[[int, Any], None]]] = {
-    None: _write_ok_nothing,
-    Kind.TEXT: _write_ok_text,
-    Kind.BOOL: _write_ok_bool,
-    Kind.S64: _write_ok_s64,
+_WRITERS: Final[dict[Kind | None, Callable[[Guest, int, Any], None]]] = {
+    None: _write_nothing,
+    Kind.TEXT: _write_text,
+    Kind.BOOL: _write_bool,
+    Kind.S64: _write_s64,
 }

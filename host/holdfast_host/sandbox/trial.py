@@ -55,10 +55,10 @@ def _try(
     try:
         sandbox = Sandbox.create(component, turn, memory_bytes_max=limits.memory_bytes_max)
         if environment is not None:
-            loaded = sandbox.activate(turn, "", b"", environment)
-            if not loaded.ok:
-                raise _not_loaded(loaded.text, on_traceback)
-        outcome = sandbox.describe(turn)
+            ok, text = sandbox.activate(turn, "", b"", environment)
+            if not ok:
+                raise _not_loaded(text, on_traceback)
+        ok, text = sandbox.describe(turn)
     except SandboxTrap as trap:
         if trap.kind == "ended":
             raise InvalidComponentError(
@@ -68,10 +68,10 @@ def _try(
     finally:
         if sandbox is not None:
             sandbox.close()
-    if not outcome.ok:
-        reason = _one_line(outcome.text.decode())
+    if not ok:
+        reason = _one_line(text.decode())
         raise InvalidComponentError(f"the component could not describe itself: {reason}")
-    description = check_description(outcome.text, limits)
+    description = check_description(text, limits)
     if description["fetch"] and "fetch" not in component.exports:
         raise InvalidComponentError("the component describes a fetch but exports none")
     return description

@@ -28,7 +28,6 @@ from holdfast_host.worker.edits import run_edit
 
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
-    from holdfast_host.sandbox.instance import Outcome
     from holdfast_host.worker.deployments import LoadedType
     from holdfast_host.worker.output import Output
     from holdfast_host.worker.turn import Turn
@@ -95,21 +94,18 @@ class TurnRunner:
         if sandbox is None:
             sandbox = self._activate(turn, loaded)
         if request.kind == _METHOD:
-            outcome = sandbox.call(
-                turn,
-                request.method,
-                request.body,
-                bool(request.flags & _TYPED_ARGUMENTS),
-                bool(request.flags & _TYPED_RESULT),
+            flags = request.flags
+            ok, text = sandbox.call(
+                turn, request.method, request.body, flags & _TYPED_ARGUMENTS != 0, flags & _TYPED_RESULT != 0
             )
         elif request.kind == _ALARM:
-            outcome = sandbox.alarm(turn, request.body)
+            ok, text = sandbox.alarm(turn, request.body)
         else:
-            outcome = sandbox.fetch(turn, request.body)
-        if not outcome.ok:
-            raise self._guest_error(turn, outcome)
+            ok, text = sandbox.fetch(turn, request.body)
+        if not ok:
+            raise self._guest_error(turn, text)
         if request.kind != _ALARM:
-            turn.result = self._check_result(turn, outcome.text)
+            turn.result = self._check_result(turn, text)
 
     def _activate(self, turn: Turn, loaded: LoadedType) -> Sandbox:
         """A fresh sandbox whose constructor has run; its writes are the turn's."""
@@ -117,10 +113,10 @@ class TurnRunner:
         turn.started_cold = True
         sandbox = Sandbox.create(loaded.component, turn, memory_bytes_max=loaded.memory_bytes_max)
         entry.sandbox, entry.loaded = sandbox, loaded
-        outcome = sandbox.activate(turn, loaded.type, entry.stored.name, loaded.environment)
-        if outcome.ok:
+        ok, text = sandbox.activate(turn, loaded.type, entry.stored.name, loaded.environment)
+        if ok:
             return sandbox
-        error = self._guest_error(turn, outcome)
+        error = self._guest_error(turn, text)
         entry.deactivate()
         if isinstance(error, ActorMethodError):
             error = ActorInitError(error.message, code=error.code)
@@ -144,14 +140,14 @@ class TurnRunner:
             raise ActorTrapError(f"{turn.label} returned what is not JSON")
         return text
 
-    def _guest_error(self, turn: Turn, outcome: Outcome) -> HoldfastError:
+    def _guest_error(self, turn: Turn, text: bytes) -> HoldfastError:
         """The guest's own account of why it failed, as far as it may say so."""
         limit = self._limits.result_bytes_max
-        if len(outcome.text) > limit:  # unread: a parser would hold up the whole worker
+        if len(text) > limit:  # unread: a parser would hold up the whole worker
             return LimitError(
-                f"{turn.entry.label} failed with an error of {len(outcome.text)} bytes, the limit is {limit} bytes"
+                f"{turn.entry.label} failed with an error of {len(text)} bytes, the limit is {limit} bytes"
             )
-        facts = _parse(outcome.text)
+        facts = _parse(text)
         name, message, code = facts.get("name"), facts.get("message"), facts.get("code")
         message = message[:_MESSAGE_CHARS_MAX] if isinstance(message, str) else "the guest gave no message"
         code = code[:_CODE_CHARS_MAX] if isinstance(code, str) else None

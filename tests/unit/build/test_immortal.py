@@ -127,9 +127,9 @@ def private_kib_of_an_activation(component: Path) -> float:
     for name in range(8):
         sandbox, turn = Sandbox.create(loaded, TestTurn(), memory_bytes_max=64 * MIB), TestTurn()
         environment = json.dumps({"bindings": {"ACCOUNT": "Account"}, "variables": {}})
-        assert sandbox.activate(turn, "Account", str(name).encode(), environment.encode()).ok
+        assert sandbox.activate(turn, "Account", str(name).encode(), environment.encode())[0]
         for _ in range(50):
-            assert sandbox.call(turn, b"deposit", b'{"amount":5}', False, False).ok
+            assert sandbox.call(turn, b"deposit", b'{"amount":5}', False, False)[0]
         sandboxes.append(sandbox)
     held = private_kib(compiled) / len(sandboxes)
     for sandbox in sandboxes:

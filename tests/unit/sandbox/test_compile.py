@@ -70,7 +70,7 @@ def test_a_real_guest_compiles_and_describes_itself_and_runs(
     assert made.path.parent == compiler.cache
     turn = TestTurn()
     sandbox = Sandbox.create(engine.load(made.path), turn, memory_bytes_max=64 * MIB)
-    assert sandbox.call(turn, b"deposit", b"", False, False).text == b"5"
+    assert sandbox.call(turn, b"deposit", b"", False, False) == (True, b"5")
     sandbox.close()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.core.errors import InternalError
-from holdfast_host.core.limits import Limits
+from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
 from holdfast_host.sandbox.settings import WASM_STACK_BYTES, thread_stack_bytes
@@ -211,7 +211,7 @@ def test_a_function_linked_under_another_signature_is_a_trap_and_nothing_worse(
 
 
 def test_a_guest_has_no_files_no_environment_no_arguments_and_no_input(sandbox: Sandbox, turn: TestTurn) -> None:
-    found = json.loads(sandbox.call(turn, b"files", b"", False, False).text)
+    found = json.loads(sandbox.call(turn, b"files", b"", False, False)[1])
 
     assert found == {
         "environ": {},
@@ -226,7 +226,7 @@ def test_a_guest_has_no_files_no_environment_no_arguments_and_no_input(sandbox: 
 
 
 def test_a_guest_has_no_network(sandbox: Sandbox, turn: TestTurn) -> None:
-    found = json.loads(sandbox.call(turn, b"net", b"", False, False).text)
+    found = json.loads(sandbox.call(turn, b"net", b"", False, False)[1])
 
     refused = dict.fromkeys(("tcp", "listen", "udp"), "PermissionError")
     assert found == {**refused, "lookup": "gaierror"}
@@ -249,26 +249,30 @@ def test_threads_have_the_stack_that_nested_guests_need(engine: SandboxEngine) -
     assert threading.stack_size() == thread_stack_bytes(engine.limits)
 
 
-def test_guests_that_would_not_fit_onto_a_threads_stack_are_refused() -> None:
+def test_guests_that_would_not_fit_onto_a_threads_stack_are_refused(probe_compiled: Path) -> None:
     engine = SandboxEngine(Limits(call_depth_max=2))
+    component = engine.load(probe_compiled)
     refused: list[str] = []
 
-    def descend(depth: int) -> None:
+    def descend() -> bytes:
+        turn = TestTurn()
+        turn.on_call = lambda *_: descend()
         try:
-            engine.enter_nested()
+            sandbox = Sandbox.create(component, turn, memory_bytes_max=64 * MIB)
         except InternalError as error:
             refused.append(error.message)
-            return
+            raise
         try:
-            descend(depth + 1)
+            return sandbox.call(turn, b"imports", b'[["calls","call","B","n","m","{}"]]', False, False)[1]
         finally:
-            engine.leave_nested()
+            sandbox.close()
 
-    thread = threading.Thread(target=descend, args=(0,))
+    thread = threading.Thread(target=descend)
     thread.start()
     thread.join()
 
     assert refused == ["4 guests inside each other fill the stack of this thread: start it later"]
+    assert engine.callers == {}
 
 
 def test_a_damaged_compiled_component_is_an_error_not_a_crash(tmp_path: Path, probe_compiled: Path) -> None:

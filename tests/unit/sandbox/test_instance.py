@@ -17,9 +17,9 @@ from tests.unit.sandbox.turns import TestTurn
 
 
 def call(sandbox: Sandbox, turn: TestTurn, method: str, arguments: str = "") -> Any:
-    outcome = sandbox.call(turn, method.encode(), arguments.encode(), False, False)
-    assert outcome.ok, outcome.text
-    return outcome.text.decode()
+    ok, text = sandbox.call(turn, method.encode(), arguments.encode(), False, False)
+    assert ok, text
+    return text.decode()
 
 
 def ask(sandbox: Sandbox, turn: TestTurn, *imports: list[Any]) -> list[Any]:
@@ -46,18 +46,18 @@ def test_what_a_guest_writes_is_what_it_reads(sandbox: Sandbox, turn: TestTurn) 
 
 
 def test_an_error_of_the_guest_is_an_outcome_and_the_sandbox_lives_on(sandbox: Sandbox, turn: TestTurn) -> None:
-    outcome = sandbox.call(turn, b"fail", b"", False, False)
+    ok, text = sandbox.call(turn, b"fail", b"", False, False)
 
-    assert (outcome.ok, json.loads(outcome.text)["name"]) == (False, "ActorError")
+    assert (ok, json.loads(text)["name"]) == (False, "ActorError")
     assert call(sandbox, turn, "noop") == "null"
 
 
 def test_every_export_is_reached(sandbox: Sandbox, turn: TestTurn) -> None:
-    assert json.loads(sandbox.describe(turn).text)["actors"][0]["type"] == "Probe"
-    assert sandbox.activate(turn, "Probe", "名".encode(), b"{}").ok
-    assert not sandbox.activate(turn, "Broken", b"x", b"{}").ok
-    assert sandbox.fetch(turn, b'{"method":"GET"}').text == b'{"method":"GET"}'
-    assert sandbox.alarm(turn, b"due").ok
+    assert json.loads(sandbox.describe(turn)[1])["actors"][0]["type"] == "Probe"
+    assert sandbox.activate(turn, "Probe", "名".encode(), b"{}")[0]
+    assert not sandbox.activate(turn, "Broken", b"x", b"{}")[0]
+    assert sandbox.fetch(turn, b'{"method":"GET"}') == (True, b'{"method":"GET"}')
+    assert sandbox.alarm(turn, b"due")[0]
     assert turn.lines == [("info", "due")]
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from holdfast_host.core.errors import LimitError
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox import marshal, marshal_public
-from holdfast_host.sandbox.engine import SandboxEngine
+from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox
 from holdfast_host.sandbox.settings import WASMTIME_PINNED, wasmtime_version
 from tests.unit.sandbox.turns import TestTurn
@@ -88,6 +88,20 @@ def test_both_ways_carry_the_same_values(pair: Pair, imports: list[tuple[Any, ..
     assert seen[0] == seen[1]
 
 
+def test_texts_of_every_length_come_back_whole_one_after_another(pair: Pair) -> None:
+    sizes = [5_000, 0, 4_096, 1, 4_097, 4_095, MIB, 2]
+    for sandbox, turn in zip(pair.sandboxes, pair.turns, strict=True):
+        for size in sizes:
+            turn.on_call = lambda *_, size=size: b"c" * size
+            imports = b'[["calls","call","B","n","m","1"]]'
+
+            assert sandbox.call(turn, b"echo", b"x" * size, False, False) == (True, b"x" * size)
+            assert sandbox.call(turn, b"imports", imports, False, False) == (
+                True,
+                json.dumps([["ok", "c" * size]]).encode(),
+            )
+
+
 @pytest.mark.parametrize("public_calls", [False, True])
 def test_traps_and_errors_are_the_same_both_ways(probe_compiled: Path, public_calls: bool) -> None:
     component = SandboxEngine(Limits(), public_calls=public_calls).load(probe_compiled)
@@ -108,11 +122,12 @@ def test_traps_and_errors_are_the_same_both_ways(probe_compiled: Path, public_ca
     turn = TestTurn()
     turn.dictionary.get = refuse  # type: ignore[method-assign, assignment]
     sandbox = Sandbox.create(component, turn, memory_bytes_max=64 * MIB)
-    answer = sandbox.call(turn, b"imports", b'[["storage","get","k"]]', False, False)
+    ok, text = sandbox.call(turn, b"imports", b'[["storage","get","k"]]', False, False)
     sandbox.close()
 
     assert kinds == ["unreachable", "exit", "ended", "fault"]
-    assert b"LimitError" in answer.text
+    assert ok
+    assert b"LimitError" in text
 
 
 def test_the_fast_way_is_for_the_pinned_version_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +157,7 @@ def anonymous_kib() -> int:
     [
         (b"deposit", b""),
         (b"echo", b"x" * 1000),
+        (b"echo", b"x" * 5000),
         (b"fail", b""),
         (
             b"imports",
@@ -175,3 +191,20 @@ def test_a_hundred_thousand_calls_keep_no_memory(
     run(calls)
 
     assert anonymous_kib() - before < 3_000
+
+
+@pytest.mark.slow
+def test_a_thousand_sandboxes_take_their_last_results_with_them(probe: LoadedComponent, turn: TestTurn) -> None:
+    """One that was forgotten by each would show as 4 MB."""
+
+    def live(times: int) -> None:
+        for _ in range(times):
+            sandbox = Sandbox.create(probe, turn, memory_bytes_max=64 * MIB)
+            sandbox.call(turn, b"echo", b"x" * 4_000, False, False)
+            sandbox.close()
+
+    live(200)
+    before = anonymous_kib()
+    live(1_000)
+
+    assert anonymous_kib() - before < 2_000

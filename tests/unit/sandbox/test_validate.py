@@ -129,7 +129,7 @@ def test_a_compatible_version_runs(engine: SandboxEngine, version: str) -> None:
     turn = TestTurn()
     sandbox = Sandbox.create(LoadedComponent(engine, component), turn, memory_bytes_max=1 << 20)
 
-    assert sandbox.call(turn, b"run", b"", False, False).text == b"null"
+    assert sandbox.call(turn, b"run", b"", False, False) == (True, b"null")
     sandbox.close()
 
 

@@ -48,7 +48,7 @@ class GuestSandbox:
         return cls()
 
     def activate(self, turn: Turn, actor_type: str, name: bytes, environment: bytes) -> Outcome:
-        return Outcome(True, b"")
+        return True, b""
 
     def call(self, turn: Turn, method: bytes, arguments: bytes, typed_arguments: bool, typed_result: bool) -> Outcome:
         assert not self.closed, "a dropped sandbox was called"
@@ -57,14 +57,14 @@ class GuestSandbox:
         try:
             result = self.guests[method](turn, json.loads(arguments or b"null"))
         except HoldfastError as error:
-            return Outcome(False, json.dumps(error.facts()).encode())
+            return False, json.dumps(error.facts()).encode()
         finally:
             self.thread = None
-        return Outcome(True, json.dumps(result).encode())
+        return True, json.dumps(result).encode()
 
     def alarm(self, turn: Turn, info: bytes) -> Outcome:
         outcome = self.call(turn, b"alarm", info, False, False)
-        return Outcome(True, b"") if outcome.ok else outcome
+        return (True, b"") if outcome[0] else outcome
 
     def close(self) -> None:
         assert self.thread is None, "closed while a thread runs in it"
