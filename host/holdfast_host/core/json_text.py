@@ -32,6 +32,8 @@ _SCAN: Final[Callable[[str, int], tuple[object, int]]] = _DECODER.scan_once  # t
 
 def is_json(text: bytes) -> bool:
     """Whether it is one JSON value; False also where it is nested too deep to be read (about a thousand levels)."""
+    if text == b"null":  # what most methods return that only write
+        return True
     try:
         json_text = text.decode()
         try:
@@ -48,7 +50,7 @@ def is_json(text: bytes) -> bool:
 
 def is_nested_deeper(text: bytes, levels_max: int) -> bool:
     """Whether well-formed JSON is nested deeper; of other text, whether its brackets are."""
-    if text.count(b"[") + text.count(b"{") <= levels_max:
+    if len(text) <= levels_max or text.count(b"[") + text.count(b"{") <= levels_max:
         return False
     steps = STRING.sub(b"", text).translate(STEPS, NO_BRACKET)
     return max(accumulate(memoryview(steps).cast("b")), default=0) > levels_max

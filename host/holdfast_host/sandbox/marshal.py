@@ -117,7 +117,8 @@ class _Returned(_Value):
 
     def __del__(self, delete: Callable[..., Any] = _delete_value) -> None:
         """Not before the last call is over."""
-        delete(byref(self))
+        if self.kind != _BOOL:
+            delete(byref(self))
 
 
 def deadline(context: int) -> Callable[[], None]:

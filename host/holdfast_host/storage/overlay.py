@@ -19,6 +19,7 @@ from holdfast_host.storage.pending import Pending, apply_changes
 from holdfast_host.storage.store import Alarm, Changes, Store, StoredInstance
 
 RESERVED_PREFIX = RESERVED_KEY_PREFIX.encode()
+_RESERVED_FIRST = RESERVED_PREFIX[0]
 
 
 class Overlay:
@@ -48,7 +49,7 @@ class Overlay:
         self._pending = pending
         self._limits = limits
         self._label = label
-        self._top = Changes()
+        self._top = Changes({})
         # Changes beneath open savepoints, outermost first, and what they hold: a rollback may restore all of it.
         self._below: list[Changes] = []
         self._below_bytes = 0
@@ -247,7 +248,7 @@ class Overlay:
             self._check_room(changes)
         if self._alarm_taken:
             changes.alarm_changed = True
-        self._top = Changes()
+        self._top = Changes({})
         return changes
 
     def take_early(self) -> Changes:
@@ -271,12 +272,13 @@ class Overlay:
             return top.writes[key]
         if top.cleared:
             return None
-        for changes in reversed(self._below):
+        below, layers = self._below, self._pending.layers
+        for changes in reversed(below) if below else ():
             if key in changes.writes:
                 return changes.writes[key]
             if changes.cleared:
                 return None
-        for layer in reversed(self._pending.layers):
+        for layer in reversed(layers) if layers else ():
             changes = layer.changes
             if key in changes.writes:
                 return changes.writes[key]
@@ -338,7 +340,7 @@ class Overlay:
                 key.decode()
             except UnicodeDecodeError:
                 raise CodecError(f"key {key!r} is not valid UTF-8 ({self._label})") from None
-        if key.startswith(RESERVED_PREFIX):
+        if key[0] == _RESERVED_FIRST and key.startswith(RESERVED_PREFIX):  # the first byte lets nearly all keys pass
             raise BadRequestError(f"key {_shown(key)}: what starts with __holdfast_ is reserved ({self._label})")
 
     def _check_room(self, changes: Changes) -> None:

@@ -210,9 +210,12 @@ class Partition:
 
     def _get(self, key: bytes) -> bytes | None:
         try:
-            with self.env.begin() as txn:
+            txn = self.env.begin()
+            try:
                 value: bytes | None = txn.get(key)
                 return value
+            finally:
+                txn.abort()
         except lmdb.Error as error:
             raise self._broken(error) from error
 

@@ -38,7 +38,7 @@ class Pending:
     @property
     def size_bytes(self) -> int:
         """Bytes of keys and values that the layers write: an upper bound of what the instance still grows by."""
-        return sum(layer.changes.size_bytes for layer in self.layers)
+        return sum([layer.changes.size_bytes for layer in self.layers]) if self.layers else 0
 
     def add(self, changes: Changes, group: int) -> None:
         """Remember a turn's changes until their group is settled. `changes` must not be altered afterwards."""
@@ -58,8 +58,9 @@ class Pending:
 
     def settle(self, group: int) -> None:
         """Forget what is durable: everything tagged with this group or an earlier one."""
-        if self.layers:
-            self.layers = tuple(layer for layer in self.layers if layer.group > group)
+        layers = self.layers
+        if layers:
+            self.layers = tuple([layer for layer in layers if layer.group > group]) if layers[-1].group > group else ()
 
     def clear(self) -> None:
         """Forget everything: the instance's batches are lost."""

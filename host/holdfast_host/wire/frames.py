@@ -56,6 +56,9 @@ _REPLY: Final = struct.Struct("<IBIH")
 _REPLY_PAYLOAD: Final = struct.Struct("<IH")
 _SLOT: Final = struct.Struct("<IBI")
 _HEADER: Final = struct.Struct("<IB")
+# Plain integers: to look a member of an enumeration or a size up costs more than to pack it.
+_REPLY_KIND, _REPLY_BYTES = int(Kind.REPLY), _REPLY_PAYLOAD.size + 1
+_CALL_NAMES_AT: Final = _CALL_PAYLOAD.size
 
 
 class ProtocolError(Exception):
@@ -101,8 +104,7 @@ def unpack_call(payload: bytes) -> Call:
         slot, type_id, budget_ms, kind, flags, name_n, method_n, origin_n = _CALL_PAYLOAD.unpack_from(payload)
     except struct.error as error:
         raise ProtocolError(f"a CALL of {len(payload)} bytes") from error
-    name_at = _CALL_PAYLOAD.size
-    method_at = name_at + name_n
+    method_at = _CALL_NAMES_AT + name_n
     origin_at = method_at + method_n
     body_at = origin_at + origin_n
     if body_at > len(payload):
@@ -113,7 +115,7 @@ def unpack_call(payload: bytes) -> Call:
         budget_ms,
         kind,
         flags,
-        payload[name_at:method_at],
+        payload[_CALL_NAMES_AT:method_at],
         payload[method_at:origin_at],
         payload[origin_at:body_at],
         payload[body_at:],
@@ -122,7 +124,7 @@ def unpack_call(payload: bytes) -> Call:
 
 def pack_reply(slot: int, status: int, body: bytes) -> bytes:
     """A slot's answer: an HTTP status and the body as the caller will see it."""
-    return _REPLY.pack(len(body) + _REPLY_PAYLOAD.size + 1, Kind.REPLY, slot, status) + body
+    return _REPLY.pack(_REPLY_BYTES + len(body), _REPLY_KIND, slot, status) + body
 
 
 def unpack_reply(payload: bytes) -> tuple[int, int, bytes]:

@@ -18,7 +18,7 @@ UNNOTED: Final = -1
 FUNCTION: Final = 0  # types are numbered from 1
 
 _RECORD_BYTES: Final = 264
-_LENGTH: Final = struct.Struct("<H")
+_RECORD_LENGTHS: Final = _RECORD_BYTES // 2  # the first word of a record is the name's length
 _TYPE: Final = struct.Struct("<I")
 _WHOSE: Final = struct.Struct("<I256s")  # type and name, up to the record's end
 _TYPE_AT: Final = 4
@@ -32,6 +32,7 @@ class RunningPage:
         """Map the page behind this descriptor, which the page then owns."""
         self.fd = fd
         self._map = mmap.mmap(fd, RECORDS * _RECORD_BYTES)
+        self._lengths = memoryview(self._map).cast("H")
         self._free = list(range(RECORDS - 1, -1, -1))
 
     @classmethod
@@ -46,23 +47,22 @@ class RunningPage:
         if not self._free:
             return UNNOTED
         record = self._free.pop()
-        at, page = record * _RECORD_BYTES, self._map
-        _WHOSE.pack_into(page, at + _TYPE_AT, type_id, name)
-        _LENGTH.pack_into(page, at, len(name))
+        _WHOSE.pack_into(self._map, record * _RECORD_BYTES + _TYPE_AT, type_id, name)
+        self._lengths[record * _RECORD_LENGTHS] = len(name)
         return record
 
     def clear(self, record: int) -> None:
         """That turn is over."""
         if record != UNNOTED:
-            _LENGTH.pack_into(self._map, record * _RECORD_BYTES, 0)
+            self._lengths[record * _RECORD_LENGTHS] = 0
             self._free.append(record)
 
     def names(self) -> list[tuple[int, bytes]]:
         """Type number and name of the instances whose turns run, each once."""
         found: dict[tuple[int, bytes], None] = {}
-        for at in range(0, RECORDS * _RECORD_BYTES, _RECORD_BYTES):
-            (length,) = _LENGTH.unpack_from(self._map, at)
+        for record, length in enumerate(self._lengths[::_RECORD_LENGTHS]):
             if length:
+                at = record * _RECORD_BYTES
                 (type_id,) = _TYPE.unpack_from(self._map, at + _TYPE_AT)
                 found[type_id, self._map[at + _NAME_AT : at + _NAME_AT + length]] = None
         return list(found)
@@ -73,5 +73,6 @@ class RunningPage:
 
     def close(self) -> None:
         """Unmap and close."""
+        self._lengths.release()
         self._map.close()
         os.close(self.fd)

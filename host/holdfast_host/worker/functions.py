@@ -23,7 +23,7 @@ from holdfast_host.core.errors import (
     UnknownFunctionError,
     UnsupportedError,
 )
-from holdfast_host.storage.store import Changes, StoredInstance
+from holdfast_host.storage.store import StoredInstance
 from holdfast_host.worker.entry import Entry
 from holdfast_host.worker.turn import Turn
 
@@ -50,10 +50,6 @@ class NoStorage:
     get = get_many = put = delete = delete_all = list = savepoint = release = rollback = _refuse
     set_alarm = get_alarm = delete_alarm = _refuse
     open_savepoints = property(_refuse)  # what a sync asks first
-
-    def take(self) -> Changes:
-        """Nothing was written."""
-        return Changes()
 
 
 class FunctionTurn(Turn):

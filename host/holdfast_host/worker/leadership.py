@@ -5,6 +5,9 @@ turn, a commit. When a section is too long and something waits, the monitor give
 the thread in the section finds out at its end and hands its result in instead of using it. The generation counts
 leaderships; a thread leads as long as its generation is the current one.
 
+An open section stands in a table under its generation. The thread in it takes it out to end it, the monitor to give the
+leadership away; a dictionary lets one of them have it, so that no section costs a lock.
+
 No word here says turn, commit or socket. The lock is held for a microsecond and never across a wait.
 """
 
@@ -38,7 +41,7 @@ class Leadership:
         self._on_failure = on_failure
         self._lock = threading.Lock()
         self._parked: list[_Follower] = []
-        self._section: float | None = None
+        self._open: dict[int, float] = {}  # by generation, when its section was opened; one at most
         self.generation = 0
         self.detached = 0  # sections that went on without the leadership and have not been handed in yet
         self.promotions = 0
@@ -55,36 +58,28 @@ class Leadership:
 
     def open_section(self, now: float) -> None:
         """Begin a stretch that may be long (leader)."""
-        self._section = now
+        self._open[self.generation] = now
 
     @property
     def section_open(self) -> bool:
         """True while the leader is in a section."""
-        return self._section is not None
+        return bool(self._open)
 
     def close_section(self, generation: int) -> bool:
         """End it. True: still the leader. False: hand the result in, touch nothing, return from `lead`."""
-        with self._lock:
-            if self.generation != generation:
-                return False
-            self._section = None
-            return True
+        return self._open.pop(generation, None) is not None
 
     def pause_section(self, generation: int) -> float | None:
         """Use the leadership in the middle of a section: when it was opened, to open it again with that. Else None.
 
         The thread in the section, which had no way to know whether it leads still. None: it does not.
         """
-        with self._lock:
-            if self.generation != generation:
-                return None
-            opened, self._section = self._section, None
-            return opened
+        return self._open.pop(generation, None)
 
     def hand_over(self, generation: int) -> bool:
         """Give the leadership up before blocking; False if it was gone already. Any thread in a section."""
         with self._lock:
-            if self.generation != generation:
+            if self._open.pop(generation, None) is None:
                 return False
             self._appoint()
             self.detached += 1
@@ -97,11 +92,12 @@ class Leadership:
 
     def promote_if_slow(self, now: float, after_s: float, anything_waits: Callable[[], bool]) -> bool:
         """Appoint a new leader when the open section is older than `after_s` and something waits (monitor)."""
-        opened = self._section
+        generation = self.generation
+        opened = self._open.get(generation)
         if opened is None or now - opened < after_s or not anything_waits():
             return False
         with self._lock:
-            if self._section is not opened:
+            if self._open.get(generation) is not opened or self._open.pop(generation, None) is None:
                 return False
             self._appoint()
             self.detached += 1
@@ -111,7 +107,6 @@ class Leadership:
     def _appoint(self) -> None:
         """Next generation, led by a parked follower or a fresh thread; the lock is held."""
         self.generation += 1
-        self._section = None
         if self._parked:
             follower = self._parked.pop()
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from holdfast_host.core.clock import Clock, SystemClock
@@ -219,7 +220,7 @@ class Worker:
             self._end(turn)
             return True
         # The thread of a turn inside another one's is detached until the outermost one is handed in.
-        self.post(lambda: self._hand_in(lambda: self._end(turn)) if opened is None else self._end(turn))
+        self.post(partial(self._end, turn) if opened is not None else partial(self._hand_in, partial(self._end, turn)))
         return False
 
     def call_out(self, call: ActorCall) -> None:
@@ -311,7 +312,7 @@ class Worker:
         if self.leadership.close_section(generation):
             self._settle(group, report)
             return True
-        self.post(lambda: self._hand_in(lambda: self._settle(group, report)))
+        self.post(partial(self._hand_in, partial(self._settle, group, report)))
         return False
 
     def _settle(self, group: Group, report: CommitReport) -> None:

@@ -177,7 +177,7 @@ class Mailroom:
         origin = Origin.unpack(request.origin) if request.origin else None
         if caller is not None:
             origin = caller.origin
-        turn = Turn(self._host, entry, link, request, time.monotonic(), origin=origin, caller=caller)
+        turn = Turn(self._host, entry, link, request, time.monotonic(), origin, caller)
         if link is not None:
             link.turns[request.slot] = turn
         try:

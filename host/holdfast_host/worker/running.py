@@ -65,7 +65,7 @@ class TurnRunner:
         began_s = time.thread_time()
         try:
             self._run_guest(turn, loaded)
-            if turn.ended_by is None:
+            if turn.ended_by is None and (turn.storage.wrote or turn.delivery is not None):
                 turn.changes = turn.storage.take()
         except SandboxTrap as trap:
             entry.deactivate()

@@ -97,7 +97,6 @@ class Turn:
     __slots__ = (
         "_compute_slot",
         "_deadline",
-        "_ended_by",
         "_host",
         "_host_calls",
         "_log_lines",
@@ -108,6 +107,7 @@ class Turn:
         "changes",
         "computed_s",
         "delivery",
+        "ended_by",
         "entry",
         "error",
         "function",
@@ -131,7 +131,6 @@ class Turn:
         link: Link | None,
         request: Call,
         arrived_at: float,
-        *,
         origin: Origin | None = None,
         caller: ActorCall | None = None,
         delivery: Delivery | None = None,
@@ -169,7 +168,7 @@ class Turn:
         self.started_cold = False
         self._deadline = 0.0
         self._compute_slot = False
-        self._ended_by: HoldfastError | None = None
+        self.ended_by: HoldfastError | None = None  # why the host ended the guest, where it did
         self._host_calls = 0
         self._log_lines = 0
 
@@ -236,11 +235,6 @@ class Turn:
             self._compute_slot = False
             self._host.compute.leave()
 
-    @property
-    def ended_by(self) -> HoldfastError | None:
-        """Why the host ended the guest, where it did."""
-        return self._ended_by
-
     def told(self, error: HoldfastError) -> HoldfastError:
         """What its caller gets for an error of its guest."""
         return error
@@ -252,7 +246,7 @@ class Turn:
         self._host_calls += 1
         limit = self._host.limits.turn_host_calls_max
         if self._host_calls > limit:
-            self._ended_by = ActorTrapError(f"{self.entry.label}: more than {limit} host calls in one turn")
+            self.ended_by = ActorTrapError(f"{self.entry.label}: more than {limit} host calls in one turn")
             return False
         leadership = self._host.leadership
         if self.generation != leadership.generation and leadership.busy:
@@ -343,11 +337,11 @@ class Turn:
             raise self.broken
 
     def _end_late(self) -> bool:
-        if self._ended_by is None:
+        if self.ended_by is None:
             budget_s = self._deadline - self.begun_at
             is_fetch = self.request.kind in {CallKind.FETCH, CallKind.FUNCTION}
             kind = ActorFetchTimeoutError if is_fetch else ActorMethodTimeoutError
-            self._ended_by = kind(f"{self.entry.label}: over its budget of {budget_s:g} s")
+            self.ended_by = kind(f"{self.entry.label}: over its budget of {budget_s:g} s")
         return False
 
     def _give_up_thread(self) -> None:

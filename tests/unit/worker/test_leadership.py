@@ -6,6 +6,8 @@ import queue
 import threading
 import time
 
+import pytest
+
 from holdfast_host.worker.leadership import PARKED_MAX, Leadership
 
 
@@ -66,6 +68,38 @@ def test_a_long_section_loses_the_leadership_when_something_waits_and_hands_its_
 
     assert events == [("leads", 1), ("in section", 1), ("leads", 2), ("hands in", 1)]
     assert stage.leadership.detached == 1
+
+
+def test_a_section_that_is_being_given_away_cannot_be_ended_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else two threads would lead."""
+    stage = Stage()
+    stage.orders.put("work")
+    stage.next(), stage.next()
+    leadership, appoint = stage.leadership, stage.leadership._appoint
+    ended: list[object] = []
+
+    def end_and_appoint() -> None:
+        ended.extend([leadership.close_section(1), leadership.pause_section(1)])
+        appoint()
+
+    monkeypatch.setattr(leadership, "_appoint", end_and_appoint)
+
+    assert leadership.promote_if_slow(time.monotonic() + 1, 0.002, lambda: True)
+    assert ended == [False, None]
+    assert not leadership.hand_over(1)
+
+
+def test_a_section_that_has_ended_cannot_be_given_away() -> None:
+    stage = Stage()
+    stage.orders.put("work")
+    stage.next(), stage.next()
+    leadership = stage.leadership
+
+    def end() -> bool:
+        return leadership.close_section(1)
+
+    assert not leadership.promote_if_slow(time.monotonic() + 1, 0.002, end)
+    assert leadership.generation == 1
 
 
 def test_a_section_that_is_young_is_left_alone() -> None:
