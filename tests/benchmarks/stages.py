@@ -47,7 +47,14 @@ def _rules(stage: str, *files: str) -> list[Rule]:
 
 # In the order of a call's way, as far as the first rule that knows a frame must be the right one.
 FRONT: Final = [
-    *_rules("read and parse HTTP", "aiohttp/web_protocol.py:data_received", "aiohttp/base_protocol.py:data_received"),
+    *_rules(
+        "read and parse HTTP",
+        "aiohttp/web_protocol.py:data_received",
+        "aiohttp/base_protocol.py:data_received",
+        "front/connection.py:data_received",
+        "front/boundary.py",
+        "front/direct.py:recognise",
+    ),
     *_rules(
         "route and check",
         "front/app.py",
@@ -59,13 +66,21 @@ FRONT: Final = [
         "front/requests.py",
         "front/arguments.py",
         "front/calls.py",
+        "front/direct.py",
         "front/catalog_view.py",
         "front/patience.py",
     ),
-    *_rules("frame to the worker", "front/link.py:call,_take_slot,_exchange,_send,_flush,__init__"),
+    *_rules("frame to the worker", "front/link.py:call,send,_take_slot,_enter,_send,_flush,__init__"),
     *_rules("reply from the worker", "front/link.py"),
-    *_rules("write the response", "front/answers.py"),
-    *_rules("the HTTP server around it", "front/http_server.py", "front/connections.py", "aiohttp/"),
+    *_rules("write the response", "front/answers.py", "front/connection.py:answer,refuse,_write"),
+    *_rules(
+        "the HTTP server around it",
+        "front/http_server.py",
+        "front/connection.py",
+        "front/connections.py",
+        "front/library.py",
+        "aiohttp/",
+    ),
     *_rules("event loop and sockets", "uvloop/", "asyncio/", "front/main.py", "front/process.py"),
 ]
 WORKER: Final = [

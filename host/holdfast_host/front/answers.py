@@ -23,6 +23,7 @@ TYPED_JSON: Final = "application/vnd.holdfast+json"
 TEXT: Final = "text/plain; charset=utf-8"
 LINES: Final = "application/x-ndjson"
 RETRY_AFTER_S: Final = 1
+DRAINED_BYTES: Final = 1 << 16  # more than that is taken before the connection's next request is served
 
 _PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
 _RETRY: Final = f"Retry-After: {RETRY_AFTER_S}\r\n"
@@ -68,6 +69,14 @@ class DateLine:
         return self._line
 
 
+def compose_head(
+    status: int, content_type: str, body_bytes: int, date_line: bytes, connection_line: bytes, further: bytes = b""
+) -> bytes:
+    """A whole head; `date_line` is `DateLine.now()`, the others end with their own line's end or are empty."""
+    head = _HEADS.get((status, content_type)) or _build_head(status, content_type)
+    return b"".join((head, b"%d" % body_bytes, date_line, connection_line, further, b"\r\n"))
+
+
 class Answer(web.StreamResponse):
     """A whole response: status, body, content type and further header lines. Used once."""
 
@@ -75,8 +84,8 @@ class Answer(web.StreamResponse):
         # The base's constructor is left out by intent: it builds the header map that this class does without.
         self._status = status
         self.payload = body
-        self._type_line = content_type
-        self._further = further
+        self.type_line = content_type
+        self.further = further
         self._keep_alive = True
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
@@ -89,23 +98,19 @@ class Answer(web.StreamResponse):
         if transport is None or transport.is_closing():
             raise ClientConnectionResetError("the client is gone")
         transport.write(head + body)
-        if transport.get_write_buffer_size() > _DRAINED_BYTES:  # also by many small answers, to one who takes none
+        if transport.get_write_buffer_size() > DRAINED_BYTES:  # also by many small answers, to one who takes none
             exchange.server.unread.watch(transport, len(head) + len(body))
             await exchange.writer.drain()
         return None
 
     def compose(self, exchange: Exchange, connection_line: bytes) -> tuple[bytes, bytes]:
         """Head and body as they go out."""
-        status, length = self._status, b"%d" % len(self.payload)
-        head = _HEADS.get((status, self._type_line)) or _build_head(status, self._type_line)
-        lines = b"".join((head, length, exchange.dates.now(), connection_line, self._further, b"\r\n"))
-        return lines, b"" if exchange.method == "HEAD" else self.payload
+        body, date_line = self.payload, exchange.dates.now()
+        head = compose_head(self._status, self.type_line, len(body), date_line, connection_line, self.further)
+        return head, b"" if exchange.method == "HEAD" else body
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""
-
-
-_DRAINED_BYTES: Final = 1 << 16
 
 
 class LineStream:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from holdfast_host.core.errors import UnknownRouteError, WrongMethodError
 from holdfast_host.front.answers import Answer, allow_line
-from holdfast_host.front.calls import Calls
+from holdfast_host.front.calls import Calls, flags_of
 from holdfast_host.front.errors import RouteError
 from holdfast_host.front.function_hosts import FunctionHosts
 from holdfast_host.front.http_server import Exchange
@@ -84,6 +84,7 @@ class App:
             segments = target.split("/")
             if len(segments) == 6 and "?" not in target and "#" not in target:
                 self._admit(exchange)
+                exchange.learn(flags_of(exchange.headers))
                 return await self._calls.call_by_path(exchange, segments[3], segments[4], segments[5])
         return await self._dispatch(exchange, *split_target(target))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import ActorUnknownMethodError, PayloadTooLargeError
 from holdfast_host.core.ids import check_instance_name, shard_of
@@ -13,15 +14,19 @@ from holdfast_host.front.catalog_view import CatalogView
 from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.link import Link
 from holdfast_host.front.paths import decode_segment
-from holdfast_host.front.requests import read_body
+from holdfast_host.front.requests import read_body, too_large
 from holdfast_host.wire.frames import Call, CallFlag, CallKind
 from holdfast_host.wire.routing import Routing
+
+if TYPE_CHECKING:
+    from holdfast_host.front.direct import DirectRequest
+    from holdfast_host.front.link import PendingCall, Receiver
 
 METHOD_BYTES_MAX: Final = 256
 _ENVELOPE_BYTES_MAX: Final = 4 * KIB  # what /v1/call carries beside its arguments
 _METHOD: Final = int(CallKind.METHOD)
 _TYPED_ARGUMENTS: Final = int(CallFlag.TYPED_ARGUMENTS)
-_TYPED_RESULT: Final = int(CallFlag.TYPED_RESULT)
+TYPED_RESULT: Final = int(CallFlag.TYPED_RESULT)
 
 
 class Calls:
@@ -42,6 +47,22 @@ class Calls:
         check_arguments(body, self._limits.nesting_max)
         return await self._call(exchange, type_id, name, method, body)
 
+    def send(self, request: DirectRequest, answer: Receiver) -> tuple[Link, PendingCall]:
+        """The same for a request that is here as a whole; its answer comes to `answer`.
+
+        Raises:
+            HoldfastError: it is refused at once.
+        """
+        (actor_type, raw_name, method), flags, body = request
+        name = check_instance_name(raw_name.decode())
+        type_id = self.view.type_id(actor_type.decode())
+        if len(body) > self._limits.arguments_bytes_max:
+            raise too_large(len(body), self._limits.arguments_bytes_max)
+        check_arguments(body, self._limits.nesting_max)
+        link, partition = self._route(type_id, name)
+        call = Call(0, type_id, 0, _METHOD, flags, name, method, b"", body)
+        return link, link.send(call, partition, answer)
+
     async def call_by_body(self, exchange: Exchange) -> Answer:
         """POST /v1/call: the same, with the names in the body."""
         arguments_bytes_max = self._limits.arguments_bytes_max
@@ -58,20 +79,28 @@ class Calls:
         return await self._call(exchange, type_id, name, method, facts["args"])
 
     async def _call(self, exchange: Exchange, type_id: int, name: bytes, method: bytes, body: bytes) -> Answer:
-        flags = 0
-        headers = exchange.headers
-        content_type = headers.get("Content-Type")
-        if content_type is not None and content_type.partition(";")[0].strip().lower() == TYPED_JSON:
-            flags = _TYPED_ARGUMENTS
-        accept = headers.get("Accept")
-        if accept is not None and TYPED_JSON in accept.lower():
-            flags |= _TYPED_RESULT
+        flags = flags_of(exchange.headers)
+        link, partition = self._route(type_id, name)
+        status, result = await link.call(Call(0, type_id, 0, _METHOD, flags, name, method, b"", body), partition)
+        return Answer(status, result, TYPED_JSON if status == 200 and flags & TYPED_RESULT else JSON)
+
+    def _route(self, type_id: int, name: bytes) -> tuple[Link, int]:
+        """The link to the worker that owns an instance, and the partition that it lies in."""
         routing = self._routing
         shard = shard_of(type_id, name)
-        status, result = await self._links[routing.owners[shard]].call(
-            Call(0, type_id, 0, _METHOD, flags, name, method, b"", body), shard % routing.partitions
-        )
-        return Answer(status, result, TYPED_JSON if status == 200 and flags & _TYPED_RESULT else JSON)
+        return self._links[routing.owners[shard]], shard % routing.partitions
+
+
+def flags_of(headers: Mapping[str, str]) -> int:
+    """How arguments and result are encoded, by Content-Type and Accept."""
+    flags = 0
+    content_type = headers.get("Content-Type")
+    if content_type is not None and content_type.partition(";")[0].strip().lower() == TYPED_JSON:
+        flags = _TYPED_ARGUMENTS
+    accept = headers.get("Accept")
+    if accept is not None and TYPED_JSON in accept.lower():
+        flags |= TYPED_RESULT
+    return flags
 
 
 def _check_method(method: str) -> bytes:

@@ -7,25 +7,23 @@ which is faster and the only way to names like `..` and `a/b`.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http import RawRequestMessage
 
-from holdfast_host.core.errors import BadRequestError, HoldfastError, InternalError
-from holdfast_host.front.answers import DateLine
+from holdfast_host.front.answers import Answer, DateLine
+from holdfast_host.front.connection import CLOSE_LINE, Connection
 from holdfast_host.front.connections import CONNECTIONS_MAX, Connections
 from holdfast_host.front.errors import RouteError, answer_of
 from holdfast_host.front.patience import Patience
 from holdfast_host.front.unread import DRAIN_S, Unread
 
 if TYPE_CHECKING:
+    from holdfast_host.front.direct import DirectCalls
     from holdfast_host.front.link import Link
-
-_log = logging.getLogger(__name__)
 
 KEEP_ALIVE_S: Final = 75.0
 LINGER_S: Final = 5.0  # for a client that is still sending when its request was refused
@@ -41,6 +39,11 @@ class Exchange(web.BaseRequest):
     server: HttpServer
 
     @property
+    def message(self) -> RawRequestMessage:
+        """What the parser made of its head."""
+        return self._message
+
+    @property
     def decoded(self) -> bool:
         """Whether the server takes a content coding off the body, so that it is not what its headers say."""
         return self._message.compression is not None
@@ -48,8 +51,14 @@ class Exchange(web.BaseRequest):
     def connection_line(self) -> tuple[bool, bytes]:
         """Whether the connection stays open after this answer, and the header line that says so."""
         if self.server.draining or not self.keep_alive:
-            return False, b"Connection: close\r\n"
+            return False, CLOSE_LINE
         return True, b"Connection: keep-alive\r\n" if self.version == HttpVersion10 else b""
+
+    def learn(self, flags: int) -> None:
+        """All checks of its head have passed, for a call with these flags: they would for the same head again."""
+        connection = self.protocol
+        assert isinstance(connection, Connection)
+        connection.learn(flags)
 
     def expect_body(self) -> None:
         """Tell a client that waits for it to send its body (`Expect: 100-continue`)."""
@@ -62,51 +71,15 @@ class Exchange(web.BaseRequest):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-class Connection(web.RequestHandler):
-    """One client's connection; words the errors that never reach a handler."""
-
-    @property
-    def heads(self) -> int:
-        """How many requests' heads have come."""
-        return self._request_count
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is open; the library forgets its transport when it closes it, before all is sent."""
-        self._wire = cast("asyncio.Transport", transport)
-        super().connection_made(transport)
-
-    def abort(self) -> None:
-        """Close it now, whatever is still to be sent."""
-        self._wire.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Take what came; where the next request is still waited for after it, it is a part of a head."""
-        super().data_received(data)
-        if self._waiter is not None and not self._waiter.done() and isinstance(self._manager, HttpServer):
-            self._manager.head_begins(self)
-
-    def handle_error(
-        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
-    ) -> web.StreamResponse:
-        """A request that is not HTTP, or a bug: a JSON error, then the connection closes."""
-        error: HoldfastError
-        if status == 500:
-            _log.error("the HTTP server failed", exc_info=exc)
-            error = InternalError("the host failed to handle this request: its log says why")
-        else:
-            reason = (message or "").strip().partition("\n")[0][:200]
-            error = BadRequestError(f"the request is not HTTP as this host reads it: {reason}")
-        answer = answer_of(error)
-        self.keep_alive(False)
-        self.close()
-        return answer
-
-
 class HttpServer(web.Server):
     """All connections of one listening socket. Belongs to its event loop."""
 
     def __init__(
-        self, handle: Handler, patience: Patience | None = None, connections: Connections | None = None
+        self,
+        handle: Handler,
+        patience: Patience | None = None,
+        connections: Connections | None = None,
+        direct: DirectCalls | None = None,
     ) -> None:
         self._options: dict[str, Any] = {
             "keepalive_timeout": KEEP_ALIVE_S,
@@ -116,7 +89,8 @@ class HttpServer(web.Server):
         super().__init__(self._serve, request_factory=self._new_exchange, handler_cancellation=True)  # type: ignore[arg-type]
         self.draining = False
         self._handle = handle
-        self._dates = DateLine()
+        self.direct = direct
+        self.dates = DateLine()
         self._running = asyncio.get_running_loop()
         self.patience = patience or Patience()
         self.unread = Unread()
@@ -138,6 +112,7 @@ class HttpServer(web.Server):
         """What this front counts."""
         return {
             "requests": self.requests_count,
+            "direct": 0 if self.direct is None else self.direct.count,
             "refused": self._refused,
             "open_requests": len(self._busy),
             "connections": len(self._kept.live),
@@ -186,18 +161,32 @@ class HttpServer(web.Server):
         """A part of a head has come."""
         self._kept.expect_head(connection)
 
+    def begin(self, connection: Connection) -> None:
+        """A request is served that the library does not know of."""
+        self.requests_count += 1
+        self._busy.add(connection)
+
+    def end(self, connection: Connection) -> None:
+        """Its answer is here, or the client is gone."""
+        self._busy.discard(connection)
+
+    def refuse(self, error: Exception) -> Answer:
+        """The answer for whatever went wrong with a request; it is counted."""
+        name = type(error.error if isinstance(error, RouteError) else error).__name__
+        self._refused[name] = self._refused.get(name, 0) + 1
+        return answer_of(error)
+
     async def _serve(self, exchange: Exchange) -> web.StreamResponse:
         connection = exchange.protocol
         assert isinstance(connection, Connection)
         self._busy.add(connection)
+        connection.parsed(exchange.message)
         try:
             return await self._handle(exchange)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:  # the last door before the caller
-            name = type(error.error if isinstance(error, RouteError) else error).__name__
-            self._refused[name] = self._refused.get(name, 0) + 1
-            return answer_of(error)
+            return self.refuse(error)
         finally:
             self._busy.discard(connection)
 
@@ -206,6 +195,6 @@ class HttpServer(web.Server):
     ) -> Exchange:
         exchange = Exchange(message, payload, protocol, writer, task, self._running)
         exchange.target = message.path
-        exchange.dates = self._dates
+        exchange.dates = self.dates
         exchange.server = self
         return exchange

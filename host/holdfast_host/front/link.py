@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import socket
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError
 from holdfast_host.core.limits import MIB, SLOTS, Limits
@@ -47,12 +47,30 @@ _OK: Final = 200
 Reply = tuple[int, bytes]  # HTTP status and body
 
 
+class Receiver(Protocol):
+    """Who gets a call's answer: a future that somebody awaits, or `front.direct`.
+
+    It is told within the link's own work, and so raises nothing and begins no other call before the loop's next
+    iteration.
+    """
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, reply: Reply, /) -> None:
+        """The worker's answer."""
+
+    def set_exception(self, error: HoldfastError, /) -> None:
+        """Why there is none."""
+
+
 class PendingCall:
     """A call that took a slot and has no answer yet. The frame stays, in case it must be sent again."""
 
-    __slots__ = ("answer", "body_bytes", "frame", "partition", "sent")
+    __slots__ = ("answer", "body_bytes", "frame", "partition", "sent", "slot")
 
-    def __init__(self, answer: asyncio.Future[Reply], frame: bytes, partition: int, body_bytes: int) -> None:
+    def __init__(self, slot: int, answer: Receiver, frame: bytes, partition: int, body_bytes: int) -> None:
+        self.slot = slot
         self.answer = answer
         self.frame = frame
         self.partition = partition
@@ -110,18 +128,31 @@ class Link:
         return len(self._pending)
 
     async def call(self, call: Call, partition: int) -> Reply:
-        """Run a turn at the worker; `call.slot` is filled in here.
-
-        A caller that is cancelled cancels the turn if it has not begun; the slot stays taken until the REPLY.
+        """Run a turn at the worker; see `send`. A caller that is cancelled cancels the call.
 
         Raises:
             MailboxFullError: no slot or no room for the body.
             HostUnavailableError: the worker died and the call committed nothing, or there is no worker.
             ActorOutputGateError: the worker died, the outcome is unknown or the result lost.
         """
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+        return await self._await(self.send(call, partition, answer), answer)
+
+    def send(self, call: Call, partition: int, answer: Receiver) -> PendingCall:
+        """Give a turn to the worker, now or when there is one; `call.slot` is filled in here.
+
+        Raises:
+            MailboxFullError: no slot or no room for the body.
+            HostUnavailableError: there is no worker.
+        """
         slot = call.slot = self._take_slot(len(call.body))
-        pending = PendingCall(self._loop.create_future(), pack_call(call), partition, len(call.body))
-        return await self._exchange(slot, pending)
+        return self._enter(PendingCall(slot, answer, pack_call(call), partition, len(call.body)))
+
+    def cancel(self, pending: PendingCall) -> None:
+        """Nobody waits any more: the turn is dropped if it has not begun; the slot stays taken until the REPLY."""
+        # The slot may have been answered, freed and taken by another call before the cancellation got here.
+        if self._pending.get(pending.slot) is pending and self.up:
+            self._send(pack_cancel(pending.slot))
 
     async def read(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Ask the worker something about its instances; `facts` as `worker.inspection` knows them.
@@ -133,8 +164,9 @@ class Link:
         """
         async with self._reads:
             slot = self._take_slot(0)
-            pending = PendingCall(self._loop.create_future(), pack_read(slot, facts), self.worker, 0)
-            status, body = await self._exchange(slot, pending)
+            reply: asyncio.Future[Reply] = self._loop.create_future()
+            pending = self._enter(PendingCall(slot, reply, pack_read(slot, facts), self.worker, 0))
+            status, body = await self._await(pending, reply)
         answer: dict[str, Any] = json.loads(body)
         if status != _OK:
             raise error_of({**answer["error"], "status": status})
@@ -152,18 +184,19 @@ class Link:
         self._unanswered_bytes += body_bytes
         return slot
 
-    async def _exchange(self, slot: int, pending: PendingCall) -> Reply:
-        """Send it, now or when there is a worker, and return its answer; a slot has been taken for it."""
-        self._pending[slot] = pending
+    def _enter(self, pending: PendingCall) -> PendingCall:
+        """It has taken its slot."""
+        self._pending[pending.slot] = pending
         if self.up:
             pending.sent = True
             self._send(pending.frame)
+        return pending
+
+    async def _await(self, pending: PendingCall, answer: asyncio.Future[Reply]) -> Reply:
         try:
-            return await pending.answer
+            return await answer
         except asyncio.CancelledError:
-            # The slot may have been answered, freed and taken by another call before the cancellation got here.
-            if self._pending.get(slot) is pending and self.up:
-                self._send(pack_cancel(slot))
+            self.cancel(pending)
             raise
 
     def on_hello(self, opened: Opened, transport: asyncio.Transport, page: StatePage) -> None:

@@ -116,6 +116,7 @@ _WORKER_COUNTS: Final = (
 )
 _FRONT_COUNTERS: Final = (
     ("holdfast_http_requests", "requests", "HTTP requests."),
+    ("holdfast_http_direct_calls", "direct", "Calls whose heads were known, so that they were not parsed."),
     ("holdfast_http_closed_for_room", "closed_for_room", "Connections closed to make room for others."),
     ("holdfast_http_cut_unread", "cut_unread", "Connections cut because their clients did not take their answers."),
 )

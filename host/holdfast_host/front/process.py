@@ -18,6 +18,7 @@ from holdfast_host.front.calls import Calls
 from holdfast_host.front.catalog_view import CatalogView
 from holdfast_host.front.connections import Connections, allow_descriptors
 from holdfast_host.front.control import ControlChannel, Message
+from holdfast_host.front.direct import DirectCalls
 from holdfast_host.front.function_hosts import FunctionHosts
 from holdfast_host.front.http_server import HttpServer
 from holdfast_host.front.link import Link
@@ -67,7 +68,9 @@ class Front:
                 *QuarantineRoutes(lambda: self._calls.view, control, limits).routes(),
             ],
         )
-        self._servers = [(start.listen_fd, HttpServer(app.handle, Patience(), Connections(allow_descriptors())))]
+        direct = DirectCalls(self._calls)
+        api = HttpServer(app.handle, Patience(), Connections(allow_descriptors()), direct)
+        self._servers = [(start.listen_fd, api)]
         if start.root_fd >= 0:
             serve_root = partial(app.handle_root, function=start.root_function)
             self._servers.append((start.root_fd, HttpServer(serve_root)))

@@ -57,6 +57,7 @@ _REPLY_PAYLOAD: Final = struct.Struct("<IH")
 _SLOT: Final = struct.Struct("<IBI")
 _HEADER: Final = struct.Struct("<IB")
 # Plain integers: to look a member of an enumeration or a size up costs more than to pack it.
+_CALL_KIND: Final = int(Kind.CALL)
 _REPLY_KIND, _REPLY_BYTES = int(Kind.REPLY), _REPLY_PAYLOAD.size + 1
 _CALL_NAMES_AT: Final = _CALL_PAYLOAD.size
 
@@ -82,20 +83,21 @@ class Call:
 
 def pack_call(call: Call) -> bytes:
     """The whole frame."""
-    payload_bytes = _CALL_PAYLOAD.size + len(call.name) + len(call.method) + len(call.origin) + len(call.body)
+    name, method, origin, body = call.name, call.method, call.origin, call.body
+    name_bytes, method_bytes, origin_bytes = len(name), len(method), len(origin)
     head = _CALL.pack(
-        payload_bytes + 1,
-        Kind.CALL,
+        _CALL_NAMES_AT + name_bytes + method_bytes + origin_bytes + len(body) + 1,
+        _CALL_KIND,
         call.slot,
         call.type_id,
         call.budget_ms,
         call.kind,
         call.flags,
-        len(call.name),
-        len(call.method),
-        len(call.origin),
+        name_bytes,
+        method_bytes,
+        origin_bytes,
     )
-    return b"".join((head, call.name, call.method, call.origin, call.body))
+    return b"".join((head, name, method, origin, body))
 
 
 def unpack_call(payload: bytes) -> Call:

@@ -8,8 +8,10 @@ import uvloop
 
 from holdfast_host.core.ids import shard_of
 from holdfast_host.core.limits import SLOTS, Limits
-from holdfast_host.wire.frames import CallFlag
+from holdfast_host.wire.frames import Call, CallFlag
 from tests.unit.front.stage import Stage, read_response, request_bytes, staged
+
+pytestmark = pytest.mark.usefixtures("either_way")
 
 TYPED = "application/vnd.holdfast+json"
 
@@ -330,6 +332,23 @@ def test_a_client_that_hangs_up_cancels_its_call_and_the_slot_is_free_with_the_r
 
             assert cancelled == call.slot
             assert (taken, link.unanswered) == (1, 0)
+
+    uvloop.run(play())
+
+
+def test_a_caller_that_is_cancelled_when_its_answer_is_there_cancels_nothing() -> None:
+    async def play() -> None:
+        async with staged() as stage:
+            link = stage.front._links[0]
+            calling = asyncio.create_task(link.call(Call(0, 7, 0, 0, 0, b"alice", b"deposit", b"", b""), 0))
+            call = await stage.worker.next_call()
+            link.on_reply(call.slot, 200, b"1")
+            calling.cancel()
+            await asyncio.wait([calling])
+            await stage.answered("POST", "/v1/actors/Account/alice/deposit")
+
+            assert calling.cancelled()
+            assert stage.worker.cancelled.empty()
 
     uvloop.run(play())
 

@@ -13,6 +13,8 @@ from holdfast_host.wire.frames import Call, pack_reply
 from holdfast_host.wire.page import LEFT
 from tests.unit.front.stage import Response, Stage, staged
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 REACHED = 5
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import pytest
 import uvloop
 
 from holdfast_host.front.http_server import HttpServer
 from holdfast_host.front.unread import DRAIN_S, Unread
 from tests.unit.front.stage import Stage, request_bytes, staged, until
+
+pytestmark = pytest.mark.usefixtures("either_way")
 
 CALL = request_bytes("POST", "/v1/actors/Account/alice/deposit")
 LARGE = b'"' + b"x" * 12_000_000 + b'"'  # the kernel takes up to four of it
@@ -21,6 +24,8 @@ def server_of(stage: Stage) -> HttpServer:
 
 async def never_reading(stage: Stage, *requests: bytes, room_bytes: int = 4_096) -> socket.socket:
     """A client with hardly any room of its own, which sends and does not read."""
+    if stage.taught:
+        await stage.teach(requests[0])
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room_bytes)
     client.setblocking(False)

@@ -1,0 +1,171 @@
+"""One client's connection: the HTTP library's, with a way past it for calls that are recognised as they come.
+
+Between two requests, what comes is either a call that `front.direct` recognises as a whole, or the library's. While
+such a call is under way, until its answer is written and the client takes it, the connection is *engaged*: what else
+comes is held, and is looked at in its turn. So requests are answered in order, whichever way they go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from holdfast_host.core.errors import BadRequestError, HoldfastError, InternalError
+from holdfast_host.core.limits import KIB
+from holdfast_host.front.answers import DRAINED_BYTES, compose_head
+from holdfast_host.front.boundary import Boundary
+from holdfast_host.front.errors import answer_of
+from holdfast_host.front.library import LibraryConnection, is_known
+
+if TYPE_CHECKING:
+    from aiohttp import web
+    from aiohttp.http import RawRequestMessage
+
+    from holdfast_host.front.direct import DirectCall, DirectRequest
+    from holdfast_host.front.http_server import HttpServer
+
+_log = logging.getLogger(__name__)
+
+HELD_BYTES_MAX: Final = 64 * KIB  # behind a call under way; with more, no more is read
+CLOSE_LINE: Final = b"Connection: close\r\n"
+
+
+class Connection(LibraryConnection):
+    """One of an HttpServer's; words the errors that never reach a handler."""
+
+    def __init__(self, server: HttpServer, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._server = server
+        self._direct = server.direct if is_known() else None
+        self._boundary = Boundary()
+        self._call: DirectCall | None = None  # under way, unanswered
+        self._untaken = False  # its answer is written, and fills what the client has no room for
+        self._held = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open; the library forgets its transport when it closes it, before all is sent."""
+        self._wire = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """It is closed; nobody waits for a call under way."""
+        super().connection_lost(exc)
+        self._held = b""
+        call, self._call = self._call, None
+        if call is not None:
+            self._server.end(self)
+            call.abandon()
+
+    def abort(self) -> None:
+        """Close it now, whatever is still to be sent."""
+        self._wire.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; where the next request is still waited for after it, it is a part of a head."""
+        if self.engaged:
+            self._hold(data)
+            return
+        direct = self._direct
+        if direct is not None and self._boundary.reached and self.waits:
+            request = direct.recognise(data)
+            if request is not None:
+                self._begin(request)
+                return
+        self._boundary.feed(data)
+        super().data_received(data)
+        if self.waits:
+            self._server.head_begins(self)
+
+    def resume_writing(self) -> None:
+        """The client has taken most of what was written."""
+        super().resume_writing()
+        if self._untaken:
+            self._untaken = False
+            self._disengage()
+
+    def parsed(self, message: RawRequestMessage) -> None:
+        """The library begins to serve a request."""
+        self._boundary.parsed(message)
+
+    def learn(self, flags: int) -> None:
+        """The head of the request that the library serves has passed all checks, for a call with these flags."""
+        if self._direct is not None and self._boundary.plain is not None:
+            self._direct.learn(*self._boundary.plain, flags)
+
+    def answer(self, status: int, body: bytes, content_type: str, further: bytes = b"") -> None:
+        """Send the answer to the call under way, and close if the front began to stop meanwhile."""
+        self._call = None
+        self._server.end(self)
+        try:
+            self._write(status, body, content_type, further)
+        except Exception:  # of this connection alone: the link goes on with the others' answers
+            _log.exception("an answer could not be sent")
+            self.force_close()
+
+    def refuse(self, error: Exception) -> None:
+        """The same with an error, which is counted."""
+        answer = self._server.refuse(error)
+        self.answer(answer.status, answer.payload, answer.type_line, answer.further)
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """A request that is not HTTP, or a bug: a JSON error, then the connection closes."""
+        error: HoldfastError
+        if status == 500:
+            _log.error("the HTTP server failed", exc_info=exc)
+            error = InternalError("the host failed to handle this request: its log says why")
+        else:
+            reason = (message or "").strip().partition("\n")[0][:200]
+            error = BadRequestError(f"the request is not HTTP as this host reads it: {reason}")
+        answer = answer_of(error)
+        self.keep_alive(False)
+        self.close()
+        return answer
+
+    def _begin(self, request: DirectRequest) -> None:
+        assert self._direct is not None
+        self.engaged = True
+        self.count_head()
+        self._server.begin(self)
+        try:
+            self._call = self._direct.begin(request, self)
+        except Exception as error:  # the last door before the caller, as HttpServer's own
+            self.refuse(error)
+
+    def _write(self, status: int, body: bytes, content_type: str, further: bytes) -> None:
+        server, transport = self._server, self.transport
+        if transport is None or transport.is_closing():
+            return  # the client is gone, and `connection_lost` comes
+        closing = server.draining
+        line = CLOSE_LINE if closing else b""
+        head = compose_head(status, content_type, len(body), server.dates.now(), line, further)
+        transport.write(head + body)
+        if transport.get_write_buffer_size() > DRAINED_BYTES:
+            server.unread.watch(transport, len(head) + len(body))
+            self._untaken = self.writing_paused
+        if closing:
+            self.force_close()
+        elif not self._untaken:
+            self._disengage()
+
+    def _hold(self, data: bytes) -> None:
+        self._held += data
+        if len(self._held) > HELD_BYTES_MAX:
+            self._wire.pause_reading()
+
+    def _disengage(self) -> None:
+        """Be ready for the next request; what was held is looked at once the link has done its work."""
+        self.renew_keep_alive()
+        if self._held:
+            asyncio.get_running_loop().call_soon(self._look_at_held)
+        else:
+            self.engaged = False
+
+    def _look_at_held(self) -> None:
+        self.engaged = False
+        held, self._held = self._held, b""
+        if not self._wire.is_closing():
+            self._wire.resume_reading()
+            self.data_received(held)
