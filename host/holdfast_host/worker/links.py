@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turn import Turn
 
 READ_BYTES: Final = 1 << 18
-_EVENTS_MAX: Final = 64  # what is ready beyond them is so the next time, too; room for a thousand takes long to find
 _BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
 
 
@@ -47,7 +46,7 @@ class Poller:
 
     def run(self, timeout_s: float) -> None:
         """Wait at most so long and call the handlers of what is ready."""
-        for fd, events in self._epoll.poll(timeout_s, _EVENTS_MAX):
+        for fd, events in self._epoll.poll(timeout_s):
             handler = self._handlers.get(fd)
             if handler is not None:
                 handler(events)
