@@ -84,7 +84,7 @@ class App:
             segments = target.split("/")
             if len(segments) == 6 and "?" not in target and "#" not in target:
                 self._admit(exchange)
-                exchange.learn(flags_of(exchange.headers))
+                exchange.learn(flags_of)
                 return await self._calls.call_by_path(exchange, segments[3], segments[4], segments[5])
         return await self._dispatch(exchange, *split_target(target))
 

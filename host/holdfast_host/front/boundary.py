@@ -23,13 +23,13 @@ _FRAMING: Final = ("Transfer-Encoding", "Content-Encoding", "Expect", "Upgrade",
 class Boundary:
     """The count of one connection."""
 
-    __slots__ = ("_due_bytes", "_fed_bytes", "_head", "plain", "reached")
+    __slots__ = ("_due_bytes", "_fed_bytes", "_head", "known_as", "reached")
 
     def __init__(self) -> None:
         self.reached = True  # the parser was given whole requests and nothing else
         # Of the request that `parsed` was told of last: the lines of its head after the first, and how many bytes of
-        # body they announce. None where it asks for more than an answer, or is not worth being known again.
-        self.plain: tuple[bytes, int] | None = None
+        # body they announce. None where that is in doubt, or the head is not worth being known again.
+        self.known_as: tuple[bytes, int] | None = None
         self._head = b""
         self._fed_bytes = 0  # since the last boundary
         self._due_bytes: int | None = None  # of the request that began there, once it is parsed
@@ -47,14 +47,14 @@ class Boundary:
 
     def parsed(self, message: RawRequestMessage) -> None:
         """The parser has made a request of what it was given, and that is about to be served."""
-        head, self._head, self.plain = self._head, b"", None  # a second request finds none
+        head, self._head, self.known_as = self._head, b"", None  # a second request finds none
         body_bytes = _body_bytes(message)
         if body_bytes is None or not _has_plain_lines(head):
             return
         self._due_bytes = len(head) + body_bytes
         self.reached = self._fed_bytes == self._due_bytes
-        if len(head) <= HEAD_BYTES_MAX and _is_plain(message):
-            self.plain = head[head.index(b"\n") + 1 :], body_bytes
+        if len(head) <= HEAD_BYTES_MAX:
+            self.known_as = head[head.index(b"\n") + 1 :], body_bytes
 
 
 def _has_plain_lines(head: bytes) -> bool:
@@ -65,15 +65,21 @@ def _has_plain_lines(head: bytes) -> bool:
 
 def _body_bytes(message: RawRequestMessage) -> int | None:
     """How many bytes of body belong to it; None where its head does not say."""
-    if message.chunked or message.upgrade or message.method == "CONNECT" or "Transfer-Encoding" in message.headers:
+    if message.chunked or message.upgrade or message.method == "CONNECT":
         return None
-    lengths = message.headers.getall("Content-Length", ())
+    lengths = []
+    for raw_name, value in message.raw_headers:
+        name = raw_name.lower()
+        if name == b"content-length":
+            lengths.append(value)
+        elif name == b"transfer-encoding":
+            return None
     if not lengths:
         return 0
-    return int(lengths[0]) if len(lengths) == 1 and lengths[0].isascii() and lengths[0].isdigit() else None
+    return int(lengths[0]) if len(lengths) == 1 and lengths[0].isdigit() else None
 
 
-def _is_plain(message: RawRequestMessage) -> bool:
+def is_plain(message: RawRequestMessage) -> bool:
     """Whether it asks for nothing but to be answered on a connection that stays."""
     return (
         message.version == HttpVersion11

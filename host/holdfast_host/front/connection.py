@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from holdfast_host.core.errors import BadRequestError, HoldfastError, InternalError
 from holdfast_host.core.limits import KIB
 from holdfast_host.front.answers import DRAINED_BYTES, compose_head
-from holdfast_host.front.boundary import Boundary
+from holdfast_host.front.boundary import Boundary, is_plain
 from holdfast_host.front.errors import answer_of
 from holdfast_host.front.library import LibraryConnection, is_known
 
@@ -72,7 +72,8 @@ class Connection(LibraryConnection):
             if request is not None:
                 self._begin(request)
                 return
-        self._boundary.feed(data)
+        if direct is not None:
+            self._boundary.feed(data)
         super().data_received(data)
         if self.waits:
             self._server.head_begins(self)
@@ -86,12 +87,19 @@ class Connection(LibraryConnection):
 
     def parsed(self, message: RawRequestMessage) -> None:
         """The library begins to serve a request."""
-        self._boundary.parsed(message)
+        if self._direct is not None:
+            self._boundary.parsed(message)
 
-    def learn(self, flags: int) -> None:
-        """The head of the request that the library serves has passed all checks, for a call with these flags."""
-        if self._direct is not None and self._boundary.plain is not None:
-            self._direct.learn(*self._boundary.plain, flags)
+    @property
+    def head_is_new(self) -> bool:
+        """Whether the head of the request that the library serves could be known the next time, and is not yet."""
+        found = self._boundary.known_as
+        return self._direct is not None and found is not None and not self._direct.knows(found[0])
+
+    def learn(self, message: RawRequestMessage, flags: int) -> None:
+        """That head has passed all checks, for a call with these flags."""
+        if self._direct is not None and self._boundary.known_as is not None and is_plain(message):
+            self._direct.learn(*self._boundary.known_as, flags)
 
     def answer(self, status: int, body: bytes, content_type: str, further: bytes = b"") -> None:
         """Send the answer to the call under way, and close if the front began to stop meanwhile."""

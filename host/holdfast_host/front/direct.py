@@ -94,10 +94,13 @@ class DirectCalls:
 
     def learn(self, block: bytes, body_bytes: int, flags: int) -> None:
         """A head with these lines, which announce that length, has passed; the one known longest may go for it."""
-        if block not in self._heads:
-            if len(self._heads) >= self._heads_max:
-                del self._heads[next(iter(self._heads))]
-            self._heads[block] = flags, body_bytes
+        if len(self._heads) >= self._heads_max:
+            del self._heads[next(iter(self._heads))]
+        self._heads[block] = flags, body_bytes
+
+    def knows(self, block: bytes) -> bool:
+        """Whether a head with these lines after the first has passed."""
+        return block in self._heads
 
     def recognise(self, data: bytes) -> DirectRequest | None:
         """The call that these bytes are, no more and no less; None where that is for the parser to say."""

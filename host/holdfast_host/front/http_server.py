@@ -7,7 +7,7 @@ which is faster and the only way to names like `..` and `a/b`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,11 +54,11 @@ class Exchange(web.BaseRequest):
             return False, CLOSE_LINE
         return True, b"Connection: keep-alive\r\n" if self.version == HttpVersion10 else b""
 
-    def learn(self, flags: int) -> None:
-        """All checks of its head have passed, for a call with these flags: they would for the same head again."""
-        connection = self.protocol
-        assert isinstance(connection, Connection)
-        connection.learn(flags)
+    def learn(self, flags_of: Callable[[Mapping[str, str]], int]) -> None:
+        """All checks of its head have passed: they would for the same head again, for a call with the same flags."""
+        connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
+        if connection.head_is_new:
+            connection.learn(self._message, flags_of(self.headers))
 
     def expect_body(self) -> None:
         """Tell a client that waits for it to send its body (`Expect: 100-continue`)."""
