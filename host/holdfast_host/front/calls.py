@@ -20,7 +20,7 @@ from holdfast_host.wire.routing import Routing
 
 if TYPE_CHECKING:
     from holdfast_host.front.direct import DirectRequest
-    from holdfast_host.front.link import PendingCall, Receiver
+    from holdfast_host.wire.window import PendingCall, Receiver
 
 METHOD_BYTES_MAX: Final = 256
 _ENVELOPE_BYTES_MAX: Final = 4 * KIB  # what /v1/call carries beside its arguments

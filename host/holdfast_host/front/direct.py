@@ -21,7 +21,8 @@ from holdfast_host.front.calls import TYPED_RESULT
 
 if TYPE_CHECKING:
     from holdfast_host.front.calls import Calls
-    from holdfast_host.front.link import Link, PendingCall, Reply
+    from holdfast_host.front.link import Link
+    from holdfast_host.wire.window import PendingCall, Reply
 
 HEADS_MAX: Final = 512  # remembered, of at most `boundary.HEAD_BYTES_MAX` each
 # Of one path segment only what stands for itself: no escape, no query, nothing that a length could be refused for.
@@ -72,6 +73,7 @@ class DirectCall:
     def set_result(self, reply: Reply) -> None:
         """The worker's answer is here."""
         caller, self._caller = self._caller, None
+        self._pending = None  # which holds this call: together they would wait for a collection
         if caller is not None:
             status, body = reply
             caller.answer(status, body, self._content_type if status == _OK else JSON)
@@ -79,6 +81,7 @@ class DirectCall:
     def set_exception(self, error: Exception) -> None:
         """There will be no answer."""
         caller, self._caller = self._caller, None
+        self._pending = None
         if caller is not None:
             caller.refuse(error)
 

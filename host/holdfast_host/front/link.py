@@ -1,11 +1,9 @@
-"""One link per worker: calls go out in slots, replies come back, and a worker's death is answered from evidence.
+"""One link per worker: a window of slots on a connection that is made again when its worker dies.
 
-Invariants: a slot is free again only by its REPLY, or when its worker is known to be gone; one write per loop iteration
-carries all frames of that iteration; a link never sends a call twice unless the evidence says that it has not begun.
-Calls keep their order, also when they are sent again.
+One write per loop iteration carries all frames of that iteration.
 
-What does not live here: the decision itself (wire.evidence), the frames (wire.frames), who may call what
-(front.calls).
+What does not live here: the slots, and what becomes of their calls when the worker dies (wire.window), the frames
+(wire.frames), who may call what (front.calls).
 """
 
 from __future__ import annotations
@@ -15,12 +13,10 @@ import json
 import logging
 import os
 import socket
-from typing import Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError
-from holdfast_host.core.limits import MIB, SLOTS, Limits
+from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.front.errors import error_of
-from holdfast_host.wire.evidence import Opened, judge
 from holdfast_host.wire.frames import (
     PROTOCOL,
     Call,
@@ -31,10 +27,13 @@ from holdfast_host.wire.frames import (
     pack_cancel,
     pack_json,
     pack_read,
-    unpack_json,
     unpack_reply,
 )
 from holdfast_host.wire.page import StatePage
+from holdfast_host.wire.window import PendingCall, Receiver, Reply, Window, read_hello
+
+if TYPE_CHECKING:
+    from holdfast_host.wire.evidence import Opened
 
 _log = logging.getLogger(__name__)
 
@@ -43,39 +42,6 @@ READS_MAX: Final = 32  # questions under way at one worker, so that they never t
 _SOCKET_BUFFER_BYTES: Final = MIB
 _REPLY: Final = int(Kind.REPLY)
 _OK: Final = 200
-
-Reply = tuple[int, bytes]  # HTTP status and body
-
-
-class Receiver(Protocol):
-    """Who gets a call's answer: a future that somebody awaits, or `front.direct`.
-
-    It is told within the link's own work, and so raises nothing and begins no other call before the loop's next
-    iteration.
-    """
-
-    def done(self) -> bool:
-        """Whether nobody waits any more."""
-
-    def set_result(self, reply: Reply, /) -> None:
-        """The worker's answer."""
-
-    def set_exception(self, error: HoldfastError, /) -> None:
-        """Why there is none."""
-
-
-class PendingCall:
-    """A call that took a slot and has no answer yet. The frame stays, in case it must be sent again."""
-
-    __slots__ = ("answer", "body_bytes", "frame", "partition", "sent", "slot")
-
-    def __init__(self, slot: int, answer: Receiver, frame: bytes, partition: int, body_bytes: int) -> None:
-        self.slot = slot
-        self.answer = answer
-        self.frame = frame
-        self.partition = partition
-        self.body_bytes = body_bytes
-        self.sent = False  # to the worker of the current page
 
 
 class Link:
@@ -87,20 +53,14 @@ class Link:
 
     def __init__(self, worker: int, address: str, limits: Limits) -> None:
         self.worker = worker
-        self.up = False
         self._address = address
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._page = StatePage.create()  # the words of the calls that have slots; replaced at each HELLO
-        self._pending: dict[int, PendingCall] = {}  # by slot, in order of arrival
-        self._free = list(range(SLOTS))
-        self._unanswered_bytes = 0
+        self._window = Window(worker, limits)
         self._out: list[bytes] = []
         self._flush_due = False
-        self._opened: Opened | None = None
         self._transport: asyncio.Transport | None = None
         self._patience: asyncio.TimerHandle | None = None
-        self._patient = True
         self._reads = asyncio.Semaphore(READS_MAX)
         self._task: asyncio.Task[None] | None = None
 
@@ -116,16 +76,19 @@ class Link:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._patience is not None:
             self._patience.cancel()
-        self.up = False
         if self._transport is not None:
             self._transport.abort()
-        self._give_up()
-        self._page.close()
+        self._window.close()
+
+    @property
+    def up(self) -> bool:
+        """Whether its worker is there."""
+        return self._window.up
 
     @property
     def unanswered(self) -> int:
         """Slots in use."""
-        return len(self._pending)
+        return self._window.unanswered
 
     async def call(self, call: Call, partition: int) -> Reply:
         """Run a turn at the worker; see `send`. A caller that is cancelled cancels the call.
@@ -145,13 +108,13 @@ class Link:
             MailboxFullError: no slot or no room for the body.
             HostUnavailableError: there is no worker.
         """
-        slot = call.slot = self._take_slot(len(call.body))
-        return self._enter(PendingCall(slot, answer, pack_call(call), partition, len(call.body)))
+        body_bytes = len(call.body)
+        slot = call.slot = self._window.take(body_bytes)
+        return self._enter(slot, answer, pack_call(call), partition, body_bytes)
 
     def cancel(self, pending: PendingCall) -> None:
         """Nobody waits any more: the turn is dropped if it has not begun; the slot stays taken until the REPLY."""
-        # The slot may have been answered, freed and taken by another call before the cancellation got here.
-        if self._pending.get(pending.slot) is pending and self.up:
+        if self._window.can_cancel(pending.slot, pending.receiver):
             self._send(pack_cancel(pending.slot))
 
     async def read(self, facts: dict[str, Any]) -> dict[str, Any]:
@@ -163,33 +126,20 @@ class Link:
             HoldfastError: what the worker answered, or why it could not be asked; see `call`.
         """
         async with self._reads:
-            slot = self._take_slot(0)
+            slot = self._window.take(0)
             reply: asyncio.Future[Reply] = self._loop.create_future()
-            pending = self._enter(PendingCall(slot, reply, pack_read(slot, facts), self.worker, 0))
+            pending = self._enter(slot, reply, pack_read(slot, facts), self.worker, 0)
             status, body = await self._await(pending, reply)
         answer: dict[str, Any] = json.loads(body)
         if status != _OK:
             raise error_of({**answer["error"], "status": status})
         return answer
 
-    def _take_slot(self, body_bytes: int) -> int:
-        if not self._free or self._unanswered_bytes + body_bytes > self._limits.client_body_bytes_max:
-            raise self._full(body_bytes)
-        if not self._patient:
-            raise HostUnavailableError(
-                f"worker {self.worker} is gone since over {self._limits.resend_timeout_s:g} s: the call has not begun"
-            )
-        slot = self._free.pop()
-        self._page.words[slot] = 0
-        self._unanswered_bytes += body_bytes
-        return slot
-
-    def _enter(self, pending: PendingCall) -> PendingCall:
+    def _enter(self, slot: int, answer: Receiver, frame: bytes, partition: int, body_bytes: int) -> PendingCall:
         """It has taken its slot."""
-        self._pending[pending.slot] = pending
-        if self.up:
-            pending.sent = True
-            self._send(pending.frame)
+        pending = self._window.enter(slot, answer, frame, partition, body_bytes)
+        if pending.sent:
+            self._send(frame)
         return pending
 
     async def _await(self, pending: PendingCall, answer: asyncio.Future[Reply]) -> Reply:
@@ -200,48 +150,31 @@ class Link:
             raise
 
     def on_hello(self, opened: Opened, transport: asyncio.Transport, page: StatePage) -> None:
-        """A worker is there: judge what its predecessor left, send what has not begun, go up."""
+        """A worker is there: send what waited for it."""
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
-        self._patient = True
         self._transport = transport
-        before, self._opened = self._opened, opened
-        words, old_page, self._page = self._page.words, self._page, page
-        again: list[bytes] = []
-        for slot, pending in list(self._pending.items()):
-            verdict = judge(words[slot], pending.partition, before, opened) if pending.sent else None
-            if verdict is None and not pending.answer.done():
-                pending.sent = True
-                again.append(pending.frame)
-            else:
-                self._fail(slot, verdict)
-        old_page.close()
-        self.up = True
+        again = self._window.hello(opened, page)
         if again:
             _log.info("worker %d: %d calls sent that waited for it", self.worker, len(again))
             self._out.extend(again)
             self._flush()
 
     def on_reply(self, slot: int, status: int, body: bytes) -> None:
-        """A slot's answer: free the slot, wake who waits."""
-        pending = self._pending.pop(slot, None)
-        if pending is None:
-            raise ProtocolError(f"a REPLY for slot {slot}, which waits for none")
-        self._free.append(slot)
-        self._unanswered_bytes -= pending.body_bytes
-        if not pending.answer.done():
-            pending.answer.set_result((status, body))
+        """A slot's answer."""
+        self._window.reply(slot, status, body)
 
     def on_lost(self) -> None:
-        """The connection ended: keep the evidence, wait for the successor."""
-        if not self.up:
+        """The connection ended: wait for the successor."""
+        if not self._window.up:
             return
-        self.up = False
+        self._window.lost()
         self._transport = None
         self._out.clear()
-        level = logging.WARNING if self._pending else logging.INFO  # without calls it may be an orderly end
-        _log.log(level, "worker %d: link lost with %d calls unanswered", self.worker, len(self._pending))
+        unanswered = self._window.unanswered
+        level = logging.WARNING if unanswered else logging.INFO  # without calls it may be an orderly end
+        _log.log(level, "worker %d: link lost with %d calls unanswered", self.worker, unanswered)
         self._await_worker()
 
     async def _stay_connected(self) -> None:
@@ -256,7 +189,7 @@ class Link:
             finally:
                 if wire is not None:
                     wire.abort()
-                if page is not self._page:
+                if not self._window.owns(page):
                     page.close()
             await asyncio.sleep(RECONNECT_PAUSE_S)
 
@@ -278,28 +211,7 @@ class Link:
         return wire
 
     def _await_worker(self) -> None:
-        self._patience = self._loop.call_later(self._limits.resend_timeout_s, self._give_up)
-
-    def _give_up(self) -> None:
-        """No successor in time: answer all from what is known, refuse from now on."""
-        self._patient = False
-        for slot, pending in list(self._pending.items()):
-            self._fail(slot, judge(self._page.words[slot], pending.partition, self._opened, None))
-
-    def _fail(self, slot: int, verdict: HoldfastError | None) -> None:
-        pending = self._pending.pop(slot)
-        self._free.append(slot)
-        self._unanswered_bytes -= pending.body_bytes
-        if verdict is not None and not pending.answer.done():
-            pending.answer.set_exception(verdict)
-
-    def _full(self, body_bytes: int) -> MailboxFullError:
-        if not self._free:
-            return MailboxFullError(f"worker {self.worker} has {SLOTS} unanswered calls, the limit is {SLOTS}")
-        return MailboxFullError(
-            f"worker {self.worker} has {self._unanswered_bytes} bytes of unanswered bodies, {body_bytes} more exceed "
-            f"the limit of {self._limits.client_body_bytes_max} bytes"
-        )
+        self._patience = self._loop.call_later(self._limits.resend_timeout_s, self._window.give_up)
 
     def _send(self, frame: bytes) -> None:
         self._out.append(frame)
@@ -346,19 +258,16 @@ class Wire(asyncio.Protocol):
                     self._link.on_reply(*unpack_reply(payload))
                 else:
                     self._greet(kind, payload)
-        except (ProtocolError, LookupError, TypeError, ValueError) as error:
+        except ProtocolError as error:
             _log.error("worker %d: %s", self._link.worker, error)
             self.abort()
 
     def _greet(self, kind: int, payload: bytes) -> None:
-        if kind != Kind.HELLO or self._greeted:
+        if self._greeted or self._transport is None:
             raise ProtocolError(f"a frame of kind {kind} out of turn")
-        facts = unpack_json(payload)
-        if facts.get("protocol") != PROTOCOL:
-            raise ProtocolError(f"the worker speaks protocol {facts.get('protocol')}, this front {PROTOCOL}")
-        assert self._transport is not None
+        opened = read_hello(kind, payload)
         self._greeted = True
-        self._link.on_hello(Opened.from_hello(facts), self._transport, self._page)
+        self._link.on_hello(opened, self._transport, self._page)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The worker is gone, or we cut the connection."""

@@ -30,6 +30,7 @@ from holdfast_host.wire.frames import Call, CallFlag, CallKind, ProtocolError
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.wire.routing import Routing
+    from holdfast_host.wire.window import Reply
     from holdfast_host.worker.deployments import Deployments, LoadedType
     from holdfast_host.worker.gate import Gate
     from holdfast_host.worker.mailroom import Mailroom
@@ -73,7 +74,7 @@ class ActorCall:
 
     __slots__ = (
         "_calls", "arguments", "binding", "body", "callee", "error", "kind", "label", "method", "name", "number",
-        "over", "peer", "shard", "status", "turn", "type_id", "woken",
+        "over", "peer", "shard", "slot", "status", "turn", "type_id", "woken",
     )  # fmt: skip
 
     def __init__(
@@ -91,7 +92,8 @@ class ActorCall:
         self.label = ""
         self.number = CallNumber(0, 0, 0)
         self.callee: Turn | None = None  # where it runs in this worker
-        self.peer: Peer | None = None  # where it runs in another
+        self.peer: Peer | None = None  # where it runs in another,
+        self.slot = 0  # and the slot that it has there
         self.over = False
         self.status = 0
         self.body = b""
@@ -120,6 +122,18 @@ class ActorCall:
         if not self.over:
             self.status, self.body = status, body
             self._end()
+
+    def done(self) -> bool:
+        """Whether it is over; this and the next two are for a peer's window."""
+        return self.over
+
+    def set_result(self, reply: Reply) -> None:
+        """The reply of another worker."""
+        self.answered(*reply)
+
+    def set_exception(self, error: HoldfastError) -> None:
+        """Why there is none."""
+        self.fail(error)
 
     def refuse(self, error: HoldfastError) -> None:
         """It is ended from here: what has not begun does not run, and the caller gets the error."""

@@ -1,20 +1,17 @@
 """The way to another worker, for calls between actors: a client's link, as a front has one, on the leader's poller.
 
-Slots, state page and evidence are those of every client (`wire`); its window is its own, so that nested calls are never
-behind those from outside. While the other worker is down, calls wait for its successor.
+Its window of slots is one of its own, so that nested calls are never behind those from outside (`wire.window`).
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast_host.core.errors import HoldfastError, MailboxFullError
-from holdfast_host.core.limits import SLOTS
-from holdfast_host.wire.evidence import Opened, judge
 from holdfast_host.wire.frames import (
     PROTOCOL,
     FrameReader,
@@ -23,10 +20,10 @@ from holdfast_host.wire.frames import (
     pack_call,
     pack_cancel,
     pack_json,
-    unpack_json,
     unpack_reply,
 )
 from holdfast_host.wire.page import StatePage
+from holdfast_host.wire.window import Window, read_hello
 from holdfast_host.worker.links import READ_BYTES
 
 if TYPE_CHECKING:
@@ -36,19 +33,10 @@ if TYPE_CHECKING:
     from holdfast_host.worker.calls import ActorCall
     from holdfast_host.worker.links import Poller
 
+_log = logging.getLogger(__name__)
+
+_REPLY: Final = int(Kind.REPLY)
 _BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
-
-
-class _Sent:
-    """A call that has a slot and no answer."""
-
-    __slots__ = ("call", "frame", "partition", "sent")
-
-    def __init__(self, call: ActorCall, frame: bytes, partition: int) -> None:
-        self.call = call
-        self.frame = frame
-        self.partition = partition
-        self.sent = False
 
 
 class Peer:
@@ -61,13 +49,9 @@ class Peer:
         self._poller = poller
         self._limits = limits
         self._socket: socket.socket | None = None
-        self._page = StatePage.create()
+        self._window = Window(worker, limits, "nested calls")
         self._next_page: StatePage | None = None
-        self._pending: dict[int, _Sent] = {}
-        self._slots: dict[ActorCall, int] = {}
-        self._free = list(range(SLOTS))
-        self._opened: Opened | None = None
-        self._up = False
+        self._greeted = False
         self._down_since = time.monotonic()
         self._reader = FrameReader()
         self._unsent = b""
@@ -78,31 +62,27 @@ class Peer:
         """Send it, or keep it for the successor of a worker that is down.
 
         Raises:
-            MailboxFullError: no slot is free.
+            MailboxFullError: no slot is free, or no room for the body.
+            HostUnavailableError: the worker is gone and no successor came in time.
         """
-        if not self._free:
-            raise MailboxFullError(f"worker {self.worker} has {SLOTS} unanswered nested calls, the limit is {SLOTS}")
-        slot = request.slot = self._free.pop()
-        self._page.words[slot] = 0
-        pending = _Sent(call, pack_call(request), call.shard % self._partitions)
-        self._pending[slot] = pending
-        self._slots[call] = slot
-        if self._up:
-            pending.sent = True
+        body_bytes = len(request.body)
+        call.slot = request.slot = self._window.take(body_bytes)
+        partition = call.shard % self._partitions
+        pending = self._window.enter(call.slot, call, pack_call(request), partition, body_bytes)
+        if pending.sent:
             self._write(pending.frame)
         elif self._socket is None:
             self.connect()
 
     def cancel(self, call: ActorCall) -> None:
         """Nobody waits for it any more; its slot stays taken until the answer."""
-        slot = self._slots.get(call)
-        if slot is not None and self._up:
-            self._write(pack_cancel(slot))
+        if self._window.can_cancel(call.slot, call):
+            self._write(pack_cancel(call.slot))
 
     def tell(self, kind: Kind, facts: dict[str, Any]) -> None:
         """Send a message; it is lost with the worker, but waits for its HELLO."""
         message = pack_json(kind, facts)
-        if self._up:
+        if self._window.up:
             self._write(message)
         else:
             self._told.append(message)
@@ -129,14 +109,13 @@ class Peer:
         self._poller.add(client.fileno(), self._ready)
 
     def keep_house(self, now: float) -> None:
-        """Try again to connect while something waits; give up on what has waited too long."""
-        if self._up or not self._pending:
+        """Try again to connect; give up on what has waited too long for it."""
+        if self._window.up:
             return
         if self._socket is None:
             self.connect()
         if now - self._down_since > self._limits.resend_timeout_s:
-            for slot, pending in list(self._pending.items()):
-                self._answer(slot, judge(self._page.words[slot], pending.partition, self._opened, None))
+            self._window.give_up()
 
     def _ready(self, events: int) -> None:
         if events & select.EPOLLOUT:
@@ -161,46 +140,25 @@ class Peer:
             return
         try:
             for kind, payload in self._reader.feed(data):
-                if kind == Kind.REPLY:
-                    slot, status, body = unpack_reply(payload)
-                    self._reply(slot, status, body)
-                elif kind == Kind.HELLO:
-                    self._greet(unpack_json(payload))
-        except (ProtocolError, LookupError, TypeError, ValueError):
-            self._lose()
+                if kind == _REPLY and self._greeted:
+                    self._window.reply(*unpack_reply(payload))
+                else:
+                    self._greet(kind, payload)
+        except ProtocolError as error:
+            _log.error("worker %d: %s", self.worker, error)
+            self._disconnect()  # `keep_house` tries again: what breaks the protocol would do so at once, without end
 
-    def _greet(self, facts: dict[str, Any]) -> None:
-        """The worker, or its successor, is there: judge what its predecessor left and send what has not begun."""
-        opened = Opened.from_hello(facts)
-        before, self._opened = self._opened, opened
-        assert self._next_page is not None
-        old, self._page, self._next_page = self._page, self._next_page, None
-        self._up = True
-        out: list[bytes] = []
-        for slot, pending in list(self._pending.items()):
-            verdict = judge(old.words[slot], pending.partition, before, opened) if pending.sent else None
-            if verdict is None and not pending.call.over:
-                pending.sent = True
-                out.append(pending.frame)
-            else:
-                self._answer(slot, verdict)
-        old.close()
+    def _greet(self, kind: int, payload: bytes) -> None:
+        """The worker, or its successor, is there: send what has not begun."""
+        if self._greeted or self._next_page is None:
+            raise ProtocolError(f"a frame of kind {kind} out of turn")
+        opened = read_hello(kind, payload)
+        self._greeted = True
+        page, self._next_page = self._next_page, None
+        out = self._window.hello(opened, page)
         out += self._told
         self._told = []
         self._write(b"".join(out))  # all or, when that finds the worker gone again, nothing: the next one gets it once
-
-    def _reply(self, slot: int, status: int, body: bytes) -> None:
-        pending = self._pending.pop(slot)
-        del self._slots[pending.call]
-        self._free.append(slot)
-        pending.call.answered(status, body)
-
-    def _answer(self, slot: int, verdict: HoldfastError | None) -> None:
-        pending = self._pending.pop(slot)
-        del self._slots[pending.call]
-        self._free.append(slot)
-        if verdict is not None:
-            pending.call.fail(verdict)
 
     def _write(self, data: bytes) -> None:
         if self._socket is None:
@@ -219,7 +177,12 @@ class Peer:
             self._poller.change(self._socket.fileno(), reading=True, writing=self._writing)
 
     def _lose(self) -> None:
-        """The connection ended: keep the evidence, connect to the successor's backlog at once."""
+        """The connection ended: connect to the successor's backlog at once."""
+        if self._socket is not None:
+            self._disconnect()
+            self.connect()
+
+    def _disconnect(self) -> None:
         if self._socket is None:
             return
         self._poller.remove(self._socket.fileno())
@@ -227,10 +190,10 @@ class Peer:
         self._socket = None
         self._drop_next_page()
         self._told.clear()
-        if self._up:
-            self._up = False
+        self._greeted = False
+        if self._window.up:
+            self._window.lost()
             self._down_since = time.monotonic()
-        self.connect()
 
     def _drop_next_page(self) -> None:
         if self._next_page is not None:

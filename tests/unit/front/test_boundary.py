@@ -11,8 +11,9 @@ import pytest
 import uvloop
 
 from holdfast_host.front.http_server import HttpServer
-from holdfast_host.front.link import Link, PendingCall, Receiver
+from holdfast_host.front.link import Link
 from holdfast_host.wire.frames import Call
+from holdfast_host.wire.window import PendingCall, Receiver
 from tests.unit.front.stage import Stage, request_bytes, staged
 
 SETTLED_LOOPS = 40  # more iterations than any answer of these tests takes
@@ -35,7 +36,7 @@ class EchoLink:
     def send(self, call: Call, partition: int, answer: Receiver) -> PendingCall:
         self.calls.append((call.name, call.body, call.flags))
         self._answer(answer, (200, call.name + b" " + call.body), self._late.randrange(4))
-        return PendingCall(0, answer, b"", partition, len(call.body))
+        return PendingCall(0, answer, b"", partition, len(call.body), sent=True)
 
     async def call(self, call: Call, partition: int) -> tuple[int, bytes]:
         answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()

@@ -284,9 +284,9 @@ def test_without_a_free_slot_a_call_is_refused_with_429() -> None:
             writer.write(request_bytes("POST", "/v1/actors/Account/alice/deposit"))
             first = await stage.worker.next_call()
             link = stage.front._links[0]
-            taken, link._free = link._free, []
+            taken, link._window._free = link._window._free, []
             refused = await stage.deposit()
-            link._free = taken
+            link._window._free = taken
             await stage.worker.reply(first)
             await read_response(reader)
             writer.close()
@@ -294,7 +294,7 @@ def test_without_a_free_slot_a_call_is_refused_with_429() -> None:
             assert (refused.status, refused.error) == (429, "MailboxFullError")
             assert refused.headers["retry-after"] == "1"
             assert str(SLOTS) in refused.json["error"]["message"]
-            assert len(link._free) == SLOTS
+            assert len(link._window._free) == SLOTS
 
     uvloop.run(play())
 

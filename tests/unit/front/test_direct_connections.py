@@ -211,7 +211,7 @@ def test_a_client_that_hangs_up_cancels_its_direct_call_and_the_slot_is_free_wit
             await stage.worker.reply(call, 503, b"{}")
             await until(lambda: link.unanswered == 0)
 
-            assert (cancelled, taken, busy, len(link._free)) == (call.slot, 1, 0, SLOTS)
+            assert (cancelled, taken, busy, len(link._window._free)) == (call.slot, 1, 0, SLOTS)
             assert (stage.worker.calls.empty(), stage.worker.cancelled.empty()) == (True, True)
 
     uvloop.run(play())
@@ -304,13 +304,13 @@ def test_without_a_free_slot_or_a_worker_a_direct_call_is_refused_at_once() -> N
         async with staged() as stage:
             link = stage.front._links[0]
             async with connected(stage) as (client, _):
-                taken, link._free = link._free, []
+                taken, link._window._free = link._window._free, []
                 client.send(CALL)
                 full = await read_response(client.reader)
-                link._free, link._patient = taken, False
+                link._window._free, link._window._refusing = taken, True
                 client.send(CALL)
                 gone = await read_response(client.reader)
-                link._patient = True
+                link._window._refusing = False
                 client.send(CALL)
                 await stage.worker.reply(await stage.worker.next_call())
 
