@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from tests.harness.caller import Answer, Caller
+from tests.harness.terminals import NAME
 from tests.hostile import wat
 
 OK = "200"
@@ -70,6 +71,11 @@ def _calling(method: str, *arguments: Any, name: str = "", again: int = 1) -> Ca
         return caller.call("Hostile", name or method, method, *arguments)
 
     return attempt
+
+
+def _painting(method: str) -> Callable[[Caller], Answer]:
+    """Call a method whose texts are for a terminal, of an instance whose name is."""
+    return lambda caller: caller.call("HostileText", NAME, method)
 
 
 def _in_turn(*calls: tuple[Any, ...]) -> Callable[[Caller], Answer]:
@@ -230,6 +236,10 @@ def call_cases() -> list[Case]:
         Case("result of 30,000 digits", (OK,), _calling("huge_integer_result"), "0x"),
         Case("log lines of 10 MB", (OK, *LATE), _calling("long_log_lines")),
         Case("odd log lines", (OK,), _calling("odd_log_lines")),
+        *(
+            Case(f"takes over a terminal: {method}", named, _painting(method))
+            for method, named in {"paint": (OK,), "refuse": ("ActorError",), "fail": RAISED}.items()
+        ),
         *(
             Case(f"raise: {what}", RAISED, _calling("raise_something", what, name="raiser"))
             for what in (

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ast
 import builtins
+import keyword
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+from holdfast_host.core.printable import printable
 
 BINDINGS_FILE: Final = "bindings.py"
 
@@ -76,7 +79,8 @@ def _imports(uses: set[str]) -> list[tuple[str, list[str]]]:
 
 def _classes(bound: BoundType, uses: set[str]) -> list[str]:
     """The stub and the namespace of one type."""
-    methods = [_method(each, uses) for each in bound.methods]
+    # A host may say anything; what is no name in Python is no method here, and above all no Python.
+    methods = [_method(each, uses) for each in bound.methods if _is_name(str(each["name"]))]
     stub = [
         f"class {bound.type}Stub(holdfast.ActorStub):",
         f'    """One instance of {bound.type}."""',
@@ -124,9 +128,13 @@ def _method(facts: Mapping[str, Any], uses: set[str]) -> str:
     return f"    def {name}{signature}:\n{body}"
 
 
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not keyword.iskeyword(text)
+
+
 def _docstring(doc: str) -> str:
     text = doc.splitlines()[0].replace("\\", "\\\\").replace('"', '\\"')
-    return f'"""{text}"""'
+    return f'"""{printable(text)}"""'  # another function's author wrote it: it is not to turn this source around
 
 
 def _signature(name: str, text: str, uses: set[str]) -> str:

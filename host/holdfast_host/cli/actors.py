@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli.client import host_options, open_client
-from holdfast_host.cli.output import json_option, print_json
+from holdfast_host.cli.output import json_option, print_json, say
 
 _EXAMPLES: Final = """\b
 Example:
@@ -27,9 +27,9 @@ def command(host: str, token_file: Path | None, as_json: bool) -> None:
         print_json(actors)
         return
     if not actors:
-        click.echo("No actor type is deployed: run 'holdfast deploy' in a project.")
+        say("No actor type is deployed: run 'holdfast deploy' in a project.")
     for each in actors:
-        click.echo(f"{each['type']}  ({each['function']}, version {each['version']})")
+        say(f"{each['type']}  ({each['function']}, version {each['version']})")
         for method in each["methods"]:
             summary = method["doc"].strip().partition("\n")[0]
-            click.echo(f"    {method['name']}{method['signature']}" + (f"  {summary}" if summary else ""))
+            say(f"    {method['name']}{method['signature']}" + (f"  {summary}" if summary else ""))

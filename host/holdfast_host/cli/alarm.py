@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli.client import host_options, instance_arguments, instance_path, open_client
-from holdfast_host.cli.output import json_option, print_json, printable, tell
+from holdfast_host.cli.output import json_option, print_json, say, tell
 
 STATES: Final = ("armed", "retrying", "abandoned", "parked")
 _EXAMPLES: Final = """\b
@@ -55,9 +55,9 @@ def list_alarms(state: str | None, limit: int | None, host: str, token_file: Pat
                 print_json(each)
                 continue
             actor_type = each["type"] or f"(undeployed type {each['type_id']})"
-            error = f"  {printable(each['last_error'])}" if each["last_error"] else ""
+            error = f"  {each['last_error']}" if each["last_error"] else ""
             retries = f"  {each['retry_count']} retries" if each["retry_count"] else ""
-            click.echo(f"{each['due']}  {each['state']:<9}  {actor_type}/{printable(each['name'])}{retries}{error}")
+            say(f"{each['due']}  {each['state']:<9}  {actor_type}/{each['name']}{retries}{error}")
 
 
 @command.command("set", epilog=_SET_EXAMPLES)

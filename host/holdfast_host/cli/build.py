@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from holdfast_host.build.project import BuiltComponent, build_project
-from holdfast_host.cli.output import CommandFailedError, Stages, json_option, print_json
+from holdfast_host.cli.output import CommandFailedError, Stages, json_option, print_json, say
 from holdfast_host.core.errors import HoldfastError
 
 _EXAMPLES: Final = """\b
@@ -28,7 +28,7 @@ def command(directory: Path, as_json: bool) -> None:
     if as_json:
         print_json({"name": built.manifest.name, "path": str(built.path), "size_bytes": built.size_bytes})
     else:
-        click.echo(f"Function '{built.manifest.name}' is built: {shown_path(built.path)}")
+        say(f"Function '{built.manifest.name}' is built: {shown_path(built.path)}")
 
 
 def build(directory: Path, stages: Stages) -> BuiltComponent:

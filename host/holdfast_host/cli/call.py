@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 import click
 
 from holdfast_host.cli.client import host_options, instance_arguments, open_client
-from holdfast_host.cli.output import json_option, print_json, readable_json
+from holdfast_host.cli.output import json_option, print_json, readable_json, say
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -44,7 +44,7 @@ def command(
     if as_json:
         print_json(result)
     else:
-        click.echo(readable_json(result))
+        say(readable_json(result))
 
 
 def arguments_json(arguments: tuple[str, ...]) -> str:

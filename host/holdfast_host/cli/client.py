@@ -91,16 +91,15 @@ class HostClient:
 
     def post(self, path: str, value: Any) -> Any:
         """The JSON that a POST of a JSON value answers."""
-        return self._answer("POST", path, json=value)
+        return self._answer("POST", path, **_json_content(json.dumps(value)))
 
     def put(self, path: str, value: Any) -> Any:
         """The JSON that a PUT of a JSON value answers."""
-        return self._answer("PUT", path, json=value)
+        return self.put_text(path, json.dumps(value))
 
     def put_text(self, path: str, text: str) -> Any:
         """The JSON that a PUT of JSON text answers, sent digit for digit as it is."""
-        body = text.encode("utf-8", "surrogateescape")  # what no UTF-8 was on the command line is none here either
-        return self._answer("PUT", path, content=body, headers={"content-type": "application/json"})
+        return self._answer("PUT", path, **_json_content(text))
 
     def rows(self, path: str, field: str, asked: dict[str, str], limit: int | None = None) -> Iterator[dict[str, Any]]:
         """The rows of a listing under `field`, page by page: a million take no more memory than a thousand."""
@@ -108,7 +107,7 @@ class HostClient:
         while left is None or left > 0:
             page_rows = PAGE_ROWS if left is None else min(left, PAGE_ROWS)
             query = {**asked, "limit": str(page_rows), **({} if cursor is None else {"cursor": cursor})}
-            page = self.get(f"{path}?{urlencode(query)}")
+            page = self.get(with_query(path, query))
             yield from page[field]
             cursor = page["cursor"]
             if cursor is None:
@@ -134,7 +133,7 @@ class HostClient:
         """Call a method; `arguments` is JSON text, an object or an array, sent digit for digit as it is."""
         target = json.dumps({"type": actor_type, "name": name, "method": method})
         body = f'{target[:-1]}, "args": {arguments}}}'
-        return self._answer("POST", "/v1/call", content=body.encode(), headers={"content-type": "application/json"})
+        return self._answer("POST", "/v1/call", **_json_content(body))
 
     def deploy(
         self,
@@ -155,7 +154,7 @@ class HostClient:
             CommandFailedError: the host refused it or cannot be reached.
         """
         query = "&".join(f"{flag}=true" for flag in flags)
-        path = f"/v1/functions/{quote(function, safe='')}" + (f"?{query}" if query else "")
+        path = api_path("functions", function) + (f"?{query}" if query else "")
         with _Upload(component, on_sent) as upload:
             body: dict[str, Any]
             if manifest is None:
@@ -203,9 +202,19 @@ def open_client(host: str, token_file: Path | None) -> HostClient:
 
 
 def instance_path(actor_type: str, name: str, *further: str) -> str:
-    """The path of one instance, or of what is below it; dots are escaped, for clients take `..` out of a path."""
-    segments = (quote(each, safe="", errors="surrogateescape") for each in (actor_type, name, *further))
-    return "/".join(("/v1/instances", *(each.replace(".", "%2E") for each in segments)))
+    """The path of one instance, or of what is below it."""
+    return api_path("instances", actor_type, name, *further)
+
+
+def api_path(*segments: str) -> str:
+    """A path of the API, from words as they were typed; dots are escaped, for clients take `..` out of a path."""
+    quoted = (quote(each, safe="", errors="surrogateescape").replace(".", "%2E") for each in segments)
+    return "/".join(("/v1", *quoted))
+
+
+def with_query(path: str, asked: dict[str, str]) -> str:
+    """The path with a query; what no UTF-8 was on the command line is none here either."""
+    return f"{path}?{urlencode(asked, errors='surrogateescape')}" if asked else path
 
 
 def read_token(token_file: Path | None) -> str | None:
@@ -281,6 +290,11 @@ def _follow(response: httpx.Response, on_stage: Callable[[dict[str, Any]], None]
     if not last or "stage" in last:
         raise CommandFailedError("The host ended the deploy without a result: look at its log and deploy again.")
     return last
+
+
+def _json_content(text: str) -> dict[str, Any]:
+    """JSON text as a request's content; what no UTF-8 was on the command line is none here either."""
+    return {"content": text.encode("utf-8", "surrogateescape"), "headers": {"content-type": "application/json"}}
 
 
 def _checked_url(url: str) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import click
 
-from holdfast_host.cli.client import host_options, open_client
-from holdfast_host.cli.output import json_option, print_json
+from holdfast_host.cli.client import api_path, host_options, open_client
+from holdfast_host.cli.output import json_option, print_json, say
 
 _EXAMPLES: Final = """\b
 Example:
@@ -24,8 +23,8 @@ Example:
 def command(function: str, host: str, token_file: Path | None, as_json: bool) -> None:
     """Undeploy FUNCTION. Its instances keep their storage, and a later deploy finds it again."""
     with open_client(host, token_file) as client:
-        answer = client.delete(f"/v1/functions/{quote(function, safe='')}")
+        answer = client.delete(api_path("functions", function))
     if as_json:
         print_json(answer if answer is not None else {"name": function, "deleted": True})
     else:
-        click.echo(f"Function '{function}' is undeployed; the storage of its instances is kept.")
+        say(f"Function '{function}' is undeployed; the storage of its instances is kept.")

@@ -10,7 +10,7 @@ import click
 
 from holdfast_host.cli.build import build
 from holdfast_host.cli.client import HostClient, host_options, open_client
-from holdfast_host.cli.output import CommandFailedError, Stages, json_option, print_json
+from holdfast_host.cli.output import CommandFailedError, Stages, json_option, print_json, say
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.ids import check_function_name
 from holdfast_host.core.manifest import MANIFEST_FILE, Manifest, read_manifest, write_func_id
@@ -83,7 +83,7 @@ def command(
     if as_json:
         print_json(answer)
     else:
-        click.echo(f"Function '{deployable.function}' is deployed: {function['url']}")
+        say(f"Function '{deployable.function}' is deployed: {function['url']}")
 
 
 def _from_project(directory: Path, stages: Stages) -> Deployable:
@@ -129,7 +129,7 @@ def _keep_func_id(deployable: Deployable, func_id: str | None) -> None:
     try:
         write_func_id(deployable.project, func_id)
     except OSError as error:
-        click.echo(
+        say(
             f'Add [deploy] func_id = "{func_id}" to {deployable.project / MANIFEST_FILE} yourself: '
             f"it cannot be written ({error.strerror}).",
             err=True,

@@ -14,7 +14,7 @@ import click
 from holdfast_host.cli.client import HostClient
 from holdfast_host.cli.dev_log import readable_log
 from holdfast_host.cli.dev_project import DevProject
-from holdfast_host.cli.output import CommandFailedError
+from holdfast_host.cli.output import CommandFailedError, say, say_labelled
 from holdfast_host.core.config import HostConfig, Listen, is_loopback, parse_listen
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.sandbox.compile import compile_component
@@ -105,11 +105,9 @@ def _develop(url: str, projects: list[DevProject], root: Listen, stopping: threa
     port = url.rpartition(":")[2]
     for number, project in enumerate(projects):
         own = f"http://{project.name}.localhost:{port}"
-        click.echo(
-            f"{project.name}: http://localhost:{root.port} and {own}" if number == 0 else f"{project.name}: {own}"
-        )
-    click.echo(f"API: {url} (for other commands: export HOLDFAST_HOST={url})")
-    click.echo("Save a file, and it is live. Ctrl-C ends it; what is stored stays.")
+        say(f"{project.name}: http://localhost:{root.port} and {own}" if number == 0 else f"{project.name}: {own}")
+    say(f"API: {url} (for other commands: export HOLDFAST_HOST={url})")
+    say("Save a file, and it is live. Ctrl-C ends it; what is stored stays.")
     followers = [threading.Thread(target=_follow, args=(url, each, stopping), daemon=True) for each in projects]
     for follower in followers:
         follower.start()
@@ -137,5 +135,4 @@ def _clear(data: Path) -> None:
 
 
 def _say(function: str, text: str) -> None:
-    for line in text.splitlines() or [""]:
-        click.echo(click.style(f"{function} |", bold=True) + f" {line}")
+    say_labelled(function, text, bold=True)

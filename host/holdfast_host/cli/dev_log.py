@@ -13,24 +13,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import click
+from holdfast_host.cli.output import say, say_labelled
 
 _JOIN_S: Final = 2.0
 _COLOURS: Final = {"error": "red", "warning": "yellow", "stderr": "yellow"}
 
 
-def readable_line(line: str) -> str:
-    """One line of the log for people; lines that are none of a guest's stay as they are."""
+def show_line(line: str) -> None:
+    """Print one line of the log for people; lines that are none of a guest's stay as they are."""
     try:
         facts = json.loads(line)
         text, level = str(facts["message"]), str(facts["level"])
     except (ValueError, KeyError, TypeError):
-        return line
+        say(line)
+        return
     label = str(facts.get("instance") or "holdfast")
     text = "\n".join(filter(None, (text.rstrip("\n"), str(facts.get("backtrace") or "").rstrip("\n"))))
-    colour = _COLOURS.get(level)
-    shown = [click.style(f"{label} |", dim=True) + " " + click.style(each, fg=colour) for each in text.splitlines()]
-    return "\n".join(shown) if shown else f"{label} |"
+    say_labelled(label, text, colour=_COLOURS.get(level))
 
 
 @contextmanager
@@ -55,4 +54,4 @@ def readable_log() -> Iterator[None]:
 def _pass_on(reading: int) -> None:
     with open(reading, encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            click.echo(readable_line(line.rstrip("\n")))
+            show_line(line.rstrip("\n"))

@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import click
 
 from holdfast_host.build.development import DevelopmentComponent, ProjectFiles, fingerprint
 from holdfast_host.build.project import OnStage
-from holdfast_host.cli.client import HostClient, RefusedError
+from holdfast_host.cli.client import HostClient, RefusedError, api_path
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.manifest import MANIFEST_FILE
 
@@ -87,7 +86,7 @@ class DevProject:
             sources = self.files.sources()
             if fingerprint(sources) == self._runs:
                 return
-            client.put(f"/v1/functions/{quote(self.name, safe='')}/sources", sources)
+            client.put(api_path("functions", self.name, "sources"), sources)
         except RefusedError as error:
             if error.code == _REBUILD:
                 self._rebuild(client, error.reason)
@@ -130,7 +129,7 @@ class DevProject:
         self._unbuilt = set()
         self._runs = component.baked
         if sources != component.baked:
-            client.put(f"/v1/functions/{quote(self.name, safe='')}/sources", self.files.sources())
+            client.put(api_path("functions", self.name, "sources"), self.files.sources())
             self._runs = sources
         self._say(self.name, "is live")
 

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli.client import host_options, instance_arguments, instance_path, open_client
-from holdfast_host.cli.output import CommandFailedError, json_option, tell
+from holdfast_host.cli.output import CommandFailedError, confirm, json_option, tell
 
 _EXAMPLES: Final = """\b
 Example:
@@ -28,7 +28,7 @@ def command(actor_type: str, name: str, yes: bool, host: str, token_file: Path |
     if not yes:
         if not sys.stdin.isatty():
             raise CommandFailedError(f"Erasing deletes all that {label} has stored, for good: say so with --yes.")
-        click.confirm(f"Delete all that {label} has stored, for good?", abort=True, err=True)
+        confirm(f"Delete all that {label} has stored, for good?")
     with open_client(host, token_file) as client:
         answer = client.delete(instance_path(actor_type, name))
     tell(answer, f"{label} {'is erased' if answer['deleted'] else 'had nothing stored'}.", as_json)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
 
 import click
 
-from holdfast_host.cli.client import HostClient, host_options, instance_arguments, instance_path, open_client
-from holdfast_host.cli.output import json_option, print_json, readable_json
+from holdfast_host.cli.client import (
+    HostClient,
+    host_options,
+    instance_arguments,
+    instance_path,
+    open_client,
+    with_query,
+)
+from holdfast_host.cli.output import json_option, print_json, readable_json, say
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -45,19 +51,19 @@ def command(
     if as_json:
         print_json({**facts, **page})
         return
-    click.echo(f"{actor_type}/{name}")
-    click.echo(f"  {'active' if facts['active'] else 'not in memory'}, {facts['queued']} turns wait")
+    say(f"{actor_type}/{name}")
+    say(f"  {'active' if facts['active'] else 'not in memory'}, {facts['queued']} turns wait")
     if facts["quarantined"]:
-        click.echo("  quarantined: it killed workers again and again; 'holdfast release' lets it run again")
-    click.echo(f"  version  {facts['version']}")
-    click.echo(f"  alarm    {readable_json(facts['alarm']) if facts['alarm'] else 'none'}")
-    click.echo(f"  storage  {facts['keys']:,} keys, {facts['bytes']:,} bytes")
+        say("  quarantined: it killed workers again and again; 'holdfast release' lets it run again")
+    say(f"  version  {facts['version']}")
+    say(f"  alarm    {readable_json(facts['alarm']) if facts['alarm'] else 'none'}")
+    say(f"  storage  {facts['keys']:,} keys, {facts['bytes']:,} bytes")
     for entry in page["entries"]:
         text = readable_json(entry["value"] if "value" in entry else entry["raw"])
         cut = text if len(text) <= _VALUE_CHARS_MAX else f"{text[:_VALUE_CHARS_MAX]} ... ({len(text):,} characters)"
-        click.echo(f"    {readable_json(entry['key'])[1:-1]} = {cut}")
+        say(f"    {readable_json(entry['key'])[1:-1]} = {cut}")
     if page["next"] is not None:
-        click.echo(f"  more: --start {readable_json(page['next'])}")
+        say(f"  more: --start {readable_json(page['next'])}")
 
 
 def _read(
@@ -65,4 +71,4 @@ def _read(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     path = instance_path(actor_type, name)
     asked = {"prefix": prefix, "limit": str(limit), **({} if start is None else {"start": start})}
-    return client.get(f"{path}?count=true"), client.get(f"{path}/storage?{urlencode(asked)}")
+    return client.get(f"{path}?count=true"), client.get(with_query(f"{path}/storage", asked))

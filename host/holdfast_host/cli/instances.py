@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import click
 
-from holdfast_host.cli.client import host_options, open_client
-from holdfast_host.cli.output import json_option, print_json, printable
+from holdfast_host.cli.client import api_path, host_options, open_client
+from holdfast_host.cli.output import json_option, print_json, say
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -30,9 +29,9 @@ def command(actor_type: str, prefix: str, limit: int | None, host: str, token_fi
     One line each, as they come: bytes stored, name. With --json one JSON document a line.
     """
     with open_client(host, token_file) as client:
-        path = f"/v1/instances/{quote(actor_type, safe='')}"
+        path = api_path("instances", actor_type)
         for instance in client.rows(path, "instances", {"prefix": prefix}, limit):
             if as_json:
                 print_json(instance)
             else:
-                click.echo(f"{instance['bytes']:>12,}  {printable(instance['name'])}")
+                say(f"{instance['bytes']:>12,}  {instance['name']}")

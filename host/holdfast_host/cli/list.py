@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 import click
 
-from holdfast_host.cli.client import host_options, open_client
-from holdfast_host.cli.output import json_option, print_json, print_table, printable
+from holdfast_host.cli.client import api_path, host_options, open_client
+from holdfast_host.cli.output import json_option, print_json, print_table, say
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -26,14 +25,14 @@ def command(function: str | None, host: str, token_file: Path | None, as_json: b
     """List the deployed functions with their actor types and URLs, or the versions of FUNCTION that are kept."""
     with open_client(host, token_file) as client:
         if function is not None:
-            _print_versions(client.get(f"/v1/functions/{quote(function, safe='')}"), as_json)
+            _print_versions(client.get(api_path("functions", function)), as_json)
             return
         answer = client.get("/v1/functions")
     functions: list[dict[str, Any]] = answer["functions"] if isinstance(answer, dict) else answer
     if as_json:
         print_json(functions)
     elif not functions:
-        click.echo("Nothing is deployed: run 'holdfast deploy' in a project.")
+        say("Nothing is deployed: run 'holdfast deploy' in a project.")
     else:
         print_table(
             ("function", "version", "kept", "status", "actors", "url"),
@@ -48,7 +47,7 @@ def _row(function: dict[str, Any]) -> tuple[str, ...]:
     kept = [each["version"] for each in function["versions"]]
     span = str(kept[0]) if len(kept) == 1 else f"{min(kept)}-{max(kept)}"
     status = f"failed: {function['reason']}" if function["status"] == "failed" else function["status"]
-    return (function["name"], str(function["version"]), span, printable(status), actors, function["url"])
+    return (function["name"], str(function["version"]), span, status, actors, function["url"])
 
 
 def _print_versions(function: dict[str, Any], as_json: bool) -> None:

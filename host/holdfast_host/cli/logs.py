@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
 
 import click
 
-from holdfast_host.cli.client import host_options, open_client
-from holdfast_host.cli.output import json_option, print_json
+from holdfast_host.cli.client import host_options, open_client, with_query
+from holdfast_host.cli.output import json_option, print_json, say_labelled
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -46,24 +45,16 @@ def command(
     if follow:
         asked["follow"] = "true"
     with open_client(host, token_file) as client:
-        for line in client.lines(f"/v1/logs?{urlencode(asked)}"):
+        for line in client.lines(with_query("/v1/logs", asked)):
             if as_json:
                 print_json(line)
             else:
-                click.echo(readable_line(line))
+                show_line(line)
 
 
-def readable_line(line: dict[str, Any]) -> str:
-    """`12:00:01.250 Account/alice | text`; the lines of a traceback below each other."""
+def show_line(line: dict[str, Any]) -> None:
+    """Print `12:00:01.250 Account/alice | text`; the lines of a traceback below each other."""
     when = datetime.fromtimestamp(line["time"]).astimezone().isoformat(" ", "milliseconds")[11:23]
     label = f"{line['type']}/{line['name']}" if "type" in line else str(line.get("function", ""))
-    label = label if label.isprintable() else ascii(label)[1:-1]
     text = "\n".join(filter(None, (str(line.get("message", "")), str(line.get("backtrace", "")))))
-    colour = _COLOURS.get(str(line.get("level")))
-    head = click.style(f"{when} {label} |", dim=True)
-    return "\n".join(f"{head} {click.style(_printable(each), fg=colour)}" for each in text.splitlines() or [""])
-
-
-def _printable(text: str) -> str:
-    """A guest's text without what a terminal would obey."""
-    return "".join(each if each.isprintable() or each == "\t" else ascii(each)[1:-1] for each in text)
+    say_labelled(f"{when} {label}", text, colour=_COLOURS.get(str(line.get("level"))))

@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from holdfast_host import __version__
-from holdfast_host.cli.output import WrongUsageError
+from holdfast_host.cli.output import CommandFailedError, WrongUsageError, guard_tracebacks, say
 from holdfast_host.core.errors import ConfigurationError, HoldfastError
 
 _COMMANDS: Final = {
@@ -78,8 +78,12 @@ class CommandGroup(click.Group):
             return super().invoke(ctx)
         except click.UsageError as error:
             raise _worded(error) from None
+        except CommandFailedError:
+            raise
+        except click.ClickException as error:  # the library's own, which would print itself
+            raise CommandFailedError(error.format_message()) from None
         except HoldfastError as error:
-            click.echo(f"holdfast: {error.message}", err=True)
+            say(f"holdfast: {error.message}", err=True)
             ctx.exit(EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FAILED)
 
 
@@ -102,6 +106,7 @@ def group() -> None:
 
 def main() -> None:
     """The console script."""
+    guard_tracebacks()
     group.main(prog_name="holdfast")
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from holdfast_host.build.scaffold import make_project
-from holdfast_host.cli.output import CommandFailedError
+from holdfast_host.cli.output import CommandFailedError, say
 from holdfast_host.core.errors import HoldfastError
 
 _EXAMPLES: Final = """\b
@@ -25,4 +25,4 @@ def command(name: str) -> None:
         project = make_project(Path(), name)
     except HoldfastError as error:
         raise CommandFailedError(error.message) from None
-    click.echo(f"Project '{name}' is made: cd {project} && holdfast dev")
+    say(f"Project '{name}' is made: cd {project} && holdfast dev")

@@ -1,15 +1,20 @@
 """How commands speak: results on stdout, everything else on stderr, one sentence when something fails.
 
 A terminal gets colours, bars and spinners; a pipe gets plain lines; `--json` gets one JSON document on stdout and
-nothing else there. What does not live here: what the sentences say.
+nothing else there. Nothing is printed but by the functions of this module (the linter refuses other ways), and none of
+them prints a text before `printable` has seen it: whoever wrote it steers no terminal and begins no line. What does not
+live here: what the sentences say.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Any, Final, TypeVar
 
 import click
@@ -24,6 +29,9 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
+
+from holdfast_host.core.printable import printable
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
@@ -38,7 +46,7 @@ class CommandFailedError(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the sentence as it is: it names the command's own words, no prefix helps."""
-        click.echo(self.format_message(), err=True, file=file)
+        say(self.format_message(), err=True)
 
 
 class WrongUsageError(CommandFailedError):
@@ -54,12 +62,52 @@ class WrongUsageError(CommandFailedError):
         return cls(f"{sentence}{' See' if sentence.endswith('?') else '; see'} '{asked} --help'.")
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line, whatever the text holds."""
+    _print_line(_shown(text, err=err), err=err)
+
+
+def say_labelled(label: str, text: str, *, colour: str | None = None, bold: bool = False) -> None:
+    """Print each line of somebody's text behind the label of whoever wrote it, all in one write."""
+    head = click.style(f"{_shown(label)} |", dim=not bold, bold=bold)
+    lines = [click.style(_shown(line, keep="\t"), fg=colour) for line in text.splitlines() or [""]]
+    _print_line("\n".join(f"{head} {line}" for line in lines))
+
+
+def say_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A bug of ours, as Python shows it; what it quotes may be anybody's."""
+    for line in "".join(traceback.format_exception(kind, error, trace)).splitlines():
+        say(f"holdfast | {line}", err=True)
+
+
+def guard_tracebacks() -> None:
+    """Have what nobody catches, in any thread of this process, printed by `say_traceback`."""
+
+    def of_thread(facts: threading.ExceptHookArgs) -> None:
+        if facts.exc_value is not None:
+            say_traceback(facts.exc_type, facts.exc_value, facts.exc_traceback)
+
+    sys.excepthook = say_traceback
+    threading.excepthook = of_thread
+
+
+def ask_hidden(text: str) -> str:
+    """What somebody at the terminal answers, unseen."""
+    answer: str = click.prompt(_shown(text, err=True), hide_input=True, err=True)
+    return answer
+
+
+def confirm(text: str) -> None:
+    """Return when somebody at the terminal says yes; end the command otherwise."""
+    click.confirm(_shown(text, err=True), abort=True, err=True)
+
+
 def tell(answer: Any, sentence: str, as_json: bool) -> None:
     """What a command has done: the host's answer for programs, a sentence for people."""
     if as_json:
         print_json(answer)
     else:
-        click.echo(sentence)
+        say(sentence)
 
 
 def json_option(decorated: _Decorated) -> _Decorated:
@@ -69,34 +117,35 @@ def json_option(decorated: _Decorated) -> _Decorated:
 
 def print_json(value: Any) -> None:
     """One compact document on stdout, ASCII only so that every terminal and every string passes."""
-    click.echo(json.dumps(value, separators=(",", ":")))
+    _print_line(json.dumps(value, separators=(",", ":")))
 
 
 def readable_json(value: Any) -> str:
-    """JSON for people: `{"balance": 5}`, characters as they are where stdout can show them."""
-    text = json.dumps(value, ensure_ascii=False)
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(value)
-    return text
-
-
-def printable(text: str) -> str:
-    """The text, its control characters escaped: a name is any text, a terminal is not to obey it."""
-    return text if text.isprintable() else ascii(text)[1:-1]
+    """JSON for people: `{"balance": 5}`, characters as they are; printed, it is still JSON."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table for a terminal, tab-separated lines under a heading otherwise."""
+    shown = [[_shown(cell) for cell in row] for row in (columns, *rows)]
     if not sys.stdout.isatty():
-        for row in (columns, *rows):
-            click.echo("\t".join(row))
+        for row in shown:
+            _print_line("\t".join(row))
         return
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table, markup=False)
+    table = Table(*shown[0], box=None, pad_edge=False)
+    for row in shown[1:]:
+        table.add_row(*(Text(cell) for cell in row))  # a string would be read as markup
+    Console().print(table)
+
+
+def _shown(text: str, *, err: bool = False, keep: str = "") -> str:
+    stream = sys.stderr if err else sys.stdout
+    return printable(text, keep=keep, encoding=stream.encoding or "utf-8")
+
+
+def _print_line(line: str, *, err: bool = False) -> None:
+    """The only way out, for what has been made printable; no colours where it is no terminal."""
+    click.echo(line, err=err)
 
 
 class Stages:
@@ -130,9 +179,9 @@ class Stages:
         self._end()
         self._label, self._began = label, time.monotonic()
         if self._plain:
-            click.echo(f"{label} ...", err=True)
+            say(f"{label} ...", err=True)
             return
-        self._show(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), total=None)
+        self._show(SpinnerColumn(), _label_column(), TimeElapsedColumn(), total=None)
 
     def begin_upload(self, label: str, total_bytes: int) -> Callable[[int], None]:
         """Begin a stage with a bar; call what it returns with the bytes sent so far."""
@@ -140,7 +189,7 @@ class Stages:
         if self._quiet or self._plain:
             return lambda _sent_bytes: None
         self._hide()
-        self._show(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), total=total_bytes)
+        self._show(_label_column(), BarColumn(), DownloadColumn(), total=total_bytes)
         progress, task = self._progress, self._task
         assert progress is not None
         assert task is not None
@@ -148,7 +197,7 @@ class Stages:
 
     def _show(self, *columns: Any, total: float | None) -> None:
         self._progress = Progress(*columns, console=self._console, transient=True)
-        self._task = self._progress.add_task(self._label, total=total)
+        self._task = self._progress.add_task(_shown(self._label, err=True), total=total)
         self._progress.start()
 
     def _hide(self) -> None:
@@ -162,5 +211,9 @@ class Stages:
         self._hide()
         if not self._plain and not failed:
             took_s = time.monotonic() - self._began
-            self._console.print(f"{self._label} [dim]{took_s:.1f} s[/dim]", highlight=False)
+            self._console.print(Text.assemble(_shown(self._label, err=True), (f" {took_s:.1f} s", "dim")))
         self._label = ""
+
+
+def _label_column() -> TextColumn:
+    return TextColumn("{task.description}", markup=False)

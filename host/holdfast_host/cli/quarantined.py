@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli.client import host_options, open_client
-from holdfast_host.cli.output import json_option, print_json, printable
+from holdfast_host.cli.output import json_option, print_json, say
 
 _EXAMPLES: Final = """\b
 Example:
@@ -31,5 +31,5 @@ def command(limit: int | None, host: str, token_file: Path | None, as_json: bool
             if as_json:
                 print_json(each)
                 continue
-            what = "its fetch handler" if each["type"] is None else f"{each['type']}/{printable(each['name'])}"
-            click.echo(f"{each['died_at']}  {each['function']} version {each['version']}  {what}")
+            what = "its fetch handler" if each["type"] is None else f"{each['type']}/{each['name']}"
+            say(f"{each['died_at']}  {each['function']} version {each['version']}  {what}")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import click
 
-from holdfast_host.cli.client import host_options, instance_path, open_client
+from holdfast_host.cli.client import api_path, host_options, instance_path, open_client
 from holdfast_host.cli.output import json_option, tell
 
 _EXAMPLES: Final = """\b
@@ -29,7 +28,7 @@ def command(owner: str, name: str | None, host: str, token_file: Path | None, as
     'holdfast quarantined' lists what killed workers again and again.
     """
     if name is None:
-        path, label = f"/v1/functions/{quote(owner, safe='')}", f"The function '{owner}'"
+        path, label = api_path("functions", owner), f"The function '{owner}'"
     else:
         path, label = instance_path(owner, name), f"{owner}/{name}"
     with open_client(host, token_file) as client:

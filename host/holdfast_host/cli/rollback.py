@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 import click
 
-from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.client import api_path, host_options, open_client
 from holdfast_host.cli.output import CommandFailedError, json_option, tell
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.manifest import read_manifest
@@ -31,7 +30,7 @@ def command(function: str | None, version: int | None, host: str, token_file: Pa
     name = function or _function_here()
     body = {} if version is None else {"version": version}
     with open_client(host, token_file) as client:
-        answer: dict[str, Any] = client.post(f"/v1/functions/{quote(name, safe='')}/rollback", body)
+        answer: dict[str, Any] = client.post(api_path("functions", name, "rollback"), body)
     tell(answer, f"Function '{name}' runs version {answer['version']} again: {answer['url']}", as_json)
 
 

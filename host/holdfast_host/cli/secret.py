@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import click
 
-from holdfast_host.cli.client import host_options, open_client
-from holdfast_host.cli.output import CommandFailedError, json_option, print_json, print_table, tell
+from holdfast_host.cli.client import api_path, host_options, open_client
+from holdfast_host.cli.output import CommandFailedError, ask_hidden, json_option, print_json, print_table, tell
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -80,13 +79,12 @@ def delete_secret(name: str, host: str, token_file: Path | None, as_json: bool) 
 
 
 def _path(name: str) -> str:
-    return f"/v1/secrets/{quote(name, safe='')}"
+    return api_path("secrets", name)
 
 
 def _read_value(name: str) -> str:
     if sys.stdin.isatty():
-        value: str = click.prompt(f"Value of {name}", hide_input=True, err=True)
-        return value
+        return ask_hidden(f"Value of {name}")
     try:
         text = sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from holdfast_host.cli.output import say
 from holdfast_host.core.config import HostConfig
 from holdfast_host.sandbox.compile import compile_component
 from holdfast_host.supervisor.host import serve
@@ -123,4 +124,4 @@ def command(
 def _announce(url: str) -> None:
     """The one line on stdout; nobody may be reading it."""
     with contextlib.suppress(OSError):
-        click.echo(f"Holdfast is ready: {url}")
+        say(f"Holdfast is ready: {url}")

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli.client import host_options, instance_arguments, instance_path, open_client
-from holdfast_host.cli.output import json_option, print_json, printable, readable_json, tell
+from holdfast_host.cli.output import json_option, print_json, readable_json, say, tell
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -49,7 +49,7 @@ def get_value(actor_type: str, name: str, key: str, host: str, token_file: Path 
     if as_json:
         print_json(value)
     else:
-        click.echo(readable_json(value))
+        say(readable_json(value))
 
 
 @command.command("put", epilog=_PUT_EXAMPLES, context_settings={"ignore_unknown_options": True})
@@ -64,7 +64,7 @@ def put_value(
     """Write VALUE, which is JSON if it parses and a text otherwise, under KEY."""
     with open_client(host, token_file) as client:
         answer = client.put_text(instance_path(actor_type, name, "storage", key), _meant(value))
-    tell(answer, f"{printable(key)} of {actor_type}/{name} is stored.", as_json)
+    tell(answer, f"{key} of {actor_type}/{name} is stored.", as_json)
 
 
 @command.command("delete", epilog=_DELETE_EXAMPLES)
@@ -76,7 +76,7 @@ def delete_value(actor_type: str, name: str, key: str, host: str, token_file: Pa
     """Delete KEY."""
     with open_client(host, token_file) as client:
         answer = client.delete(instance_path(actor_type, name, "storage", key))
-    label = f"{printable(key)} of {actor_type}/{name}"
+    label = f"{key} of {actor_type}/{name}"
     sentence = f"{label} is deleted." if answer["deleted"] else f"There is no {label}: nothing is changed."
     tell(answer, sentence, as_json)
 

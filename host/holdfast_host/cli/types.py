@@ -12,7 +12,7 @@ from holdfast_host.build.project import describe_project
 from holdfast_host.build.sources import import_root
 from holdfast_host.cli.build import shown_path
 from holdfast_host.cli.client import host_options, open_client
-from holdfast_host.cli.output import CommandFailedError, Stages
+from holdfast_host.cli.output import CommandFailedError, Stages, say
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.manifest import Manifest, read_manifest
 
@@ -51,8 +51,8 @@ def command(directory: Path, host: str, token_file: Path | None) -> None:
     bound = [BoundType.of(each.binding, own[each.type]) for each in manifest.actors]
     target.write_text(render_bindings(bound, list(manifest.vars), secrets), "utf-8")
     if why_not:
-        click.echo(f"Secrets are left out. {why_not}", err=True)
-    click.echo(f"Types are written: {shown_path(target.resolve())}")
+        say(f"Secrets are left out. {why_not}", err=True)
+    say(f"Types are written: {shown_path(target.resolve())}")
 
 
 def _target(directory: Path, manifest: Manifest) -> Path:

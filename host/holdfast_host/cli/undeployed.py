@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli.client import host_options, open_client
-from holdfast_host.cli.output import json_option, print_json, print_table
+from holdfast_host.cli.output import json_option, print_json, print_table, say
 
 _EXAMPLES: Final = """\b
 Example:
@@ -30,7 +30,7 @@ def command(host: str, token_file: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(actors)
     elif not actors:
-        click.echo("Nothing: all types that have storage are deployed.")
+        say("Nothing: all types that have storage are deployed.")
     else:
         columns = ("type", "function", "func_id")
         print_table(columns, [tuple(each[column] for column in columns) for each in actors])

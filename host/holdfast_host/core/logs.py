@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import MutableMapping
 from typing import Any, Final, TextIO
@@ -21,6 +22,8 @@ _RICH_IS_LOADED: Final = "rich" in sys.modules
 if not _RICH_IS_LOADED:
     sys.modules["rich"] = None  # type: ignore[assignment] # an import of it fails, which structlog is prepared for
 import structlog  # noqa: E402
+
+from holdfast_host.core.printable import printable  # noqa: E402
 
 if not _RICH_IS_LOADED:
     del sys.modules["rich"]
@@ -83,6 +86,24 @@ def adopt_logging(process: str, level: str) -> None:
     root.setLevel(LEVELS[level])
 
 
+def adopt_tracebacks(process: str) -> None:
+    """Have what nobody catches in this process, in any thread, come out as one of our lines: it may quote anybody."""
+    log = EventLog("error", process=process)
+
+    def write(error: BaseException | None, where: str) -> None:
+        log.error(f"nobody caught an exception{where}", exc_info=error)
+
+    def of_thread(facts: threading.ExceptHookArgs) -> None:
+        write(facts.exc_value, f" in the thread {facts.thread.name if facts.thread is not None else '?'}")
+
+    def of_finalizer(facts: sys.UnraisableHookArgs) -> None:
+        write(facts.exc_value, f" in {facts.object!r}")
+
+    sys.excepthook = lambda _kind, error, _trace: write(error, "")
+    threading.excepthook = of_thread
+    sys.unraisablehook = of_finalizer
+
+
 def guest_line(facts: Facts) -> str:
     """A line of a guest's output: one JSON object, ASCII only."""
     line: str | bytes = _render_json(None, "", facts)
@@ -109,14 +130,7 @@ def _render_line(_logger: Any, _method: str, facts: Facts) -> str:
     now = float(facts.pop("time", None) or time.time())
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
     head = f"{stamp} {facts.pop('level')} {facts.pop('process')} {facts.pop('event')}"
-    return _printable(head) + "".join(f" {name}={_quoted(value)}" for name, value in facts.items())
-
-
-def _printable(text: str) -> str:
-    """The text with what breaks lines or steers terminals spelled out: names that callers chose are among it."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    return printable(head) + "".join(f" {name}={_quoted(value)}" for name, value in facts.items())
 
 
 def _quoted(value: Any) -> str:

@@ -8,7 +8,7 @@ import sys
 
 import uvloop
 
-from holdfast_host.core.logs import adopt_logging
+from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
 from holdfast_host.core.process import calm_collector, enter_child
 from holdfast_host.front.process import run_front
 
@@ -17,6 +17,7 @@ def main() -> None:
     """Be a front until the supervisor says `stop` (exit 0) or is gone (exit 1)."""
     channel = enter_child(int(sys.argv[1]))
     adopt_logging("front", "info")
+    adopt_tracebacks("front")
     calm_collector()
     uvloop.run(run_front(channel))
     logging.shutdown()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from holdfast_host.core.config import HostConfig
-from holdfast_host.core.logs import EventLog
+from holdfast_host.core.logs import EventLog, adopt_logging
 from holdfast_host.supervisor.casualties import Casualties
 from holdfast_host.supervisor.child import Child, Programs, spawn_child
 from holdfast_host.supervisor.deploys import Deploys
@@ -57,6 +57,7 @@ def serve(
     Raises:
         ConfigurationError: the directory or the address cannot be had.
     """
+    adopt_logging("supervisor", config.log_level)
     log = EventLog(config.log_level)
     with open_premises(config, log) as premises:
 

@@ -5,7 +5,6 @@ FD is the control channel; its first line says everything else. The process ends
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from holdfast_host.core.errors import ConfigurationError, HoldfastError
+from holdfast_host.core.logs import EventLog, adopt_logging, adopt_tracebacks
 from holdfast_host.core.process import calm_collector, enter_child
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.storage.lmdb_store import LmdbStore
@@ -159,11 +159,12 @@ def main() -> NoReturn:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     message, rest = read_start(control)
     start = WorkerStart.from_json(message)
+    adopt_logging(f"worker {start.worker}", start.log_level)
+    adopt_tracebacks(f"worker {start.worker}")
     try:
         process = WorkerProcess(start, control, rest)
     except ConfigurationError as error:  # the operator's to mend: a sentence, no traceback
-        sys.stderr.write(json.dumps({"level": "error", "message": error.message, "worker": start.worker}) + "\n")
-        sys.stderr.flush()
+        EventLog("error", process=f"worker {start.worker}").error(error.message)
         os._exit(EXIT_CONFIGURATION)
     process.run()
 

@@ -26,10 +26,11 @@ COMMANDS = [
 DEPLOYED = {"name": "counter", "func_id": "fn_1", "version": 1, "url": "http://counter.localhost:1", "actors": []}
 
 
-def run(*arguments: str, **environment: str) -> Result:
+def run(*arguments: str, stdin: str | None = None, **environment: str) -> Result:
     """Run `holdfast` in this process, with nothing of the outer environment's."""
     nothing = {"HOLDFAST_HOST": None, "HOLDFAST_TOKEN": None}
-    return CliRunner().invoke(group, list(arguments), env={**nothing, **environment}, prog_name="holdfast")
+    given = {**nothing, **environment}
+    return CliRunner().invoke(group, list(arguments), input=stdin, env=given, prog_name="holdfast")
 
 
 def on_a_terminal(command: list[str]) -> tuple[int, str]:

@@ -2,34 +2,36 @@
 
 import json
 
-import click
+import pytest
 
-from holdfast_host.cli.dev_log import readable_line
+from holdfast_host.cli.dev_log import show_line
 
-
-def shown(**facts: object) -> str:
-    return click.unstyle(readable_line(json.dumps(facts)))
+Capture = pytest.CaptureFixture[str]
 
 
-def test_a_guests_line_shows_its_instance() -> None:
-    assert shown(level="stdout", message="hi", instance="Counter/a", function="demo") == "Counter/a | hi"
+def shown(capsys: Capture, **facts: object) -> str:
+    show_line(json.dumps(facts))
+    return capsys.readouterr().out.removesuffix("\n")
 
 
-def test_a_traceback_keeps_its_lines_in_order() -> None:
+def test_a_guests_line_shows_its_instance(capsys: Capture) -> None:
+    line = shown(capsys, level="stdout", message="hi", instance="Counter/a", function="demo")
+    assert line == "Counter/a | hi"
+
+
+def test_a_traceback_keeps_its_lines_in_order(capsys: Capture) -> None:
     text = 'Traceback (most recent call last):\n  File "src/app.py", line 3, in f\nValueError: no\n'
-    lines = shown(level="error", message=text, instance="Counter/a").splitlines()
+    lines = shown(capsys, level="error", message=text, instance="Counter/a").splitlines()
 
     assert [line.partition("| ")[2] for line in lines] == text.splitlines()
 
 
-def test_a_trap_shows_where_it_happened() -> None:
-    assert (
-        shown(level="error", message="trap: stack", instance="A/b", backtrace="0: f\n")
-        == "A/b | trap: stack\nA/b | 0: f"
-    )
+def test_a_trap_shows_where_it_happened(capsys: Capture) -> None:
+    line = shown(capsys, level="error", message="trap: stack", instance="A/b", backtrace="0: f\n")
+    assert line == "A/b | trap: stack\nA/b | 0: f"
 
 
-def test_a_line_of_the_host_itself_stays_as_it_is() -> None:
-    line = "2026-11-21T03:29:25.500Z warning supervisor worker 0 died"
-    assert readable_line(line) == line
-    assert readable_line("[1, 2]") == "[1, 2]"
+def test_a_line_of_the_host_itself_stays_as_it_is(capsys: Capture) -> None:
+    for line in ("2026-11-21T03:29:25.500Z warning supervisor worker 0 died", "[1, 2]"):
+        show_line(line)
+        assert capsys.readouterr().out == f"{line}\n"

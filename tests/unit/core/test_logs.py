@@ -25,7 +25,7 @@ def test_what_an_event_names_can_neither_break_the_line_nor_steer_a_terminal() -
     EventLog("info", stream).error("名前 a\r\n\x1b[2J\x9b\u2028b\ud800", name="\x1b]0;x", time=1.0)
 
     assert stream.getvalue() == (
-        '1970-01-01T00:00:01.000Z error supervisor 名前 a\\r\\n\\x1b[2J\\x9b\\u2028b\\ud800 name="\\u001b]0;x"\n'
+        '1970-01-01T00:00:01.000Z error supervisor 名前 a\\r\\n\\u001b[2J\\u009b\\u2028b\\ud800 name="\\u001b]0;x"\n'
     )
 
 
@@ -65,6 +65,29 @@ def test_what_the_standard_library_logs_looks_the_same_tracebacks_included() -> 
     assert first.endswith(" info front 0 5 calls")
     assert " error front 0 failed exception=" in second
     assert "ZeroDivisionError" in second
+
+
+def test_what_nobody_catches_in_any_thread_or_finalizer_is_a_line_too() -> None:
+    evil = "\x1b]0;x\x07\u202e\nFORGED"
+    script = (
+        "import threading\n"
+        "from holdfast_host.core.logs import adopt_tracebacks\n"
+        "adopt_tracebacks('worker 3')\n"
+        f"def fail(*_): raise ValueError({evil!r})\n"
+        "thread = threading.Thread(target=fail, name='t'); thread.start(); thread.join()\n"
+        "type('Odd', (), {'__del__': fail})()\n"
+        "fail()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert [line.partition(" error worker 3 nobody caught an exception")[2][:8] for line in lines] == [
+        " in the ",
+        " in <fun",
+        " excepti",
+    ]
+    assert all(line.isascii() and line.isprintable() and "FORGED" in line for line in lines)
 
 
 def test_a_guests_line_is_one_json_object() -> None:

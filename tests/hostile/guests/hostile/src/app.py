@@ -5,9 +5,12 @@ import os
 from leaving import EndsBadly, SaysOddThings
 from odd_things import EvilBaseError
 from reaching import PassesTheSdk, ReachesOut, StaysBehind, StoresOddThings
+from terminals import HostileText
 from time_and_space import TakesSpace, TakesTime
 
 from holdfast import Context, Env, StatefulActor
+
+__all__ = ["Hostile", "HostileInit", "HostileText"]
 
 MIB = 1 << 20
 
