@@ -15,23 +15,14 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.table import Table
-from rich.text import Text
 
 from holdfast_host.core.printable import printable
+
+if TYPE_CHECKING:  # where it is used it is imported: the host's own process does without
+    from rich.progress import Progress, TaskID, TextColumn
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
@@ -132,6 +123,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         for row in shown:
             _print_line("\t".join(row))
         return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(*shown[0], box=None, pad_edge=False)
     for row in shown[1:]:
         table.add_row(*(Text(cell) for cell in row))  # a string would be read as markup
@@ -156,6 +151,8 @@ class Stages:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
+        from rich.console import Console
+
         self._console = Console(stderr=True)
         self._quiet = quiet
         self._plain = not self._console.is_terminal
@@ -181,6 +178,8 @@ class Stages:
         if self._plain:
             say(f"{label} ...", err=True)
             return
+        from rich.progress import SpinnerColumn, TimeElapsedColumn
+
         self._show(SpinnerColumn(), _label_column(), TimeElapsedColumn(), total=None)
 
     def begin_upload(self, label: str, total_bytes: int) -> Callable[[int], None]:
@@ -188,6 +187,8 @@ class Stages:
         self.begin(label)
         if self._quiet or self._plain:
             return lambda _sent_bytes: None
+        from rich.progress import BarColumn, DownloadColumn
+
         self._hide()
         self._show(_label_column(), BarColumn(), DownloadColumn(), total=total_bytes)
         progress, task = self._progress, self._task
@@ -196,6 +197,8 @@ class Stages:
         return lambda sent_bytes: progress.update(task, completed=sent_bytes)
 
     def _show(self, *columns: Any, total: float | None) -> None:
+        from rich.progress import Progress
+
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._task = self._progress.add_task(_shown(self._label, err=True), total=total)
         self._progress.start()
@@ -210,10 +213,14 @@ class Stages:
             return
         self._hide()
         if not self._plain and not failed:
+            from rich.text import Text
+
             took_s = time.monotonic() - self._began
             self._console.print(Text.assemble(_shown(self._label, err=True), (f" {took_s:.1f} s", "dim")))
         self._label = ""
 
 
 def _label_column() -> TextColumn:
+    from rich.progress import TextColumn
+
     return TextColumn("{task.description}", markup=False)
