@@ -18,6 +18,7 @@ import click
 import httpx
 
 from holdfast_host.cli.output import CommandFailedError
+from holdfast_host.cli.variables import option
 from holdfast_host.core.config import TOKEN_FORM
 
 DEFAULT_HOST: Final = "http://127.0.0.1:8787"
@@ -42,14 +43,14 @@ class RefusedError(CommandFailedError):
 
 def host_options(decorated: _Decorated) -> _Decorated:
     """Add `--host` and `--token-file` to a command, as the parameters `host` and `token_file`."""
-    token_file = click.option(
+    token_file = option(
         "--token-file",
         type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
         help="A file that holds the host's token; without it HOLDFAST_TOKEN counts.",
     )
-    host = click.option(
+    host = option(
         "--host",
-        envvar="HOLDFAST_HOST",
         default=DEFAULT_HOST,
         show_default=True,
         metavar="URL",

@@ -7,12 +7,14 @@ for an HTTP client, and `holdfast call` from waiting for a build tool.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any, Final
 
 import click
 
 from holdfast_host import __version__
 from holdfast_host.cli.output import CommandFailedError, WrongUsageError, guard_tracebacks, say
+from holdfast_host.cli.variables import name_unknown
 from holdfast_host.core.errors import ConfigurationError, HoldfastError
 
 _COMMANDS: Final = {
@@ -59,6 +61,15 @@ class CommandGroup(click.Group):
         found = importlib.import_module(f"holdfast_host.cli.{cmd_name}").command
         assert isinstance(found, click.Command)
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; say first which variables nobody reads (the host says it in its log)."""
+        name, found, rest = super().resolve_command(ctx, args)
+        if name != "serve" and not ctx.resilient_parsing and (unknown := name_unknown(os.environ)):
+            say(unknown, err=True)
+        return name, found, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, without importing anything."""

@@ -1,7 +1,7 @@
 """The configuration of one host, checked once before anything is started.
 
-Every flag of `holdfast serve` is also a `HOLDFAST_...` variable. What is wrong here is the operator's to mend, so each
-refusal is one sentence with the offending value and what to do.
+Every flag of `holdfast serve` is also a variable of its name, `HOLDFAST_...`. What is wrong here is the operator's to
+mend, so each refusal is one sentence with the offending value and what to do.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ DEPLOYED = {"name": "counter", "func_id": "fn_1", "version": 1, "url": "http://c
 
 def run(*arguments: str, stdin: str | None = None, **environment: str) -> Result:
     """Run `holdfast` in this process, with nothing of the outer environment's."""
-    nothing = {"HOLDFAST_HOST": None, "HOLDFAST_TOKEN": None}
+    nothing = {"HOLDFAST_HOST": None, "HOLDFAST_TOKEN": None, "HOLDFAST_TOKEN_FILE": None}
     given = {**nothing, **environment}
     return CliRunner().invoke(group, list(arguments), input=stdin, env=given, prog_name="holdfast")
 
@@ -138,7 +138,10 @@ def test_arguments_that_cannot_be_meant_are_refused_before_anything_is_sent(
         (("delete",), "Missing argument 'FUNCTION'; see 'holdfast delete --help'."),
         (("deploy", "a", "b"), "Got unexpected extra argument (b); see 'holdfast deploy --help'."),
         (("secret", "set"), "Missing argument 'NAME'; see 'holdfast secret set --help'."),
-        (("serve", "--workers", "x"), "Invalid value for '--workers': 'x' is not a valid integer; see 'holdfast serve"),
+        (
+            ("serve", "--workers", "x"),
+            "Invalid value for '--workers' (env var: 'HOLDFAST_WORKERS'): 'x' is",
+        ),
         (("inspect", "A", "b", "--limit", "0"), "Invalid value for '--limit': 0 is not in the range 1<=x<=1000; see"),
     ],
 )
@@ -195,9 +198,10 @@ def test_the_token_comes_from_the_environment_or_from_a_file(tmp_path: Path) -> 
         run("list", HOLDFAST_HOST=host.url)
         run("list", HOLDFAST_HOST=host.url, HOLDFAST_TOKEN="from-environment")
         run("list", "--token-file", str(file), HOLDFAST_HOST=host.url, HOLDFAST_TOKEN="from-environment")
+        run("list", HOLDFAST_HOST=host.url, HOLDFAST_TOKEN_FILE=str(file))
 
     tokens = [asked.headers.get("authorization") for asked in host.asked]
-    assert tokens == [None, "Bearer from-environment", "Bearer from-file"]
+    assert tokens == [None, "Bearer from-environment", "Bearer from-file", "Bearer from-file"]
 
 
 def test_a_token_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:

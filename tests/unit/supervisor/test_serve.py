@@ -146,13 +146,23 @@ def test_a_wrong_setting_is_one_sentence_and_exit_code_2(flags: list[str], said:
 
 
 def test_every_flag_is_also_a_variable(tmp_path: Path) -> None:
-    variables = {"HOLDFAST_DATA": str(tmp_path / "data"), "HOLDFAST_LIMITS": "method_timeout_s=1 nonsense_s=1"}
+    variables = {"HOLDFAST_DATA": str(tmp_path / "data"), "HOLDFAST_LIMIT": "method_timeout_s=1 nonsense_s=1"}
     refused = subprocess.run(
         SERVE, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **variables}
     )
 
     assert refused.returncode == 2
     assert "there is no limit 'nonsense_s'" in refused.stderr
+
+
+def test_a_variable_that_nothing_reads_is_named_in_the_log_at_the_start(tmp_path: Path) -> None:
+    served = Served(tmp_path, HOLDFAST_LIMITS="method_timeout_s=1")
+    served.stop()
+
+    first = served.log.read_text().splitlines()[0]
+    assert first.partition(" warning supervisor ")[2] == (
+        "HOLDFAST_LIMITS is no variable of holdfast, nothing reads it: did you mean HOLDFAST_LIMIT?"
+    )
 
 
 def test_a_taken_port_is_one_sentence_and_leaves_the_directory_free(tmp_path: Path) -> None:
@@ -192,4 +202,4 @@ def test_the_commands_are_listed_without_being_imported() -> None:
 
     for name in ("serve", "build", "deploy", "call", "list", "delete"):
         assert f"  {name} " in done.stdout
-    assert "['holdfast_host.cli.output', 'holdfast_host.cli.main']" in done.stdout
+    assert "['holdfast_host.cli.output', 'holdfast_host.cli.variables', 'holdfast_host.cli.main']" in done.stdout
