@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import click
 
 from holdfast_host.cli.client import host_options, instance_arguments, open_client
 from holdfast_host.cli.output import json_option, print_json, readable_json, say
+from holdfast_host.cli.typed_values import begins_container, container_of, json_of
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -36,8 +37,8 @@ def command(
 ) -> None:
     """Call METHOD of the instance NAME and print its result as JSON.
 
-    Arguments are KEY=VALUE pairs, where a VALUE is JSON if it parses and text otherwise, or one JSON object (keywords)
-    or array (positions).
+    Arguments are KEY=VALUE pairs, where a VALUE is JSON if it parses and text otherwise (what begins with { or [ must
+    parse), or one JSON object (keywords) or array (positions).
     """
     with open_client(host, token_file) as client:
         result = client.call(actor_type, name, method, arguments_json(arguments))
@@ -49,8 +50,8 @@ def command(
 
 def arguments_json(arguments: tuple[str, ...]) -> str:
     """The arguments as JSON text: an object or an array; numbers keep the digits they were typed with."""
-    if len(arguments) == 1 and arguments[0].lstrip()[:1] in {"{", "["}:
-        return _whole(arguments[0])
+    if len(arguments) == 1 and begins_container(arguments[0]):
+        return container_of(arguments[0])
     pairs: dict[str, str] = {}
     for argument in arguments:
         key, equals, value = argument.partition("=")
@@ -58,28 +59,5 @@ def arguments_json(arguments: tuple[str, ...]) -> str:
             raise click.UsageError(f"{argument!r} is neither KEY=VALUE nor the only argument, a JSON object or array.")
         if key in pairs:
             raise click.UsageError(f"{key!r} is given twice: name each argument once.")
-        pairs[key] = value if is_json(value) else json.dumps(value)
+        pairs[key] = json_of(value, f"The value of {key!r}")
     return "{" + ", ".join(f"{json.dumps(key)}: {value}" for key, value in pairs.items()) + "}"
-
-
-def is_json(text: str) -> bool:
-    """True for strict JSON: no NaN, no Infinity."""
-    try:
-        json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _whole(text: str) -> str:
-    try:
-        json.loads(text, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise click.UsageError("The arguments are nested too deep: at most 100 levels pass.") from None
-    except ValueError as error:
-        raise click.UsageError(f"The arguments are no JSON object or array: {error}.") from None
-    return text
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")

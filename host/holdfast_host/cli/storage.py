@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +9,7 @@ import click
 
 from holdfast_host.cli.client import host_options, instance_arguments, instance_path, open_client
 from holdfast_host.cli.output import json_option, print_json, readable_json, say, tell
+from holdfast_host.cli.typed_values import json_of
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -61,9 +61,10 @@ def get_value(actor_type: str, name: str, key: str, host: str, token_file: Path 
 def put_value(
     actor_type: str, name: str, key: str, value: str, host: str, token_file: Path | None, as_json: bool
 ) -> None:
-    """Write VALUE, which is JSON if it parses and a text otherwise, under KEY."""
+    """Write VALUE under KEY. It is JSON if it parses and a text otherwise; what begins with { or [ must parse."""
+    typed = json_of(value, "VALUE")
     with open_client(host, token_file) as client:
-        answer = client.put_text(instance_path(actor_type, name, "storage", key), _meant(value))
+        answer = client.put_text(instance_path(actor_type, name, "storage", key), typed)
     tell(answer, f"{key} of {actor_type}/{name} is stored.", as_json)
 
 
@@ -79,16 +80,3 @@ def delete_value(actor_type: str, name: str, key: str, host: str, token_file: Pa
     label = f"{key} of {actor_type}/{name}"
     sentence = f"{label} is deleted." if answer["deleted"] else f"There is no {label}: nothing is changed."
     tell(answer, sentence, as_json)
-
-
-def _meant(text: str) -> str:
-    """The value as JSON text, digit for digit as it was typed; NaN and the like are texts, for they are no JSON."""
-    try:
-        json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return json.dumps(text)
-    return text
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)

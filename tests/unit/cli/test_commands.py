@@ -76,6 +76,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
         (("text=a=b", "empty="), {"text": "a=b", "empty": ""}),
         (("odd=NaN",), {"odd": "NaN"}),
         (("amount=-5",), {"amount": -5}),
+        (('text="{"', 'open="half'), {"text": "{", "open": '"half'}),
         (('{"amount": 5}',), {"amount": 5}),
         ((" [30]",), [30]),
     ],
@@ -115,6 +116,10 @@ def test_numbers_are_sent_with_the_digits_they_were_typed_with() -> None:
         (("amount=1", "amount=2"), "given twice"),
         (('{"amount": }',), "no JSON object or array"),
         (("[1]", "[2]"), "neither KEY=VALUE"),
+        (('owner={"a"',), "The value of 'owner' begins as JSON and is none (Expecting ':' delimiter"),
+        (("tags= [1,2",), "The value of 'tags' begins as JSON and is none"),
+        (("tags=[NaN]",), "(NaN is not JSON): mend it, or give a text as '\"...\"'"),
+        (("tags=" + "[" * 100_000,), "nested too deep"),
         (("[" * 100_000,), "nested too deep"),
     ],
 )
@@ -127,6 +132,37 @@ def test_arguments_that_cannot_be_meant_are_refused_before_anything_is_sent(
     assert result.exit_code == 2
     assert says in fails_in_one_sentence(result)
     assert host.asked == []
+
+
+@pytest.mark.parametrize("value", ['{"a"', "[1, 2", ' {"a": nan}', "{'a': 1}", "[" * 100_000])
+def test_a_value_that_begins_as_json_and_is_none_is_not_stored_as_a_text(value: str) -> None:
+    with scripted_host() as host:
+        result = run("storage", "put", "--host", host.url, "Account", "alice", "owner", value)
+
+    assert result.exit_code == 2
+    assert fails_in_one_sentence(result).startswith("VALUE begins as JSON and is none (")
+    assert host.asked == []
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ('{"a": 1.10}', b'{"a": 1.10}'),
+        ("[]", b"[]"),
+        ("12", b"12"),
+        ("1" * 5000, b"1" * 5000),
+        ("plain", b'"plain"'),
+        ("NaN", b'"NaN"'),
+        ('"{"', b'"{"'),
+        ('"half', rb'"\"half"'),
+        ("a {", b'"a {"'),
+    ],
+)
+def test_a_value_is_stored_as_json_where_it_is_json_and_as_a_text_otherwise(value: str, sent: bytes) -> None:
+    with scripted_host() as host:
+        run("storage", "put", "--host", host.url, "Account", "alice", "owner", value)
+
+    assert host.asked[0].body == sent
 
 
 @pytest.mark.parametrize(
