@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from holdfast._codec import decode, decode_json, encode_arguments
-from holdfast._door import CallsImport, Err
+from holdfast._codec import decode, encode_arguments
+from holdfast._door import CallsImport, Err, facts_of
 from holdfast._errors import ActorCallError
 from holdfast._http import Request, Response
 
@@ -120,7 +120,7 @@ class ActorStub:
 
 
 def _raise(error: Err) -> NoReturn:
-    facts = decode_json(error.value)
+    facts = facts_of(error)
     raise ActorCallError(
         facts["name"],
         facts["message"],

@@ -6,8 +6,9 @@ HostImports to `Activation`.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 
 class StorageImport(Protocol):
@@ -94,3 +95,14 @@ else:
         # it. Its own class is written in Python; this one has the same attribute and is made without running any.
         # It looks the class up after it has imported us.
         componentize_py_types.Ok = StopIteration
+
+
+def facts_of(error: Err) -> dict[str, Any]:
+    """What the host says of a call that it refused.
+
+    The generated code holds the error in a variable of the frame that raises it, and the error holds that frame: a
+    ring, with the call's arguments in it, which only the collector would find. It is cut here.
+    """
+    error.with_traceback(None)
+    facts: dict[str, Any] = json.loads(error.value)
+    return facts

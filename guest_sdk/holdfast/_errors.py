@@ -1,14 +1,15 @@
 """What an actor's code may raise or catch, and how an error crosses the boundary to the host.
 
-On the wire an error is one JSON object: `name`, `message`, `code`, `status`, `retryable`, and for the host's log alone
-`traceback`. The names are fixed by the contract in `wit/`; nothing here knows where an error was caught.
+On the wire an error is one JSON object: `name`, `message`, `code`, `status`, `retryable`, for the host's log alone
+`traceback`, and `drop` where the sandbox had better not go on. The names are fixed by the contract in `wit/`; nothing
+here knows where an error was caught.
 """
 
 from __future__ import annotations
 
 import json
 import traceback
-from typing import Final
+from typing import Any, Final
 
 TRACEBACK_CHARS_MAX: Final = 16_384
 MESSAGE_CHARS_MAX: Final = 16_384
@@ -119,36 +120,50 @@ def sentence_of(failure: BaseException) -> str:
 def error_json(failure: BaseException, name: str = "ActorMethodError") -> str:
     """The error as the host reads it; an error that stands for itself keeps its name, any other goes by `name`."""
     try:
-        return _error_json(failure, name)
-    except BaseException:
-        return json.dumps({"name": name, "message": type(failure).__name__})
+        facts = _error_facts(failure, name)
+        if _is_out_of_memory(failure):
+            facts["drop"] = True
+        return json.dumps(facts, separators=(",", ":"))
+    except BaseException as odd:
+        facts = {"name": name, "message": type(failure).__name__, "drop": isinstance(odd, MemoryError)}
+        return json.dumps(facts)
 
 
-def _error_json(failure: BaseException, name: str) -> str:
+def _error_facts(failure: BaseException, name: str) -> dict[str, Any]:
     if isinstance(failure, CallRefusedError):
-        return _wire(failure.name, failure.message, status=failure.status)
+        return _facts(failure.name, failure.message, status=failure.status)
     if name == "ActorMethodError":
         if isinstance(failure, ActorError):
-            return _wire("ActorError", str(failure), code=failure.code, status=failure.status)
+            return _facts("ActorError", str(failure), code=failure.code, status=failure.status)
         if isinstance(failure, ActorCallError) and failure.name in PASSED_THROUGH:
             status, retryable = failure.status, failure.retryable
-            return _wire(failure.name, failure.message, code=failure.code, status=status, retryable=retryable)
-    return _wire(name, sentence_of(failure), trace=traceback_of(failure))
+            return _facts(failure.name, failure.message, code=failure.code, status=status, retryable=retryable)
+    facts = _facts(name, sentence_of(failure))
+    trace = traceback_of(failure)
+    return {**facts, "traceback": trace} if trace else facts
 
 
-def _wire(
-    name: str,
-    message: str,
-    *,
-    code: str | None = None,
-    status: int | None = None,
-    retryable: bool = False,
-    trace: str | None = None,
-) -> str:
-    facts = {"name": name, "message": message, "code": code, "status": status, "retryable": retryable}
-    if trace:
-        facts["traceback"] = trace
-    return json.dumps(facts, separators=(",", ":"))
+def _facts(
+    name: str, message: str, *, code: str | None = None, status: int | None = None, retryable: bool = False
+) -> dict[str, Any]:
+    return {"name": name, "message": message, "code": code, "status": status, "retryable": retryable}
+
+
+def _is_out_of_memory(failure: BaseException) -> bool:
+    """Whether it is a MemoryError, or came of one: what was allocated until then may fill the sandbox for good."""
+    pending: list[BaseException | None] = [failure]
+    seen: set[int] = set()
+    while pending:
+        each = pending.pop()
+        if isinstance(each, MemoryError):
+            return True
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        pending += [each.__cause__, each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            pending += each.exceptions
+    return False
 
 
 def traceback_of(failure: BaseException) -> str:

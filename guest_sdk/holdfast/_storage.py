@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn, Self
 
 from holdfast._alarms import instant_of, microseconds_of
 from holdfast._codec import LEAVES, decode, decode_json, decode_pairs, encode, encode_json
-from holdfast._door import AlarmsImport, Err, StorageImport
+from holdfast._door import AlarmsImport, Err, StorageImport, facts_of
 from holdfast._errors import CodecError, HostError, LimitError
 
 RESERVED_PREFIX: Final = "__holdfast_"
@@ -364,7 +364,7 @@ def _strings(what: str, values: Iterable[str]) -> Iterable[str]:
 
 def _raise(error: Err) -> NoReturn:
     """Raise what the host's error stands for, without the wire's own exception behind it."""
-    facts = decode_json(error.value)
+    facts = facts_of(error)
     name, message = facts["name"], facts["message"]
     if name == "LimitError":
         raise LimitError(message) from None

@@ -212,6 +212,11 @@ def call_cases() -> list[Case]:
         Case("sleep on a queue", LATE, _calling("sleep_on_a_queue")),
         Case("await for ever", RAISED, _calling("await_for_ever")),
         Case("memory bomb", RAISED, _calling("memory_bomb"), "MemoryError"),
+        Case("after it had filled its memory", (OK,), _in_turn(("hoard",), ("count_hoarded",)), "^0$"),
+        *(
+            Case(f"refused {what}s", (OK,), _calling("refused_again_and_again", what, 20, name=what, again=5), said)
+            for what, said in {"put": "LimitError", "call": "ActorCallError"}.items()
+        ),
         Case("2 GiB at once", RAISED, _calling("one_big_allocation"), "MemoryError|OverflowError"),
         Case("recursion", RAISED, _calling("recursion"), "RecursionError"),
         Case("recursion without a limit", TRAP, _calling("recursion_without_limit")),

@@ -65,9 +65,8 @@ class TurnEndedError(BaseException):
     """The host ended the turn; no `except Exception` of an actor stops it, and catching it does not help."""
 
 
-def failure_of_guest(text: str) -> tuple[RefusedError, str]:
-    """What an actor's own error text says, as far as it may, and the traceback for its log."""
-    facts = json.loads(text)
+def failure_of_guest(facts: dict[str, Any]) -> tuple[RefusedError, str]:
+    """What an actor's own error says, as far as it may, and the traceback for its log."""
     name, message = facts["name"], facts["message"][:MESSAGE_CHARS_MAX]
     code, trace = facts.get("code"), facts.get("traceback") or ""
     code = code[:CODE_CHARS_MAX] if isinstance(code, str) else None

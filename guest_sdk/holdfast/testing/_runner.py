@@ -14,7 +14,7 @@ from typing import Any
 
 from holdfast._actor import StatefulActor
 from holdfast._describe import Component
-from holdfast._door import Err
+from holdfast._door import Err, facts_of
 from holdfast._errors import PASSED_THROUGH
 from holdfast._guest import Guest
 from holdfast._http import body_bytes
@@ -181,13 +181,12 @@ class Runner:
                 result = self._run_guest(turn, run)
                 if check is not None:
                     check(result)
-                failure = turn.find_ended()
-            except RefusedError as refused:
-                failure = turn.find_ended() or refused
-            if failure is not None:
+                turn.check_ended()
+            except RefusedError:
                 if turn.wrote or turn.ended_by is not None:
                     self._keep(turn, None)
-                raise failure
+                turn.check_ended()
+                raise
             if record is not None:
                 self._commit(turn, record)
         return result
@@ -227,10 +226,7 @@ class Runner:
             )
         except Err as error:
             self._keep(turn, None)
-            failure = self._failure(turn, error)
-            if failure.name == "ActorMethodError":
-                failure = RefusedError("ActorInitError", failure.message, code=failure.code)
-            raise failure from None
+            raise _unmade(self._failure(turn, error)) from None
 
     def _keep(self, turn: Turn, sandbox: Sandbox | None) -> None:
         if turn.record is None:
@@ -239,7 +235,10 @@ class Runner:
             turn.record.sandbox = sandbox
 
     def _failure(self, turn: Turn, error: Err) -> RefusedError:
-        failure, trace = failure_of_guest(error.value)
+        facts = facts_of(error)
+        failure, trace = failure_of_guest(facts)
+        if facts.get("drop"):
+            self._keep(turn, None)  # its memory is full: what is left of it would fill the next turn's
         if trace and turn.ended_by is None:
             self.write_log(turn.label, "error", trace)
         if turn.record is None and failure.name not in PASSED_THROUGH:
@@ -335,6 +334,13 @@ def _died(turn: Turn) -> RefusedError:
         text = f"{turn.label}: the host died while the call ran: its outcome is unknown, part of it had left already"
         return RefusedError("ActorOutputGateError", text)
     return RefusedError("HostUnavailableError", f"{turn.label}: the host died while the call ran; it committed nothing")
+
+
+def _unmade(failure: RefusedError) -> RefusedError:
+    """What a caller is told of a constructor that failed."""
+    if failure.name != "ActorMethodError":
+        return failure
+    return RefusedError("ActorInitError", failure.message, code=failure.code)
 
 
 def _least(timeout_s: float, left_s: float | None) -> float:

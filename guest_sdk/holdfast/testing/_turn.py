@@ -133,11 +133,12 @@ class Turn:
         """What its caller is told when its budget is over."""
         return RefusedError(self._timeout_name, f"{self.label}: over its budget of {self._budget_s:g} s")
 
-    def find_ended(self) -> RefusedError | None:
-        """After the actor's code has returned: why the turn counts as ended all the same."""
+    def check_ended(self) -> None:
+        """After the actor's code has returned: RefusedError where the turn counts as ended all the same."""
         if self.ended_by is None and self.left_s <= 0:
             self.ended_by = self.late()
-        return self.ended_by
+        if self.ended_by is not None:
+            raise self.ended_by from None
 
 
 Ending = Callable[[Turn], RefusedError]

@@ -148,6 +148,8 @@ class TurnRunner:
                 f"{turn.entry.label} failed with an error of {len(text)} bytes, the limit is {limit} bytes"
             )
         facts = _parse(text)
+        if facts.get("drop") is True:
+            turn.entry.deactivate()  # it says itself that it cannot go on: its memory is full
         name, message, code = facts.get("name"), facts.get("message"), facts.get("code")
         message = message[:_MESSAGE_CHARS_MAX] if isinstance(message, str) else "the guest gave no message"
         code = code[:_CODE_CHARS_MAX] if isinstance(code, str) else None

@@ -12,6 +12,8 @@ from decimal import Decimal
 from time import sleep as copied_sleep
 from typing import Any, NoReturn
 
+from refused import Refused  # type: ignore[import-not-found]  # beside this module: mypy looks from the root
+
 from holdfast import (
     ActorCallError,
     ActorError,
@@ -25,6 +27,8 @@ from holdfast import (
     Response,
     StatefulActor,
 )
+
+__all__ = ["Caller", "Made", "Probe", "Refused", "Shapes", "Timer", "fetch"]
 
 
 class Opaque:

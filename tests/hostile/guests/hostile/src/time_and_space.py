@@ -2,17 +2,19 @@
 
 import _thread
 import asyncio
+import gc
 import json
 import queue
 import re
 import select
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from wit_world.imports import storage
 
-from holdfast import Context
+from holdfast import Context, Env
 
 MIB = 1 << 20
 
@@ -89,10 +91,38 @@ class TakesTime:
 class TakesSpace:
     """Grows, and recurses."""
 
+    ctx: Context
+    env: Env
+    hoarded: Sequence[bytearray] = ()
+
     def memory_bomb(self) -> int:
         held = []
         while True:
             held.append(bytearray(MIB))
+
+    def hoard(self) -> None:
+        held: list[bytearray] = []
+        self.hoarded = held
+        while True:
+            held.append(bytearray(MIB))
+
+    def count_hoarded(self) -> int:
+        return len(self.hoarded)
+
+    def refused_again_and_again(self, what: str, times: int) -> str:
+        """Catch what the host says of too much, with the collector off."""
+        gc.disable()
+        told = ""
+        for _ in range(times):
+            try:
+                if what == "put":
+                    self.ctx.storage.put("k", "x" * (MIB + 1))
+                else:
+                    self.env.HOSTILE.id_from_name("other").noop("x" * MIB)
+            except Exception as error:
+                told = type(error).__name__
+        gc.enable()
+        return told
 
     def memory_bomb_that_catches(self) -> None:
         held: list[Any] = []
