@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import subprocess
 import time
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.harness import commands
 from tests.harness.caller import Caller
 from tests.harness.fixtures import StartHost
 from tests.harness.host import HOLDFAST
@@ -64,7 +66,21 @@ def test_lines_are_chosen_by_type_name_and_function_and_from_the_end(start_probe
         assert logs(caller, "function=other") == []
         assert logs(caller, "type=Probe&name=alice&function=probe&tail=1")[0]["message"] == "line 2"
         assert "cannot be made" in logs(caller, "type=Fragile")[0]["message"]
-        for query in ("colour=red", "follow=perhaps", "tail=x", "tail=10001", f"tail={20 * '0'}{20 * '1'}"):
+        assert [line["level"] for line in logs(caller, "level=error")] == ["error"]
+        last = logs(caller)[-1]
+        assert logs(caller, f"since={last['time']:.6f}")[-1] == last
+        assert logs(caller, f"since={last['time'] + 1:.6f}") == []
+        for query in (
+            "colour=red",
+            "level=loud",
+            "since=yesterday",
+            "since=-1",
+            "since=1e9",
+            "follow=perhaps",
+            "tail=x",
+            "tail=10001",
+            f"tail={20 * '0'}{20 * '1'}",
+        ):
             assert caller.request("GET", f"/v1/logs?{query}").status == 400
 
 
@@ -122,6 +138,50 @@ def test_a_flood_is_bounded_and_holds_up_nobody(start_probe_host: StartHost) -> 
         wait_for(caller, 1)
     kept = sum(path.stat().st_size for path in (host.data / "logs" / "w0").iterdir())
     assert kept < 1 << 20
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_follower_waits_for_a_host_that_ends_and_goes_on_without_losing_or_doubling_a_line(
+    start_probe_host: StartHost, end: str
+) -> None:
+    host = start_probe_host()
+    environment = {**os.environ, "HOLDFAST_HOST": host.url, "PYTHONUNBUFFERED": "1"}
+    command = [HOLDFAST, "logs", "-f", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as follower:
+        assert follower.stdout is not None
+        assert follower.stderr is not None
+        for number in range(3):
+            with host.caller() as caller:
+                caller.value("Probe", "a", "say", 2, f"round {number}")
+            assert [json.loads(follower.stdout.readline())["message"] for _ in range(2)] == 2 * [f"round {number}"]
+            host.stop() if end == "stop" else host.kill_all()
+            assert "has stopped or is not reached any more" in follower.stderr.readline()
+            host.start()
+            assert follower.stderr.readline() == f"The host at {host.url} is back: going on.\n"
+        follower.send_signal(signal.SIGINT)
+        assert follower.stdout.read() == ""
+        assert follower.wait(20) != 0
+
+
+def test_the_command_chooses_by_time_and_level(start_probe_host: StartHost) -> None:
+    host = start_probe_host()
+    with host.caller() as caller:
+        caller.value("Probe", "alice", "say", 1)
+        caller.call("Fragile", "bad", "made")
+        wait_for(caller, 2)
+
+    assert len(commands.run(host, "logs", "--since", "1h").splitlines()) > 1
+    assert commands.run(host, "logs", "--since", "2099-01-01T00:00+00:00") == ""
+    assert "Probe/alice" not in commands.run(host, "logs", "--level", "warning")
+    assert "Fragile/bad | " in commands.run(host, "logs", "--level", "warning", "--since", "1970-01-02")
+    refused = commands.run_any(host, "logs", "--since", "soon")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "Invalid value for '--since': 'soon' is no time: write 10m, 2026-11-01T12:30:00+00:00, or seconds since 1970;"
+        " see 'holdfast logs --help'.\n"
+    )
 
 
 def test_the_command_shows_lines_and_follows(start_probe_host: StartHost) -> None:

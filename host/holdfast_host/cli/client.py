@@ -32,13 +32,18 @@ _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 
 class RefusedError(CommandFailedError):
-    """The host's own refusal: `name` and `code` of its error beside the sentence."""
+    """The host's own refusal: what its error says beside the sentence."""
 
-    def __init__(self, sentence: str, name: str, code: str | None, reason: str) -> None:
+    def __init__(self, sentence: str, name: str, code: str | None, reason: str, *, retryable: bool = False) -> None:
         super().__init__(sentence)
         self.name = name
         self.code = code
         self.reason = reason
+        self.retryable = retryable
+
+
+class UnreachableError(CommandFailedError):
+    """No host answers, or the connection to it broke."""
 
 
 def host_options(decorated: _Decorated) -> _Decorated:
@@ -116,13 +121,14 @@ class HostClient:
             if left is not None:
                 left -= len(page[field])
 
-    def lines(self, path: str) -> Iterator[dict[str, Any]]:
-        """The JSON lines that a GET answers, as they come, however long that takes."""
+    def lines(self, path: str, opened: Callable[[str | None], None] = lambda date: None) -> Iterator[dict[str, Any]]:
+        """The JSON lines that a GET answers, as they come, however long that takes; `opened` is told the Date."""
         patient = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, read=None)
         with self._translated(), self._http.stream("GET", path, timeout=patient) as response:
             if response.is_error:
                 response.read()
                 raise _refusal(response.status_code, _json_of(response))
+            opened(response.headers.get("date"))
             for line in response.iter_lines():
                 yield json.loads(line)
 
@@ -184,15 +190,15 @@ class HostClient:
         try:
             yield
         except httpx.ConnectError:
-            raise CommandFailedError(
+            raise UnreachableError(
                 f"No host answers at {self.url}: start one with 'holdfast serve', or name another with --host."
             ) from None
         except httpx.TimeoutException:
-            raise CommandFailedError(
+            raise UnreachableError(
                 f"The host at {self.url} did not answer in time: look at its log; the outcome is unknown."
             ) from None
         except httpx.HTTPError as error:
-            raise CommandFailedError(
+            raise UnreachableError(
                 f"The connection to {self.url} broke ({error}): the outcome is unknown, look at the host and try again."
             ) from None
 
@@ -325,4 +331,5 @@ def _refusal(status: int, answer: Any) -> CommandFailedError:
         message += " (the same command may succeed later)"
     code = error.get("code")
     shown = f" [{code}]" if code else ""
-    return RefusedError(f"{name}{shown}: {message}", name, code, str(error.get("message", "")))
+    reason, retryable = str(error.get("message", "")), bool(error.get("retryable"))
+    return RefusedError(f"{name}{shown}: {message}", name, code, reason, retryable=retryable)

@@ -66,11 +66,13 @@ def command(directories: tuple[Path, ...], listen: str, api: str, data: Path | N
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise CommandFailedError(f"Two of the projects are called {twice!r}: give one another name in holdfast.toml.")
-    root = parse_listen(listen)
-    if root.port == 0 or not is_loopback(root.host):
+    root, where = parse_listen(listen), parse_listen(api, "--api")
+    if root.port == 0 or not is_loopback(root):
         raise CommandFailedError(f"--listen {listen!r}: name a loopback address and a port.")
+    if not is_loopback(where):
+        raise CommandFailedError(f"--api {api!r}: name a loopback address; a host for development has no token.")
     folder = data or folders[0] / ".holdfast"
-    config = HostConfig.make(listen=api, data=folder, log_level="warning")
+    config = HostConfig.make(listen=where, data=folder, log_level="warning")
     config = replace(config, root_listen=root, root_function=names[0])
     if fresh:
         _clear(config.data)

@@ -12,7 +12,7 @@ import os
 import re
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +44,7 @@ class Listen:
 
     host: str
     port: int
+    flag: str = field(default="--listen", compare=False)  # which the operator gave it by, for refusals
 
     def __str__(self) -> str:
         """`127.0.0.1:8787`, `[::1]:8787`."""
@@ -70,7 +71,7 @@ class HostConfig:
     def make(
         cls,
         *,
-        listen: str = "127.0.0.1:8787",
+        listen: str | Listen = "127.0.0.1:8787",
         data: str | Path = ".holdfast",
         workers: int | None = None,
         fronts: int = 1,
@@ -84,7 +85,7 @@ class HostConfig:
         """Check what the operator said.
 
         Args:
-            listen: `HOST:PORT`; an IPv6 address in brackets.
+            listen: `HOST:PORT`, an IPv6 address in brackets; or that as it was read from another flag.
             data: the data directory; made when it is not there.
             workers: None for one less than the cores, at least one.
             fronts: processes that share the HTTP port.
@@ -112,9 +113,9 @@ class HostConfig:
         for name in names:
             if not _DOMAIN.fullmatch(name):
                 raise ConfigurationError(f"--allowed-host {name!r} is no host name; an example is 'actors.example.com'")
-        where = parse_listen(listen)
+        where = parse_listen(listen) if isinstance(listen, str) else listen
         secret = _read_token(token, token_file)
-        if secret is None and not is_loopback(where.host):
+        if secret is None and not is_loopback(where):
             raise ConfigurationError(
                 f"refusing to listen on {where} without a token: set HOLDFAST_TOKEN or --token-file, "
                 "or listen on 127.0.0.1"
@@ -132,22 +133,21 @@ class HostConfig:
         )
 
 
-def parse_listen(text: str) -> Listen:
-    """`HOST:PORT` or `[IPV6]:PORT`, or ConfigurationError."""
+def parse_listen(text: str, flag: str = "--listen") -> Listen:
+    """`HOST:PORT` or `[IPV6]:PORT`, or ConfigurationError that names the flag."""
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ConfigurationError(f"--listen {text!r}: write an IPv6 address in brackets, as in '[::1]:8787'")
+        raise ConfigurationError(f"{flag} {text!r}: write an IPv6 address in brackets, as in '[::1]:8787'")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ConfigurationError(
-            f"--listen {text!r} is not HOST:PORT, as in '127.0.0.1:8787' (port 0 takes a free one)"
-        )
-    return Listen(host, int(port))
+        raise ConfigurationError(f"{flag} {text!r} is not HOST:PORT, as in '127.0.0.1:8787' (port 0 takes a free one)")
+    return Listen(host, int(port), flag)
 
 
-def is_loopback(host: str) -> bool:
+def is_loopback(listen: Listen) -> bool:
     """True when nobody outside this machine can connect to what listens there."""
+    host = listen.host
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -155,7 +155,7 @@ def is_loopback(host: str) -> bool:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise ConfigurationError(f"--listen: the host name {host!r} has no address ({error.strerror})") from error
+        raise ConfigurationError(f"{listen.flag}: the host name {host!r} has no address ({error.strerror})") from error
     return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import re
 from collections import deque
 from typing import Any, Final
 
 from aiohttp import web
 
 from holdfast_host.core.errors import BadRequestError
+from holdfast_host.core.logs import LEVELS
 from holdfast_host.front.answers import LineStream
 from holdfast_host.front.app import Route
 from holdfast_host.front.http_server import Exchange
@@ -22,6 +24,8 @@ from holdfast_host.front.paths import TRUTH, read_number, read_parameters
 
 FOLLOW_PAUSE_S: Final = 0.25
 TAIL_MAX: Final = 10_000
+_CHOICES: Final = ("type", "name", "function", "since", "level")
+_SECONDS: Final = re.compile(r"\d{1,11}(\.\d{1,6})?", re.ASCII)
 
 Facts = dict[str, Any]
 
@@ -37,11 +41,15 @@ class LogRoutes:
         return [Route.of("/v1/logs", GET=self._logs)]
 
     async def _logs(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        asked = read_parameters(query, "type", "name", "function", "follow", "tail")
+        asked = read_parameters(query, "type", "name", "function", "since", "level", "follow", "tail")
         follow = TRUTH.get(asked.get("follow", "false").lower())
         if follow is None:
             raise BadRequestError(f"the parameter follow is {asked['follow'][:40]!r}: write true or false")
         tail = read_number(asked, "tail", 0, TAIL_MAX)
+        if not _SECONDS.fullmatch(asked.get("since", "0")):
+            raise BadRequestError(f"the parameter since is {asked['since'][:40]!r}: write seconds since 1970")
+        if asked.get("level", "debug") not in LEVELS:
+            raise BadRequestError(f"the parameter level is {asked['level'][:40]!r}: write one of {', '.join(LEVELS)}")
         sources = [_Source(link, asked) for link in self._links]
         stream = LineStream(exchange)
         if tail is not None:
@@ -75,7 +83,7 @@ class _Source:
 
     def __init__(self, link: Link, asked: dict[str, str]) -> None:
         self._link = link
-        self._facts: Facts = {"read": "logs", **{key: asked.get(key) for key in ("type", "name", "function")}}
+        self._facts: Facts = {"read": "logs", **{key: asked.get(key) for key in _CHOICES}}
         self._positions: Facts = {}
         self.lines: deque[Facts] = deque()
         self.known_to: float | None = None

@@ -77,7 +77,7 @@ def bind_http(listen: Listen) -> socket.socket:
         )[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise ConfigurationError(f"cannot listen on {listen}: {error.strerror}") from error
+        raise ConfigurationError(f"cannot listen on {listen}: {error.strerror}; mend {listen.flag}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -87,7 +87,7 @@ def bind_http(listen: Listen) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigurationError(
-            f"cannot listen on {listen}: {error.strerror}; stop what listens there, or choose another --listen"
+            f"cannot listen on {listen}: {error.strerror}; stop what listens there, or choose another {listen.flag}"
         ) from error
     listener.setblocking(False)
     return listener

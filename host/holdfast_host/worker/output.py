@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _QUEUE_LINES_MAX: Final = 20_000
 _QUEUE_CHARS_MAX: Final = 32 * MIB
 _TRACEBACK_CHARS_MAX: Final = 16 * KIB  # the end of a longer one is kept: it says what was raised, and where
+_STREAMS: Final = {"stdout": "info", "stderr": "warning"}
 
 Facts = dict[str, Any]
 
@@ -86,14 +87,15 @@ class Output:
         """A step through the kept lines; any one thread.
 
         Args:
-            facts: `type`, `name`, `function` that lines must have, null for any; `positions`, where the last step
-                ended, empty to begin.
+            facts: `type`, `name`, `function` that lines must have, `since`, the Unix time of the earliest, `level`,
+                the least; null for any; `positions`, where the last step ended, empty to begin.
 
         Returns:
             `lines`, `positions` to go on from, `known_to`: null at the end, else the time up to which nothing is
             missing.
         """
         wanted_type, wanted_name, function = facts["type"], facts["name"], facts["function"]
+        since, least = float(facts["since"] or 0), LEVELS[facts["level"] or "debug"]
         if self._folder is None:
             return {"lines": [], "positions": {}, "known_to": None}
         one = wanted_type is not None and wanted_name is not None
@@ -101,6 +103,8 @@ class Output:
         prefix = None if wanted_type is None else f"{wanted_type}/"
 
         def is_wanted(line: Facts) -> bool:
+            if line["time"] < since or _weight(line) < least:
+                return False
             label = str(line.get("instance"))
             if function is not None and line.get("function") != function:
                 return False
@@ -147,6 +151,12 @@ class Output:
             sys.stderr.write(line + "\n")
         if self._ring is not None:
             self._ring.append(facts["instance"], line)
+
+
+def _weight(line: Facts) -> int:
+    """The level as a number: what a guest prints counts as info, on its stderr as a warning."""
+    level = str(line.get("level"))
+    return LEVELS.get(_STREAMS.get(level, level), LEVELS["info"])
 
 
 def _chars_of(facts: Facts) -> int:

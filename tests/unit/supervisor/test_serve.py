@@ -181,6 +181,43 @@ def test_a_taken_port_is_one_sentence_and_leaves_the_directory_free(tmp_path: Pa
     assert (tmp_path / "data" / "lock").read_text() == ""
 
 
+@pytest.mark.parametrize("flag", ["--listen", "--api"])
+def test_dev_names_the_flag_whose_port_is_taken(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "holdfast.toml").write_text('name = "p"\nmain = "app.py"\ncompatibility_date = "2026-11-01"\n')
+    (tmp_path / "app.py").touch()
+    other = {"--listen": "--api", "--api": "--listen"}[flag]
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as free:
+        listen, port = (f"127.0.0.1:{each.getsockname()[1]}" for each in (taken, free))
+        free.close()
+        command = [*SERVE[:-1], "dev", str(tmp_path), flag, listen, other, port]
+        refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        f"holdfast: cannot listen on {listen}: Address already in use;"
+        f" stop what listens there, or choose another {flag}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--api", "127.0.0.1"], "--api '127.0.0.1' is not HOST:PORT"),
+        (["--api", "0.0.0.0:0"], "--api '0.0.0.0:0': name a loopback address"),
+        (["--listen", "127.0.0.1:x"], "--listen '127.0.0.1:x' is not HOST:PORT"),
+    ],
+)
+def test_dev_names_the_flag_that_is_wrong(tmp_path: Path, flags: list[str], said: str) -> None:
+    (tmp_path / "holdfast.toml").write_text('name = "p"\nmain = "app.py"\ncompatibility_date = "2026-11-01"\n')
+    (tmp_path / "app.py").touch()
+    command = [*SERVE[:-1], "dev", str(tmp_path), *flags]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert refused.returncode != 0
+    assert said in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("module", ["holdfast_host.cli.serve", "holdfast_host.supervisor.host"])
 def test_the_supervisor_loads_neither_sandbox_nor_storage_nor_http(module: str) -> None:
     script = (

@@ -17,7 +17,7 @@ from holdfast_host.worker.links import Poller
 from holdfast_host.worker.output import Output
 from holdfast_host.worker.supervised import ControlChannel
 
-ALL: dict[str, Any] = {"type": None, "name": None, "function": None, "positions": {}}
+ALL: dict[str, Any] = {"type": None, "name": None, "function": None, "since": None, "level": None, "positions": {}}
 
 
 class Broken:
@@ -96,6 +96,25 @@ def test_of_a_long_traceback_the_end_is_kept(tmp_path: Path) -> None:
 
     assert line["message"].endswith("xValueError: the cause")
     assert len(line["message"]) <= 16 * KIB
+
+
+def test_lines_are_chosen_by_level_and_time_and_what_is_printed_counts_as_info_or_warning(tmp_path: Path) -> None:
+    output = Output(0, "info", tmp_path, MIB)
+    for level in ("debug", "info", "stdout", "stderr", "warning", "error", "odd"):
+        output.guest_line("T/a", "f", level, level)
+    output.guest_trap("T/a", "f", "stack", "")
+    output.flush()
+
+    def levels(**chosen: Any) -> list[str]:
+        return [line["level"] for line in output.read({**ALL, **chosen})["lines"]]
+
+    assert levels(level="debug") == levels()
+    assert levels(level="info") == ["info", "stdout", "stderr", "warning", "error", "odd", "error"]
+    assert levels(level="warning") == ["stderr", "warning", "error", "error"]
+    assert levels(level="error") == ["error", "error"]
+    times = [line["time"] for line in output.read(ALL)["lines"]]
+    assert len(levels(since=f"{times[0]:.6f}")) == 8
+    assert levels(since=f"{times[-1] + 1:.6f}") == []
 
 
 def test_messages_of_several_threads_to_the_supervisor_do_not_mix() -> None:
