@@ -13,6 +13,7 @@ from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
 from tests.hostile.cases import Case, call_cases, crowd_cases, deploy_cases, wat_cases
 from tests.hostile.stage import P99_S_MAX, Footprint, Neighbour, Row, run_cases, settle, warm_up
+from tests.hostile.texts import text_cases
 
 GUEST = Path(__file__).parent / "guests" / "hostile"
 COMPONENT_BYTES_MAX = 32 * MIB
@@ -49,7 +50,7 @@ def run(data: Path, *, quick: bool, at_once: int, workers: int) -> Report:
 
 
 def _cases(real: bytes, *, quick: bool) -> tuple[list[Case], list[Case]]:
-    cases = [*deploy_cases(COMPONENT_BYTES_MAX, real), *wat_cases(), *call_cases()]
+    cases = [*deploy_cases(COMPONENT_BYTES_MAX, real), *wat_cases(), *text_cases(), *call_cases()]
     chosen = [case for case in cases if case.quick or not quick]
     return chosen, [case for case in crowd_cases() if case.quick or not quick]
 

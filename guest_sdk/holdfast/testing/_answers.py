@@ -15,7 +15,7 @@ from holdfast.testing._runner import Runner
 NAME_BYTES_MAX: Final = 256
 METHOD_BYTES_MAX: Final = 256
 
-_STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)  # one that never ends goes to the end
 _STEPS: Final = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 

@@ -13,6 +13,7 @@ MIB: Final = 1 << 20
 GIB: Final = 1 << 30
 
 SHARDS: Final = 256  # fixed by the on-disk format: partition p holds the shards s with s mod P = p
+KEYS_MAX: Final = 32 * KIB  # of one get_many, whatever a turn may write: to read more at once holds up all other turns
 KEYS_TEXT_BYTES_MAX: Final = 2 * MIB  # get_many's keys as JSON: parsing holds up every other turn of the worker
 DUE_US_MAX: Final = 253_402_300_799_999_999  # of an alarm: the end of the year 9999, past which no datetime goes
 RESERVED_KEY_PREFIX: Final = "__holdfast_"  # for hosts and SDKs, by the contract in wit/

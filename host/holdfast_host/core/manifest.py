@@ -1,7 +1,9 @@
 """holdfast.toml: what it may say, and one sentence for every way to get it wrong.
 
 The same rules hold for a project that is built, for the manifest part of a deploy, and for the manifest that is derived
-where a bare component comes without one. The only importer of tomlkit, so that writing keeps comments and order.
+where a bare component comes without one. Strangers write manifests, and the supervisor reads them: that takes time in
+proportion to their length. The only importer of rtoml, which reads, and of tomlkit, which writes and keeps comments and
+order.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+import rtoml
 import tomlkit
-from tomlkit.exceptions import ParseError, TOMLKitError
+from tomlkit.exceptions import TOMLKitError
 
 from holdfast_host.core.errors import InvalidManifestError, InvalidNameError
 from holdfast_host.core.ids import check_function_name, check_identifier, check_type_name
@@ -90,10 +93,8 @@ def parse_manifest(text: str, limits: Limits | None = None) -> Manifest:
         limits: The operator's limits, within which a function may lower its own; the defaults where None.
     """
     try:
-        document = tomlkit.parse(text).unwrap()
-    except ParseError as error:
-        raise _broken(f"is no TOML: {error}") from None
-    except (TOMLKitError, ValueError, RecursionError) as error:
+        document = rtoml.loads(text)
+    except ValueError as error:
         raise _broken(f"is no TOML: {error}") from None
     try:
         return _manifest(_Table("", document, _KEYS), limits or Limits())
@@ -116,7 +117,10 @@ def upper_snake(type_name: str) -> str:
 def write_func_id(project: Path, func_id: str) -> None:
     """Write `[deploy] func_id` into a project's manifest, atomically; comments and order of the file are kept."""
     path = project / MANIFEST_FILE
-    document = tomlkit.parse(path.read_text("utf-8"))
+    try:
+        document = tomlkit.parse(path.read_text("utf-8"))
+    except TOMLKitError as error:  # what it does not read of a TOML newer than itself
+        raise _broken(f'cannot take the function\'s id ({error}): write func_id = "{func_id}" below [deploy]') from None
     if "deploy" not in document:
         document["deploy"] = tomlkit.table()
     document["deploy"]["func_id"] = func_id
@@ -239,7 +243,7 @@ def _actors(value: Any) -> tuple[ActorEntry, ...]:
         return ()
     if not isinstance(value, list):
         raise _broken(f"has actors as {_kind(value)}, it must be tables: [[actors]]")
-    actors: list[ActorEntry] = []
+    actors: dict[str, ActorEntry] = {}
     for number, each in enumerate(value, 1):
         table = _Table(f"actors ({number})", each, ("binding", "type", "renamed_from"))
         binding = check_identifier("binding", table.needed("binding", '"ACCOUNT"'))
@@ -247,10 +251,10 @@ def _actors(value: Any) -> tuple[ActorEntry, ...]:
         renamed_from = table.text("renamed_from")
         if renamed_from is not None and check_type_name(renamed_from) == actor_type:
             raise _broken(f"says that {actor_type} was renamed from itself")
-        if any(binding == other.binding for other in actors):
+        if binding in actors:
             raise _broken(f"has the binding {binding} twice: each name on env is declared once")
-        actors.append(ActorEntry(binding, actor_type, renamed_from))
-    return tuple(actors)
+        actors[binding] = ActorEntry(binding, actor_type, renamed_from)
+    return tuple(actors.values())
 
 
 def _vars(value: Any, bindings: set[str]) -> dict[str, str]:

@@ -22,7 +22,8 @@ TRUTH: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
 def split_target(target: str) -> tuple[str, str]:
     """Path and query of a request target, both raw; an absolute target (`http://host/path`) loses its authority."""
     if not target.startswith("/"):
-        target = _AUTHORITY.sub("", target, count=1)
+        found = _AUTHORITY.match(target)
+        target = target[found.end() :] if found is not None else target
     path, _, query = target.partition("#")[0].partition("?")
     return path, query
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from holdfast_host.core.errors import BadRequestError, HoldfastError, InvalidNameError, LimitError
-from holdfast_host.core.json_text import is_nested_deeper
-from holdfast_host.core.limits import DUE_US_MAX, KEYS_TEXT_BYTES_MAX, MIB
+from holdfast_host.core.json_text import commas_of, read_texts
+from holdfast_host.core.limits import DUE_US_MAX, KEYS_MAX, KEYS_TEXT_BYTES_MAX, KIB, MIB
 from holdfast_host.sandbox.capabilities import Capabilities
 
 Handler = Callable[..., Any]  # (turn, *parameters as `signatures.Kind` says) -> the ok value
@@ -24,6 +23,7 @@ _LEVELS: Final = frozenset({"debug", "info", "warning", "error", "stdout", "stde
 _LEVEL_BYTES_MAX: Final = 16
 _TARGET_BYTES_MAX: Final = 256
 _LOG_TEXT_BYTES_MAX: Final = MIB  # far above a line's limit, which the turn keeps; to decode more takes long
+_COUNTED_BYTES: Final = 64 * KIB  # of keys as JSON; in less there is little to make
 BLOCKING: Final = frozenset({("storage", "sync"), ("calls", "call"), ("calls", "fetch")})
 
 
@@ -121,16 +121,12 @@ HANDLERS: Final[dict[tuple[str, str], Handler]] = {
 def _read_keys(text: bytes) -> list[bytes]:
     if len(text) > KEYS_TEXT_BYTES_MAX:
         raise LimitError(f"get_many of keys of {len(text)} bytes as JSON, the limit is {KEYS_TEXT_BYTES_MAX} bytes")
-    if is_nested_deeper(text, 1):
-        raise BadRequestError("storage.get-many takes a JSON array of keys, each a text of valid Unicode")
+    if len(text) > _COUNTED_BYTES and (commas := commas_of(text)) >= KEYS_MAX:
+        raise LimitError(f"get_many of {commas + 1} keys exceeds the limit of {KEYS_MAX} keys")
     try:
-        keys = json.loads(text)
+        return [key.encode() for key in read_texts(text)]
     except (ValueError, RecursionError):
-        keys = None
-    if isinstance(keys, list) and all(isinstance(key, str) for key in keys):
-        with suppress(UnicodeEncodeError):  # a lone surrogate
-            return [key.encode() for key in keys]
-    raise BadRequestError("storage.get-many takes a JSON array of keys, each a text of valid Unicode")
+        raise BadRequestError("storage.get-many takes a JSON array of keys, each a text of valid Unicode") from None
 
 
 def _key_text(key: bytes) -> bytes:

@@ -19,7 +19,8 @@ from holdfast_host.core.errors import (
     LimitError,
     error_class,
 )
-from holdfast_host.core.json_text import is_json, is_nested_deeper
+from holdfast_host.core.json_text import commas_of, is_json, is_nested_deeper
+from holdfast_host.core.limits import KIB
 from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
 from holdfast_host.storage.store import StoreBrokenError
 from holdfast_host.wire.frames import CallFlag, CallKind
@@ -46,6 +47,8 @@ _TYPED_ARGUMENTS: Final = int(CallFlag.TYPED_ARGUMENTS)
 _TYPED_RESULT: Final = int(CallFlag.TYPED_RESULT)
 _MESSAGE_CHARS_MAX: Final = 4_000
 _CODE_CHARS_MAX: Final = 200
+_COUNTED_BYTES: Final = 16 * KIB
+_MEMBERS_MAX: Final = 100
 
 
 class TurnRunner:
@@ -167,6 +170,8 @@ class TurnRunner:
 
 
 def _parse(text: bytes) -> dict[str, Any]:
+    if len(text) > _COUNTED_BYTES and commas_of(text) > _MEMBERS_MAX:
+        return {}  # it is no error's text, and to read it would hold up the whole worker
     try:
         facts = json.loads(text)
     except (ValueError, RecursionError):

@@ -13,7 +13,7 @@ from typing import Any
 from odd_things import Endless, Evil, Lingering
 from wit_world.imports import calls, log, storage
 
-from holdfast import Context
+from holdfast import Context, _guest
 
 MIB = 1 << 20
 
@@ -119,6 +119,25 @@ class PassesTheSdk:
             except BaseException as error:
                 said = str(getattr(error, "value", error))[:300]
         return said
+
+    def odd_text(self, what: str, shape: str) -> Any:
+        """Hand the host a text that takes long to read, as an import's or as the answer; what the host said."""
+        text = {
+            "unclosed": "[" * 3000 + '"' + '\\"' * 120_000,
+            "integers": "[" + "1," * (MIB // 2 - 2) + "1]",
+            "keys": "[" + '"",' * (2 * MIB // 3 - 2) + '""]',
+        }[shape]
+        if what == "result":
+            setattr(_guest, "plain_text", lambda _result: text)  # noqa: B010  (its types say that nobody does)
+            return None
+        if what == "error":
+            setattr(_guest, "error_json", lambda _failure: text)  # noqa: B010
+            raise ValueError("not told")
+        try:
+            storage.get_many(text) if what == "get_many" else calls.call("HOSTILE", "other", "noop", text)
+        except BaseException as error:
+            return str(getattr(error, "value", error))[:300]
+        return "no error"
 
     def long_method(self, chars: int) -> list[str]:
         """Calls of methods with such a name, to instances of every worker; the errors' names."""
