@@ -5,16 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast_host.front.openapi_inspection import describe_inspection
-from holdfast_host.front.openapi_parts import ANY, JSON, TYPED, operation, parameter
+from holdfast_host.front.openapi_parts import ANY, JSON, TYPED, operation, parameter, typed_body
 
 
-def describe_api(url: str) -> dict[str, Any]:
-    """An OpenAPI 3.1 document; `url` is where the host listens."""
+def describe_api(url: str, *, token: bool) -> dict[str, Any]:
+    """An OpenAPI 3.1 document, which generators of clients read.
+
+    Args:
+        url: where the host listens.
+        token: whether it has one; Authorization is asked for only then.
+    """
+    secured: dict[str, Any] = {"security": [{"token": []}]} if token else {}
+    schemes = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if token else {}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Holdfast", "version": "1", "description": "Stateful actors: one instance per name."},
         "servers": [{"url": url}],
-        "security": [{"token": []}],
+        **secured,
         "paths": {
             "/v1/actors/{type}/{name}/{method}": {"post": _call_by_path()},
             "/v1/call": {"post": _call_by_body()},
@@ -40,14 +47,15 @@ def describe_api(url: str) -> dict[str, Any]:
             "/health/readiness": {"get": _health("readiness", "The host serves calls; 503 with the reason if not.")},
         },
         "components": {
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            **schemes,
             "schemas": {"Error": _error_schema(), "Arguments": _arguments_schema()},
         },
     }
 
 
 def _call_by_path() -> dict[str, Any]:
-    arguments = {"schema": {"$ref": "#/components/schemas/Arguments"}}
+    # Without a type: clients generated in Python send none of an object or array that is not given.
+    arguments = {"schema": {"description": "An object of keyword arguments, an array of positional ones, or nothing."}}
     call = operation(
         "callMethod",
         "Call a method of one instance.",
@@ -57,7 +65,7 @@ def _call_by_path() -> dict[str, Any]:
             parameter("name", "The instance: any text of 1 to 256 UTF-8 bytes without NUL, percent-encoded."),
             parameter("method", "The method."),
         ],
-        requestBody={"required": False, "content": {JSON: arguments, TYPED: arguments}},
+        requestBody={"required": False, "description": typed_body("They are"), "content": {JSON: arguments}},
     )
     call["responses"]["200"]["content"][TYPED] = {"schema": ANY}
     return call
@@ -179,7 +187,6 @@ def _secret() -> dict[str, Any]:
 
 def _function_itself() -> dict[str, Any]:
     """Any method: what it does is the function's own affair, and so is the Authorization header."""
-    anything = {"*/*": {"schema": ANY}}
     summary = "The function's own fetch handler, which sees /{path}; also under the host name {function}.{domain}."
     parameters = [parameter("function", "The function's name."), parameter("path", "Any path, with slashes.")]
     methods = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -190,7 +197,7 @@ def _function_itself() -> dict[str, Any]:
                 "operationId": f"{method}OfFunction",
                 "summary": summary,
                 "security": [],
-                "responses": {"default": {"description": "What the function answers.", "content": anything}},
+                "responses": {"default": {"description": "What the function answers, of any type."}},
             }
             for method in methods
         },
@@ -207,7 +214,10 @@ def _health(name: str, summary: str) -> dict[str, Any]:
 
 
 def _arguments_schema() -> dict[str, Any]:
-    return {"description": "Keyword arguments, or positional ones.", "oneOf": [{"type": "object"}, {"type": "array"}]}
+    return {
+        "description": "Keyword arguments, or positional ones.",
+        "oneOf": [{"type": "object"}, {"type": "array", "items": ANY}],
+    }
 
 
 def _error_schema() -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from holdfast_host.front.openapi_parts import ANY, JSON, LINES, TYPED, operation, parameter
+from holdfast_host.front.openapi_parts import ANY, JSON, LINES, operation, parameter, typed_body
 
 _TYPE: Final = parameter("type", "The actor type.")
 _NAME: Final = parameter("name", "The instance, percent-encoded.")
@@ -73,7 +73,7 @@ def _storage() -> dict[str, Any]:
 
 
 def _value() -> dict[str, Any]:
-    body = {"required": True, "content": {JSON: {"schema": ANY}, TYPED: {"schema": ANY}}}
+    body = {"required": True, "description": typed_body("It is"), "content": {JSON: {"schema": ANY}}}
     return {
         "parameters": [_TYPE, _NAME, parameter("key", "The key, percent-encoded.")],
         "get": operation("getValue", "One value, as of the last commit.", 200),

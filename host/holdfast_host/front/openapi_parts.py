@@ -20,6 +20,14 @@ def operation(name: str, summary: str, *statuses: int, **further: Any) -> dict[s
     return {"operationId": name, "summary": summary, **further, "responses": responses}
 
 
+def typed_body(subject: str) -> str:
+    """What a body's description says of its other form.
+
+    It is said in words: of two types with one schema, generated clients send the second one only, or none.
+    """
+    return f"{subject} plain JSON; under the Content-Type {TYPED} values with $hf are read as typed."
+
+
 def parameter(name: str, description: str, place: str = "path", **schema: Any) -> dict[str, Any]:
     """A parameter, in the path unless said otherwise; text unless a schema is given."""
     return {

@@ -58,7 +58,7 @@ class Front:
             FunctionHosts(self._calls, start.routing, self._links, limits, tokens, domain=start.domain, url=start.url),
             self._calls,
             [
-                *InspectionRoutes(lambda: self._calls.view, self._health, start.url).routes(),
+                *InspectionRoutes(lambda: self._calls.view, self._health, start.url, tokens).routes(),
                 *AlarmRoutes(lambda: self._calls.view, start.routing, self._links).routes(),
                 *FunctionRoutes(control, self._uploads).routes(),
                 *MetricsRoutes(control).routes(),

@@ -14,6 +14,7 @@ from holdfast_host.front.catalog_view import CatalogView
 from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.link import Link
 from holdfast_host.front.openapi import describe_api
+from holdfast_host.front.tokens import TokenCheck
 
 
 class Health:
@@ -45,10 +46,10 @@ class Health:
 class InspectionRoutes:
     """The handlers. One per front."""
 
-    def __init__(self, view: Callable[[], CatalogView], health: Health, url: str) -> None:
+    def __init__(self, view: Callable[[], CatalogView], health: Health, url: str, tokens: TokenCheck) -> None:
         self._view = view
         self._health = health
-        self._url = url
+        self._description = describe_api(url, token=tokens.required)
 
     def routes(self) -> list[Route]:
         """For the App."""
@@ -63,7 +64,7 @@ class InspectionRoutes:
         return json_answer({"actors": self._view().describe_types()})
 
     async def _openapi(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(describe_api(self._url))
+        return json_answer(self._description)
 
     async def _liveness(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         return Answer(200, b"ok", TEXT)

@@ -13,6 +13,11 @@ class TokenCheck:
     def __init__(self, token: str | None) -> None:
         self._token = None if token is None else token.encode()
 
+    @property
+    def required(self) -> bool:
+        """Whether the host has a token."""
+        return self._token is not None
+
     def is_shown(self, authorization: str | None) -> bool:
         """Whether the header carries the host's token; False where the host has none."""
         try:
