@@ -82,7 +82,9 @@ class StatefulActor:
         self.env = env
 
     def alarm(self, info: AlarmInfo) -> None:
-        """Called when the alarm that `ctx.storage.set_alarm()` set is due. Override it; this one does nothing.
+        """Called when the alarm that `ctx.storage.set_alarm()` set is due. Without it a class can set none.
+
+        Override it; this one does nothing.
 
         The alarm is cleared in the same transaction as what the handler writes. If it raises, it is delivered again.
         """

@@ -6,7 +6,9 @@ import math
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NoReturn
+
+from holdfast._door import AlarmsImport
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -35,6 +37,19 @@ class AlarmInfo:
     def from_wire(cls, facts: dict[str, Any]) -> AlarmInfo:
         """From the JSON object that the host hands to the `alarm` export."""
         return cls(int(facts["retry_count"]), instant_of(int(facts["scheduled_us"])))
+
+
+class NoHandler:
+    """The alarms import for a class without an `alarm` method: nobody would hear one, so none can be set."""
+
+    def __init__(self, actor_type: str, host: AlarmsImport) -> None:
+        self._type = actor_type
+        self.get = host.get
+        self.delete = host.delete
+
+    def set(self, due_us: int) -> NoReturn:
+        """Refuse it."""
+        raise RuntimeError(f"{self._type} has no alarm(self, info) that could run then: define it to set an alarm")
 
 
 def instant_of(due_us: int) -> datetime:

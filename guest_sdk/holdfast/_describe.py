@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from holdfast._actor import StatefulActor
-from holdfast._methods import HOOKS, Method, methods_of, private_names, public_names, signature_text
+from holdfast._methods import HOOKS, Method, hooks_of, methods_of, private_names, public_names, signature_text
 from holdfast._tags import CODEC_VERSION
 
 CONTRACT_VERSION: Final = "1.0.0"
@@ -93,6 +93,7 @@ class Component:
                     for each, method in self.methods[name].items()
                 ],
                 "private": private_names(actor),
+                "hooks": hooks_of(actor),
             }
             for name, actor in self.actors.items()
         ]
@@ -110,6 +111,8 @@ def check_actor(actor: type[StatefulActor]) -> None:
         raise RuleError(text, *place_of(actor))
     for each in sorted(public_names(actor)):
         value = inspect.getattr_static(actor, each)
+        if each in HOOKS and value is not None and not callable(getattr(actor, each)):
+            raise RuleError(f"{name}.{each} is no method: {each} is what the runtime calls", *place_of(actor))
         if not inspect.isfunction(value):
             continue
         if each in HIDDEN:

@@ -12,14 +12,14 @@ from types import CoroutineType
 from typing import Any
 
 from holdfast._actor import Context, StatefulActor
-from holdfast._alarms import AlarmInfo
+from holdfast._alarms import AlarmInfo, NoHandler
 from holdfast._codec import decode_arguments, decode_json, encode, encode_plain, not_json, plain_text
 from holdfast._describe import Component
 from holdfast._door import Err, HostImports
 from holdfast._env import Env, make_env
 from holdfast._errors import CallRefusedError, CodecError, error_json
 from holdfast._http import Request, Response
-from holdfast._methods import Method
+from holdfast._methods import Method, hooks_of
 from holdfast._output import Output
 from holdfast._storage import HELD_CHARS_MAX, HELD_NOTHING, Storage
 from holdfast._turn import finish
@@ -60,7 +60,8 @@ class Guest:
         if actor_class is None:
             raise CallRefusedError("ActorInitError", f"the component has no actor class {actor_type!r}")
         held_chars_max = HELD_NOTHING if self._host.sees_each_read else HELD_CHARS_MAX
-        storage = Storage(self._host.storage, self._host.alarms, held_chars_max=held_chars_max)
+        alarms = self._host.alarms if "alarm" in hooks_of(actor_class) else NoHandler(actor_type, self._host.alarms)
+        storage = Storage(self._host.storage, alarms, held_chars_max=held_chars_max)
         actor = actor_class(Context(actor_type, name, storage), self._env)
         if not hasattr(actor, "ctx"):
             raise CallRefusedError("ActorInitError", f"{actor_type}.__init__ must call super().__init__(ctx, env)")
@@ -136,13 +137,17 @@ class Guest:
     def alarm(self, info: str) -> None:
         """Run the alarm's handler."""
         try:
-            if self._actor is not None:
-                handler: Callable[[AlarmInfo], Any] = self._actor.alarm
-                finish(handler(AlarmInfo.from_wire(decode_json(info))), f"{self._label}.alarm")
+            handler = self._alarm_handler()
+            finish(handler(AlarmInfo.from_wire(decode_json(info))), f"{self._label}.alarm")
         except BaseException as failure:
             raise Err(error_json(failure)) from None
         finally:
             self._output.flush()
+
+    def _alarm_handler(self) -> Callable[[AlarmInfo], Any]:
+        if self._actor is None or "alarm" not in hooks_of(type(self._actor)):
+            raise CallRefusedError("ActorUnknownMethodError", f"{self._label} has no alarm(self, info)")
+        return self._actor.alarm
 
     def fetch(self, request: str) -> str:
         """Run the fetch handler of the actor, or of the function; its response as JSON text."""

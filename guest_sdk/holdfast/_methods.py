@@ -98,6 +98,12 @@ def methods_of(actor: type[StatefulActor]) -> dict[str, Method]:
     return found
 
 
+def hooks_of(actor: type[StatefulActor]) -> list[str]:
+    """Those of HOOKS that the class or a base other than StatefulActor defines."""
+    found = ((name, getattr(actor, name, None)) for name in sorted(HOOKS))
+    return [name for name, value in found if callable(value) and value is not getattr(StatefulActor, name, None)]
+
+
 def public_names(actor: type[StatefulActor]) -> set[str]:
     """Every name without an underscore that the class or a base other than StatefulActor defines."""
     own = (each for each in actor.__mro__ if each is not StatefulActor and each is not object)

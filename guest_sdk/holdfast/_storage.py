@@ -245,6 +245,7 @@ class Storage:
 
         Raises:
             ValueError: A datetime without a time zone, milliseconds by mistake, a year past 9999.
+            RuntimeError: The class has no `alarm(self, info)` that could run then.
             HostError: Named `UnsupportedError` by a host that has no alarms.
         """
         due_us = microseconds_of(when)

@@ -129,6 +129,27 @@ def test_a_version_that_fails_its_trial_is_never_switched_to(host: HostProcess, 
         assert caller.request("GET", "/v1/functions/store").value["status"] == "failed"
 
 
+def test_a_version_without_the_alarm_handler_is_refused_while_an_alarm_is_set(host: HostProcess, sources: Path) -> None:
+    bell = "from holdfast import StatefulActor\n\nclass Bell(StatefulActor):\n"
+    arm = "    def arm(self):\n        self.ctx.storage.set_alarm(4e9)\n"
+    with_handler = _built(
+        sources / "rings", "bell", f"{bell}{arm}\n    def alarm(self, info):\n        pass\n", ("BELL", "Bell")
+    )
+    without = _built(
+        sources / "mute", "bell", f"{bell}{arm}\n    def alarms(self, info):\n        pass\n", ("BELL", "Bell")
+    )
+    deploy(host, with_handler)
+    with host.caller() as caller:
+        caller.value("Bell", "a", "arm")
+        assert "the alarm handler of Bell, of which instances have an alarm set, is gone" in refusal(host, without)
+        caller.request("DELETE", "/v1/instances/Bell/a/alarm")
+        deploy(host, without)
+        refused = caller.call("Bell", "a", "arm")
+
+    assert refused.error == "ActorMethodError"
+    assert "Bell has no alarm(self, info)" in refused.text
+
+
 def test_what_a_version_would_break_is_listed_and_nothing_is_switched(host: HostProcess, sources: Path) -> None:
     deploy(host, version(sources, 1))
     less = _built(

@@ -10,6 +10,7 @@ from typing import Any
 from holdfast._alarms import instant_of, microseconds_of
 from holdfast._codec import decode, encode
 from holdfast._errors import LimitError
+from holdfast._methods import hooks_of
 from holdfast._storage import check_key
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError
@@ -115,7 +116,9 @@ class Instance:
         return AlarmState(due, scheduled, alarm.retry_count, alarm.state, alarm.last_error)
 
     def set_alarm(self, when: datetime | timedelta | float) -> None:
-        """Set or replace its alarm, also one that was abandoned; the same times as `ctx.storage.set_alarm`."""
+        """Set or replace its alarm, also one that was abandoned; as `ctx.storage.set_alarm` does, with its errors."""
+        if "alarm" not in hooks_of(self._runner.component.actors[self._record.actor_type]):
+            raise RuntimeError(f"{self._record.actor_type} has no alarm(self, info) that could run then")
         if isinstance(when, timedelta):
             when = self._clock.now + when
         due_us = microseconds_of(when)

@@ -67,6 +67,9 @@ class Capabilities(Protocol):
     def host_call(self) -> bool:
         """Called first by every import: counts it, and may wait a moment. False ends the turn: the guest is trapped."""
 
+    def check_alarm_handler(self) -> None:
+        """BadRequestError where the type has no handler for an alarm."""
+
     def sync(self) -> None:
         """Return when what has been written so far is durable."""
 

@@ -15,7 +15,8 @@ from holdfast_host.core.limits import Limits
 CODEC_VERSION: Final = 1
 CONTRACT_MAJOR: Final = "1"
 METHOD_CHARS_MAX: Final = 64
-_RESERVED_METHODS: Final = frozenset({"alarm", "fetch", "id", "name"})  # the runtime's, or the stub's own
+_HOOKS: Final = frozenset({"alarm", "fetch"})
+_RESERVED_METHODS: Final = _HOOKS | {"id", "name"}  # the runtime's, or the stub's own
 
 
 def check_description(text: bytes, limits: Limits) -> dict[str, Any]:
@@ -73,7 +74,13 @@ def _check_actor(entry: Any, limits: Limits) -> dict[str, Any]:
         raise _wrong(f"has 'private' of {name} that is no list of names")
     checked = [_check_method(method, name) for method in methods]
     _refuse_twice(f"the method of {name}", [method["name"] for method in checked])
-    return {"type": name, "doc": _text(facts, "doc", ""), "methods": checked, "private": private}
+    actor = {"type": name, "doc": _text(facts, "doc", ""), "methods": checked, "private": private}
+    hooks = facts.get("hooks")
+    if hooks is None:
+        return actor  # it was built when nobody asked: not known
+    if not isinstance(hooks, list) or not all(isinstance(each, str) for each in hooks):
+        raise _wrong(f"has 'hooks' of {name} that are no list of names")
+    return {**actor, "hooks": [each for each in hooks if each in _HOOKS]}
 
 
 def _check_method(entry: Any, actor_type: str) -> dict[str, str]:

@@ -68,6 +68,7 @@ def _list(
 def _set_alarm(turn: Capabilities, due_us: int) -> None:
     if not 0 <= due_us <= DUE_US_MAX:
         raise BadRequestError(f"an alarm due at {due_us} us: it must lie between 0 and {DUE_US_MAX}, the year 9999")
+    turn.check_alarm_handler()
     turn.storage.set_alarm(due_us)
 
 

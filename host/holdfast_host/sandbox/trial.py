@@ -113,6 +113,9 @@ class _RefusingTurn:
     def tick(self) -> bool:
         return time.monotonic() < self._ends
 
+    def check_alarm_handler(self) -> None:
+        """The storage refuses."""
+
     def sync(self) -> NoReturn:
         raise _refusal()
 

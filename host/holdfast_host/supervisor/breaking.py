@@ -1,7 +1,8 @@
 """What a new version would break for those who rely on the running one.
 
-Callers rely on methods, instances on their type, other functions on the types that they refer to. Nothing here waits or
-writes; whether a type has instances is asked before.
+Callers rely on methods and on the function's fetch, instances on their type, alarms on their handler, other functions
+on the types that they refer to and on their fetch. Nothing here waits or writes; whether a type has instances and
+alarms is asked before.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ from holdfast_host.wire.catalog import ActorType, Deployment
 
 
 def breaking_changes(
-    before: Deployment, after: Deployment, others: Sequence[Deployment], occupied: Set[int]
+    before: Deployment,
+    after: Deployment,
+    others: Sequence[Deployment],
+    occupied: Set[int],
+    armed: Set[int] = frozenset(),
 ) -> list[str]:
-    """One clause for each method that is gone, and each type that is gone and has instances or references.
+    """One clause for each method or handler that is gone and relied on, and each type with instances or references.
 
     A renamed method is one that is gone. A renamed type is the same one where its number is; but references go by its
     name.
@@ -25,6 +30,7 @@ def breaking_changes(
         after: the one that would replace it.
         others: the other functions' versions.
         occupied: the numbers of types that have instances.
+        armed: the numbers of types of which alarms wait for their time.
     """
     left = {each.type_id: each for each in after.types}
     found: list[str] = []
@@ -37,6 +43,9 @@ def breaking_changes(
             )
         if new is not None:
             found.extend(f"the method {new.type}.{name} is gone" for name in _methods_gone(old, new))
+            found.extend(_handlers_gone(old, new, others, armed))
+    if before.fetch and not after.fetch:
+        found.append("the function's fetch handler is gone")
     return found + broken_references(before, after, others)
 
 
@@ -54,6 +63,20 @@ def broken_references(before: Deployment, after: Deployment, others: Iterable[De
 def refusal(function: str, found: Sequence[str], what_to_do: str) -> BreakingChangeError:
     """The error that lists what would break."""
     return BreakingChangeError(f"{function!r} would break what relies on it: {'; '.join(found)}. {what_to_do}")
+
+
+def _handlers_gone(old: ActorType, new: ActorType, others: Sequence[Deployment], armed: Set[int]) -> Iterable[str]:
+    """A handler of which the running version does not say whether it is there counts where alarms wait for it."""
+    if old.has_hook("alarm") and not new.has_hook("alarm") and old.type_id in armed:
+        yield f"the alarm handler of {new.type}, of which instances have an alarm set, is gone"
+    if old.hooks is not None and "fetch" in old.hooks and not new.has_hook("fetch"):
+        for other in others:
+            for binding in other.bindings:
+                if not binding.owner and binding.type == new.type:
+                    yield (
+                        f"the fetch handler of {new.type}, to which the function {other.function!r} refers as"
+                        f" {binding.binding}, is gone"
+                    )
 
 
 def _methods_gone(old: ActorType, new: ActorType) -> list[str]:

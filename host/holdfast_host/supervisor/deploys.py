@@ -251,7 +251,9 @@ class Deploys:
         """Plan it, load it everywhere, record it, switch to it."""
         at_stake = plan.types_at_stake(self._registry, proposal)
         occupied = await self._rollout.occupied(at_stake) if at_stake else set()
-        deployment = plan.plan_deployment(self._registry, proposal, consent, occupied)
+        deaf = plan.alarms_at_stake(self._registry, proposal)
+        armed = await self._rollout.armed(deaf) if deaf else set()
+        deployment = plan.plan_deployment(self._registry, proposal, consent, occupied, armed)
         self._check_names(deployment)
         progress("loading")
         await self._rollout.prepare(deployment)

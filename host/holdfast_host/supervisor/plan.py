@@ -32,7 +32,7 @@ from holdfast_host.wire.catalog import ActorType, Binding, Deployment, Method
 class Consent:
     """What the caller allows beside the usual."""
 
-    allow_breaking: bool = False  # drop methods, and types that have instances or references
+    allow_breaking: bool = False  # drop methods, handlers, and types that have instances or references
     adopt: bool = False  # take over a type that is reserved to a function that does not ship it any more
 
 
@@ -100,7 +100,18 @@ def types_at_stake(registry: Registry, proposal: Proposal) -> set[int]:
     return {each.type_id for each in found if each is not None}
 
 
-def plan_deployment(registry: Registry, proposal: Proposal, consent: Consent, occupied: Set[int]) -> Deployment:
+def alarms_at_stake(registry: Registry, proposal: Proposal) -> set[int]:
+    """The numbers of those types that would lose their alarm handler: the plan must know whether alarms wait for it."""
+    running = _running(registry, registry.by_id(proposal.func_id))
+    had = {each.type: each for each in running.types if each.has_hook("alarm")} if running else {}
+    former = {each.type: each.renamed_from for each in proposal.manifest.actors if each.renamed_from}
+    deaf = [name for name in proposal.owned if not proposal.shipped[name].has_hook("alarm")]
+    return {had[name].type_id for each in deaf for name in (each, former.get(each)) if name in had}
+
+
+def plan_deployment(
+    registry: Registry, proposal: Proposal, consent: Consent, occupied: Set[int], armed: Set[int] = frozenset()
+) -> Deployment:
     """The version that this deploy would record.
 
     Args:
@@ -108,6 +119,7 @@ def plan_deployment(registry: Registry, proposal: Proposal, consent: Consent, oc
         proposal: what is to run.
         consent: what the caller allows.
         occupied: those of `types_at_stake` that have instances.
+        armed: those of `alarms_at_stake` of which alarms wait for their time.
 
     Raises:
         InvalidComponentError, InvalidManifestError: component and manifest do not fit each other.
@@ -138,7 +150,7 @@ def plan_deployment(registry: Registry, proposal: Proposal, consent: Consent, oc
     _check_resolved(deployment, others)
     running = _running(registry, known)
     if running is not None and not consent.allow_breaking:
-        found = breaking_changes(running, deployment, others, occupied)
+        found = breaking_changes(running, deployment, others, occupied, armed)
         if found:
             raise refusal(manifest.name, found, "Deploy with --allow-breaking (?allow_breaking=true) if that is meant.")
     return deployment
@@ -223,7 +235,15 @@ def shipped_types(description: dict[str, Any], limits: Limits) -> dict[str, Acto
         methods = tuple(Method(each["name"], each["signature"], each.get("doc") or "") for each in entry["methods"])
         if len(methods) > limits.methods_max:
             raise InvalidComponentError(f"{name} has {len(methods)} methods, the limit is {limits.methods_max}")
-        found[name] = ActorType(name, 0, methods, entry.get("doc") or "", tuple(entry.get("private") or ()))
+        hooks = entry.get("hooks")
+        found[name] = ActorType(
+            name,
+            0,
+            methods,
+            entry.get("doc") or "",
+            tuple(entry.get("private") or ()),
+            None if hooks is None else tuple(hooks),
+        )
     if len(found) > limits.actor_types_max:
         raise InvalidComponentError(
             f"the component ships {len(found)} actor classes, the limit is {limits.actor_types_max}"

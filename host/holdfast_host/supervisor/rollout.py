@@ -27,6 +27,9 @@ class Rollout(Protocol):
     async def occupied(self, type_ids: Set[int]) -> set[int]:
         """Those of these types that have instances on disk; raises unless every worker says so."""
 
+    async def armed(self, type_ids: Set[int]) -> set[int]:
+        """Those of these types of which alarms wait for their time; raises unless every worker says so."""
+
     async def describe(self, deployment: Deployment) -> dict[str, Any]:
         """What a version says of itself that is not deployed yet; tried in one worker."""
 
@@ -66,13 +69,24 @@ class ProcessRollout:
         Raises:
             HostUnavailableError: a worker is being replaced, died or did not answer: its part is not known.
         """
+        return await self._found("occupied", type_ids, "which types have instances")
+
+    async def armed(self, type_ids: Set[int]) -> set[int]:
+        """Those of these types of which an instance has an alarm that is armed, retrying or parked.
+
+        Raises:
+            HostUnavailableError: a worker is being replaced, died or did not answer: its part is not known.
+        """
+        return await self._found("armed", type_ids, "which types have alarms")
+
+    async def _found(self, question: str, type_ids: Set[int], what: str) -> set[int]:
         children = self._children()
         if len(children) < len(self._workers):
-            raise HostUnavailableError("a worker is being replaced, so it is not known which types have instances")
+            raise HostUnavailableError(f"a worker is being replaced, so it is not known {what}")
         found: set[int] = set()
 
         async def look(child: Child) -> None:
-            answer = await self._ask_living(child, "occupied", types=sorted(type_ids))
+            answer = await self._ask_living(child, question, types=sorted(type_ids))
             found.update(answer["types"])
 
         await self._all(children, look)

@@ -28,6 +28,11 @@ class ActorType:
     methods: tuple[Method, ...]
     doc: str = ""
     private: tuple[str, ...] = ()  # attributes that exist and are not callable: 403 instead of 404
+    hooks: tuple[str, ...] | None = None  # those of `alarm` and `fetch` that it has; None where it does not say
+
+    def has_hook(self, name: str) -> bool:
+        """Whether it has the handler, or may have it, where its component does not say."""
+        return self.hooks is None or name in self.hooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Deployment:
                 tuple(Method(**method) for method in entry["methods"]),
                 entry["doc"],
                 tuple(entry["private"]),
+                None if entry.get("hooks") is None else tuple(entry["hooks"]),
             )
             for entry in facts["types"]
         )

@@ -10,9 +10,10 @@ EOF on it means that the other side is gone: a child then exits at once.
 | `switch` | to worker | `id`, `deployment`: every turn that starts from now on runs it |
 | `remove` | to worker | `id`, `function`: undeploy |
 | `occupied` | to worker | `id`, `types`: numbers of actor types; `done` carries the `types` that have instances here |
+| `armed` | to worker | `id`, `types`: numbers of actor types; `done` carries the `types` of which alarms wait here |
 | `describe` | to worker | `id`, `deployment`: try a development component with its sources; `done`: `description` |
 | `secrets` | to worker | `id`, `values`: every turn that starts from now on sees these secrets and no others |
-| `done` | from worker | `id`, `error`: null or {`name`, `message`, `code`}: answers the five above |
+| `done` | from worker | `id`, `error`: null or {`name`, `message`, `code`}: answers the six above |
 | `unloadable` | from worker | `function`, `reason`: it starts without a function whose compiled file does not load |
 | `catalog` | to front | `catalog`: what is deployed now |
 | `health` | to front | `workers`: for each whether it is up; `stalled`: those whose commits hang; `stopping` |

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Set
 
     from holdfast_host.storage.store import Alarm, Store
     from holdfast_host.worker.deployments import Deployments
 
 Facts = dict[str, Any]
+
+
+_PAGE: Final = 256
+
+
+def types_with_alarms(store: Store, type_ids: Set[int]) -> set[int]:
+    """Those of these types of which an instance has an alarm that waits: armed, retrying or parked. Any thread."""
+    found: set[int] = set()
+    for state in ("armed", "retrying", "parked"):
+        after: bytes | None = b""
+        while after is not None and found != type_ids:
+            page, after = store.alarm_page(state, after, _PAGE)
+            found.update(type_id for type_id, _, _ in page if type_id in type_ids)
+    return found
 
 
 def alarm_readers(store: Store, deployments: Deployments) -> dict[str, Callable[[Facts], Facts]]:

@@ -29,7 +29,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from holdfast_host.core.errors import HoldfastError, HostUnavailableError
+from holdfast_host.core.errors import ActorUnknownMethodError, HoldfastError, HostUnavailableError
 from holdfast_host.storage.keys import has_due_row
 from holdfast_host.storage.overlay import read_alarm
 from holdfast_host.storage.store import Alarm, Changes
@@ -186,7 +186,7 @@ class Alarms:
             died = HostUnavailableError("the worker died while the handler ran")
             self._count_failure(entry, delivery, died, killed=True)
         else:
-            return self._may_run(turn, delivery, row)
+            return self._may_run(turn, delivery, row, loaded)
         return False
 
     def end(self, turn: Turn) -> None:
@@ -280,12 +280,16 @@ class Alarms:
         self._ready -= delivery.ready
         delivery.ready = False
 
-    def _may_run(self, turn: Turn, delivery: Delivery, row: Alarm) -> bool:
+    def _may_run(self, turn: Turn, delivery: Delivery, row: Alarm, loaded: LoadedType) -> bool:
         """The row stands, the class is there: run it, unless it has to wait for something."""
         worker, entry = self._worker, turn.entry
         if not delivery.marked:
             if worker.mailroom.draining or row.due_us > self._clock.wall_us():  # stopping; or the clock was set back
                 self.finish(entry, delivery)
+                return False
+            if not loaded.handles_alarms:
+                text = f"{loaded.type} has no alarm handler in version {loaded.version} of {loaded.function!r}"
+                self._count_failure(entry, delivery, ActorUnknownMethodError(text))
                 return False
             if worker.leadership.detached >= worker.limits.detached_turns_max:
                 self.put_aside(delivery, _CROWDED_S)

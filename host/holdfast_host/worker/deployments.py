@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast_host.core.errors import (
     ActorPrivateMethodError,
     ActorUnknownMethodError,
+    BadRequestError,
     HostUnavailableError,
     UnknownActorTypeError,
 )
@@ -51,6 +52,7 @@ class LoadedType:
     method_timeout_s: float
     variables: dict[str, str] = field(default_factory=dict)
     sources: str = ""  # JSON, for a development component
+    handles_alarms: bool = True  # or may, where the component does not say
 
     def check_method(self, method: bytes) -> None:
         """Refuse what the description does not list, before an instance is disturbed.
@@ -66,6 +68,15 @@ class LoadedType:
             raise ActorPrivateMethodError(f"{self.type}.{text} is not callable from outside")
         known = ", ".join(sorted(name.decode() for name in self.methods)) or "none"
         raise ActorUnknownMethodError(f"{self.type} has no method {text!r}; it has: {known}")
+
+    def check_alarm_handler(self) -> None:
+        """Refuse to set an alarm that nobody would handle.
+
+        Raises:
+            BadRequestError: the type has no alarm handler.
+        """
+        if not self.handles_alarms:
+            raise BadRequestError(f"{self.type} has no alarm handler that could run then: no alarm can be set")
 
 
 class Deployments:
@@ -190,6 +201,7 @@ class Deployments:
             method_timeout_s=min(timeout_s, limits.method_timeout_s),
             variables=deployment.variables,
             sources=deployment.sources,
+            handles_alarms=actor.has_hook("alarm"),
         )
 
 

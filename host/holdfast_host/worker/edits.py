@@ -59,6 +59,7 @@ def _delete_instance(turn: Turn) -> bytes:
 
 def _set_alarm(turn: Turn) -> bytes:
     """Body: `[due_us]`."""
+    turn.check_alarm_handler()
     (due_us,) = json.loads(turn.request.body)
     turn.storage.set_alarm(due_us)
     return _said(due_us=due_us)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast_host.core.errors import HoldfastError, InternalError
 from holdfast_host.wire.catalog import Deployment
 from holdfast_host.wire.control import pack_message, unpack_message
+from holdfast_host.worker.alarm_readers import types_with_alarms
 from holdfast_host.worker.links import READ_BYTES
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class ControlChannel:
             store = self._worker.store
             found = [each for each in message["types"] if store.instances(each, b"", b"", 1)[0]]
             self.send("done", id=message["id"], error=None, types=found)
+        elif kind == "armed":
+            threading.Thread(target=self._look_for_alarms, args=(message,), name="holdfast-alarms", daemon=True).start()
         elif kind == "describe":
             threading.Thread(target=self._describe, args=(message,), name="holdfast-describe", daemon=True).start()
         elif kind == "secrets":
@@ -102,6 +105,15 @@ class ControlChannel:
             self.send("done", id=message["id"], error=error.facts())
         except Exception as error:
             failure = InternalError(f"the sources of {function} cannot be tried: {error}")
+            self.send("done", id=message["id"], error=failure.facts())
+
+    def _look_for_alarms(self, message: dict[str, Any]) -> None:
+        """All alarms of this worker may have to be looked at, whatever their types: a page at a time."""
+        try:
+            found = types_with_alarms(self._worker.store, set(message["types"]))
+            self.send("done", id=message["id"], error=None, types=sorted(found))
+        except Exception as error:
+            failure = InternalError(f"the alarms cannot be read: {error}")
             self.send("done", id=message["id"], error=failure.facts())
 
     def _prepare(self, message: dict[str, Any]) -> None:

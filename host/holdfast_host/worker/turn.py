@@ -267,6 +267,11 @@ class Turn:
             self._compute_slot = host.compute.enter(self.function, left_s)
         return self._compute_slot or self._end_late()
 
+    def check_alarm_handler(self) -> None:
+        """Refuse to set an alarm that nobody would handle."""
+        if self.loaded is not None:
+            self.loaded.check_alarm_handler()
+
     def sync(self) -> None:
         """Commit what has been written so far, and return when it is durable."""
         self._check_whole()

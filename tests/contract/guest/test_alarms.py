@@ -209,7 +209,18 @@ def test_a_handler_may_call_another_actor(timer: Subject, subject: NewSubject) -
     assert timer.driver.wait(lambda: other.call("noted").typed == timer.name, 5)
 
 
-def test_a_type_without_a_handler_of_its_own_lets_its_alarm_go(probe: Subject) -> None:
-    probe.do(["set_alarm", 0])
+def test_a_class_without_a_handler_cannot_set_an_alarm(subject: NewSubject) -> None:
+    deaf = subject("Refused")
 
-    assert probe.driver.wait(lambda: probe.alarm is None, 5)
+    said = deaf.call("set_alarm", FAR).typed
+
+    assert said == "Refused has no alarm(self, info) that could run then: define it to set an alarm"
+    assert deaf.call("alarms").typed is None
+    assert deaf.alarm is None
+
+
+def test_no_alarm_can_be_set_from_outside_that_nobody_would_handle(subject: NewSubject) -> None:
+    deaf = subject("Refused")
+
+    assert "no alarm" in deaf.driver.set_alarm(deaf.type, deaf.name)
+    assert deaf.alarm is None

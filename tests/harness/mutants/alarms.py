@@ -103,9 +103,9 @@ def write_no_attempt_down() -> None:
     """No attempt is marked before it runs."""
     may_run = Alarms._may_run
 
-    def careless(self: Alarms, turn: Turn, delivery: Delivery, row: Any) -> bool:
+    def careless(self: Alarms, turn: Turn, delivery: Delivery, row: Any, loaded: Any) -> bool:
         delivery.marked = True
-        return may_run(self, turn, delivery, row)
+        return may_run(self, turn, delivery, row, loaded)
 
     _patch(Alarms, "_may_run", careless)
 

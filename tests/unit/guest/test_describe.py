@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import Request, Response, StatefulActor
+from holdfast import AlarmInfo, Request, Response, StatefulActor
 from holdfast._describe import Component, RuleError
 
 
@@ -70,10 +70,36 @@ def test_a_component_describes_its_classes_and_methods() -> None:
                     },
                 ],
                 "private": ["__init__", "_private", "alarm", "ctx", "env", "fetch", "total"],
+                "hooks": [],
             }
         ],
         "fetch": True,
     }
+
+
+class Rings(Account):
+    def alarm(self, info: AlarmInfo) -> None: ...
+
+    def fetch(self, request: Request) -> Response:
+        return Response()
+
+
+class RingsToo(Rings):
+    """What a base has, it has."""
+
+
+class Mute(Rings):
+    alarm = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("actor", "hooks"),
+    [(Account, []), (Rings, ["alarm", "fetch"]), (RingsToo, ["alarm", "fetch"]), (Mute, ["fetch"])],
+)
+def test_a_class_says_which_handlers_it_has(actor: type[StatefulActor], hooks: list[str]) -> None:
+    facts = json.loads(component_of(Actor=actor).description)
+
+    assert facts["actors"][0]["hooks"] == hooks
 
 
 def test_inherited_methods_belong_to_the_type_and_a_name_only_for_types_does_no_harm() -> None:
@@ -106,6 +132,7 @@ def make(called: str = "Bad", /, **members: Any) -> type[StatefulActor]:
         ({}, "neither an actor class .* nor a fetch"),
         ({"fetch": 3}, "fetch is not a function"),
         ({"fetch": lambda request: None}, r"fetch\(request\) must be callable with \(request, env\)"),
+        ({"A": make(alarm=3)}, r"Bad\.alarm is no method: alarm is what the runtime calls"),
         ({"A": make("Bad__Name")}, "'Bad__Name' must be an ASCII identifier without '__'"),
         ({"A": make("Kонто")}, "must be an ASCII identifier"),  # noqa: RUF001
         ({"A": make("A" * 33)}, "33 characters, the limit is 32"),

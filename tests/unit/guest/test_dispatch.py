@@ -369,3 +369,11 @@ def test_a_block_that_ran_longer_than_thirty_seconds_fails(
             found = str(error)
 
     assert found == ("block_concurrency_while() took 30.5 s, the limit is 30 s" if fails else "done")
+
+
+def test_an_alarm_that_nobody_handles_is_an_error_and_not_over() -> None:
+    class Deaf(StatefulActor):
+        def alarms(self, info: Any) -> None: ...
+
+    with pytest.raises(Err, match=r"ActorUnknownMethodError.*Deaf has no alarm\(self, info\)"):
+        Hosted(Deaf).guest.alarm('{"retry_count":0,"scheduled_us":5}')

@@ -109,3 +109,19 @@ def test_a_description_at_a_limit_passes_and_one_past_it_does_not(
 
     with pytest.raises(InvalidComponentError, match=problem):
         check_description(of_size(401), limits)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [({}, None), ({"hooks": []}, []), ({"hooks": ["alarm"]}, ["alarm"]), ({"hooks": ["later", "fetch"]}, ["fetch"])],
+)
+def test_a_type_that_tells_no_handlers_is_not_known_to_have_none(told: dict[str, Any], kept: Any) -> None:
+    actor = check_description(described(actors=[{"type": "Account", "methods": [], **told}]), Limits())["actors"][0]
+
+    assert actor.get("hooks") == kept
+
+
+@pytest.mark.parametrize("hooks", ["alarm", {"alarm": True}, [1]])
+def test_handlers_that_are_no_list_of_names_are_refused(hooks: Any) -> None:
+    with pytest.raises(InvalidComponentError, match="'hooks' of Account that are no list of names"):
+        check_description(described(actors=[{"type": "Account", "methods": [], "hooks": hooks}]), Limits())

@@ -88,6 +88,9 @@ class TestTurn:
         self.ticks += 1
         return self.ticks <= self.ticks_max
 
+    def check_alarm_handler(self) -> None:
+        pass
+
     def sync(self) -> None:
         self.events.append("sync")
 

@@ -155,6 +155,73 @@ def test_a_rollback_that_would_leave_a_reference_without_its_type_is_refused(ben
         asyncio.run(bench.deploys.rollback("wallet", 1))
 
 
+def test_a_version_that_drops_an_alarm_handler_is_refused_while_alarms_wait_for_it(bench: DeployBench) -> None:
+    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), hooks=["alarm"]))
+    bench.rollout.alarms = {bench.type_id("Wallet")}
+    deaf = component_text("Wallet", methods=("deposit", "debit"), hooks=[])
+    with pytest.raises(BreakingChangeError, match="the alarm handler of Wallet, of which instances have an alarm set"):
+        bench.deploy("wallet", deaf)
+
+    bench.rollout.alarms = set()
+    bench.deploy("wallet", deaf)
+    assert bench.show("wallet")["version"] == 3
+
+
+def test_a_renamed_class_without_the_handler_is_refused_while_alarms_wait_for_it(bench: DeployBench) -> None:
+    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), hooks=["alarm"]))
+    bench.rollout.instances = bench.rollout.alarms = {bench.type_id("Wallet")}
+
+    deaf = component_text("Account", methods=("deposit", "debit"), hooks=["fetch"])
+    with pytest.raises(BreakingChangeError, match="the alarm handler of Account"):
+        bench.deploy("wallet", deaf, renamed("Account", "Wallet"))
+    bench.deploy("wallet", deaf, renamed("Account", "Wallet"), allow_breaking=True)
+
+
+def test_alarms_are_looked_for_only_where_a_handler_goes(bench: DeployBench) -> None:
+    """All alarms of a host may have to be read for it."""
+    for hooks in (["alarm"], ["alarm"], None, ["alarm"], [], []):
+        bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), hooks=hooks, remark=str(hooks)))
+
+    assert bench.rollout.looked_for_alarms == [{bench.type_id("Wallet")}]
+
+
+def test_a_version_that_does_not_say_which_handlers_it_had_counts_where_alarms_wait(bench: DeployBench) -> None:
+    bench.rollout.alarms = {bench.type_id("Wallet")}
+
+    with pytest.raises(BreakingChangeError, match="the alarm handler of Wallet"):
+        bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), hooks=[]))
+
+
+def test_a_version_that_drops_the_fetch_of_an_actor_is_refused_while_another_function_refers_to_it(
+    bench: DeployBench,
+) -> None:
+    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), hooks=["fetch"]))
+    bench.deploy("reader", component_text(fetch=True), READER)
+    without = component_text("Wallet", methods=("deposit", "debit"), hooks=[])
+    with pytest.raises(BreakingChangeError, match="the fetch handler of Wallet, to which the function 'reader' refers"):
+        bench.deploy("wallet", without)
+
+    asyncio.run(bench.deploys.delete("reader"))
+    bench.deploy("wallet", without)
+    assert bench.show("wallet")["version"] == 3
+
+
+def test_a_version_that_drops_the_functions_fetch_is_refused(bench: DeployBench) -> None:
+    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), fetch=True))
+    with pytest.raises(BreakingChangeError, match="the function's fetch handler is gone"):
+        bench.deploy("wallet", WALLET)
+
+    bench.deploy("wallet", WALLET, allow_breaking=True)
+    assert bench.show("wallet")["version"] == 3
+
+
+def test_what_a_type_handles_survives_a_restart(bench: DeployBench) -> None:
+    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), hooks=["alarm"]))
+    bench.reopen()
+
+    assert [each.hooks for each in bench.registry.catalog().deployments[0].types] == [("alarm",)]
+
+
 def test_other_sources_run_in_a_development_component_as_a_new_version(bench: DeployBench) -> None:
     bench.deploy("lab", component_text("Thing", development=True))
     sources = component_text("Thing", "Other", methods=("poke",))

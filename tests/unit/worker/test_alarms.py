@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from holdfast_host.core.clock import ManualClock
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
+from holdfast_host.sandbox.imports import HANDLERS
 from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.store import Alarm, Batch, Changes
+from holdfast_host.worker.alarm_readers import types_with_alarms
 from holdfast_host.worker.turn import Turn
 from tests.unit.worker.alarm_stage import (
     SECOND,
@@ -126,6 +129,51 @@ def test_an_abandoned_alarm_lives_again_when_the_actor_sets_it(monkeypatch: pyte
 
     assert host.runs == [("a", 0), ("a", 0)]
     assert host.total("a") == 1
+
+
+def test_an_alarm_that_nobody_handles_ends_abandoned_and_is_handled_once_somebody_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = AlarmStage(monkeypatch)
+    host.set("a", 1.0)
+    deaf = replace(host.stage.loaded(2), handles_alarms=False)
+    host.stage.do(lambda: host.stage.worker.deployments._install(deaf))
+    for _ in range(8):
+        host.advance(64.0)
+    row = host.row("a")
+
+    assert host.runs == []
+    assert row is not None
+    assert (row.state, row.retry_count) == ("abandoned", 6)
+    assert row.last_error == "ActorUnknownMethodError: T has no alarm handler in version 2 of 'f'"
+    host.stage.do(lambda: host.stage.deploy(3))
+    host.set("a", 1.0)
+    host.advance(1.0)
+    assert host.runs == [("a", 0)]
+
+
+def test_a_type_without_a_handler_can_set_no_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = AlarmStage(monkeypatch)
+    host.stage.guests[b"by_import"] = lambda turn, due_us: HANDLERS["alarms", "set"](turn, due_us)
+    deaf = replace(host.stage.deploy(2), handles_alarms=False)
+    host.stage.do(lambda: host.stage.worker.deployments._install(deaf))
+
+    status, said = host.stage.call("a", "by_import", 5)
+
+    assert status == 500
+    assert "T has no alarm handler" in str(said)
+    assert host.row("a") is None
+
+
+def test_types_with_alarms_are_those_of_which_one_waits() -> None:
+    store = MemoryStore(4, Limits())
+    states = [(1, "armed"), (2, "retrying"), (3, "parked"), (4, "abandoned")]
+    for type_id, state in states:
+        alarm = Alarm(due_us=5, scheduled_us=5, state=state)
+        store.commit(1 + type_id, [Batch(store.locate(type_id, b"a"), Changes(alarm=alarm, alarm_changed=True))])
+
+    assert types_with_alarms(store, {1, 2, 3, 4, 5}) == {1, 2, 3}
+    assert types_with_alarms(store, {2, 5}) == {2}
 
 
 def test_a_retry_is_written_down_before_it_runs_and_a_first_run_costs_no_commit(

@@ -245,6 +245,9 @@ class Probe(StatefulActor):
 
         self.ctx.block_concurrency_while(fail)
 
+    def alarm(self, info: AlarmInfo) -> None:
+        self.ctx.storage.put("rang", info.retry_count)
+
     # Output.
 
     def say(self) -> None:

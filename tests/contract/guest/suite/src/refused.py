@@ -39,6 +39,18 @@ class Refused(StatefulActor):
             raise ExceptionGroup("several", [ValueError("one"), MemoryError()])
         raise ValueError("no want of memory")
 
+    def set_alarm(self, when: Any, then: str = "") -> str:
+        """What is said of an alarm of a class that has no handler."""
+        try:
+            self.ctx.storage.set_alarm(when)
+        except RuntimeError as error:
+            return str(error)
+        return "set"
+
+    def alarms(self, info: Any = None) -> Any:
+        """No handler, whatever its author meant."""
+        return self.ctx.storage.get_alarm()
+
     def which(self) -> str:
         """The activation."""
         return self.activation

@@ -8,7 +8,7 @@ from reaching import PassesTheSdk, ReachesOut, StaysBehind, StoresOddThings
 from terminals import HostileText
 from time_and_space import TakesSpace, TakesTime
 
-from holdfast import Context, Env, StatefulActor
+from holdfast import AlarmInfo, Context, Env, StatefulActor
 
 __all__ = ["Hostile", "HostileInit", "HostileText"]
 
@@ -34,6 +34,9 @@ class Hostile(
         return value
 
     def noop(self) -> None:
+        pass
+
+    def alarm(self, info: AlarmInfo) -> None:
         pass
 
 
