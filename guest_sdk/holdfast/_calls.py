@@ -93,7 +93,7 @@ class ActorStub:
             _raise(error)
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
-        if method.startswith("_"):
+        if method.startswith("_") or not method.isidentifier():
             raise AttributeError(f"{method!r} is no method that a stub can call", name=method, obj=self)
 
         def call(*args: Any, **kwargs: Any) -> Any:

@@ -1,37 +1,29 @@
-"""Values as text: the encoding that `wit/storage.wit` specifies (codec version 1).
+"""Values as text: the encoding that `wit/storage.wit` specifies (codec version 2).
 
 Typed text is JSON in which a value that JSON does not know is an object with the key `$hf`; it decodes to exactly what
-was encoded. Plain text is JSON for callers who know nothing of that: it only goes out. Both are compact and ASCII only,
-so that a lone surrogate can pass the sandbox.
+was encoded. Plain text is JSON for callers who know nothing of that: it only goes out. Both are compact, in UTF-8.
 
 Most values are plain JSON already. A look at the *types* in each container proves that, at the speed of C, and then
-the C encoder does the rest; only other values are walked one by one.
+the C encoder does the rest; only other values are written part by part (`_writers`).
 """
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from json.encoder import encode_basestring
 from typing import Any, Final, NoReturn
-from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from holdfast._errors import CodecError
+from holdfast._misfit import MisfitError
+from holdfast._spelling import spelled
 from holdfast._tags import TAG, untag
-
-NESTING_MAX: Final = 100  # of the text, as the host bounds it: deeper JSON would overflow a C stack
-
-# Python refuses to write integers of more digits than that (4,300) in decimal; hexadecimal has no such bound.
-_INT_BITS_MAX: Final = 14_000
+from holdfast._writers import NESTING_MAX, PlainWriter, TypedWriter
 
 LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 _PLAIN: Final = LEAVES | {dict, list}
 _LEAF_WRITERS: Final[dict[type, Callable[[Any], str]]] = {
-    str: json.encoder.encode_basestring_ascii,
+    str: encode_basestring,
     int: int.__repr__,
 }
 _FEW: Final = 8  # entries up to which a loop is faster than sets
@@ -45,14 +37,15 @@ def _encoder() -> Callable[[Any], str]:
     """`json.dumps` with our settings, prepared once where the C encoder allows it."""
     settings: dict[str, Any] = {"separators": (",", ":"), "check_circular": False, "allow_nan": False}
     make = getattr(json.encoder, "c_make_encoder", None)
-    fallback = json.JSONEncoder(**settings)
+    fallback = json.JSONEncoder(ensure_ascii=False, **settings)
     if make is None:
-        return fallback.encode
-    prepared = make(None, fallback.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, False)
+        return lambda value: spelled(fallback.encode(value))
+    prepared = make(None, fallback.default, encode_basestring, None, ":", ",", False, False, False)
     join = "".join
 
     def encode_json(value: Any) -> str:
-        return join(prepared(value, 0))
+        text = join(prepared(value, 0))
+        return text if text.isascii() else spelled(text)
 
     return encode_json
 
@@ -128,7 +121,8 @@ def plain_text(value: Any) -> str | None:
     try:
         write = _LEAF_WRITERS.get(type(value))
         if write is not None:
-            return write(value)
+            text = write(value)
+            return text if text.isascii() else spelled(text)
         if is_plain(value):
             return encode_json(value)
     except ValueError:
@@ -148,7 +142,10 @@ def encode(value: Any, what: str = "value") -> str:
     """
     text = plain_text(value)
     if text is None or '"$hf"' in text:
-        return encode_json(_Tagger().walk(value, what, 0))
+        try:
+            return TypedWriter().write(value)
+        except MisfitError as misfit:
+            raise CodecError(misfit.sentence(what)) from None
     return text
 
 
@@ -159,7 +156,12 @@ def encode_plain(value: Any, what: str = "result") -> str:
         CodecError: Something in it has no encoding; the message names the path to it.
     """
     text = plain_text(value)
-    return encode_json(_Plainer().walk(value, what, 0)) if text is None else text
+    if text is None:
+        try:
+            return PlainWriter().write(value)
+        except MisfitError as misfit:
+            raise CodecError(misfit.sentence(what)) from None
+    return text
 
 
 def decode(text: str, what: str = "value") -> Any:
@@ -222,169 +224,3 @@ def decode_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
     if type(args) is not list or type(kwargs) is not dict or not all(type(key) is str for key in kwargs):
         raise CodecError("arguments are an object (by name) or an array (by position)")
     return args, kwargs
-
-
-def _datetime_text(value: datetime) -> str:
-    zone = value.tzinfo
-    if isinstance(zone, ZoneInfo) and zone.key:
-        return f"{value.isoformat()}[{zone.key}]"
-    return value.isoformat()
-
-
-def _time_text(value: time, path: str) -> str:
-    if value.tzinfo is not None and value.utcoffset() is None:
-        raise CodecError(f"{path} is a time in a zone whose offset depends on the date: use a datetime")
-    return value.isoformat()
-
-
-class _Walker:
-    """Walks one value, part by part, and builds what JSON can write. Lives for one encoding."""
-
-    def __init__(self) -> None:
-        self._open: set[int] = set()
-
-    def walk(self, value: Any, path: str, depth: int) -> Any:
-        """The value's JSON form; `depth` counts the containers of the text around it."""
-        kind = type(value)
-        if kind is str or kind is bool or value is None:
-            return value
-        if kind is int:
-            return self.integer(value)
-        if kind is float:
-            return value if math.isfinite(value) else self.infinite(value)
-        if kind in (dict, list, tuple, set, frozenset):
-            return self._container(value, kind, path, depth)
-        leaf = _LEAF_TEXTS.get(kind)
-        if leaf is None:
-            raise CodecError(f"{path} is {_described(value)}, which cannot be stored or passed")
-        return self.leaf(kind, value, leaf(value, path))
-
-    def _container(self, value: Any, kind: type, path: str, depth: int) -> Any:
-        if id(value) in self._open:
-            raise CodecError(f"{path} contains itself: a cycle cannot be stored or passed")
-        self._open.add(id(value))
-        try:
-            return self.dict(value, path, depth) if kind is dict else self.sequence(kind, value, path, depth)
-        finally:
-            self._open.discard(id(value))
-
-    def parts(self, value: Any, path: str, depth: int) -> list[Any]:
-        """The JSON forms of a sequence's parts; `depth` is where the array itself stands."""
-        self.check_depth(path, depth + 1)
-        return [self.walk(part, f"{path}[{index}]", depth + 1) for index, part in enumerate(value)]
-
-    def check_depth(self, path: str, depth: int) -> None:
-        """Refuse what is nested too deep."""
-        if depth > NESTING_MAX:
-            raise CodecError(f"{_shortened(path)} is nested deeper than the limit of {NESTING_MAX} levels")
-
-    def integer(self, value: int) -> Any:
-        raise NotImplementedError
-
-    def infinite(self, value: float) -> Any:
-        raise NotImplementedError
-
-    def leaf(self, kind: type, value: Any, text: Any) -> Any:
-        raise NotImplementedError
-
-    def dict(self, value: dict[Any, Any], path: str, depth: int) -> Any:
-        raise NotImplementedError
-
-    def sequence(self, kind: type, value: Any, path: str, depth: int) -> Any:
-        raise NotImplementedError
-
-
-class _Tagger(_Walker):
-    """Builds the typed form."""
-
-    def integer(self, value: int) -> Any:
-        return value if value.bit_length() <= _INT_BITS_MAX else {TAG: "int", "v": f"{value:x}"}
-
-    def infinite(self, value: float) -> Any:
-        return {TAG: "float", "v": repr(value)}
-
-    def leaf(self, kind: type, value: Any, text: Any) -> Any:
-        return {TAG: kind.__name__.lower(), "v": text}
-
-    def dict(self, value: dict[Any, Any], path: str, depth: int) -> Any:
-        if TAG not in value and all(type(key) is str for key in value):
-            self.check_depth(path, depth + 1)
-            return {key: self.walk(part, f"{path}[{key!r}]", depth + 1) for key, part in value.items()}
-        self.check_depth(path, depth + 3)
-        pairs = [
-            [self.walk(key, f"{path}.keys", depth + 3), self.walk(part, f"{path}[{_key_text(key)}]", depth + 3)]
-            for key, part in value.items()
-        ]
-        return {TAG: "dict", "v": pairs}
-
-    def sequence(self, kind: type, value: Any, path: str, depth: int) -> Any:
-        if kind is list:
-            return self.parts(value, path, depth)
-        parts = self.parts(value, path, depth + 1)
-        if kind is not tuple:
-            parts.sort(key=encode_json)  # equal sets have equal texts
-        return {TAG: kind.__name__, "v": parts}
-
-
-class _Plainer(_Walker):
-    """Builds the plain form."""
-
-    def integer(self, value: int) -> Any:
-        return value if value.bit_length() <= _INT_BITS_MAX else hex(value)
-
-    def infinite(self, value: float) -> Any:
-        return None
-
-    def leaf(self, kind: type, value: Any, text: Any) -> Any:
-        if kind is timedelta:
-            return value.total_seconds()
-        return value.isoformat() if kind is datetime else text  # ISO 8601 knows no names of zones
-
-    def dict(self, value: dict[Any, Any], path: str, depth: int) -> Any:
-        self.check_depth(path, depth + 1)
-        plain: dict[str, Any] = {}
-        for key, part in value.items():
-            name = key if type(key) is str else self._key(key, f"{path}.keys", depth + 1)
-            if name in plain:
-                raise CodecError(f"{path} has two keys that are {name!r} in JSON")
-            plain[name] = self.walk(part, f"{path}[{_key_text(key)}]", depth + 1)
-        return plain
-
-    def _key(self, key: Any, path: str, depth: int) -> str:
-        plain = self.walk(key, path, depth)
-        return plain if type(plain) is str else encode_json(plain)
-
-    def sequence(self, kind: type, value: Any, path: str, depth: int) -> Any:
-        parts = self.parts(value, path, depth)
-        if kind is set or kind is frozenset:
-            parts.sort(key=encode_json)
-        return parts
-
-
-_LEAF_TEXTS: Final[dict[type, Callable[[Any, str], Any]]] = {
-    bytes: lambda value, path: base64.b64encode(value).decode("ascii"),
-    date: lambda value, path: value.isoformat(),
-    datetime: lambda value, path: _datetime_text(value),
-    time: _time_text,
-    timedelta: lambda value, path: [value.days, value.seconds, value.microseconds],
-    Decimal: lambda value, path: str(value),
-    UUID: lambda value, path: str(value),
-}
-
-
-def _described(value: Any) -> str:
-    kind = type(value)
-    if kind.__module__ == "builtins":
-        return f"a value of type {kind.__name__}"
-    return f"an instance of {kind.__module__}.{kind.__qualname__}"
-
-
-def _key_text(key: Any) -> str:
-    kind = type(key)
-    if kind is int and key.bit_length() > _INT_BITS_MAX:
-        return "an int key"  # Python refuses to write it
-    return repr(key)[:80] if kind in LEAVES or kind in _LEAF_TEXTS else f"a {kind.__name__} key"
-
-
-def _shortened(path: str) -> str:
-    return path if len(path) <= 120 else f"{path[:60]}...{path[-57:]}"

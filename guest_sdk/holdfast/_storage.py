@@ -34,7 +34,8 @@ class Storage:
 
     Keys are text of 1 to 480 bytes in UTF-8. Values are JSON natives plus `bytes`, `datetime`, `date`, `time`,
     `timedelta`, `Decimal`, `UUID`, `set`, `frozenset`, `tuple`, integers of any size, `nan` and infinities, and dicts
-    with keys of any of those types; they come back as what was stored, as a fresh copy.
+    with keys of any of those types; they come back as what was stored, as a fresh copy. A value of a subclass of `str`,
+    `int` or `float` comes back as the plain one.
     """
 
     __slots__ = ("_alarms", "_depth", "_held", "_held_chars_max", "_host")
@@ -334,7 +335,7 @@ def check_key(key: str) -> str:
     """The key itself; TypeError or ValueError where it is none. Its length is for the host to judge."""
     if not isinstance(key, str):
         raise TypeError(f"a storage key is a str, not {type(key).__name__}")
-    key = _well_formed("a storage key", str(key))
+    key = _well_formed("a storage key", str.__str__(key))
     if key.startswith(RESERVED_PREFIX):
         raise ValueError(f"keys that begin with {RESERVED_PREFIX!r} are reserved: {key!r:.80}")
     return key

@@ -90,6 +90,47 @@ def _in_turn(*calls: tuple[Any, ...]) -> Callable[[Caller], Answer]:
     return attempt
 
 
+_TYPED = {"content-type": "application/vnd.holdfast+json"}
+
+
+def _keys_in_keys(levels: int) -> str:
+    """A value whose plain text is twice as long with each level."""
+    value = '{"$hf":"dict","v":[["\\"",0]]}'
+    for _ in range(levels):
+        value = f'{{"$hf":"dict","v":[[{value},0]]}}'
+    return value
+
+
+def _sets_in_sets(levels: int, elements: int) -> str:
+    """A value whose parts are put in order again on each level."""
+    value = ",".join(map(str, range(elements)))
+    for level in range(levels):
+        value = f'{{"$hf":"frozenset","v":[{value},"{level}"]}}'
+    return value
+
+
+def _zones(count: int) -> str:
+    return json.dumps([{"$hf": "datetime", "v": f"2026-11-01T00:00:00+01:00[Mars/{at}]"} for at in range(count)])
+
+
+def _looking(text: str, *, page: bool = False) -> Callable[[Caller], Answer]:
+    """Have the hostile actor store a text past its SDK, and look at it."""
+
+    def attempt(caller: Caller) -> Answer:
+        caller.call("Hostile", "looked-at", "put_raw", text)
+        return caller.request("GET", f"/v1/instances/Hostile/looked-at/storage{'' if page else '/raw'}")
+
+    return attempt
+
+
+def _putting(text: str) -> Callable[[Caller], Answer]:
+    return lambda caller: caller.request("PUT", "/v1/instances/Hostile/put/storage/k", text, _TYPED)
+
+
+def _passing(text: str) -> Callable[[Caller], Answer]:
+    return lambda caller: caller.request("POST", "/v1/actors/Hostile/passed/noop", f"[{text}]", _TYPED)
+
+
 INVALID = ("InvalidComponentError",)
 TRAP = ("ActorTrapError",)
 LATE = ("ActorMethodTimeoutError",)
@@ -264,6 +305,23 @@ def call_cases() -> list[Case]:
         Case("key with a lone surrogate", RAISED, _calling("put_surrogate_key")),
         Case("key with NUL", (OK,), _calling("put_nul_key"), re.escape('["a\\u0000b"]')),
         Case("reserved key", RAISED, _calling("put_reserved_key"), "reserved"),
+        Case("lone surrogates in every text", (OK,), _calling("surrogates_everywhere"), "^null$"),
+        *(
+            Case(f"{what} whose keys hold dicts", refused, attempt)
+            for what, refused, attempt in (
+                ("a look at a value", ("CodecError",), _looking(_keys_in_keys(28))),
+                ("a page with a value", (OK,), _looking(_keys_in_keys(28), page=True)),
+                ("a typed PUT", ("BadRequestError",), _putting(_keys_in_keys(28))),
+                ("typed arguments", ("CodecError",), _passing(_keys_in_keys(28))),
+            )
+        ),
+        *(
+            Case(f"a typed PUT of {what}", (OK,), _putting(text))
+            for what, text in {
+                "sets in sets": _sets_in_sets(45, 100_000),
+                "a thousand zones that are none": _zones(1_000),
+            }.items()
+        ),
         Case("a text that is no value", (OK,), _calling("put_raw", "not a value")),
         Case("an empty value", (OK,), _calling("put_raw", "")),
         *(

@@ -130,6 +130,49 @@ def test_storage_is_edited_as_a_turn_and_memory_does_not_contradict_it(start_pro
         assert caller.value("Probe", "alice", "get", "x") is None
 
 
+def test_a_mebibyte_of_utf_8_goes_in_comes_out_and_is_stored_as_a_mebibyte(start_probe_host: StartHost) -> None:
+    host = start_probe_host()
+    path = "Probe/alice/storage/k"
+    with host.caller() as caller:
+        for text in ("é", "名", "\U0001f600"):
+            value = text * (((1 << 20) - 2) // len(text.encode()))
+            body = f'"{value}"'.encode()
+
+            assert caller.request("PUT", f"/v1/instances/{path}", body).status == 200
+            assert get(caller, path) == value
+            assert get(caller, "Probe/alice?count=true")["bytes"] == len(body) + 1
+            assert caller.value("Probe", "alice", "get", "k") == value
+            arguments = f'["k","{value[:-4]}"]'.encode()
+            assert caller.request("POST", "/v1/actors/Probe/bob/put", arguments).status == 200
+            assert get(caller, "Probe/bob?count=true")["bytes"] == len(arguments) - len('["k",]') + 1
+            assert caller.request("PUT", f"/v1/instances/{path}", f'"{value}ééé"'.encode()).error == (
+                "PayloadTooLargeError"
+            )
+
+
+def test_what_an_actor_stored_is_what_a_typed_put_takes(start_probe_host: StartHost) -> None:
+    host = start_probe_host()
+    keys = '{"$hf":"dict","v":[[{"$hf":"tuple","v":[]},1],[{"$hf":"frozenset","v":[]},2],["[]",3],[1,4],["1",5]]}'
+    with host.caller() as caller:
+        assert put(caller, "Probe/alice/storage/k", keys, **{"content-type": TYPED}).status == 200
+        assert caller.request("GET", "/v1/instances/Probe/alice/storage/k", headers={"accept": TYPED}).text == keys
+        refused = caller.request("GET", "/v1/instances/Probe/alice/storage/k")
+
+        assert "two keys are '[]' in plain JSON: ask for it typed" in refused.text
+
+
+def test_keys_inside_keys_are_refused_before_they_grow(start_probe_host: StartHost) -> None:
+    host = start_probe_host()
+    value = '{"$hf":"dict","v":[["\\"",0]]}'
+    for _ in range(25):
+        value = f'{{"$hf":"dict","v":[[{value},0]]}}'
+    with host.caller() as caller:
+        answer = put(caller, "Probe/alice/storage/k", value, **{"content-type": TYPED})
+
+        assert (answer.status, answer.error) == (400, "BadRequestError")
+        assert "a key, or an element of a set, holds a list, a dict or a set" in answer.text
+
+
 def test_an_edit_waits_for_the_running_turn(start_probe_host: StartHost) -> None:
     host = start_probe_host()
     slow = SentCall(host.url, "Probe", "alice", "slow_increment", 0.5)

@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 
 from holdfast._codec import encode_plain
 from holdfast.testing._failures import RefusedError
+from holdfast.testing._records import bytes_of
 from holdfast.testing._runner import Runner
 
 NAME_BYTES_MAX: Final = 256
@@ -80,7 +81,7 @@ def _check_method_name(method: str) -> None:
 
 
 def _check_arguments(text: str, bytes_max: int, nesting_max: int) -> None:
-    size = len(text.encode("utf-8", "surrogatepass"))
+    size = bytes_of(text)
     if size > bytes_max:
         raise RefusedError("PayloadTooLargeError", f"a body of {size} bytes exceeds the limit of {bytes_max} bytes")
     if not text:

@@ -10,7 +10,7 @@ from typing import Final
 
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._limits import Limits
-from holdfast.testing._records import Alarm, Changes, Record
+from holdfast.testing._records import Alarm, Changes, Record, bytes_of, written_bytes
 
 RESERVED_PREFIX: Final = b"__holdfast_"
 
@@ -61,7 +61,7 @@ class Overlay:
             value = self._read(key)
             if value is None:
                 continue
-            page_bytes += len(key) + len(value)
+            page_bytes += written_bytes(key, value)
             if page_bytes > limits.page_bytes_max:
                 raise self._over(
                     f"get_many passes the limit of {limits.page_bytes_max} bytes a page at key {_shown(key)}: "
@@ -91,7 +91,7 @@ class Overlay:
                 or (end is not None and key >= end)
             ):
                 continue
-            page_bytes += len(key) + len(view[key])
+            page_bytes += written_bytes(key, view[key])
             if page_bytes > self._limits.page_bytes_max and page:
                 return page, key
             page.append((key, view[key]))
@@ -112,8 +112,9 @@ class Overlay:
         """Write one encoded value."""
         self._check_key(key)
         limit = self._limits.value_bytes_max
-        if len(value) > limit:
-            raise self._over(f"value of {len(value)} bytes for key {_shown(key)} exceeds the limit of {limit} bytes")
+        size = bytes_of(value)
+        if size > limit:
+            raise self._over(f"value of {size} bytes for key {_shown(key)} exceeds the limit of {limit} bytes")
         self._write(key, value)
 
     def delete(self, key: bytes) -> bool:
@@ -196,9 +197,9 @@ class Overlay:
 
     def _write(self, key: bytes, value: str | None) -> None:
         top, limits = self._layers[-1], self._limits
-        grown = 0 if value is None else len(value)
+        grown = 0 if value is None else bytes_of(value)
         if key in top.writes:
-            grown -= len(top.writes[key] or "")
+            grown -= bytes_of(top.writes[key] or "")
         else:
             grown += len(key)
             keys = sum(len(layer.writes) for layer in self._layers) + 1

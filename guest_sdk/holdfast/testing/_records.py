@@ -83,4 +83,9 @@ class Record:
 
 def written_bytes(key: bytes, value: str | None) -> int:
     """What a write counts for in the limit of a turn."""
-    return len(key) + (0 if value is None else len(value))
+    return len(key) + (0 if value is None else bytes_of(value))
+
+
+def bytes_of(text: str) -> int:
+    """What a text counts for in a limit: its bytes in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -23,7 +23,7 @@ from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError, failure_of_guest
 from holdfast.testing._limits import Limits
 from holdfast.testing._python import Surroundings
-from holdfast.testing._records import Alarm, Record
+from holdfast.testing._records import Alarm, Record, bytes_of
 from holdfast.testing._sandbox import OutgoingCalls, Sandbox
 from holdfast.testing._turn import CallOut, Turn
 
@@ -54,6 +54,8 @@ class Runner:
         variables: Mapping[str, str],
         clock: ManualClock,
         limits: Limits,
+        *,
+        check_arguments: bool = False,
     ) -> None:
         """`name` is the function's."""
         self.limits = limits
@@ -64,7 +66,8 @@ class Runner:
         self._name = name
         self._function_label = f"fn {name}"
         self._bindings = bindings
-        self._environment = json.dumps({"bindings": dict(bindings), "variables": dict(variables)})
+        environment = {"bindings": dict(bindings), "variables": dict(variables), "check_arguments": check_arguments}
+        self._environment = json.dumps(environment)
         self._surroundings = Surroundings(clock, frozenset(_modules_of(component)))
         self._stack: list[Turn] = []
         self._function: Sandbox | None = None
@@ -249,10 +252,9 @@ class Runner:
 
     def _check_result(self, what: str, text: str | None) -> None:
         limit = self.limits.result_bytes_max
-        if text is not None and len(text) > limit:
-            raise RefusedError(
-                "LimitError", f"{what} returned {len(text)} bytes, the limit of a result is {limit} bytes"
-            )
+        size = 0 if text is None else bytes_of(text)
+        if size > limit:
+            raise RefusedError("LimitError", f"{what} returned {size} bytes, the limit of a result is {limit} bytes")
 
     def _check_method(self, actor_type: str, method: str) -> None:
         methods = self.component.methods[actor_type]
@@ -268,8 +270,9 @@ class Runner:
     def check_arguments(self, caller: str, arguments: str) -> None:
         """Refuse what is too large to be passed."""
         limit = self.limits.arguments_bytes_max
-        if len(arguments) > limit:
-            text = f"{caller}: arguments of {len(arguments)} bytes, the limit is {limit} bytes"
+        size = bytes_of(arguments)
+        if size > limit:
+            text = f"{caller}: arguments of {size} bytes, the limit is {limit} bytes"
             raise RefusedError("LimitError", text)
 
     def check_body(self, what: str, message: str | None) -> None:

@@ -2,22 +2,31 @@
 
 The host keeps the encoded text as guests wrote it and reads it only here. Plain text is made for showing and never read
 back; what comes in as plain JSON stands for itself, so that an object with the key `$hf` is the user's own.
+
+Texts are put together from the inside outwards, each part once: no text, however it nests, costs more time than its
+length asks for, nor grows beyond a few times of it.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal, InvalidOperation
+from json.encoder import encode_basestring
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
 from holdfast_host.core.errors import CodecError
 
 TAG: Final = "$hf"
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+_INT_BITS_MAX: Final = 14_000  # about 4,200 digits
+_EXACTLY: Final = Context(traps=[InvalidOperation])
+_EXPONENT_MAX: Final = 425_000_000  # what a 32-bit decimal can have, as in the sandbox
 
 
 def plain_text(encoded: str) -> str:
@@ -28,13 +37,13 @@ def plain_text(encoded: str) -> str:
     """
     try:
         value = _load(encoded)
-        return _dump(_plain(value)) if _may_have_tags(encoded) else encoded
-    except (ValueError, TypeError, RecursionError) as error:
+        return _plain(value) if _may_have_tags(encoded) else encoded
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CodecError(f"the stored value is none of this encoding: {error}") from None
 
 
 def encode_plain(text: str) -> str:
-    """Plain JSON as an encoded value: compact, ASCII, objects with the key `$hf` escaped.
+    """Plain JSON as an encoded value: compact, objects with the key `$hf` escaped.
 
     Raises:
         CodecError: it is not JSON.
@@ -46,16 +55,16 @@ def encode_plain(text: str) -> str:
 
 
 def check_encoded(text: str) -> str:
-    """An encoded value, compact and ASCII, once all its tags are known and well formed.
+    """An encoded value, compact, once all its tags are known and well formed.
 
     Raises:
         CodecError: it is not JSON, or has a tag that this encoding does not know or whose `v` is none.
     """
     try:
         value = _load(text)
-        _plain(value)
+        _check(value)
         return _dump(value)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CodecError(f"the value is none of this encoding: {error}") from None
 
 
@@ -64,16 +73,54 @@ def _may_have_tags(text: str) -> bool:
     return '"$hf"' in text or "\\u0024" in text or "\\u006" in text
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
 def _load(text: str) -> Any:
     return json.loads(text, parse_constant=_refuse_constant)
 
 
+_encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
+
+
 def _dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return _spelled(_encode(value))
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _spelled(text: str) -> str:
+    """JSON text whose lone surrogates are escaped, for UTF-8 cannot say them."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text
+
+
+def _string(text: str) -> str:
+    return _spelled(encode_basestring(text))
+
+
+def _integer(value: int) -> str:
+    """In digits as long as Python writes and reads them."""
+    return repr(value) if value.bit_length() <= _INT_BITS_MAX else f'"{value:#x}"'
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        raise ValueError("a number is out of range")
+    return repr(value)
+
+
+_LEAVES: Final[dict[type, Callable[[Any], str]]] = {
+    str: _string,
+    int: _integer,
+    float: _number,
+    bool: lambda value: "true" if value else "false",
+    type(None): lambda value: "null",
+}
 
 
 def _escape(value: Any) -> Any:
@@ -86,107 +133,184 @@ def _escape(value: Any) -> Any:
     return {TAG: "dict", "v": [[key, _escape(part)] for key, part in value.items()]}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    if not isinstance(value, dict):
-        return value
+def _plain(value: Any) -> str:
+    """The plain text of a JSON form."""
+    write = _LEAVES.get(type(value))
+    if write is not None:
+        return write(value)
+    if type(value) is list:
+        return _plain_array(value)
     if TAG not in value:
-        return {key: _plain(part) for key, part in value.items()}
+        return "{" + ",".join([f"{_string(key)}:{_plain(part)}" for key, part in value.items()]) + "}"
+    tag, content = _tagged(value)
+    if tag == "dict":
+        return _plain_dict(content)
+    if tag in _DISTINCT:
+        return _array(sorted(text for _, text in _elements(content)))
+    if tag == "tuple":
+        return _plain_array(_list(content))
+    read, show = _SCALARS[tag]
+    return show(read(content))
+
+
+def _plain_array(parts: list[Any]) -> str:
+    return _array([_LEAVES[kind](part) if (kind := type(part)) in _LEAVES else _plain(part) for part in parts])
+
+
+def _plain_dict(content: Any) -> str:
+    shown: dict[str, str] = {}
+    for (_, text), part in _pairs(content):
+        name = text if text.startswith('"') else _string(text)
+        if name in shown:
+            raise ValueError(f"two keys are {json.loads(name)!r:.80} in plain JSON: ask for it typed")
+        shown[name] = _plain(part)
+    return "{" + ",".join([f"{name}:{part}" for name, part in shown.items()]) + "}"
+
+
+def _check(value: Any) -> None:
+    """Read every tag of a JSON form; ValueError or TypeError where one is wrong."""
+    if type(value) is list:
+        for part in value:
+            if type(part) is list or type(part) is dict:
+                _check(part)
+    elif type(value) is dict and TAG not in value:
+        for part in value.values():
+            _check(part)
+    elif type(value) is dict:
+        tag, content = _tagged(value)
+        if tag == "dict":
+            for _, part in _pairs(content):
+                _check(part)
+        elif tag in _DISTINCT:
+            _elements(content)
+        elif tag == "tuple":
+            _check(_list(content))
+        else:
+            _SCALARS[tag][0](content)
+
+
+def _tagged(value: dict[str, Any]) -> tuple[str, Any]:
     tag = value[TAG]
-    show = _TAGS.get(tag) if isinstance(tag, str) else None
-    if show is None:
+    if not isinstance(tag, str) or tag not in _TAGS:
         raise ValueError(f"unknown tag {tag!r:.80}")
     if value.keys() != {TAG, "v"}:
         raise ValueError(f"a value tagged {tag!r} must have exactly the keys '$hf' and 'v'")
-    return show(value["v"])
+    return tag, value["v"]
 
 
-def _text(value: Any, check: Callable[[str], object]) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"a string is expected, not {value!r:.80}")
-    check(value)
+def _pairs(content: Any) -> list[tuple[tuple[Any, str], Any]]:
+    """Of a `dict`: its keys as `_hashable` has them, and its parts as they stand there."""
+    if not isinstance(content, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in content):
+        raise TypeError("an array of pairs is expected")
+    pairs = [(_hashable(key), part) for key, part in content]
+    if len({key for (key, _), _ in pairs}) != len(pairs):
+        raise ValueError("two keys of a dict are equal")
+    return pairs
+
+
+def _elements(content: Any) -> list[tuple[Any, str]]:
+    """Of a `set` or `frozenset`, as `_hashable` has them."""
+    elements = [_hashable(part) for part in _list(content)]
+    if len({value for value, _ in elements}) != len(elements):
+        raise ValueError("two elements of a set are equal")
+    return elements
+
+
+def _hashable(value: Any) -> tuple[Any, str]:
+    """What may be a key or in a set, to be compared by, and its plain text; TypeError for what has no hash."""
+    write = _LEAVES.get(type(value))
+    if write is not None:
+        return value, write(value)
+    tag, content = _tagged(value) if type(value) is dict and TAG in value else ("", None)
+    if tag == "tuple":
+        parts = [_hashable(part) for part in _list(content)]
+        return tuple([part for part, _ in parts]), _array([text for _, text in parts])
+    if tag == "frozenset":
+        parts = _elements(content)
+        return frozenset([part for part, _ in parts]), _array(sorted(text for _, text in parts))
+    if tag not in _SCALARS:
+        raise TypeError("a key, or an element of a set, holds a list, a dict or a set")
+    read, show = _SCALARS[tag]
+    found = read(content)
+    hash(found)  # a signalling NaN has none
+    return found, show(found)
+
+
+def _array(texts: list[str]) -> str:
+    return f"[{','.join(texts)}]"
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"an array is expected, not {value!r:.80}")
     return value
 
 
-def _array(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"an array is expected, not {value!r:.80}")
-    return [_plain(part) for part in value]
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a string is expected, not {value!r:.80}")
+    return value
 
 
-def _distinct(value: Any) -> list[Any]:
-    return sorted(_array(value), key=_dump)
-
-
-def _seconds(value: Any) -> float:
-    days, seconds, microseconds = _array(value)
+def _read_timedelta(value: Any) -> timedelta:
+    days, seconds, microseconds = _list(value)
     if not all(type(part) is int for part in (days, seconds, microseconds)):
         raise TypeError("a timedelta has three integers")
     if not (0 <= seconds < 86_400 and 0 <= microseconds < 1_000_000):
         raise ValueError("a timedelta has seconds below 86,400 and microseconds below 1,000,000")
     try:
-        return timedelta(days, seconds, microseconds).total_seconds()
+        return timedelta(days, seconds, microseconds)
     except OverflowError:
         raise ValueError(f"{days!r:.80} days are no timedelta") from None
 
 
-def _special(value: Any) -> None:
+def _read_float(value: Any) -> float:
     if value not in ("nan", "inf", "-inf"):
         raise ValueError(f"'nan', 'inf' or '-inf' is expected, not {value!r:.80}")
+    return float(value)
 
 
-def _integer(value: Any) -> str:
-    text = _text(value, _check_digits)
-    return f"-0x{text[1:]}" if text.startswith("-") else f"0x{text}"
+def _read_integer(value: Any) -> int:
+    if not re.fullmatch("-?[0-9a-f]+", _text(value)):
+        raise ValueError(f"hexadecimal digits in lower case are expected, not {value!r:.80}")
+    return int(value, 16)
 
 
-def _check_digits(text: str) -> None:
-    if not re.fullmatch("-?[0-9a-f]+", text):
-        raise ValueError(f"hexadecimal digits in lower case are expected, not {text!r:.80}")
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
-        raise TypeError("an array of pairs is expected")
-    shown: dict[str, Any] = {}
-    for key, part in value:
-        name = _plain(key)
-        name = name if isinstance(name, str) else _dump(name)
-        if name in shown:
-            raise ValueError(f"two keys are {name!r:.80} in plain JSON: ask for it typed")
-        shown[name] = _plain(part)
-    return shown
-
-
-def _datetime(value: Any) -> str:
-    """As ISO 8601 text, which knows no names of zones."""
-    text = _text(value, lambda written: datetime.fromisoformat(written.partition("[")[0]))
-    return text.partition("[")[0]
-
-
-_TAGS: Final[dict[str, Callable[[Any], Any]]] = {
-    "bytes": lambda value: _text(value, lambda text: base64.b64decode(text, validate=True)),
-    "date": lambda value: _text(value, date.fromisoformat),
-    "datetime": _datetime,
-    "decimal": lambda value: _text(value, _read_decimal),
-    "dict": _object,
-    "float": _special,
-    "frozenset": _distinct,
-    "int": _integer,
-    "set": _distinct,
-    "time": lambda value: _text(value, time.fromisoformat),
-    "timedelta": _seconds,
-    "tuple": _array,
-    "uuid": lambda value: _text(value, UUID),
-}
-
-
-def _read_decimal(text: str) -> Decimal:
+def _read_decimal(value: Any) -> Decimal:
+    if "_" in _text(value) or value.strip() != value:
+        raise ValueError(f"{value!r:.80} is no decimal")
     try:
-        found = Decimal(text)
-    except ArithmeticError:
-        raise ValueError(f"{text!r:.80} is no decimal") from None
-    if "_" in text or text.strip() != text:
-        raise ValueError(f"{text!r:.80} is no decimal")
+        found = Decimal(value, _EXACTLY)
+    except InvalidOperation:
+        raise ValueError(f"{value!r:.80} is no decimal") from None
+    if abs(found.adjusted()) > _EXPONENT_MAX:
+        raise ValueError(f"{value!r:.80} has an exponent beyond {_EXPONENT_MAX:,}")
     return found
+
+
+def _iso(value: Any) -> str:
+    """ISO 8601 text, without what may follow in brackets: the name of a zone, and which of two equal times it is."""
+    return _text(value).partition("[")[0]
+
+
+def _quoted(show: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: f'"{show(value)}"'
+
+
+# For each tag what reads its `v`, and what shows the value as plain JSON.
+_SCALARS: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any], str]]]] = {
+    "bytes": (
+        lambda value: base64.b64decode(_text(value), validate=True),
+        _quoted(lambda value: base64.b64encode(value).decode("ascii")),
+    ),
+    "date": (lambda value: date.fromisoformat(_text(value)), _quoted(date.isoformat)),
+    "datetime": (lambda value: datetime.fromisoformat(_iso(value)), _quoted(datetime.isoformat)),
+    "decimal": (_read_decimal, _quoted(str)),
+    "float": (_read_float, lambda value: "null"),
+    "int": (_read_integer, _integer),
+    "time": (lambda value: time.fromisoformat(_iso(value)), _quoted(time.isoformat)),
+    "timedelta": (_read_timedelta, lambda value: repr(value.total_seconds())),
+    "uuid": (lambda value: UUID(_text(value)), _quoted(str)),
+}
+_DISTINCT: Final = frozenset({"set", "frozenset"})
+_TAGS: Final = frozenset({*_SCALARS, *_DISTINCT, "tuple", "dict"})

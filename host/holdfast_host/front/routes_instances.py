@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -37,7 +38,8 @@ from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.wire.routing import Routing
 
 PAGE_ENTRIES: Final = 100
-_STORAGE_PAGE_BYTES: Final = MIB  # made plain on the front's loop: about 10 ms
+_STORAGE_PAGE_BYTES: Final = MIB
+_READ_ON_LOOP_BYTES: Final = 64 << 10  # what is longer is read in a thread: 1 MiB takes up to a tenth of a second
 
 Found = tuple[str, ...]
 
@@ -119,7 +121,8 @@ class InstanceRoutes:
             bytes_max=_STORAGE_PAGE_BYTES,
         )
         typed = _wants_typed(exchange)
-        entries = ",".join(_entry_text(key, value, typed=typed) for key, value in page["entries"])
+        size = sum(len(value) for _, value in page["entries"])
+        entries = await _reading(size, _entries_text, page["entries"], typed)
         body = f'{{"entries":[{entries}],"next":{json.dumps(page["next"])}}}'
         return Answer(200, body.encode(), TYPED_JSON if typed else JSON)
 
@@ -131,17 +134,18 @@ class InstanceRoutes:
             raise UnknownKeyError(f"{instance.label} has no key {key!r}")
         if _wants_typed(exchange):
             return Answer(200, encoded.encode(), TYPED_JSON)
-        return Answer(200, plain_text(encoded).encode())
+        return Answer(200, (await _reading(len(encoded), plain_text, encoded)).encode())
 
     async def _put(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         instance = _Instance(self, found)
         key = self._key(found[2])
         body = await read_body(exchange, self._limits.value_bytes_max)
         typed = exchange.content_type.lower() == TYPED_JSON
-        encoded = _encode(body, self._limits.nesting_max, typed=typed)
-        if len(encoded) > self._limits.value_bytes_max:
+        encoded = await _reading(len(body), _encode, body, self._limits.nesting_max, typed)
+        size = len(encoded.encode())
+        if size > self._limits.value_bytes_max:
             raise PayloadTooLargeError(
-                f"a value of {len(encoded)} bytes encoded exceeds the limit of {self._limits.value_bytes_max} bytes"
+                f"a value of {size} bytes encoded exceeds the limit of {self._limits.value_bytes_max} bytes"
             )
         return await instance.edit(b"put", [key, encoded])
 
@@ -214,6 +218,17 @@ def _wants_typed(exchange: Exchange) -> bool:
     return TYPED_JSON in exchange.headers.get("Accept", "").lower()
 
 
+async def _reading(size: int, read: Callable[..., str], *texts: Any) -> str:
+    """What `read` makes of texts of so many bytes in all; the loop goes on meanwhile where that takes long."""
+    if size <= _READ_ON_LOOP_BYTES:
+        return read(*texts)
+    return await asyncio.to_thread(read, *texts)
+
+
+def _entries_text(entries: list[tuple[str, str]], typed: bool) -> str:
+    return ",".join([_entry_text(key, value, typed=typed) for key, value in entries])
+
+
 def _entry_text(key: str, encoded: str, *, typed: bool) -> str:
     """One entry; a value that its guest did not encode is shown as the text that it is, under another name."""
     try:
@@ -222,7 +237,7 @@ def _entry_text(key: str, encoded: str, *, typed: bool) -> str:
         return f'{{"key":{json.dumps(key)},"raw":{json.dumps(encoded)}}}'
 
 
-def _encode(body: bytes, nesting_max: int, *, typed: bool) -> str:
+def _encode(body: bytes, nesting_max: int, typed: bool) -> str:
     """A request's value as it is stored."""
     try:
         text = body.decode()

@@ -12,7 +12,7 @@ from holdfast_host.core.errors import InvalidComponentError, InvalidNameError
 from holdfast_host.core.ids import check_type_name
 from holdfast_host.core.limits import Limits
 
-CODEC_VERSION: Final = 1
+CODEC_VERSION: Final = 2
 CONTRACT_MAJOR: Final = "1"
 METHOD_CHARS_MAX: Final = 64
 _HOOKS: Final = frozenset({"alarm", "fetch"})

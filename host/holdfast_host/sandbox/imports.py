@@ -131,7 +131,7 @@ def _read_keys(text: bytes) -> list[bytes]:
 
 
 def _key_text(key: bytes) -> bytes:
-    return json.dumps(key.decode()).encode()
+    return json.dumps(key.decode(), ensure_ascii=False).encode()
 
 
 def _pairs_text(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:

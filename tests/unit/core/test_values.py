@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
 import pytest
 
 from holdfast import CodecError as GuestCodecError
-from holdfast._codec import decode, encode_plain
+from holdfast._codec import decode, encode, encode_plain
 from holdfast_host.core.errors import CodecError
 from holdfast_host.core.values import check_encoded, plain_text
 
@@ -27,6 +31,13 @@ WELL_FORMED = [
     '{"$hf":"set","v":[1,{"$hf":"date","v":"2026-11-01"}]}',
     '{"$hf":"frozenset","v":[{"$hf":"tuple","v":[]}]}',
     '{"$hf":"float","v":"nan"}',
+    '"é名\\ud800"',
+    '{"$hf":"tuple","v":["é\\ud800",{"ж":"\U0001f600"}]}',
+    '{"$hf":"datetime","v":"2026-11-01T00:00:00+01:00[_name=CET][_fold=1]"}',
+    '{"$hf":"time","v":"02:30:00+01:00[_name=CET][_fold=1]"}',
+    '{"$hf":"dict","v":[[{"$hf":"tuple","v":[]},1]]}',
+    '{"$hf":"dict","v":[[{"$hf":"frozenset","v":[]},1]]}',
+    '{"$hf":"dict","v":[[{"$hf":"frozenset","v":[{"$hf":"tuple","v":["\\""]}]},{"$hf":"dict","v":[[2,"x"]]}]]}',
     '{"$hf":"dict","v":[["$hf",1],[{"$hf":"date","v":"2026-11-01"},2],[null,3]]}',
 ]
 BROKEN = [
@@ -48,6 +59,18 @@ BROKEN = [
     '{"$hf":"decimal","v":"one"}',
     '{"$hf":"float","v":"1"}',
     '{"$hf":"dict","v":[[1]]}',
+    '{"$hf":"dict","v":[[[],1]]}',
+    '{"$hf":"dict","v":[[{},1]]}',
+    '{"$hf":"dict","v":[[{"$hf":"dict","v":[]},1]]}',
+    '{"$hf":"dict","v":[[{"$hf":"tuple","v":[{"$hf":"dict","v":[]}]},1]]}',
+    '{"$hf":"dict","v":[[{"$hf":"set","v":[]},1]]}',
+    '{"$hf":"dict","v":[[1,"a"],[true,"b"]]}',
+    '{"$hf":"dict","v":[[{"$hf":"decimal","v":"1.0"},"a"],[1,"b"]]}',
+    '{"$hf":"dict","v":[[{"$hf":"decimal","v":"sNaN"},"a"]]}',
+    '{"$hf":"set","v":[1,1]}',
+    '{"$hf":"set","v":[[1]]}',
+    '{"$hf":"frozenset","v":[{"$hf":"set","v":[]}]}',
+    '{"$hf":"decimal","v":"1E+425000001"}',
 ]
 
 
@@ -72,3 +95,72 @@ def test_two_keys_that_are_one_in_plain_json_are_never_merged() -> None:
         plain_text(text)
     with pytest.raises(GuestCodecError, match="two keys that are '1'"):
         encode_plain(decode(text))
+
+
+def test_keys_that_are_one_in_plain_json_alone_are_stored_and_read_typed() -> None:
+    value: dict[object, int] = {(): 1, frozenset(): 2, "[]": 3, 1: 4, "1": 5}
+
+    assert decode(check_encoded(encode(value))) == value
+
+
+def _keys_in_keys(levels: int) -> str:
+    value = '{"$hf":"dict","v":[["\\"",0]]}'
+    for _ in range(levels):
+        value = f'{{"$hf":"dict","v":[[{value},0]]}}'
+    return value
+
+
+def _sets_in_sets(size: int) -> str:
+    text = ",".join(map(str, range(size // 8)))
+    for level in range(40):
+        text = f'{{"$hf":"frozenset","v":[{text},"{level}"]}}'
+    return text
+
+
+# Shapes whose texts grow with the square of their length, or faster, where a converter is careless.
+SHAPES: dict[str, Callable[[int], str]] = {
+    "keys inside keys": lambda size: _keys_in_keys(min(size // 25, 30)),
+    "sets inside sets": _sets_in_sets,
+    "long keys above many parts": lambda size: (
+        f'{{"{"k" * (size // 80)}":' * 40 + "[" + ",".join(['{"$hf":"tuple","v":[]}'] * (size // 46)) + "]" + "}" * 40
+    ),
+    "long keys above one that is wrong": lambda size: (
+        f'{{"{"k" * (size // 40)}":' * 40 + '{"$hf":"never","v":1}' + "}" * 40
+    ),
+    "tuples of quotes as keys": lambda size: (
+        '{"$hf":"dict","v":[' + ",".join(f'[{{"$hf":"tuple","v":["\\"{at}"]}},0]' for at in range(size // 40)) + "]}"
+    ),
+    "a decimal": lambda size: f'{{"$hf":"decimal","v":"{"9" * size}"}}',
+    "an integer": lambda size: f'{{"$hf":"int","v":"{"f" * size}"}}',
+    "bytes": lambda size: f'{{"$hf":"bytes","v":"{"A" * (size // 4 * 4)}"}}',
+    "a datetime that is none": lambda size: f'{{"$hf":"datetime","v":"2026-11-01{"[x]" * (size // 3)}"}}',
+    "text outside ASCII": lambda size: f'{{"$hf":"tuple","v":["{"名" * (size // 3)}"]}}',
+}
+READERS: tuple[Callable[[str], str], ...] = (
+    plain_text,
+    check_encoded,
+    lambda text: encode(decode(text)),
+    lambda text: encode_plain(decode(text)),
+)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_converter_of_values_is_bounded_by_the_length_of_its_text(shape: str) -> None:
+    """Eight times the text take about eight times the time; 64 times, where the work grows with the square."""
+    short, long = SHAPES[shape](40_000), SHAPES[shape](320_000)
+    for read in READERS:
+        with suppress(CodecError, GuestCodecError):
+            assert len(read(long)) <= len(long) * 4
+
+        assert _seconds(read, long) <= _seconds(read, short) * 8 * 3 + 0.01
+
+
+def _seconds(read: Callable[[str], str], text: str) -> float:
+    """The least time of this thread that it takes to read a text, or to refuse it."""
+    found = []
+    for _ in range(3):
+        before = time.thread_time()
+        with suppress(CodecError, GuestCodecError):
+            read(text)
+        found.append(time.thread_time() - before)
+    return min(found)

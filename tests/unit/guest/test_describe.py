@@ -56,7 +56,7 @@ def test_a_component_describes_its_classes_and_methods() -> None:
 
     assert facts == {
         "contract": "1.0.0",
-        "codec": 1,
+        "codec": 2,
         "actors": [
             {
                 "type": "Account",

@@ -54,7 +54,7 @@ def test_a_function_without_actors_needs_a_fetch() -> None:
         (b"[]", "is no JSON object"),
         (described(contract="2.0.0"), "contract '2.0.0'"),
         (described(contract=1), "'contract' that is no text"),
-        (described(codec=2), "value encoding 2"),
+        (described(codec=3), "value encoding 3"),
         (described(codec=True), "value encoding True"),
         (described(fetch="yes"), "neither true nor false"),
         (described(actors={}), "'actors' that are no list"),

@@ -1,19 +1,22 @@
 """Attacks on what lies beneath: storage, the imports past the SDK, the system, the next turn."""
 
 import builtins
+import contextlib
 import gc
 import json
+import logging
 import os
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from odd_things import Endless, Evil, Lingering
 from wit_world.imports import calls, log, storage
 
-from holdfast import Context, _guest
+from holdfast import Context, Env, Request, _guest
 
 MIB = 1 << 20
 
@@ -22,6 +25,7 @@ class StoresOddThings:
     """Storage past every limit."""
 
     ctx: Context
+    env: Env
 
     def put_long_key(self) -> None:
         self.ctx.storage.put("k" * 481, 1)
@@ -58,6 +62,36 @@ class StoresOddThings:
 
     def put_surrogate_key(self) -> None:
         self.ctx.storage.put("\ud800", 1)
+
+    def surrogates_everywhere(self) -> None:
+        """Through every door of the SDK that a text leaves by: each escapes it or refuses it, and none traps."""
+        text, stub = "é\ud800", self.env.HOSTILE.id_from_name("other")
+        doors: list[Callable[[], Any]] = [
+            lambda: self.ctx.storage.put("k", text),
+            lambda: self.ctx.storage.put("k", {text: (text, {text})}),
+            lambda: self.ctx.storage.put_many({text: text}),
+            lambda: self.ctx.storage.put_many({"k": text}),
+            lambda: self.ctx.storage.get(text),
+            lambda: self.ctx.storage.get_many([text]),
+            lambda: self.ctx.storage.delete(text),
+            lambda: self.ctx.storage.list(prefix=text),
+            lambda: self.ctx.storage.list(start=text),
+            lambda: self.ctx.storage.list(start_after=text),
+            lambda: self.ctx.storage.list(end=text),
+            lambda: list(self.ctx.storage.scan(prefix=text)),
+            lambda: self.env.HOSTILE.id_from_name(text),
+            lambda: getattr(stub, text)(),
+            lambda: stub.noop(text),
+            lambda: stub.noop(**{text: text}),
+            lambda: stub.fetch(Request(f"http://other/{text}", text, {text: text}, b"")),
+            lambda: stub.fetch(Request("http://other/", "GET", {"a": text}, b"\xed\xa0\x80")),
+            lambda: print(text),
+            lambda: logging.getLogger(text).warning(text),
+        ]
+        for door in doors:
+            with contextlib.suppress(Exception):
+                door()
+        assert self.ctx.storage.get("k") == text
 
     def put_nul_key(self) -> list[str]:
         self.ctx.storage.put("a\0b", 1)
