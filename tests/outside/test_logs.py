@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -163,6 +164,37 @@ def test_a_follower_waits_for_a_host_that_ends_and_goes_on_without_losing_or_dou
         follower.send_signal(signal.SIGINT)
         assert follower.stdout.read() == ""
         assert follower.wait(20) != 0
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_the_hosts_log_has_one_format_for_its_own_lines_and_for_what_guests_print(
+    start_probe_host: StartHost, log_format: str
+) -> None:
+    host = start_probe_host("--log-format", log_format, HOLDFAST_ODD="1")
+    with host.caller() as caller:
+        caller.value("Probe", "alice", "say", 1)
+        caller.call("Probe", "alice", "raise_only")
+        wait_for(caller, 2)
+    host.kill("worker")
+    with host.caller() as caller:
+        caller.value("Probe", "alice", "say", 1)
+        wait_for(caller, 3)
+    host.stop()
+    lines = host.log.splitlines()
+
+    if log_format == "json":
+        facts = [json.loads(line) for line in lines]
+        assert all({"time", "level", "message"} <= each.keys() for each in facts)
+        assert {each["process"] for each in facts if "process" in each} == {"supervisor", "front 0"}
+        assert next(each["message"] for each in facts if each.get("instance") == "Probe/alice") == "line 0"
+    else:
+        assert all(
+            re.match(r"\d{4}-\d\d-\d\dT[\d:.]{12}Z \w+ (supervisor|front 0|worker 0) ", line) for line in lines
+        ), lines
+        assert lines[0].partition(" warning supervisor ")[2].startswith("HOLDFAST_ODD is no variable")
+        assert any(line.endswith(" stdout worker 0 Probe/alice | line 0") for line in lines)
+        assert any(" error worker 0 Probe/alice | Traceback" in line for line in lines)
+    assert any("died" in line for line in lines)
 
 
 def test_the_command_chooses_by_time_and_level(start_probe_host: StartHost) -> None:

@@ -72,7 +72,7 @@ def command(directories: tuple[Path, ...], listen: str, api: str, data: Path | N
     if not is_loopback(where):
         raise CommandFailedError(f"--api {api!r}: name a loopback address; a host for development has no token.")
     folder = data or folders[0] / ".holdfast"
-    config = HostConfig.make(listen=where, data=folder, log_level="warning")
+    config = HostConfig.make(listen=where, data=folder, log_level="warning", log_format="json")
     config = replace(config, root_listen=root, root_function=names[0])
     if fresh:
         _clear(config.data)

@@ -1,6 +1,6 @@
 """The host's log as its author reads it: instance and line, tracebacks as Python prints them.
 
-Everything that the host's processes write to standard error passes here: JSON lines of guests, lines of the host.
+Everything that the host's processes write to standard error passes here: JSON lines of guests and of the host.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ from contextlib import contextmanager
 from typing import Final
 
 from holdfast_host.cli.output import say, say_labelled
+from holdfast_host.core.logs import event_text
 
 _JOIN_S: Final = 2.0
 _COLOURS: Final = {"error": "red", "warning": "yellow", "stderr": "yellow"}
 
 
 def show_line(line: str) -> None:
-    """Print one line of the log for people; lines that are none of a guest's stay as they are."""
+    """Print one line of the log, which is JSON, for people; what else was written there stays as it is."""
     try:
         facts = json.loads(line)
         text, level = str(facts["message"]), str(facts["level"])
     except (ValueError, KeyError, TypeError):
         say(line)
+        return
+    if "process" in facts:
+        say(event_text(facts))
         return
     label = str(facts.get("instance") or "holdfast")
     text = "\n".join(filter(None, (text.rstrip("\n"), str(facts.get("backtrace") or "").rstrip("\n"))))

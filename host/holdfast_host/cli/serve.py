@@ -12,7 +12,7 @@ import click
 from holdfast_host.cli.output import say
 from holdfast_host.cli.variables import name_unknown, option
 from holdfast_host.core.config import HostConfig
-from holdfast_host.core.logs import EventLog
+from holdfast_host.core.logs import FORMATS, LEVELS, EventLog
 from holdfast_host.sandbox.compile import compile_component
 from holdfast_host.supervisor.host import serve
 
@@ -85,8 +85,15 @@ Examples:
     "--log-level",
     default="info",
     show_default=True,
-    type=click.Choice(["debug", "info", "warning", "error"]),
+    type=click.Choice(list(LEVELS)),
     help="What goes to stderr.",
+)
+@option(
+    "--log-format",
+    default="text",
+    show_default=True,
+    type=click.Choice(FORMATS),
+    help="How: lines for people, or one JSON object a line, what guests print included.",
 )
 def command(
     listen: str,
@@ -98,6 +105,7 @@ def command(
     token_file: Path | None,
     limits: tuple[str, ...],
     log_level: str,
+    log_format: str,
 ) -> None:
     """Run the host in the foreground, until Ctrl-C or SIGTERM."""
     config = HostConfig.make(
@@ -110,10 +118,11 @@ def command(
         token_file=token_file,
         limits=limits,
         log_level=log_level,
+        log_format=log_format,
         allowed_hosts=allowed_hosts,
     )
     if unknown := name_unknown(os.environ):
-        EventLog(log_level).warning(unknown)
+        EventLog(log_level, log_format=log_format).warning(unknown)
     sys.exit(serve(config, _announce, compile_component))
 
 

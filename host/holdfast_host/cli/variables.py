@@ -24,6 +24,7 @@ KNOWN: Final = frozenset(
         "HOST",
         "LIMIT",
         "LISTEN",
+        "LOG_FORMAT",
         "LOG_LEVEL",
         "TOKEN",
         "TOKEN_FILE",
@@ -57,7 +58,8 @@ def name_unknown(names: Iterable[str]) -> str | None:
     unknown = sorted(name for name in names if name.startswith(PREFIX) and name not in KNOWN)
     if not unknown:
         return None
-    near = difflib.get_close_matches(unknown[0], KNOWN, 1, 0.8)
-    hint = f"did you mean {near[0]}?" if near else "'holdfast serve --help' shows those that there are"
+    known = [name.removeprefix(PREFIX) for name in KNOWN]
+    near = difflib.get_close_matches(unknown[0].removeprefix(PREFIX), known, 1)
+    hint = f"did you mean {PREFIX}{near[0]}?" if near else "'holdfast serve --help' shows those that there are"
     verdict = "is no variable of holdfast" if len(unknown) == 1 else "are no variables of holdfast"
     return f"{', '.join(unknown)} {verdict}, nothing reads it: {hint}"

@@ -18,10 +18,10 @@ from typing import Final
 
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import SHARDS, Limits
+from holdfast_host.core.logs import FORMATS, LEVELS
 
 _DOMAIN: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})*", re.IGNORECASE)
 TOKEN_FORM: Final = re.compile(r"[\x21-\x7e]+")
-_LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 _FRONTS_MAX: Final = 64
 
 # What the on-disk format or the engine bounds: an operator may lower these, never raise them.
@@ -66,6 +66,7 @@ class HostConfig:
     allowed_hosts: tuple[str, ...] = ()
     root_listen: Listen | None = None  # a second address, all of which is one function's
     root_function: str = ""
+    log_format: str = "text"
 
     @classmethod
     def make(
@@ -80,6 +81,7 @@ class HostConfig:
         token_file: str | Path | None = None,
         limits: Iterable[str] = (),
         log_level: str = "info",
+        log_format: str = "text",
         allowed_hosts: Iterable[str] = (),
     ) -> HostConfig:
         """Check what the operator said.
@@ -94,6 +96,7 @@ class HostConfig:
             token_file: its first line, without the line's end.
             limits: `NAME=VALUE`, with the names of `core.limits.Limits`.
             log_level: `debug`, `info`, `warning` or `error`.
+            log_format: `text` or `json`.
             allowed_hosts: names under which callers may reach the host, beside the domain's and those of loopback.
 
         Raises:
@@ -107,8 +110,10 @@ class HostConfig:
             raise ConfigurationError(f"--fronts is {fronts}, it must be between 1 and {_FRONTS_MAX}")
         if not _DOMAIN.fullmatch(domain):
             raise ConfigurationError(f"--domain {domain!r} is no domain name; an example is 'actors.example.com'")
-        if log_level not in _LOG_LEVELS:
-            raise ConfigurationError(f"--log-level {log_level!r} is none of {', '.join(_LOG_LEVELS)}")
+        if log_level not in LEVELS:
+            raise ConfigurationError(f"--log-level {log_level!r} is none of {', '.join(LEVELS)}")
+        if log_format not in FORMATS:
+            raise ConfigurationError(f"--log-format {log_format!r} is none of {', '.join(FORMATS)}")
         names = tuple(name.lower() for name in allowed_hosts)
         for name in names:
             if not _DOMAIN.fullmatch(name):
@@ -130,6 +135,7 @@ class HostConfig:
             parse_limits(limits),
             log_level,
             names,
+            log_format=log_format,
         )
 
 

@@ -1,10 +1,13 @@
-"""How every process of the host writes its log: one line an event on stderr, through structlog.
+"""How every process of the host writes its log: lines on stderr, through structlog, all of them in one format.
 
     2026-11-21T08:00:00.123Z warning supervisor worker 0 died pid=4711 code=-9
+    2026-11-21T08:00:00.456Z stdout worker 0 Account/alice | balance 5
 
-Time, level, process, event, then `key=value` where a value that is not one plain word is JSON: a line is always one
-line. What guests print is theirs and looks otherwise: one JSON object a line, see `guest_line`. Where it is kept, and
-that it holds nobody up, is the worker's business.
+That is `text`, for people: time, level, process, event, then `key=value` where a value that is not one plain word is
+JSON; what a guest prints stands behind its instance, each line of a traceback on a line of its own. `json` is for
+programs: one ASCII object a line, with `time` (Unix, in seconds), `level`, `process` for the host's own events,
+`message`, and whatever further facts there are. Where guests' lines are kept, and that they hold nobody up, is the
+worker's business.
 """
 
 from __future__ import annotations
@@ -28,11 +31,12 @@ from holdfast_host.core.printable import printable  # noqa: E402
 if not _RICH_IS_LOADED:
     del sys.modules["rich"]
 
+FORMATS: Final = ("text", "json")
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 Facts = MutableMapping[str, Any]
 
-_render_json: Final = structlog.processors.JSONRenderer(separators=(",", ":"))
+_dump: Final = structlog.processors.JSONRenderer(separators=(",", ":"))
 
 
 class EventLog:
@@ -41,10 +45,20 @@ class EventLog:
     A log that nobody can read any more is no reason to stop: what cannot be written is dropped.
     """
 
-    def __init__(self, level: str = "info", stream: TextIO | None = None, process: str = "supervisor") -> None:
+    def __init__(
+        self,
+        level: str = "info",
+        stream: TextIO | None = None,
+        process: str = "supervisor",
+        log_format: str = "text",
+    ) -> None:
         self._log = structlog.wrap_logger(
             _Stream(sys.stderr if stream is None else stream),
-            processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, _render_line],
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.format_exc_info,
+                _RENDERERS[log_format],
+            ],
             wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
             process=process,
         )
@@ -70,13 +84,13 @@ class EventLog:
         self._log.error(event, **facts)
 
 
-def adopt_logging(process: str, level: str) -> None:
+def adopt_logging(process: str, level: str, log_format: str = "text") -> None:
     """Have what the standard library's `logging` is told in this process come out as our lines."""
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.processors.format_exc_info],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            lambda logger, method, facts: _render_line(logger, method, {"process": process, **facts}),
+            lambda logger, method, facts: _RENDERERS[log_format](logger, method, {"process": process, **facts}),
         ],
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -86,9 +100,9 @@ def adopt_logging(process: str, level: str) -> None:
     root.setLevel(LEVELS[level])
 
 
-def adopt_tracebacks(process: str) -> None:
+def adopt_tracebacks(process: str, log_format: str = "text") -> None:
     """Have what nobody catches in this process, in any thread, come out as one of our lines: it may quote anybody."""
-    log = EventLog("error", process=process)
+    log = EventLog("error", process=process, log_format=log_format)
 
     def write(error: BaseException | None, where: str) -> None:
         log.error(f"nobody caught an exception{where}", exc_info=error)
@@ -106,8 +120,22 @@ def adopt_tracebacks(process: str) -> None:
 
 def guest_line(facts: Facts) -> str:
     """A line of a guest's output: one JSON object, ASCII only."""
-    line: str | bytes = _render_json(None, "", facts)
+    line: str | bytes = _dump(None, "", facts)
     return line if isinstance(line, str) else line.decode()
+
+
+def guest_text(facts: Facts, process: str) -> str:
+    """The same for people: each line of it, and of a trap's backtrace, behind time, level, process and instance."""
+    dropped = facts.get("lines_dropped_before")
+    lost = f" ({dropped} lines dropped)" if dropped else ""
+    head = printable(f"{_stamp(facts['time'])} {facts['level']} {process} {facts['instance']}{lost}")
+    text = "\n".join(filter(None, (str(facts["message"]), str(facts.get("backtrace", "")))))
+    return "\n".join(f"{head} | " + printable(line, keep="\t") for line in text.splitlines() or [""])
+
+
+def event_text(facts: Facts) -> str:
+    """An event that was written as JSON, as it reads for people."""
+    return _render_line(None, "", {"event": facts["message"], **{k: v for k, v in facts.items() if k != "message"}})
 
 
 class _Stream:
@@ -127,10 +155,22 @@ class _Stream:
 
 
 def _render_line(_logger: Any, _method: str, facts: Facts) -> str:
-    now = float(facts.pop("time", None) or time.time())
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+    stamp = _stamp(facts.pop("time", None) or time.time())
     head = f"{stamp} {facts.pop('level')} {facts.pop('process')} {facts.pop('event')}"
     return printable(head) + "".join(f" {name}={_quoted(value)}" for name, value in facts.items())
+
+
+def _render_json(_logger: Any, _method: str, facts: Facts) -> str:
+    now: float = facts.pop("time", None) or time.time()
+    head = {"time": round(now, 6), "level": facts.pop("level"), "process": facts.pop("process")}
+    return guest_line({**head, "message": facts.pop("event"), **facts})
+
+
+_RENDERERS: Final = {"text": _render_line, "json": _render_json}
+
+
+def _stamp(now: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
 
 
 def _quoted(value: Any) -> str:

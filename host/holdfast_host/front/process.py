@@ -12,7 +12,7 @@ from typing import Any
 
 from holdfast_host.core.config import HTTP_BACKLOG
 from holdfast_host.core.errors import InternalError
-from holdfast_host.core.logs import adopt_logging
+from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
 from holdfast_host.front.app import App
 from holdfast_host.front.calls import Calls
 from holdfast_host.front.catalog_view import CatalogView
@@ -160,7 +160,8 @@ async def run_front(channel: socket.socket) -> None:
         lambda: ControlChannel(on_message, lambda: os._exit(1)), sock=channel
     )
     facts = await started
-    adopt_logging(f"front {facts.front}", facts.log_level)
+    adopt_logging(f"front {facts.front}", facts.log_level, facts.log_format)
+    adopt_tracebacks(f"front {facts.front}", facts.log_format)
     if facts.listen_fd < 0:
         raise InternalError(f"{facts.listen_fd} is no listening socket")
     made = Front(facts, control)

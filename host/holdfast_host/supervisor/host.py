@@ -57,8 +57,8 @@ def serve(
     Raises:
         ConfigurationError: the directory or the address cannot be had.
     """
-    adopt_logging("supervisor", config.log_level)
-    log = EventLog(config.log_level)
+    adopt_logging("supervisor", config.log_level, config.log_format)
+    log = EventLog(config.log_level, log_format=config.log_format)
     with open_premises(config, log) as premises:
 
         async def run() -> int:
@@ -232,6 +232,7 @@ class Host:
                     catalog=self._premises.registry.catalog(),
                     limits=self._config.limits,
                     log_level=self._config.log_level,
+                    log_format=self._config.log_format,
                     secrets=self._premises.vault.values(),
                     running_fd=running_fd,
                     quarantined=self._casualties.quarantined(),
@@ -260,6 +261,7 @@ class Host:
                     catalog=without_sources(self._premises.registry.catalog()),
                     limits=self._config.limits,
                     log_level=self._config.log_level,
+                    log_format=self._config.log_format,
                     allowed_hosts=(self._config.listen.host, *self._config.allowed_hosts),
                     root_fd=-1 if root is None else root.fileno(),
                     root_function=self._config.root_function,

@@ -85,6 +85,7 @@ class WorkerStart:
     running_fd: int = -1  # the page on which it notes whose turns run, see wire.running_page; -1 for none
     quarantined: list[list[Any]] = field(default_factory=list)  # type number and name of each
     new_data: bool = True  # nothing can have been stored yet: partitions that are missing are made
+    log_format: str = "text"
 
     def to_json(self) -> dict[str, Any]:
         """As the message's facts."""
@@ -96,6 +97,7 @@ class WorkerStart:
             "catalog": self.catalog.to_json(),
             "limits": asdict(self.limits),
             "log_level": self.log_level,
+            "log_format": self.log_format,
             "secrets": self.secrets,
             "running_fd": self.running_fd,
             "quarantined": self.quarantined,
@@ -117,6 +119,7 @@ class WorkerStart:
             facts.get("running_fd", -1),
             facts.get("quarantined", []),
             facts.get("new_data", True),
+            log_format=facts.get("log_format", "text"),
         )
 
 
@@ -137,6 +140,7 @@ class FrontStart:
     allowed_hosts: tuple[str, ...] = ()  # names that requests may be for, beside the domain's and loopback's
     root_fd: int = -1  # a second HTTP socket, all of which is one function's; -1: there is none
     root_function: str = ""
+    log_format: str = "text"
 
     def to_json(self) -> dict[str, Any]:
         """As the message's facts."""
@@ -151,6 +155,7 @@ class FrontStart:
             "catalog": self.catalog.to_json(),
             "limits": asdict(self.limits),
             "log_level": self.log_level,
+            "log_format": self.log_format,
             "allowed_hosts": list(self.allowed_hosts),
             "root_fd": self.root_fd,
             "root_function": self.root_function,
@@ -173,6 +178,7 @@ class FrontStart:
             tuple(facts["allowed_hosts"]),
             facts["root_fd"],
             facts["root_function"],
+            log_format=facts.get("log_format", "text"),
         )
 
 

@@ -40,7 +40,11 @@ class WorkerProcess:
     def __init__(self, start: WorkerStart, control: socket.socket, received: bytes) -> None:
         self._start = start
         self._output = Output(
-            start.worker, start.log_level, Path(start.data) / "logs" / f"w{start.worker}", start.limits.log_bytes_max
+            start.worker,
+            start.log_level,
+            Path(start.data) / "logs" / f"w{start.worker}",
+            start.limits.log_bytes_max,
+            start.log_format,
         )
         limits = start.limits.replace(worker_memory_bytes=start.limits.worker_memory_bytes or _memory_share(start))
         partitions = start.routing.partitions_of(start.worker)
@@ -159,12 +163,12 @@ def main() -> NoReturn:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     message, rest = read_start(control)
     start = WorkerStart.from_json(message)
-    adopt_logging(f"worker {start.worker}", start.log_level)
-    adopt_tracebacks(f"worker {start.worker}")
+    adopt_logging(f"worker {start.worker}", start.log_level, start.log_format)
+    adopt_tracebacks(f"worker {start.worker}", start.log_format)
     try:
         process = WorkerProcess(start, control, rest)
     except ConfigurationError as error:  # the operator's to mend: a sentence, no traceback
-        EventLog("error", process=f"worker {start.worker}").error(error.message)
+        EventLog("error", process=f"worker {start.worker}", log_format=start.log_format).error(error.message)
         os._exit(EXIT_CONFIGURATION)
     process.run()
 

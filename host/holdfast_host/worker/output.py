@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.limits import KIB, MIB
-from holdfast_host.core.logs import LEVELS, EventLog, guest_line
+from holdfast_host.core.logs import LEVELS, EventLog, guest_line, guest_text
 from holdfast_host.worker.log_ring import LANES, LogRing, lane_of, read_step
 
 if TYPE_CHECKING:
@@ -32,11 +32,20 @@ Facts = dict[str, Any]
 class Output:
     """The worker's log; any thread may write to it."""
 
-    def __init__(self, worker: int, level: str, folder: Path | None = None, ring_bytes_max: int = 0) -> None:
+    def __init__(
+        self,
+        worker: int,
+        level: str,
+        folder: Path | None = None,
+        ring_bytes_max: int = 0,
+        log_format: str = "text",
+    ) -> None:
         """`folder` is where guests' lines are kept, at most so many bytes of them; None keeps none."""
+        self._process = f"worker {worker}"
+        self._as_text = log_format == "text"
         self._folder = folder
         self._ring = None if folder is None else LogRing(folder, ring_bytes_max)
-        self._log = EventLog(level, process=f"worker {worker}")
+        self._log = EventLog(level, process=self._process, log_format=log_format)
         self._least = LEVELS[level]
         self._queue: queue.SimpleQueue[tuple[Callable[[Facts], None], Facts] | None] = queue.SimpleQueue()
         self._queued_chars = 0
@@ -147,8 +156,9 @@ class Output:
 
     def _write_guest(self, facts: Facts) -> None:
         line = guest_line(facts)
+        shown = guest_text(facts, self._process) if self._as_text else line
         with suppress(OSError, ValueError):  # nobody reads it any more: it is kept all the same
-            sys.stderr.write(line + "\n")
+            sys.stderr.write(shown + "\n")
         if self._ring is not None:
             self._ring.append(facts["instance"], line)
 

@@ -28,7 +28,7 @@ def host_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     component = components.built(SUITE)
     folder = tmp_path_factory.mktemp("conformance")
     clock = folder / "clock"
-    with HostProcess(folder / "data", command=command(f"shift_clock={clock}")) as host:
+    with HostProcess(folder / "data", "--log-format", "json", command=command(f"shift_clock={clock}")) as host:
         deploy(host, component)
         driver = HostDriver(host, clock)
         yield driver

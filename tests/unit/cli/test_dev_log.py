@@ -31,7 +31,13 @@ def test_a_trap_shows_where_it_happened(capsys: Capture) -> None:
     assert line == "A/b | trap: stack\nA/b | 0: f"
 
 
-def test_a_line_of_the_host_itself_stays_as_it_is(capsys: Capture) -> None:
+def test_a_line_of_the_host_itself_reads_as_its_log_does(capsys: Capture) -> None:
+    facts = {"time": 1.25, "level": "warning", "process": "supervisor", "message": "worker 0 died", "pid": 7}
+
+    assert shown(capsys, **facts) == "1970-01-01T00:00:01.250Z warning supervisor worker 0 died pid=7"
+
+
+def test_what_is_no_line_of_the_log_stays_as_it_is(capsys: Capture) -> None:
     for line in ("2026-11-21T03:29:25.500Z warning supervisor worker 0 died", "[1, 2]"):
         show_line(line)
         assert capsys.readouterr().out == f"{line}\n"

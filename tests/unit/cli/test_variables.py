@@ -25,6 +25,7 @@ GIVEN = {
     "--token-file": "token",
     "--limit": "method_timeout_s=7",
     "--log-level": "debug",
+    "--log-format": "json",
 }
 
 

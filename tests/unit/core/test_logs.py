@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from holdfast_host.core.logs import EventLog, guest_line
+from holdfast_host.core.logs import EventLog, event_text, guest_line, guest_text
 
 
 def test_an_event_is_one_line_with_time_level_process_and_facts() -> None:
@@ -52,16 +52,22 @@ def test_what_the_standard_library_logs_looks_the_same_tracebacks_included() -> 
     script = (
         "import logging\n"
         "from holdfast_host.core.logs import adopt_logging\n"
-        "adopt_logging('front 0', 'info')\n"
+        "adopt_logging('front 0', 'info', FORMAT)\n"
         "log = logging.getLogger('x')\n"
         "log.debug('no')\n"
         "log.info('%d calls', 5)\n"
         "try: 1 / 0\n"
         "except ZeroDivisionError: log.exception('failed')\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    first, second = done.stderr.splitlines()
+    done = _run(script.replace("FORMAT", "'text'"))
+    first, second = done.splitlines()
+    as_json = [json.loads(line) for line in _run(script.replace("FORMAT", "'json'")).splitlines()]
 
+    assert [(each["level"], each["process"], each["message"]) for each in as_json] == [
+        ("info", "front 0", "5 calls"),
+        ("error", "front 0", "failed"),
+    ]
+    assert "ZeroDivisionError" in as_json[1]["exception"]
     assert first.endswith(" info front 0 5 calls")
     assert " error front 0 failed exception=" in second
     assert "ZeroDivisionError" in second
@@ -90,8 +96,45 @@ def test_what_nobody_catches_in_any_thread_or_finalizer_is_a_line_too() -> None:
     assert all(line.isascii() and line.isprintable() and "FORGED" in line for line in lines)
 
 
+def test_as_json_an_event_is_one_ascii_object_with_the_facts_as_they_are() -> None:
+    stream = io.StringIO()
+    log = EventLog("info", stream, "worker 3", "json")
+    log.warning("名 \n\x1b happened", pid=7, why="\u202e", time=1.25)
+    log.error("failed", exc_info=ValueError("no"))
+    first, second = stream.getvalue().splitlines()
+
+    assert first.isascii()
+    assert json.loads(first) == {
+        "time": 1.25,
+        "level": "warning",
+        "process": "worker 3",
+        "message": "名 \n\x1b happened",
+        "pid": 7,
+        "why": "\u202e",
+    }
+    assert json.loads(second)["exception"] == "ValueError: no"
+    assert event_text(json.loads(first)).endswith(' warning worker 3 名 \\n\\u001b happened pid=7 why="\\u202e"')
+
+
+def test_as_text_each_line_that_a_guest_prints_stands_behind_its_instance() -> None:
+    facts = {"time": 1.5, "level": "error", "instance": "A/\n名", "message": "one\ttab\r\x1b[2J\ntwo", "function": "f"}
+    head = "1970-01-01T00:00:01.500Z error worker 0 A/\\n名"
+
+    assert guest_text(facts, "worker 0").split("\n") == [
+        f"{head} | one\ttab",
+        f"{head} | \\u001b[2J",
+        f"{head} | two",
+    ]
+    assert guest_text({**facts, "message": "", "lines_dropped_before": 5}, "worker 0") == f"{head} (5 lines dropped) | "
+
+
 def test_a_guests_line_is_one_json_object() -> None:
     text = guest_line({"time": 1.5, "message": "é\n\ud800"})
 
     assert text.isascii()
     assert json.loads(text) == {"time": 1.5, "message": "é\n\ud800"}
+
+
+def _run(script: str) -> str:
+    """What a program writes to standard error."""
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stderr
