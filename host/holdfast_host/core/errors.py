@@ -33,7 +33,9 @@ from __future__ import annotations
 
 import errno
 import json
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
+
+_Value = TypeVar("_Value")
 
 
 class HoldfastError(Exception):
@@ -311,6 +313,16 @@ class ConfigurationError(HoldfastError):
 
 class InternalError(HoldfastError):
     """Our bug."""
+
+
+def required(value: _Value | None, what: str) -> _Value:
+    """The value, which a rule of ours says is there; InternalError where it is not.
+
+    An assertion would say so only as long as nobody sets PYTHONOPTIMIZE.
+    """
+    if value is None:
+        raise InternalError(f"{what} is missing: this is a bug of the host")
+    return value
 
 
 def disk_error(error: OSError, what: str, so: str) -> HoldfastError:

@@ -11,6 +11,11 @@ as that one is, its writes are not committed without that one's, and what is los
 leans in a circle. `call` lets a call of an instance out that leans on others but has no unsettled writes of its own:
 the callee leans on the same ones.
 
+`take` seals a group: what its commit is told does not change any more, whoever reads it and for however long. A group
+in flight may still be leaned on. What leans on it since then was written, or held back, later than what is in flight,
+so that it means nothing to the commit; it means all to what the same instance does later, which is lost if what it
+leans on is.
+
 All of it is the leader's. Nothing here waits, commits or knows sockets: `take` says what to commit, `settle` is told
 how it went.
 """
@@ -19,7 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from holdfast_host.core.errors import ActorOutputGateError, HoldfastError
+from holdfast_host.core.errors import ActorOutputGateError, HoldfastError, InternalError, required
 from holdfast_host.storage.store import NO_LEANS, Batch, Changes, Leans
 
 if TYPE_CHECKING:
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
 
     from holdfast_host.worker.entry import Entry
 
+
+_Leans = dict["Entry", dict["Entry", None]]  # from the receiver of an answer to those that gave it one
 
 _GIVERS_MAX: Final = 16  # past it a call waits: what all callees together lean on would grow with the square
 
@@ -48,16 +55,18 @@ class Breakable(Protocol):
 
 
 class Group:
-    """What commits together."""
+    """What commits together; once it is taken for that, only `late_leans` and the end of `held` may still grow."""
 
-    __slots__ = ("batches", "bytes", "entries", "held", "leans", "number")
+    __slots__ = ("batches", "bytes", "entries", "held", "late_leans", "leans", "number", "sealed_held")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.batches: list[Batch] = []
         self.entries: dict[Entry, None] = {}
         self.held: list[tuple[Entry, Exit]] = []
-        self.leans: dict[Entry, dict[Entry, None]] = {}  # from the receiver of an answer to those that gave it one
+        self.leans: _Leans = {}  # those that the commit is told of
+        self.late_leans: _Leans = {}  # since it was taken
+        self.sealed_held = 0  # how many exits it held when it was taken
         self.bytes = 0
 
     def __repr__(self) -> str:
@@ -65,7 +74,10 @@ class Group:
         return f"<Group {self.number} batches={len(self.batches)} held={len(self.held)} leans={len(self.leans)}>"
 
     def stored_leans(self) -> Leans:
-        """The leans as the store knows instances; a function has nothing stored, and nobody leans on it."""
+        """The leans as the store knows instances; a function has nothing stored, and nobody leans on it.
+
+        Any thread, once the group is taken.
+        """
         if not self.leans:
             return NO_LEANS
         return {
@@ -103,8 +115,7 @@ class Gate:
         elif entry.last_group == self.current.number:
             self.current.held.append((entry, leaving))
         else:
-            assert self.flight is not None
-            self.flight.held.append((entry, leaving))
+            required(self.flight, "the group in flight").held.append((entry, leaving))
 
     def call(self, caller: Entry, turn: Breakable, callee: Entry | None, leaving: Exit) -> None:
         """Let a call out: now, where the caller has nothing unsettled, or has it from others that `callee` can lean on.
@@ -153,47 +164,61 @@ class Gate:
 
     def _givers(self, receiver: Entry) -> list[Entry]:
         """The instances that this one leans on directly."""
-        flight = self.flight.leans.get(receiver, ()) if self.flight is not None else ()
-        return [*flight, *self.current.leans.get(receiver, ())]
+        now, flight = self.current.leans.get(receiver, ()), self.flight
+        if flight is None:
+            return [*now]
+        return [*flight.leans.get(receiver, ()), *flight.late_leans.get(receiver, ()), *now]
 
     def _lean(self, receiver: Entry, giver: Entry) -> None:
         """Hold back what leaves `receiver` until what `giver` says is durable."""
         number = giver.last_group
         if number <= self.settled or receiver is giver:
             return
-        group = self.current
-        if number != group.number:
-            assert self.flight is not None
-            group = self.flight
-        group.leans.setdefault(receiver, {})[giver] = None
+        leans = self.current.leans
+        if number != self.current.number:
+            leans = required(self.flight, "the group in flight").late_leans
+        leans.setdefault(receiver, {})[giver] = None
         receiver.last_group = max(receiver.last_group, number)
 
     def take(self) -> Group | None:
-        """The group to commit now; None while another is in flight or nothing is gathered."""
+        """The group to commit now, sealed; None while another is in flight or nothing is gathered."""
         if self.flight is not None or not self.current.batches:
             return None
         group = self.flight = self.current
+        group.sealed_held = len(group.held)
         self.current = Group(group.number + 1)
         return group
 
     def settle(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> Mapping[Entry, HoldfastError]:
-        """The group is durable but for the lost entries' batches, of which nothing is; all that was lost by that."""
-        assert group is self.flight
-        lost = self._with_leaning(group, lost)
+        """The group is durable but for the lost entries' batches, of which nothing is; all that was lost by that.
+
+        Among those are the instances that lost only what they did since the group was taken: what they have in it is
+        durable, and leaves.
+        """
+        if group is not self.flight:
+            raise InternalError(f"{group} was settled, in flight is {self.flight}")
+        all_lost = lost
+        if lost:
+            lost = self._with_leaning(lost, group.leans)
+            all_lost = self._with_leaning(lost, group.late_leans, self.current.leans)
         self.flight = None
         self.settled = group.number
-        failed = self._forget(lost) if lost else []
+        failed = self._forget(all_lost) if all_lost else []
         for entry in group.entries:
-            if entry not in lost:
+            if entry not in all_lost:
                 entry.pending.settle(group.number)
-        for entry, leaving in group.held:
-            if entry in lost:
-                leaving.fail(lost[entry])
-            else:
+        if not all_lost:
+            for _, leaving in group.held:
                 leaving.go()
+        for at, (entry, leaving) in enumerate(group.held if all_lost else ()):
+            error = (lost if at < group.sealed_held else all_lost).get(entry)
+            if error is None:
+                leaving.go()
+            else:
+                leaving.fail(error)
         for entry, leaving in failed:
             leaving.fail(ActorOutputGateError(f"{entry.label}: an earlier turn's writes were lost"))
-        return lost
+        return all_lost
 
     def abandon(self, error: HoldfastError) -> None:
         """The store is broken: everything that is held fails, nothing more can be committed."""
@@ -203,17 +228,10 @@ class Gate:
             for _, leaving in held:
                 leaving.fail(error)
 
-    def _with_leaning(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> Mapping[Entry, HoldfastError]:
-        """The lost and whoever leans on them, directly or not, in the settled group or in the current one."""
-        if not lost or not (group.leans or self.current.leans):
-            return lost
+    def _with_leaning(self, lost: Mapping[Entry, HoldfastError], *leans: _Leans) -> Mapping[Entry, HoldfastError]:
+        """The lost and whoever leans on them, directly or not, by these leans."""
         all_lost = dict(lost)
-        pairs = [
-            (receiver, giver)
-            for leans in (group.leans, self.current.leans)
-            for receiver, givers in leans.items()
-            for giver in givers
-        ]
+        pairs = [(receiver, giver) for each in leans for receiver, givers in each.items() for giver in givers]
         grew = True
         while grew:
             grew = False

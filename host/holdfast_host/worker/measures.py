@@ -106,7 +106,7 @@ class Measures:
                 for type_id, kind in self._types.items()
             ],
             "alarms": {**self.alarms, "abandoned": worker.alarms.abandoned, "parked": worker.alarms.parked},
-            "traps": worker.output.traps,
+            "traps": dict(worker.output.traps),  # any thread counts one
             "log_lines_dropped": worker.output.dropped_total,
             "commit_seconds": self.commit_seconds.report(),
             "group_turns": self.group_turns.report(),

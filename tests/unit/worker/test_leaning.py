@@ -18,7 +18,7 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.overlay import Overlay
-from holdfast_host.storage.store import NO_LEANS, StoredInstance
+from holdfast_host.storage.store import NO_LEANS, Changes, StoredInstance
 from holdfast_host.worker.entry import Entry
 from holdfast_host.worker.gate import Exit, Gate, Group
 
@@ -99,21 +99,30 @@ class LeansInCircles(Gate):
 class ForgetsWhoLeans(Gate):
     """What is lost for one is not lost for those that lean on it."""
 
-    def _with_leaning(self, group: Group, lost: Any) -> Any:
+    def _with_leaning(self, lost: Any, *leans: Any) -> Any:
         return lost
 
 
 class ForgetsIndirectly(Gate):
     """Only those that lean directly are lost with one."""
 
-    def _with_leaning(self, group: Group, lost: Any) -> Any:
+    def _with_leaning(self, lost: Any, *leans: Any) -> Any:
         error = next(iter(lost.values()), None)
-        pairs = [*group.leans.items(), *self.current.leans.items()]
+        pairs = [pair for each in leans for pair in each.items()]
         return {**lost, **{receiver: error for receiver, givers in pairs if any(giver in lost for giver in givers)}}
+
+
+class ForgetsLateLeans(Gate):
+    """What leans on a group in flight is not lost with it."""
+
+    def _with_leaning(self, lost: Any, *leans: Any) -> Any:
+        return super()._with_leaning(lost, leans[-1])
 
 
 class History:
     """One random history over five instances in two partitions and two sandboxes of a function."""
+
+    steps = 300
 
     def __init__(self, seed: int, gate_class: type[Gate], *, tell_store: bool = True, at_once: bool = True) -> None:
         self.random = random.Random(seed)
@@ -251,7 +260,12 @@ class History:
                 self.advance(running)
         elif draw < 0.8 and self.running:
             self.advance(self.random.choice(self.running))
-        elif self.flight is None:
+        else:
+            self.commit(losing)
+
+    def commit(self, losing: float) -> None:
+        """Begin a commit, or end the one in flight."""
+        if self.flight is None:
             self.flight = self.gate.take()
         else:
             self.settle(losing)
@@ -274,7 +288,7 @@ class History:
         self.gate.settle(group, {entry: lost[id(entry.stored)] for entry in group.entries if id(entry.stored) in lost})
 
     def run(self) -> list[str]:
-        for _ in range(300):
+        for _ in range(self.steps):
             self.step(losing=0.15)
         for _ in range(2000):
             if not self.running and not self.gate.current.batches and self.flight is None:
@@ -282,9 +296,7 @@ class History:
             for running in list(self.running):
                 if running in self.running:
                     self.advance(running)
-            self.flight = self.flight or self.gate.take()
-            if self.flight is not None:
-                self.settle(losing=0.0)
+            self.commit(losing=0.0)
         else:
             self.violations.append("something waits for ever")
         return self.violations
@@ -322,10 +334,41 @@ def test_nobody_outside_and_nothing_on_disk_knows_of_what_is_not_on_disk() -> No
         LeansInCircles,
         ForgetsWhoLeans,
         ForgetsIndirectly,
+        ForgetsLateLeans,
     ],
 )
 def test_the_model_notices_each_rule_that_is_switched_off(broken_gate: type[Gate]) -> None:
     assert any(finds_something(seed, broken_gate) for seed in range(1000))
+
+
+def test_a_lean_on_a_group_in_flight_means_nothing_to_its_commit_and_all_to_what_comes_later() -> None:
+    store = MemoryStore()
+    gate = Gate(settled=1)
+    giver, receiver = (Entry(1, f"T/{name}", store.locate(1, name.encode())) for name in ("giver", "receiver"))
+    events: list[str] = []
+
+    def write(entry: Entry, value: bytes) -> None:
+        gate.add(entry, Changes(writes={COUNT: value}, size_bytes=6))
+        name = f"{entry.label} {value.decode()}"
+        gate.leave(entry, None, ModelExit(lambda ok: events.append(f"{name} {'left' if ok else 'failed'}")))
+
+    write(giver, b"1")
+    write(receiver, b"1")
+    group = gate.take()
+    assert group is not None
+    gate.answer(giver, ModelTurn(), receiver, ModelExit(lambda ok: None))
+    gate.leave(receiver, None, ModelExit(lambda ok: events.append(f"what it heard {'left' if ok else 'failed'}")))
+    write(receiver, b"2")
+    assert group.stored_leans() == NO_LEANS
+    store.lose_next({b"giver"})
+    report = store.commit(group.number, group.batches, group.stored_leans())
+    lost = gate.settle(group, {giver: report.lost[id(giver.stored)]})
+
+    assert events == ["T/giver 1 failed", "T/receiver 1 left", "what it heard failed", "T/receiver 2 failed"]
+    assert store.get(receiver.stored, COUNT) == b"1"
+    assert set(lost) == {giver, receiver}
+    assert not gate.current.batches
+    assert not receiver.pending
 
 
 @pytest.mark.parametrize("rule", ["tell_store", "at_once"])
