@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast_host.supervisor.quarantine import DEATHS_MAX, Instance, Quarantine
+from holdfast_host.supervisor.quarantine import DEATHS_MAX, VERSION, VERSION_DEATHS_MAX, Instance, Quarantine
 from holdfast_host.wire.running_page import RECORDS, UNNOTED, RunningPage
 from tests.harness import components
 from tests.harness.background import CallUnderWay
@@ -160,6 +160,38 @@ def test_a_function_that_kills_workers_is_quarantined_in_all_of_them_and_release
         assert ask("deadly").error == "HostUnavailableError"
 
 
+def test_code_that_kills_under_another_name_each_time_is_quarantined_whole_and_its_neighbours_go_on(
+    start_probe_host: StartHost,
+) -> None:
+    """Twelve names, twelve deaths: none of them was the same one three times."""
+    host = start_probe_host(command=DEADLY)
+    deploy(host, components.built(components.ACCOUNT))
+    with host.caller() as caller:
+        for number in range(int(VERSION_DEATHS_MAX)):
+            kill_worker_by(host, caller, f"deadly-{number}")
+        pids = host.pids()
+        refused = [caller.call("Probe", name, "increment") for name in ("deadly-12", "deadly-13", "alice")]
+
+        assert {answer.error for answer in refused} == {"ActorQuarantinedError"}
+        assert (
+            "Probe/alice: the function 'probe', whichever of its instances ran, has killed workers" in refused[2].text
+        )
+        assert host.pids() == pids
+        assert caller.value("Account", "bob", "deposit", 1) == {"balance": 1}
+        assert caller.request("GET", "/v1/instances/Probe/alice").value["quarantined"] is True
+        listed = caller.request("GET", "/v1/quarantined").value["quarantined"]
+        assert [(each["function"], each["what"], each["type"], each["name"]) for each in listed] == [
+            ("probe", "version", None, None)
+        ]
+        assert run(host, "quarantined").endswith("probe version 1  all of it\n")
+        assert _metric(caller, 'holdfast_quarantined{kind="function"}') == 1
+        assert "the function 'probe', whichever of its instances ran, has killed workers again and again" in host.log
+
+        assert run(host, "release", "probe") == "The function 'probe' is released.\n"
+        assert run(host, "quarantined") == ""
+        assert caller.value("Probe", "alice", "increment") == 1
+
+
 def _alarm(name: str) -> str:
     return f"/v1/instances/Probe/{name}/alarm"
 
@@ -188,8 +220,9 @@ def test_the_share_of_a_death_is_divided_and_another_version_starts_clean(tmp_pa
     quarantine = Quarantine.open(tmp_path / "quarantine.json")
     deployed = {1: 7}
 
-    def version_of(instance: Instance) -> int | None:
-        return deployed.get(instance[0])
+    def version_of(instance: Instance) -> tuple[str, int] | None:
+        version = deployed.get(instance[0])
+        return None if version is None else ("f", version)
 
     beside = [(1, b"neighbour-%d" % number) for number in range(3)]
     for number in range(3):
@@ -206,6 +239,27 @@ def test_the_share_of_a_death_is_divided_and_another_version_starts_clean(tmp_pa
     deployed[1] = 7
     assert again.release((1, b"killer"))
     assert list(again.listed(version_of)) == []
+
+
+def test_one_name_does_not_make_its_version_bad_and_of_two_versions_one_is_caught_at_a_time(tmp_path: Path) -> None:
+    quarantine = Quarantine.open(tmp_path / "quarantine.json")
+
+    def deployed_of(instance: Instance) -> tuple[str, int]:
+        return ("busy" if instance[0] == 1 else "bad", 1)
+
+    for _ in range(20):
+        quarantine.blame([(1, b"one")], deployed_of)
+    assert list(quarantine.listed(deployed_of)) == [(1, b"one")]
+
+    caught: list[list[Instance]] = []
+    for number in range(2 * int(VERSION_DEATHS_MAX)):
+        busy = [(1, b"%d-%d" % (number, each)) for each in range(9)]
+        caught.append(quarantine.blame([*busy, (2, b"%d" % number)], deployed_of))
+    assert [each for each in caught if each] == [[(VERSION, b"busy")], [(VERSION, b"bad")]]
+
+    again = Quarantine.open(tmp_path / "quarantine.json")
+    assert again.release((VERSION, b"busy"))
+    assert list(again.listed(deployed_of)) == [(1, b"one"), (VERSION, b"bad")]
 
 
 def test_a_page_shows_whose_turns_run_and_has_room_for_so_many() -> None:

@@ -14,6 +14,7 @@ _EXAMPLES: Final = """\b
 Example:
   holdfast quarantined
 """
+_WHAT: Final = {"handler": "its fetch handler", "version": "all of it"}
 
 
 @click.command("quarantined", epilog=_EXAMPLES)
@@ -31,5 +32,5 @@ def command(limit: int | None, host: str, token_file: Path | None, as_json: bool
             if as_json:
                 print_json(each)
                 continue
-            what = "its fetch handler" if each["type"] is None else f"{each['type']}/{each['name']}"
+            what = _WHAT.get(each["what"]) or f"{each['type']}/{each['name']}"
             say(f"{each['died_at']}  {each['function']} version {each['version']}  {what}")

@@ -13,7 +13,7 @@ from holdfast_host.cli.output import json_option, tell
 _EXAMPLES: Final = """\b
 Examples:
   holdfast release Account alice      # an instance
-  holdfast release account            # a function, whose fetch handler killed workers
+  holdfast release account            # a function, whose fetch handler or whose instances killed workers
 """
 
 

@@ -121,7 +121,7 @@ def _function() -> dict[str, Any]:
 def _release() -> dict[str, Any]:
     return operation(
         "releaseFunction",
-        "Lift the quarantine of a function whose fetch handler killed workers.",
+        "Lift the quarantine of a function: of its fetch handler, or of all of it.",
         200,
         parameters=[parameter("function", "The function's name.")],
     )

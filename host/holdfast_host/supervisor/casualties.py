@@ -18,8 +18,9 @@ from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.child import ChildGoneError
 from holdfast_host.supervisor.keeper import Keeper
-from holdfast_host.supervisor.quarantine import Instance, Quarantine
+from holdfast_host.supervisor.quarantine import VERSION, Instance, Quarantine
 from holdfast_host.supervisor.registry import Registry
+from holdfast_host.wire.catalog import ActorType
 from holdfast_host.wire.control import EXIT_BUG
 from holdfast_host.wire.running_page import FUNCTION, RunningPage
 
@@ -40,6 +41,7 @@ _CRASHES: Final = frozenset(
     }
 )
 _NAMED_MAX: Final = 20
+_WHAT: Final = {VERSION: "version", FUNCTION: "handler"}  # of a row; else an instance
 
 
 class Casualties:
@@ -63,8 +65,15 @@ class Casualties:
         return self._pages[worker].fd
 
     def quarantined(self) -> list[list[Any]]:
-        """Those that may not run, as a worker is told: type number and name."""
-        return [[type_id, name.decode()] for type_id, name in self._listed()]
+        """Those that may not run, as a worker is told: type number and name, which is empty for all of a type."""
+        told: dict[tuple[int, bytes], None] = {}
+        for type_id, name in self._listed():
+            if type_id != VERSION:
+                told[type_id, name] = None
+                continue
+            told[FUNCTION, name] = None
+            told |= dict.fromkeys((each.type_id, b"") for each in self._types_of(name))
+        return [[type_id, name.decode()] for type_id, name in told]
 
     async def show(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """A page of those that may not run: functions by name, then instances by type and name.
@@ -77,11 +86,15 @@ class Casualties:
         after = (str(after_type), str(after_name).encode())
         deployed = {each.type_id: (each.type, it) for it in self._registry.current() for each in it.types}
         functions = {it.function: ("", it) for it in self._registry.current()}
+        listed = self._listed()
         rows = []
-        for (type_id, name), died_s in self._listed().items():
-            actor_type, owner = functions[name.decode()] if type_id == FUNCTION else deployed[type_id]
+        for (type_id, name), died_s in listed.items():
+            if type_id == FUNCTION and (VERSION, name) in listed:
+                continue  # one row a function
+            actor_type, owner = deployed[type_id] if type_id > FUNCTION else functions[name.decode()]
             if (actor_type, name) > after:
-                rows.append((actor_type, name, owner.function, owner.version, died_s))
+                what = _WHAT.get(type_id, "instance")
+                rows.append((actor_type, name, owner.function, owner.version, died_s, what))
         page = heapq.nsmallest(limit + 1, rows)
         return {
             "rows": [
@@ -90,9 +103,10 @@ class Casualties:
                     "type": actor_type or None,
                     "name": name.decode() if actor_type else None,
                     "version": version,
+                    "what": what,
                     "died_at": utc_text(int(died_s * 1e6)),
                 }
-                for actor_type, name, function, version, died_s in page[:limit]
+                for actor_type, name, function, version, died_s, what in page[:limit]
             ],
             "more": len(page) > limit,
         }
@@ -100,8 +114,8 @@ class Casualties:
     def measures(self) -> dict[str, int]:
         """How many instances and functions are quarantined."""
         listed = self._listed()
-        functions = sum(type_id == FUNCTION for type_id, _ in listed)
-        return {"instance": len(listed) - functions, "function": functions}
+        functions = {name for type_id, name in listed if type_id <= FUNCTION}
+        return {"instance": sum(type_id > FUNCTION for type_id, _ in listed), "function": len(functions)}
 
     def after_death(self, worker: int, workers: Sequence[Keeper]) -> None:
         """A worker that had been started has ended: say whose turns it ran, and quarantine who did it too often.
@@ -119,7 +133,7 @@ class Casualties:
         if keeper.last_code not in _CRASHES and not keeper.hung:
             return
         try:
-            caught = self._quarantine.blame(suspects, self._version_of)
+            caught = self._quarantine.blame(suspects, self._deployed_of)
         except OSError as error:
             self._log.error("the quarantine cannot be written", error=error)
             return
@@ -140,7 +154,8 @@ class Casualties:
         """
         instance = self._named_in(arguments)
         try:
-            released = self._quarantine.release(instance)
+            whole = [(VERSION, instance[1])] if instance[0] == FUNCTION else []
+            released = self._quarantine.release(instance, *whole)
         except OSError as error:
             what = f"the release of {self._label(*instance)} cannot be recorded"
             raise disk_error(error, what, "nothing was released") from error
@@ -161,27 +176,35 @@ class Casualties:
         if "function" not in arguments:
             return int(arguments["type_id"]), check_instance_name(str(arguments["name"]))
         instance = (FUNCTION, str(arguments["function"]).encode())
-        if self._version_of(instance) is None:
+        if self._deployed_of(instance) is None:
             raise UnknownFunctionError(f"no function {arguments['function']!r} is deployed")
         return instance
 
     def _listed(self) -> dict[Instance, float]:
         """Those that may not run; the registry is asked once, however many they are."""
         current = self._registry.current()
-        versions = {(FUNCTION, each.function.encode()): each.version for each in current}
-        of_type = {each.type_id: it.version for it in current for each in it.types}
-        return self._quarantine.listed(lambda instance: versions.get(instance) or of_type.get(instance[0]))
+        functions = {each.function.encode(): (each.function, each.version) for each in current}
+        of_type = {each.type_id: (it.function, it.version) for it in current for each in it.types}
+        return self._quarantine.listed(
+            lambda each: functions.get(each[1]) if each[0] <= FUNCTION else of_type.get(each[0])
+        )
 
-    def _version_of(self, instance: Instance) -> int | None:
-        """The version that is deployed."""
+    def _deployed_of(self, instance: Instance) -> tuple[str, int] | None:
+        """The function that it runs, or is, and which version is deployed."""
         type_id, name = instance
         for deployment in self._registry.current():
-            is_function = type_id == FUNCTION and deployment.function.encode() == name
+            is_function = type_id <= FUNCTION and deployment.function.encode() == name
             if is_function or any(each.type_id == type_id for each in deployment.types):
-                return deployment.version
+                return deployment.function, deployment.version
         return None
 
+    def _types_of(self, function: bytes) -> Sequence[ActorType]:
+        """The actor types that a function ships."""
+        return next((each.types for each in self._registry.current() if each.function.encode() == function), ())
+
     def _label(self, type_id: int, name: bytes) -> str:
+        if type_id == VERSION:
+            return f"the function {name.decode()!r}, whichever of its instances ran,"
         if type_id == FUNCTION:
             return f"the function {name.decode()!r}"
         for deployment in self._registry.current():

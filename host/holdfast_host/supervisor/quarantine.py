@@ -6,6 +6,11 @@ that has a share of DEATHS_MAX within WINDOW_S is quarantined: its calls get Act
 until it is released or its function has another version. A function's handler is held to the same rule under the
 function's name. A restart of the host lifts nothing: what killed a worker yesterday would kill the new one.
 
+Code that kills under whatever name it is called would go on for ever like that. So a death also counts for the versions
+of functions that ran, in equal shares, once for each of their instances: one instance with bad data does not make its
+version bad, many do. A version that has VERSION_DEATHS_MAX is quarantined with all its instances and its handler. One
+a death: where two have that much, the next death says whether it was the other one.
+
 A death by SIGKILL counts for nobody: an operator or the kernel, short of memory, sent it, and whose turn it hit says
 nothing about who is to blame; what guests may take of memory has limits of its own.
 """
@@ -24,11 +29,16 @@ from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.storage.data_directory import sync_directory
 
 DEATHS_MAX: Final = 3.0
+VERSION_DEATHS_MAX: Final = 6.0  # of a function's version, from as many instances where nothing else ran
 WINDOW_S: Final = 3_600.0
 _RECORDS_MAX: Final = 10_000  # suspects that are remembered; the oldest go
 
-Instance = tuple[int, bytes]  # type number and name; for a function FUNCTION and its name, see wire.running_page
-VersionOf = Callable[[Instance], int | None]  # the version that is deployed of what it runs; None where none is
+VERSION: Final = -1  # in place of a type's number: the version of a function, all of it
+
+# Type number and name; for a function's handler FUNCTION of wire.running_page and its name, for all of it VERSION.
+Instance = tuple[int, bytes]
+DeployedOf = Callable[[Instance], tuple[str, int] | None]  # the function that it runs, and which version is deployed
+_SLACK: Final = 0.001  # three thirds are no whole in floating point
 
 
 @dataclass(slots=True)
@@ -38,6 +48,10 @@ class _Record:
     version: int
     shares: list[tuple[float, float]] = field(default_factory=list)  # wall clock in seconds, share of that death
     quarantined: bool = False
+
+    @property
+    def total(self) -> float:
+        return sum(share for _, share in self.shares)
 
 
 class Quarantine:
@@ -69,57 +83,75 @@ class Quarantine:
             ) from error
         return quarantine
 
-    def blame(self, suspects: Sequence[Instance], version_of: VersionOf) -> list[Instance]:
-        """A worker died while these ran; those that are quarantined from now on.
+    def blame(self, suspects: Sequence[Instance], deployed_of: DeployedOf) -> list[Instance]:
+        """A worker died while these ran; those that are quarantined from now on, versions among them.
 
         Args:
             suspects: the instances whose turns ran.
-            version_of: what is held against one version is not held against another.
+            deployed_of: what is held against one version is not held against another.
 
         Raises:
             OSError: it cannot be kept; what was decided holds as long as the host lives.
         """
         now_s = time.time()
+        deployed = {each: deployed_of(each) or ("", 0) for each in suspects}
+        ran = {function: version for function, version in deployed.values() if function}
+        new_in = {owner[0] for each, owner in deployed.items() if not self._renewed(each, owner[1], now_s).shares}
         caught = []
-        for instance in suspects:
-            version = version_of(instance) or 0
-            record = self._records.pop(instance, None)
-            if record is None or record.version != version:
-                record = _Record(version)
-            self._records[instance] = record  # the newest last
-            record.shares = [(at_s, share) for at_s, share in record.shares if abs(now_s - at_s) < WINDOW_S]
+        for each, (_, version) in deployed.items():
+            record = self._renewed(each, version, now_s)
             record.shares.append((now_s, 1 / len(suspects)))
-            # A little less, for three thirds are no whole in floating point.
-            if not record.quarantined and sum(share for _, share in record.shares) > DEATHS_MAX - 0.001:
+            if not record.quarantined and record.total > DEATHS_MAX - _SLACK:
                 record.quarantined = True
-                caught.append(instance)
+                caught.append(each)
+        worst: tuple[float, Instance] | None = None
+        for function, version in ran.items():
+            whole = (VERSION, function.encode())
+            record = self._renewed(whole, version, now_s)
+            if function in new_in:
+                record.shares.append((now_s, 1 / len(ran)))
+            if not record.quarantined and record.total > VERSION_DEATHS_MAX - _SLACK:
+                worst = max(worst or (0.0, whole), (record.total, whole))
+        if worst is not None:
+            self._records[worst[1]].quarantined = True
+            caught.append(worst[1])
         while len(self._records) > _RECORDS_MAX:
             del self._records[next(iter(self._records))]
         self._write()
         return caught
 
-    def listed(self, version_of: VersionOf) -> dict[Instance, float]:
-        """Those that may not run, given the versions that are deployed now, with the wall clock of their last death."""
-        return {
-            instance: record.shares[-1][0]
-            for instance, record in self._records.items()
-            if record.quarantined and version_of(instance) == record.version
-        }
+    def _renewed(self, instance: Instance, version: int, now_s: float) -> _Record:
+        """What is held against it, in this version and within the window; its record is the newest from here on."""
+        record = self._records.pop(instance, None)
+        if record is None or record.version != version:
+            record = _Record(version)
+        self._records[instance] = record
+        if not record.quarantined:
+            record.shares = [(at_s, share) for at_s, share in record.shares if abs(now_s - at_s) < WINDOW_S]
+        return record
 
-    def release(self, instance: Instance) -> bool:
-        """Forget everything held against it; whether it was quarantined.
+    def listed(self, deployed_of: DeployedOf) -> dict[Instance, float]:
+        """Those that may not run, given the versions that are deployed now, with the wall clock of their last death."""
+        found = {}
+        for instance, record in self._records.items():
+            deployed = deployed_of(instance) if record.quarantined else None
+            if deployed is not None and deployed[1] == record.version:
+                found[instance] = record.shares[-1][0]
+        return found
+
+    def release(self, *instances: Instance) -> bool:
+        """Forget everything held against them; whether one was quarantined.
 
         Raises:
             OSError: it cannot be kept; nothing is released.
         """
-        record = self._records.pop(instance, None)
+        records = {each: self._records.pop(each) for each in instances if each in self._records}
         try:
             self._write()
         except OSError:
-            if record is not None:
-                self._records[instance] = record
+            self._records.update(records)
             raise
-        return record is not None and record.quarantined
+        return any(record.quarantined for record in records.values())
 
     def _write(self) -> None:
         rows = [

@@ -18,7 +18,7 @@ EOF on it means that the other side is gone: a child then exits at once.
 | `catalog` | to front | `catalog`: what is deployed now |
 | `health` | to front | `workers`: for each whether it is up; `stalled`: those whose commits hang; `stopping` |
 | `measure` | to child | `id`; answered by `done` with `measures`: what it has counted |
-| `quarantine` | to worker | `id`, `instances`: only these may not run, as [type number, name; 0 for functions] |
+| `quarantine` | to worker | `id`, `instances`: only these may not run, as [type number; name, empty for all] |
 | `sync` | from worker | `stalled`: whether its commit in flight takes too long |
 | `request` | from front | `id`, `operation`, `arguments`: a management operation of the registry |
 | `withdraw` | from front | `id`: whoever asked for that request has hung up; what has not begun need not |
@@ -47,7 +47,8 @@ Operations of `request`, with their `arguments` and the `result` of the answer; 
 - `reload` takes `function`, `sources` (JSON text, for a development component). Result: FUNCTION.
 - `rollback` takes `function`, `version` (null for the one before). Result: FUNCTION.
 - `quarantined` takes `after` [type, name] and `limit`. Result: `rows` [{`function`, `type`, `name`, `version`,
-  `died_at`}], where type and name are null for a function's handler, and `more`: whether others follow.
+  `what`, `died_at`}], and `more`: whether others follow. `what` is "instance", or, with type and name null, "handler"
+  (a function's fetch) or "version" (all of a function).
 - `release` takes `type_id`, `name`, or `function`. Result: `released`, whether it was quarantined.
 - `secrets` takes nothing. Result: `secrets`: [SECRET], where a SECRET is `name` and `updated_at`.
 - `secret_set` takes `name`, `value`. Result: SECRET with `created`.

@@ -88,8 +88,9 @@ class Mailroom:
         self.quarantined = frozenset(each for each in self.quarantined if each[0] not in type_ids and each != itself)
 
     def is_quarantined(self, type_id: int, name: bytes) -> bool:
-        """Whether this instance may not run."""
-        return bool(self.quarantined) and (type_id, name) in self.quarantined
+        """Whether this instance may not run, by itself or with all of its type."""
+        kept_away = self.quarantined
+        return bool(kept_away) and ((type_id, name) in kept_away or (type_id, b"") in kept_away)
 
     def take(self, entry: Entry) -> Turn:
         """The next turn out of the instance's mailbox."""
@@ -184,9 +185,7 @@ class Mailroom:
             if loaded is None:
                 raise self._deployments.absence(request.type_id, entry.label)
             if self.is_quarantined(entry.type_id, entry.stored.name) and request.kind != CallKind.EDIT:
-                raise ActorQuarantinedError(
-                    f"{entry.label} has killed workers again and again: release it, or deploy another version"
-                )
+                raise self._quarantine_error(entry, loaded.function)
             if request.kind == _METHOD:
                 loaded.check_method(request.method)
             self._check_room(entry, nested=origin is not None)
@@ -209,6 +208,12 @@ class Mailroom:
         """Nobody waits for it: take the turn out if it has not begun."""
         if not turn.begun and turn in turn.entry.mail:
             self._take_out(turn, HostUnavailableError(f"{turn.entry.label}: the caller left before the call began"))
+
+    def _quarantine_error(self, entry: Entry, function: str) -> ActorQuarantinedError:
+        who = entry.label
+        if (entry.type_id, b"") in self.quarantined:
+            who = f"{who}: the function {function!r}, whichever of its instances ran,"
+        return ActorQuarantinedError(f"{who} has killed workers again and again: release it, or deploy another version")
 
     def _open(self, type_id: int, name: bytes, loaded: LoadedType | None) -> Entry:
         return self._directory.open(type_id, name, loaded.type if loaded is not None else f"type {type_id}")

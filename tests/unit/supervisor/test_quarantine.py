@@ -11,7 +11,7 @@ import pytest
 
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.casualties import Casualties
-from holdfast_host.supervisor.quarantine import DEATHS_MAX, Quarantine
+from holdfast_host.supervisor.quarantine import DEATHS_MAX, VERSION_DEATHS_MAX, Quarantine
 from holdfast_host.wire.running_page import FUNCTION
 from tests.unit.supervisor.deploying import DeployBench
 from tests.unit.supervisor.fake_compile import component_text
@@ -19,8 +19,8 @@ from tests.unit.supervisor.fake_compile import component_text
 DEADLY = (1, b"deadly")
 
 
-def version_of(_instance: object) -> int | None:
-    return 1
+def version_of(_instance: object) -> tuple[str, int] | None:
+    return "f", 1
 
 
 def test_a_release_that_cannot_be_recorded_releases_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +41,29 @@ def test_a_release_that_cannot_be_recorded_releases_nobody(tmp_path: Path, monke
     assert list(quarantine.listed(version_of)) == []
 
 
+def test_all_of_a_version_is_kept_away_from_workers_and_shown_as_one_row(tmp_path: Path) -> None:
+    bench = DeployBench(tmp_path)
+    bench.deploy("shop", component_text("Cart", "Zebra", fetch=True))
+    bench.deploy("bank", component_text("Account"))
+    cart = bench.type_id("Cart")
+    quarantine = Quarantine.open(bench.directory.registry.with_name("quarantine.json"))
+    casualties = Casualties(quarantine, bench.registry, 0, EventLog("debug", bench.log))
+    for number in range(int(VERSION_DEATHS_MAX)):
+        quarantine.blame([(cart, b"%d" % number)], lambda _: ("shop", 1))
+    for _ in range(int(DEATHS_MAX)):
+        quarantine.blame([(FUNCTION, b"shop")], lambda _: ("shop", 1))
+    page = asyncio.run(casualties.show({"after": ["", ""], "limit": 10}))
+
+    assert sorted(casualties.quarantined()) == sorted([[FUNCTION, "shop"], [cart, ""], [bench.type_id("Zebra"), ""]])
+    assert [(each["function"], each["type"], each["name"], each["what"]) for each in page["rows"]] == [
+        ("shop", None, None, "version")
+    ]
+    assert casualties.measures() == {"instance": 0, "function": 1}
+    assert asyncio.run(casualties.release({"function": "shop"}, [])) == {"released": True}
+    assert casualties.quarantined() == []
+    bench.registry.close()
+
+
 def test_functions_then_instances_are_listed_in_order_page_by_page(tmp_path: Path) -> None:
     bench = DeployBench(tmp_path)
     for function, types in (("shop", ("Cart", "Zebra")), ("bank", ("Account",))):
@@ -52,8 +75,8 @@ def test_functions_then_instances_are_listed_in_order_page_by_page(tmp_path: Pat
     quarantine = Quarantine.open(bench.directory.registry.with_name("quarantine.json"))
     for _ in range(int(DEATHS_MAX)):
         for instance in caught:
-            quarantine.blame([instance], lambda _: 1)
-    quarantine.blame([(ids["Cart"], b"died once")], lambda _: 1)
+            quarantine.blame([instance], lambda _: ("", 1))
+    quarantine.blame([(ids["Cart"], b"died once")], lambda _: ("", 1))
     bench.deploy("bank", component_text("Account", remark="another version"))
     casualties = Casualties(quarantine, bench.registry, 0, EventLog("debug", bench.log))
 
