@@ -109,6 +109,11 @@ def anonymous_bytes(pid: int) -> int:
     return int(kib.group(1)) << 10
 
 
+def resident_bytes(pid: int) -> int:
+    """What `ps` shows as RSS: shared pages of files count in full."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def cpu_s(pid: int) -> float:
     """User and system time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

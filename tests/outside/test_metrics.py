@@ -7,8 +7,10 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.harness import processes
 from tests.harness.background import CallUnderWay
 from tests.harness.caller import Caller, NoAnswerError
 from tests.harness.fixtures import StartHost
@@ -99,6 +101,23 @@ def test_what_waits_is_measured(start_probe_host: StartHost) -> None:
         assert total(seen, "holdfast_slots_in_use") == 4
     for each in (running, *waiting):
         assert each.answer().status == 200
+
+
+def test_private_memory_is_what_each_process_alone_holds(start_probe_host: StartHost) -> None:
+    host = start_probe_host(workers=2)
+    with host.caller() as caller:
+        for number in range(60):
+            caller.value("Probe", f"n{number}", "increment")
+        seen = scrape(caller)
+        pids = host.pids()
+
+    for role, label in (("worker", "worker"), ("front", "front"), ("supervisor", "")):
+        for number, pid in enumerate(pids[role]):
+            labels = {label: str(number)} if label else {}
+            private = total(seen, f"holdfast_{role}_private_bytes", **labels)
+            assert private == pytest.approx(processes.anonymous_bytes(pid), rel=0.2, abs=4 << 20)
+            if role == "worker":
+                assert private < processes.resident_bytes(pid)
 
 
 def test_a_workers_death_is_counted_and_readiness_says_that_it_is_down(start_probe_host: StartHost) -> None:

@@ -20,7 +20,7 @@ from holdfast_host.cli.output import json_option, print_json, readable_json, say
 _EXAMPLES: Final = """\b
 Examples:
   holdfast inspect Account alice
-  holdfast inspect Room lobby --prefix message: --limit 1000
+  holdfast inspect Room lobby --prefix message: --limit 1000 --full
 """
 _VALUE_CHARS_MAX: Final = 200
 
@@ -30,6 +30,7 @@ _VALUE_CHARS_MAX: Final = 200
 @click.option("--prefix", default="", help="Only keys that begin with this.")
 @click.option("--start", help="Begin at this key.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many keys.")
+@click.option("--full", is_flag=True, help="Show long values whole.")
 @host_options
 @json_option
 def command(
@@ -38,13 +39,14 @@ def command(
     prefix: str,
     start: str | None,
     limit: int,
+    full: bool,
     host: str,
     token_file: Path | None,
     as_json: bool,
 ) -> None:
     """Show the instance NAME of TYPE: whether it is in memory, may run, its alarm, its keys and values.
 
-    It shows what is durable; looking wakes nobody up. Long values are cut, with --json they are whole.
+    It shows what is durable; looking wakes nobody up. Long values are cut, with --full and --json they are whole.
     """
     with open_client(host, token_file) as client:
         facts, page = _read(client, actor_type, name, prefix, start, limit)
@@ -58,10 +60,14 @@ def command(
     say(f"  version  {facts['version']}")
     say(f"  alarm    {readable_json(facts['alarm']) if facts['alarm'] else 'none'}")
     say(f"  storage  {facts['keys']:,} keys, {facts['bytes']:,} bytes")
+    cut = False
     for entry in page["entries"]:
         text = readable_json(entry["value"] if "value" in entry else entry["raw"])
-        cut = text if len(text) <= _VALUE_CHARS_MAX else f"{text[:_VALUE_CHARS_MAX]} ... ({len(text):,} characters)"
-        say(f"    {readable_json(entry['key'])[1:-1]} = {cut}")
+        if len(text) > _VALUE_CHARS_MAX and not full:
+            text, cut = f"{text[:_VALUE_CHARS_MAX]} ... ({len(text):,} characters)", True
+        say(f"    {readable_json(entry['key'])[1:-1]} = {text}")
+    if cut:
+        say("  long values are cut: --full shows them whole, 'holdfast storage get' shows one")
     if page["next"] is not None:
         say(f"  more: --start {readable_json(page['next'])}")
 

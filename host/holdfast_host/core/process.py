@@ -20,6 +20,7 @@ from holdfast_host.core.limits import MIB
 # Above the 2 MiB that wasmtime may use for a guest, with the host functions' frames on top; see limits of the sandbox.
 THREAD_STACK_BYTES: Final = 16 * MIB
 
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _PR_SET_PDEATHSIG: Final = 1
 _COLLECTOR_THRESHOLDS: Final = (50_000, 10, 10)
 _PEER_CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid
@@ -51,6 +52,13 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECTOR_THRESHOLDS)
+
+
+def private_bytes() -> int:
+    """Memory that this process alone holds, which no file backs; its resident size counts shared compiled code too."""
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        _, resident, shared, *_ = statm.read().split()
+    return (int(resident) - int(shared)) * _PAGE_BYTES
 
 
 def die_with_parent(parent: int) -> None:

@@ -24,6 +24,8 @@ from holdfast_host.front.http_server import Exchange
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
+_PRIVATE: Final = "Bytes of memory that the process alone holds; its resident size counts shared pages of files too."
+
 Facts = dict[str, Any]
 
 
@@ -57,6 +59,7 @@ class _Collected(Collector):
         self._fronts: list[Facts] = measures["fronts"]
         self._quarantined: dict[str, int] = measures["quarantined"]
         self._deploys_waiting: int = measures["deploys_waiting"]
+        self._private_bytes: int = measures["private_bytes"]
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
@@ -69,6 +72,9 @@ class _Collected(Collector):
         waiting = GaugeMetricFamily("holdfast_deploys_waiting", "Deploys in line before the compiler.")
         waiting.add_metric([], self._deploys_waiting)
         yield waiting
+        private = GaugeMetricFamily("holdfast_supervisor_private_bytes", _PRIVATE)
+        private.add_metric([], self._private_bytes)
+        yield private
         workers = [(str(n), each["measures"]) for n, each in enumerate(self._workers) if each["measures"]]
         fronts = [(str(n), each["measures"]) for n, each in enumerate(self._fronts) if each["measures"]]
         yield from _of_calls(workers)
@@ -102,6 +108,7 @@ _WORKER_GAUGES: Final = (
     ("holdfast_mailbox_deepest_turns", "deepest_mailbox", "Turns that wait in the fullest mailbox."),
     ("holdfast_mailbox_oldest_wait_seconds", "oldest_wait_s", "For how long the oldest waiting turn has waited."),
     ("holdfast_instances_in_memory", "instances", "Instances in memory."),
+    ("holdfast_worker_private_bytes", "private_bytes", _PRIVATE),
     ("holdfast_detached_turns", "detached", "Turns that compute or wait beside the others."),
     ("holdfast_commit_in_flight_seconds", "commit_in_flight_s", "For how long the running commit has run; 0: none."),
 )
@@ -122,6 +129,7 @@ _FRONT_COUNTERS: Final = (
 )
 _FRONT_GAUGES: Final = (
     ("holdfast_http_open_requests", "open_requests", "Requests being served."),
+    ("holdfast_front_private_bytes", "private_bytes", _PRIVATE),
     ("holdfast_http_connections", "connections", "Open connections."),
     ("holdfast_http_coming_bytes", "coming_bytes", "Bytes in memory of bodies that are still coming in."),
     ("holdfast_http_unread_bytes", "unread_bytes", "Bytes in memory of answers that wait to be taken."),

@@ -13,6 +13,7 @@ from typing import Any
 from holdfast_host.core.config import HTTP_BACKLOG
 from holdfast_host.core.errors import InternalError
 from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
+from holdfast_host.core.process import private_bytes
 from holdfast_host.front.app import App
 from holdfast_host.front.calls import Calls
 from holdfast_host.front.catalog_view import CatalogView
@@ -110,7 +111,7 @@ class Front:
     def _measures(self) -> dict[str, Any]:
         """What this front counts; the API's own socket is always the first."""
         _, server = self._servers[0]
-        return server.measures(self._links)
+        return {**server.measures(self._links), "private_bytes": private_bytes()}
 
     async def aclose(self) -> None:
         """Stop serving; open requests are cut."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.logs import EventLog, adopt_logging
+from holdfast_host.core.process import private_bytes
 from holdfast_host.supervisor.casualties import Casualties
 from holdfast_host.supervisor.child import Child, Programs, spawn_child
 from holdfast_host.supervisor.deploys import Deploys
@@ -306,7 +307,8 @@ class Host:
 
     async def _measure(self) -> dict[str, Any]:
         counted = await collect_measures(self._workers, self._fronts)
-        return {**counted, "quarantined": self._casualties.measures(), "deploys_waiting": self._shelf.waiting}
+        own = {"deploys_waiting": self._shelf.waiting, "private_bytes": private_bytes()}
+        return {**counted, "quarantined": self._casualties.measures(), **own}
 
     async def _release(self, arguments: dict[str, Any]) -> dict[str, Any]:
         return await self._casualties.release(arguments, self._workers)

@@ -38,7 +38,8 @@ Operations of `request`, with their `arguments` and the `result` of the answer; 
   happens), `manifest` (text, or null for a bare component), `allow_breaking`, `adopt`, `client` (the address that it
   comes from). Result: FUNCTION with `created`, true for a new function. The stages come as `progress`.
 - `measures` takes nothing. Result: `workers` and `fronts`, each [{`up`, `deaths`, `stalled`, `measures`}],
-  `quarantined`: how many of `instance` and `function`, and `deploys_waiting`: how many wait for the compiler.
+  `quarantined`: how many of `instance` and `function`, `deploys_waiting`: how many wait for the compiler, and
+  `private_bytes`: the memory that the supervisor alone holds.
 - `functions` takes nothing. Result: `functions`: [FUNCTION].
 - `undeployed` takes nothing. Result: `actors`: [{`type`, `function`, `func_id`}], those with instances that no deployed
   version ships.

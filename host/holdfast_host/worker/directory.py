@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
+from holdfast_host.core.process import private_bytes
 from holdfast_host.worker.entry import Entry
 
 if TYPE_CHECKING:
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
     from holdfast_host.storage.store import Store
 
 _EVICTIONS_PER_STEP: Final = 50  # closing an activation takes about 60 us
-_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
-
-
-def anonymous_bytes() -> int:
-    """Memory of this process that no file backs; the resident size would count shared compiled code."""
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        _, resident, shared, *_ = statm.read().split()
-    return (int(resident) - int(shared)) * _PAGE_BYTES
 
 
 class Directory:
@@ -72,14 +64,14 @@ class Directory:
     def evict_for_memory(self, settled: int) -> bool:
         """Drop the least recently used while the process is past its budget; whether it was."""
         budget = self._limits.worker_memory_bytes
-        if not budget or anonymous_bytes() <= budget:
+        if not budget or private_bytes() <= budget:
             self.is_full = False
             return False
         gc.collect()
         more = self._evict(settled, lambda entry: False, at_most=max(16, len(self._entries) // 20))
         # Where nothing is busy there is nobody to wait for, and refusing would never end.
         busy = any(entry.turn is not None for entry in self._entries.values())
-        self.is_full = busy and not more and anonymous_bytes() > budget
+        self.is_full = busy and not more and private_bytes() > budget
         return True
 
     def evict_all(self, settled: int) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from holdfast_host.core.process import private_bytes
+
 if TYPE_CHECKING:
     from holdfast_host.worker.loop import Worker
     from holdfast_host.worker.turn import Turn
@@ -118,6 +120,7 @@ class Measures:
             "evictions": worker.directory.evictions,
             "detached": worker.leadership.detached,
             "promotions": worker.leadership.promotions,
+            "private_bytes": private_bytes(),
         }
 
     def stalled_for(self, worker: Worker, now: float) -> float:

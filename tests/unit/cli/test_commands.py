@@ -349,6 +349,22 @@ def test_a_directory_that_is_no_project_is_refused_in_one_sentence(tmp_path: Pat
     assert "is no file" in fails_in_one_sentence(run("deploy", "--component", str(tmp_path / "none.wasm")))
 
 
+def test_inspect_cuts_long_values_and_says_how_to_see_them_whole() -> None:
+    facts = {"active": False, "queued": 0, "quarantined": False, "version": 1, "alarm": None, "keys": 2, "bytes": 5000}
+    entries = [{"key": "long", "value": "x" * 5000}, {"key": "short", "value": 1}]
+    with scripted_host(body=json.dumps({**facts, "entries": entries, "next": None}).encode()) as host:
+        cut, full = (run("inspect", "--host", host.url, "A", "b", *more) for more in ((), ("--full",)))
+        short = run("inspect", "--host", host.url, "A", "b", "--json")
+    lines = cut.stdout.splitlines()
+
+    assert lines[-3] == '    long = "' + "x" * 199 + " ... (5,002 characters)"
+    assert lines[-2] == "    short = 1"
+    assert lines[-1] == "  long values are cut: --full shows them whole, 'holdfast storage get' shows one"
+    assert '    long = "' + "x" * 5000 + '"\n    short = 1\n' in full.stdout
+    assert "are cut" not in full.stdout
+    assert json.loads(short.stdout)["entries"] == entries
+
+
 def test_delete_says_what_is_kept() -> None:
     with scripted_host(body=json.dumps({"function": DEPLOYED}).encode()) as host:
         result = run("delete", "--host", host.url, "counter")
