@@ -13,7 +13,7 @@ import json
 import linecache
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final
 
@@ -97,7 +97,9 @@ class DevelopmentGuest(Guest):
             sys.modules.pop(name, None)
         sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, _SourcesFinder)]
         finder = _SourcesFinder(sources["root"], sources["files"])
-        sys.meta_path.insert(max(len(sys.meta_path) - 2, 0), finder)  # before the two that find nothing
+        # Before packages, as in a build; or else before the two that find nothing.
+        places = [at for at, each in enumerate(sys.meta_path) if each is PathFinder]
+        sys.meta_path.insert(places[0] if places else max(len(sys.meta_path) - 2, 0), finder)
         self._missing.names.clear()
         try:
             component = Component.of_module(importlib.import_module(sources["main"]))

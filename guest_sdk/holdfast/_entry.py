@@ -15,9 +15,9 @@ import linecache
 import sys
 import zoneinfo
 from collections.abc import Iterable, Sequence
-from importlib.machinery import FileFinder, ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import FileFinder, ModuleSpec, PathFinder
 from pathlib import Path
-from types import CodeType, ModuleType, TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 from zoneinfo import _common
 
@@ -29,6 +29,7 @@ from holdfast._guest import Guest
 from holdfast._immortal import name_objects
 from holdfast._output import Output
 from holdfast._preload import preload
+from holdfast._shown import ShownLoader
 from holdfast._warm import warm_up
 
 
@@ -49,6 +50,7 @@ def load(plan_file: str) -> type:
     _explain_missing_zones()
     shown: dict[str, str] = plan["shown"]
     _show_paths_as(shown)
+    carried = _carry(plan)
     missing = MissingModules()
     sys.meta_path.append(missing)
     try:
@@ -59,9 +61,13 @@ def load(plan_file: str) -> type:
     _import_what_functions_import(shown)
     _keep_source_lines()
     # From here on no module can be found any more: say so in the words of the build, not of a file system.
-    sys.path_hooks.clear()
-    sys.path_importer_cache.clear()
-    sys.meta_path[:] = [each for each in sys.meta_path if each is not PathFinder]
+    if carried is not None:
+        carried.keep_library()
+        carried.stay()
+    else:
+        sys.path_hooks.clear()
+        sys.path_importer_cache.clear()
+        sys.meta_path[:] = [each for each in sys.meta_path if each is not PathFinder]
     sys.meta_path.append(_NotInTheComponent())
     Path(plan["report"]).write_text(component.description)
     if plan.get("development"):
@@ -79,15 +85,16 @@ def load(plan_file: str) -> type:
     return type("Instance", (), exports)
 
 
-class _ShownLoader(SourceFileLoader):
-    """Loads a source file, but calls it in code objects and tracebacks what its author does."""
+def _carry(plan: dict[str, Any]) -> Any:
+    """The Carried packages of the component; None where it has none, and pays for none."""
+    if "packages" not in plan:
+        return None
+    from holdfast._carried import Carried  # only here: a component without packages is without this as well
 
-    def __init__(self, fullname: str, path: str, shown_path: str) -> None:
-        super().__init__(fullname, path)
-        self.shown_path = shown_path
-
-    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:  # type: ignore[override]
-        return super().source_to_code(data, self.shown_path)
+    carried = Carried()
+    carried.take_packages(Path(plan["packages"]))
+    carried.install()
+    return carried
 
 
 def _show_paths_as(shown: dict[str, str]) -> None:
@@ -97,8 +104,8 @@ def _show_paths_as(shown: dict[str, str]) -> None:
         for mounted, name in shown.items():
             if directory == mounted or directory.startswith(f"{mounted}/"):
 
-                def loader(fullname: str, path: str, mounted: str = mounted, name: str = name) -> _ShownLoader:
-                    return _ShownLoader(fullname, path, _joined(name, path.removeprefix(mounted).lstrip("/")))
+                def loader(fullname: str, path: str, mounted: str = mounted, name: str = name) -> ShownLoader:
+                    return ShownLoader(fullname, path, _joined(name, path.removeprefix(mounted).lstrip("/")))
 
                 return FileFinder(directory, (loader, importlib.machinery.SOURCE_SUFFIXES))  # type: ignore[arg-type]
         raise ImportError(f"{directory} is not the author's")
@@ -117,10 +124,10 @@ def _joined(directory: str, path: str) -> str:
     return f"{directory}/{path}" if directory not in ("", ".") else path
 
 
-def _authors_modules() -> Iterable[tuple[ModuleType, _ShownLoader]]:
+def _authors_modules() -> Iterable[tuple[ModuleType, ShownLoader]]:
     for module in list(sys.modules.values()):
         loader = getattr(getattr(module, "__spec__", None), "loader", None)
-        if isinstance(loader, _ShownLoader):
+        if isinstance(loader, ShownLoader):
             yield module, loader
 
 
@@ -164,6 +171,8 @@ def _absolute(node: ast.ImportFrom, module: ModuleType) -> str:
 def _keep_source_lines() -> None:
     """Keep the author's source in memory, so that tracebacks show the lines."""
     for module, loader in _authors_modules():
+        if type(loader) is not ShownLoader:
+            continue  # it reads its own again, when they are asked for
         source = loader.get_source(module.__name__) or ""
         lines = source.splitlines(keepends=True)
         linecache.cache[loader.shown_path] = (len(source), None, lines, loader.shown_path)
@@ -174,8 +183,8 @@ class _NotInTheComponent:
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec:
         raise ModuleNotFoundError(
-            f"No module named {name!r} in this component: only what was imported while it was built is there;"
-            " import it at the top of a module",
+            f"No module named {name!r} in this component: only packages and what was imported while it was built are"
+            " there; import it at the top of a module",
             name=name,
         )
 
@@ -188,10 +197,7 @@ def _explain_missing_zones() -> None:
         try:
             return read(key)
         except (ImportError, zoneinfo.ZoneInfoNotFoundError):
-            text = (
-                f"no time zone {key!r} in this component: only what was made while it was built is there; add tzdata"
-                f" to the dependencies in holdfast.toml, and ZONE = ZoneInfo({key!r}) at the top of a module"
-            )
+            text = f"no time zone {key!r} in this component: add tzdata to the dependencies in holdfast.toml"
             raise zoneinfo.ZoneInfoNotFoundError(text) from None
 
     _common.load_tzdata = load_tzdata

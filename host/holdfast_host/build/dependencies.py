@@ -1,66 +1,143 @@
-"""A project's dependencies: pure-Python packages, installed into the throwaway directory and nowhere else."""
+"""A project's dependencies: found on the author's index, downloaded as wheels, and read. No code of theirs is run."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+
+from packaging.utils import NormalizedName, canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
 from holdfast_host.build.errors import BuildError
-from holdfast_host.core.manifest import Manifest
-
-REQUIREMENTS_FILE: Final = "requirements.txt"
-INSTALL_TIMEOUT_S: Final = 300.0
-GUEST_PYTHON: Final = "3.14"
-
-_NATIVE_SUFFIXES: Final = (".so", ".pyd", ".dylib")
+from holdfast_host.build.index import Index, Release, ResolutionError, is_native, reason
+from holdfast_host.build.requirements import Requirements
+from holdfast_host.build.sources import read_own
+from holdfast_host.build.wheels import files_of, without_native_parts
 
 
-def has_dependencies(project: Path, manifest: Manifest) -> bool:
-    """Whether there is anything to install."""
-    return bool(manifest.dependencies) or (project / REQUIREMENTS_FILE).is_file()
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What goes into a component.
+
+    Attributes:
+        files: By path below site-packages.
+        versions: By name, in order.
+        warnings: What the author would not expect, one sentence each.
+    """
+
+    files: dict[str, bytes]
+    versions: dict[str, str]
+    warnings: list[str]
 
 
-def install_dependencies(project: Path, manifest: Manifest, target: Path) -> None:
-    """Install what the manifest and requirements.txt ask for, as wheels for any platform.
+def gather_dependencies(project: Path, wanted: Requirements, folder: Path) -> Dependencies:
+    """Find and download what a project asks for.
+
+    Args:
+        project: Its directory.
+        wanted: What it asks for.
+        folder: A throwaway directory, made here.
 
     Raises:
-        BuildError: A package cannot be found, or is not pure Python.
+        BuildError: Something cannot be found, has native code and nothing in its place, or must be built.
     """
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-    command += ["--no-compile", "--target", str(target), "--only-binary", ":all:"]
-    command += ["--platform", "any", "--python-version", GUEST_PYTHON, "--implementation", "py", "--abi", "none"]
-    if (project / REQUIREMENTS_FILE).is_file():
-        command += ["--requirement", REQUIREMENTS_FILE]
-    command += ["--", *manifest.dependencies]
+    index = Index(folder)
+    lines = [*wanted.lines, *(str(_copied(project, wheel, folder)) for wheel in wanted.wheels)]
+    with _explained(index):
+        newest = index.resolve(lines, wanted.constraints)
+    if any(each.native for each in newest):
+        wheels, warnings = _without_native_code(index, lines, wanted.constraints, newest)
+    else:
+        with _explained(index):
+            wheels, warnings = index.download(lines, [f"{each.name}=={each.version}" for each in newest]), []
+    files: dict[str, bytes] = {}
+    for wheel in wheels:
+        files.update(files_of(wheel))
+    return Dependencies(files, {name_of(wheel): version_of(wheel) for wheel in wheels}, warnings)
+
+
+def _copied(project: Path, wheel: Path, folder: Path) -> Path:
+    """A wheel of the project, where pip may read it."""
+    if is_native(wheel.name):
+        raise BuildError(f"{wheel.relative_to(project)} is for some machines only: a sandbox runs pure Python")
+    copy = folder / "own" / wheel.name
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_bytes(read_own(project, wheel))
+    return copy
+
+
+def _without_native_code(
+    index: Index, lines: Sequence[str], constraints: Sequence[str], newest: Sequence[Release]
+) -> tuple[list[Path], list[str]]:
+    """Wheels of pure Python where the newest releases are not, and what the author should know of them."""
+    native = [each for each in newest if each.native]
+    stuck = [
+        each for each, wheel in index.native_wheels(native) if not (wheel and without_native_parts(wheel, index.wheels))
+    ]
     try:
-        done = subprocess.run(
-            command,
-            cwd=project,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_TIMEOUT_S,
-            check=False,
+        wheels = index.download(lines, constraints)
+    except ResolutionError as error:
+        stuck = [each for each in stuck if not index.has_pure(each)]
+        no_pure = [f"{each.name} {each.version}{_needed_by(each, newest)}" for each in stuck]
+        raise BuildError(reason(str(error), index, no_pure), str(error)) from None
+    taken = {name_of(wheel): wheel for wheel in wheels}
+    own = {wheel.name for wheel in index.wheels.iterdir()}
+    warnings = [
+        f"{name_of(wheel)} {version_of(wheel)} is taken without its native part, in whose place it has slower Python"
+        for wheel in wheels
+        if wheel.name in own
+    ]
+    return wheels, [*_older(taken, newest, stuck), *warnings]
+
+
+def _older(taken: Mapping[str, Path], newest: Sequence[Release], stuck: Sequence[Release]) -> Iterator[str]:
+    """What was taken in an older release, and why."""
+    releases = {canonicalize_name(each.name): each for each in newest}
+    for name, best in releases.items():
+        wheel = taken.get(name)
+        if wheel is None or Version(version_of(wheel)) >= Version(best.version):
+            continue
+        reached = [each.name for each in stuck if _reaches(name, canonicalize_name(each.name), releases)]
+        yield (
+            f"{name} {version_of(wheel)} is an older release: {best.version} needs native code"
+            f" ({', '.join(reached or [each.name for each in stuck])}), and a sandbox runs pure Python"
         )
-    except subprocess.TimeoutExpired:
-        raise BuildError(f"the dependencies were not installed within {INSTALL_TIMEOUT_S:.0f} s") from None
-    if done.returncode:
-        raise BuildError(_reason(done.stderr), done.stderr)
-    for path in target.rglob("*"):
-        if path.suffix in _NATIVE_SUFFIXES:
-            raise BuildError(
-                f"the dependency file {path.relative_to(target)} is native code: a sandbox runs pure Python"
-            )
 
 
-def _reason(output: str) -> str:
-    for line in output.splitlines():
-        _, found, rest = line.partition("No matching distribution found for ")
-        if found:
-            return f"no pure-Python package satisfies the dependency {rest.strip()!r} (wheels for any platform only)"
-    errors = [line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR: ")]
-    return f"the dependencies cannot be installed: {(errors or [output.strip() or 'pip said nothing'])[-1]}"
+def _reaches(start: NormalizedName, goal: NormalizedName, releases: Mapping[NormalizedName, Release]) -> bool:
+    """Whether one needs the other, directly or not."""
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen and name in releases:
+            seen.add(name)
+            waiting += releases[name].needs
+    return goal in seen
+
+
+def _needed_by(release: Release, releases: Iterable[Release]) -> str:
+    name = canonicalize_name(release.name)
+    users = [each.name for each in releases if name in each.needs]
+    return f" (needed by {', '.join(users)})" if users else ""
+
+
+def name_of(wheel: Path) -> str:
+    """The name of a wheel's package, as requirements spell it."""
+    return str(parse_wheel_filename(wheel.name)[0])
+
+
+def version_of(wheel: Path) -> str:
+    """Its version."""
+    return str(parse_wheel_filename(wheel.name)[1])
+
+
+@contextmanager
+def _explained(index: Index) -> Iterator[None]:
+    """Turn what pip says into one sentence."""
+    try:
+        yield
+    except ResolutionError as error:
+        raise BuildError(reason(str(error), index, ()), str(error)) from None

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast_host.build.dependencies import REQUIREMENTS_FILE
 from holdfast_host.build.errors import BuildError
 from holdfast_host.build.project import OnStage, build_for_development
-from holdfast_host.build.sources import import_root, is_left_out, sdk_directory, wit_directory
+from holdfast_host.build.requirements import REQUIREMENTS_FILE, requirements_of
+from holdfast_host.build.sources import import_root, read_own, sdk_directory, source_files, wit_directory
 from holdfast_host.core.manifest import MANIFEST_FILE, Manifest, read_manifest
 
 SOURCES_BYTES_MAX: Final = 3 << 20  # the host takes 4 MiB of JSON
@@ -51,7 +51,7 @@ class ProjectFiles:
         """What is there now; equal as long as nobody has saved anything."""
         own = (self.directory / MANIFEST_FILE, self.directory / REQUIREMENTS_FILE)
         found: dict[Path, Stamp] = {}
-        for path in (*own, *_files(self.root)):
+        for path in (*own, *source_files(self.root)):
             try:
                 stat = path.stat()
             except OSError:  # gone, or between two steps of an editor's save
@@ -67,13 +67,13 @@ class ProjectFiles:
         """What a development component is given: see `wit/instance.wit` for the host, the SDK for what stands in it.
 
         Raises:
-            BuildError: a file is no UTF-8, or all are too large.
+            BuildError: a file is no UTF-8, a link leads out of the project, or all are too large.
         """
         files: dict[str, str] = {}
-        for path in _files(self.root):
+        for path in source_files(self.root):
             if path.suffix == ".py":
                 try:
-                    files[path.relative_to(self.root).as_posix()] = path.read_text("utf-8")
+                    files[path.relative_to(self.root).as_posix()] = read_own(self.directory, path).decode("utf-8")
                 except UnicodeDecodeError as error:
                     raise BuildError(f"{path.relative_to(self.directory)}: {error}") from None
                 except FileNotFoundError:
@@ -112,12 +112,13 @@ class ProjectFiles:
     def _key(self) -> str:
         """A hash of all that goes into a development component and does not travel beside it."""
         digest = hashlib.sha256(f"{version('holdfast')} {version('componentize-py')}".encode())
-        digest.update(repr((self.manifest.name, self.manifest.main, self.manifest.dependencies)).encode())
-        further = [path for path in _files(self.root) if path.suffix != ".py"]
-        requirements = self.directory / REQUIREMENTS_FILE
-        further += [requirements] if requirements.is_file() else []
-        further += [path for folder in (sdk_directory(), wit_directory()) for path in _files(folder)]
+        wanted = requirements_of(self.directory, self.manifest)
+        digest.update(repr((self.manifest.name, self.manifest.main, wanted.lines, wanted.constraints)).encode())
+        further = [path for path in source_files(self.root) if path.suffix != ".py"]
+        further += wanted.wheels
         for path in further:
+            digest.update(str(path).encode() + b"\0" + read_own(self.directory, path) + b"\0")
+        for path in (path for folder in (sdk_directory(), wit_directory()) for path in source_files(folder)):
             digest.update(str(path).encode() + b"\0" + path.read_bytes() + b"\0")
         return digest.hexdigest()
 
@@ -125,21 +126,6 @@ class ProjectFiles:
 def fingerprint(sources: Mapping[str, Any]) -> str:
     """A hash of sources."""
     return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """What a build would copy; nothing of a folder that is gone, or between two steps of a checkout."""
-    try:
-        entries = sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
-        if is_left_out(entry):
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            yield from _files(entry)
-        elif entry.is_file():
-            yield entry
 
 
 def _read_record(path: Path) -> dict[str, Any]:

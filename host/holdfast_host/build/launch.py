@@ -1,27 +1,37 @@
-"""Runs componentize-py under resource limits: `python -I -m holdfast_host.build.launch CPU_S DATA_BYTES ARGUMENTS...`.
+"""Runs componentize-py with next to nothing around it: `python -I -m holdfast_host.build.launch FACTS ARGUMENTS...`.
 
-A process of its own, so that limits need no code between fork and exec.
+FACTS is JSON: `cpu_s`, `data_bytes`, `writable`, `readable` (paths), `refused` (the file for what the kernel refused to
+take from this process, one sentence a line). A process of its own, so that limits need no code between fork and exec.
 """
 
 from __future__ import annotations
 
+import json
 import resource
 import sys
+import sysconfig
+from pathlib import Path
+
+from holdfast_host.build.confinement import confine
 
 FILE_BYTES_MAX = 1 << 30
 
 
 def main() -> int:
     """Set the limits, then become componentize-py."""
-    cpu_s, data_bytes = int(sys.argv[1]), int(sys.argv[2])
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+    facts = json.loads(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_CPU, (facts["cpu_s"], facts["cpu_s"] + 1))
     # Not the address space: componentize-py's own sandbox reserves far more of that than it ever touches.
-    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
+    resource.setrlimit(resource.RLIMIT_DATA, (facts["data_bytes"], facts["data_bytes"]))
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES_MAX, FILE_BYTES_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.argv = ["componentize-py", *sys.argv[3:]]
-    import componentize_py  # type: ignore[import-untyped]  # one compiled module
+    sys.argv = ["componentize-py", *sys.argv[2:]]
+    import componentize_py  # type: ignore[import-untyped]  # one compiled module, which brings all that it needs
 
+    readable = [*facts["readable"], sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    readable += ["/dev/null", "/dev/urandom", "/sys/devices/system/cpu"]
+    refused = confine(Path(facts["writable"]), map(Path, readable))
+    Path(facts["refused"]).write_text("\n".join(refused))
     return int(componentize_py.script() or 0)
 
 

@@ -14,19 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast_host.build.dependencies import REQUIREMENTS_FILE, has_dependencies, install_dependencies
+from holdfast_host.build.carried import write_carried
+from holdfast_host.build.dependencies import Dependencies, gather_dependencies
 from holdfast_host.build.errors import BuildError
 from holdfast_host.build.immortal import make_immortal
-from holdfast_host.build.sources import copy_project, copy_sdk, import_root, wit_directory
+from holdfast_host.build.requirements import requirements_of
+from holdfast_host.build.sources import copy_project, copy_sdk, import_root, inside, read_own, wit_directory
 from holdfast_host.core.limits import GIB, MIB, Limits
-from holdfast_host.core.manifest import Manifest, read_manifest
+from holdfast_host.core.manifest import MANIFEST_FILE, Manifest, read_manifest
 
 BUILD_TIMEOUT_S: Final = 180.0
 BUILD_CPU_S: Final = 120
 BUILD_DATA_BYTES: Final = 6 * GIB
+REPORT_BYTES_MAX: Final = 16 * MIB
 
 # What the sandbox of the build calls the directories that it is given, in this order.
-_ENTRY_MOUNT, _SOURCE_MOUNT, _PACKAGES_MOUNT = "/0", "/1", "/2"
+_ENTRY_MOUNT, _SOURCE_MOUNT = "/0", "/1"
 
 _ENTRY: Final = '''"""The component's entry: what componentize-py exports is the class Instance."""
 
@@ -97,6 +100,8 @@ def _built_aside(
     """A component in a throwaway directory, the manifest that it was made from, and what it says of itself."""
     limits = limits or Limits()
     on_stage("reading holdfast.toml")
+    inside(project, project / MANIFEST_FILE)
+    inside(project, project / "build")  # where the component will be written
     manifest = read_manifest(project, limits)
     if manifest.main is None:
         raise BuildError(
@@ -104,15 +109,15 @@ def _built_aside(
         )
     root, module = import_root(project, manifest.main)
     with tempfile.TemporaryDirectory(prefix="holdfast-build-") as name:
-        work = Path(name)
-        packages = _lay_out(work, project, root, module, development=bool(suffix))
-        if has_dependencies(project, manifest):
-            given = [*manifest.dependencies, *([REQUIREMENTS_FILE] if (project / REQUIREMENTS_FILE).is_file() else [])]
-            on_stage(f"installing dependencies ({', '.join(given)})")
-            install_dependencies(project, manifest, packages)
+        work = Path(name).resolve()
+        dependencies = _dependencies(work, project, manifest, on_stage)
+        _lay_out(work, project, root, module, dependencies, development=bool(suffix))
         on_stage(f"building {manifest.name} from {manifest.main}")
         output = _componentize(work)
         description = _description(work, manifest.main, output)
+        for refused in (work / "refused").read_text().splitlines():
+            on_stage(f"warning: {refused}; see docs/packages.md")
+        inside(work, work / "entry" / "objects")  # written by the code that ran
         make_immortal(work / "out.wasm", work / "entry" / "objects")
         size = (work / "out.wasm").stat().st_size
         if size > limits.component_bytes_max:
@@ -121,31 +126,49 @@ def _built_aside(
         yield work / "out.wasm", manifest, description
 
 
-def _lay_out(work: Path, project: Path, root: Path, module: str, *, development: bool) -> Path:
-    """Fill the throwaway directory; the place for dependencies in it."""
+def _dependencies(work: Path, project: Path, manifest: Manifest, on_stage: OnStage) -> dict[str, bytes]:
+    """What the project's packages consist of, by path below site-packages; says which they are."""
+    wanted = requirements_of(project, manifest)
+    if not wanted.asked:
+        return {}
+    on_stage(f"finding dependencies ({', '.join(wanted.asked)})")
+    found: Dependencies = gather_dependencies(project, wanted, work / "index")
+    shutil.rmtree(work / "index")
+    on_stage(f"taking {', '.join(f'{name} {version}' for name, version in found.versions.items()) or 'none'}")
+    for warning in found.warnings:
+        on_stage(f"warning: {warning}")
+    return found.files
+
+
+def _lay_out(
+    work: Path, project: Path, root: Path, module: str, dependencies: dict[str, bytes], *, development: bool
+) -> None:
+    """Fill the throwaway directory."""
     (work / "entry").mkdir()
     (work / "home").mkdir()
-    packages = work / "venv" / "lib" / "python3.14" / "site-packages"
-    packages.mkdir(parents=True)
+    # Empty: it keeps componentize-py from looking for what happens to be installed around it.
+    (work / "venv" / "lib" / "python3.14" / "site-packages").mkdir(parents=True)
     copy_sdk(work / "entry" / "holdfast")
-    copy_project(root, work / "source")
-    shown = {_SOURCE_MOUNT: str(root.relative_to(project)), _PACKAGES_MOUNT: "site-packages"}
-    plan: dict[str, Any] = {"main": module, "shown": shown}
+    copy_project(project, root, work / "source")
+    plan: dict[str, Any] = {"main": module, "shown": {_SOURCE_MOUNT: str(root.relative_to(project))}}
     plan |= {"report": f"{_ENTRY_MOUNT}/report.json", "objects": f"{_ENTRY_MOUNT}/objects"}
+    if dependencies:
+        write_carried(dependencies, work / "entry" / "packages")
+        plan["packages"] = f"{_ENTRY_MOUNT}/packages"
     plan |= {"development": True} if development else {}
     (work / "entry" / "plan.json").write_text(json.dumps(plan))
     (work / "entry" / "holdfast_entry.py").write_text(_ENTRY.format(mount=_ENTRY_MOUNT))
-    return packages
 
 
 def _componentize(work: Path) -> str:
     """Run componentize-py; what it said. BuildError where it took too long."""
-    command = [sys.executable, "-I", "-m", "holdfast_host.build.launch", str(BUILD_CPU_S), str(BUILD_DATA_BYTES)]
+    facts: dict[str, Any] = {"cpu_s": BUILD_CPU_S, "data_bytes": BUILD_DATA_BYTES, "refused": str(work / "refused")}
+    facts |= {"writable": str(work), "readable": [str(wit_directory())]}
+    command = [sys.executable, "-I", "-X", "utf8", "-m", "holdfast_host.build.launch", json.dumps(facts)]
     command += ["-d", str(wit_directory()), "-w", "actor", "componentize", "holdfast_entry"]
     command += ["-p", "entry", "-p", "source", "-o", "out.wasm"]
     # A private environment: the guest's build must not see what happens to be installed around it.
-    environment = {"PATH": os.defpath, "VIRTUAL_ENV": str(work / "venv"), "HOME": str(work / "home")}
-    environment |= {"TMPDIR": str(work / "home"), "LANG": "C.UTF-8"}
+    environment = {"VIRTUAL_ENV": str(work / "venv"), "HOME": str(work / "home"), "TMPDIR": str(work / "home")}
     try:
         done = subprocess.run(
             command,
@@ -175,7 +198,7 @@ def _description(work: Path, main: str, output: str) -> dict[str, Any]:
     """What the component says about itself; BuildError with what its author must mend where there is none."""
     report: dict[str, Any] = {}
     try:
-        report = json.loads((work / "entry" / "report.json").read_text())
+        report = json.loads(read_own(work, work / "entry" / "report.json", REPORT_BYTES_MAX))
     except (OSError, ValueError):
         report = {}
     if "kind" in report:

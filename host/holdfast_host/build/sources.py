@@ -1,9 +1,16 @@
-"""Where the contract and the SDK are found, and how a project's files get into the throwaway directory."""
+"""Where the contract and the SDK are found, and how a project's files get into the throwaway directory.
+
+Whoever builds a project may not have written it: nothing that lies outside of it, and none of the files in it that are
+no sources (a `.env`, `.git`), comes into a component through a link.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +49,7 @@ def import_root(project: Path, main: str) -> tuple[Path, str]:
     path = project / main
     if not path.is_file():
         raise BuildError(f"{main}: there is no such file in {project}; main in holdfast.toml names it")
-    if not path.resolve().is_relative_to(project.resolve()):
-        raise BuildError(f"{main}: it leads out of the project")
+    inside(project, path)
     root, names = path.parent, [path.stem]
     while (root / "__init__.py").exists() and root != project:
         names.insert(0, root.name)
@@ -53,11 +59,91 @@ def import_root(project: Path, main: str) -> tuple[Path, str]:
     return root, ".".join(names)
 
 
-def copy_project(source: Path, target: Path) -> None:
-    """Copy a project's files, without hidden ones, builds and virtual environments; BuildError past the limits."""
-    budget = [PROJECT_BYTES_MAX, PROJECT_FILES_MAX]
+def copy_project(project: Path, source: Path, target: Path) -> None:
+    """Copy the files below a directory of a project, without hidden ones, builds and virtual environments.
+
+    Raises:
+        BuildError: A link leads out of the project or to what is left out, or there is more than the limits allow.
+    """
+    bytes_left, files_left = PROJECT_BYTES_MAX, PROJECT_FILES_MAX
     target.mkdir()
-    _copy(source, target, budget)
+    for path in source_files(source):
+        try:
+            content = read_own(project, path, bytes_left)
+        except FileNotFoundError:  # a link to nothing, or gone since
+            continue
+        bytes_left, files_left = bytes_left - len(content), files_left - 1
+        if min(bytes_left, files_left) < 0:
+            raise BuildError(
+                f"{source}: the directory of main has more than {PROJECT_BYTES_MAX // MIB} MiB or"
+                f" {PROJECT_FILES_MAX} files; put the sources into a directory of their own, like src/"
+            )
+        copied = target / path.relative_to(source)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        copied.write_bytes(content)
+
+
+def source_files(folder: Path) -> Iterator[Path]:
+    """What a build would copy; nothing of a folder that is gone, or between two steps of a checkout."""
+    try:
+        entries = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if is_left_out(entry):
+            continue
+        if entry.is_file() or (entry.is_symlink() and entry.is_dir()):
+            yield entry
+        elif entry.is_dir():
+            yield from source_files(entry)
+
+
+def read_own(project: Path, path: Path, bytes_max: int = PROJECT_BYTES_MAX) -> bytes:
+    """What a file of a project holds: of a larger one the first `bytes_max` and one byte more.
+
+    Raises:
+        BuildError: A link on the way leads to what is none of the project's files, or it is no ordinary file.
+        FileNotFoundError: It is gone.
+    """
+    try:
+        # Without waiting for the other end of a pipe; and not through a link that has come since `inside` looked.
+        opened = os.open(inside(project, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(opened, "rb") as file:
+            if not stat.S_ISREG(os.fstat(opened).st_mode):
+                raise BuildError(f"{_shown(project, path)}: it is not a file")
+            return file.read(bytes_max + 1)
+    except FileNotFoundError:
+        raise
+    except IsADirectoryError:
+        raise BuildError(f"{_shown(project, path)}: a link to a directory: a build takes links to files only") from None
+    except OSError as error:
+        raise BuildError(f"{_shown(project, path)}: it cannot be read: {error.strerror}") from None
+
+
+def inside(project: Path, path: Path) -> Path:
+    """Where a path of a project leads to, links followed.
+
+    Args:
+        project: The project's directory, itself resolved.
+        path: Below it.
+
+    Raises:
+        BuildError: It leads out of the project, or through a link to what is none of its sources.
+    """
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError):
+        raise BuildError(f"{_shown(project, path)}: a link that leads in a ring") from None
+    if not real.is_relative_to(project):
+        raise BuildError(
+            f"{_shown(project, path)}: it leads out of the project: put a copy of the file into the project"
+        )
+    if real == path:
+        return real
+    below = real.relative_to(project)
+    if any(is_left_out(project / each) for each in (below, *below.parents) if each != Path()):
+        raise BuildError(f"{_shown(project, path)}: it leads to {below}, which is left out of builds: put a copy here")
+    return real
 
 
 def is_left_out(entry: Path) -> bool:
@@ -67,22 +153,8 @@ def is_left_out(entry: Path) -> bool:
     return (entry / "pyvenv.cfg").exists()
 
 
-def _copy(source: Path, target: Path, budget: list[int]) -> None:
-    for entry in sorted(source.iterdir()):
-        if is_left_out(entry):
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            (target / entry.name).mkdir()
-            _copy(entry, target / entry.name, budget)
-        elif entry.is_file():
-            budget[0] -= entry.stat().st_size
-            budget[1] -= 1
-            if min(budget) < 0:
-                raise BuildError(
-                    f"{source}: the directory of main has more than {PROJECT_BYTES_MAX // MIB} MiB or"
-                    f" {PROJECT_FILES_MAX} files; put the sources into a directory of their own, like src/"
-                )
-            shutil.copyfile(entry, target / entry.name)
+def _shown(project: Path, path: Path) -> str:
+    return str(path.relative_to(project) if path.is_relative_to(project) else path)
 
 
 def _package() -> Path:

@@ -9,7 +9,7 @@ import click
 
 from holdfast_host.build.bindings import BINDINGS_FILE, BoundType, render_bindings
 from holdfast_host.build.project import describe_project
-from holdfast_host.build.sources import import_root
+from holdfast_host.build.sources import import_root, inside
 from holdfast_host.cli.build import shown_path
 from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.output import CommandFailedError, Stages, say
@@ -59,8 +59,9 @@ def _target(directory: Path, manifest: Manifest) -> Path:
     """The file, where the main module can import it."""
     if manifest.main is None:
         raise CommandFailedError("holdfast.toml has no main, so there is no module that could use types.")
-    root, _ = import_root(directory.resolve(), manifest.main)
-    return root / BINDINGS_FILE
+    project = directory.resolve()
+    root, _ = import_root(project, manifest.main)
+    return inside(project, root / BINDINGS_FILE)
 
 
 def _secrets(host: str, token_file: Path | None, manifest: Manifest) -> tuple[list[str], str]:

@@ -1,0 +1,18 @@
+"""Source files under the paths that their author knows."""
+
+from __future__ import annotations
+
+from importlib.machinery import SourceFileLoader
+from types import CodeType
+from typing import Any
+
+
+class ShownLoader(SourceFileLoader):
+    """Loads a source file, but calls it in code objects and tracebacks what its author does."""
+
+    def __init__(self, fullname: str, path: str, shown_path: str) -> None:
+        super().__init__(fullname, path)
+        self.shown_path = shown_path
+
+    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:  # type: ignore[override]
+        return super().source_to_code(data, self.shown_path)
