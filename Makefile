@@ -10,12 +10,13 @@ LISTEN ?= 127.0.0.1:8787
 DATA ?= .holdfast
 ACCOUNT := examples/account/build/account.wasm
 
-.PHONY: help demo test test-fast lint format bench hostile crash faults install install-dev install-bench apt clean
+.PHONY: help demo test test-unit test-fast lint format docs bench hostile crash faults install install-dev install-bench install-docs apt clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       build examples/account, start the host, deploy, show what to try, serve until Ctrl-C"
 	@echo "make test       lint, types, layers and all tests (about what CI runs)"
+	@echo "make test-unit  lint, and the tests that need no running host"
 	@echo "make test-fast  the same without the tests that take more than ten seconds"
 	@echo "make lint       ruff, mypy and import-linter alone"
 	@echo "make format     let ruff format and mend what it can"
@@ -23,6 +24,7 @@ help:
 	@echo "make faults     failing disks, damaged files, jumping clocks, as a table (three minutes)"
 	@echo "make crash      kills at every step of a commit, and power cuts; SEED=n repeats a run (ten minutes)"
 	@echo "make bench      the measurements of tests/benchmarks; QUICK=1 short ones, WRITE=1 into the README, ONLY=flat one section"
+	@echo "make docs       the site, from the pages of docs/, into build/site; fails for a link that leads nowhere"
 	@echo "make apt        what a bare Debian or Ubuntu needs first, with what tests and bench use (asks for sudo, unless you are root)"
 	@echo "make clean      remove the virtual environment and what builds leave behind; never the data of a host"
 
@@ -39,6 +41,9 @@ $(ACCOUNT): $(wildcard examples/account/*.toml examples/account/src/*.py \
 test: lint
 	$(BIN)/python -m tests.second_look -n 2 --dist loadfile --no-loadscope-reorder -m "not alone"
 	$(BIN)/python -m tests.second_look -m alone
+
+test-unit: lint
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not alone" tests/unit
 
 test-fast: lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not alone"
@@ -66,10 +71,15 @@ bench: install-bench
 	$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write) $(if $(ONLY),--only "$(ONLY)") \
 		$(if $(BEFORE),--before "$(BEFORE)")
 
+docs: install-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "the site is in build/site"
+
 # A stamp holds what was installed: it is made again when pyproject.toml changes, and costs nothing otherwise.
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev
 install-bench: $(VENV)/installed-bench
+install-docs: $(VENV)/installed-docs
 
 $(VENV)/installed: pyproject.toml | $(BIN)/python
 	@if [ -e $(VENV)/installed-dev ] && [ $(VENV)/installed-dev -nt pyproject.toml ]; then :; else \
@@ -86,6 +96,11 @@ $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 $(VENV)/installed-bench: pyproject.toml $(VENV)/installed-dev
 	@echo "installing what the benchmarks need into $(VENV) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[dev,bench]"
+	@touch $@
+
+$(VENV)/installed-docs: pyproject.toml | $(BIN)/python
+	@echo "installing what builds the site into $(VENV) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[docs]"
 	@touch $@
 
 $(BIN)/python:

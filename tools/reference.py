@@ -1,7 +1,7 @@
 """Writes the pages of docs/ that follow from the code: `python tools/reference.py`.
 
-docs/api.md from the SDK's docstrings, docs/errors.md and docs/limits.md from the host's tables. A test says when a page
-is not what this would write.
+docs/api.md from the SDK's docstrings, docs/errors.md and docs/limits.md from the host's tables, and
+docs/internals/on-disk.md from the modules that own the formats. A test says when a page is not what this would write.
 """
 
 from __future__ import annotations
@@ -15,8 +15,41 @@ from typing import Any, Final
 import holdfast
 from holdfast import testing
 from holdfast_host.core import errors, limits
+from holdfast_host.storage import keys
+from holdfast_host.supervisor import datadir
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
+
+_ON_DISK: Final = """\
+# On disk
+
+Everything is in the data directory. One host at a time holds its lock, until its last process has gone.
+
+```
+{folders}
+```
+
+The directory's format, each partition's and the registry's have versions of their own. A release that does not know
+one says so and does not touch it.
+
+## A partition
+
+A partition is one LMDB environment. The first byte of a key says what the row is; numbers in keys are big-endian, so
+that rows sort by them, numbers in values little-endian.
+
+{rows}
+
+{rest}
+
+## A commit
+
+All batches of a group go into one transaction, which also checks the partition's epoch and records the group's number;
+one sync, and the group is durable. What happens when it does not fit is in `storage/commits.py`, how a million keys are
+deleted without stopping anybody in `storage/garbage.py`.
+
+A worker that opens a partition first makes one synced commit that raises the epoch. That keeps out a predecessor, and
+makes durable what one that was killed between writing and flushing had left visible.
+"""
 
 _ERRORS: Final = """\
 # Errors
@@ -143,6 +176,14 @@ def limits_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def on_disk_page() -> str:
+    """docs/internals/on-disk.md, from the docstrings of the modules that own the formats."""
+    directory = inspect.getdoc(datadir) or ""
+    rows, rest = (inspect.getdoc(keys) or "").partition("\n\n| row ")[2].split("`number` is", 1)
+    folders = directory[directory.index("lock ") :]
+    return _ON_DISK.format(folders=folders, rows="| row " + rows.strip(), rest="`number` is" + rest)
+
+
 def _described(name: str, value: Any) -> Iterator[str]:
     yield f"## {name}\n"
     yield _docstring(value)
@@ -210,10 +251,18 @@ def _shown(name: str) -> str:
     return f"{value:,} bytes" if "bytes" in name else f"{value:,}"
 
 
+PAGES: Final = {
+    "api.md": api_page,
+    "errors.md": errors_page,
+    "limits.md": limits_page,
+    "internals/on-disk.md": on_disk_page,
+}
+
+
 def main() -> None:
     """Write them."""
-    for name, page in (("api", api_page), ("errors", errors_page), ("limits", limits_page)):
-        (DOCS / f"{name}.md").write_text(page(), "utf-8")
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), "utf-8")
 
 
 if __name__ == "__main__":

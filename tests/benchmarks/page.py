@@ -24,7 +24,14 @@ _PLOTS: Final = {
     "budget.svg": "where the CPU time of one deposit goes",
     "flat.svg": "the CPU time of a deposit beside what lies on disk",
 }
-_MAIN_TABLES: Final = ("durable deposit: 200 names, 32 clients", "empty method: 200 names, 32 clients")
+# What the README shows: enough to know what to expect, by the keys of the targets.
+_HEADLINES: Final = (
+    "deposit/200/32/workerd/ratio",
+    "deposit/200/32/workerd/p99_ratio",
+    "deposit/1/32/workerd/ratio",
+    "deposit/200/32/C by hand/ratio",
+    "first_call/p50_ms",
+)
 
 
 def load(path: Path) -> Results:
@@ -49,17 +56,9 @@ def readme_section(results: Results) -> str:
     """What stands between the markers."""
     if not results.sections:
         return NOTHING
-    parts = [_provenance(results), *_plots(results, "docs/bench/"), _targets(results)]
-    tables = [table for section in results.sections.values() for table in section.tables if table.title in _MAIN_TABLES]
-    for table in tables:
-        parts += [f"**{table.title}**", table.markdown()]
-    budget = budget_table(results)
-    if budget is not None:
-        parts += [f"**{budget.title}**", budget.markdown()]
-    parts.append(
-        "Every other table is in [docs/bench/results.md](docs/bench/results.md), the figures beside it as JSON."
-    )
-    return "\n\n".join(parts) + "\n"
+    rows = [target.row(results) for target in targets.TARGETS if target.figure in _HEADLINES]
+    shown = Table("targets", targets.COLUMNS, rows).markdown()
+    return "\n\n".join([*_plots(results, "docs/bench/")[:1], shown, _provenance(results)]) + "\n"
 
 
 def with_section(readme: str, section: str) -> str:

@@ -70,8 +70,8 @@ FRONT: Final = [
         "front/catalog_view.py",
         "front/patience.py",
     ),
-    *_rules("frame to the worker", "front/link.py:call,send,_take_slot,_enter,_send,_flush,__init__"),
-    *_rules("reply from the worker", "front/link.py"),
+    *_rules("frame to the worker", "front/link.py:call,send,_enter,_send,_flush,__init__", "wire/window.py:take,enter"),
+    *_rules("reply from the worker", "front/link.py", "wire/window.py"),
     *_rules("write the response", "front/answers.py", "front/connection.py:answer,refuse,_write"),
     *_rules(
         "the HTTP server around it",
