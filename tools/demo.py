@@ -75,8 +75,7 @@ def serve(listen: str, data: str, component: str) -> int:
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    assert host.stdout is not None
-    for line in host.stdout:
+    for line in host.stdout or ():
         print(line, end="", flush=True)
         if not stopping and (ready := re.search(r"https?://\S+", line)):
             url = ready.group().rstrip(".,/")

@@ -141,7 +141,7 @@ def _held(premises: Premises) -> Held:
     if probe is None:
         return Held(None, vault.values().get("WORD"))
     [deployment] = registry.current()
-    quarantined = premises.quarantine.listed(lambda _: deployment.version)
+    quarantined = premises.quarantine.listed(lambda _: (deployment.function, deployment.version))
     return Held(deployment.version, vault.values().get("WORD"), (probe.type_id, DEADLY) in quarantined)
 
 

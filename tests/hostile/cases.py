@@ -142,6 +142,7 @@ def deploy_cases(component_bytes_max: int, real: bytes) -> list[Case]:
     made = [
         ("no_interface", "does not export 'holdfast:actor/instance"),
         ("missing_call", "lacks call"),
+        ("two_exports", "instance@1.0.0' and 'holdfast:actor/instance@1.0.1'.*either of which|export one of them"),
         ("wrong_export", "the export 'call'"),
         ("wrong_signature", "another signature"),
         ("unknown_function", "'steal' of"),

@@ -30,10 +30,10 @@ class Deliveries:
         if self._runner.is_running:
             raise RuntimeError("the clock cannot be moved inside a turn: alarms would interrupt it")
         count = 0
-        while (record := self._earliest(target_us)) is not None:
-            assert record.alarm is not None
-            clock.show(record.alarm.due_us)
-            self.deliver(clock, record, record.alarm)
+        while (earliest := self._earliest(target_us)) is not None:
+            record, alarm = earliest
+            clock.show(alarm.due_us)
+            self.deliver(clock, record, alarm)
             count += 1
             if count > DELIVERIES_MAX:
                 raise RuntimeError(f"{record.label}: its alarm is due again and again ({DELIVERIES_MAX} handlers ran)")
@@ -56,13 +56,13 @@ class Deliveries:
             else:
                 record.alarm = replace(alarm, survived_a_crash=True)
 
-    def _earliest(self, target_us: int) -> Record | None:
+    def _earliest(self, target_us: int) -> tuple[Record, Alarm] | None:
         due = [
-            record
+            (record, record.alarm)
             for record in self._runner.records.values()
             if record.alarm is not None and record.alarm.state != "abandoned" and record.alarm.due_us <= target_us
         ]
-        return min(due, key=lambda record: record.alarm.due_us if record.alarm else 0, default=None)
+        return min(due, key=lambda each: each[1].due_us, default=None)
 
     def _moved(self, clock: ManualClock, alarm: Alarm, failure: RefusedError) -> Alarm:
         """The alarm after a failed delivery: 1, 2, 4, ... seconds later, or abandoned."""

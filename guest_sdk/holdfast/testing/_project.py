@@ -82,8 +82,8 @@ def _imported(directory: Path, main: str) -> ModuleType:
     sys.path.insert(0, str(root))
     try:
         spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path} is no Python module")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:

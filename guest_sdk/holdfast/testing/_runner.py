@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from holdfast._actor import StatefulActor
 from holdfast._describe import Component
@@ -26,6 +26,8 @@ from holdfast.testing._python import Surroundings
 from holdfast.testing._records import Alarm, Record, bytes_of
 from holdfast.testing._sandbox import OutgoingCalls, Sandbox
 from holdfast.testing._turn import CallOut, Turn
+
+_Result = TypeVar("_Result")  # what a turn returns: nothing where it is an alarm's
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,26 +105,22 @@ class Runner:
     ) -> str:
         """Run a method; its result as text, or RefusedError."""
         self._check_method(record.actor_type, method)
-        result = self._run(
+        return self._run(
             Turn(self, record, record.label, budget_s=_least(self.limits.method_timeout_s, left_s)),
             lambda guest: guest.call(method, arguments, typed_arguments, typed_result),
             lambda text: self._check_result(f"{record.label}.{method}", text),
         )
-        assert result is not None
-        return result
 
     def fetch(self, record: Record | None, request: str, *, left_s: float | None = None) -> str:
         """Run the fetch handler of an instance, or of the function (None)."""
         label = self._function_label if record is None else record.label
         timeout_s = self.limits.fetch_timeout_s
         turn = Turn(self, record, label, budget_s=_least(timeout_s, left_s), timeout_name="ActorFetchTimeoutError")
-        result = self._run(
+        return self._run(
             turn,
             lambda guest: guest.fetch(request),
             lambda text: self.check_body(f"{label}.fetch: a response", text),
         )
-        assert result is not None
-        return result
 
     def alarm(self, record: Record, alarm: Alarm) -> None:
         """Run the handler of an alarm that is due; on success it is cleared with what the handler wrote."""
@@ -176,8 +174,8 @@ class Runner:
     # Inside.
 
     def _run(
-        self, turn: Turn, run: Callable[[Guest], str | None], check: Callable[[str | None], None] | None = None
-    ) -> str | None:
+        self, turn: Turn, run: Callable[[Guest], _Result], check: Callable[[_Result], None] | None = None
+    ) -> _Result:
         record = turn.record
         with self._entered(turn):
             try:
@@ -204,7 +202,7 @@ class Runner:
                 text = f"{turn.label}: the host died; what the call wrote is committed, its result is lost"
                 raise RefusedError("ActorOutputGateError", text)
 
-    def _run_guest(self, turn: Turn, run: Callable[[Guest], str | None]) -> str | None:
+    def _run_guest(self, turn: Turn, run: Callable[[Guest], _Result]) -> _Result:
         sandbox = self._function if turn.record is None else turn.record.sandbox
         fresh = sandbox is None
         if sandbox is None:
@@ -250,9 +248,9 @@ class Runner:
             return RefusedError("ActorMethodError", f"the function {self._name!r} failed: its log says why")
         return failure
 
-    def _check_result(self, what: str, text: str | None) -> None:
+    def _check_result(self, what: str, text: str) -> None:
         limit = self.limits.result_bytes_max
-        size = 0 if text is None else bytes_of(text)
+        size = bytes_of(text)
         if size > limit:
             raise RefusedError("LimitError", f"{what} returned {size} bytes, the limit of a result is {limit} bytes")
 
@@ -275,10 +273,10 @@ class Runner:
             text = f"{caller}: arguments of {size} bytes, the limit is {limit} bytes"
             raise RefusedError("LimitError", text)
 
-    def check_body(self, what: str, message: str | None) -> None:
+    def check_body(self, what: str, message: str) -> None:
         """Refuse a fetch's request or response with too large a body."""
         limit = self.limits.fetch_body_bytes_max
-        size = 0 if message is None else body_bytes(message)
+        size = body_bytes(message)
         if size > limit:
             raise RefusedError("LimitError", f"{what} with a body of {size} bytes, the limit is {limit} bytes")
 

@@ -184,7 +184,8 @@ class OutgoingCalls:
         return self._fetch(self._turn(), binding, name, request)
 
     def _turn(self) -> Turn:
-        assert self._sandbox is not None
+        if self._sandbox is None:
+            raise RuntimeError("no call can be made before the actor is activated")
         turn = self._sandbox.running()
         turn.host_call()
         return turn

@@ -58,8 +58,7 @@ class CommandGroup(click.Group):
         cmd_name = _ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in _COMMANDS:
             return None
-        found = importlib.import_module(f"holdfast_host.cli.{cmd_name}").command
-        assert isinstance(found, click.Command)
+        found: click.Command = importlib.import_module(f"holdfast_host.cli.{cmd_name}").command
         return found
 
     def resolve_command(

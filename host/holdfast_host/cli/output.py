@@ -190,18 +190,16 @@ class Stages:
         from rich.progress import BarColumn, DownloadColumn
 
         self._hide()
-        self._show(_label_column(), BarColumn(), DownloadColumn(), total=total_bytes)
-        progress, task = self._progress, self._task
-        assert progress is not None
-        assert task is not None
+        progress, task = self._show(_label_column(), BarColumn(), DownloadColumn(), total=total_bytes)
         return lambda sent_bytes: progress.update(task, completed=sent_bytes)
 
-    def _show(self, *columns: Any, total: float | None) -> None:
+    def _show(self, *columns: Any, total: float | None) -> tuple[Progress, TaskID]:
         from rich.progress import Progress
 
-        self._progress = Progress(*columns, console=self._console, transient=True)
-        self._task = self._progress.add_task(_shown(self._label, err=True), total=total)
-        self._progress.start()
+        self._progress = progress = Progress(*columns, console=self._console, transient=True)
+        self._task = task = progress.add_task(_shown(self._label, err=True), total=total)
+        progress.start()
+        return progress, task
 
     def _hide(self) -> None:
         if self._progress is not None:

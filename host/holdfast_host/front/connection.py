@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aiohttp import web
     from aiohttp.http import RawRequestMessage
 
-    from holdfast_host.front.direct import DirectCall, DirectRequest
+    from holdfast_host.front.direct import DirectCall, DirectCalls, DirectRequest
     from holdfast_host.front.http_server import HttpServer
 
 _log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Connection(LibraryConnection):
         if direct is not None and self._boundary.reached and self.waits:
             request = direct.recognise(data)
             if request is not None:
-                self._begin(request)
+                self._begin(direct, request)
                 return
         if direct is not None:
             self._boundary.feed(data)
@@ -132,13 +132,12 @@ class Connection(LibraryConnection):
         self.close()
         return answer
 
-    def _begin(self, request: DirectRequest) -> None:
-        assert self._direct is not None
+    def _begin(self, direct: DirectCalls, request: DirectRequest) -> None:
         self.engaged = True
         self.count_head()
         self._server.begin(self)
         try:
-            self._call = self._direct.begin(request, self)
+            self._call = direct.begin(request, self)
         except Exception as error:  # the last door before the caller, as HttpServer's own
             self.refuse(error)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http import RawRequestMessage
@@ -144,16 +144,14 @@ class HttpServer(web.Server):
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Count it in; one that was accepted as the drain began is closed."""
         super().connection_made(handler, transport)
-        assert isinstance(handler, Connection)
-        self._kept.add(handler)
+        self._kept.add(cast("Connection", handler))
         if self.draining:
             self._running.call_soon(handler.force_close)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         """Count it out: everything that it was to get has left."""
         super().connection_lost(handler, exc)
-        assert isinstance(handler, Connection)
-        self._kept.discard(handler)
+        self._kept.discard(cast("Connection", handler))
         if not self._kept.live:
             self._empty.set()
 
@@ -177,8 +175,7 @@ class HttpServer(web.Server):
         return answer_of(error)
 
     async def _serve(self, exchange: Exchange) -> web.StreamResponse:
-        connection = exchange.protocol
-        assert isinstance(connection, Connection)
+        connection = cast("Connection", exchange.protocol)
         self._busy.add(connection)
         connection.parsed(exchange.message)
         try:

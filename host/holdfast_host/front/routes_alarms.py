@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from holdfast_host.core.errors import BadRequestError
+from holdfast_host.core.errors import BadRequestError, required
 from holdfast_host.core.ids import check_instance_name, shard_of
 from holdfast_host.core.limits import DUE_US_MAX, KIB
 from holdfast_host.front.answers import Answer, json_answer
@@ -161,8 +161,7 @@ def show_alarm(alarm: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def show_row(row: dict[str, Any]) -> dict[str, Any]:
     """An alarm in a listing. The type is null while no deployed function has it; its number tells it apart."""
-    alarm = show_alarm(row["alarm"])
-    assert alarm is not None
+    alarm = required(show_alarm(row["alarm"]), "the alarm of a row")
     return {"type": row["type"], "type_id": row["type_id"], "name": row["name"], **alarm}
 
 

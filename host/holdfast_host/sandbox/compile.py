@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast_host.core.errors import HostUnavailableError, InvalidComponentError
+from holdfast_host.core.errors import HostUnavailableError, InvalidComponentError, required
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.description import check_description
 from holdfast_host.sandbox.kept import DRAFT_PREFIX, DamagedError, KeptComponent, sha256_of
@@ -113,14 +113,13 @@ async def _run_compiler(request: dict[str, Any], on_stage: OnStage) -> dict[str,
         start_new_session=True,
         limit=_LINE_BYTES_MAX,
     )
-    assert process.stdin is not None
-    assert process.stderr is not None
-    errors = asyncio.create_task(process.stderr.read())
+    stdin, stdout = required(process.stdin, "the compiler's stdin"), required(process.stdout, "the compiler's stdout")
+    errors = asyncio.create_task(required(process.stderr, "the compiler's stderr").read())
     try:
         async with asyncio.timeout(limits["compile_timeout_s"]):
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            await process.stdin.drain()
-            answer = await _read_answer(process, on_stage)
+            stdin.write(json.dumps(request).encode() + b"\n")
+            await stdin.drain()
+            answer = await _read_answer(stdout, on_stage)
             code = await process.wait()
     except TimeoutError:
         raise InvalidComponentError(
@@ -140,9 +139,8 @@ async def _run_compiler(request: dict[str, Any], on_stage: OnStage) -> dict[str,
     return answer
 
 
-async def _read_answer(process: asyncio.subprocess.Process, on_stage: OnStage) -> dict[str, Any] | None:
-    assert process.stdout is not None
-    async for line in process.stdout:
+async def _read_answer(stdout: asyncio.StreamReader, on_stage: OnStage) -> dict[str, Any] | None:
+    async for line in stdout:
         message: dict[str, Any] = json.loads(line)
         if "stage" not in message:
             return message

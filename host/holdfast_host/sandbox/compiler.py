@@ -7,6 +7,7 @@ time, in the same sandbox as in a worker, with a turn that refuses everything.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -61,14 +62,14 @@ def _compile(component: Path, compiled: Path, limits: Limits) -> dict[str, Any]:
 
     from holdfast_host.sandbox.engine import SandboxEngine
     from holdfast_host.sandbox.trial import try_component
-    from holdfast_host.sandbox.validate import check_component, check_file
+    from holdfast_host.sandbox.validate import check_component, read_component
 
-    check_file(component, limits)
-    sha256 = sha256_of(component)
+    content = read_component(component, limits)
+    sha256 = hashlib.sha256(content).hexdigest()
     _say({"stage": "compiling"})
     engine = SandboxEngine(limits)
     try:
-        made = Component.from_file(engine.engine, component)
+        made = Component(engine.engine, content)
     except WasmtimeError as error:
         raise InvalidComponentError(f"the component does not compile: {_one_line(str(error))}") from error
     check_component(made, engine.engine)

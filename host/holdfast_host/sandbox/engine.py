@@ -33,7 +33,8 @@ from holdfast_host.sandbox.settings import (
     thread_stack_bytes,
     wasmtime_version,
 )
-from holdfast_host.sandbox.signatures import EXPORTED, EXPORTS, IMPORTS, interface_name
+from holdfast_host.sandbox.signatures import IMPORTS, interface_name
+from holdfast_host.sandbox.validate import checked_exports
 
 # wasmtime's own version of the interface: under any other the definitions would silently be another interface's.
 _CLOCK: Final = "wasi:clocks/monotonic-clock@0.2.12"
@@ -44,11 +45,10 @@ class LoadedComponent:
     """A compiled component, mapped into memory and ready to be instantiated; shared by its instances and by threads."""
 
     def __init__(self, engine: SandboxEngine, component: Component) -> None:
+        """InvalidComponentError where it does not export what is called."""
         self.engine = engine
         self.component = component
-        exported = component.get_export_index(interface_name(EXPORTED))
-        indexes = {name: component.get_export_index(name, exported) for name in EXPORTS} if exported else {}
-        self.exports: dict[str, ExportIndex] = {name: index for name, index in indexes.items() if index is not None}
+        self.exports: dict[str, ExportIndex] = checked_exports(component, engine.engine)
 
 
 class SandboxEngine:
@@ -79,6 +79,7 @@ class SandboxEngine:
 
         Raises:
             HostUnavailableError: it is not there, or fits another version or configuration.
+            InvalidComponentError: it does not export what is called.
         """
         try:
             return LoadedComponent(self, Component.deserialize_file(self.engine, str(compiled)))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from wasmtime import Store, WasiConfig, WasmtimeError
 
-from holdfast_host.core.errors import ActorUnknownMethodError, BadRequestError, InternalError
+from holdfast_host.core.errors import ActorUnknownMethodError, BadRequestError, InternalError, required
 from holdfast_host.sandbox.capabilities import Capabilities
 from holdfast_host.sandbox.engine import LoadedComponent
 from holdfast_host.sandbox.guest import Guest
@@ -121,15 +121,15 @@ class Sandbox:
             self._outside.append(guest)
 
     def _instantiate(self, component: LoadedComponent) -> None:
-        assert self._store is not None
-        instance = self._engine.linker.instantiate(self._store, component.component)
+        store = required(self._store, "the store of a sandbox that is new")
+        instance = self._engine.linker.instantiate(store, component.component)
         for name, signature in EXPORTS.items():
             index = component.exports.get(name)
-            function = instance.get_func(self._store, index) if index is not None else None
+            function = instance.get_func(store, index) if index is not None else None
             if function is None:
                 self._exports[name] = partial(_answer_absent, name)
             else:
-                self._exports[name] = self._engine.marshal.bind(self._store, function, signature)
+                self._exports[name] = self._engine.marshal.bind(store, function, signature)
 
     def _enter(self, turn: Capabilities, run: Callable[..., _Result], *values: Any) -> _Result:
         """The one way into the store."""

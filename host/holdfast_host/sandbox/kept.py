@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast_host.sandbox.settings import ENGINE_SETTINGS, wasmtime_version
+from holdfast_host.sandbox.settings import ENGINE_SETTINGS, RULES_VERSION, wasmtime_version
 
 DRAFT_PREFIX: Final = "new-"  # of what is still being written in the same folder
 
@@ -34,8 +34,8 @@ class KeptComponent:
 
     @classmethod
     def at(cls, cache: Path, sha256: str) -> KeptComponent:
-        """The place for a component of this hash, this wasmtime, these settings, this processor."""
-        facts = [sha256, wasmtime_version(), sorted(ENGINE_SETTINGS.items()), _processor()]
+        """The place for a component of this hash, under these rules, this wasmtime, these settings, this processor."""
+        facts = [sha256, RULES_VERSION, wasmtime_version(), sorted(ENGINE_SETTINGS.items()), _processor()]
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
         return cls(cache / f"{key}.cwasm", cache / f"{key}.json")
 

@@ -27,7 +27,7 @@ from typing import Any, Final
 from wasmtime import Store, WasmtimeError, _ffi
 from wasmtime.component import Func, LinkerInstance
 
-from holdfast_host.core.errors import HoldfastError, InternalError
+from holdfast_host.core.errors import HoldfastError, InternalError, required
 from holdfast_host.sandbox.guest import Guest, Guests
 from holdfast_host.sandbox.imports import Handler, error_text
 from holdfast_host.sandbox.signatures import Kind, Signature
@@ -69,10 +69,10 @@ class _Value(ctypes.Structure):
     _fields_ = (("kind", c_uint8), ("first", c_uint64), ("second", c_uint64), ("third", c_uint64))
 
 
-assert ctypes.sizeof(_Value) == _VALUE_BYTES
 _TWO_VALUES: Final = _Value * 2
 _probe = b"where a bytes object's data lies"
-assert _MEMORY[id(_probe) + _BYTES_HEADER :][: len(_probe)] == _probe
+if ctypes.sizeof(_Value) != _VALUE_BYTES or _MEMORY[id(_probe) + _BYTES_HEADER :][: len(_probe)] != _probe:
+    raise InternalError("the layout of wasmtime's values, or of Python's bytes, is not what this host was written for")
 
 _quick = ctypes.PyDLL(_ffi.dll._name)  # noqa: SLF001 - the library that wasmtime has loaded
 _long = ctypes.CDLL(_ffi.dll._name)  # noqa: SLF001
@@ -135,8 +135,7 @@ def new_trap(message: bytes) -> int:
 def address_of_context(store: Any) -> int:
     """What wasmtime hands to host functions as their context: a store has the same one all its life."""
     address = ctypes.cast(store._context(), c_void_p).value  # noqa: SLF001 - no public way to it
-    assert address is not None
-    return address
+    return required(address, "the context of a store")
 
 
 def define(instance: LinkerInstance, name: str, signature: Signature, function: Any) -> None:
@@ -157,7 +156,8 @@ def host_function(guests: Guests, signature: Signature, handler: Handler, blocki
         try:
             guest = guests[context]
             turn = guest.turn
-            assert turn is not None
+            if turn is None:
+                return new_trap(b"a guest called its host outside of a turn")
             if not turn.host_call():
                 guest.ended = True
                 return new_trap(b"the turn was ended")
@@ -189,7 +189,7 @@ def bind(store: Store, function: Func, signature: Signature) -> Call:
     It may be called by one thread at a time, and not from within itself.
 
     Raises (the returned function):
-        WasmtimeError: the guest trapped.
+        WasmtimeError: the guest trapped, or answered with another type.
         UnicodeDecodeError: a text is not UTF-8; nothing was called.
     """
     raw = function._func  # noqa: SLF001 - the C structure is what we are here for
@@ -206,11 +206,13 @@ def bind(store: Store, function: Func, signature: Signature) -> Call:
         if error:
             raise _error_at(error)
         kind, is_ok, payload = read(answered)
-        assert kind == _RESULT
+        if kind != _RESULT:  # its other words are no addresses
+            raise WasmtimeError(f"its export answered with another type than {signature}")
         if not payload:
-            return True, b""
+            return is_ok != 0, b""
         kind, size, data = read_payload(_MEMORY, payload)
-        assert kind == _STRING
+        if kind != _STRING:
+            raise WasmtimeError(f"its export answered with another type than {signature}")
         text = _MEMORY[data : data + size].tobytes()
         if size > _KEPT_BYTES_MAX:
             _delete_value(result_reference)
@@ -234,7 +236,8 @@ def _filler(kinds: tuple[Kind, ...], parameters: Any) -> Callable[..., None]:
             )  # fmt: skip
 
         return fill_all
-    assert set(kinds) <= {Kind.TEXT}, "exports take texts, and two flags after two of them"
+    if not set(kinds) <= {Kind.TEXT}:
+        raise InternalError("an export takes texts, and two flags after two of them")
     pack = _ONE_TEXT.pack_into
 
     def fill(*texts: bytes) -> None:

@@ -31,7 +31,8 @@ def host_function(guests: Guests, signature: Signature, handler: Handler, blocki
             context = address_of_context(store)
             guest = guests[context]
             turn = guest.turn
-            assert turn is not None
+            if turn is None:
+                raise WasmtimeError("a guest called its host outside of a turn")  # noqa: TRY301 - as the next one
             if not turn.host_call():
                 guest.ended = True
                 raise WasmtimeError("the turn was ended")  # noqa: TRY301 - as every trap on purpose
@@ -58,10 +59,13 @@ def bind(store: Store, function: Func, signature: Signature) -> Call:
 
     def call(*values: Any) -> tuple[bool, bytes]:
         decoded = [value.decode() if isinstance(value, bytes) else value for value in values]
-        answer = function(store, *decoded)
-        if signature.ok is None:
-            return (True, b"") if answer is None else (False, answer.encode())
-        return answer.tag == "ok", answer.payload.encode()
+        try:
+            answer = function(store, *decoded)
+            if signature.ok is None:
+                return (True, b"") if answer is None else (False, answer.encode())
+            return answer.tag == "ok", answer.payload.encode()
+        except (AttributeError, TypeError, ValueError):  # from taking a value apart that is of another type
+            raise WasmtimeError(f"its export answered with another type than {signature}") from None
 
     return call
 

@@ -20,6 +20,8 @@ ENGINE_SETTINGS: Final[dict[str, str | int | bool]] = {
     "max_wasm_stack": WASM_STACK_BYTES,
 }
 
+RULES_VERSION: Final = 2  # of `validate`: what was let in under older ones is checked again
+
 
 def wasmtime_version() -> str:
     """The exact version that is installed."""

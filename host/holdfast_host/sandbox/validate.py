@@ -1,13 +1,18 @@
 """Whether a component may run here: its bytes, then every import and export with its signature.
 
 The linker takes any signature for a function of ours, and some crash the process when called; so each one is compared
-here, once, when it is deployed. The walk follows the *expected* type and stops at the first difference: a hostile type
-can unfold to a million nodes. Runs in the compiling process only.
+here. The walk follows the *expected* type and stops at the first difference: a hostile type can unfold to a million
+nodes.
+
+What is checked is what is used: `read_component` returns the very bytes that are compiled, and `checked_exports` the
+very functions that are called. The compiling process does all of it, once, when a component is deployed; a process that
+loads what was compiled asks for its exports in the same way.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wasmtime import Engine, _ffi
-from wasmtime.component import Component
+from wasmtime.component import Component, ExportIndex
 
 from holdfast_host.core.errors import InvalidComponentError
 from holdfast_host.core.limits import Limits
@@ -79,21 +84,22 @@ _VALTYPES: Final = {
 _ITEM_INSTANCE, _ITEM_FUNCTION = 1, 3
 
 
-def check_file(path: Path, limits: Limits) -> None:
-    """Size and first bytes, before anything reads it.
+def read_component(path: Path, limits: Limits) -> bytes:
+    """The file's bytes, where its size and its beginning are a component's; nothing else looks at the file.
 
     Raises:
         InvalidComponentError: too large, or not a binary component.
     """
-    size = path.stat().st_size
-    if size > limits.component_bytes_max:
-        raise InvalidComponentError(f"the component has {size} bytes, the limit is {limits.component_bytes_max}")
     with path.open("rb") as file:
-        start = file.read(len(_MAGIC))
-    if start != _MAGIC:
-        kind = "a core module, not a component" if start[:4] == _MAGIC[:4] else "no WebAssembly component"
-        begins = f"it begins with {start.hex(' ')}" if start else "it is empty"
+        size = os.fstat(file.fileno()).st_size
+        if size > limits.component_bytes_max:
+            raise InvalidComponentError(f"the component has {size} bytes, the limit is {limits.component_bytes_max}")
+        content = file.read(size)
+    if content[: len(_MAGIC)] != _MAGIC:
+        kind = "a core module, not a component" if content[:4] == _MAGIC[:4] else "no WebAssembly component"
+        begins = f"it begins with {content[: len(_MAGIC)].hex(' ')}" if content else "it is empty"
         raise InvalidComponentError(f"the file is {kind}: {begins}")
+    return content
 
 
 def check_component(component: Component, engine: Engine) -> None:
@@ -102,22 +108,41 @@ def check_component(component: Component, engine: Engine) -> None:
     Raises:
         InvalidComponentError: names the first that does not fit.
     """
-    component_type = component.type
-    for name, imported in component_type.imports(engine).items():
+    for name, imported in component.type.imports(engine).items():
         with _item_of(imported) as item:
             _check_import(name, item, engine)
-    exports = component_type.exports(engine)
+    checked_exports(component, engine)
+
+
+def checked_exports(component: Component, engine: Engine) -> dict[str, ExportIndex]:
+    """The functions of `wit/` that the component exports, by name, each with the signature that it is called with.
+
+    Raises:
+        InvalidComponentError: they do not fit, or there are two versions of them, of which only one could be meant.
+    """
+    exports = component.type.exports(engine)
     found = [name for name in exports if _interface_of(name) == EXPORTED]
     if not found:
         raise InvalidComponentError(f"the component does not export {interface_name(EXPORTED)!r}")
+    if len(found) > 1:
+        raise InvalidComponentError(
+            f"the component exports {' and '.join(_shown(name) for name in found[:2])}, either of which this host "
+            "could call: export one of them"
+        )
     with _item_of(exports[found[0]]) as item:
         functions = _functions_of(item, engine, found[0])
     missing = [name for name in REQUIRED_EXPORTS if name not in functions]
     if missing:
         raise InvalidComponentError(f"the component's {found[0]!r} lacks {', '.join(missing)}")
-    for name, extern in functions.items():
-        if name in EXPORTS:
-            _check_function(f"the export {name!r} of {found[0]!r}", extern, EXPORTS[name])
+    interface = component.get_export_index(found[0])
+    indexes: dict[str, ExportIndex] = {}
+    for name in EXPORTS.keys() & functions.keys():
+        _check_function(f"the export {name!r} of {found[0]!r}", functions[name], EXPORTS[name])
+        index = component.get_export_index(name, interface) if interface is not None else None
+        if index is None:
+            raise InvalidComponentError(f"the export {name!r} of {found[0]!r} is named but not there")
+        indexes[name] = index
+    return indexes
 
 
 def _check_import(name: str, item: Any, engine: Engine) -> None:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, InternalError, error_class
 from holdfast_host.wire.control import pack_message, unpack_message
@@ -96,8 +96,7 @@ class Child(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The channel is up."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Cut into lines; the child's answers to `ask` and `ping` end here, the rest is the keeper's."""

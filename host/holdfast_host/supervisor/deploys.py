@@ -25,6 +25,7 @@ from holdfast_host.core.errors import (
     InvalidManifestError,
     UnknownFunctionError,
     UnknownVersionError,
+    required,
 )
 from holdfast_host.core.ids import check_function_name
 from holdfast_host.core.limits import Limits
@@ -106,9 +107,8 @@ class Deploys:
         """
         async with self._alone(function):
             record = self._deployed(function)
-            assert record.current is not None
-            found = self._registry.version(record.func_id, record.current)
-            assert found is not None
+            current = required(record.current, f"the current version of {function!r}")
+            found = required(self._registry.version(record.func_id, current), f"version {current} of {function!r}")
             if not found.description.get("development"):
                 raise InvalidComponentError(
                     f"the component of {function!r} is no development component: it takes no sources, deploy it again"
@@ -136,15 +136,14 @@ class Deploys:
         """
         async with self._alone(function):
             record = self._deployed(function)
-            assert record.current is not None
+            current = required(record.current, f"the current version of {function!r}")
             kept = [each.deployment.version for each in self._registry.versions(record.func_id)]
             if version is None:
-                version = next((each for each in kept if each < record.current), None)
-            if version not in kept:
+                version = next((each for each in kept if each < current), None)
+            if version is None or version not in kept:
                 numbers = ", ".join(map(str, sorted(kept)))
                 raise UnknownVersionError(f"{function!r} has no such version to go back to; kept are {numbers}")
-            found = self._registry.version(record.func_id, version)
-            assert found is not None
+            found = required(self._registry.version(record.func_id, version), f"version {version} of {function!r}")
             plan.check_rollback(self._registry, found.deployment)
             deployment = await self._shelf.ready(found.deployment)
             await self._rollout.prepare(deployment)

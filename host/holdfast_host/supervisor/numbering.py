@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 
-from holdfast_host.core.errors import InvalidManifestError, TypeOwnedError
+from holdfast_host.core.errors import InvalidManifestError, TypeOwnedError, required
 from holdfast_host.core.manifest import Manifest
 from holdfast_host.supervisor.registry import Registry, TypeRecord
 from holdfast_host.wire.catalog import Deployment
@@ -111,8 +111,7 @@ def _check_adoptable(registry: Registry, record: TypeRecord, *, adopt: bool) -> 
     if ships:
         raise _owned_by(registry, record)
     if not adopt:
-        owner = registry.by_id(record.func_id)
-        assert owner is not None
+        owner = required(registry.by_id(record.func_id), f"the owner of {record.type!r}")
         raise TypeOwnedError(
             f"the actor type {record.type!r} is reserved to the function {owner.name!r} ({owner.func_id}), with its "
             "storage: deploy with that func_id, or take it over with --adopt (?adopt=true)"
@@ -120,6 +119,5 @@ def _check_adoptable(registry: Registry, record: TypeRecord, *, adopt: bool) -> 
 
 
 def _owned_by(registry: Registry, record: TypeRecord) -> TypeOwnedError:
-    owner = registry.by_id(record.func_id)
-    assert owner is not None
+    owner = required(registry.by_id(record.func_id), f"the owner of {record.type!r}")
     return TypeOwnedError(f"the actor type {record.type!r} is owned by the function {owner.name!r} ({owner.func_id})")

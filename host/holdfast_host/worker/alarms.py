@@ -29,7 +29,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from holdfast_host.core.errors import ActorUnknownMethodError, HoldfastError, HostUnavailableError
+from holdfast_host.core.errors import ActorUnknownMethodError, HoldfastError, HostUnavailableError, required
 from holdfast_host.storage.keys import has_due_row
 from holdfast_host.storage.overlay import read_alarm
 from holdfast_host.storage.store import Alarm, Changes
@@ -169,8 +169,7 @@ class Alarms:
 
     def begin(self, turn: Turn, loaded: LoadedType | None) -> bool:
         """Whether the handler is to run now; if not, everything has been seen to. The turn was in the mailbox."""
-        entry, delivery = turn.entry, turn.delivery
-        assert delivery is not None
+        entry, delivery = turn.entry, required(turn.delivery, "the delivery of an alarm's turn")
         self._leave_ready(delivery)
         row = read_alarm(self._worker.store, entry.stored, entry.pending)
         if delivery.unpark:
@@ -191,8 +190,7 @@ class Alarms:
 
     def end(self, turn: Turn) -> None:
         """The handler has returned or failed; its batch is in the current group."""
-        entry, delivery = turn.entry, turn.delivery
-        assert delivery is not None
+        entry, delivery = turn.entry, required(turn.delivery, "the delivery of an alarm's turn")
         error = turn.broken or turn.error
         if error is None:
             self.delivered += 1
@@ -239,8 +237,7 @@ class Alarms:
 
     def resume(self, turn: Turn) -> None:
         """The attempt is written down as begun: now it runs, before anything else of the instance."""
-        entry, delivery = turn.entry, turn.delivery
-        assert delivery is not None
+        entry, delivery = turn.entry, required(turn.delivery, "the delivery of an alarm's turn")
         delivery.marked = True
         entry.turn = None
         entry.mail.appendleft(turn)
@@ -248,8 +245,7 @@ class Alarms:
 
     def give_back(self, turn: Turn) -> None:
         """It could not be written down, and earlier writes of the instance may be lost: the attempt has not begun."""
-        entry, delivery = turn.entry, turn.delivery
-        assert delivery is not None
+        entry, delivery = turn.entry, required(turn.delivery, "the delivery of an alarm's turn")
         entry.turn = None
         entry.evict()
         if entry.mail:

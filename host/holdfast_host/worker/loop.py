@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from holdfast_host.core.clock import Clock, SystemClock
-from holdfast_host.core.errors import ActorOutputGateError, HoldfastError
+from holdfast_host.core.errors import ActorOutputGateError, HoldfastError, InternalError
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import CommitReport, StoreBrokenError
 from holdfast_host.wire.frames import pack_reply
@@ -194,7 +194,8 @@ class Worker:
             if entry.mail and entry.turn is None:
                 self.mailroom.ready.append(entry)
             return True
-        assert loaded is not None
+        if loaded is None:
+            raise InternalError(f"{entry.label}: a turn may run, and there is nothing for it to run")
         if entry.loaded is not loaded:
             entry.deactivate()
             entry.follow_rename(loaded.type)

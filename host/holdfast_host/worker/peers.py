@@ -12,6 +12,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from holdfast_host.core.errors import required
 from holdfast_host.wire.frames import (
     PROTOCOL,
     FrameReader,
@@ -128,9 +129,9 @@ class Peer:
             self._lose()
 
     def _read(self) -> None:
-        assert self._socket is not None
+        connection = required(self._socket, "the socket of a link that was read")
         try:
-            data = self._socket.recv(READ_BYTES)
+            data = connection.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:

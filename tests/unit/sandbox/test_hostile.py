@@ -21,6 +21,7 @@ from tests.unit.sandbox.conftest import MakeSandbox, minimal_wat
 from tests.unit.sandbox.turns import TestTurn
 
 FromWat = Callable[[str], LoadedComponent]
+PROJECT = Path(__file__).parents[3]
 
 # `(call $it ...)` in the minimal guest is this import; its signature in WIT and in core WebAssembly.
 LOWERED = """
@@ -208,6 +209,48 @@ def test_a_function_linked_under_another_signature_is_a_trap_and_nothing_worse(
     sandbox = make_sandbox(from_wat(text))
     with pytest.raises(SandboxTrap):
         sandbox.call(turn, b"", b"", False, False)
+
+
+OTHER_ANSWERS = {
+    "u64": ("i64", "(result u64)", "(i64.const 0x4141414141414141)"),
+    "bool": ("i32", "(result bool)", "(i32.const 1)"),
+    "text": ("i32", "(result string)", "(i32.const 1000)"),
+    "result of a number": ("i32", "(result (result u32 (error string)))", "(i32.const 1000)"),
+    "result of nothing": ("i32", "(result (result (error string)))", "(i32.const 1000)"),
+    "nothing": ("", "", ""),
+}
+
+
+@pytest.mark.parametrize("flags", [(), ("-O",)], ids=["plain", "optimized"])
+@pytest.mark.parametrize("public_calls", [False, True], ids=["marshal", "marshal_public"])
+def test_an_answer_of_another_type_traps_its_own_sandbox_and_nothing_else(
+    tmp_path: Path, flags: tuple[str, ...], public_calls: bool
+) -> None:
+    """No such component passes the check at deploy; here it is past it. Its words must not be taken for addresses."""
+    for name, (core, result, code) in OTHER_ANSWERS.items():
+        core_result = f"(result {core})" if core else ""
+        text = minimal_wat(
+            core_fields=f'(func (export "other") (param i32 i32 i32 i32 i32 i32) {core_result} {code})',
+        )
+        text = text.replace(
+            "  (instance $exports",
+            '(func $other (param "method" string) (param "arguments" string) (param "typed-arguments" bool) '
+            f'(param "typed-result" bool) {result} (canon lift (core func $guest "other") '
+            '(memory (core memory $guest "memory")) (realloc (core func $guest "realloc"))))\n  (instance $exports',
+        )
+        (tmp_path / name).write_text(text.replace('(export "call" (func $call))', '(export "call" (func $other))'))
+    (tmp_path / "good").write_text(minimal_wat())
+    script = Path(__file__).with_name("unchecked.py")
+    command = [sys.executable, *flags, str(script), str(tmp_path), str(int(public_calls))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=PROJECT)
+
+    assert done.returncode == 0, done.stderr
+    told = {name: what for name, _, what in (line.partition(": ") for line in done.stdout.splitlines())}
+    assert told.pop("good") == "null"
+    assert told.keys() == OTHER_ANSWERS.keys()
+    # `result<_, string>` is read as one with a text that is not there: an empty one, which is no JSON to its worker.
+    assert told.pop("result of nothing") in {"", "broken"}
+    assert set(told.values()) == {"broken"}
 
 
 def test_a_guest_has_no_files_no_environment_no_arguments_and_no_input(sandbox: Sandbox, turn: TestTurn) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from holdfast_host.core.errors import InvalidComponentError
 from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox
-from holdfast_host.sandbox.validate import check_component, check_file
+from holdfast_host.sandbox.validate import check_component, read_component
 from tests.unit.sandbox.conftest import minimal_wat
 from tests.unit.sandbox.turns import TestTurn
 
@@ -158,6 +159,39 @@ def test_a_missing_interface_is_named(engine: SandboxEngine) -> None:
     assert problem_of(engine, text) == "the component does not export 'holdfast:actor/instance@1.0.0'"
 
 
+@pytest.mark.parametrize("other", ["1.0.1", "1.4.0"])
+def test_two_versions_of_the_exports_are_refused_when_they_are_checked_and_when_they_are_loaded(
+    engine: SandboxEngine, other: str
+) -> None:
+    """One of them was checked and the other one called."""
+    export = '(export "holdfast:actor/instance@1.0.0" (instance $exports))'
+    text = minimal_wat().replace(export, f"{export}\n{export.replace('1.0.0', other)}")
+    component = Component(engine.engine, text)
+
+    assert re.search("exports '.*' and '.*', either of which this host could call", problem_of(engine, text))
+    with pytest.raises(InvalidComponentError, match="export one of them"):
+        LoadedComponent(engine, component)
+
+
+def test_the_exports_of_another_major_version_are_nothing_to_this_host(engine: SandboxEngine, turn: TestTurn) -> None:
+    export = '(export "holdfast:actor/instance@1.0.0" (instance $exports))'
+    text = minimal_wat().replace(export, f'{export}(export "holdfast:actor/instance@2.0.0" (func $describe))')
+    component = Component(engine.engine, text)
+    check_component(component, engine.engine)
+    sandbox = Sandbox.create(LoadedComponent(engine, component), turn, memory_bytes_max=1 << 20)
+
+    assert sandbox.call(turn, b"run", b"", False, False) == (True, b"null")
+    sandbox.close()
+
+
+def test_what_is_compiled_is_the_bytes_that_were_checked(tmp_path: Path) -> None:
+    path = tmp_path / "some.wasm"
+    content = b"\0asm\x0d\0\1\0" + bytes(100)
+    path.write_bytes(content)
+
+    assert read_component(path, Limits()) == content
+
+
 def test_an_export_with_another_signature_is_refused(engine: SandboxEngine) -> None:
     text = minimal_wat().replace('(export "call" (func $call))', '(export "call" (func $describe))')
 
@@ -177,15 +211,15 @@ def test_a_file_that_is_no_component_is_refused_before_it_is_read(tmp_path: Path
     path = tmp_path / "some.wasm"
     path.write_bytes(content)
     with pytest.raises(InvalidComponentError, match=problem):
-        check_file(path, Limits(component_bytes_max=1000))
+        read_component(path, Limits(component_bytes_max=1000))
 
 
 @pytest.mark.limit("component_bytes_max")
 def test_a_file_of_the_largest_size_is_read_and_one_byte_more_is_not(tmp_path: Path) -> None:
     path = tmp_path / "some.wasm"
     path.write_bytes(b"\0asm\x0d\0\1\0" + bytes(992))
-    check_file(path, Limits(component_bytes_max=1000))
+    read_component(path, Limits(component_bytes_max=1000))
 
     path.write_bytes(b"\0asm\x0d\0\1\0" + bytes(993))
     with pytest.raises(InvalidComponentError, match="1001 bytes, the limit is 1000"):
-        check_file(path, Limits(component_bytes_max=1000))
+        read_component(path, Limits(component_bytes_max=1000))

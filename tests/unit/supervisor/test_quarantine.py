@@ -77,7 +77,7 @@ def test_functions_then_instances_are_listed_in_order_page_by_page(tmp_path: Pat
         for instance in caught:
             quarantine.blame([instance], lambda _: ("", 1))
     quarantine.blame([(ids["Cart"], b"died once")], lambda _: ("", 1))
-    bench.deploy("bank", component_text("Account", remark="another version"))
+    bench.deploy("bank", component_text("Account", fetch=True, remark="another version"))
     casualties = Casualties(quarantine, bench.registry, 0, EventLog("debug", bench.log))
 
     found: list[dict[str, Any]] = []

@@ -57,7 +57,7 @@ class Promoting:
         self._act = act
         self.counted = 0
 
-    def run(self, commit: Callable[[], None]) -> None:
+    def run(self, commit: Callable[[], object]) -> None:
         before = sys.gettrace()
         sys.settrace(self._enter)
         try:
