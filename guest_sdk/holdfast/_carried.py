@@ -29,7 +29,7 @@ LIBRARY: Final = "/python"  # where componentize-py has Python's own modules whi
 
 # Parts of the standard library that cannot run in a sandbox, or are no library.
 _NO_LIBRARY: Final = frozenset({
-    "__pycache__", "antigravity.py", "ctypes", "curses", "dbm", "ensurepip", "idlelib", "lib2to3", "multiprocessing",
+    "__pycache__", "antigravity.py", "ctypes", "curses", "dbm", "ensurepip", "idlelib", "lib2to3",
     "pydoc_data", "site-packages", "test", "this.py", "tkinter", "turtle.py", "turtledemo", "venv", "webbrowser.py",
 })  # fmt: skip
 _LIBRARY_FILE_BYTES_MAX: Final = 1 << 19
@@ -153,7 +153,9 @@ class Carried:
         room = memoryview(bytearray(_LIBRARY_FILE_BYTES_MAX))  # what is read and let go would be in the component
         for path in _library(Path(LIBRARY)):
             with path.open("rb", buffering=0) as file:
-                size = file.readinto(room)
+                size = 0
+                while more := file.readinto(room[size:]):
+                    size += more
             packed = zlib.compress(room[:size])
             self._files.add(LIBRARY, {str(path.relative_to(LIBRARY)): (0, len(packed))}, packed)
         room[:] = bytes(len(room))

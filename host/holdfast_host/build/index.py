@@ -183,7 +183,7 @@ def _missing(wanted: str, said: str, index: Index) -> str:
     if _UNREACHABLE.search(said):
         return f"{wanted!r} was not found, because an index could not be reached (see 'pip config list')"
     text, _, needed_by = wanted.partition(" (from ")
-    shown = f"{text!r}" + (f", which {needed_by.rstrip(')')} needs," if needed_by and ".txt" not in needed_by else "")
+    shown = f"{text!r}" + (f" (needed by {needed_by.rstrip(')')})" if needed_by and ".txt" not in needed_by else "")
     try:
         name = Requirement(text).name
     except ValueError:
