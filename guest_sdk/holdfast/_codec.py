@@ -22,10 +22,7 @@ from holdfast._writers import NESTING_MAX, PlainWriter, TypedWriter
 
 LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 _PLAIN: Final = LEAVES | {dict, list}
-_LEAF_WRITERS: Final[dict[type, Callable[[Any], str]]] = {
-    str: encode_basestring,
-    int: int.__repr__,
-}
+_int_text: Final[Callable[[int], str]] = int.__repr__
 _FEW: Final = 8  # entries up to which a loop is faster than sets
 
 
@@ -119,9 +116,11 @@ def _holds_plain(container: dict[Any, Any] | list[Any]) -> bool:
 def plain_text(value: Any) -> str | None:
     """The text of a value that is plain JSON as it is; None for any other, which has to be walked."""
     try:
-        write = _LEAF_WRITERS.get(type(value))
-        if write is not None:
-            text = write(value)
+        kind = type(value)
+        if kind is int:
+            return _int_text(value)
+        if kind is str:
+            text = encode_basestring(value)
             return text if text.isascii() else spelled(text)
         if is_plain(value):
             return encode_json(value)

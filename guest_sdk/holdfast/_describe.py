@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from holdfast._actor import StatefulActor
+from holdfast._annotations import signature_of
 from holdfast._methods import HOOKS, Method, hooks_of, methods_of, private_names, public_names, signature_text
 from holdfast._tags import CODEC_VERSION
 
@@ -134,13 +135,13 @@ def check_actor(actor: type[StatefulActor]) -> None:
 
 def _takes_self(function: Callable[..., Any]) -> bool:
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    kinds = [each.kind for each in inspect.signature(function).parameters.values()][:1]
+    kinds = [each.kind for each in signature_of(function).parameters.values()][:1]
     return bool(kinds) and kinds[0] in (*positional, inspect.Parameter.VAR_POSITIONAL)
 
 
 def _check_takes(function: Callable[..., Any], count: int, label: str, wanted: str) -> None:
     try:
-        inspect.signature(function).bind(*range(count))
+        signature_of(function).bind(*range(count))
     except TypeError:
         text = f"{label}{signature_text(function, without_self=False)} must be callable with {wanted}"
         raise RuleError(text, *place_of(function)) from None

@@ -13,6 +13,7 @@ from typing import Any
 
 from holdfast._actor import Context, StatefulActor
 from holdfast._alarms import AlarmInfo, NoHandler
+from holdfast._arguments import ArgumentTypes
 from holdfast._codec import decode_arguments, decode_json, encode, encode_plain, not_json, plain_text
 from holdfast._describe import Component
 from holdfast._door import Err, HostImports
@@ -28,7 +29,7 @@ from holdfast._turn import finish
 class Guest:
     """What one component does in one sandbox. `activate` is called once, before any call."""
 
-    __slots__ = ("_actor", "_component", "_env", "_host", "_label", "_methods", "_output")
+    __slots__ = ("_actor", "_checks_arguments", "_component", "_env", "_host", "_label", "_methods", "_output")
 
     def __init__(self, component: Component, host: HostImports, output: Output) -> None:
         self._component = component
@@ -37,7 +38,9 @@ class Guest:
         self._actor: StatefulActor | None = None
         self._env = Env({})
         self._label = "the function"
-        self._methods: dict[str, tuple[Callable[..., Any], Method]] = {}
+        self._checks_arguments = False
+        # Each with what its annotations ask for, where what comes as plain JSON is checked.
+        self._methods: dict[str, tuple[Callable[..., Any], Method, ArgumentTypes | None]] = {}
 
     def describe(self) -> str:
         """What the component ships, as JSON."""
@@ -47,7 +50,9 @@ class Guest:
         """Make the instance and run its constructor; an empty type activates the function's sandbox."""
         try:
             random.seed()  # else every sandbox would go on with the numbers of the build
-            self._env = make_env(decode_json(environment), self._host.calls)
+            facts = decode_json(environment)
+            self._env = make_env(facts, self._host.calls)
+            self._checks_arguments = facts.get("check_arguments") is True
             if actor_type:
                 self._construct(actor_type, name)
         except BaseException as failure:
@@ -66,17 +71,22 @@ class Guest:
         if not hasattr(actor, "ctx"):
             raise CallRefusedError("ActorInitError", f"{actor_type}.__init__ must call super().__init__(ctx, env)")
         methods = self._component.methods[actor_type]
-        self._methods = {each: (method.function.__get__(actor), method) for each, method in methods.items()}
+        checks = self._checks_arguments
+        self._methods = {
+            each: (method.function.__get__(actor), method, method.types if checks else None)
+            for each, method in methods.items()
+        }
         self._label = actor_type
         self._actor = actor
 
-    def call(self, method: str, arguments: str, typed_arguments: bool, typed_result: bool) -> str:
+    def call(self, method: str, arguments: str, typed_arguments: bool, typed_result: bool) -> str:  # noqa: C901
         """Run one method; its result as JSON text."""
+        # In one piece: a function for each branch would cost every call a frame.
         try:
             known = self._methods.get(method)
             if known is None:
                 self._refuse(method)
-            bound, facts = known  # type: ignore[misc]  # _refuse() raises
+            bound, facts, types = known  # type: ignore[misc]  # _refuse() raises
             if not arguments:
                 if not facts.fits_positions(0):
                     facts.check([], {})
@@ -89,11 +99,17 @@ class Guest:
                 except (ValueError, RecursionError) as error:
                     raise CallRefusedError("BadArgumentsError", f"the arguments are {not_json(error)}") from None
                 if type(given) is dict:
-                    if tuple(given) not in facts.usual and not facts.fits_names(given.keys()):
+                    if types is not None:
+                        if (*given, *map(type, given.values())) not in types.exact:
+                            given = facts.convert(given)
+                    elif tuple(given) not in facts.usual and not facts.fits_names(given.keys()):
                         facts.check([], given)
                     result = bound(**given)
                 elif type(given) is list:
-                    if not facts.fits_positions(len(given)):
+                    if types is not None:
+                        if (*map(type, given),) not in types.exact:
+                            given = facts.convert(given)
+                    elif not facts.fits_positions(len(given)):
                         facts.check(given, {})
                     result = bound(*given)
                 else:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Set
 from types import FunctionType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from holdfast._actor import StatefulActor
+from holdfast._annotations import signature_of
+from holdfast._arguments import ArgumentTypes
 from holdfast._errors import CallRefusedError
+from holdfast._misfit import MisfitError
 
 # Hooks of the runtime that a subclass may define; callers reach them by other ways.
 HOOKS: Final = frozenset({"alarm", "fetch"})
@@ -33,13 +36,14 @@ class Method:
         "_self",
         "_signature",
         "function",
+        "types",
         "usual",
     )
 
     def __init__(self, label: str, function: Callable[..., Any]) -> None:
         self._label = label
         self.function = function
-        signature = inspect.signature(function)
+        signature = signature_of(function)
         parameters = list(signature.parameters.values())
         # The instance is bound before the arguments are; its name is taken, also where any name would do.
         self._self: frozenset[str] = frozenset()
@@ -65,6 +69,7 @@ class Method:
         orders = (tuple(each.name for each in chosen if each.kind in _BY_NAME) for chosen in (parameters, required))
         # What most calls give by name: everything, or what is required, in the order of the signature.
         self.usual = frozenset(order for order in orders if self.fits_names(dict.fromkeys(order).keys()))
+        self.types = ArgumentTypes.of(function, parameters, self.usual, self.fits_positions)
 
     def fits_positions(self, count: int) -> bool:
         """Whether so many positional arguments, and nothing else, bind."""
@@ -84,8 +89,30 @@ class Method:
         except TypeError as error:
             fault = str(error)
         if fault:
-            takes = f"{self._label.rpartition('.')[2]}{signature_text(self.function)}"
-            raise CallRefusedError("BadArgumentsError", f"{self._label}: {fault}; it is {takes}")
+            self._refuse(fault)
+
+    def convert(self, given: Any) -> Any:
+        """Arguments that came as plain JSON, as the annotations want them: an object's, or an array's.
+
+        Raises:
+            CallRefusedError: `BadArgumentsError` where they do not bind, or one does not fit: with the path to it.
+        """
+        if type(given) is dict:
+            if not self.fits_names(given.keys()):
+                self.check([], given)
+        elif not self.fits_positions(len(given)):
+            self.check(given, {})
+        if self.types is None:
+            return given
+        try:
+            return self.types.convert_names(given) if type(given) is dict else self.types.convert_positions(given)
+        except MisfitError as misfit:
+            fault = misfit.sentence("")
+        return self._refuse(fault)
+
+    def _refuse(self, fault: str) -> NoReturn:
+        takes = f"{self._label.rpartition('.')[2]}{signature_text(self.function)}"
+        raise CallRefusedError("BadArgumentsError", f"{self._label}: {fault}; it is {takes}")
 
 
 def methods_of(actor: type[StatefulActor]) -> dict[str, Method]:
@@ -140,13 +167,7 @@ class _Written:
 
 
 def _signature_as_written(function: Callable[..., Any]) -> inspect.Signature:
-    try:
-        from annotationlib import Format  # type: ignore[import-not-found,unused-ignore]  # Python 3.14, as in the sandbox
-    except ImportError:
-        signature = inspect.signature(function)
-    else:
-        options: dict[str, Any] = {"annotation_format": Format.STRING}
-        signature = inspect.signature(function, **options)
+    signature = signature_of(function)
 
     def written(annotation: Any) -> Any:
         return _Written(annotation) if isinstance(annotation, str) else annotation

@@ -81,10 +81,11 @@ def warm_up(host: HostImports) -> None:
     imports = HostImports(storage, host.alarms, calls_import, host.log)
     function = Guest(component, imports, Output())
     request = '{"method":"POST","url":"http://a.localhost/b?c=d","headers":[["Host","a"]],"body":"{\\"amount\\":5}"}'
-    environment = json.dumps({"bindings": {"SAMPLE": "_Sample"}, "variables": {"NAME": "text"}})
+    facts = {"bindings": {"SAMPLE": "_Sample"}, "variables": {"NAME": "text"}}
+    environments = [json.dumps({**facts, "check_arguments": checked}) for checked in (True, False)]
     for round_ in range(ROUNDS):
         guest = Guest(component, imports, Output())
-        guest.activate("_Sample", "sample", environment)
+        guest.activate("_Sample", "sample", environments[round_ % 2])
         calls: tuple[tuple[str, str], ...] = (
             ("deposit", '{"amount":5}'),
             ("deposit", "[5]"),
@@ -95,5 +96,5 @@ def warm_up(host: HostImports) -> None:
         for method, arguments in calls:
             call(method, arguments, False, round_ % 8 == 0)
         if not round_:
-            function.activate("", "", environment)
+            function.activate("", "", environments[0])
         function.fetch(request)

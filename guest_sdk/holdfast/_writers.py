@@ -24,9 +24,6 @@ from holdfast._tags import TAG
 
 NESTING_MAX: Final = 100  # of the text, as the host bounds it: deeper JSON would overflow a C stack
 
-# Python refuses to write integers of more digits than that (4,300) in decimal; hexadecimal has no such bound.
-_INT_BITS_MAX: Final = 14_000
-
 _CONTAINERS: Final = frozenset({dict, list, tuple, set, frozenset})
 
 
@@ -42,7 +39,10 @@ class _Writer:
         if kind is str:
             return string_text(value)
         if kind is int:
-            return int.__repr__(value) if value.bit_length() <= _INT_BITS_MAX else self.integer(value)
+            try:
+                return int.__repr__(value)
+            except ValueError:  # more than 4,300 digits: Python writes them in hexadecimal alone
+                return self.integer(value)
         if kind is bool or value is None:
             return "null" if value is None else "true" if value else "false"
         if kind is float:

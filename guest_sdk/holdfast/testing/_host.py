@@ -48,6 +48,8 @@ class LocalHost:
         variables: Texts on `env`, as `[vars]` and secrets give them.
         now: What the clock shows first; the machine's time, to the second, unless a test wants another.
         limits: Lower them to meet them sooner.
+        check_arguments: Whether `post` checks and converts arguments by their annotations, as a host does where
+            holdfast.toml says so.
 
     Raises:
         RuleError: A class or method breaks a rule, as `holdfast build` would say it.
@@ -67,13 +69,16 @@ class LocalHost:
         variables: Mapping[str, str] | None = None,
         now: datetime | None = None,
         limits: Limits | None = None,
+        check_arguments: bool = False,
     ) -> None:
         variables = variables or {}
         _check_names(actors, variables)
         bindings = {binding: actor.__name__ for binding, actor in actors.items()}
         self.clock = ManualClock(now or datetime.now(UTC).replace(microsecond=0), self._run_alarms)
         component = Component(_by_type(actors), fetch)
-        self._runner = Runner(component, name, bindings, variables, self.clock, limits or Limits())
+        self._runner = Runner(
+            component, name, bindings, variables, self.clock, limits or Limits(), check_arguments=check_arguments
+        )
         self._deliveries = Deliveries(self._runner)
         environment = {"bindings": bindings, "variables": dict(variables)}
         self.env = make_env(environment, _OutsideCalls(self._runner, bindings))
@@ -106,6 +111,7 @@ class LocalHost:
             variables=project.variables,
             now=now,
             limits=limits,
+            check_arguments=project.check_arguments,
         )
 
     def instance(self, actor: type[StatefulActor] | str, name: str) -> Instance:

@@ -25,6 +25,7 @@ class Project:
     actors: dict[str, type[StatefulActor]]
     fetch: Callable[..., Any] | None
     variables: dict[str, str]
+    check_arguments: bool
 
 
 def find_project(start: Path) -> Path | None:
@@ -63,7 +64,10 @@ def read_project(directory: Path, references: Mapping[str, type[StatefulActor]])
                 f" references={{{actor_type!r}: the class}}"
             )
         actors[binding] = found
-    return Project(str(facts.get("name", "local")), actors, component.fetch, dict(facts.get("vars", {})))
+    checks = facts.get("check_arguments", False)
+    if not isinstance(checks, bool):
+        raise ValueError(f"{path}: check_arguments is true or false, not {checks!r}")  # noqa: TRY004  (as all here)
+    return Project(str(facts.get("name", "local")), actors, component.fetch, dict(facts.get("vars", {})), checks)
 
 
 def _imported(directory: Path, main: str) -> ModuleType:

@@ -14,6 +14,7 @@ _MANIFEST: Final = """\
 name = "{name}"
 main = "src/app.py"                 # exports the actor classes and fetch
 compatibility_date = "{today}"
+check_arguments = true              # arguments fit their annotations, or the caller gets 400
 
 [[actors]]
 binding = "COUNTER"                 # the property on env

@@ -82,6 +82,13 @@ Examples:
     help="Change a limit, by its name in holdfast_host/core/limits.py; may be repeated (in the variable: words).",
 )
 @option(
+    "--check-arguments",
+    default="off",
+    show_default=True,
+    type=click.Choice(["on", "off"]),
+    help="Whether arguments are checked and converted by annotations, in functions whose holdfast.toml does not say.",
+)
+@option(
     "--log-level",
     default="info",
     show_default=True,
@@ -104,6 +111,7 @@ def command(
     allowed_hosts: tuple[str, ...],
     token_file: Path | None,
     limits: tuple[str, ...],
+    check_arguments: str,
     log_level: str,
     log_format: str,
 ) -> None:
@@ -120,6 +128,7 @@ def command(
         log_level=log_level,
         log_format=log_format,
         allowed_hosts=allowed_hosts,
+        check_arguments=check_arguments == "on",
     )
     if unknown := name_unknown(os.environ):
         EventLog(log_level, log_format=log_format).warning(unknown)

@@ -18,6 +18,7 @@ KNOWN: Final = frozenset(
     PREFIX + name
     for name in (
         "ALLOWED_HOST",
+        "CHECK_ARGUMENTS",
         "DATA",
         "DOMAIN",
         "FRONTS",

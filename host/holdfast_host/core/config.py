@@ -64,6 +64,7 @@ class HostConfig:
     limits: Limits
     log_level: str
     allowed_hosts: tuple[str, ...] = ()
+    check_arguments: bool = False  # of functions whose manifest does not say
     root_listen: Listen | None = None  # a second address, all of which is one function's
     root_function: str = ""
     log_format: str = "text"
@@ -83,6 +84,7 @@ class HostConfig:
         log_level: str = "info",
         log_format: str = "text",
         allowed_hosts: Iterable[str] = (),
+        check_arguments: bool = False,
     ) -> HostConfig:
         """Check what the operator said.
 
@@ -98,6 +100,8 @@ class HostConfig:
             log_level: `debug`, `info`, `warning` or `error`.
             log_format: `text` or `json`.
             allowed_hosts: names under which callers may reach the host, beside the domain's and those of loopback.
+            check_arguments: whether arguments that come as plain JSON are checked and converted by their annotations,
+                for functions whose manifest does not say.
 
         Raises:
             ConfigurationError: says what is wrong and how to mend it.
@@ -135,6 +139,7 @@ class HostConfig:
             parse_limits(limits),
             log_level,
             names,
+            check_arguments=check_arguments,
             log_format=log_format,
         )
 

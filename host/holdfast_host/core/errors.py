@@ -79,7 +79,7 @@ class BadRequestError(CallerError):
 
 
 class BadArgumentsError(CallerError):
-    """The arguments do not bind to the method's signature."""
+    """The arguments do not bind to the method's signature, or do not fit its annotations."""
 
 
 class InvalidNameError(CallerError):

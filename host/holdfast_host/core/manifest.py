@@ -31,7 +31,17 @@ COMPATIBILITY_DATE: Final = date(2026, 11, 1)  # the host's own; a later one ask
 MEMORY_MIB_MIN: Final = 16  # a bare Python guest needs 13.5
 
 _FUNC_ID: Final = re.compile(r"fn_[A-Za-z0-9_-]{1,61}")
-_KEYS: Final = ("name", "main", "compatibility_date", "dependencies", "actors", "vars", "limits", "deploy")
+_KEYS: Final = (
+    "name",
+    "main",
+    "compatibility_date",
+    "check_arguments",
+    "dependencies",
+    "actors",
+    "vars",
+    "limits",
+    "deploy",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,8 @@ class Manifest:
     Attributes:
         name: The function's name.
         main: The module that exports actor classes and fetch, relative to the project; None for a bare component.
+        check_arguments: Whether arguments that come as plain JSON are checked and converted by their annotations; None
+            where the host's default holds.
         dependencies: Requirements of pure-Python packages that go into the component.
         vars: Plain variables by name.
         memory_bytes_max, method_timeout_s: The function's own limits; 0 where the host's hold.
@@ -59,6 +71,7 @@ class Manifest:
     name: str
     main: str | None = None
     compatibility_date: date = COMPATIBILITY_DATE
+    check_arguments: bool | None = None
     dependencies: tuple[str, ...] = ()
     actors: tuple[ActorEntry, ...] = ()
     vars: Mapping[str, str] = field(default_factory=dict)
@@ -178,6 +191,13 @@ class _Table:
             raise _broken(f"has no {self._name(key)}: add {key} = {example}")
         return value
 
+    def flag(self, key: str) -> bool | None:
+        """A boolean; None where the key is absent."""
+        value = self._values.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise _broken(f"has {self._name(key)} as {_kind(value)}, it must be true or false")
+        return value
+
     def number(self, key: str, least: float, most: float, unit: str) -> float:
         """A number within bounds; 0 where the key is absent."""
         value = self._values.get(key)
@@ -201,6 +221,7 @@ def _manifest(table: _Table, limits: Limits) -> Manifest:
         name=name,
         main=_main(table.text("main")),
         compatibility_date=_compatibility_date(table.get("compatibility_date")),
+        check_arguments=table.flag("check_arguments"),
         dependencies=_dependencies(table.get("dependencies")),
         actors=actors,
         vars=_vars(table.get("vars"), {each.binding for each in actors}),

@@ -14,17 +14,19 @@ import json
 import math
 import re
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Context, Decimal, InvalidOperation
 from json.encoder import encode_basestring
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
 
 from holdfast_host.core.errors import CodecError
 
 TAG: Final = "$hf"
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
-_INT_BITS_MAX: Final = 14_000  # about 4,200 digits
+# Python's own fromisoformat() takes an offset of microseconds alone for none.
+_MICROSECONDS_ALONE: Final = re.compile(r"([+-])00:00:00\.([0-9]{6})$")
+_Moment = TypeVar("_Moment", datetime, time)
 _EXACTLY: Final = Context(traps=[InvalidOperation])
 _EXPONENT_MAX: Final = 425_000_000  # what a 32-bit decimal can have, as in the sandbox
 
@@ -104,8 +106,10 @@ def _string(text: str) -> str:
 
 
 def _integer(value: int) -> str:
-    """In digits as long as Python writes and reads them."""
-    return repr(value) if value.bit_length() <= _INT_BITS_MAX else f'"{value:#x}"'
+    try:
+        return repr(value)
+    except ValueError:  # more than 4,300 digits: Python writes them in hexadecimal alone
+        return f'"{value:#x}"'
 
 
 def _number(value: float) -> str:
@@ -288,9 +292,15 @@ def _read_decimal(value: Any) -> Decimal:
     return found
 
 
-def _iso(value: Any) -> str:
-    """ISO 8601 text, without what may follow in brackets: the name of a zone, and which of two equal times it is."""
-    return _text(value).partition("[")[0]
+def _read_moment(value: Any, kind: type[_Moment]) -> _Moment:
+    """From ISO 8601 text, without what may follow in brackets: the name of a zone, which of two equal times it is."""
+    iso = _text(value).partition("[")[0]
+    found = kind.fromisoformat(iso)
+    alone = _MICROSECONDS_ALONE.search(iso) if "." in iso[-7:] else None
+    if alone is not None and found.tzinfo is not None:
+        span = timedelta(microseconds=int(alone[2]))
+        found = found.replace(tzinfo=timezone(-span if alone[1] == "-" else span))
+    return found
 
 
 def _quoted(show: Callable[[Any], str]) -> Callable[[Any], str]:
@@ -304,11 +314,11 @@ _SCALARS: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any], str]]]] = 
         _quoted(lambda value: base64.b64encode(value).decode("ascii")),
     ),
     "date": (lambda value: date.fromisoformat(_text(value)), _quoted(date.isoformat)),
-    "datetime": (lambda value: datetime.fromisoformat(_iso(value)), _quoted(datetime.isoformat)),
+    "datetime": (lambda value: _read_moment(value, datetime), _quoted(datetime.isoformat)),
     "decimal": (_read_decimal, _quoted(str)),
     "float": (_read_float, lambda value: "null"),
     "int": (_read_integer, _integer),
-    "time": (lambda value: time.fromisoformat(_iso(value)), _quoted(time.isoformat)),
+    "time": (lambda value: _read_moment(value, time), _quoted(time.isoformat)),
     "timedelta": (_read_timedelta, lambda value: repr(value.total_seconds())),
     "uuid": (lambda value: UUID(_text(value)), _quoted(str)),
 }

@@ -234,6 +234,7 @@ class Host:
                     limits=self._config.limits,
                     log_level=self._config.log_level,
                     log_format=self._config.log_format,
+                    check_arguments=self._config.check_arguments,
                     secrets=self._premises.vault.values(),
                     running_fd=running_fd,
                     quarantined=self._casualties.quarantined(),

@@ -144,6 +144,7 @@ def plan_deployment(
         fetch=fetch,
         memory_bytes_max=manifest.memory_bytes_max,
         method_timeout_s=manifest.method_timeout_s,
+        check_arguments=manifest.check_arguments,
         sources=proposal.sources,
     )
     others = _others(registry, deployment)

@@ -59,6 +59,7 @@ class Deployment:
     fetch: bool = False
     memory_bytes_max: int = 0  # 0: the host's
     method_timeout_s: float = 0.0  # 0: the host's
+    check_arguments: bool | None = None  # by their annotations, where they come as plain JSON; None: as the host does
     sources: str = ""  # JSON, as an author's tool handed it in; for development components only, handed through unread
 
     def to_json(self) -> dict[str, Any]:

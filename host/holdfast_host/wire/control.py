@@ -86,6 +86,7 @@ class WorkerStart:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     running_fd: int = -1  # the page on which it notes whose turns run, see wire.running_page; -1 for none
     quarantined: list[list[Any]] = field(default_factory=list)  # type number and name of each
+    check_arguments: bool = False  # for functions that do not say
     new_data: bool = True  # nothing can have been stored yet: partitions that are missing are made
     log_format: str = "text"
 
@@ -103,6 +104,7 @@ class WorkerStart:
             "secrets": self.secrets,
             "running_fd": self.running_fd,
             "quarantined": self.quarantined,
+            "check_arguments": self.check_arguments,
             "new_data": self.new_data,
         }
 
@@ -120,6 +122,7 @@ class WorkerStart:
             facts.get("secrets", {}),
             facts.get("running_fd", -1),
             facts.get("quarantined", []),
+            facts.get("check_arguments", False),
             facts.get("new_data", True),
             log_format=facts.get("log_format", "text"),
         )

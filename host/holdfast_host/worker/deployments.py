@@ -53,6 +53,7 @@ class LoadedType:
     variables: dict[str, str] = field(default_factory=dict)
     sources: str = ""  # JSON, for a development component
     handles_alarms: bool = True  # or may, where the component does not say
+    check_arguments: bool = False
 
     def check_method(self, method: bytes) -> None:
         """Refuse what the description does not list, before an instance is disturbed.
@@ -80,11 +81,16 @@ class LoadedType:
 
 
 class Deployments:
-    """The current version by type number. The leader's, but for `load`."""
+    """The current version by type number. The leader's, but for `load`.
+
+    Attributes:
+        checks_arguments: What holds for functions that do not say; set before anything is loaded.
+    """
 
     def __init__(self, engine: SandboxEngine, limits: Limits) -> None:
         self._engine = engine
         self._limits = limits
+        self.checks_arguments = False
         self._by_type: dict[int, LoadedType] = {}
         self._by_name: dict[str, LoadedType] = {}
         self._prepared: dict[tuple[str, int], tuple[LoadedType, ...]] = {}
@@ -202,12 +208,15 @@ class Deployments:
             variables=deployment.variables,
             sources=deployment.sources,
             handles_alarms=actor.has_hook("alarm"),
+            check_arguments=self.checks_arguments if deployment.check_arguments is None else deployment.check_arguments,
         )
 
 
 def _environment(loaded: LoadedType, secrets: dict[str, str]) -> bytes:
     """The text that `activate` is given."""
     facts: dict[str, Any] = {"bindings": loaded.bindings, "variables": {**loaded.variables, **secrets}}
+    if loaded.check_arguments:
+        facts["check_arguments"] = True
     if loaded.sources:
         facts["sources"] = json.loads(loaded.sources)
     return json.dumps(facts, separators=(",", ":")).encode()

@@ -62,6 +62,7 @@ class WorkerProcess:
             on_failure=self._end_on_bug,
             running_page=None if start.running_fd < 0 else RunningPage(start.running_fd),
         )
+        self._worker.deployments.checks_arguments = start.check_arguments
         self._worker.mailroom.set_quarantined(start.quarantined)
         self._control = ControlChannel(control, self._worker, self._stop, received)
         self._listener = socket.socket(fileno=start.listen_fd)

@@ -25,6 +25,7 @@ WHOLE = """
 name = "account"
 main = "src/app.py"                 # exports the actor classes
 compatibility_date = 2026-11-01
+check_arguments = true
 dependencies = ["attrs>=25", "tiny @ file:///tmp/tiny.whl"]
 
 [[actors]]
@@ -53,6 +54,7 @@ def test_a_whole_manifest_is_read_as_it_is_written() -> None:
         name="account",
         main="src/app.py",
         compatibility_date=date(2026, 11, 1),
+        check_arguments=True,
         dependencies=("attrs>=25", "tiny @ file:///tmp/tiny.whl"),
         actors=(ActorEntry("ACCOUNT", "Account", "Wallet"), ActorEntry("LEDGER", "Ledger")),
         vars={"GREETING": "hello"},
@@ -105,6 +107,8 @@ def test_only_a_name_and_a_date_are_needed() -> None:
         (LEAST + "[limits]\nmethod_s = 0", "limits.method_s = 0"),
         (LEAST + "[limits]\nmethod_s = true", "method_s as a boolean, it must be a number of seconds"),
         (LEAST + "[limits]\ncpu = 1", "unknown key limits.cpu"),
+        (LEAST + 'check_arguments = "yes"', "check_arguments as a string, it must be true or false"),
+        (LEAST + "check_arguments = 1", "check_arguments as an integer, it must be true or false"),
         (LEAST + 'dependencies = "attrs"', "no list of strings"),
         (LEAST + 'dependencies = ["--index-url=x"]', "must be a requirement"),
         (LEAST + '[deploy]\nfunc_id = "mine"', "which no host wrote"),

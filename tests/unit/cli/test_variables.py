@@ -24,6 +24,7 @@ GIVEN = {
     "--allowed-host": "a.example.com",
     "--token-file": "token",
     "--limit": "method_timeout_s=7",
+    "--check-arguments": "on",
     "--log-level": "debug",
     "--log-format": "json",
 }

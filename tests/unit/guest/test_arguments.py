@@ -1,0 +1,84 @@
+"""Which arguments of plain JSON are looked at: none whose types say enough."""
+
+from __future__ import annotations
+
+import gc
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from holdfast import StatefulActor
+from holdfast._describe import Component
+from holdfast._door import Err, HostImports
+from holdfast._guest import Guest
+from holdfast._methods import Method
+from holdfast._misfit import MisfitError
+from holdfast._output import Output
+from tests.unit.guest.memory_host import MemoryAlarms, MemoryCalls, MemoryLog, MemoryStorage
+
+if TYPE_CHECKING:
+    from nowhere import Unseen  # type: ignore[import-not-found]
+
+
+class Shop(StatefulActor):
+    def buy(self, name: str, count: int = 1, note: str | None = None) -> list[Any]:
+        return [name, count, note]
+
+    def pay(self, price: Decimal | list[int]) -> str:
+        return repr(price)
+
+    def free(self, thing: Any, unseen: Unseen = None) -> list[Any]:
+        return [thing, unseen]
+
+
+@pytest.fixture
+def guest() -> Guest:
+    imports = HostImports(MemoryStorage(), MemoryAlarms(), MemoryCalls(), MemoryLog())
+    guest = Guest(Component({"Shop": Shop}, None), imports, Output())
+    guest.activate("Shop", "a", '{"bindings":{},"variables":{},"check_arguments":true}')
+    return guest
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("buy", '["pen"]'),
+        ("buy", '["pen",2,null]'),
+        ("buy", '{"name":"pen"}'),
+        ("buy", '{"name":"pen","count":2,"note":"x"}'),
+        ("free", '[{"a":[1]},2]'),
+        ("free", '{"thing":null}'),
+        ("free", ""),
+    ],
+)
+def test_arguments_of_exactly_the_annotated_types_are_passed_without_a_look(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch, method: str, arguments: str
+) -> None:
+    monkeypatch.setattr(Method, "convert", lambda *_: pytest.fail("it was looked at"))
+    if method == "free" and not arguments:
+        with pytest.raises(Err, match="missing a required argument"):
+            guest.call(method, arguments, False, False)
+        return
+
+    assert json.loads(guest.call(method, arguments, False, False))[0] != ""
+
+
+def test_others_are_looked_at_one_by_one(guest: Guest) -> None:
+    assert guest.call("buy", '{"note":"x","name":"pen"}', False, False) == '["pen",1,"x"]'
+    assert guest.call("buy", '["pen",2.0]', False, False) == '["pen",2,null]'
+
+
+def test_what_does_not_fit_leaves_nothing_behind(guest: Guest) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for arguments in ('["x"]', '[[1,"x"]]', "[1,2]", "[1.5]"):
+            with pytest.raises(Err):
+                guest.call("pay", arguments, False, False)
+        left = [each for each in gc.get_objects() if isinstance(each, MisfitError)]
+    finally:
+        gc.enable()
+
+    assert left == []
