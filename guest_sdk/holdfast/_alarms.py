@@ -13,6 +13,7 @@ from holdfast._door import AlarmsImport
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SECONDS_MAX: Final = 1e11  # the year 5138 in seconds, 1973 in milliseconds: nobody means the former
+_SECONDS_MIN: Final = 1e9  # September 2001 as a Unix time, 31 years as a span: a span from now was meant
 _DUE_US_MAX: Final = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 
 
@@ -68,10 +69,15 @@ def microseconds_of(when: datetime | timedelta | float) -> int:
     elif isinstance(when, (int, float)) and not isinstance(when, bool):
         if isinstance(when, float) and not math.isfinite(when):
             raise ValueError(f"{when!r} is no time for an alarm")
+        shown = f"{when!r}" if abs(when) < 1e99 else "so many"
         if when > _SECONDS_MAX:
-            shown = f"{when!r}" if when < 1e99 else "so many"
             raise ValueError(f"{shown} seconds lie past the year 5000: an alarm takes seconds, not milliseconds")
-        due_us = round(when * 1_000_000) if when > 0 else 0  # far in the past there are too many to count
+        if when < _SECONDS_MIN:
+            raise ValueError(
+                f"{shown} seconds since 1970 lie before September 2001: an alarm takes a Unix time;"
+                " for a span from now write timedelta(seconds=...)"
+            )
+        due_us = round(when * 1_000_000)
     else:
         kind = type(when).__name__
         raise TypeError(f"an alarm takes an aware datetime, a timedelta or seconds since 1970, not {kind}")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from holdfast._errors import CodecError, HostError, LimitError
 
 
 class StorageImport(Protocol):
@@ -106,3 +108,14 @@ def facts_of(error: Err) -> dict[str, Any]:
     error.with_traceback(None)
     facts: dict[str, Any] = json.loads(error.value)
     return facts
+
+
+def raise_refusal(error: Err) -> NoReturn:
+    """Raise what the error of a storage or alarm call stands for, without the wire's own exception behind it."""
+    facts = facts_of(error)
+    name, message = facts["name"], facts["message"]
+    if name == "LimitError":
+        raise LimitError(message) from None
+    if name == "CodecError":
+        raise CodecError(message) from None
+    raise HostError(name, message, retryable=bool(facts.get("retryable"))) from None

@@ -66,10 +66,12 @@ class Guest:
             raise CallRefusedError("ActorInitError", f"the component has no actor class {actor_type!r}")
         held_chars_max = HELD_NOTHING if self._host.sees_each_read else HELD_CHARS_MAX
         alarms = self._host.alarms if "alarm" in hooks_of(actor_class) else NoHandler(actor_type, self._host.alarms)
-        storage = Storage(self._host.storage, alarms, held_chars_max=held_chars_max)
+        end = self._output.at_turn_end
+        storage = Storage(self._host.storage, alarms, held_chars_max=held_chars_max, at_turn_end=end)
         actor = actor_class(Context(actor_type, name, storage), self._env)
         if not hasattr(actor, "ctx"):
             raise CallRefusedError("ActorInitError", f"{actor_type}.__init__ must call super().__init__(ctx, env)")
+        storage.release_blocks()
         methods = self._component.methods[actor_type]
         checks = self._checks_arguments
         self._methods = {

@@ -9,6 +9,7 @@ import io
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 from holdfast._door import LogImport
@@ -17,14 +18,15 @@ LINE_CHARS_MAX: Final = 16_000
 
 
 class Output:
-    """The output of one sandbox. `pending` is True while a line has been begun and not ended."""
+    """The output of one sandbox. `pending` is True while there is something to see to when the turn ends."""
 
-    __slots__ = ("_err", "_log", "_out", "pending")
+    __slots__ = ("_at_turn_end", "_err", "_log", "_out", "pending")
 
     def __init__(self) -> None:
         self._log: LogImport | None = None
         self._out = LineStream(self, "stdout")
         self._err = LineStream(self, "stderr")
+        self._at_turn_end: list[Callable[[], None]] = []
         self.pending = False
 
     def install(self) -> None:
@@ -49,9 +51,16 @@ class Output:
             text = text.encode("utf-8", "backslashreplace").decode("utf-8")
         self._log.write(level, text)
 
+    def at_turn_end(self, run: Callable[[], None]) -> None:
+        """Have `run` called once when the turn ends that runs now; it neither waits nor raises."""
+        self._at_turn_end.append(run)
+        self.pending = True
+
     def flush(self) -> None:
-        """Write out lines that were begun and not ended."""
+        """The turn ends: do what was left for that, and write out lines that were begun and not ended."""
         self.pending = False
+        while self._at_turn_end:
+            self._at_turn_end.pop()()
         try:
             self._out.end_line()
             self._err.end_line()

@@ -10,15 +10,16 @@ after every turn that failed when it had written. What remains is what this turn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final
 
 from holdfast._alarms import instant_of, microseconds_of
+from holdfast._blocks import Blocks, Transaction
 from holdfast._codec import LEAVES, decode, decode_json, decode_pairs, encode, encode_json
-from holdfast._door import AlarmsImport, Err, StorageImport, facts_of
-from holdfast._errors import CodecError, HostError, LimitError
+from holdfast._door import AlarmsImport, Err, StorageImport, raise_refusal
+from holdfast._errors import HostError, LimitError
+from holdfast._scan import Bounds, Changes, Entries, Entry, Page, WatchedStorage, well_formed
 
 RESERVED_PREFIX: Final = "__holdfast_"
 LIST_LIMIT_MAX: Final = 1000
@@ -38,15 +39,23 @@ class Storage:
     `int` or `float` comes back as the plain one.
     """
 
-    __slots__ = ("_alarms", "_depth", "_held", "_held_chars_max", "_host")
+    __slots__ = ("_alarms", "_blocks", "_held", "_held_chars_max", "_host")
 
-    def __init__(self, host: StorageImport, alarms: AlarmsImport, *, held_chars_max: int = HELD_CHARS_MAX) -> None:
+    def __init__(
+        self,
+        host: StorageImport,
+        alarms: AlarmsImport,
+        *,
+        held_chars_max: int = HELD_CHARS_MAX,
+        at_turn_end: Callable[[Callable[[], None]], None] = lambda run: None,
+    ) -> None:
+        """`at_turn_end` has something run once when the turn is over that runs now."""
         self._host = host
         self._alarms = alarms
-        self._depth = 0
         self._held_chars_max = held_chars_max
         # By key: a value that cannot change as it is, any other as a tuple of its text, () for a key that is absent.
         self._held: dict[str, Any] = {}
+        self._blocks = Blocks(self._held.clear, at_turn_end)
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a key, or `default` where the key is absent."""
@@ -60,7 +69,7 @@ class Storage:
             key = check_key(key)
             text = self._host.get(key)
         except Err as error:
-            _raise(error)
+            raise_refusal(error)
         value = decode(text) if text else default
         self._hold(key, text, value)
         return value
@@ -89,7 +98,7 @@ class Storage:
         try:
             text = self._host.get_many(encode_json(asked))
         except Err as error:
-            _raise(error)
+            raise_refusal(error)
         return dict(decode_pairs(text, decode_json(text)))
 
     def put(self, key: str, value: Any) -> None:
@@ -106,7 +115,7 @@ class Storage:
             text = encode(value)
             self._host.put(key, text)
         except Err as error:
-            _raise(error)
+            raise_refusal(error)
         self._hold(key, text, value)
 
     def put_many(self, values: Mapping[str, Any]) -> None:
@@ -120,7 +129,7 @@ class Storage:
                     self._host.put(key, text)
                     self._held.pop(key, None)
             except Err as error:
-                _raise(error)
+                raise_refusal(error)
 
     def delete(self, key: str) -> bool:
         """Delete one key; whether it was there."""
@@ -128,17 +137,27 @@ class Storage:
         try:
             was_there = self._host.delete(key)
         except Err as error:
-            _raise(error)
+            raise_refusal(error)
         self._hold(key, "", None)
         return was_there
 
-    def delete_all(self) -> None:
-        """Delete every key. The alarm stays."""
+    def delete_all(self, *, keep_alarm: bool = False) -> None:
+        """Delete every key, and clear the alarm, which would run over nothing.
+
+        Args:
+            keep_alarm: Delete the keys alone.
+        """
         self._held.clear()
         try:
             self._host.delete_all()
         except Err as error:
-            _raise(error)
+            raise_refusal(error)
+        if not keep_alarm:
+            try:
+                self.delete_alarm()
+            except HostError as error:
+                if error.name != "UnsupportedError":  # a host without alarms has none to clear
+                    raise
 
     def list(
         self,
@@ -165,7 +184,7 @@ class Storage:
         """
         if type(limit) is not int or not 1 <= limit <= LIST_LIMIT_MAX:
             raise ValueError(f"the limit of a list is 1 to {LIST_LIMIT_MAX}, not {limit!r}: use scan() for more")
-        bounds = _Bounds(prefix, start, start_after, end, reverse)
+        bounds = Bounds(prefix, start, start_after, end, reverse)
         entries, go_on_from = self._page(bounds, limit)
         if go_on_from is not None:
             raise LimitError(
@@ -190,23 +209,48 @@ class Storage:
         Example:
             total = sum(entry["cents"] for _, entry in self.ctx.storage.scan(prefix="entry/"))
         """
-        return self._scan(_Bounds(prefix, start, start_after, end, reverse))
+        return self._scan(Bounds(prefix, start, start_after, end, reverse))
 
-    def _scan(self, bounds: _Bounds) -> Iterator[tuple[str, Any]]:
-        limit = FIRST_PAGE
-        while True:
-            entries, go_on_from = self._page(bounds, limit)
-            yield from entries
-            if not entries or (go_on_from is None and len(entries) < limit):
-                return
-            bounds.go_on_after(entries[-1][0])
-            limit = LIST_LIMIT_MAX
+    def _scan(self, bounds: Bounds) -> Iterator[Entry]:
+        changes = self._watch()
+        try:
+            limit = FIRST_PAGE
+            while True:
+                entries, go_on_from = self._page(bounds, limit)
+                page = Page(bounds, entries, is_last=go_on_from is None and len(entries) < limit)
+                changes.clear()
+                shown = -1
+                for shown, entry in enumerate(entries):
+                    yield entry
+                    if changes:
+                        page.follow(changes, shown)  # changes what the loop has still before it
+                if shown < 0 or page.is_last:
+                    return
+                bounds.go_on_after(entries[shown][0])
+                limit = LIST_LIMIT_MAX
+        finally:
+            self._unwatch(changes)
 
-    def _page(self, bounds: _Bounds, limit: int) -> tuple[Sequence[tuple[str, Any]], str | None]:
+    def _watch(self) -> Changes:
+        """What is written from now on, as it comes."""
+        if not isinstance(self._host, WatchedStorage):
+            self._host = WatchedStorage(self._host)
+        changes: Changes = []
+        self._host.watchers.append(changes)
+        return changes
+
+    def _unwatch(self, changes: Changes) -> None:
+        host = self._host
+        if isinstance(host, WatchedStorage):
+            host.watchers[:] = [each for each in host.watchers if each is not changes]
+            if not host.watchers:
+                self._host = host.host
+
+    def _page(self, bounds: Bounds, limit: int) -> tuple[Entries, str | None]:
         try:
             text = self._host.list(bounds.prefix, bounds.start, bounds.start_after, bounds.end, bounds.reverse, limit)
         except Err as error:
-            _raise(error)
+            raise_refusal(error)
         page = decode_json(text)
         return decode_pairs(text, page["entries"]), page.get("next")
 
@@ -220,7 +264,11 @@ class Storage:
                 self.ctx.storage.put("a", 1)
                 self.ctx.storage.put("b", 2)
         """
-        return Transaction(self)
+        return Transaction(self._blocks, lambda: self._host)
+
+    def release_blocks(self) -> None:
+        """The constructor is over, and its turn goes on: blocks that it left open end as at a turn's end."""
+        self._blocks.release()
 
     def sync(self) -> None:
         """Make what this turn has written so far durable now, and return when it is.
@@ -231,12 +279,12 @@ class Storage:
             RuntimeError: Inside a `transaction()` block.
             HostError: It could not be made durable; this turn cannot commit anything any more.
         """
-        if self._depth:
+        if self._blocks.open:
             raise RuntimeError("sync() inside a transaction() block: what the block wrote can still be undone")
         try:
             self._host.sync()
         except Err as error:
-            _raise(error)
+            raise_refusal(error)
 
     def set_alarm(self, when: datetime | timedelta | float) -> None:
         """Set the instance's one alarm: `alarm(info)` runs then. It replaces an alarm that is set already.
@@ -245,7 +293,8 @@ class Storage:
             when: A datetime with a time zone, a timedelta from now, or a Unix time in seconds. The past is due at once.
 
         Raises:
-            ValueError: A datetime without a time zone, milliseconds by mistake, a year past 9999.
+            ValueError: A datetime without a time zone, a year past 9999; a number above 1e11, which is milliseconds by
+                mistake, or below 1e9, which is seconds from now by mistake.
             RuntimeError: The class has no `alarm(self, info)` that could run then.
             HostError: Named `UnsupportedError` by a host that has no alarms.
         """
@@ -253,14 +302,14 @@ class Storage:
         try:
             self._alarms.set(due_us)
         except Err as error:
-            _raise(error)
+            raise_refusal(error)
 
     def get_alarm(self) -> datetime | None:
         """When the alarm is due, in UTC; None where none is set, also inside its own handler."""
         try:
             due_us = self._alarms.get()
         except Err as error:
-            _raise(error)
+            raise_refusal(error)
         return None if due_us < 0 else instant_of(due_us)
 
     def delete_alarm(self) -> None:
@@ -268,108 +317,23 @@ class Storage:
         try:
             self._alarms.delete()
         except Err as error:
-            _raise(error)
+            raise_refusal(error)
 
     def __repr__(self) -> str:
         return "<holdfast storage>"
-
-
-class Transaction:
-    """The block of `Storage.transaction()`. Used once, on the turn's thread."""
-
-    # Storage and its transactions are one thing in two classes.
-
-    __slots__ = ("_storage",)
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-
-    def __enter__(self) -> Self:
-        try:
-            self._storage._host.savepoint()  # noqa: SLF001
-        except Err as error:
-            _raise(error)
-        self._storage._depth += 1  # noqa: SLF001
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        storage = self._storage
-        storage._depth -= 1  # noqa: SLF001
-        if kind is not None:
-            storage._held.clear()  # noqa: SLF001
-        try:
-            if kind is None:
-                storage._host.release()  # noqa: SLF001
-            else:
-                storage._host.rollback()  # noqa: SLF001
-        except Err as error:
-            _raise(error)
-
-
-class _Bounds:
-    """The filters of one listing, checked; `go_on_after` moves them past what has been read."""
-
-    __slots__ = ("end", "prefix", "reverse", "start", "start_after")
-
-    def __init__(
-        self, prefix: str | None, start: str | None, start_after: str | None, end: str | None, reverse: bool
-    ) -> None:
-        if start is not None and start_after is not None:
-            raise ValueError("a list begins at start or at start_after, not both")
-        self.prefix = _bound("prefix", prefix) or ""
-        self.start = _bound("start", start)
-        self.start_after = _bound("start_after", start_after)
-        self.end = _bound("end", end)
-        self.reverse = bool(reverse)
-
-    def go_on_after(self, key: str) -> None:
-        if self.reverse:
-            self.end = key
-        else:
-            self.start, self.start_after = None, key
 
 
 def check_key(key: str) -> str:
     """The key itself; TypeError or ValueError where it is none. Its length is for the host to judge."""
     if not isinstance(key, str):
         raise TypeError(f"a storage key is a str, not {type(key).__name__}")
-    key = _well_formed("a storage key", str.__str__(key))
+    key = well_formed("a storage key", str.__str__(key))
     if key.startswith(RESERVED_PREFIX):
         raise ValueError(f"keys that begin with {RESERVED_PREFIX!r} are reserved: {key!r:.80}")
     return key
-
-
-def _bound(what: str, value: str | None) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise TypeError(f"{what} is a str, not {type(value).__name__}")
-    return _well_formed(what, value)
-
-
-def _well_formed(what: str, text: str) -> str:
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"{what} must be valid Unicode, {text!r:.80} has a lone surrogate") from None
-    return text
 
 
 def _strings(what: str, values: Iterable[str]) -> Iterable[str]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"{what} is several keys, not one {type(values).__name__}")
     return values
-
-
-def _raise(error: Err) -> NoReturn:
-    """Raise what the host's error stands for, without the wire's own exception behind it."""
-    facts = facts_of(error)
-    name, message = facts["name"], facts["message"]
-    if name == "LimitError":
-        raise LimitError(message) from None
-    if name == "CodecError":
-        raise CodecError(message) from None
-    raise HostError(name, message, retryable=bool(facts.get("retryable"))) from None

@@ -86,6 +86,9 @@ def test_more_reminders_than_a_turn_rings_all_ring_once(caller: Caller) -> None:
     [
         ("Session/x/alarm", '{"due":"2030-01-01T00:00:00"}', "without an offset"),
         ("Session/x/alarm", '{"due":1793534400000}', "not milliseconds"),
+        ("Session/x/alarm", '{"due":30}', "before September 2001"),
+        ("Session/x/alarm", '{"due":0}', "not seconds from now"),
+        ("Session/x/alarm", f'{{"due":-1{400 * "0"}}}', "before September 2001"),
         ("Session/x/alarm", f'{{"due":1{400 * "0"}}}', "not milliseconds"),
         ("Session/x/alarm", '{"due":"9999-12-31T23:59:59-12:00"}', "past the year 9999 in UTC"),
         ("Session/x/alarm", '{"due":"tomorrow"}', "2026-11-01T12:30:00+00:00"),

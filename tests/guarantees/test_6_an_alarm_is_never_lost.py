@@ -145,7 +145,7 @@ def test_without_the_one_transaction_a_turn_that_raised_arms_it(start_timer_host
     assert armed_by_a_turn_that_raised(start_timer_host(mutations=("commit_failed_turns",))) == "armed"
 
 
-def test_delete_all_leaves_the_alarm(start_timer_host: StartHost) -> None:
+def test_delete_all_that_keeps_the_alarm_leaves_it(start_timer_host: StartHost) -> None:
     with start_timer_host().caller() as caller:
         caller.value("Timer", "alice", "arm", 0.7)
         caller.value("Timer", "alice", "wipe")

@@ -19,8 +19,7 @@ class Session(StatefulActor):
 
     def end(self) -> None:
         """Log out now."""
-        self.ctx.storage.delete_all()
-        self.ctx.storage.delete_alarm()
+        self.ctx.storage.delete_all()  # the alarm too
 
     def alarm(self, info: AlarmInfo) -> None:
         """Nobody came."""

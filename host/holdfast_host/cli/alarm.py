@@ -68,7 +68,7 @@ def list_alarms(state: str | None, limit: int | None, host: str, token_file: Pat
 def set_alarm(actor_type: str, name: str, due: str | None, host: str, token_file: Path | None, as_json: bool) -> None:
     """Set the alarm of an instance, or arm it again after it was abandoned.
 
-    DUE is a date and time with an offset, or seconds since 1970; without it the alarm is due at once.
+    DUE is a date and time with an offset, or seconds since 1970 (not from now); without it the alarm is due at once.
     """
     with open_client(host, token_file) as client:
         answer = client.put(instance_path(actor_type, name, "alarm"), {} if due is None else {"due": _meant(due)})

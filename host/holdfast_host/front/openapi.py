@@ -149,7 +149,10 @@ def _reload() -> dict[str, Any]:
 
 
 def _alarm() -> dict[str, Any]:
-    due = {"description": "A date and time with an offset, or seconds since 1970.", "type": ["string", "number"]}
+    due = {
+        "description": "A date and time with an offset, or seconds since 1970, 1e9 to 1e11.",
+        "type": ["string", "number"],
+    }
     body = {"required": False, "content": {JSON: {"schema": {"type": "object", "properties": {"due": due}}}}}
     return {
         "parameters": [parameter("type", "The actor type."), parameter("name", "The instance, percent-encoded.")],

@@ -35,6 +35,7 @@ _PAGE_DEFAULT: Final = 100
 _READS_MAX: Final = 20  # for one request: where few of many alarms are in the state, its caller goes on himself
 _BODY_BYTES_MAX: Final = 4 * KIB
 _SECONDS_MAX: Final = 1e11  # nobody means the year 5138: these are milliseconds
+_SECONDS_MIN: Final = 1e9  # September 2001 as a Unix time; as a span 31 years, so a span from now was meant
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _CURSOR: Final = re.compile(r"([a-z]+)\.(\d{1,5})\.((?:[0-9a-f]{2})*)")
@@ -126,7 +127,8 @@ def read_due(due: Any) -> int:
     """A time as callers write it, in microseconds; what is before 1970 is due at once, as all that is past.
 
     Raises:
-        BadRequestError: neither seconds since 1970 nor a date and time with an offset.
+        BadRequestError: neither seconds since 1970 nor a date and time with an offset; or seconds that are meant as
+            milliseconds or as a span from now.
     """
     if isinstance(due, str):
         try:
@@ -142,7 +144,12 @@ def read_due(due: Any) -> int:
     if isinstance(due, (int, float)) and not isinstance(due, bool) and (isinstance(due, int) or not math.isnan(due)):
         if due > _SECONDS_MAX:
             raise BadRequestError(f"'due' is {due!r:.40} seconds, past the year 5000: write seconds, not milliseconds")
-        return round(float(max(due, 0)) * 1e6)
+        if due < _SECONDS_MIN:
+            raise BadRequestError(
+                f"'due' is {due!r:.40} seconds since 1970, before September 2001: write a Unix time,"
+                " not seconds from now, or leave it out to have the alarm due at once"
+            )
+        return round(due * 1e6)
     raise BadRequestError("'due' is a date and time with an offset, or seconds since 1970")
 
 

@@ -57,6 +57,12 @@ def test_an_alarm_takes_a_span_from_now(timer: Subject, probe: Subject) -> None:
         (datetime(2090, 1, 1), "ValueError"),
         (1e11 + 1, "ValueError"),
         (1_800_000_000_000, "ValueError"),
+        (30, "ValueError"),
+        (0, "ValueError"),
+        (-5.5, "ValueError"),
+        (1e9 - 1, "ValueError"),
+        pytest.param(-(10**400), "ValueError", id="no negative float holds it"),
+        (-1e308, "ValueError"),
         pytest.param(10**400, "ValueError", id="no float holds it"),
         (math.inf, "ValueError"),
         (math.nan, "ValueError"),
@@ -105,10 +111,35 @@ def test_an_alarm_set_in_a_block_that_fails_is_not_set(timer: Subject) -> None:
     assert timer.call("get").typed == FAR
 
 
-def test_delete_all_leaves_the_alarm(timer: Subject) -> None:
+def test_a_number_that_was_meant_as_seconds_from_now_is_refused_with_what_to_write(timer: Subject) -> None:
+    kind, message = timer.call("set_refused", 30).typed
+
+    assert kind == "ValueError"
+    assert message.startswith("30 seconds since 1970 lie before September 2001")
+    assert message.endswith("for a span from now write timedelta(seconds=...)")
+
+
+def test_delete_all_clears_the_alarm_too(timer: Subject) -> None:
     timer.call("set", FAR)
 
-    assert timer.call("delete_everything").typed == FAR
+    assert timer.call("delete_everything").typed is None
+    assert timer.call("get").typed is None
+    assert timer.alarm is None
+
+
+def test_delete_all_that_keeps_the_alarm_deletes_the_keys_alone(timer: Subject) -> None:
+    timer.call("plan", {}, 3600)
+    due = timer.call("get").typed
+
+    assert timer.call("delete_everything", True).typed == due
+    assert timer.call("get").typed == due
+    assert timer.call("stored").typed == []
+
+
+def test_a_delete_all_in_a_turn_that_fails_clears_no_alarm(timer: Subject) -> None:
+    timer.call("set", FAR)
+    timer.call("delete_everything_then_raise")
+
     assert timer.call("get").typed == FAR
 
 
@@ -123,7 +154,7 @@ def test_an_alarm_runs_once_and_is_told_when_it_was_due(timer: Subject) -> None:
     assert len(timer.call("seen").typed) == 1
 
 
-@pytest.mark.parametrize("when", [0, datetime(1950, 1, 1, tzinfo=UTC), timedelta(days=-1), -5.5, -1e308])
+@pytest.mark.parametrize("when", [1e9, datetime(1950, 1, 1, tzinfo=UTC), timedelta(days=-1)])
 def test_an_alarm_in_the_past_is_due_at_once(timer: Subject, when: Any) -> None:
     timer.call("set", when)
 

@@ -196,8 +196,7 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
         (NOW.astimezone(timezone(timedelta(hours=5))), NOW_S * 10**6),
         (NOW_S, NOW_S * 10**6),
         (NOW_S + 0.25, NOW_S * 10**6 + 250_000),
-        (0, 0),
-        (-5.0, 0),
+        (10**9, 10**15),
         (datetime(1, 1, 1, tzinfo=UTC), 0),
         (datetime.max.replace(tzinfo=UTC), 253402300799999999),
     ],
@@ -223,6 +222,10 @@ def test_a_timedelta_counts_from_now(storage: Storage) -> None:
     [
         (datetime(2026, 11, 1), "time zone"),
         (NOW_S * 1000, "milliseconds"),
+        (30, r"write timedelta\(seconds=...\)"),
+        (0, "before September 2001"),
+        (-5.0, "before September 2001"),
+        (-(10**400), "so many seconds since 1970"),
         (float("nan"), "no time"),
         (float("inf"), "no time"),
         (timedelta(days=3_000_000), "year 10000"),
@@ -260,3 +263,48 @@ def test_what_is_stored_is_the_encoding_of_the_contract(storage: Storage, host: 
     storage.put("a", {1, 2})
 
     assert json.loads(host.values["a"]) == {"$hf": "set", "v": [1, 2]}
+
+
+def test_delete_all_clears_the_alarm_unless_it_is_to_keep_it(storage: Storage, alarms: MemoryAlarms) -> None:
+    storage.set_alarm(NOW)
+    storage.delete_all(keep_alarm=True)
+    kept = alarms.due_us
+    storage.delete_all()
+
+    assert (kept, alarms.due_us) == (NOW_S * 10**6, -1)
+
+
+def test_delete_all_works_where_the_host_has_no_alarms(
+    storage: Storage, host: MemoryStorage, alarms: MemoryAlarms
+) -> None:
+    alarms.supported = False
+    storage.put("k", 1)
+    storage.delete_all()
+
+    assert host.values == {}
+
+
+class Unending(MemoryStorage):
+    """A host that lets no block be undone."""
+
+    def rollback(self) -> None:
+        raise refusal("ActorOutputGateError", "nothing can commit any more")
+
+
+def test_a_block_that_cannot_be_undone_says_so_beside_the_exception_under_way(alarms: MemoryAlarms) -> None:
+    storage = Storage(Unending(), alarms)
+
+    with pytest.raises(KeyError, match="under way") as caught, storage.transaction():
+        raise KeyError("under way")
+    assert caught.value.__notes__ == [
+        "what the transaction() block wrote could not be undone: nothing can commit any more"
+    ]
+
+
+def test_no_scan_that_is_over_stands_between_the_storage_and_its_host(storage: Storage, host: MemoryStorage) -> None:
+    storage.put_many({"a": 1, "b": 2, "c": 3})
+    ended = list(storage.scan())
+    broken = next(storage.scan())
+
+    assert (len(ended), broken) == (3, ("a", 1))
+    assert storage._host is host

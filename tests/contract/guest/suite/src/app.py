@@ -12,7 +12,9 @@ from decimal import Decimal
 from time import sleep as copied_sleep
 from typing import Any, NoReturn
 
-from refused import Refused  # type: ignore[import-not-found]  # beside this module: mypy looks from the root
+from blocks import Blocks  # type: ignore[import-not-found]  # beside this module: mypy looks from the root
+from refused import Refused  # type: ignore[import-not-found]
+from scans import Scans  # type: ignore[import-not-found]
 
 from holdfast import (
     ActorCallError,
@@ -28,7 +30,7 @@ from holdfast import (
     StatefulActor,
 )
 
-__all__ = ["Caller", "Made", "Probe", "Refused", "Shapes", "Timer", "fetch"]
+__all__ = ["Blocks", "Caller", "Made", "Probe", "Refused", "Scans", "Shapes", "Timer", "fetch"]
 
 
 class Opaque:
@@ -476,6 +478,9 @@ class Made(StatefulActor):
     def raise_plainly(self) -> NoReturn:
         raise ValueError("raised on purpose")
 
+    def alarm(self, info: AlarmInfo) -> None:
+        pass
+
     def alarm_set(self) -> bool:
         return self.ctx.storage.get_alarm() is not None
 
@@ -516,9 +521,16 @@ class Timer(StatefulActor):
     def delete(self) -> None:
         self.ctx.storage.delete_alarm()
 
-    def delete_everything(self) -> datetime | None:
-        self.ctx.storage.delete_all()
+    def delete_everything(self, keep_alarm: bool = False) -> datetime | None:
+        self.ctx.storage.delete_all(keep_alarm=keep_alarm)
         return self.ctx.storage.get_alarm()
+
+    def delete_everything_then_raise(self) -> None:
+        self.ctx.storage.delete_all()
+        raise ValueError("raised on purpose")
+
+    def stored(self) -> list[str]:
+        return [key for key, _ in self.ctx.storage.scan()]
 
     def plan(self, steps: dict[str, Any], seconds: float) -> None:
         """`fails`: so many deliveries; `again`: seconds to set it again; `sync`: commit the count before failing."""

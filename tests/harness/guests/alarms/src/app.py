@@ -27,7 +27,7 @@ class Timer(StatefulActor):
 
     def wipe(self) -> None:
         """Delete every key; the alarm stays."""
-        self.ctx.storage.delete_all()
+        self.ctx.storage.delete_all(keep_alarm=True)
 
     def armed(self) -> bool:
         return self.ctx.storage.get_alarm() is not None
