@@ -204,6 +204,14 @@ def _description(work: Path, main: str, output: str) -> dict[str, Any]:
     if "kind" in report:
         raise BuildError(_sentence(report, main), str(report.get("traceback", "")))
     if not report or not (work / "out.wasm").is_file():
+        if (
+            "fuel allocated for hostcalls" in output
+        ):  # componentize-py copies the memory in one piece, of 128 MiB at most
+            raise BuildError(
+                "what the modules hold once they are imported is more than 128 MiB, twice what an instance may have:"
+                " import less, or inside the function that needs it",
+                output,
+            )
         last = [line for line in output.splitlines() if line.strip()][-1:] or ["it said nothing"]
         raise BuildError(f"componentize-py could not build the component: {last[0].strip()}", output)
     return report

@@ -53,6 +53,10 @@ def files_of(directory: Path) -> set[Path]:
             r"src/app.py:2: .* 'Mars/Day' .* add tzdata to the dependen",
         ),
         ("import ssl\n", r"src/app.py:1: the module '_ssl' is a part of Python that does not exist in a sandbox"),
+        (
+            f"X = bytes(range(256)) * (560 << 10)\n{ACTOR}",
+            r"what the modules hold once they are imported is more",
+        ),
         (f"{ACTOR}\n    def name(self):\n        return 1\n", r"src/app.py:8: the method Trial.name hides the name of"),
     ],
 )
