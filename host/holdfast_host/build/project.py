@@ -204,9 +204,8 @@ def _description(work: Path, main: str, output: str) -> dict[str, Any]:
     if "kind" in report:
         raise BuildError(_sentence(report, main), str(report.get("traceback", "")))
     if not report or not (work / "out.wasm").is_file():
-        if (
-            "fuel allocated for hostcalls" in output
-        ):  # componentize-py copies the memory in one piece, of 128 MiB at most
+        # Its memory is copied out in one piece, and componentize-py lets pieces have 128 MiB.
+        if "fuel allocated for hostcalls" in output:
             raise BuildError(
                 "what the modules hold once they are imported is more than 128 MiB, twice what an instance may have:"
                 " import less, or inside the function that needs it",

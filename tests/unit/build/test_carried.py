@@ -9,6 +9,7 @@ import pytest
 from wasmtime import Engine
 
 from holdfast_host.build import build_project
+from holdfast_host.build.project import build_for_development
 from tests.harness.wheels import write_wheel
 from tests.unit.build.test_build import MANIFEST, project
 from tests.unit.guest.plain_host import PlainHost
@@ -140,3 +141,23 @@ def test_packages_find_late_what_is_theirs(tmp_path: Path) -> None:
     traceback = call("fails")["traceback"]
     assert 'File "site-packages/late/broken.py", line 2, in fails' in traceback
     assert "return 1 / 0  # here" in traceback
+
+
+@pytest.mark.slow
+def test_sources_given_to_a_development_component_go_before_packages_as_they_do_in_a_build(tmp_path: Path) -> None:
+    first = "import tools, late.other\nfrom holdfast import StatefulActor\n\nclass Trial(StatefulActor):\n"
+    method = "    def say(self):\n        import late.regions.de\n        return [tools.WHOSE, late.regions.de.NAME]\n"
+    directory = project(
+        tmp_path / "p",
+        first + method,
+        f'{MANIFEST}dependencies = ["./late-1.0-py3-none-any.whl"]\n',
+        tools="WHOSE = 1\n",
+    )
+    write_wheel(directory, "late", {**PACKAGE, "tools.py": "WHOSE = 'the package'\n"})
+
+    host = PlainHost(Engine(), build_for_development(directory).path.read_bytes())
+    files = {"app.py": first + method, "tools.py": "WHOSE = 2\n"}
+    changed = host.sandbox("Trial", "t", sources={"main": "app", "root": "src", "files": files})
+
+    assert host.sandbox("Trial", "t").call("say") == [1, "de"]
+    assert changed.call("say") == [2, "de"]
