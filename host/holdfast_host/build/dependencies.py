@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,7 +45,9 @@ def gather_dependencies(project: Path, wanted: Requirements, folder: Path) -> De
         BuildError: Something cannot be found, has native code and nothing in its place, or must be built.
     """
     index = Index(folder)
-    lines = [*wanted.lines, *(str(_copied(project, wheel, folder)) for wheel in wanted.wheels)]
+    own = [_copied(project, wheel, folder) for wheel in wanted.wheels]
+    hashed = any(" --hash=" in line for line in wanted.lines)  # then pip wants them of all
+    lines = [*wanted.lines, *(f"{each} --hash=sha256:{_sha256(each)}" if hashed else str(each) for each in own)]
     with _explained(index):
         newest = index.resolve(lines, wanted.constraints)
     if any(each.native for each in newest):
@@ -73,9 +76,14 @@ def _without_native_code(
 ) -> tuple[list[Path], list[str]]:
     """Wheels of pure Python where the newest releases are not, and what the author should know of them."""
     native = [each for each in newest if each.native]
-    stuck = [
-        each for each, wheel in index.native_wheels(native) if not (wheel and without_native_parts(wheel, index.wheels))
-    ]
+    stuck = []
+    lines = list(lines)
+    for each, wheel in index.native_wheels(native):
+        pure = without_native_parts(wheel, index.wheels) if wheel is not None else None
+        if wheel is None or pure is None:
+            stuck.append(each)
+        else:
+            lines = [_with_hash_of(pure, wheel, line) for line in lines]
     try:
         wheels = index.download(lines, constraints)
     except ResolutionError as error:
@@ -90,6 +98,17 @@ def _without_native_code(
         if wheel.name in own
     ]
     return wheels, [*_older(taken, newest, stuck), *warnings]
+
+
+def _with_hash_of(pure: Path, native: Path, line: str) -> str:
+    """A requirement with hashes that allows a native wheel allows what is left of it, too."""
+    if f"--hash=sha256:{_sha256(native)}" not in line.split():
+        return line
+    return f"{line} --hash=sha256:{_sha256(pure)}"
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _older(taken: Mapping[str, Path], newest: Sequence[Release], stuck: Sequence[Release]) -> Iterator[str]:

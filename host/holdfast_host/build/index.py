@@ -166,12 +166,18 @@ def reason(said: str, index: Index, no_pure: Sequence[str]) -> str:
     """
     if "no program is started while" in said or "Failed to build" in said:
         return "a dependency must be built, which would run its code: put a wheel of it into the project"
+    if "DO NOT MATCH THE HASHES" in said:
+        unfit = re.search(r"\n\s{4}(\S[^\n]*) from ", said)
+        which = f" {unfit[1]!r}" if unfit else ""
+        return (
+            f"a package{which} is not the one whose hash requirements.txt has: somebody changed it, or the hash is old"
+        )
     if no_pure:
         return f"no release without native code: {'; '.join(no_pure)}. A sandbox runs pure Python"
     missing = re.search(r"No matching distribution found for ([^\n]+)", said)
     if missing:
         return _missing(missing[1].strip(), said, index)
-    conflict = re.search(r"The conflict is caused by:\n((?:\s{2,}\S[^\n]*\n)+)", said)
+    conflict = re.search(r"The conflict is caused by:\n((?: {2,}\S[^\n]*\n)+)", said)
     if conflict:
         causes = ", ".join(line.strip() for line in conflict[1].splitlines())
         return f"no releases fit each other: {causes}"

@@ -26,7 +26,7 @@ class Trial(StatefulActor):
 
 def project(directory: Path, app: str = ACTOR, manifest: str = MANIFEST, **sources: str) -> Path:
     """A project directory with src/app.py and more modules beside it."""
-    (directory / "src").mkdir(parents=True)
+    (directory / "src").mkdir(parents=True, exist_ok=True)
     (directory / "holdfast.toml").write_text(manifest)
     for name, text in {"app": app, **sources}.items():
         (directory / "src" / f"{name}.py").write_text(text)

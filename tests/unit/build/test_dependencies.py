@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -216,3 +218,19 @@ def test_a_native_part_is_dropped_only_where_its_package_imports_it_under_a_guar
     (tmp_path / "out").mkdir()
 
     assert (without_native_parts(wheel, tmp_path / "out") is not None) == does
+
+
+def test_hashes_hold_for_what_is_downloaded_and_for_the_pure_part_of_it(index: Path, tmp_path: Path) -> None:
+    python = {"quick/__init__.py": GUARDED, "quick/_slow.py": "speed = 'slow'\n"}
+    wheels = [write_wheel(index, "quick", {**python, **NATIVE}, LINUX), write_wheel(index, "known", {"known.py": ""})]
+    own = write_wheel(tmp_path / "p" / "wheels", "own", {"own.py": ""})
+    sums = [hashlib.sha256(each.read_bytes()).hexdigest() for each in wheels]
+    asked = [f"quick==1.0 \\\n  --hash=sha256:{sums[0]}", f"known==1.0 --hash=sha256:{sums[1]}", f"./wheels/{own.name}"]
+
+    assert gathered(tmp_path, *asked).versions == {"known": "1.0", "own": "1.0", "quick": "1.0"}
+
+    asked[1] = f"known==1.0 --hash=sha256:{'0' * 64}"
+    shutil.rmtree(tmp_path / "scratch")
+    (tmp_path / "p").rename(tmp_path / "before")
+    own = write_wheel(tmp_path / "p" / "wheels", "own", {"own.py": ""})
+    assert refusal(tmp_path, *asked).startswith("a package 'known==1.0' is not the one whose hash requirements.txt has")
