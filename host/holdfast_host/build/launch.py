@@ -1,7 +1,8 @@
 """Runs componentize-py with next to nothing around it: `python -I -m holdfast_host.build.launch FACTS ARGUMENTS...`.
 
-FACTS is JSON: `cpu_s`, `data_bytes`, `writable`, `readable` (paths), `refused` (the file for what the kernel refused to
-take from this process, one sentence a line). A process of its own, so that limits need no code between fork and exec.
+FACTS is JSON: `cpu_s`, `data_bytes`, `seed` (32 bytes in hex), `now_s`, `writable`, `readable` (paths), `refused` (the
+file for what the kernel refused to take from this process or to fix, one sentence a line). A process of its own, so
+that limits need no code between fork and exec.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import sysconfig
 from pathlib import Path
 
 from holdfast_host.build.confinement import confine
+from holdfast_host.build.fixed_inputs import fix_inputs
 
 FILE_BYTES_MAX = 1 << 30
 
 
 def main() -> int:
-    """Set the limits, then become componentize-py."""
+    """Set the limits, fix the inputs, then become componentize-py."""
     facts = json.loads(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_CPU, (facts["cpu_s"], facts["cpu_s"] + 1))
     # Not the address space: componentize-py's own sandbox reserves far more of that than it ever touches.
@@ -30,7 +32,12 @@ def main() -> int:
 
     readable = [*facts["readable"], sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
     readable += ["/dev/null", "/dev/urandom", "/sys/devices/system/cpu"]
+    fixed = fix_inputs(bytes.fromhex(facts["seed"]), facts["now_s"])
     refused = confine(Path(facts["writable"]), map(Path, readable))
+    if not fixed:
+        refused.append(
+            "unchanged sources may give other bytes: this machine does not let a build fix clock and randomness"
+        )
     Path(facts["refused"]).write_text("\n".join(refused))
     return int(componentize_py.script() or 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from holdfast_host.core.manifest import MANIFEST_FILE, Manifest, read_manifest
 BUILD_TIMEOUT_S: Final = 180.0
 BUILD_CPU_S: Final = 120
 BUILD_DATA_BYTES: Final = 6 * GIB
+BUILD_CLOCK_S: Final = 1_793_491_200  # where the clock stands while a component is built: 2026-11-01, midnight in UTC
 REPORT_BYTES_MAX: Final = 16 * MIB
 
 # What the sandbox of the build calls the directories that it is given, in this order.
@@ -163,7 +165,7 @@ def _lay_out(
 def _componentize(work: Path) -> str:
     """Run componentize-py; what it said. BuildError where it took too long."""
     facts: dict[str, Any] = {"cpu_s": BUILD_CPU_S, "data_bytes": BUILD_DATA_BYTES, "refused": str(work / "refused")}
-    facts |= {"writable": str(work), "readable": [str(wit_directory())]}
+    facts |= {"writable": str(work), "readable": [str(wit_directory())], "seed": _seed(work), "now_s": BUILD_CLOCK_S}
     command = [sys.executable, "-I", "-X", "utf8", "-m", "holdfast_host.build.launch", json.dumps(facts)]
     command += ["-d", str(wit_directory()), "-w", "actor", "componentize", "holdfast_entry"]
     command += ["-p", "entry", "-p", "source", "-o", "out.wasm"]
@@ -192,6 +194,16 @@ def _componentize(work: Path) -> str:
             output,
         )
     return output
+
+
+def _seed(work: Path) -> str:
+    """What a build has for randomness, in hex: it follows from what goes in; only who has that knows the hash seed."""
+    digest = hashlib.sha256()
+    for path in sorted(work.rglob("*")):
+        if path.is_file():
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(work).as_posix()}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
 
 
 def _description(work: Path, main: str, output: str) -> dict[str, Any]:
