@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from holdfast_host.build import development
 from holdfast_host.build.development import DevelopmentComponent, ProjectFiles
 from holdfast_host.build.scaffold import make_project
 from holdfast_host.cli.client import HostClient
@@ -93,11 +94,11 @@ def test_a_folder_that_is_gone_for_a_while_ends_nothing(
 def test_a_file_that_cannot_be_read_is_said_and_ends_nothing(
     project: DevProject, host: CountingHost, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, *_arguments: Any) -> str:
+    def refuse(_project: Path, path: Path) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_text", refuse)
+        patch.setattr(development, "read_own", refuse)
         (project.files.directory / "src" / "app.py").write_bytes(b"x = 1\n")
         project.look(host)
 

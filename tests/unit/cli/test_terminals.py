@@ -59,8 +59,8 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
             [],
             {
                 "quarantined": [
-                    {"died_at": EVIL, "function": EVIL, "version": EVIL, "type": kind, "name": EVIL}
-                    for kind in (EVIL, None)
+                    {"died_at": EVIL, "function": EVIL, "version": EVIL, "what": what, "type": EVIL, "name": EVIL}
+                    for what in ("handler", "version", EVIL)
                 ],
                 "cursor": None,
             },
