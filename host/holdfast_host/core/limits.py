@@ -98,7 +98,7 @@ class Limits:
     # Disk.
     instance_bytes_max: int = GIB
     map_bytes: int = 64 * GIB
-    disk_reserve_bytes: int = 256 * MIB
+    disk_reserve_bytes: int = 256 * MIB  # free; with less, nothing may grow
     delete_rows_max: int = 1_000  # that a commit deletes for delete_all, 1 to 2 ms; later ones sweep the rest
 
     # Fairness inside a worker.

@@ -109,6 +109,8 @@ _WORKER_GAUGES: Final = (
     ("holdfast_mailbox_oldest_wait_seconds", "oldest_wait_s", "For how long the oldest waiting turn has waited."),
     ("holdfast_instances_in_memory", "instances", "Instances in memory."),
     ("holdfast_worker_private_bytes", "private_bytes", _PRIVATE),
+    ("holdfast_disk_free_bytes", "disk_free_bytes", "Free bytes of the disk that the worker stores on."),
+    ("holdfast_storage_short", "short_of_room", "Whether nothing may grow: too little disk or map is left."),
     ("holdfast_detached_turns", "detached", "Turns that compute or wait beside the others."),
     ("holdfast_commit_in_flight_seconds", "commit_in_flight_s", "For how long the running commit has run; 0: none."),
 )

@@ -24,6 +24,7 @@ class Health:
         self.stopping = False
         self.down: list[int] = []  # workers that the supervisor knows to be down
         self.stalled: list[int] = []  # workers whose commits hang
+        self.short: list[int] = []  # workers that refuse growth for want of room
         self._links = links
 
     def check(self) -> None:
@@ -35,12 +36,18 @@ class Health:
             raise HostUnavailableError(f"not ready: no link to worker {', '.join(down)}")
         if self.stalled:
             raise HostUnavailableError(f"not ready: commits of worker {', '.join(map(str, self.stalled))} hang")
+        if self.short:
+            raise HostUnavailableError(
+                f"not ready: worker {', '.join(map(str, self.short))} has no room on its disk or in its map for more "
+                "than is stored; its log line has the figures"
+            )
 
     def update(self, message: dict[str, Any]) -> None:
         """What the supervisor says of the host's health."""
         self.stopping = self.stopping or bool(message.get("stopping"))
         self.down = [number for number, up in enumerate(message.get("workers", [])) if not up]
         self.stalled = list(message.get("stalled", []))
+        self.short = list(message.get("short", []))
 
 
 class InspectionRoutes:

@@ -116,7 +116,7 @@ def commit_group(partition: Partition, group: int, batches: Sequence[Batch], lea
     if group <= partition.meta.group:
         raise StoreBrokenError(f"group {group} does not follow group {partition.meta.group}")
     try:
-        partition.room.measure(partition.env.stat(), written_bytes)
+        partition.room.measure(written_bytes)
         lost = _commit(partition, group, tallies, leans)
         if lost:
             _check_usable(partition)

@@ -20,7 +20,16 @@ from holdfast_host.storage.commits import commit_group, commit_sweep
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
 from holdfast_host.storage.inspection import count_keys, instance_page
 from holdfast_host.storage.partition import Partition
-from holdfast_host.storage.store import NO_LEANS, Alarm, Batch, CommitReport, Leans, StoreBrokenError, StoredInstance
+from holdfast_host.storage.store import (
+    NO_LEANS,
+    Alarm,
+    Batch,
+    CommitReport,
+    Leans,
+    StorageRoom,
+    StoreBrokenError,
+    StoredInstance,
+)
 
 _Found = TypeVar("_Found")
 
@@ -168,6 +177,12 @@ class LmdbStore:
     def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""
         return self._partitions[instance.partition].room.refusal(instance, live_bytes)
+
+    def room(self) -> StorageRoom:
+        """What room there is now, as of a second ago at most."""
+        shortages = [each.room.shortage() for each in self._partitions.values()]
+        free_bytes = min(each.room.disk_free_bytes for each in self._partitions.values())
+        return StorageRoom(free_bytes, next((each for each in shortages if each is not None), None))
 
     def commit(self, group: int, batches: Sequence[Batch], leans: Leans = NO_LEANS) -> CommitReport:
         """Write all batches in one transaction a partition, with the group's number; durable on return.

@@ -22,6 +22,7 @@ from holdfast_host.storage.store import (
     Changes,
     CommitReport,
     Leans,
+    StorageRoom,
     StoreBrokenError,
     StoredInstance,
     lose_what_leans,
@@ -164,6 +165,10 @@ class MemoryStore:
         if live_bytes > limit:
             return StorageFullError(f"storage of {live_bytes} bytes exceeds the limit of {limit} bytes an instance")
         return StorageFullError("the store is full: the test said so") if self._full else None
+
+    def room(self) -> StorageRoom:
+        """Endless, until the test says that it is full."""
+        return StorageRoom(0, "the test wants it full") if self._full else StorageRoom(1 << 60, None)
 
     def commit(self, group: int, batches: Sequence[Batch], leans: Leans = NO_LEANS) -> CommitReport:
         """Apply all batches; waits first while the test holds commits back."""

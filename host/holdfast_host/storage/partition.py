@@ -60,7 +60,7 @@ class Partition:
         self.env = env
         self.meta = meta
         self.next_number = meta.next_number  # the next to be given; ahead of the stored one by those not committed yet
-        self.room = Room(path, limits, env.stat()["psize"])
+        self.room = Room(path, limits, env.stat)
         self.garbage = garbage.Garbage(limits, there=has_garbage)
         self._numbering = threading.Lock()
         self._page_read_s = limits.page_read_s

@@ -2,15 +2,16 @@
 
 Deletes need free pages too, so growth is refused before anything is full: a turn that leaves its instance no larger
 than it was is always let through. The disk is asked at most once a second, or sooner after much was written; the map's
-use is read with each commit, which costs a microsecond.
+use is read with each commit, which costs a microsecond. Both are asked again before anything is refused: where nothing
+may grow there may be no commit either that would find the room that came back.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from holdfast_host.core.errors import StorageFullError
 from holdfast_host.core.limits import MIB, Limits
@@ -21,28 +22,37 @@ _ASK_AFTER_BYTES = 16 * MIB
 
 
 class Room:
-    """The room of one partition. Measured by the thread that commits, read by any."""
+    """The room of one partition; any thread, for what one finds is as true as what another does."""
 
-    def __init__(self, path: Path, limits: Limits, page_bytes: int) -> None:
+    def __init__(self, path: Path, limits: Limits, stat: Callable[[], dict[str, int]]) -> None:
+        """`stat` counts the pages of the main database; any thread may call it."""
         self._path = path
+        self._stat = stat
         self._limits = limits
-        self._page_bytes = page_bytes
         self._map_reserve_bytes = min(limits.disk_reserve_bytes, limits.map_bytes // 8)
         self._asked_at = float("-inf")
         self._written_bytes = 0
-        self._disk_free_bytes = 0
         self._full: str | None = None
+        self.disk_free_bytes = 0  # when it was last asked
 
-    def measure(self, stat: dict[str, Any], written_bytes: int) -> None:
-        """Take note of the main database's pages and of what a commit is about to write or has written."""
+    def measure(self, written_bytes: int) -> None:
+        """Take note of what a commit is about to write, and look at the map; at the disk, where it is time to."""
         self._written_bytes += written_bytes
+        self._look()
+
+    def shortage(self) -> str | None:
+        """Why nothing may grow; None where it may. As of a second ago at most."""
+        self._look()
+        return self._full
+
+    def _look(self) -> None:
         if time.monotonic() - self._asked_at >= _ASK_EVERY_S or self._written_bytes >= _ASK_AFTER_BYTES:
             self._ask_disk()
-        limits = self._limits
-        used_bytes = (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * self._page_bytes
-        if self._disk_free_bytes < limits.disk_reserve_bytes:
+        limits, stat = self._limits, self._stat()
+        used_bytes = (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"]
+        if self.disk_free_bytes < limits.disk_reserve_bytes:
             self._full = (
-                f"{self._disk_free_bytes} bytes of disk are free at {self._path}, "
+                f"{self.disk_free_bytes} bytes of disk are free at {self._path}, "
                 f"fewer than the reserve of {limits.disk_reserve_bytes}"
             )
         elif used_bytes > limits.map_bytes - self._map_reserve_bytes:
@@ -56,7 +66,7 @@ class Room:
     def disk_is_low(self) -> bool:
         """Whether the disk has less than its reserve now."""
         self._ask_disk()
-        return self._disk_free_bytes < max(self._limits.disk_reserve_bytes, MIB)
+        return self.disk_free_bytes < max(self._limits.disk_reserve_bytes, MIB)
 
     def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""
@@ -69,8 +79,12 @@ class Room:
                 f"(instance {shown(instance)}): delete keys of it"
             )
         if self._full is not None:
+            self._ask_disk()
+            self._look()
+        full = self._full
+        if full is not None:
             return StorageFullError(
-                f"{self._full}: instance {shown(instance)} may not grow from {instance.live_bytes} to "
+                f"{full}: instance {shown(instance)} may not grow from {instance.live_bytes} to "
                 f"{live_bytes} bytes; deletes still work"
             )
         return None
@@ -79,7 +93,7 @@ class Room:
         self._asked_at = time.monotonic()
         self._written_bytes = 0
         disk = os.statvfs(self._path)
-        self._disk_free_bytes = disk.f_bavail * disk.f_frsize
+        self.disk_free_bytes = disk.f_bavail * disk.f_frsize
 
 
 def shown(instance: StoredInstance) -> str:

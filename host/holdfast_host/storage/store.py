@@ -108,6 +108,14 @@ class CommitReport:
     lost: dict[int, HoldfastError] = field(default_factory=dict)  # by id() of the StoredInstance
 
 
+@dataclass(frozen=True, slots=True)
+class StorageRoom:
+    """What room a store has: free bytes of the disk, and why nothing may grow where that is so."""
+
+    disk_free_bytes: int
+    shortage: str | None
+
+
 class StoreBrokenError(Exception):
     """A sync failed, or the store belongs to a successor: nothing more may be committed or answered as done."""
 
@@ -174,8 +182,12 @@ class Store(Protocol):
     def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes of keys and values; None where it may, or does not grow.
 
-        Cheap: it reads what the last commits have measured. `commit` asks the same again with exact figures.
+        Cheap where it may: it reads what the last commits have measured. Where it may not, the disk is asked again.
+        `commit` asks the same again with exact figures.
         """
+
+    def room(self) -> StorageRoom:
+        """What room there is now, as of a second ago at most; any thread."""
 
     def commit(self, group: int, batches: Sequence[Batch], leans: Leans = NO_LEANS) -> CommitReport:
         """Write all batches in one transaction a partition, with the group's number; durable on return.

@@ -302,6 +302,13 @@ class Host:
             else:
                 self._log.warning(f"{keeper.label}: the commit has ended")
             self._tell_health()
+        elif kind == "room":
+            keeper.shortage = message["shortage"]
+            if keeper.shortage is not None:
+                self._log.error(f"{keeper.label}: {keeper.shortage}: nothing may grow, the host is not ready")
+            else:
+                self._log.warning(f"{keeper.label}: there is room again")
+            self._tell_health()
         elif kind == "fatal":
             self._log.error(f"{keeper.label} cannot go on: the host stops", reason=message.get("reason"))
             self.request_stop(f"{keeper.label}: {message.get('reason')}", exit_code=1)
@@ -340,6 +347,7 @@ class Host:
         facts = {
             "workers": [keeper.up for keeper in self._workers],
             "stalled": [number for number, keeper in enumerate(self._workers) if keeper.stalled],
+            "short": [number for number, keeper in enumerate(self._workers) if keeper.shortage is not None],
             "stopping": self._stop_asked.is_set(),
         }
         for front in self._fronts:

@@ -59,6 +59,7 @@ class Keeper:
         self.last_code: int | None = None
         self.deaths = 0  # that nobody asked for
         self.stalled = False  # a worker's: its commit hangs
+        self.shortage: str | None = None  # a worker's: why nothing of it may grow
         self.hung = False  # the last child, killed for leaving pings unanswered
         self._launch = launch
         self._log = log
@@ -98,6 +99,7 @@ class Keeper:
         """One child from start to end; True when it had been ready."""
         self._ready.clear()
         self.stalled = self.hung = False
+        self.shortage = None
         self._enter(Phase.STARTING)
         self.child = child = await self._launch(self._receive)
         self._log.info(f"{self.label} started", pid=child.pid)

@@ -16,10 +16,11 @@ EOF on it means that the other side is gone: a child then exits at once.
 | `done` | from worker | `id`, `error`: null or {`name`, `message`, `code`}: answers the six above |
 | `unloadable` | from worker | `function`, `reason`: it starts without a function whose compiled file does not load |
 | `catalog` | to front | `catalog`: what is deployed now |
-| `health` | to front | `workers`: for each whether it is up; `stalled`: those whose commits hang; `stopping` |
+| `health` | to front | `workers`: which are up; `stalled`: those whose commits hang; `short`: of room; `stopping` |
 | `measure` | to child | `id`; answered by `done` with `measures`: what it has counted |
 | `quarantine` | to worker | `id`, `instances`: only these may not run, as [type number; name, empty for all] |
 | `sync` | from worker | `stalled`: whether its commit in flight takes too long |
+| `room` | from worker | `shortage`: why nothing may grow on its disk or in its map; null: it may again |
 | `request` | from front | `id`, `operation`, `arguments`: a management operation of the registry |
 | `withdraw` | from front | `id`: whoever asked for that request has hung up; what has not begun need not |
 | `progress` | to front | `id`, `stage`, further facts: a deploy's stages as they happen |

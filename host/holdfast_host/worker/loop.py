@@ -25,6 +25,7 @@ from holdfast_host.worker.deployments import Deployments
 from holdfast_host.worker.directory import Directory
 from holdfast_host.worker.functions import Functions
 from holdfast_host.worker.gate import Gate, Group
+from holdfast_host.worker.health import Health
 from holdfast_host.worker.inspection import Inspection
 from holdfast_host.worker.leadership import Leadership
 from holdfast_host.worker.links import Link, Poller
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 
 HOUSEKEEPING_S: Final = 0.25
 _POLL_S: Final = 1.0
-STALL_S: Final = 2.0  # a commit that takes so long makes the host not ready
 
 
 class Worker:
@@ -122,8 +122,7 @@ class Worker:
         self._pace = Pace(limits.promotion_after_s)
         self.sweeper = Sweeper(self)
         self._housekeeping_at = 0.0
-        self._stalled = False
-        self.on_stall: Callable[[bool], None] = lambda _: None  # told when a commit begins to hang, and when it is over
+        self.health = Health(self)
         self._draining: Callable[[], None] | None = None
         self.turns = 0
         self.commits = 0
@@ -376,10 +375,7 @@ class Worker:
         if self.directory.evict_idle(now, self.gate.settled):
             self._housekeeping_at = now
         self.peers.keep_house(now)
-        stalled = self.measures.stalled_for(self, now) > STALL_S
-        if stalled != self._stalled:
-            self._stalled = stalled
-            self.on_stall(stalled)
+        self.health.look(now)
         self.functions.keep_house(now)
         if self.directory.evict_for_memory(self.gate.settled):
             self.functions.evict_idle()

@@ -96,6 +96,7 @@ class Measures:
         """Everything, with what the worker's tables say now; about a millisecond with many types."""
         now = time.monotonic()
         deepest, oldest_at = worker.mailroom.depth()
+        room = worker.store.room()
         return {
             "types": [
                 {
@@ -112,6 +113,8 @@ class Measures:
             "log_lines_dropped": worker.output.dropped_total,
             "commit_seconds": self.commit_seconds.report(),
             "group_turns": self.group_turns.report(),
+            "disk_free_bytes": room.disk_free_bytes,
+            "short_of_room": room.shortage is not None,
             "commit_in_flight_s": self.stalled_for(worker, now),
             "waiting_turns": worker.mailroom.waiting_turns,
             "deepest_mailbox": deepest,

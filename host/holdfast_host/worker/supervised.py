@@ -32,7 +32,8 @@ class ControlChannel:
         self._on_stop = on_stop
         self._received = received
         worker.poller.add(connection.fileno(), self._read)
-        worker.on_stall = lambda stalled: self.send("sync", stalled=stalled)
+        worker.health.on_stall = lambda stalled: self.send("sync", stalled=stalled)
+        worker.health.on_shortage = lambda shortage: self.send("room", shortage=shortage)
 
     def send(self, kind: str, **facts: Any) -> None:
         """Tell the supervisor; it always reads, so this may block for a moment; any thread."""

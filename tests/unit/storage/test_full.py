@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import lmdb
 import pytest
@@ -12,7 +13,9 @@ import pytest
 from holdfast_host.core.errors import StorageFullError
 from holdfast_host.core.limits import MIB
 from holdfast_host.storage import commits
+from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.partition import Partition
+from holdfast_host.storage.pending import Pending
 from holdfast_host.storage.store import StoreBrokenError
 from tests.unit.storage import children
 from tests.unit.storage.conftest import LIMITS, batch, open_lmdb, run_child
@@ -114,6 +117,38 @@ def test_below_the_reserve_of_the_disk_nothing_grows_but_deletes_work(tmp_path: 
     assert not third.lost
     assert store.refusal(alice, alice.live_bytes + 1) is not None
     assert store.refusal(alice, alice.live_bytes) is None
+    store.close()
+
+
+@pytest.mark.parametrize("what", ["disk", "map"])
+def test_growth_is_let_in_again_as_soon_as_there_is_room_though_nothing_else_is_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A turn that grows is refused before it is committed: no commit would ever have looked again."""
+    store = open_lmdb(tmp_path, TINY.replace(disk_reserve_bytes=MIB) if what == "map" else LIMITS)
+    alice = store.locate(1, b"alice")
+    store.commit(2, [batch(alice, {b"k": b"v"})])
+    if what == "disk":
+        low = SimpleNamespace(f_bavail=1, f_frsize=4096)
+        with monkeypatch.context() as disk:
+            disk.setattr("holdfast_host.storage.room.os.statvfs", lambda path: low)
+            disk.setattr("holdfast_host.storage.room._ASK_EVERY_S", 0.0)
+            refusal = store.refusal(alice, 0) or store.commit(3, [batch(alice, {b"more": b"v"})]).lost[id(alice)]
+            shortage = store.room().shortage
+    else:
+        keys = [b"%d" % number for number in range(90)]
+        for at, key in enumerate(keys):
+            store.commit(3 + at, [batch(alice, {key: bytes(10_000)})])
+        refusal, shortage = store.refusal(alice, alice.live_bytes + 1), store.room().shortage
+        assert not store.commit(200, [batch(alice, dict.fromkeys(keys))]).lost
+
+    assert isinstance(refusal, StorageFullError)
+    assert shortage is not None
+    assert shortage in refusal.message
+    overlay = Overlay(store, alice, Pending(), LIMITS, "Account/alice")
+    overlay.put(b"more", b"1")
+    assert overlay.take().writes == {b"more": b"1"}
+    assert store.room().shortage is None
     store.close()
 
 

@@ -6,7 +6,7 @@ import queue
 
 import pytest
 
-from holdfast_host.worker import loop
+from holdfast_host.worker import health
 from holdfast_host.worker.measures import Histogram
 from tests.unit.worker.stage import Stage
 
@@ -20,10 +20,10 @@ def test_a_histogram_counts_a_value_at_its_bound_below_it() -> None:
 
 
 def test_a_commit_that_hangs_is_told_once_and_so_is_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "STALL_S", 0.1)
+    monkeypatch.setattr(health, "STALL_S", 0.1)
     stage = Stage(monkeypatch)
     told: queue.Queue[bool] = queue.Queue()
-    stage.do(lambda: setattr(stage.worker, "on_stall", told.put))
+    stage.do(lambda: setattr(stage.worker.health, "on_stall", told.put))
     stage.store.hold()
     slot = stage.client.send("a", "add", 1)
     stage.store.wait_held()
@@ -36,3 +36,16 @@ def test_a_commit_that_hangs_is_told_once_and_so_is_its_end(monkeypatch: pytest.
     report = stage.do(lambda: stage.worker.measures.report(stage.worker))
     assert report["group_turns"]["sum"] == 1
     assert report["commit_seconds"]["sum"] > 0.1
+
+
+def test_a_want_of_room_is_told_once_and_so_is_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+    told: queue.Queue[str | None] = queue.Queue()
+    stage.do(lambda: setattr(stage.worker.health, "on_shortage", told.put))
+    stage.store.fill()
+
+    assert told.get(timeout=10) == "the test wants it full"
+    assert stage.do(lambda: stage.worker.measures.report(stage.worker))["short_of_room"] is True
+    stage.store.fill(False)
+    assert told.get(timeout=10) is None
+    assert told.empty()

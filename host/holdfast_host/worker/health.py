@@ -1,0 +1,38 @@
+"""What makes a host not ready that only its workers see: a commit that hangs, a disk or a map without room.
+
+Told when it begins and when it is over. What is to be done about it is the supervisor's, and the operator's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast_host.worker.loop import Worker
+
+STALL_S: Final = 2.0  # a commit that takes so long makes the host not ready
+
+
+class Health:
+    """The health of one worker, looked at now and then; the leader's."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._stalled = False
+        self._shortage: str | None = None
+        self.on_stall: Callable[[bool], None] = lambda _: None  # told when a commit begins to hang, and when it is over
+        self.on_shortage: Callable[[str | None], None] = lambda _: None  # why nothing may grow; None: it may again
+
+    def look(self, now: float) -> None:
+        """Tell what has changed."""
+        worker = self._worker
+        stalled = worker.measures.stalled_for(worker, now) > STALL_S
+        if stalled != self._stalled:
+            self._stalled = stalled
+            self.on_stall(stalled)
+        shortage = worker.store.room().shortage
+        if (shortage is None) != (self._shortage is None):
+            self.on_shortage(shortage)
+        self._shortage = shortage
