@@ -20,6 +20,7 @@ from holdfast._door import Err, HostImports
 from holdfast._env import Env, make_env
 from holdfast._errors import CallRefusedError, CodecError, error_json
 from holdfast._http import Request, Response
+from holdfast._mark import keep_mark
 from holdfast._methods import Method, hooks_of
 from holdfast._output import Output
 from holdfast._storage import HELD_CHARS_MAX, HELD_NOTHING, Storage
@@ -51,6 +52,7 @@ class Guest:
         try:
             random.seed()  # else every sandbox would go on with the numbers of the build
             facts = decode_json(environment)
+            keep_mark(facts.get("mark"))
             self._env = make_env(facts, self._host.calls)
             self._checks_arguments = facts.get("check_arguments") is True
             if actor_type:

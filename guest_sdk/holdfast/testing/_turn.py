@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable
-from typing import NoReturn, Protocol
+from pathlib import Path
+from typing import Final, NoReturn, Protocol
 
 from holdfast.testing._failures import RefusedError, TurnEndedError
 from holdfast.testing._limits import Limits
 from holdfast.testing._overlay import Overlay
 from holdfast.testing._records import Alarm, Record
+
+_SDK: Final = str(Path(__file__).parents[1])
 
 
 class TurnHost(Protocol):
@@ -121,8 +125,10 @@ class Turn:
             self._host.write_log(self.label, "warning", text)
 
     def end(self, why: RefusedError) -> NoReturn:
-        """End the turn from inside one of its own calls."""
-        self.ended_by = self.ended_by or why
+        """End the turn from inside one of its own calls; its log says where the actor's code stood."""
+        if self.ended_by is None:
+            self.ended_by = why
+            self._host.write_log(self.label, "error", f"trap: ended: {why.message}{_standing()}")
         raise TurnEndedError
 
     def end_late(self) -> NoReturn:
@@ -137,8 +143,19 @@ class Turn:
         """After the actor's code has returned: RefusedError where the turn counts as ended all the same."""
         if self.ended_by is None and self.left_s <= 0:
             self.ended_by = self.late()
+            self._host.write_log(self.label, "error", self.ended_by.message)
         if self.ended_by is not None:
             raise self.ended_by from None
+
+
+def _standing() -> str:
+    """Where the actor's code is, which has called what ends its turn."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_SDK):
+        frame = frame.f_back
+    if frame is None:
+        return ""
+    return f"; it stood in {frame.f_code.co_qualname}, {frame.f_code.co_filename} line {frame.f_lineno}"
 
 
 Ending = Callable[[Turn], RefusedError]

@@ -26,6 +26,7 @@ from holdfast_host.sandbox.capabilities import Capabilities
 from holdfast_host.sandbox.guest import Guests
 from holdfast_host.sandbox.imports import BLOCKING, HANDLERS, Handler
 from holdfast_host.sandbox.interrupt import make_tick, make_wait_trap
+from holdfast_host.sandbox.postmortem import Allowance, PostMortem
 from holdfast_host.sandbox.settings import (
     ENGINE_SETTINGS,
     WASM_STACK_BYTES,
@@ -44,11 +45,12 @@ _CLOCK_WAITS: Final = ("subscribe-duration", "subscribe-instant")
 class LoadedComponent:
     """A compiled component, mapped into memory and ready to be instantiated; shared by its instances and by threads."""
 
-    def __init__(self, engine: SandboxEngine, component: Component) -> None:
-        """InvalidComponentError where it does not export what is called."""
+    def __init__(self, engine: SandboxEngine, component: Component, compiled: Path | None = None) -> None:
+        """InvalidComponentError where it does not export what is called. `compiled` is the file it is mapped from."""
         self.engine = engine
         self.component = component
         self.exports: dict[str, ExportIndex] = checked_exports(component, engine.engine)
+        self.post_mortem = None if compiled is None else PostMortem(compiled, engine.allowance)
 
 
 class SandboxEngine:
@@ -62,6 +64,7 @@ class SandboxEngine:
     def __init__(self, limits: Limits, *, public_calls: bool | None = None) -> None:
         self.limits = limits
         self.guests: Guests = {}
+        self.allowance = Allowance()
         if public_calls is None:
             public_calls = wasmtime_version() != WASMTIME_PINNED
         self.marshal: ModuleType = marshal_public if public_calls else marshal
@@ -82,7 +85,7 @@ class SandboxEngine:
             InvalidComponentError: it does not export what is called.
         """
         try:
-            return LoadedComponent(self, Component.deserialize_file(self.engine, str(compiled)))
+            return LoadedComponent(self, Component.deserialize_file(self.engine, str(compiled)), compiled)
         except WasmtimeError as error:
             raise HostUnavailableError(f"the compiled component {compiled} does not load: {error}") from error
 

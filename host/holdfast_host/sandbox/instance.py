@@ -19,6 +19,8 @@ from holdfast_host.sandbox.guest import Guest
 from holdfast_host.sandbox.imports import error_text
 from holdfast_host.sandbox.interrupt import install_tick
 from holdfast_host.sandbox.marshal import Call, Outcome, TextAnswer, address_of_context, deadline
+from holdfast_host.sandbox.postmortem import marked, new_mark
+from holdfast_host.sandbox.python_frames import Frame
 from holdfast_host.sandbox.signatures import EXPORTS
 from holdfast_host.sandbox.traps import SandboxTrap, read_trap
 
@@ -35,11 +37,12 @@ class Sandbox:
     and ticks are served on the same thread meanwhile, by the turn that is given.
     """
 
-    __slots__ = ("_context", "_engine", "_exports", "_outside", "_set_deadline", "_store")
+    __slots__ = ("_context", "_engine", "_exports", "_mark", "_outside", "_post_mortem", "_set_deadline", "_store")
 
     def __init__(self, component: LoadedComponent, turn: Capabilities, memory_bytes_max: int) -> None:
         """Use `create`."""
         self._engine = engine = component.engine
+        self._post_mortem, self._mark = component.post_mortem, b""
         limits = engine.limits
         guest = Guest(turn, TextAnswer())
         self._outside = [guest]  # while no thread is inside: to take it out is the lock
@@ -81,6 +84,9 @@ class Sandbox:
 
     def activate(self, turn: Capabilities, actor_type: str, name: bytes, environment: bytes) -> Outcome:
         """Run the constructor of the instance that this sandbox is from now on."""
+        if self._post_mortem is not None:
+            self._mark = new_mark()
+            environment = marked(environment, self._mark)
         return self._enter(turn, self._exports["activate"], actor_type.encode(), name, environment)
 
     def call(
@@ -101,6 +107,10 @@ class Sandbox:
     def fetch(self, turn: Capabilities, request: bytes) -> Outcome:
         """Run the fetch handler."""
         return self._enter(turn, self._exports["fetch"], request)
+
+    def frames(self) -> list[Frame]:
+        """Where its Python code stood when it trapped, innermost first; until it is closed. Empty: nobody can tell."""
+        return self._post_mortem.frames(self._mark) if self._post_mortem is not None and self._mark else []
 
     def close(self) -> None:
         """Free the store and its memory, about 55 us; idempotent.

@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.core.logs import LEVELS, EventLog, guest_line, guest_text
+from holdfast_host.sandbox.python_frames import is_authors, show
 from holdfast_host.worker.log_ring import LANES, LogRing, lane_of, read_step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from holdfast_host.sandbox.instance import SandboxTrap
+    from holdfast_host.sandbox.python_frames import Frame
 
 _QUEUE_LINES_MAX: Final = 20_000
 _QUEUE_CHARS_MAX: Final = 32 * MIB
@@ -72,18 +76,33 @@ class Output:
         """What a guest says of an exception that left it."""
         self.guest_line(label, function, "error", text[-_TRACEBACK_CHARS_MAX:], turn)
 
-    def guest_trap(self, label: str, function: str, kind: str, backtrace: str) -> None:
-        """The sandbox stopped a guest."""
+    def guest_trap(
+        self, label: str, function: str, trap: SandboxTrap, why: str, frames: Sequence[Frame] = (), turn: str = ""
+    ) -> None:
+        """The sandbox stopped a guest.
+
+        Args:
+            label: whose turn it was.
+            function: whose code it ran.
+            trap: its kind, and wasmtime's own backtrace.
+            why: one sentence.
+            frames: where its code stood, innermost first; empty where that is not known.
+            turn: its name in the log.
+        """
         with self._counting:
-            self.traps[kind] = self.traps.get(kind, 0) + 1
+            self.traps[trap.kind] = self.traps.get(trap.kind, 0) + 1
+        place = next((each for each in frames if is_authors(each)), None)
+        stood = "" if place is None else f"; it stood in {place.name}, {place.file} line {place.line}"
+        stack = "Stack of its code (most recent call last):\n" + "\n".join(show(frames)) + "\n" if frames else ""
         self._put(
             self._write_guest,
             {
                 "level": "error",
-                "message": f"trap: {kind}",
+                "message": f"trap: {trap.kind}: {why}{stood}",
                 "instance": label,
                 "function": function,
-                "backtrace": backtrace,
+                "turn": turn,
+                "backtrace": stack + trap.backtrace,
             },
         )
 

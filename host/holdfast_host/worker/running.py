@@ -64,18 +64,21 @@ class TurnRunner:
         Raises:
             StoreBrokenError: the store could not be read, and will not be any more.
         """
-        entry = turn.entry
+        entry, trapped = turn.entry, False
         began_s = time.thread_time()
         try:
             self._run_guest(turn, loaded)
             if turn.ended_by is None and (turn.storage.wrote or turn.delivery is not None):
                 turn.changes = turn.storage.take()
         except SandboxTrap as trap:
+            trapped = True
+            frames = entry.sandbox.frames() if entry.sandbox is not None else []
             entry.deactivate()
             if isinstance(trap.__cause__, StoreBrokenError):
                 raise trap.__cause__ from None
             turn.error = ActorTrapError(f"{entry.label}: {trap.message}")
-            self._output.guest_trap(entry.label, turn.function, trap.kind, trap.backtrace)
+            why = (turn.ended_by or turn.error).message
+            self._output.guest_trap(entry.label, turn.function, trap, why, frames, turn.log_name)
         except HoldfastError as error:
             turn.error = error
         turn.computed_s += time.thread_time() - began_s
@@ -83,6 +86,8 @@ class TurnRunner:
         turn.error = turn.ended_by or turn.error
         if turn.error is None:
             return
+        if turn.ended_by is not None and not trapped:  # while it waited; its guest has told the rest, or nothing
+            self._output.guest_line(entry.label, turn.function, "error", turn.ended_by.message, turn.log_name)
         turn.error.__traceback__ = None  # it would hold the turn, its arguments too, until a collection
         turn.changes = None
         if turn.storage.wrote or turn.broken is not None:

@@ -240,7 +240,7 @@ _MUTATIONS: Final[dict[str, Callable[..., None]]] = {
 } | alarms.MUTATIONS
 
 
-def _patch(owner: type, name: str, replacement: Callable[..., Any]) -> None:
+def _patch(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
     setattr(owner, name, replacement)
 
 

@@ -133,7 +133,9 @@ def test_growth_is_let_in_again_as_soon_as_there_is_room_though_nothing_else_is_
         with monkeypatch.context() as disk:
             disk.setattr("holdfast_host.storage.room.os.statvfs", lambda path: low)
             disk.setattr("holdfast_host.storage.room._ASK_EVERY_S", 0.0)
-            refusal = store.refusal(alice, 0) or store.commit(3, [batch(alice, {b"more": b"v"})]).lost[id(alice)]
+            refused = store.commit(3, [batch(alice, {b"more": b"v"})]).lost[id(alice)]
+            refusal = store.refusal(alice, alice.live_bytes + 1)
+            assert isinstance(refused, StorageFullError)
             shortage = store.room().shortage
     else:
         keys = [b"%d" % number for number in range(90)]

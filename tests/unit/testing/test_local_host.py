@@ -316,6 +316,20 @@ def test_a_turn_over_its_budget_commits_nothing() -> None:
     assert not host.instance(Session, "s").exists
 
 
+def test_a_turn_over_its_budget_says_in_the_log_where_its_code_stood() -> None:
+    host = LocalHost({"SESSION": Session}, limits=Limits(method_timeout_s=0.05))
+    for method, arguments in (("spin_on_storage", ()), ("spin", (0.1,))):
+        with pytest.raises(ActorCallError) as caught:
+            getattr(host.env.SESSION.id_from_name("s"), method)(*arguments)
+        assert "test_local_host.py" not in caught.value.message
+
+    stopped, found_late = [line.text for line in host.instance(Session, "s").log]
+    over = "over its budget of 0.05 s"
+    assert stopped.startswith("trap: ended: Session/s")
+    assert f"{over}; it stood in Session.spin_on_storage, {__file__} line " in stopped
+    assert found_late.endswith(over)
+
+
 def test_what_is_printed_and_raised_is_in_the_log_and_on_stderr(
     local: LocalHost, capsys: pytest.CaptureFixture[str]
 ) -> None:

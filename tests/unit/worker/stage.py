@@ -66,6 +66,9 @@ class GuestSandbox:
         outcome = self.call(turn, b"alarm", info, False, False)
         return (True, b"") if outcome[0] else outcome
 
+    def frames(self) -> list[Any]:
+        return []
+
     def close(self) -> None:
         assert self.thread is None, "closed while a thread runs in it"
         self.closed = True

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.limits import KIB, MIB
+from holdfast_host.sandbox.instance import SandboxTrap
 from holdfast_host.wire.control import unpack_message
 from holdfast_host.worker.links import Poller
 from holdfast_host.worker.output import Output
@@ -102,7 +103,7 @@ def test_lines_are_chosen_by_level_and_time_and_what_is_printed_counts_as_info_o
     output = Output(0, "info", tmp_path, MIB)
     for level in ("debug", "info", "stdout", "stderr", "warning", "error", "odd"):
         output.guest_line("T/a", "f", level, level)
-    output.guest_trap("T/a", "f", "stack", "")
+    output.guest_trap("T/a", "f", SandboxTrap("stack", "the stack is full"), "the stack is full")
     output.flush()
 
     def levels(**chosen: Any) -> list[str]:
@@ -120,7 +121,7 @@ def test_lines_are_chosen_by_level_and_time_and_what_is_printed_counts_as_info_o
 def test_messages_of_several_threads_to_the_supervisor_do_not_mix() -> None:
     ours, theirs = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * KIB)
-    worker: Any = SimpleNamespace(poller=Poller())  # whose leader reads nothing
+    worker: Any = SimpleNamespace(poller=Poller(), health=SimpleNamespace())  # whose leader reads nothing
     channel = ControlChannel(ours, worker, lambda: None, b"")
     threads = [threading.Thread(target=channel.send, args=("done",), kwargs={"text": text * MIB}) for text in "abcd"]
     for thread in threads:
