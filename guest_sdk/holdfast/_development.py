@@ -12,11 +12,12 @@ import importlib
 import json
 import linecache
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final
 
+from holdfast._anew import Watch
 from holdfast._codec import decode_json
 from holdfast._describe import Component, RuleError
 from holdfast._door import Err, HostImports
@@ -102,9 +103,12 @@ class DevelopmentGuest(Guest):
         sys.meta_path.insert(places[0] if places else max(len(sys.meta_path) - 2, 0), finder)
         self._missing.names.clear()
         try:
-            component = Component.of_module(importlib.import_module(sources["main"]))
+            with Watch() as watch:
+                component = Component.of_module(importlib.import_module(sources["main"]))
+                if thoroughly:
+                    self._import_later_ones(finder)
             if thoroughly:
-                self._import_later_ones(finder)
+                watch.check(finder.own_sources())  # they could run here, but not once they are built
         except ModuleNotFoundError as failure:
             if failure.name in self._new_ones():
                 raise _NeedsRebuildError(failure.name or "") from None
@@ -144,13 +148,22 @@ class _SourcesFinder:
         self.files = files
         self.loaded: dict[str, str] = {}  # module to path
 
+    def own_sources(self) -> Iterator[tuple[ModuleType, str, str]]:
+        """The modules that were found, each with the file that its author knows and its source."""
+        for name, path in self.loaded.items():
+            if name in sys.modules:
+                yield sys.modules[name], self._shown(path), self.files[path]
+
+    def _shown(self, path: str) -> str:
+        return path if self._root in ("", ".") else f"{self._root}/{path}"
+
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         base = name.replace(".", "/")
         for found, is_package in ((f"{base}/__init__.py", True), (f"{base}.py", False)):
             if found in self.files:
-                shown = found if self._root in ("", ".") else f"{self._root}/{found}"
+                shown = self._shown(found)
                 self.loaded[name] = found
                 loader: Any = _SourceLoader(self.files[found], shown)
                 spec = ModuleSpec(name, loader, origin=shown, is_package=is_package)

@@ -14,13 +14,14 @@ import json
 import linecache
 import sys
 import zoneinfo
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import FileFinder, ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 from zoneinfo import _common
 
+from holdfast._anew import Watch
 from holdfast._describe import Component, RuleError, shown_file
 from holdfast._development import DevelopmentGuest, MissingModules
 from holdfast._door import HOST
@@ -54,11 +55,14 @@ def load(plan_file: str) -> type:
     missing = MissingModules()
     sys.meta_path.append(missing)
     try:
-        component = Component.of_module(importlib.import_module(plan["main"]))
+        with Watch() as watch:
+            component = Component.of_module(importlib.import_module(plan["main"]))
+            _import_what_functions_import(shown)
+        watch.check(_own_sources(shown))
+        watch.keep()
     except BaseException as failure:
         Path(plan["report"]).write_text(json.dumps(_finding(failure, shown)))
         raise
-    _import_what_functions_import(shown)
     _keep_source_lines()
     # From here on no module can be found any more: say so in the words of the build, not of a file system.
     if carried is not None:
@@ -118,6 +122,14 @@ def _built_modules(shown: dict[str, str]) -> list[str]:
     """The names of the author's own modules."""
     project = next(iter(shown), "")
     return [module.__name__ for module, loader in _authors_modules() if loader.path.startswith(f"{project}/")]
+
+
+def _own_sources(shown: dict[str, str]) -> Iterator[tuple[ModuleType, str, str]]:
+    """The author's own modules, each with the file that its author knows and its source."""
+    project = next(iter(shown), "")
+    for module, loader in _authors_modules():
+        if loader.path.startswith(f"{project}/"):
+            yield module, loader.shown_path, loader.get_source(module.__name__) or ""
 
 
 def _joined(directory: str, path: str) -> str:

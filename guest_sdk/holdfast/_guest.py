@@ -6,13 +6,13 @@ Whatever the author's code raises leaves as `Err`, and nothing else does: any ot
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
 
 from holdfast._actor import Context, StatefulActor
 from holdfast._alarms import AlarmInfo, NoHandler
+from holdfast._anew import seed_anew
 from holdfast._arguments import ArgumentTypes
 from holdfast._codec import decode_arguments, decode_json, encode, encode_plain, not_json, plain_text
 from holdfast._describe import Component
@@ -50,7 +50,7 @@ class Guest:
     def activate(self, actor_type: str, name: str, environment: str) -> None:
         """Make the instance and run its constructor; an empty type activates the function's sandbox."""
         try:
-            random.seed()  # else every sandbox would go on with the numbers of the build
+            seed_anew()
             facts = decode_json(environment)
             keep_mark(facts.get("mark"))
             self._env = make_env(facts, self._host.calls)
