@@ -83,6 +83,10 @@ failed = host.post(Account, "alice", "debit", [5])
 assert (failed.status, failed.value["error"]["message"]) == (500, "ValueError: no such amount")
 ```
 
+A body may come with the `Content-Encoding` gzip or deflate, once, and grow a hundredfold; a deploy comes without. Any
+other coding is a `BadRequestError` with the status 415 and `Accept-Encoding`. A number that no float can hold, like
+`1e400`, is refused as `NaN` is.
+
 In an actor or a function a failed call raises `ActorCallError` with `name`, `message`, `code`, `retryable`. Two of them
 mean something precise: after `HostUnavailableError` nothing was committed, call again; after `ActorOutputGateError` the
 outcome is unknown, or known and its result lost, so look before you repeat.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 
 from tests.harness.caller import Answer, Caller
@@ -11,6 +12,8 @@ OK = ("200",)
 REFUSED = ("BadRequestError",)
 UNCLOSED = "[" * 3000 + '"' + '\\"' * 120_000
 MANIFEST_BYTES = 255 << 10
+BOMB = gzip.compress(bytes(9 << 20))
+GZIP = {"content-encoding": "gzip"}
 TARGET = "/v1/actors/Hostile/texts/noop"
 
 
@@ -22,6 +25,9 @@ def text_cases() -> list[Case]:
         Case("body: integers", ("BadArgumentsError",), _posting(f"[{'1,' * 500_000}1]")),
         Case("body: arrays", ("BadArgumentsError",), _posting(f"[{'[],' * 300_000}1]")),
         Case("body: 1e400", REFUSED, _posting('{"amount":1e400}'), "no float can hold"),
+        Case("body: a gzip bomb", ("PayloadTooLargeError",), _posting(BOMB, **GZIP), "100 times"),
+        Case("body: a gzip bomb for nobody", ("UnknownActorTypeError",), _posting(BOMB, "/v1/actors/N/n/m", **GZIP)),
+        Case("body: an unknown coding", REFUSED, _posting("[]", **{"content-encoding": "br"}), "takes gzip, deflate"),
         Case("call by body: a string that never ends", REFUSED, _posting(nested % UNCLOSED, "/v1/call"), "nested"),
         Case("call by body: integers", ("BadArgumentsError",), _posting(nested % f"[{'1,' * 500_000}1]", "/v1/call")),
         *(
@@ -49,8 +55,8 @@ def text_cases() -> list[Case]:
     ]
 
 
-def _posting(body: str, target: str = TARGET) -> Callable[[Caller], Answer]:
-    return lambda caller: caller.request("POST", target, body)
+def _posting(body: str | bytes, target: str = TARGET, **headers: str) -> Callable[[Caller], Answer]:
+    return lambda caller: caller.request("POST", target, body, headers)
 
 
 def _importing(what: str, shape: str = "unclosed") -> Callable[[Caller], Answer]:

@@ -75,7 +75,10 @@ class CallerError(HoldfastError):
 
 
 class BadRequestError(CallerError):
-    """The request is not what this route takes: not JSON, nested too deep, a bad parameter."""
+    """The request is not what this route takes: not JSON, nested too deep, a number too large, a bad parameter.
+
+    A body that comes too slowly is 408, one with a content coding that the route does not take off 415.
+    """
 
 
 class BadArgumentsError(CallerError):

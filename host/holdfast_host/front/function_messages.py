@@ -65,12 +65,12 @@ def headers_for_function(exchange: Exchange, body_bytes: int, *, hide_authorizat
 
     Args:
         exchange: the request.
-        body_bytes: what was received, after its transfer coding and any content coding that the server took off.
+        body_bytes: what was received, after transfer and content coding were taken off.
         hide_authorization: the header carries the host's own token, which is no function's business.
     """
     named = _named_by_connection(exchange.headers.getall("Connection", ()))
     dropped = _NOT_FOR_FUNCTIONS | named if named else _NOT_FOR_FUNCTIONS
-    if exchange.decoded:
+    if "Content-Encoding" in exchange.headers:  # taken off as the body was read
         dropped |= {"content-encoding"}
     if hide_authorization:
         dropped |= {"authorization"}

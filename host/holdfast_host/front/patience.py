@@ -48,9 +48,9 @@ class Patience:
             due = wait.when()
             wait.reschedule(self._ends_at if due is None else min(due, self._ends_at))
 
-    def receive(self, *, kept: bool = True) -> Coming:
-        """A body that begins to come in; `kept` where its pieces stay in memory until it is whole."""
-        return Coming(self, kept=kept)
+    def receive(self) -> Coming:
+        """A body that begins to come in."""
+        return Coming(self)
 
     def slow_at(self, began_at: float, received_bytes: int) -> float:
         """When the next piece is late, on the loop's clock."""
@@ -81,11 +81,11 @@ class Patience:
 class Coming:
     """One body on its way in; a context manager for the time of it."""
 
-    def __init__(self, patience: Patience, *, kept: bool) -> None:
+    def __init__(self, patience: Patience) -> None:
         self._patience = patience
-        self._kept = kept
         self._began_at = asyncio.get_running_loop().time()
         self._received_bytes = 0
+        self._kept_bytes = 0
 
     def __enter__(self) -> Coming:
         """Itself."""
@@ -93,8 +93,7 @@ class Coming:
 
     def __exit__(self, *_exception: object) -> None:
         """Its bytes are whole, and somebody else's to count, or gone."""
-        if self._kept:
-            self._patience.keep(-self._received_bytes)
+        self._patience.keep(-self._kept_bytes)
 
     async def next(self, reading: Awaitable[Piece]) -> Piece:
         """What a read of the body returns.
@@ -115,11 +114,14 @@ class Coming:
             raise patience.late() from None
 
     def count(self, piece_bytes: int) -> None:
-        """So much has come.
+        """So much has come."""
+        self._received_bytes += piece_bytes
+
+    def keep(self, piece_bytes: int) -> None:
+        """So much of it is in memory from now on, whatever it was as it came.
 
         Raises:
-            HostUnavailableError: too much of all bodies is in memory.
+            HostUnavailableError: too much of all bodies is.
         """
-        self._received_bytes += piece_bytes
-        if self._kept:
-            self._patience.keep(piece_bytes)
+        self._kept_bytes += piece_bytes
+        self._patience.keep(piece_bytes)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from holdfast_host.core.errors import BadRequestError, PayloadTooLargeError
+from holdfast_host.front.codings import Inflater, coding_of
 from holdfast_host.front.http_server import Exchange
 
 
@@ -17,7 +19,7 @@ async def read_body(exchange: Exchange, bytes_max: int) -> bytes:
         PayloadTooLargeError: as soon as the announced or the received length passes the limit.
     """
     content = exchange.content
-    if content.is_eof():  # the usual small request came in one piece
+    if content.is_eof() and "Content-Encoding" not in exchange.headers:  # the usual small request came in one piece
         body = content.read_nowait()
         if len(body) > bytes_max:
             raise too_large(len(body), bytes_max)
@@ -31,13 +33,16 @@ async def read_pieces(
     """The body as it comes.
 
     Args:
-        exchange: the request.
-        bytes_max: of the whole body.
+        exchange: the request, which has been let in.
+        bytes_max: of the whole body, as it is without its coding.
         count: told the size of each piece before it is kept; what it raises ends the reading.
 
     Raises:
         PayloadTooLargeError: as soon as the announced or the received length passes the limit.
+        RouteError: 415, a content coding that is unknown, or more than one.
     """
+    coding = coding_of(exchange.headers)
+    inflater = Inflater(coding) if coding else None
     announced = exchange.content_length
     if announced is not None and announced > bytes_max:
         raise too_large(announced, bytes_max)
@@ -45,14 +50,20 @@ async def read_pieces(
         exchange.expect_body()
     received = 0
     with exchange.server.patience.receive() as coming:
-        while piece := await coming.next(exchange.content.readany()):
-            received += len(piece)
-            if received > bytes_max:
-                raise too_large(received, bytes_max)
-            coming.count(len(piece))
-            if count is not None:
-                count(len(piece))
-            yield piece
+        while came := await coming.next(exchange.content.readany()):
+            coming.count(len(came))
+            for piece in (came,) if inflater is None else inflater.feed(came):
+                received += len(piece)
+                if received > bytes_max:
+                    raise too_large(received, bytes_max)
+                coming.keep(len(piece))
+                if count is not None:
+                    count(len(piece))
+                yield piece
+                if inflater is not None:
+                    await asyncio.sleep(0)  # others have their turn between two pieces
+        if inflater is not None:
+            inflater.finish()
 
 
 async def read_object(exchange: Exchange, bytes_max: int) -> dict[str, Any]:

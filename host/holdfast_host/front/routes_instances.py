@@ -140,7 +140,7 @@ class InstanceRoutes:
         instance = _Instance(self, found)
         key = self._key(found[2])
         body = await read_body(exchange, self._limits.value_bytes_max)
-        typed = exchange.content_type.lower() == TYPED_JSON
+        typed = exchange.media_type == TYPED_JSON
         encoded = await _reading(len(body), _encode, body, self._limits.nesting_max, typed)
         size = len(encoded.encode())
         if size > self._limits.value_bytes_max:

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from holdfast_host.core.errors import BadRequestError, InvalidManifestError, PayloadTooLargeError, disk_error
 from holdfast_host.core.limits import KIB, MIB, Limits
+from holdfast_host.front.codings import coding_of
 from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.patience import Coming
 
@@ -58,15 +60,18 @@ class UploadFolder:
         """Stream a request's component to disk; returns when all of it has come.
 
         Raises:
+            RouteError: 415, the body has a content coding.
             BadRequestError: another content type, a part that is unknown, repeated or missing, a broken body.
             PayloadTooLargeError: as soon as the component passes its limit.
             InvalidManifestError: a manifest that is not UTF-8.
             StorageFullError, HostUnavailableError: the disk is full or fails.
         """
-        content_type = exchange.content_type.lower()
+        content_type = exchange.media_type
+        coding_of(exchange.headers, known=frozenset())
         if content_type != "multipart/form-data" and content_type not in _BARE:
             raise BadRequestError(
-                f"a deploy is multipart/form-data with component and manifest, or application/wasm, not {content_type}"
+                "a deploy is multipart/form-data with component and manifest, or application/wasm, not "
+                f"{content_type[:80]}"
             )
         announced = exchange.content_length
         if announced is not None and announced > self._limits.component_bytes_max + MANIFEST_BYTES_MAX + MIB:
@@ -77,7 +82,7 @@ class UploadFolder:
         upload = Upload(Path(path))
         try:
             try:
-                with exchange.server.patience.receive(kept=False) as coming:
+                with exchange.server.patience.receive() as coming:
                     if content_type in _BARE:
                         await self._store(_pieces(exchange, coming), upload, file_fd)
                     else:
@@ -106,8 +111,10 @@ class UploadFolder:
                     upload.manifest = await _read_manifest(part, coming)
         except web.HTTPException as error:
             raise BadRequestError(f"the multipart body is broken: {error.reason}") from None
+        except HttpProcessingError as error:
+            raise BadRequestError(f"the multipart body is broken: {error.message[:200]}") from None
         except (ValueError, AssertionError) as error:
-            raise BadRequestError(f"the multipart body is broken: {error}") from None
+            raise BadRequestError(f"the multipart body is broken: {str(error)[:200]}") from None
         if "component" not in seen:
             raise BadRequestError("the part 'component' is missing: send the built .wasm under that name")
 
