@@ -10,6 +10,8 @@ the C encoder does the rest; only other values are written part by part (`_write
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable
 from json.encoder import encode_basestring
 from typing import Any, Final, NoReturn
@@ -23,11 +25,21 @@ from holdfast._writers import NESTING_MAX, PlainWriter, TypedWriter
 LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 _PLAIN: Final = LEAVES | {dict, list}
 _int_text: Final[Callable[[int], str]] = int.__repr__
+_SHORT_CHARS: Final = 1024
+_LARGE_NUMBER: Final = re.compile(r"[eE]\+?[0-9]{3}|[0-9]{300}")
 _FEW: Final = 8  # entries up to which a loop is faster than sets
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def finite(text: str) -> float:
+    """A float from its text; ValueError where it is larger than any."""
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {text:.40} is out of the range of floats")
+    return value
 
 
 def _encoder() -> Callable[[Any], str]:
@@ -47,9 +59,9 @@ def _encoder() -> Callable[[Any], str]:
     return encode_json
 
 
-def _decoder() -> Callable[[str], Any]:
+def _decoder(**hooks: Any) -> Callable[[str], Any]:
     """`json.loads` that refuses NaN and Infinity, without its detours for the usual text."""
-    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant, **hooks)
     scan: Callable[[str, int], tuple[Any, int]] = decoder.scan_once  # type: ignore[attr-defined]  # not in typeshed
 
     def decode_json(text: str) -> Any:
@@ -66,6 +78,14 @@ def _decoder() -> Callable[[str], Any]:
 
 encode_json: Final = _encoder()
 decode_json: Final = _decoder()
+_decode_finite: Final = _decoder(parse_float=finite)
+
+
+def decode_given(text: str) -> Any:
+    """`decode_json` for what callers send: a number that no float can hold is a ValueError, as NaN is."""
+    if len(text) > _SHORT_CHARS and _LARGE_NUMBER.search(text) is None:
+        return decode_json(text)  # which reads floats without a call for each
+    return _decode_finite(text)
 
 
 def not_json(error: Exception) -> str:
@@ -208,7 +228,7 @@ def decode_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
     """What `encode_arguments` wrote; CodecError where it is nothing of that kind."""
     what = "arguments"
     try:
-        given = decode_json(text)
+        given = decode_given(text)
     except (ValueError, RecursionError) as error:
         raise CodecError(f"the arguments are {not_json(error)}") from None
     args, kwargs = [], {}

@@ -14,7 +14,7 @@ from holdfast._actor import Context, StatefulActor
 from holdfast._alarms import AlarmInfo, NoHandler
 from holdfast._anew import seed_anew
 from holdfast._arguments import ArgumentTypes
-from holdfast._codec import decode_arguments, decode_json, encode, encode_plain, not_json, plain_text
+from holdfast._codec import decode_arguments, decode_given, decode_json, encode, encode_plain, not_json, plain_text
 from holdfast._describe import Component
 from holdfast._door import Err, HostImports
 from holdfast._env import Env, make_env
@@ -99,7 +99,7 @@ class Guest:
                 result = self._call_typed(bound, facts, arguments)
             else:
                 try:
-                    given = decode_json(arguments)
+                    given = decode_given(arguments)
                 except (ValueError, RecursionError) as error:
                     raise CallRefusedError("BadArgumentsError", f"the arguments are {not_json(error)}") from None
                 if type(given) is dict:

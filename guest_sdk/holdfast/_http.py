@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from holdfast._codec import decode_json, encode_json, encode_plain
+from holdfast._codec import decode_given, decode_json, encode_json, encode_plain
 
 TEXT_BYTES_MAX = 64 << 10
 _BODY_BASE64 = '"body_base64":"'
@@ -173,8 +173,8 @@ class Request(_Message):
         return [value for each, value in parse_qsl(self._query, keep_blank_values=True) if each == name]
 
     def json(self) -> Any:
-        """The body as JSON; ValueError where it is none."""
-        return decode_json(self.text())
+        """The body as JSON; ValueError where it is none, or has a number that no float can hold, like `1e400`."""
+        return decode_given(self.text())
 
     def to_wire(self) -> str:
         """As `wit/instance.wit` spells a request."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final, NoReturn
 
-from holdfast._codec import encode_plain
+from holdfast._codec import encode_plain, finite
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._records import bytes_of
 from holdfast.testing._runner import Runner
@@ -87,7 +87,7 @@ def _check_arguments(text: str, bytes_max: int, nesting_max: int) -> None:
     if not text:
         return
     try:
-        value = json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_int=str, parse_float=finite, parse_constant=_refuse_constant)
     except ValueError as error:
         raise RefusedError("BadRequestError", f"the body is not JSON: {error}") from None
     except RecursionError:

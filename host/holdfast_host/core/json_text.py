@@ -81,10 +81,8 @@ def check_numbers(text: bytes) -> None:
     try:
         _read(_without_surrogates(text))
     except msgspec.DecodeError as error:
-        where = str(error).partition(" - at ")[2]
-        raise NumberTooLargeError(
-            "a number is out of range" + (f" at {where.strip('`')[:80]}" if where else "")
-        ) from None
+        where = str(error).partition(" - at ")[2].strip("`")
+        raise NumberTooLargeError(f"a number that no float can hold{f' at {where[:80]}' if where else ''}") from None
 
 
 def read_texts(text: bytes) -> list[str]:

@@ -123,4 +123,4 @@ def _check_numbers(body: bytes) -> None:
     try:
         check_numbers(body)
     except NumberTooLargeError as error:
-        raise BadRequestError(f"the body has a number that no float can hold: {error}") from None
+        raise BadRequestError(f"the body has {error}") from None

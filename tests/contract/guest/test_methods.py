@@ -101,6 +101,12 @@ def test_a_body_that_is_no_json_object_or_array_is_refused(shapes: Subject, body
     assert shapes.plain("anything", body).refusal == (400, "BadRequestError")
 
 
+@pytest.mark.parametrize("number", ["1e400", "-1E+400", "1" + "0" * 309 + ".0", "1" + "0" * 300 + "e10"])
+def test_a_number_that_no_float_can_hold_is_refused(shapes: Subject, number: str) -> None:
+    assert shapes.plain("anything", f'{{"amount":{number}}}').refusal == (400, "BadRequestError")
+    assert shapes.plain("anything", f"[{number}]").refusal == (400, "BadRequestError")
+
+
 def test_typed_arguments_that_do_not_fit_the_signature_are_refused_too(shapes: Subject) -> None:
     for method, body in (("two", "{}"), ("anything", '{"self":1}'), ("nothing", "[1]")):
         reply = shapes.driver.post(shapes.type, shapes.name, method, body, typed_arguments=True)

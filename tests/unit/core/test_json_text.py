@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import math
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from holdfast_host.core.json_text import body_bytes_at_most
+from holdfast_host.core import json_text
+from holdfast_host.core.json_text import NumberTooLargeError, body_bytes_at_most, check_numbers, is_json
 
 SIZE = 300_000
 HEAD = '{"status":200,"headers":[["X-A","a\\"b"]]'
@@ -45,3 +50,76 @@ def test_no_way_to_write_a_body_makes_it_count_less(text: str) -> None:
     largest = max(len(facts.get("body", "")), len(base64.b64decode(facts.get("body_base64", ""))))
 
     assert body_bytes_at_most(text.encode()) >= largest >= SIZE
+
+
+NUMBERS = st.from_regex(r"\A-?(0|[1-9][0-9]{0,5}|[1-9]0{297,311})(\.[0-9]{1,3})?([eE][+-]?[0-9]{1,4})?\Z")
+
+
+@given(number=NUMBERS, before=st.text(max_size=20))
+def test_a_number_is_too_large_where_a_reader_would_take_it_for_an_infinity(number: str, before: str) -> None:
+    text = json.dumps([before, "1e999", "9" * 400])[:-1] + f", {number}]"
+    large = math.isinf(float(number)) and not number.lstrip("-").isdigit()
+
+    if large:
+        with pytest.raises(NumberTooLargeError):
+            check_numbers(text.encode())
+    else:
+        check_numbers(text.encode())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+
+
+@given(value=JSON, indent=st.sampled_from([None, 1]), ascii_only=st.booleans(), cut=st.integers(0, 5))
+def test_json_is_what_the_standard_library_takes_for_it(
+    value: object, indent: int | None, ascii_only: bool, cut: int
+) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    text = text[:cut] + text[cut + 1 :] if cut else text
+
+    assert is_json(text.encode("utf-8", "surrogatepass")) is _is_json(text)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        text.encode()
+        json.loads(text, parse_constant=_refuse, parse_int=str)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
+
+
+@given(
+    parts=st.lists(st.sampled_from([b"[", b"]", b'"', b"\\", b'\\"', b"a", b"{", b"}", b"x" * 100]), max_size=400),
+    levels=st.integers(1, 5),
+)
+def test_nesting_in_pieces_is_the_nesting_of_the_whole(parts: list[bytes], levels: int) -> None:
+    text = b"".join(parts)
+    depth = deepest = 0
+    in_string = escaped = False
+    place = None
+    for at, byte in enumerate(text):
+        if in_string:
+            escaped, in_string = (byte == 92 and not escaped), (byte != 34 or escaped)
+            continue
+        if byte == 92:
+            break  # no JSON from here on
+        in_string = byte == 34
+        depth += (byte in b"[{") - (byte in b"]}")
+        if depth > levels and place is None:
+            place = at
+        deepest = max(deepest, depth)
+
+    with patch.object(json_text, "_PIECE_BYTES", 7):
+        found = json_text.place_nested_deeper(text, levels)
+    if deepest > levels:
+        assert found == place
+    elif b"\\" not in text:
+        assert found is None

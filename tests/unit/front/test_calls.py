@@ -117,6 +117,9 @@ def test_a_call_by_body_takes_names_that_clients_rewrite_in_paths(name: str) -> 
         (b'{"type":"Account","name":7,"method":"deposit"}', 400, "BadRequestError"),
         (b'{"type":"Account","name":"a","method":"deposit","args":5}', 400, "BadRequestError"),
         (b'{"type":"Account","name":"a","method":"deposit","arguments":{}}', 400, "BadRequestError"),
+        (b'{"type":"Account","name":"a","method":"deposit","args":[1e400]}', 400, "BadRequestError"),
+        (b'{"type":"Account","name":"a","method":"deposit","args":[1,]}', 400, "BadRequestError"),
+        (b'{"type":"Account","name":"a","method":"deposit"}x', 400, "BadRequestError"),
         (b'{"type":"Nobody","name":"a","method":"deposit"}', 404, "UnknownActorTypeError"),
         (b'{"type":"Account","name":"a","method":""}', 404, "ActorUnknownMethodError"),
         (b'{"type":"Account","name":"\\ud800","method":"deposit"}', 400, "InvalidNameError"),
@@ -173,6 +176,9 @@ def test_an_error_of_the_worker_passes_through_with_its_status(status: int) -> N
         (b'"text"', "scalar"),
         (b"null", "scalar"),
         (b"[NaN]", "NaN"),
+        (b"[1e400]", "no float can hold"),
+        (b'{"a":{"b":[1,-1E+999]}}', "no float can hold at $[...][...][1]"),
+        (b"[1" + b"0" * 309 + b".0]", "no float can hold"),
         (b'{"a":"\xff"}', "at 6"),
         (b"\xef\xbb\xbf{}", "not JSON"),
         (b"[" * 101 + b"]" * 101, "byte 100"),
@@ -193,7 +199,19 @@ def test_a_body_that_is_no_arguments_is_refused_with_its_position(body: bytes, w
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{}", b"[]", b" [1] \n", b"[" * 100 + b"]" * 100, b'["' + b"[" * 500 + b'"]', b"[" + b"[]," * 300 + b"[]]"],
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b" [1] \n",
+        b'["1e400"]',
+        b'["\\ud800", 1e5]',
+        b"[1e-400]",
+        b"[" + b"1" * 4000 + b"]",
+        b"[" * 100 + b"]" * 100,
+        b'["' + b"[" * 500 + b'"]',
+        b"[" + b"[]," * 300 + b"[]]",
+    ],
 )
 def test_a_body_that_fits_goes_through_byte_for_byte(body: bytes) -> None:
     async def play() -> None:

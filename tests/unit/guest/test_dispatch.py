@@ -173,6 +173,9 @@ def test_arguments_bind_by_count_and_name(bank: Hosted, method: str, arguments: 
         ("both", "1", "not int"),
         ("both", "{", "not JSON"),
         ("both", "[NaN]", "not JSON"),
+        ("both", "[1e400,1]", "the number 1e400 is out of the range of floats"),
+        ("both", f'{{"a":-1E+999,"b":"{"x" * 2000}"}}', "out of the range of floats"),
+        ("both", f'[1{"0" * 400}.0,"{"x" * 2000}"]', "out of the range of floats"),
         ("both", "[1] x", "not JSON"),
     ],
 )
