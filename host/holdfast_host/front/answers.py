@@ -26,13 +26,14 @@ RETRY_AFTER_S: Final = 1
 DRAINED_BYTES: Final = 1 << 16  # more than that is taken before the connection's next request is served
 
 _PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
+_PHRASES_OF_HUNDREDS: Final = {2: "Success", 3: "Redirection", 4: "Refused", 5: "Failed"}
 _RETRY: Final = f"Retry-After: {RETRY_AFTER_S}\r\n"
 _RETRIED: Final = frozenset({429, 503})
 
 
 def status_line(status: int) -> bytes:
-    """The first line of a head."""
-    return f"HTTP/1.1 {status} {_PHRASES.get(status, 'Refused')}\r\n".encode()
+    """The first line of a head; a status without a phrase of its own has that of its hundred."""
+    return f"HTTP/1.1 {status} {_PHRASES.get(status) or _PHRASES_OF_HUNDREDS[status // 100]}\r\n".encode()
 
 
 def _build_head(status: int, content_type: str) -> bytes:
@@ -128,6 +129,7 @@ class LineStream:
         if not keep_alive:
             self.response.force_close()
         await self.response.prepare(self._exchange)
+        self._exchange.lines_open = True
 
     async def write(self, facts: dict[str, Any]) -> None:
         """Send one line."""

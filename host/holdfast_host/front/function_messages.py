@@ -33,6 +33,7 @@ _PIECE_BYTES: Final = 192 * KIB  # of a body at once; a multiple of 3 and of 4
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # control characters, but for the tab
 _BODILESS: Final = frozenset({204, 304})
+_RESET_CONTENT: Final = 205  # has no body either, but says so
 _HEADERS_MAX: Final = 1_000
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -135,6 +136,8 @@ def read_response(reply: bytes, method: str, limits: Limits, further: Iterable[t
     passed += further
     if status in _BODILESS:
         return FunctionAnswer(status, passed, b"", None)
+    if status == _RESET_CONTENT:
+        return FunctionAnswer(status, passed, b"", 0)
     length = len(body)
     if method == "HEAD" and not body and announced.isascii() and announced.isdigit():
         length = int(announced[:18])

@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from holdfast_host.core.limits import Limits
+from holdfast_host.front.answers import status_line
 from holdfast_host.wire.catalog import Catalog, Deployment
 from holdfast_host.wire.frames import Call, CallKind
 from tests.unit.front.stage import CATALOG, Response, Stage, read_response, request_bytes, staged
@@ -254,6 +255,7 @@ def test_a_page_that_comes_by_path_is_no_page_of_the_hosts_own_origin() -> None:
         ("GET", 204, [], "dropped", None, b""),
         ("GET", 304, [["ETag", '"x"']], "dropped", None, b""),
         ("GET", 205, [], "", "0", b""),
+        ("GET", 205, [["Content-Length", "7"]], "dropped", "0", b""),
         ("GET", 599, [], "odd", "3", b"odd"),
     ],
 )
@@ -273,6 +275,20 @@ def test_responses_without_a_body_have_none(
             )
 
     uvloop.run(play())
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        (200, b"HTTP/1.1 200 OK"),
+        (299, b"HTTP/1.1 299 Success"),
+        (399, b"HTTP/1.1 399 Redirection"),
+        (499, b"HTTP/1.1 499 Refused"),
+        (599, b"HTTP/1.1 599 Failed"),
+    ],
+)
+def test_a_status_without_a_phrase_has_that_of_its_hundred(status: int, line: bytes) -> None:
+    assert status_line(status) == line + b"\r\n"
 
 
 @pytest.mark.parametrize(
