@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from typing import TYPE_CHECKING, Any, Final, cast
+
+from aiohttp import HttpVersion11
 
 from holdfast_host.core.errors import BadRequestError, HoldfastError, InternalError
 from holdfast_host.core.limits import KIB
@@ -23,12 +26,23 @@ if TYPE_CHECKING:
     from aiohttp.http import RawRequestMessage
 
     from holdfast_host.front.direct import DirectCall, DirectCalls, DirectRequest
-    from holdfast_host.front.http_server import HttpServer
+    from holdfast_host.front.http_server import Exchange, HttpServer
 
 _log = logging.getLogger(__name__)
 
 HELD_BYTES_MAX: Final = 64 * KIB  # behind a call under way; with more, no more is read
+PARTING_S: Final = 0.25  # from one look after a client that sends no more to the next; most answers take less
+LOOKS_PER_PROBE: Final = 40  # ten seconds: some clients take but a few of what means nothing
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+EMPTY_LINE: Final = b"1\r\n\n\r\n"  # of a stream of lines
+_TCP_CLOSE: Final = 7  # the state of a connection that the other side has reset
 CLOSE_LINE: Final = b"Connection: close\r\n"
+
+
+def is_gone(transport: asyncio.Transport) -> bool:
+    """Whether the other side has reset the connection, which a transport that reads no more does not notice."""
+    connection = transport.get_extra_info("socket")
+    return bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE)
 
 
 class Connection(LibraryConnection):
@@ -42,6 +56,10 @@ class Connection(LibraryConnection):
         self._call: DirectCall | None = None  # under way, unanswered
         self._untaken = False  # its answer is written, and fills what the client has no room for
         self._held = b""
+        self.serving: Exchange | None = None  # by the library
+        self.half_closed = False  # the client sends no more
+        self._parting: asyncio.TimerHandle | None = None
+        self._looks = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is open; the library forgets its transport when it closes it, before all is sent."""
@@ -52,6 +70,8 @@ class Connection(LibraryConnection):
         """It is closed; nobody waits for a call under way."""
         super().connection_lost(exc)
         self._held = b""
+        if self._parting is not None:
+            self._parting.cancel()
         call, self._call = self._call, None
         if call is not None:
             self._server.end(self)
@@ -77,6 +97,22 @@ class Connection(LibraryConnection):
         super().data_received(data)
         if self.waits:
             self._server.head_begins(self)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # the library says None, as it always hangs up
+        """The client sends no more: it still gets the answers to what has come as a whole, and then the end.
+
+        One that is gone altogether looks the same, until something is sent to it.
+        """
+        if not is_known() or not self._owes_answers():
+            return False
+        self.half_closed = True
+        self._parting = asyncio.get_running_loop().call_later(PARTING_S, self._look_after)
+        return True
+
+    @property
+    def ends_with_answer(self) -> bool:
+        """Whether nothing is left for the client to get after the answer that is about to be sent."""
+        return self.half_closed and not self.queued_bodies
 
     def resume_writing(self) -> None:
         """The client has taken most of what was written."""
@@ -145,7 +181,7 @@ class Connection(LibraryConnection):
         server, transport = self._server, self.transport
         if transport is None or transport.is_closing():
             return  # the client is gone, and `connection_lost` comes
-        closing = server.draining
+        closing = server.draining or (self.half_closed and not self._held)
         line = CLOSE_LINE if closing else b""
         head = compose_head(status, content_type, len(body), server.dates.now(), line, further)
         transport.write(head + body)
@@ -165,7 +201,9 @@ class Connection(LibraryConnection):
     def _disengage(self) -> None:
         """Be ready for the next request; what was held is looked at once the link has done its work."""
         self.renew_keep_alive()
-        if self._held:
+        if self.half_closed and not self._held:
+            self.force_close()
+        elif self._held:
             asyncio.get_running_loop().call_soon(self._look_at_held)
         else:
             self.engaged = False
@@ -174,5 +212,35 @@ class Connection(LibraryConnection):
         self.engaged = False
         held, self._held = self._held, b""
         if not self._wire.is_closing():
-            self._wire.resume_reading()
+            if not self.half_closed:
+                self._wire.resume_reading()
             self.data_received(held)
+            if self.half_closed and not self._owes_answers():
+                self.force_close()
+
+    def _owes_answers(self) -> bool:
+        """Whether requests are here as a whole that are not answered yet; one that is cut short can never be."""
+        if self.engaged:
+            return True
+        bodies = self.queued_bodies or ([self.serving.content] if self.serving is not None else [])
+        return bool(bodies) and bodies[-1].is_eof()
+
+    def _look_after(self) -> None:
+        """Find out whether a client that sends no more still listens: one that is gone resets what is sent to it."""
+        if self._wire.is_closing():
+            return
+        if self._looks and is_gone(self._wire):
+            self.abort()
+            return
+        probe = self._probe() if self._looks % LOOKS_PER_PROBE == 0 else b""
+        if probe:
+            self._wire.write(probe)
+        self._looks += 1
+        self._parting = asyncio.get_running_loop().call_later(PARTING_S, self._look_after)
+
+    def _probe(self) -> bytes:
+        """What may be sent before the answer, and means nothing; empty where there is nothing of that kind."""
+        serving = self.serving
+        if serving is not None and serving.lines_open:
+            return EMPTY_LINE
+        return CONTINUE if self.engaged or (serving is not None and serving.version == HttpVersion11) else b""

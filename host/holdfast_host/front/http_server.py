@@ -37,6 +37,13 @@ class Exchange(web.BaseRequest):
     target: str  # as it came, not normalised, not decoded
     dates: DateLine
     server: HttpServer
+    lines_open = False  # a stream of lines has begun as its answer
+
+    @property
+    def half_closed(self) -> bool:
+        """Whether its client sends no more: it waits for the answer, or is gone."""
+        connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
+        return connection.half_closed
 
     @property
     def message(self) -> RawRequestMessage:
@@ -50,7 +57,8 @@ class Exchange(web.BaseRequest):
 
     def connection_line(self) -> tuple[bool, bytes]:
         """Whether the connection stays open after this answer, and the header line that says so."""
-        if self.server.draining or not self.keep_alive:
+        connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
+        if self.server.draining or not self.keep_alive or connection.ends_with_answer:
             return False, CLOSE_LINE
         return True, b"Connection: keep-alive\r\n" if self.version == HttpVersion10 else b""
 
@@ -187,6 +195,7 @@ class HttpServer(web.Server):
             return self.refuse(error)
         finally:
             self._busy.discard(connection)
+            connection.serving = None
 
     def _new_exchange(
         self, message: RawRequestMessage, payload: Any, protocol: Any, writer: Any, task: Any
@@ -195,4 +204,5 @@ class HttpServer(web.Server):
         exchange.target = message.path
         exchange.dates = self.dates
         exchange.server = self
+        protocol.serving = exchange
         return exchange

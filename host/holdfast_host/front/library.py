@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
-PRIVATE: Final = ("_next_keepalive_close_time", "_process_keepalive", "_request_count", "_waiter")
+PRIVATE: Final = ("_messages", "_next_keepalive_close_time", "_process_keepalive", "_request_count", "_waiter")
 
 
 def is_known(handler: type = web.RequestHandler) -> bool:
@@ -34,6 +34,11 @@ class LibraryConnection(web.RequestHandler):
         """Whether everything that came before is answered, and the library waits for the next request."""
         waiter = self._waiter
         return waiter is not None and not waiter.done()
+
+    @property
+    def queued_bodies(self) -> list[StreamReader]:
+        """The bodies of requests that came behind the one that is served."""
+        return [body for _, body in self._messages]
 
     def count_head(self) -> None:
         """A request's head has come that the library does not see."""

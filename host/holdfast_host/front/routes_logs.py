@@ -72,7 +72,7 @@ class LogRoutes:
             at_end = await _step(sources, ready.append)
             for line in ready:
                 await stream.write(_shown(line))
-            if at_end and not follow:
+            if at_end and (not follow or exchange.half_closed):
                 return
             if at_end:
                 await asyncio.sleep(FOLLOW_PAUSE_S)
