@@ -12,7 +12,16 @@ from typing import Any, Final
 
 from holdfast._actor import StatefulActor
 from holdfast._annotations import signature_of
-from holdfast._methods import HOOKS, Method, hooks_of, methods_of, private_names, public_names, signature_text
+from holdfast._methods import (
+    HOOKS,
+    Method,
+    hooks_of,
+    method_function,
+    methods_of,
+    private_names,
+    public_names,
+    signature_text,
+)
 from holdfast._tags import CODEC_VERSION
 
 CONTRACT_VERSION: Final = "1.0.0"
@@ -114,8 +123,12 @@ def check_actor(actor: type[StatefulActor]) -> None:
         value = inspect.getattr_static(actor, each)
         if each in HOOKS and value is not None and not callable(getattr(actor, each)):
             raise RuleError(f"{name}.{each} is no method: {each} is what the runtime calls", *place_of(actor))
-        if not inspect.isfunction(value):
+        function = method_function(actor, each, value)
+        if function is None:
+            if callable(value) and hasattr(value, "__wrapped__") and not isinstance(value, (staticmethod, type)):
+                raise RuleError(_unbound(f"{name}.{each}", value), *place_of(value))
             continue
+        value = function
         if each in HIDDEN:
             text = f"the method {name}.{each} hides {HIDDEN[each]}: give it another name"
             raise RuleError(text, *place_of(value))
@@ -131,6 +144,14 @@ def check_actor(actor: type[StatefulActor]) -> None:
         raise RuleError(text, *place_of(actor))
     if "__init__" in vars(actor):
         _check_takes(vars(actor)["__init__"], 3, f"{name}.__init__", "(self, ctx, env)")
+
+
+def _unbound(label: str, value: Any) -> str:
+    kind = type(value).__qualname__
+    return (
+        f"the method {label} is wrapped in an object of the class {kind}, which binds no self: have the decorator "
+        f"return a function, or give {kind} a __get__"
+    )
 
 
 def _takes_self(function: Callable[..., Any]) -> bool:

@@ -77,8 +77,7 @@ class Guest:
         methods = self._component.methods[actor_type]
         checks = self._checks_arguments
         self._methods = {
-            each: (method.function.__get__(actor), method, method.types if checks else None)
-            for each, method in methods.items()
+            each: (method.bind(actor), method, method.types if checks else None) for each, method in methods.items()
         }
         self._label = actor_type
         self._actor = actor

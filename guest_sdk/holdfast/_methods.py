@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Set
-from types import FunctionType
+from functools import partial, partialmethod, singledispatchmethod
+from types import BuiltinFunctionType, FunctionType, MethodDescriptorType
 from typing import Any, Final, NoReturn
 
 from holdfast._actor import StatefulActor
@@ -21,6 +22,7 @@ HOOKS: Final = frozenset({"alarm", "fetch"})
 
 _BY_POSITION: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME: Final = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_NO_METHODS: Final = (staticmethod, classmethod, partial, type, BuiltinFunctionType, MethodDescriptorType)
 _UNBOUNDED: Final = 1 << 62
 
 
@@ -28,6 +30,7 @@ class Method:
     """One method of a class, and what its signature accepts. Immutable; made once for a component."""
 
     __slots__ = (
+        "_descriptor",
         "_label",
         "_most",
         "_names",
@@ -40,9 +43,11 @@ class Method:
         "usual",
     )
 
-    def __init__(self, label: str, function: Callable[..., Any]) -> None:
+    def __init__(self, label: str, function: Callable[..., Any], descriptor: Any = None) -> None:
+        """`descriptor` is what stands in the class, where that is not the function itself."""
         self._label = label
         self.function = function
+        self._descriptor = descriptor or function
         signature = signature_of(function)
         parameters = list(signature.parameters.values())
         # The instance is bound before the arguments are; its name is taken, also where any name would do.
@@ -70,6 +75,11 @@ class Method:
         # What most calls give by name: everything, or what is required, in the order of the signature.
         self.usual = frozenset(order for order in orders if self.fits_names(dict.fromkeys(order).keys()))
         self.types = ArgumentTypes.of(function, parameters, self.usual, self.fits_positions)
+
+    def bind(self, actor: StatefulActor) -> Callable[..., Any]:
+        """The method of one instance, whatever the instance has under that name."""
+        bound: Callable[..., Any] = self._descriptor.__get__(actor, type(actor))
+        return bound
 
     def fits_positions(self, count: int) -> bool:
         """Whether so many positional arguments, and nothing else, bind."""
@@ -119,10 +129,27 @@ def methods_of(actor: type[StatefulActor]) -> dict[str, Method]:
     """The methods that callers may call, in the order of their names."""
     found = {}
     for name in sorted(public_names(actor)):
-        function = inspect.getattr_static(actor, name)
-        if isinstance(function, FunctionType) and name not in HOOKS:
-            found[name] = Method(f"{actor.__name__}.{name}", function)
+        value = inspect.getattr_static(actor, name)
+        function = method_function(actor, name, value)
+        if function is not None and name not in HOOKS:
+            found[name] = Method(f"{actor.__name__}.{name}", function, value)
     return found
+
+
+def method_function(actor: type[StatefulActor], name: str, value: Any) -> Callable[..., Any] | None:
+    """The function that a public attribute of a class is, decorated or not; None where it is no method.
+
+    A decorator may return an object instead of a function (`functools.lru_cache`, `partialmethod`, one of its
+    author's); that makes a method where it binds `self` as a function does.
+    """
+    if isinstance(value, FunctionType):
+        return value
+    if isinstance(value, _NO_METHODS) or not hasattr(type(value), "__get__"):
+        return None
+    if not callable(value) and not isinstance(value, (partialmethod, singledispatchmethod)):
+        return None
+    function = getattr(actor, name)
+    return function if callable(function) else None
 
 
 def hooks_of(actor: type[StatefulActor]) -> list[str]:
