@@ -144,6 +144,9 @@ class Request(_Message):
         url: The whole URL, as it was sent.
         headers: Its headers.
         body: The whole body.
+        client: The address of the client that sent it, as `203.0.113.7`; empty for one that an actor or function has
+            made. Behind a proxy the host has to be told of that (`holdfast serve --trusted-proxy`), as for the scheme
+            of `url`.
     """
 
     def __init__(
@@ -152,10 +155,12 @@ class Request(_Message):
         method: str = "GET",
         headers: HeaderPairs | Headers | None = None,
         body: str | bytes = b"",
+        client: str = "",
     ) -> None:
         super().__init__(headers, body)
         self.method = method.upper()
         self.url = url
+        self.client = client
         self._path, self._query = _path_and_query(url)
 
     @property
@@ -178,13 +183,16 @@ class Request(_Message):
 
     def to_wire(self) -> str:
         """As `wit/instance.wit` spells a request."""
-        return self._wire({"method": self.method, "url": self.url})
+        client = {"client": self.client} if self.client else {}
+        return self._wire({"method": self.method, "url": self.url, **client})
 
     @classmethod
     def from_wire(cls, text: str) -> Request:
         """What `to_wire` wrote."""
         facts, body = _read(text)
-        return cls(facts["url"], facts["method"], Headers.from_wire(facts.get("headers", ())), body)
+        return cls(
+            facts["url"], facts["method"], Headers.from_wire(facts.get("headers", ())), body, facts.get("client", "")
+        )
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url}>"

@@ -248,3 +248,17 @@ def _holds(folder: Path, text: bytes) -> bool:
         for path in folder.rglob("*")
         if path.is_file() and path.parent.name not in {"components", "compiled"} and path.stat().st_size < 64 * MIB
     )
+
+
+def test_behind_a_trusted_proxy_a_function_sees_its_clients_address_and_scheme(
+    web_component: TestComponent, tmp_path: Path
+) -> None:
+    forwarded = {"X-Forwarded-For": "6.6.6.6, 203.0.113.7", "X-Forwarded-Proto": "https"}
+    with HostProcess(tmp_path / "data", "--workers", "1", "--trusted-proxy", "127.0.0.0/8") as host:
+        deploy(host, web_component)
+        with host.caller() as caller:
+            proxied = caller.request("GET", "/fn/web/seen", headers=forwarded).value
+            direct = caller.request("GET", "/fn/web/seen").value
+
+    assert (proxied["client"], proxied["url"].partition(":")[0]) == ("203.0.113.7", "https")
+    assert (direct["client"], direct["url"].partition(":")[0]) == ("127.0.0.1", "http")

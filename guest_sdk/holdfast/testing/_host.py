@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -139,7 +140,7 @@ class LocalHost:
         return list(self._runner.lines)
 
     def fetch(self, request: Request | str) -> Response:
-        """Have the function's `fetch` answer a request, or a GET of that URL.
+        """Have the function's `fetch` answer a request, or a GET of that URL; by a client at 127.0.0.1 unless it says.
 
         Raises:
             ActorCallError: It failed; `name`, `message`, `code` and `status` are those that its caller gets. What an
@@ -147,6 +148,9 @@ class LocalHost:
         """
         if isinstance(request, str):
             request = Request(request)
+        if not request.client:
+            request = copy.copy(request)
+            request.client = "127.0.0.1"
         try:
             return Response.from_wire(self._runner.fetch(None, request.to_wire()))
         except RefusedError as failure:

@@ -69,6 +69,13 @@ Examples:
     help="A further name that requests may be for, as behind a proxy; may be repeated (in the variable: words).",
 )
 @option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="CIDR",
+    help="Where your proxy is: its X-Forwarded-For and -Proto count. May be repeated (in the variable: words).",
+)
+@option(
     "--token-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -109,6 +116,7 @@ def command(
     fronts: int,
     domain: str,
     allowed_hosts: tuple[str, ...],
+    trusted_proxies: tuple[str, ...],
     token_file: Path | None,
     limits: tuple[str, ...],
     check_arguments: str,
@@ -128,6 +136,7 @@ def command(
         log_level=log_level,
         log_format=log_format,
         allowed_hosts=allowed_hosts,
+        trusted_proxies=trusted_proxies,
         check_arguments=check_arguments == "on",
     )
     if unknown := name_unknown(os.environ):

@@ -68,6 +68,7 @@ class HostConfig:
     root_listen: Listen | None = None  # a second address, all of which is one function's
     root_function: str = ""
     log_format: str = "text"
+    trusted_proxies: tuple[str, ...] = ()  # networks
 
     @classmethod
     def make(
@@ -85,6 +86,7 @@ class HostConfig:
         log_format: str = "text",
         allowed_hosts: Iterable[str] = (),
         check_arguments: bool = False,
+        trusted_proxies: Iterable[str] = (),
     ) -> HostConfig:
         """Check what the operator said.
 
@@ -102,6 +104,7 @@ class HostConfig:
             allowed_hosts: names under which callers may reach the host, beside the domain's and those of loopback.
             check_arguments: whether arguments that come as plain JSON are checked and converted by their annotations,
                 for functions whose manifest does not say.
+            trusted_proxies: addresses or networks of the proxies whose word counts about where a request comes from.
 
         Raises:
             ConfigurationError: says what is wrong and how to mend it.
@@ -141,6 +144,7 @@ class HostConfig:
             names,
             check_arguments=check_arguments,
             log_format=log_format,
+            trusted_proxies=tuple(_read_network(each) for each in trusted_proxies),
         )
 
 
@@ -154,6 +158,16 @@ def parse_listen(text: str, flag: str = "--listen") -> Listen:
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ConfigurationError(f"{flag} {text!r} is not HOST:PORT, as in '127.0.0.1:8787' (port 0 takes a free one)")
     return Listen(host, int(port), flag)
+
+
+def _read_network(text: str) -> str:
+    """A network as `10.0.0.0/8`, from that or an address; ConfigurationError for anything else."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--trusted-proxy {text!r} is no network ({error}): write an address or a CIDR, as in '10.0.0.0/8'"
+        ) from None
 
 
 def is_loopback(listen: Listen) -> bool:

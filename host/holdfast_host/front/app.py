@@ -15,7 +15,7 @@ from aiohttp import web
 from holdfast_host.core.errors import UnknownRouteError, WrongMethodError
 from holdfast_host.front.answers import Answer, allow_line
 from holdfast_host.front.calls import Calls, flags_of
-from holdfast_host.front.errors import RouteError
+from holdfast_host.front.errors import RouteError, socket_refused
 from holdfast_host.front.function_hosts import FunctionHosts
 from holdfast_host.front.http_server import Exchange
 from holdfast_host.front.paths import split_target
@@ -101,6 +101,8 @@ class App:
         """Return when the request may use the host's own API."""
         self._strangers.check_origin(exchange.headers)
         self._tokens.check(exchange.headers.get("Authorization"))
+        if exchange.wants_socket:
+            raise socket_refused()
 
     async def _dispatch(self, exchange: Exchange, path: str, query: str) -> web.StreamResponse:
         segments = path.split("/")[1:]

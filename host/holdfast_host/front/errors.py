@@ -52,6 +52,14 @@ def error_of(facts: dict[str, Any]) -> HoldfastError:
     return found(message, code=facts.get("code"), status=facts.get("status"))
 
 
+def socket_refused() -> RouteError:
+    """What a request gets that asks for a WebSocket where nobody takes one."""
+    return RouteError(
+        BadRequestError("nothing here takes a WebSocket: ask without the header Upgrade", status=426),
+        b"Upgrade: HTTP/1.1\r\nConnection: Upgrade\r\n",
+    )
+
+
 def stopping() -> HostUnavailableError:
     """What a request gets that comes too late."""
     return HostUnavailableError("the host is stopping: nothing was done")

@@ -25,6 +25,7 @@ from holdfast_host.core.errors import (
     WrongMethodError,
 )
 from holdfast_host.front.answers import Answer
+from holdfast_host.front.errors import socket_refused
 from holdfast_host.front.function_messages import (
     BadResponseError,
     headers_for_function,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _UNDER_PREFIX: Final = re.compile(r"/fn/([^/?#]+)/?(.*)", re.DOTALL)
-_OK: Final = 200
+_OK, _REDIRECTION = 200, 300
 # A page under /fn/ has the origin of the host's own API, and what it asks of that looks like our own. In a sandbox
 # without `allow-same-origin` its origin is none, and it is a stranger there as any other page is.
 _SANDBOXED: Final = (
@@ -145,7 +146,9 @@ class FunctionHosts:
             body = b"".join([piece async for piece in read_pieces(exchange, self._limits.fetch_body_bytes_max, held)])
             hide = self._tokens.is_shown(exchange.headers.get("Authorization"))
             headers = headers_for_function(exchange, len(body), hide_authorization=hide)
-            text = pack_request(method, request.url, headers, body)
+            came_by = exchange.came_by
+            url = f"{came_by.scheme}{request.url.removeprefix('http')}"
+            text = pack_request(method, url, headers, body, came_by.client)
             del body
             number = self._choose()
             encoded = name.encode()
@@ -154,10 +157,13 @@ class FunctionHosts:
         if status != _OK:
             return Answer(status, reply)
         try:
-            return read_response(reply, method, self._limits, [_SANDBOXED] if request.under_prefix else [])
+            answer = read_response(reply, method, self._limits, [_SANDBOXED] if request.under_prefix else [])
         except BadResponseError as error:
             _log.error("the function %s answered what cannot be sent: %s", name, error)
             raise ActorMethodError(f"the function {name!r} failed: its log says why") from None
+        if exchange.wants_socket and answer.status < _REDIRECTION:
+            raise socket_refused()  # it was answered as any other request is: nobody has taken the socket
+        return answer
 
     def _choose(self) -> int:
         """The worker with the fewest unanswered calls among those that are up; in turn where they are equal."""

@@ -42,9 +42,9 @@ class BadResponseError(Exception):
     """A function's response that cannot be sent; its author's to mend, so the text is for the log."""
 
 
-def pack_request(method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes) -> bytes:
-    """The request as the guest reads it."""
-    head = _encode({"method": method, "url": url, "headers": list(headers)}).encode()
+def pack_request(method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes, client: str) -> bytes:
+    """The request as the guest reads it; `client` is the address that it came from."""
+    head = _encode({"method": method, "url": url, "client": client, "headers": list(headers)}).encode()
     if not body:
         return head
     if len(body) <= _TEXT_BYTES_MAX:
@@ -73,6 +73,8 @@ def headers_for_function(exchange: Exchange, body_bytes: int, *, hide_authorizat
     dropped = _NOT_FOR_FUNCTIONS | named if named else _NOT_FOR_FUNCTIONS
     if "Content-Encoding" in exchange.headers:  # taken off as the body was read
         dropped |= {"content-encoding"}
+    if exchange.wants_socket:
+        dropped -= {"upgrade"}  # its handler is to see what it is asked for
     if hide_authorization:
         dropped |= {"authorization"}
     headers = [

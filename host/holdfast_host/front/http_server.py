@@ -19,6 +19,7 @@ from holdfast_host.front.connection import CLOSE_LINE, Connection
 from holdfast_host.front.connections import CONNECTIONS_MAX, Connections
 from holdfast_host.front.errors import RouteError, answer_of
 from holdfast_host.front.patience import Patience
+from holdfast_host.front.proxies import CameBy, TrustedProxies
 from holdfast_host.front.unread import DRAIN_S, Unread
 
 if TYPE_CHECKING:
@@ -55,6 +56,16 @@ class Exchange(web.BaseRequest):
         """What its Content-Type says, without parameters. The library's own way there takes seconds for some."""
         return self.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
 
+    @property
+    def came_by(self) -> CameBy:
+        """The address of its client and the scheme that it used, as far as proxies in between may say so."""
+        return self.server.proxies.look(self.remote, self.headers)
+
+    @property
+    def wants_socket(self) -> bool:
+        """Whether it asks for a WebSocket."""
+        return self._message.upgrade and self.headers.get("Upgrade", "").strip().lower() == "websocket"
+
     def connection_line(self) -> tuple[bool, bytes]:
         """Whether the connection stays open after this answer, and the header line that says so."""
         connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
@@ -88,6 +99,7 @@ class HttpServer(web.Server):
         patience: Patience | None = None,
         connections: Connections | None = None,
         direct: DirectCalls | None = None,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         self._options: dict[str, Any] = {
             "keepalive_timeout": KEEP_ALIVE_S,
@@ -102,6 +114,7 @@ class HttpServer(web.Server):
         self.dates = DateLine()
         self._running = asyncio.get_running_loop()
         self.patience = patience or Patience()
+        self.proxies = proxies or TrustedProxies()
         self.unread = Unread()
         self._kept = connections or Connections(CONNECTIONS_MAX)
         self._busy = self._kept.busy

@@ -25,6 +25,7 @@ from holdfast_host.front.http_server import HttpServer
 from holdfast_host.front.link import Link
 from holdfast_host.front.metrics import MetricsRoutes
 from holdfast_host.front.patience import Patience
+from holdfast_host.front.proxies import TrustedProxies
 from holdfast_host.front.routes_alarms import AlarmRoutes
 from holdfast_host.front.routes_functions import FunctionRoutes
 from holdfast_host.front.routes_inspection import Health, InspectionRoutes
@@ -70,11 +71,12 @@ class Front:
             ],
         )
         direct = DirectCalls(self._calls)
-        api = HttpServer(app.handle, Patience(), Connections(allow_descriptors()), direct)
+        proxies = TrustedProxies(start.trusted_proxies)
+        api = HttpServer(app.handle, Patience(), Connections(allow_descriptors()), direct, proxies)
         self._servers = [(start.listen_fd, api)]
         if start.root_fd >= 0:
             serve_root = partial(app.handle_root, function=start.root_function)
-            self._servers.append((start.root_fd, HttpServer(serve_root)))
+            self._servers.append((start.root_fd, HttpServer(serve_root, proxies=proxies)))
         self._listeners: list[asyncio.AbstractServer] = []
         self._drain: asyncio.Task[None] | None = None
 

@@ -81,7 +81,7 @@ class FunctionRoutes:
         # A task of its own: a client that goes away now does not stop the deploy, nor take the file from under it.
         # It leaves the line before the compiler, though, where it has not begun.
         hung_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        arguments = {"function": function, **flags, "client": exchange.remote or ""}
+        arguments = {"function": function, **flags, "client": exchange.came_by.client}
         task = asyncio.create_task(self._hand_over(upload, arguments, stages, hung_up))
         self._deploys.add(task)
         task.add_done_callback(self._deploys.discard)

@@ -265,6 +265,7 @@ class Host:
                     log_level=self._config.log_level,
                     log_format=self._config.log_format,
                     allowed_hosts=(self._config.listen.host, *self._config.allowed_hosts),
+                    trusted_proxies=self._config.trusted_proxies,
                     root_fd=-1 if root is None else root.fileno(),
                     root_function=self._config.root_function,
                 ).to_json()

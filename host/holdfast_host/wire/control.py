@@ -144,6 +144,7 @@ class FrontStart:
     limits: Limits
     log_level: str = "info"
     allowed_hosts: tuple[str, ...] = ()  # names that requests may be for, beside the domain's and loopback's
+    trusted_proxies: tuple[str, ...] = ()  # networks whose word about a request's origin counts
     root_fd: int = -1  # a second HTTP socket, all of which is one function's; -1: there is none
     root_function: str = ""
     log_format: str = "text"
@@ -163,6 +164,7 @@ class FrontStart:
             "log_level": self.log_level,
             "log_format": self.log_format,
             "allowed_hosts": list(self.allowed_hosts),
+            "trusted_proxies": list(self.trusted_proxies),
             "root_fd": self.root_fd,
             "root_function": self.root_function,
         }
@@ -182,6 +184,7 @@ class FrontStart:
             Limits(**facts["limits"]),
             facts["log_level"],
             tuple(facts["allowed_hosts"]),
+            tuple(facts["trusted_proxies"]),
             facts["root_fd"],
             facts["root_function"],
             log_format=facts.get("log_format", "text"),

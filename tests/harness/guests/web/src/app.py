@@ -54,6 +54,7 @@ def seen(request: Request, env: Env) -> Response:
     facts = {
         "method": request.method,
         "url": request.url,
+        "client": request.client,
         "path": request.path,
         "query": request.query,
         "headers": request.headers.items(),
