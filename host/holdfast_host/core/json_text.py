@@ -162,8 +162,9 @@ def _place_of_step(text: bytes, at: int, in_string: bool, steps_max: int) -> int
     depth = 0
     while depth <= steps_max:
         byte = text[at]
-        if in_string:
-            at += byte == _BACKSLASH
+        if byte == _BACKSLASH:
+            at += text[at + 1] in (_BACKSLASH, _QUOTE)
+        elif in_string:
             in_string = byte != _QUOTE
         else:
             in_string = byte == _QUOTE
