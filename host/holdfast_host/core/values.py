@@ -13,6 +13,7 @@ import base64
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Context, Decimal, InvalidOperation
@@ -26,6 +27,7 @@ TAG: Final = "$hf"
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 # Python's own fromisoformat() takes an offset of microseconds alone for none.
 _MICROSECONDS_ALONE: Final = re.compile(r"([+-])00:00:00\.([0-9]{6})$")
+_SAME_HASH_MAX: Final = 100
 _Moment = TypeVar("_Moment", datetime, time)
 _EXACTLY: Final = Context(traps=[InvalidOperation])
 _EXPONENT_MAX: Final = 425_000_000  # what a 32-bit decimal can have, as in the sandbox
@@ -207,7 +209,7 @@ def _pairs(content: Any) -> list[tuple[tuple[Any, str], Any]]:
     if not isinstance(content, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in content):
         raise TypeError("an array of pairs is expected")
     pairs = [(_hashable(key), part) for key, part in content]
-    if len({key for (key, _), _ in pairs}) != len(pairs):
+    if not _are_distinct([key for (key, _), _ in pairs]):
         raise ValueError("two keys of a dict are equal")
     return pairs
 
@@ -215,9 +217,23 @@ def _pairs(content: Any) -> list[tuple[tuple[Any, str], Any]]:
 def _elements(content: Any) -> list[tuple[Any, str]]:
     """Of a `set` or `frozenset`, as `_hashable` has them."""
     elements = [_hashable(part) for part in _list(content)]
-    if len({value for value, _ in elements}) != len(elements):
+    if not _are_distinct([value for value, _ in elements]):
         raise ValueError("two elements of a set are equal")
     return elements
+
+
+def _are_distinct(values: list[Any]) -> bool:
+    """Whether no two are equal.
+
+    Python compares each with all that have the same hash, and whoever knows how it hashes numbers can choose any number
+    of them with one hash.
+
+    Raises:
+        ValueError: more have the same hash than it would by chance, so that comparing them costs their square.
+    """
+    if len(values) > _SAME_HASH_MAX and max(Counter(map(hash, values)).values()) > _SAME_HASH_MAX:
+        raise ValueError(f"more than {_SAME_HASH_MAX} keys of a dict, or elements of a set, have the same hash")
+    return len(set(values)) == len(values)
 
 
 def _hashable(value: Any) -> tuple[Any, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -155,6 +156,26 @@ def test_every_converter_of_values_is_bounded_by_the_length_of_its_text(shape: s
             assert len(read(long)) <= len(long) * 4
 
         assert _seconds(read, long) <= _seconds(read, short) * 8 * 3 + 0.01
+
+
+NUMBERS = {"integers": "{}", "decimals": '{{"$hf":"decimal","v":"{}"}}', "tuples": '{{"$hf":"tuple","v":[{}]}}'}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("tag", ["set", "dict"])
+def test_keys_and_elements_that_were_chosen_to_have_one_hash_are_not_compared_with_each_other(
+    tag: str, kind: str
+) -> None:
+    modulus = sys.hash_info.modulus
+    part = NUMBERS[kind] if tag == "set" else f"[{NUMBERS[kind]},0]"
+    parts = [part.format(at * modulus) for at in range(12_000)]
+    few, many = (f'{{"$hf":"{tag}","v":[{",".join(parts[:count])}]}}' for count in (50, len(parts)))
+
+    assert check_encoded(few) == few
+    for read in (plain_text, check_encoded):
+        with pytest.raises(CodecError, match="have the same hash"):
+            read(many)
+        assert _seconds(read, many) < 0.5
 
 
 def _seconds(read: Callable[[str], str], text: str) -> float:
