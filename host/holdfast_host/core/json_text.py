@@ -27,9 +27,10 @@ _PIECE_BYTES: Final = 32 << 10  # that are looked at before another thread may h
 # would be escaped.
 LONG_BODY: Final = re.compile(rb'(?<=[{,])"body(_base64)?":"')
 BEFORE_LONG_BODY_BYTES_MAX: Final = 256 << 10
-# What a number needs that is larger than any float: an exponent of three digits, or that many digits.
+# What a number needs that is larger than any float (1.8e308): an exponent of three digits, or so many digits that an
+# exponent of two does it.
 _LARGE_EXPONENT: Final = re.compile(rb"[eE]\+?[0-9]{3}")
-_DIGITS_MAX: Final = 300
+_DIGITS_MAX: Final = 200
 _QUOTE, _BACKSLASH = b'"\\'
 _ONLY_DIGITS: Final = bytes(48 if byte in b"0123456789" else 32 for byte in range(256))
 
@@ -150,11 +151,15 @@ def _pieces(text: bytes) -> Iterator[tuple[int, bytes]]:
     end = 0
     while end < len(text):
         begin, end = end, end + _PIECE_BYTES
-        piece = text[begin:end]
-        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
+        while end < len(text) and _ends_in_escape(text[begin:end]):
             end += 1
-            piece = text[begin:end]
-        yield begin, piece
+        yield begin, text[begin:end]
+
+
+def _ends_in_escape(piece: bytes) -> bool:
+    r"""Whether it ends in `\` or `\u`, whose meaning the next byte decides."""
+    before = piece.removesuffix(b"u")
+    return (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
 
 
 def _place_of_step(text: bytes, at: int, in_string: bool, steps_max: int) -> int:

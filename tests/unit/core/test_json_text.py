@@ -123,3 +123,26 @@ def test_nesting_in_pieces_is_the_nesting_of_the_whole(parts: list[bytes], level
         assert found == place
     elif b"\\" not in text:
         assert found is None
+
+
+@pytest.mark.parametrize("escape", ["\\ud800", "\\uDfff", "\\\\\\ud800", '\\"\\ud800'])
+def test_a_lone_surrogate_is_text_wherever_a_piece_of_it_ends(escape: str) -> None:
+    for length in range(32 * 1024 - 16, 32 * 1024 + 1):
+        assert is_json(f'"{"x" * length}{escape}"'.encode()), f"behind {length} characters"
+
+
+@pytest.mark.parametrize("text", ['"\\', '"\\u', '"\\ud', '"\\ud800', "\\u"])
+def test_an_escape_that_the_text_ends_in_is_no_json(text: str) -> None:
+    assert not is_json(text.encode())
+    assert not is_json(b'"' + b"x" * (32 * 1024 - len(text)) + text[1:].encode())
+
+
+@pytest.mark.parametrize("exponent", ["e99", "E+99", "e309", "e00000309", ""])
+def test_no_number_that_readers_take_for_an_infinity_passes_however_it_is_written(exponent: str) -> None:
+    for digits in range(1, 400):
+        text = "1" * digits + (exponent and f".5{exponent}")
+        if exponent and json.loads(text) == float("inf"):
+            with pytest.raises(NumberTooLargeError):
+                check_numbers(f"[{text}]".encode())
+        elif exponent or digits < 300:
+            check_numbers(f"[{text}]".encode())
