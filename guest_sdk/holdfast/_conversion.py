@@ -11,6 +11,7 @@ import binascii
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
 from collections.abc import Set as AbstractSet
+from contextvars import ContextVar
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -200,7 +201,7 @@ def _union(members: list[Converter | None]) -> Converter | None:
         closest: MisfitError | None = None
         for each in known:
             try:
-                return each(value)
+                return _tried(each, value)
             except MisfitError as misfit:
                 closest = misfit if closest is None or misfit.depth > closest.depth else closest
         try:
@@ -211,6 +212,38 @@ def _union(members: list[Converter | None]) -> Converter | None:
             del closest  # it holds this frame
 
     return Converter(words, frozenset().union(*(each.exact for each in known)), convert)
+
+
+_Attempts = dict[tuple[int, int], tuple[Any, Any, MisfitError | None]]  # by converter and value, which is kept alive
+_attempts: Final[ContextVar[_Attempts | None]] = ContextVar("attempts", default=None)
+
+
+def _tried(converter: Converter, value: Any) -> Any:
+    """What a member of a union makes of a value, worked out once for each part of the value.
+
+    Members that hold the same union would try the parts once for every way to get there, which doubles the work with
+    every level.
+    """
+    if type(value) is not dict and type(value) is not list:
+        return converter(value)
+    attempts, outermost = _attempts.get(), None
+    if attempts is None:
+        attempts = {}
+        outermost = _attempts.set(attempts)
+    try:
+        key = id(converter), id(value)
+        if key not in attempts:
+            try:
+                attempts[key] = value, converter(value), None
+            except MisfitError as misfit:
+                attempts[key] = value, None, misfit.again()
+        _, found, refusal = attempts[key]
+    finally:
+        if outermost is not None:
+            _attempts.reset(outermost)
+    if refusal is not None:
+        raise refusal.again()
+    return found
 
 
 def _literal(values: tuple[Any, ...]) -> Converter:

@@ -24,6 +24,12 @@ class MisfitError(Exception):
         """The container's own step to the part, as Python would write it: `['a']`, `[1]`."""
         self._steps.append(step)
 
+    def again(self) -> MisfitError:
+        """The same as it is now, without where it was raised."""
+        same = MisfitError(self._reason)
+        same._steps = [*self._steps]
+        return same
+
     @property
     def depth(self) -> int:
         """How many containers stand around the part, as far as it has come."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
+import time
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -22,7 +24,26 @@ if TYPE_CHECKING:
     from nowhere import Unseen  # type: ignore[import-not-found]
 
 
+@dataclass
+class Leaf:
+    kind: Literal["leaf"]
+    inner: list[Leaf | Ring] | None = None
+
+
+@dataclass
+class Ring:
+    kind: Literal["ring"]
+    inner: list[Leaf | Ring] | None = None
+
+
 class Shop(StatefulActor):
+    def draw(self, shapes: list[Leaf | Ring] | None) -> str:
+        kinds = []
+        while shapes:
+            kinds.append(shapes[0].kind)
+            shapes = shapes[0].inner
+        return " ".join(kinds)
+
     def buy(self, name: str, count: int = 1, note: str | None = None) -> list[Any]:
         return [name, count, note]
 
@@ -82,3 +103,19 @@ def test_what_does_not_fit_leaves_nothing_behind(guest: Guest) -> None:
         gc.enable()
 
     assert left == []
+
+
+@pytest.mark.parametrize(("last", "fits"), [("null", True), ("7", False)])
+def test_a_union_inside_itself_is_tried_once_for_each_part_of_a_value(guest: Guest, last: str, fits: bool) -> None:
+    shape = last
+    for _ in range(24):
+        shape = f'[{{"inner":{shape},"kind":"ring"}}]'
+    began = time.thread_time()
+
+    if fits:
+        assert guest.call("draw", f"[{shape}]", False, False) == json.dumps(" ".join(["ring"] * 24))
+    else:
+        with pytest.raises(Err, match=r"\[0\]\['inner'\]\[0\]\['inner'\].* is 7, not"):
+            guest.call("draw", f"[{shape}]", False, False)
+
+    assert time.thread_time() - began < 1
