@@ -15,7 +15,7 @@ from holdfast_host.build.errors import BuildError
 from holdfast_host.build.index import Index, Release, ResolutionError, is_native, reason
 from holdfast_host.build.requirements import Requirements
 from holdfast_host.build.sources import read_own
-from holdfast_host.build.wheels import files_of, without_native_parts
+from holdfast_host.build.wheels import check_size, check_wheel, files_of, without_native_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ def gather_dependencies(project: Path, wanted: Requirements, folder: Path) -> De
     files: dict[str, bytes] = {}
     for wheel in wheels:
         files.update(files_of(wheel))
+        check_size("what the project depends on", sum(map(len, files.values())), len(files))
     return Dependencies(files, {name_of(wheel): version_of(wheel) for wheel in wheels}, warnings)
 
 
@@ -68,6 +69,7 @@ def _copied(project: Path, wheel: Path, folder: Path) -> Path:
     copy = folder / "own" / wheel.name
     copy.parent.mkdir(exist_ok=True)
     copy.write_bytes(read_own(project, wheel))
+    check_wheel(copy)  # before pip unpacks what it needs of it
     return copy
 
 

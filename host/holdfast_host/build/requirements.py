@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import parse_wheel_filename
 
 from holdfast_host.build.errors import BuildError
 from holdfast_host.build.sources import inside, read_own
@@ -34,12 +35,14 @@ class Requirements:
         constraints: The same, for versions of what is needed by others.
         wheels: Files of the project.
         asked: What the author wrote, to be shown.
+        read: The requirements files that were read, and whether for constraints: each is read once.
     """
 
     lines: list[str] = field(default_factory=list)
     constraints: list[str] = field(default_factory=list)
     wheels: list[Path] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    read: set[tuple[Path, bool]] = field(default_factory=set)
 
 
 def requirements_of(project: Path, manifest: Manifest) -> Requirements:
@@ -58,6 +61,10 @@ def requirements_of(project: Path, manifest: Manifest) -> Requirements:
 
 
 def _read(project: Path, file: Path, found: Requirements, lines: list[str], depth: int) -> None:
+    as_what = file, lines is found.constraints
+    if as_what in found.read:
+        return
+    found.read.add(as_what)
     shown = str(file.relative_to(project))
     if depth > NESTED_MAX:
         raise BuildError(f"{shown}: requirements files refer to each other more than {NESTED_MAX} deep")
@@ -93,6 +100,10 @@ def _add(project: Path, base: Path, text: str, place: str, found: Requirements, 
         wheel = inside(project, base / plain)
         if not wheel.is_file():
             raise BuildError(f"{place} {plain!r}: there is no such file in the project")
+        try:
+            parse_wheel_filename(wheel.name)
+        except ValueError as error:
+            raise BuildError(f"{place} {plain!r} is not named as wheels are: {error}") from None
         found.wheels.append(wheel)
         return
     try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import lzma
 import zipfile
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -26,27 +29,45 @@ def files_of(wheel: Path) -> Iterator[tuple[str, bytes]]:
     Raises:
         BuildError: It is no wheel, has native code, a path that leads elsewhere, or more than the limits allow.
     """
-    total = 0
+    with _opened(wheel) as (archive, entries):
+        for each in entries:
+            place = _place(each.filename)
+            if place is None:
+                continue
+            parts = PurePosixPath(place).parts
+            if place.startswith("/") or ".." in parts or "\\" in place or "\0" in place:
+                raise BuildError(f"{wheel.name} has a file that leads out of its package: {place!r}")
+            if place.endswith(_NATIVE_SUFFIXES):
+                raise BuildError(f"the dependency file {place} is native code: a sandbox runs pure Python")
+            yield place, archive.read(each)
+
+
+def check_wheel(wheel: Path) -> None:
+    """Return where a wheel can be opened and is within the limits; BuildError otherwise."""
+    with _opened(wheel):
+        pass
+
+
+@contextmanager
+def _opened(wheel: Path) -> Iterator[tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]]:
+    """A wheel, and its files: nothing is unpacked of one that would be too large.
+
+    Raises:
+        BuildError: It cannot be read, here or later, or has more than the limits allow.
+    """
     try:
         with zipfile.ZipFile(wheel) as archive:
             entries = [each for each in archive.infolist() if not each.is_dir()]
-            total = sum(each.file_size for each in entries)
-            if total > UNPACKED_BYTES_MAX or len(entries) > UNPACKED_FILES_MAX:
-                raise BuildError(
-                    f"{wheel.name} has more than {UNPACKED_BYTES_MAX // MIB} MiB or {UNPACKED_FILES_MAX} files"
-                )
-            for each in entries:
-                place = _place(each.filename)
-                if place is None:
-                    continue
-                parts = PurePosixPath(place).parts
-                if place.startswith("/") or ".." in parts or "\\" in place or "\0" in place:
-                    raise BuildError(f"{wheel.name} has a file that leads out of its package: {place!r}")
-                if place.endswith(_NATIVE_SUFFIXES):
-                    raise BuildError(f"the dependency file {place} is native code: a sandbox runs pure Python")
-                yield place, archive.read(each)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+            check_size(wheel.name, sum(each.file_size for each in entries), len(entries))
+            yield archive, entries
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, RuntimeError) as error:
         raise BuildError(f"{wheel.name} is no wheel that can be read: {error}") from None
+
+
+def check_size(what: str, unpacked_bytes: int, files: int) -> None:
+    """BuildError where one or all packages of a project are more than a build takes."""
+    if unpacked_bytes > UNPACKED_BYTES_MAX or files > UNPACKED_FILES_MAX:
+        raise BuildError(f"{what} has more than {UNPACKED_BYTES_MAX // MIB} MiB or {UNPACKED_FILES_MAX} files")
 
 
 def _place(name: str) -> str | None:
@@ -64,8 +85,8 @@ def without_native_parts(wheel: Path, target: Path) -> Path | None:
     A package can where it imports every native module of its own under `try: ... except ImportError:`, at least once,
     and what its importable top imports needs none of them.
     """
-    with zipfile.ZipFile(wheel) as archive:
-        names = [each.filename for each in archive.infolist() if not each.is_dir()]
+    with _opened(wheel) as (archive, entries):
+        names = [each.filename for each in entries]
         native = [name for name in names if name.endswith(_NATIVE_SUFFIXES) or ".libs/" in name]
         sources = {name: archive.read(name) for name in names if name.endswith(".py") and ".dist-info/" not in name}
         if not _does_without(native, sources):
@@ -88,16 +109,14 @@ def _does_without(native: Iterable[str], sources: dict[str, bytes]) -> bool:
     guarded: set[str] = set()
     late: set[str] = set()
     known = missing | modules.keys()
+    packages = {_module(name) for name in sources if name.endswith("__init__.py")}
     for name, content in modules.items():
         try:
             tree = ast.parse(content)
         except (SyntaxError, ValueError):  # written for a newer Python than this one
             return not missing
-        is_package = any(_module(each) == name and each.endswith("__init__.py") for each in sources)
-        needed[name] = set(_imports(tree.body, name, known, guarded, late, is_package=is_package))
-    broken = set(missing)
-    while more := {name for name, names in needed.items() if names & broken} - broken:
-        broken |= more
+        needed[name] = set(_imports(tree.body, name, known, guarded, late, is_package=name in packages))
+    broken = _all_that_need(missing, needed)
     waiting = [*guarded]
     while waiting:  # what is needed by something that is tried is tried as well
         fresh = needed.get(waiting.pop(), set()) - guarded
@@ -112,6 +131,21 @@ def _does_without(native: Iterable[str], sources: dict[str, bytes]) -> bool:
         and not missing & late
         and not any(names & public for names in needed.values())
     )
+
+
+def _all_that_need(missing: Iterable[str], needed: Mapping[str, Iterable[str]]) -> set[str]:
+    """Those that are missing, and what cannot be imported without one of them."""
+    users: dict[str, list[str]] = {}
+    for user, names in needed.items():
+        for name in names:
+            users.setdefault(name, []).append(user)
+    waiting = [*missing]
+    found = set(waiting)
+    while waiting:
+        fresh = set(users.get(waiting.pop(), ())) - found
+        found |= fresh
+        waiting += fresh
+    return found
 
 
 def _module(path: str) -> str:

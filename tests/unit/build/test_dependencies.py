@@ -6,15 +6,18 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from holdfast_host.build import BuildError
+from holdfast_host.build import BuildError, wheels
 from holdfast_host.build.dependencies import Dependencies, gather_dependencies
 from holdfast_host.build.requirements import requirements_of
 from holdfast_host.build.wheels import without_native_parts
+from holdfast_host.core.limits import MIB
 from holdfast_host.core.manifest import read_manifest
 from tests.harness.wheels import write_wheel
 from tests.unit.build.test_build import project
@@ -234,3 +237,73 @@ def test_hashes_hold_for_what_is_downloaded_and_for_the_pure_part_of_it(index: P
     (tmp_path / "p").rename(tmp_path / "before")
     own = write_wheel(tmp_path / "p" / "wheels", "own", {"own.py": ""})
     assert refusal(tmp_path, *asked).startswith("a package 'known==1.0' is not the one whose hash requirements.txt has")
+
+
+def test_requirements_that_name_each_other_over_and_over_are_read_once_each(tmp_path: Path) -> None:
+    directory = project(tmp_path / "p")
+    for level in range(7):
+        (directory / f"{level}.txt").write_text(f"-r {level + 1}.txt\n" * 50)
+    (directory / "7.txt").write_text("small>=1\n-r 0.txt\n")
+    (directory / "requirements.txt").write_text("-r 0.txt\n-c 7.txt\n")
+
+    found = requirements_of(directory, read_manifest(directory))
+
+    assert found.lines == ["small>=1"]
+    assert found.constraints == ["small>=1"]
+
+
+@pytest.mark.parametrize("name", ["tiny.whl", "tiny-1.0.whl", "tiny-x-py3-none-any.whl", "ti ny-1.0-py3-none-any.whl"])
+def test_a_file_that_is_not_named_as_wheels_are_is_told_with_its_line(tmp_path: Path, name: str) -> None:
+    own = write_wheel(tmp_path / "p", "tiny", {"tiny.py": ""})
+    own.rename(own.with_name(name))
+
+    assert refusal(tmp_path, f"./{name}").startswith(f"requirements.txt:1: './{name}' is not named as wheels are: ")
+
+
+def test_a_wheel_whose_files_cannot_be_unpacked_is_told(index: Path, tmp_path: Path) -> None:
+    own = write_wheel(tmp_path / "p", "tiny", {"tiny.py": "V = 1\n" * 100})
+    with zipfile.ZipFile(own) as archive:
+        files = {each: archive.read(each) for each in archive.namelist()}
+    with zipfile.ZipFile(own, "w", zipfile.ZIP_DEFLATED) as archive:
+        for each, content in files.items():
+            archive.writestr(each, content)
+        at = 30 + len("tiny.py")
+    whole = own.read_bytes()
+    own.write_bytes(whole[:at] + b"\xff" * 8 + whole[at + 8 :])
+
+    assert refusal(tmp_path, f"./{own.name}").startswith(f"{own.name} is no wheel that can be read: ")
+
+
+def test_no_wheel_is_unpacked_whose_files_are_larger_than_all_packages_may_be(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheels, "UNPACKED_BYTES_MAX", MIB)
+    python = {"quick/__init__.py": GUARDED, "quick/_slow.py": "speed = 'slow'\n" * 90_000}
+    write_wheel(index, "quick", {**python, **NATIVE}, LINUX)
+    own = [write_wheel(tmp_path / "p", name, {f"{name}.py": "#" * (700 << 10)}) for name in ("one", "two")]
+    huge = write_wheel(tmp_path / "p", "huge", {"huge-1.0.dist-info/LICENSE": "x" * (2 * MIB)})
+
+    assert (
+        refusal(tmp_path, "quick")
+        == "quick-1.0-cp314-cp314-manylinux_2_17_x86_64.whl has more than 1 MiB or 50000 files"
+    )
+    shutil.rmtree(tmp_path / "scratch")
+    assert refusal(tmp_path, f"./{huge.name}") == f"{huge.name} has more than 1 MiB or 50000 files"
+    shutil.rmtree(tmp_path / "scratch")
+    assert refusal(tmp_path, *(f"./{each.name}" for each in own)).startswith(
+        "what the project depends on has more than"
+    )
+
+
+def test_whether_a_package_does_without_native_parts_is_found_in_time_in_proportion_to_its_modules(
+    tmp_path: Path,
+) -> None:
+    def took_s(count: int) -> float:
+        chain = {f"quick/m{at}.py": f"from . import m{at + 1}\n" for at in range(count)}
+        sources = {"quick/__init__.py": GUARDED, **chain, f"quick/m{count}.py": "from . import _fast\n"}
+        wheel = write_wheel(tmp_path / str(count), "quick", {**sources, **NATIVE}, LINUX)
+        began = time.thread_time()
+        assert without_native_parts(wheel, tmp_path) is not None
+        return time.thread_time() - began
+
+    assert took_s(3000) < 20 * took_s(300) + 1
