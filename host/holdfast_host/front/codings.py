@@ -68,7 +68,8 @@ class Inflater:
         """
         self._came_bytes += len(data)
         stream = self._stream = self._stream or self._begin(data)
-        while data:
+        piece = b""
+        while data or len(piece) == PIECE_BYTES:  # a full one may have left something behind that needs no more input
             try:
                 piece = stream.decompress(data, PIECE_BYTES)
             except zlib.error as error:

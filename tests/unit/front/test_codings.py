@@ -12,6 +12,7 @@ import pytest
 import uvloop
 
 from holdfast_host.core.limits import KIB, MIB, Limits
+from holdfast_host.front.codings import PIECE_BYTES, Inflater
 from tests.unit.front.stage import Stage, request_bytes, staged
 from tests.unit.front.test_function_hosts import HOST, asked, deploy
 
@@ -151,6 +152,17 @@ def test_a_body_that_is_not_of_its_coding_is_refused(encoded: bytes, words: str)
 
 
 @pytest.mark.limit("arguments_bytes_max")
+@pytest.mark.parametrize("beyond", [1, 2, 257, 258, 259, 600])
+def test_a_body_comes_whole_that_has_nothing_behind_what_a_piece_had_no_room_for(beyond: int) -> None:
+    body = b"a" * (PIECE_BYTES + beyond)
+    inflater = Inflater("deflate")
+
+    came = b"".join(inflater.feed(_bare_deflate(body)))
+    inflater.finish()
+
+    assert came == body
+
+
 def test_a_body_may_not_be_longer_than_the_limit_once_it_is_inflated() -> None:
     async def play() -> None:
         async with staged(limits=Limits(arguments_bytes_max=1000)) as stage:
