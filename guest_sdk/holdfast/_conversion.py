@@ -22,6 +22,7 @@ from uuid import UUID
 
 from holdfast._annotations import hints_of
 from holdfast._codec import decode_json
+from holdfast._hashes import check_hashes
 from holdfast._misfit import MisfitError, key_step
 from holdfast._tags import read_leaf
 
@@ -221,17 +222,14 @@ _attempts: Final[ContextVar[_Attempts | None]] = ContextVar("attempts", default=
 def _tried(converter: Converter, value: Any) -> Any:
     """What a member of a union makes of a value, worked out once for each part of the value.
 
-    Members that hold the same union would try the parts once for every way to get there, which doubles the work with
-    every level.
+    Members that hold the same union would try the parts for every way there: twice the work with every level.
     """
     if type(value) is not dict and type(value) is not list:
         return converter(value)
-    attempts, outermost = _attempts.get(), None
-    if attempts is None:
-        attempts = {}
-        outermost = _attempts.set(attempts)
+    known, key = _attempts.get(), (id(converter), id(value))
+    attempts: _Attempts = {} if known is None else known
+    outermost = _attempts.set(attempts) if known is None else None
     try:
-        key = id(converter), id(value)
         if key not in attempts:
             try:
                 attempts[key] = value, converter(value), None
@@ -297,8 +295,11 @@ def _container(kind: type, arguments: tuple[Any, ...], known: Known) -> Converte
         if type(value) is not list:
             _refuse(value, "an array")
         parts = value if part is None else _parts(value, [part] * len(value))
+        if kind is list or kind is tuple:
+            return kind(parts)
         try:
-            return parts if kind is list else kind(parts)
+            check_hashes(parts)
+            return kind(parts)
         except TypeError:
             raise MisfitError("holds an array or an object, which no set can") from None
 
@@ -334,14 +335,16 @@ def _dict(key: Converter | None, part: Converter | None) -> Converter:
     def convert(value: Any) -> dict[Any, Any]:
         if type(value) is not dict:
             _refuse(value, "an object")
-        found: dict[Any, Any] = {}
+        pairs: list[tuple[Any, Any]] = []
         name = ""
         try:
             for name, each in value.items():
-                found[name if key is None else _to_key(key, name)] = each if part is None else part(each)
+                pairs.append((name if key is None else _to_key(key, name), each if part is None else part(each)))
         except MisfitError as misfit:
             misfit.within(key_step(name))
             raise
+        check_hashes([key for key, _ in pairs])
+        found = dict(pairs)
         if len(found) != len(value):
             raise MisfitError("has two keys that are equal")
         return found

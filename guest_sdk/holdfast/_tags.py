@@ -16,6 +16,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast._errors import CodecError
+from holdfast._hashes import check_hashes
 from holdfast._misfit import MisfitError, key_step
 from holdfast._moments import read_datetime, read_time
 
@@ -105,7 +106,8 @@ def _hashable(value: Any) -> Any:
 
 def _distinct(value: Any, kind: type) -> Any:
     items = _items(value)
-    found = kind(map(_hashable, items))
+    check_hashes([*map(_hashable, items)])
+    found = kind(items)
     if len(found) != len(items):
         raise ValueError("two of its elements are equal")
     return found
@@ -145,16 +147,18 @@ def _read_float(value: Any) -> float:
 def _read_dict(value: Any) -> dict[Any, Any]:
     if type(value) is not list or not all(type(pair) is list and len(pair) == 2 for pair in value):
         raise TypeError("an array of pairs is expected")
-    found: dict[Any, Any] = {}
+    pairs: list[tuple[Any, Any]] = []
     key = nothing = object()
     try:
         for written, part in value:
             key = nothing
             key = _hashable(_untag(written))
-            found[key] = _untag(part)
+            pairs.append((key, _untag(part)))
     except MisfitError as misfit:
         misfit.within(".keys" if key is nothing else key_step(key))
         raise
+    check_hashes([key for key, _ in pairs])
+    found = dict(pairs)
     if len(found) != len(value):
         raise ValueError("two of its keys are equal")
     return found

@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from holdfast._hashes import check_hashes
 from holdfast._instead import base_value, refusal_of
 from holdfast._misfit import MisfitError, key_step
 from holdfast._moments import datetime_text, time_text
@@ -122,6 +123,7 @@ class TypedWriter(_Writer):
     def dict(self, value: dict[Any, Any], depth: int) -> str:
         if all(type(key) is str for key in value) and TAG not in value:
             return "{" + ",".join([f"{key}:{part}" for key, part in self.pairs(value, depth + 1, _name_text)]) + "}"
+        check_hashes(value)
         bare = {base_value(key): part for key, part in value.items()}
         if len(bare) != len(value):
             raise MisfitError("has two keys that are equal once they are stored as plain str, int or float")
@@ -133,6 +135,8 @@ class TypedWriter(_Writer):
     def sequence(self, kind: type, value: Any, depth: int) -> str:
         if kind is list:
             return f"[{','.join(self.parts(value, depth))}]"
+        if kind is not tuple:
+            check_hashes(value)
         parts = self.parts(value, depth + 1)
         if kind is not tuple:
             parts.sort()  # equal sets have equal texts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 import time
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from holdfast import StatefulActor
+from holdfast import CodecError, StatefulActor
+from holdfast._codec import decode, encode
 from holdfast._describe import Component
 from holdfast._door import Err, HostImports
 from holdfast._guest import Guest
@@ -37,6 +39,12 @@ class Ring:
 
 
 class Shop(StatefulActor):
+    def count(self, numbers: set[int]) -> int:
+        return len(numbers)
+
+    def count_keys(self, numbers: dict[int, int]) -> int:
+        return len(numbers)
+
     def draw(self, shapes: list[Leaf | Ring] | None) -> str:
         kinds = []
         while shapes:
@@ -119,3 +127,34 @@ def test_a_union_inside_itself_is_tried_once_for_each_part_of_a_value(guest: Gue
             guest.call("draw", f"[{shape}]", False, False)
 
     assert time.thread_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("method", "whole", "part"),
+    [
+        ("count", "[{}]", "{}"),
+        ("count_keys", "{{{}}}", '"{}":0'),
+        ("count", '{{"$hf":"set","v":[{}]}}', "{}"),
+        ("count_keys", '{{"$hf":"dict","v":[{}]}}', "[{},0]"),
+    ],
+)
+def test_no_set_or_dict_is_made_of_arguments_that_were_chosen_to_have_one_hash(
+    guest: Guest, method: str, whole: str, part: str
+) -> None:
+    parts = [part.format(at * sys.hash_info.modulus) for at in range(20_000)]
+    few, many = (f"[{whole.format(','.join(each))}]" for each in (parts[:100], parts))
+
+    assert guest.call(method, few, "$hf" in whole, False) == "100"
+    began = time.thread_time()
+    with pytest.raises(Err, match="more than 100 keys or elements with the same hash"):
+        guest.call(method, many, "$hf" in whole, False)
+    assert time.thread_time() - began < 1
+
+
+@pytest.mark.parametrize("kind", [set, frozenset, dict.fromkeys])
+def test_what_would_be_refused_where_it_is_read_is_refused_where_it_is_written(kind: Any) -> None:
+    numbers = [at * sys.hash_info.modulus for at in range(101)]
+
+    assert decode(encode(kind(numbers[1:]))) == kind(numbers[1:])
+    with pytest.raises(CodecError, match="more than 100 keys or elements with the same hash"):
+        encode(kind(numbers))
