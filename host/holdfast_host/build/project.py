@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -208,14 +208,13 @@ def _seed(work: Path) -> str:
 
 def _description(work: Path, main: str, output: str) -> dict[str, Any]:
     """What the component says about itself; BuildError with what its author must mend where there is none."""
-    report: dict[str, Any] = {}
-    try:
+    report: Any = None
+    with suppress(OSError, ValueError, RecursionError):  # code of others has run where it lies
         report = json.loads(read_own(work, work / "entry" / "report.json", REPORT_BYTES_MAX))
-    except (OSError, ValueError):
-        report = {}
-    if "kind" in report:
+    report = report if isinstance(report, dict) else {}
+    if "kind" in report and "message" in report:
         raise BuildError(_sentence(report, main), str(report.get("traceback", "")))
-    if not report or not (work / "out.wasm").is_file():
+    if not report or "kind" in report or not (work / "out.wasm").is_file():
         # Its memory is copied out in one piece, and componentize-py lets pieces have 128 MiB.
         if "fuel allocated for hostcalls" in output:
             raise BuildError(
@@ -225,7 +224,8 @@ def _description(work: Path, main: str, output: str) -> dict[str, Any]:
             )
         last = [line for line in output.splitlines() if line.strip()][-1:] or ["it said nothing"]
         raise BuildError(f"componentize-py could not build the component: {last[0].strip()}", output)
-    return report
+    description: dict[str, Any] = report
+    return description
 
 
 def _sentence(report: dict[str, Any], main: str) -> str:

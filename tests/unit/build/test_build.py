@@ -10,6 +10,7 @@ import pytest
 from wasmtime import Engine
 
 from holdfast_host.build import BuildError, build_project
+from holdfast_host.build.project import _description
 from tests.harness.wheels import write_wheel
 from tests.unit.guest.plain_host import PlainHost
 
@@ -203,3 +204,13 @@ def test_a_directory_that_is_too_large_to_be_sources_is_refused(tmp_path: Path) 
 
     with pytest.raises(BuildError, match="more than 64 MiB or 10000 files"):
         build_project(directory)
+
+
+@pytest.mark.parametrize("report", ["[1]", '"kind"', "1", '{"kind":"syntax"}', "[" * 100_000, "{", ""])
+def test_a_report_that_the_code_of_a_project_has_written_over_is_one_sentence(tmp_path: Path, report: str) -> None:
+    (tmp_path / "entry").mkdir()
+    (tmp_path / "entry" / "report.json").write_text(report)
+    (tmp_path / "out.wasm").write_bytes(b"")
+
+    with pytest.raises(BuildError, match="could not build the component: the last line"):
+        _description(tmp_path, "src/app.py", "the first line\nthe last line\n")
