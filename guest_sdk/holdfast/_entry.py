@@ -22,6 +22,7 @@ from typing import Any
 from zoneinfo import _common
 
 from holdfast._anew import Watch
+from holdfast._confined import Confinement, open_files
 from holdfast._describe import Component, RuleError, shown_file
 from holdfast._development import DevelopmentGuest, MissingModules
 from holdfast._door import HOST
@@ -47,6 +48,7 @@ def load(plan_file: str) -> type:
     sys.dont_write_bytecode = True
     output = Output()
     output.install()
+    confinement = Confinement()
     preload()
     _explain_missing_zones()
     shown: dict[str, str] = plan["shown"]
@@ -64,6 +66,7 @@ def load(plan_file: str) -> type:
         Path(plan["report"]).write_text(json.dumps(_finding(failure, shown)))
         raise
     _keep_source_lines()
+    _check_that_files_are_closed(Path(plan["report"]), shown)
     # From here on no module can be found any more: say so in the words of the build, not of a file system.
     if carried is not None:
         carried.keep_library()
@@ -81,10 +84,12 @@ def load(plan_file: str) -> type:
         guest = Guest(component, HOST, output)
     exports = {each: getattr(guest, each) for each in ("describe", "activate", "call", "alarm", "fetch")}
     output.connect(HOST.log)
+    vars(sys).update(__stdout__=sys.stdout, __stderr__=sys.stderr)  # what they were leads nowhere in a sandbox
     warm_up(HOST)
     # A later collection then leaves all of this alone, and with it the pages that every sandbox shares.
     gc.collect()
     name_objects(Path(plan["objects"]))
+    confinement.end_files()
     gc.freeze()
     return type("Instance", (), exports)
 
@@ -188,6 +193,19 @@ def _keep_source_lines() -> None:
         source = loader.get_source(module.__name__) or ""
         lines = source.splitlines(keepends=True)
         linecache.cache[loader.shown_path] = (len(source), None, lines, loader.shown_path)
+
+
+def _check_that_files_are_closed(report: Path, shown: dict[str, str]) -> None:
+    """Refuse what a sandbox could not go on reading."""
+    for path in open_files():
+        mounted = next((each for each in shown if path.startswith(f"{each}/")), "")
+        name = _joined(shown[mounted], path.removeprefix(f"{mounted}/")) if mounted else path
+        message = (
+            f"the file {name} is still open at the end of the build, and no sandbox has it: read it whole, and close it"
+            f" (with open(...) as file: TEXT = file.read())"
+        )
+        report.write_text(json.dumps({"kind": "rule", "message": message, "file": None, "line": None}))
+        raise RuntimeError(message)
 
 
 class _NotInTheComponent:

@@ -17,6 +17,15 @@ MESSAGE_CHARS_MAX: Final = 16_384
 # Frames that tell an author nothing: the SDK, and the import machinery around a module that fails while it is built.
 _NOT_THE_AUTHORS: Final = (__file__.rpartition("/")[0] + "/", "<frozen importlib", "/python/importlib/")
 
+# What Python says where somebody awaits what is no awaitable: from 3.11 on, and in asyncio.
+_AWAITS: Final = (
+    "a coroutine or an awaitable is required", "a coroutine was expected", "asynchronous context manager",
+    "be awaited", "requires an object with __aiter__", "used in 'await' expression",
+)  # fmt: skip
+_NO_AWAIT: Final = (
+    "; calls of storage and of stubs are done when they return: they need no await, no async for and no async with"
+)
+
 # What a failed call may let through to the outermost caller under its own name.
 PASSED_THROUGH: Final = frozenset({"ActorError", "ActorReentrancyError", "ActorDeadlockError"})
 
@@ -138,7 +147,10 @@ def _error_facts(failure: BaseException, name: str) -> dict[str, Any]:
         if isinstance(failure, ActorCallError) and failure.name in PASSED_THROUGH:
             status, retryable = failure.status, failure.retryable
             return _facts(failure.name, failure.message, code=failure.code, status=status, retryable=retryable)
-    facts = _facts(name, sentence_of(failure))
+    sentence = sentence_of(failure)
+    if isinstance(failure, TypeError) and any(each in sentence for each in _AWAITS):
+        sentence += _NO_AWAIT
+    facts = _facts(name, sentence)
     trace = traceback_of(failure)
     return {**facts, "traceback": trace} if trace else facts
 

@@ -24,16 +24,27 @@ from holdfast._mark import keep_mark
 from holdfast._methods import Method, hooks_of
 from holdfast._output import Output
 from holdfast._storage import HELD_CHARS_MAX, HELD_NOTHING, Storage
-from holdfast._turn import finish
+from holdfast._turn import Coroutines
 
 
 class Guest:
     """What one component does in one sandbox. `activate` is called once, before any call."""
 
-    __slots__ = ("_actor", "_checks_arguments", "_component", "_env", "_host", "_label", "_methods", "_output")
+    __slots__ = (
+        "_actor",
+        "_checks_arguments",
+        "_component",
+        "_coroutines",
+        "_env",
+        "_host",
+        "_label",
+        "_methods",
+        "_output",
+    )
 
     def __init__(self, component: Component, host: HostImports, output: Output) -> None:
         self._component = component
+        self._coroutines = Coroutines()
         self._host = host
         self._output = output
         self._actor: StatefulActor | None = None
@@ -118,7 +129,7 @@ class Guest:
                 else:
                     _refuse_arguments(given)
             if type(result) is CoroutineType:
-                result = finish(result, f"{self._label}.{method}")
+                result = self._coroutines.finish(result, f"{self._label}.{method}")
             text = plain_text(result)
             if text is None or typed_result:
                 return self._result_text(result, method, typed_result)
@@ -156,8 +167,8 @@ class Guest:
     def alarm(self, info: str) -> None:
         """Run the alarm's handler."""
         try:
-            handler = self._alarm_handler()
-            finish(handler(AlarmInfo.from_wire(decode_json(info))), f"{self._label}.alarm")
+            result = self._alarm_handler()(AlarmInfo.from_wire(decode_json(info)))
+            self._coroutines.finish(result, f"{self._label}.alarm")
         except BaseException as failure:
             raise Err(error_json(failure)) from None
         finally:
@@ -187,7 +198,7 @@ class Guest:
             response = self._component.fetch(request, self._env)
         else:
             raise CallRefusedError("ActorUnknownMethodError", "the function has no fetch(request, env)")
-        response = finish(response, f"{self._label}.fetch")
+        response = self._coroutines.finish(response, f"{self._label}.fetch")
         if not isinstance(response, Response):
             raise TypeError(f"fetch must return a holdfast.Response, not {type(response).__name__}")
         return response

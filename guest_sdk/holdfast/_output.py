@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NoReturn
 
+from holdfast._absent import no_sleep
 from holdfast._door import LogImport
 
 LINE_CHARS_MAX: Final = 16_000
@@ -148,7 +149,4 @@ def _level_of(number: int) -> str:
 
 
 def _refuse_to_sleep(seconds: float) -> NoReturn:
-    raise RuntimeError(
-        f"time.sleep({seconds!r}): an actor's turn cannot sleep, it would hold up every other call of the instance;"
-        " set an alarm (self.ctx.storage.set_alarm) and do the rest in alarm()"
-    )
+    raise no_sleep(f"time.sleep({seconds!r})")

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import sys
 from types import CoroutineType
 from typing import Any
 
 
-def finish(result: Any, what: str) -> Any:
-    """The result itself, or what the coroutine that it is returns.
+class Coroutines:
+    """Runs the coroutines of one activation, all on one loop: locks and queues may live longer than a turn."""
 
-    Raises:
-        RuntimeError: The coroutine waits for something that only an event loop could bring.
-    """
-    if type(result) is not CoroutineType:
-        return result
-    try:
-        waits_for = result.send(None)
-    except StopIteration as stop:
-        return stop.value
-    result.close()
-    raise RuntimeError(
-        f"{what} awaits something that is not there yet ({waits_for!r:.80}): there is no event loop in an actor,"
-        " a turn runs from its beginning to its end; for later work set an alarm"
-    )
+    __slots__ = ("_loop",)
+
+    def __init__(self) -> None:
+        self._loop: Any = None
+
+    def finish(self, result: Any, what: str) -> Any:
+        """The result itself, or what the coroutine that it is returns.
+
+        Raises:
+            RuntimeError: The coroutine waits for something that never comes within a turn.
+        """
+        if type(result) is not CoroutineType:
+            return result
+        if "asyncio" in sys.modules:
+            return self._run(result)
+        try:
+            waits_for = result.send(None)
+        except StopIteration as stop:
+            return stop.value
+        result.close()
+        raise RuntimeError(
+            f"{what} awaits something that is not there yet ({waits_for!r:.80}): a turn runs from its beginning to its"
+            " end; for later work set an alarm"
+        )
+
+    def _run(self, coroutine: Any) -> Any:
+        from holdfast._loop import TurnLoop  # in a component there is one only beside asyncio
+
+        if self._loop is None:
+            self._loop = TurnLoop()
+        return self._loop.run_turn(coroutine)
+
+
+def finish(result: Any, what: str) -> Any:
+    """The same, for a coroutine that nothing else belongs to."""
+    return Coroutines().finish(result, what)

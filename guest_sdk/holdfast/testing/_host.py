@@ -31,7 +31,8 @@ class LocalHost:
     """Runs actor classes in this process: no host, no network, no component.
 
     Every call is a turn as on a real host: it commits what it wrote when it returns and nothing when it fails, its
-    values go through the same encoding, its limits hold. Time stands still until `clock` is moved.
+    values go through the same encoding, its limits hold, and what actors do not have (network, threads, files,
+    processes, sleep) is refused in the same words. Time stands still until `clock` is moved.
 
     Example:
         host = LocalHost({"ACCOUNT": Account})

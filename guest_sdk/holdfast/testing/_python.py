@@ -21,6 +21,7 @@ from typing import Any, Final, Self, TextIO
 
 from holdfast._output import Output
 from holdfast.testing._clock import ManualClock
+from holdfast.testing._doors import Doors
 
 _SHARED: Final = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
 _SDK: Final = str(Path(__file__).parents[1])
@@ -43,6 +44,7 @@ class Surroundings:
                 (date, _stand_in_for_date(clock)),
             )
         }
+        self._doors = Doors()
         self._depth = 0
         self._stderr: TextIO | None = None
         self._modules_seen = 0
@@ -64,7 +66,8 @@ class Surroundings:
         self._depth += 1
         output.install()
         try:
-            yield
+            with self._doors.closed():
+                yield
         finally:
             self._depth -= 1
             sys.stdout, sys.stderr, time.sleep = before

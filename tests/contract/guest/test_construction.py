@@ -71,7 +71,20 @@ def test_arguments_that_do_not_fit_are_told_after_the_constructor(subject: NewSu
 
 
 def test_the_environment_has_the_manifests_bindings_and_variables(probe: Subject) -> None:
-    names = ["BLOCKS", "CALLER", "EMPTY", "GREETING", "MADE", "PROBE", "REFUSED", "SCANS", "SHAPES", "TIMER"]
+    names = [
+        "AWAITS",
+        "BLOCKS",
+        "CALLER",
+        "DOORS",
+        "EMPTY",
+        "GREETING",
+        "MADE",
+        "PROBE",
+        "REFUSED",
+        "SCANS",
+        "SHAPES",
+        "TIMER",
+    ]
 
     assert probe.call("variables").typed == ["hello", "", names, False]
 

@@ -13,6 +13,7 @@ from time import sleep as copied_sleep
 from typing import Any, NoReturn
 
 from blocks import Blocks  # type: ignore[import-not-found]  # beside this module: mypy looks from the root
+from doors import Awaits, Doors  # type: ignore[import-not-found]
 from refused import Refused  # type: ignore[import-not-found]
 from scans import Scans  # type: ignore[import-not-found]
 
@@ -30,7 +31,7 @@ from holdfast import (
     StatefulActor,
 )
 
-__all__ = ["Blocks", "Caller", "Made", "Probe", "Refused", "Scans", "Shapes", "Timer", "fetch"]
+__all__ = ["Awaits", "Blocks", "Caller", "Doors", "Made", "Probe", "Refused", "Scans", "Shapes", "Timer", "fetch"]
 
 
 class Opaque:
