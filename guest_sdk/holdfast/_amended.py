@@ -178,10 +178,7 @@ def swaps_of_os(may_read: MayRead) -> Iterator[Swap]:
         def look(path: Any, *arguments: Any, **options: Any) -> Any:
             if not isinstance(path, int) and not may_read(path):
                 raise no_files(f"os.{name}({path!r:.100})", path)
-            try:
-                return real(path, *arguments, **options)
-            except FileNotFoundError:
-                raise no_files(f"os.{name}({path!r:.100})", path) from None
+            return real(path, *arguments, **options)
 
         return look
 

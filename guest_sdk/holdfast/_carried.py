@@ -22,9 +22,9 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast._shown import ShownLoader
+import holdfast
+from holdfast._shown import PACKAGES, ShownLoader
 
-PACKAGES: Final = "/site-packages"
 LIBRARY: Final = "/python"  # where componentize-py has Python's own modules while it builds
 
 # Parts of the standard library that cannot run in a sandbox, or are no library.
@@ -33,6 +33,7 @@ _NO_LIBRARY: Final = frozenset({
     "pydoc_data", "site-packages", "test", "this.py", "tkinter", "turtle.py", "turtledemo", "venv", "webbrowser.py",
 })  # fmt: skip
 _LIBRARY_FILE_BYTES_MAX: Final = 1 << 19
+_LATE: Final = ("_loop.py", "_tls.py")  # what of the SDK comes with asyncio and ssl
 
 
 class Files:
@@ -159,6 +160,10 @@ class Carried:
             packed = zlib.compress(room[:size])
             self._files.add(LIBRARY, {str(path.relative_to(LIBRARY)): (0, len(packed))}, packed)
         room[:] = bytes(len(room))
+        for path in (Path(__file__).with_name(name) for name in _LATE):
+            packed = zlib.compress(path.read_bytes())
+            self._files.add(LIBRARY, {f"holdfast/{path.name}": (0, len(packed))}, packed)
+        holdfast.__path__.append(f"{LIBRARY}/holdfast")
 
     def stay(self) -> None:
         """From now on only what is carried can be found."""

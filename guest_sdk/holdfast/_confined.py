@@ -1,4 +1,4 @@
-"""A component's Python, made to say what it does not have: audit hook, amended modules, `ssl` without OpenSSL.
+"""A component's Python, made to say what it does not have: audit hook, amended modules, stand-ins for what it lacks.
 
 Set up before the author's code is imported. While a component is built there are files; when the build ends they end
 too. A handle that the build made is stale in a sandbox, and using it ends the sandbox: so there are no sockets from the
@@ -19,8 +19,9 @@ from types import ModuleType
 from typing import Any, Final
 
 from holdfast import _absent
-from holdfast._absent import no_processes, no_signals, refusing
+from holdfast._absent import no_processes, no_signals, no_threads, refusing
 from holdfast._amended import AMENDERS, swaps_of, swaps_of_os
+from holdfast._shown import PACKAGES
 
 # What this Python's `os` and `signal` lack. Nobody looks whether there is an `os.system`: it can be there and refuse.
 # A `fork` that were there would be registered with.
@@ -50,15 +51,20 @@ class Confinement:
 
     def end_files(self) -> None:
         """From now on there are none."""
-        for swap in swaps_of_os(lambda path: True):
+        for swap in swaps_of_os(_is_carried):
             setattr(*swap)
         self._has_files = False
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in _absent.EVENTS and not (self._has_files and event in _absent.FILES):
-            refusal = _absent.refusal_of(event, arguments, lambda path: False)
+            refusal = _absent.refusal_of(event, arguments, _is_carried)
             if refusal is not None:
                 raise refusal
+
+
+def _is_carried(path: Any) -> bool:
+    """Whether a path leads to where packages are, or would be."""
+    return isinstance(path, (str, os.PathLike)) and os.fspath(path).startswith(PACKAGES)
 
 
 class _Amending:
@@ -67,8 +73,9 @@ class _Amending:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name == "_ssl":
-            loader: Any = _TlsLoader()
+        make = _STAND_INS.get(name)
+        if make is not None:
+            loader: Any = _StandInLoader(make)
             return ModuleSpec(name, loader)
         if name not in _AMENDED:
             return None
@@ -85,16 +92,42 @@ class _Amending:
         return spec
 
 
-class _TlsLoader:
-    """Loads what stands for `_ssl`."""
+class _StandInLoader:
+    """Loads what stands for a module that this Python lacks."""
+
+    def __init__(self, make: Callable[[], ModuleType]) -> None:
+        self._make = make
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        from holdfast._tls import make_module  # nobody pays for `ssl` who does not import it
-
-        return make_module()
+        return self._make()
 
     def exec_module(self, module: ModuleType) -> None:
         """It is whole when it is made."""
+
+
+def _make_tls() -> ModuleType:
+    from holdfast._tls import make_module  # nobody pays for `ssl` who does not import it
+
+    return make_module()
+
+
+def _make_interpreters() -> ModuleType:
+    """`concurrent.interpreters`, whose names packages import: all of it would run beside a turn."""
+    module = ModuleType("concurrent.interpreters")
+    names = vars(module)
+    for name in ("InterpreterError", "NotShareableError", "QueueEmpty", "QueueFull"):
+        names[name] = type(name, (Exception,), {})
+    for name in ("ExecutionFailed", "InterpreterNotFoundError"):
+        names[name] = type(name, (names["InterpreterError"],), {})
+    for name in ("Interpreter", "Queue"):
+        refuse = refusing(no_threads, f"concurrent.interpreters.{name}()")
+        names[name] = type(name, (), {"__init__": refuse})
+    for name in ("create", "create_queue", "get_current", "get_main", "is_shareable", "list_all"):
+        names[name] = refusing(no_threads, f"concurrent.interpreters.{name}()")
+    return module
+
+
+_STAND_INS: Final = {"_ssl": _make_tls, "concurrent.interpreters": _make_interpreters}
 
 
 def _amend(module: Any) -> None:

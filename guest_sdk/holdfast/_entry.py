@@ -10,6 +10,7 @@ import ast
 import gc
 import importlib
 import importlib.machinery
+import inspect
 import json
 import linecache
 import sys
@@ -69,6 +70,8 @@ def load(plan_file: str) -> type:
     _check_that_files_are_closed(Path(plan["report"]), shown)
     # From here on no module can be found any more: say so in the words of the build, not of a file system.
     if carried is not None:
+        if _has_coroutines(component):
+            importlib.import_module("asyncio")  # a package may import it late, within one of them
         carried.keep_library()
         carried.stay()
     else:
@@ -92,6 +95,13 @@ def load(plan_file: str) -> type:
     confinement.end_files()
     gc.freeze()
     return type("Instance", (), exports)
+
+
+def _has_coroutines(component: Component) -> bool:
+    functions = [
+        vars(base)[name] for actor in component.actors.values() for base in actor.__mro__ for name in vars(base)
+    ]
+    return any(inspect.iscoroutinefunction(each) for each in (*functions, component.fetch))
 
 
 def _carry(plan: dict[str, Any]) -> Any:

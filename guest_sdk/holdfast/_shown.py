@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from importlib.machinery import SourceFileLoader
 from types import CodeType
-from typing import Any
+from typing import Any, Final
+
+PACKAGES: Final = "/site-packages"  # where the packages are found that a component carries, on no disk
 
 
 class ShownLoader(SourceFileLoader):
