@@ -25,6 +25,8 @@ from holdfast._describe import RuleError
 _NOT_AUTHORS: Final = ("/python/", "/0/holdfast/", "/0/holdfast_entry", "/world/", "/bundled/", "<frozen ")
 _PROBE_BYTES: Final = 1  # packages ask for one byte to see whether there is randomness, and forget it
 
+_WITHOUT_USE: Final = "multiprocessing.process"  # draws a key as it is imported, for processes that nobody can start
+
 _CLOCKS: Final = frozenset(
     {time.time, time.time_ns, time.monotonic, time.monotonic_ns, time.perf_counter, time.perf_counter_ns}
     | {time.process_time, time.process_time_ns, time.localtime, time.gmtime, time.ctime, time.strftime}
@@ -78,7 +80,8 @@ class Watch:
             return draw
 
         def system(size: int) -> bytes:
-            if self._watching and size > _PROBE_BYTES:
+            asking = sys._getframe(1).f_globals.get("__name__")  # noqa: SLF001
+            if self._watching and size > _PROBE_BYTES and asking != _WITHOUT_USE:
                 self._note("random bytes are asked of the system")
             return urandom(size)
 
