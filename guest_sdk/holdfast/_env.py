@@ -25,7 +25,11 @@ class Env:
 
     def __getattr__(self, name: str) -> Any:
         declared = ", ".join(sorted(self.__dict__)) or "nothing"
-        raise AttributeError(f"env has no {name!r}: holdfast.toml declares {declared}", name=name, obj=self)
+        raise AttributeError(
+            f"env has no {name!r}: holdfast.toml declares {declared} (a secret is there once it is named and set)",
+            name=name,
+            obj=self,
+        )
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"env cannot be changed: {name!r} comes from holdfast.toml", name=name, obj=self)

@@ -60,27 +60,21 @@ def test_mypy_catches_a_wrong_call_of_a_stub(project: Path) -> None:
     assert '"object" not callable' in checked.stdout
 
 
-def test_types_are_written_as_the_scaffold_has_them_and_know_secrets_where_a_host_does(
-    project: Path, host: HostProcess
-) -> None:
-    path = project / "src" / "bindings.py"
-    text = path.read_text()
+def test_types_are_written_as_the_scaffold_has_them_and_know_the_secrets_that_the_manifest_names(project: Path) -> None:
+    path, manifest = project / "src" / "bindings.py", project / "holdfast.toml"
+    text, written = path.read_text(), manifest.read_text()
     path.unlink()
-    printed = run(project, "types", host=f"http://127.0.0.1:{free_port()}")
-    without_host = path.read_text()
-    with host.caller() as caller:
-        for name in ("API_KEY", "COUNTER"):
-            assert caller.request("PUT", f"/v1/secrets/{name}", '{"value":"hunter2"}').status == 201
-        run(project, "types", host=host.url)
-        with_secrets = path.read_text()
-        for name in ("API_KEY", "COUNTER"):
-            assert caller.request("DELETE", f"/v1/secrets/{name}").status < 300
+    nobody = f"http://127.0.0.1:{free_port()}"
+    run(project, "types", host=nobody)
+    without = path.read_text()
+    manifest.write_text(f'{written}\n[secrets]\nnames = ["API_KEY"]\n')
+    run(project, "types", host=nobody)
+    named = path.read_text()
     path.write_text(text)
+    manifest.write_text(written)
 
-    assert without_host == text
-    assert "Secrets are left out. No host answers" in printed
-    assert "    COUNTER: CounterNamespace\n    API_KEY: str\n" in with_secrets
-    assert "hunter2" not in with_secrets
+    assert without == text
+    assert "    COUNTER: CounterNamespace\n    API_KEY: str\n" in named
 
 
 def test_a_deploy_tells_its_stages_and_leaves_the_manifest_as_it_was_but_for_its_identity(

@@ -47,7 +47,8 @@ class LocalHost:
         actors: The bindings: the name on `env`, and the class.
         name: What the function is called.
         fetch: The function's `fetch(request, env)`, if it has one.
-        variables: Texts on `env`, as `[vars]` and secrets give them.
+        variables: Texts on `env`, as `[vars]` gives them.
+        secrets: Texts on `env`, as secrets give them that the function names.
         now: What the clock shows first; the machine's time, to the second, unless a test wants another.
         limits: Lower them to meet them sooner.
         check_arguments: Whether `post` checks and converts arguments by their annotations, as a host does where
@@ -69,11 +70,15 @@ class LocalHost:
         name: str = "local",
         fetch: Fetch | None = None,
         variables: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
         now: datetime | None = None,
         limits: Limits | None = None,
         check_arguments: bool = False,
     ) -> None:
-        variables = variables or {}
+        variables, secrets = variables or {}, secrets or {}
+        for each in variables.keys() & secrets.keys():
+            raise ValueError(f"{each} is a variable and a secret: env has each name once")
+        variables = {**variables, **secrets}
         _check_names(actors, variables)
         bindings = {binding: actor.__name__ for binding, actor in actors.items()}
         self.clock = ManualClock(now or datetime.now(UTC).replace(microsecond=0), self._run_alarms)
@@ -91,6 +96,7 @@ class LocalHost:
         directory: str | Path,
         *,
         references: Mapping[str, type[StatefulActor]] | None = None,
+        secrets: Mapping[str, str] | None = None,
         now: datetime | None = None,
         limits: Limits | None = None,
     ) -> LocalHost:
@@ -99,6 +105,7 @@ class LocalHost:
         Args:
             directory: Where holdfast.toml is.
             references: Classes by type, for bindings that lead to types of other projects.
+            secrets: The secrets that this host has; `env` has those of them that holdfast.toml names.
             now: As for LocalHost.
             limits: As for LocalHost.
 
@@ -111,6 +118,7 @@ class LocalHost:
             name=project.name,
             fetch=project.fetch,
             variables=project.variables,
+            secrets={name: value for name, value in (secrets or {}).items() if name in project.secrets},
             now=now,
             limits=limits,
             check_arguments=project.check_arguments,

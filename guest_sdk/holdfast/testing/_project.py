@@ -25,6 +25,7 @@ class Project:
     actors: dict[str, type[StatefulActor]]
     fetch: Callable[..., Any] | None
     variables: dict[str, str]
+    secrets: frozenset[str]  # the names
     check_arguments: bool
 
 
@@ -67,7 +68,16 @@ def read_project(directory: Path, references: Mapping[str, type[StatefulActor]])
     checks = facts.get("check_arguments", False)
     if not isinstance(checks, bool):
         raise ValueError(f"{path}: check_arguments is true or false, not {checks!r}")  # noqa: TRY004  (as all here)
-    return Project(str(facts.get("name", "local")), actors, component.fetch, dict(facts.get("vars", {})), checks)
+    variables, secrets = dict(facts.get("vars", {})), _secrets(path, facts.get("secrets", {}))
+    return Project(str(facts.get("name", "local")), actors, component.fetch, variables, secrets, checks)
+
+
+def _secrets(path: Path, table: Any) -> frozenset[str]:
+    """The names that `[secrets]` grants."""
+    names = table.get("names", []) if isinstance(table, dict) and table.keys() <= {"names"} else None
+    if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+        raise ValueError(f'{path}: [secrets] has a list of names, like names = ["API_KEY"], and nothing else')
+    return frozenset(names)
 
 
 def _imported(directory: Path, main: str) -> ModuleType:

@@ -30,14 +30,21 @@ def host_variables() -> Mapping[str, str]:
 
 
 @pytest.fixture
+def host_secrets() -> Mapping[str, str]:
+    """The secrets of the host; override it to give some. `env` has those that the project's holdfast.toml names."""
+    return {}
+
+
+@pytest.fixture
 def host(
     request: pytest.FixtureRequest,
     host_actors: Mapping[str, type[StatefulActor]] | None,
     host_variables: Mapping[str, str],
+    host_secrets: Mapping[str, str],
 ) -> LocalHost:
     """A fresh LocalHost: of `host_actors`, or of the project whose holdfast.toml is nearest above the test."""
     if host_actors is not None:
-        return LocalHost(host_actors, variables=host_variables)
+        return LocalHost(host_actors, variables=host_variables, secrets=host_secrets)
     project = find_project(request.path.parent)
     if project is None:
         pytest.fail(
@@ -45,4 +52,4 @@ def host(
             ' that returns them, such as {"ACCOUNT": Account}',
             pytrace=False,
         )
-    return LocalHost.of_project(project)
+    return LocalHost.of_project(project, secrets=host_secrets)

@@ -59,7 +59,7 @@ def render_bindings(bound: Sequence[BoundType], variables: Sequence[str], secret
     Args:
         bound: the bindings, those of the same type with the same methods.
         variables: the names of plain variables.
-        secrets: the names of the host's secrets.
+        secrets: the names of the secrets that the manifest asks for.
     """
     uses: set[str] = set()
     by_type = {each.type: each for each in bound}

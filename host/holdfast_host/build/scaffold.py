@@ -19,6 +19,9 @@ check_arguments = true              # arguments fit their annotations, or the ca
 [[actors]]
 binding = "COUNTER"                 # the property on env
 type = "Counter"                    # the class
+
+# [secrets]
+# names = ["API_KEY"]               # env.API_KEY, which `holdfast secret set API_KEY` gives the host
 """
 
 _APP: Final = '''\

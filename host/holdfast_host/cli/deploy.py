@@ -84,6 +84,18 @@ def command(
         print_json(answer)
     else:
         say(f"Function '{deployable.function}' is deployed: {function['url']}")
+    for warning in missing_secrets(function):
+        say(warning, err=True)
+
+
+def missing_secrets(function: dict[str, Any]) -> list[str]:
+    """One sentence for each secret that a deployed function names and that is not set."""
+    unset = [each["name"] for each in function.get("secrets", ()) if not each["set"]]
+    return [
+        f"holdfast.toml names the secret {name}, which this host does not have: env has no {name} before"
+        f" 'holdfast secret set {name}'."
+        for name in unset
+    ]
 
 
 def _from_project(directory: Path, stages: Stages) -> Deployable:

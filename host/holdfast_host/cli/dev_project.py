@@ -18,6 +18,7 @@ import click
 from holdfast_host.build.development import DevelopmentComponent, ProjectFiles, fingerprint
 from holdfast_host.build.project import OnStage
 from holdfast_host.cli.client import HostClient, RefusedError, api_path
+from holdfast_host.cli.deploy import missing_secrets
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.manifest import MANIFEST_FILE
 
@@ -135,7 +136,7 @@ class DevProject:
 
     def _upload(self, client: HostClient, component: DevelopmentComponent) -> None:
         manifest = (self.files.directory / MANIFEST_FILE).read_text("utf-8")
-        client.deploy(
+        answer = client.deploy(
             self.name,
             component.path,
             manifest,
@@ -143,6 +144,8 @@ class DevProject:
             on_sent=lambda sent_bytes: None,
             on_stage=lambda line: None,
         )
+        for warning in missing_secrets(answer.get("function", answer)):
+            self._say(self.name, warning)
 
     @property
     def _on_stage(self) -> OnStage:

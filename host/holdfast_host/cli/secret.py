@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli.client import api_path, host_options, open_client
-from holdfast_host.cli.output import CommandFailedError, ask_hidden, json_option, print_json, print_table, tell
+from holdfast_host.cli.output import CommandFailedError, ask_hidden, json_option, print_json, print_table, say, tell
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -35,7 +35,10 @@ Example:
 
 @click.group("secret", epilog=_EXAMPLES)
 def command() -> None:
-    """Set, list and delete secrets: texts on `env` of every function, write-only, encrypted on the host's disk."""
+    """Set, list and delete secrets: texts on `env` of the functions that name them, encrypted on the host's disk.
+
+    holdfast.toml says which ones a function sees: [secrets] names = ["API_KEY"]. No command shows a value.
+    """
 
 
 @command.command("set", epilog=_SET_EXAMPLES)
@@ -43,7 +46,7 @@ def command() -> None:
 @host_options
 @json_option
 def set_secret(name: str, host: str, token_file: Path | None, as_json: bool) -> None:
-    """Set the secret NAME; functions see it as env.NAME from their next turn on.
+    """Set the secret NAME; functions that name it see it as env.NAME from their next turn on.
 
     The value is asked for on a terminal and read from standard input otherwise, without the line break at its end. It
     is no argument, for those are seen by every process of the machine.
@@ -52,19 +55,25 @@ def set_secret(name: str, host: str, token_file: Path | None, as_json: bool) -> 
     with open_client(host, token_file) as client:
         answer = client.put(_path(name), {"value": value})
     tell(answer, f"Secret '{name}' is set.", as_json)
+    if not as_json and not answer.get("functions"):
+        say(
+            f'No deployed function sees it: name it in holdfast.toml, [secrets] names = ["{name}"], and deploy.',
+            err=True,
+        )
 
 
 @command.command("list", epilog=_LIST_EXAMPLES)
 @host_options
 @json_option
 def list_secrets(host: str, token_file: Path | None, as_json: bool) -> None:
-    """List the names of the secrets, and when each was set; no command shows a value."""
+    """List the names of the secrets, when each was set, and which functions see it."""
     with open_client(host, token_file) as client:
         answer = client.get("/v1/secrets")
     if as_json:
         print_json(answer)
     else:
-        print_table(("name", "set"), [(each["name"], each["updated_at"]) for each in answer["secrets"]])
+        rows = [(each["name"], each["updated_at"], ", ".join(each.get("functions", ()))) for each in answer["secrets"]]
+        print_table(("name", "set", "functions"), rows)
 
 
 @command.command("delete", epilog=_DELETE_EXAMPLES)

@@ -29,8 +29,8 @@ Examples:
 def command(directory: Path, host: str, token_file: Path | None) -> None:
     """Write bindings.py beside the main module of the project in DIR: types of what is on env.
 
-    The project's own actors are described by a build; those that it only refers to, and the names of secrets, by the
-    host. Without a host a project that refers to none gets its types all the same.
+    The project's own actors are described by a build; those that it only refers to by the host, which a project that
+    refers to none does not need.
     """
     try:
         with Stages() as stages:
@@ -44,14 +44,10 @@ def command(directory: Path, host: str, token_file: Path | None) -> None:
             if foreign:
                 stages.begin(f"Asking {host} about {', '.join(sorted(foreign))}")
                 own |= _ask(host, token_file, foreign)
-            stages.begin("Asking the host for the names of secrets")
-            secrets, why_not = _secrets(host, token_file, manifest)
     except HoldfastError as error:
         raise CommandFailedError(error.message) from None
     bound = [BoundType.of(each.binding, own[each.type]) for each in manifest.actors]
-    target.write_text(render_bindings(bound, list(manifest.vars), secrets), "utf-8")
-    if why_not:
-        say(f"Secrets are left out. {why_not}", err=True)
+    target.write_text(render_bindings(bound, list(manifest.vars), manifest.secrets), "utf-8")
     say(f"Types are written: {shown_path(target.resolve())}")
 
 
@@ -62,16 +58,6 @@ def _target(directory: Path, manifest: Manifest) -> Path:
     project = directory.resolve()
     root, _ = import_root(project, manifest.main)
     return inside(project, root / BINDINGS_FILE)
-
-
-def _secrets(host: str, token_file: Path | None, manifest: Manifest) -> tuple[list[str], str]:
-    """The names of secrets that the project does not use otherwise; none, and why, where the host does not say."""
-    try:
-        with open_client(host, token_file) as client:
-            known = {each["name"] for each in client.get("/v1/secrets")["secrets"]}
-    except CommandFailedError as error:
-        return [], error.message
-    return sorted(known - {each.binding for each in manifest.actors} - manifest.vars.keys()), ""
 
 
 def _ask(host: str, token_file: Path | None, types: set[str]) -> dict[str, Any]:

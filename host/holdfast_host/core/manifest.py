@@ -39,6 +39,7 @@ _KEYS: Final = (
     "dependencies",
     "actors",
     "vars",
+    "secrets",
     "limits",
     "deploy",
 )
@@ -64,6 +65,7 @@ class Manifest:
             where the host's default holds.
         dependencies: Requirements of pure-Python packages that go into the component.
         vars: Plain variables by name.
+        secrets: The names of those secrets of the host that the function sees; no others.
         memory_bytes_max, method_timeout_s: The function's own limits; 0 where the host's hold.
         func_id: The function's identity; None until its first deploy.
     """
@@ -75,6 +77,7 @@ class Manifest:
     dependencies: tuple[str, ...] = ()
     actors: tuple[ActorEntry, ...] = ()
     vars: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
     memory_bytes_max: int = 0
     method_timeout_s: float = 0.0
     func_id: str | None = None
@@ -213,6 +216,8 @@ class _Table:
 def _manifest(table: _Table, limits: Limits) -> Manifest:
     name = check_function_name(table.needed("name", '"my-function"'))
     actors = _actors(table.get("actors"))
+    bindings = {each.binding for each in actors}
+    variables = _vars(table.get("vars"), bindings)
     own = table.inner("limits", "memory_mib", "method_s")
     memory_mib = own.number("memory_mib", MEMORY_MIB_MIN, limits.memory_bytes_max // MIB, "MiB")
     if memory_mib != int(memory_mib):
@@ -224,7 +229,8 @@ def _manifest(table: _Table, limits: Limits) -> Manifest:
         check_arguments=table.flag("check_arguments"),
         dependencies=_dependencies(table.get("dependencies")),
         actors=actors,
-        vars=_vars(table.get("vars"), {each.binding for each in actors}),
+        vars=variables,
+        secrets=_secrets(table.inner("secrets", "names").get("names"), bindings | variables.keys()),
         memory_bytes_max=int(memory_mib) * MIB,
         method_timeout_s=float(own.number("method_s", 0.001, limits.method_timeout_s, "seconds")),
         func_id=_func_id(table.inner("deploy", "func_id").text("func_id")),
@@ -292,6 +298,21 @@ def _vars(value: Any, bindings: set[str]) -> dict[str, str]:
         if not isinstance(text, str):
             raise _broken(f'has vars.{name} as {_kind(text)}, it must be a string: {name} = "..."')
     return dict(value)
+
+
+def _secrets(value: Any, taken: set[str]) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise _broken('has secrets.names as no list of strings, like names = ["API_KEY"]')
+    for name in value:
+        check_identifier("secret", name)
+        if name.startswith("_"):
+            raise _broken(f"has the secret {name}: a name on env does not begin with an underscore")
+        if name in taken:
+            raise _broken(f"has {name} as a secret and a second time: each name on env is declared once")
+        taken.add(name)
+    return tuple(value)
 
 
 def _dependencies(value: Any) -> tuple[str, ...]:

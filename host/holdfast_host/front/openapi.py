@@ -180,10 +180,16 @@ def _secret() -> dict[str, Any]:
     value = {"type": "string", "description": "At most 65536 bytes of UTF-8.", "writeOnly": True}
     schema = {"type": "object", "required": ["value"], "additionalProperties": False, "properties": {"value": value}}
     body = {"required": True, "content": {JSON: {"schema": schema}}}
-    name = parameter("name", "An attribute of env that no binding and no variable has.")
+    name = parameter("name", "An attribute of env, for the functions whose manifest names it.")
     return {
         "parameters": [name],
-        "put": operation("setSecret", "Set a secret; every turn from now on sees it.", 200, 201, requestBody=body),
+        "put": operation(
+            "setSecret",
+            "Set a secret; turns from now on see it where their function names it.",
+            200,
+            201,
+            requestBody=body,
+        ),
         "delete": operation("deleteSecret", "Delete a secret.", 200),
     }
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -61,15 +61,12 @@ class Deploys:
         shelf: Shelf,
         limits: Limits,
         log: EventLog,
-        check_names: Callable[[Deployment], None] = lambda deployment: None,
     ) -> None:
-        """`check_names` refuses a version whose names on env are taken by what is no version's, such as secrets."""
         self._registry = registry
         self._rollout = rollout
         self._shelf = shelf
         self._limits = limits
         self._log = log
-        self._check_names = check_names
         self._changing: set[str] = set()
         self._one_at_a_time = asyncio.Lock()
 
@@ -147,7 +144,6 @@ class Deploys:
             plan.check_rollback(self._registry, found.deployment)
             deployment = await self._shelf.ready(found.deployment)
             await self._rollout.prepare(deployment)
-            self._check_names(deployment)
             self._registry.commit_current(deployment)
             await self._follow(deployment)
             self._log.info("rolled back", function=function, version=version)
@@ -253,10 +249,8 @@ class Deploys:
         deaf = plan.alarms_at_stake(self._registry, proposal)
         armed = await self._rollout.armed(deaf) if deaf else set()
         deployment = plan.plan_deployment(self._registry, proposal, consent, occupied, armed)
-        self._check_names(deployment)
         progress("loading")
         await self._rollout.prepare(deployment)
-        self._check_names(deployment)  # again: a secret may have been set meanwhile
         self._registry.commit_version(VersionRecord(deployment, manifest, proposal.description, now_us()))
         progress("switching")
         await self._follow(deployment)

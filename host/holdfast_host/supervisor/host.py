@@ -94,7 +94,7 @@ class Host:
         self._shelf = Shelf(premises.directory, premises.registry, compile_component, config.limits, log)
         rollout = ProcessRollout(self._workers, self._fronts, log)
         secrets = Secrets(premises.vault, premises.registry, rollout.tell_secrets, log)
-        self._deploys = Deploys(premises.registry, rollout, self._shelf, config.limits, log, secrets.check_deployment)
+        self._deploys = Deploys(premises.registry, rollout, self._shelf, config.limits, log)
         self._operations = Operations(
             premises.registry,
             self._deploys,
@@ -102,6 +102,7 @@ class Host:
             premises.url,
             log,
             self._measure,
+            premises.vault.all,
             {
                 "secrets": secrets.list,
                 "secret_set": secrets.set,

@@ -6,7 +6,7 @@ Each request runs as a task of its own and ends in exactly one `answer`; a front
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,17 @@ class Operations:
         url: str,
         log: EventLog,
         measure: Callable[[], Awaitable[dict[str, Any]]],
+        secrets: Callable[[], Collection[str]] = tuple,
         further: Mapping[str, Perform] | None = None,
     ) -> None:
-        """`further` operations are those of others, by name."""
+        """`secrets()` are the names of those that are set; `further` operations are those of others, by name."""
         self._registry = registry
         self._deploys = deploys
         self._domain = domain
         self._port = int(url.rpartition(":")[2])
         self._log = log
         self._measure = measure
+        self._secrets = secrets
         self._further = further or {}
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -132,6 +134,8 @@ class Operations:
             shown["reason"] = function.failure
         shown["url"] = f"http://{Listen(f'{function.name}.{self._domain}', self._port)}"
         shown["actors"] = [{"binding": b.binding, "type": b.type, "owner": b.owner} for b in current.bindings]
+        known = self._secrets()
+        shown["secrets"] = [{"name": name, "set": name in known} for name in current.secrets]
         shown["versions"] = [
             {
                 "version": each.deployment.version,

@@ -141,6 +141,7 @@ def plan_deployment(
         types=tuple(replace(shipped[name], type_id=type_id) for name, type_id in numbered),
         bindings=tuple(Binding(each.binding, each.type, each.type in shipped) for each in manifest.actors),
         variables=dict(manifest.vars),
+        secrets=manifest.secrets,
         fetch=fetch,
         memory_bytes_max=manifest.memory_bytes_max,
         method_timeout_s=manifest.method_timeout_s,

@@ -61,6 +61,7 @@ class Deployment:
     method_timeout_s: float = 0.0  # 0: the host's
     check_arguments: bool | None = None  # by their annotations, where they come as plain JSON; None: as the host does
     sources: str = ""  # JSON, as an author's tool handed it in; for development components only, handed through unread
+    secrets: tuple[str, ...] = ()  # the names of those that it sees, set or not; a version that was kept without: none
 
     def to_json(self) -> dict[str, Any]:
         """For control messages and the registry."""
@@ -81,7 +82,8 @@ class Deployment:
             for entry in facts["types"]
         )
         bindings = tuple(Binding(**entry) for entry in facts["bindings"])
-        return cls(**{**facts, "types": types, "bindings": bindings})
+        secrets = tuple(facts.get("secrets", ()))
+        return cls(**{**facts, "types": types, "bindings": bindings, "secrets": secrets})
 
 
 @dataclass(frozen=True, slots=True)

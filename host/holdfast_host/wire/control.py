@@ -12,7 +12,7 @@ EOF on it means that the other side is gone: a child then exits at once.
 | `occupied` | to worker | `id`, `types`: numbers of actor types; `done` carries the `types` that have instances here |
 | `armed` | to worker | `id`, `types`: numbers of actor types; `done` carries the `types` of which alarms wait here |
 | `describe` | to worker | `id`, `deployment`: try a development component with its sources; `done`: `description` |
-| `secrets` | to worker | `id`, `values`: every turn that starts from now on sees these secrets and no others |
+| `secrets` | to worker | `id`, `values`: all there are; turns that start now see those that their function names |
 | `done` | from worker | `id`, `error`: null or {`name`, `message`, `code`}: answers the six above |
 | `unloadable` | from worker | `function`, `reason`: it starts without a function whose compiled file does not load |
 | `catalog` | to front | `catalog`: what is deployed now |
@@ -33,7 +33,7 @@ EOF on it means that the other side is gone: a child then exits at once.
 
 Operations of `request`, with their `arguments` and the `result` of the answer; FUNCTION stands for what `GET
 /v1/functions/{function}` shows: `name`, `func_id`, `version`, `sha256`, `status`, `reason` where it is `failed`, `url`,
-`actors` [{`binding`, `type`, `owner`}], `versions` [{`version`, `sha256`, `created_at`}].
+`actors` [{`binding`, `type`, `owner`}], `secrets` [{`name`, `set`}], `versions` [{`version`, `sha256`, `created_at`}].
 
 - `deploy` takes `function`, `component` (path of a file below `data/uploads`; the supervisor takes it over, whatever
   happens), `manifest` (text, or null for a bare component), `allow_breaking`, `adopt`, `client` (the address that it
@@ -52,7 +52,8 @@ Operations of `request`, with their `arguments` and the `result` of the answer; 
   `what`, `died_at`}], and `more`: whether others follow. `what` is "instance", or, with type and name null, "handler"
   (a function's fetch) or "version" (all of a function).
 - `release` takes `type_id`, `name`, or `function`. Result: `released`, whether it was quarantined.
-- `secrets` takes nothing. Result: `secrets`: [SECRET], where a SECRET is `name` and `updated_at`.
+- `secrets` takes nothing. Result: `secrets`: [SECRET], where a SECRET is `name`, `updated_at` and
+  `functions`, the names of those that see it.
 - `secret_set` takes `name`, `value`. Result: SECRET with `created`.
 - `secret_delete` takes `name`. Result: SECRET as it was.
 """

@@ -51,6 +51,7 @@ class LoadedType:
     memory_bytes_max: int
     method_timeout_s: float
     variables: dict[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()  # the names of those that it sees
     sources: str = ""  # JSON, for a development component
     handles_alarms: bool = True  # or may, where the component does not say
     check_arguments: bool = False
@@ -159,10 +160,11 @@ class Deployments:
             self._install(loaded)
 
     def set_secrets(self, secrets: dict[str, str]) -> None:
-        """What `env` has beside bindings and variables; every turn that starts from now on sees these."""
+        """All secrets of the host: every turn that starts from now on sees those of them that its function names."""
         self._secrets = secrets
         for loaded in list(self._by_type.values()):
-            self._install(loaded)
+            if loaded.environment != _environment(loaded, secrets):
+                self._install(loaded)
 
     def remove(self, function: str) -> None:
         """Forget what this function runs, and what it has prepared and never switched to."""
@@ -206,6 +208,7 @@ class Deployments:
             memory_bytes_max=min(memory, limits.memory_bytes_max),
             method_timeout_s=min(timeout_s, limits.method_timeout_s),
             variables=deployment.variables,
+            secrets=deployment.secrets,
             sources=deployment.sources,
             handles_alarms=actor.has_hook("alarm"),
             check_arguments=self.checks_arguments if deployment.check_arguments is None else deployment.check_arguments,
@@ -214,7 +217,8 @@ class Deployments:
 
 def _environment(loaded: LoadedType, secrets: dict[str, str]) -> bytes:
     """The text that `activate` is given."""
-    facts: dict[str, Any] = {"bindings": loaded.bindings, "variables": {**loaded.variables, **secrets}}
+    granted = {name: secrets[name] for name in loaded.secrets if name in secrets}
+    facts: dict[str, Any] = {"bindings": loaded.bindings, "variables": {**loaded.variables, **granted}}
     if loaded.check_arguments:
         facts["check_arguments"] = True
     if loaded.sources:

@@ -37,6 +37,9 @@ renamed_from = "Wallet"
 binding = "LEDGER"
 type = "Ledger"
 
+[secrets]
+names = ["API_KEY", "OTHER"]
+
 [vars]
 GREETING = "hello"
 
@@ -58,6 +61,7 @@ def test_a_whole_manifest_is_read_as_it_is_written() -> None:
         dependencies=("attrs>=25", "tiny @ file:///tmp/tiny.whl"),
         actors=(ActorEntry("ACCOUNT", "Account", "Wallet"), ActorEntry("LEDGER", "Ledger")),
         vars={"GREETING": "hello"},
+        secrets=("API_KEY", "OTHER"),
         memory_bytes_max=32 * MIB,
         method_timeout_s=2.5,
         func_id="fn_01abc-_Z",
@@ -102,6 +106,12 @@ def test_only_a_name_and_a_date_are_needed() -> None:
         (LEAST + '[vars]\n"a-b" = "x"', "'a-b' is no variable"),
         (LEAST + '[vars]\n_x = "x"', "does not begin with an underscore"),
         (LEAST + "vars = 3", "it must be a table"),
+        (LEAST + "secrets = 3", "has secrets as an integer, it must be a table"),
+        (LEAST + '[secrets]\nAPI_KEY = "x"', "unknown key secrets.API_KEY; known here: names"),
+        (LEAST + '[secrets]\nnames = "API_KEY"', "secrets.names as no list of strings, like names = "),
+        (LEAST + '[secrets]\nnames = ["_x"]', "does not begin with an underscore"),
+        (LEAST + '[secrets]\nnames = ["A", "A"]', "A as a secret and a second time: each name on env is declared once"),
+        (LEAST + '[vars]\nA = "x"\n[secrets]\nnames = ["A"]', "A as a secret and a second time"),
         (LEAST + "[limits]\nmemory_mib = 65", "limits.memory_mib = 65, it must be 16 to 64 MiB on this host"),
         (LEAST + "[limits]\nmemory_mib = 20.5", "a whole number"),
         (LEAST + "[limits]\nmethod_s = 0", "limits.method_s = 0"),

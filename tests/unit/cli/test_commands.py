@@ -371,3 +371,16 @@ def test_delete_says_what_is_kept() -> None:
 
     assert (host.asked[0].method, host.asked[0].path) == ("DELETE", "/v1/functions/counter")
     assert "storage" in result.stdout
+
+
+def test_a_deploy_tells_which_secrets_the_host_does_not_have(tmp_path: Path) -> None:
+    component = tmp_path / "counter.wasm"
+    component.write_bytes(b"\0asm")
+    named = [{"name": "API_KEY", "set": True}, {"name": "LATER", "set": False}]
+    with scripted_host(body=json.dumps({"function": {**DEPLOYED, "secrets": named}, "status": 201}).encode()) as host:
+        result = run("deploy", "--host", host.url, "--component", str(component))
+
+    assert result.exit_code == 0
+    assert "names the secret LATER, which this host does not have" in result.stderr
+    assert "holdfast secret set LATER" in result.stderr
+    assert "API_KEY" not in result.output

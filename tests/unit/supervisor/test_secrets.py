@@ -15,7 +15,7 @@ from holdfast_host.core.errors import ConfigurationError, HoldfastError, HostUna
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.secrets import ALL_BYTES_MAX, VALUE_BYTES_MAX, Secrets
 from holdfast_host.supervisor.vault import Secret, Vault
-from holdfast_host.wire.catalog import Binding, Deployment
+from holdfast_host.wire.catalog import Deployment
 from holdfast_host.wire.control import WorkerStart
 from holdfast_host.wire.routing import Routing
 from tests.unit.supervisor.deploying import DeployBench
@@ -184,23 +184,24 @@ type = "Cart"
 [vars]
 GREETING = "hello"
 """
+NOTE = json.dumps({"actors": [{"type": "Note", "methods": [], "doc": ""}], "fetch": False})
 CART = json.dumps({"actors": [{"type": "Cart", "methods": [], "doc": ""}], "fetch": False})
 
 
-@pytest.mark.parametrize("name", ["CART", "GREETING"])
-def test_a_name_on_env_is_declared_once(bench: Bench, name: str) -> None:
-    bench.deploys.deploy("shop", CART, MANIFEST)
+def test_a_version_keeps_the_names_of_its_secrets_and_the_list_says_who_sees_them(bench: Bench) -> None:
+    bench.deploys.deploy("shop", CART, f'{MANIFEST}[secrets]\nnames = ["API_KEY", "LATER"]\n')
+    bench.deploys.deploy("other", NOTE, MANIFEST.replace("shop", "other").replace("Cart", "Note"))
+    bench.set("API_KEY", VALUE)
+    bench.set("GREETING", "a name that a function uses otherwise is no less a secret of others")
 
-    with pytest.raises(HoldfastError, match=f"{name} is a .* of the function 'shop'"):
-        bench.set(name, VALUE)
+    seen = {each["name"]: each["functions"] for each in asyncio.run(bench.secrets.list({}))["secrets"]}
+    assert seen == {"API_KEY": ["shop"], "GREETING": []}
+    named = {each.function: each.secrets for each in bench.deploys.registry.current()}
+    assert named == {"shop": ("API_KEY", "LATER"), "other": ()}
 
 
-@pytest.mark.parametrize("name", ["CART", "GREETING"])
-def test_a_version_that_declares_a_secrets_name_is_refused(bench: Bench, name: str) -> None:
-    bench.set(name, VALUE)
-    bindings, variables = (Binding("CART", "Cart"),), {"GREETING": "hello"}
-    deployment = Deployment("shop", "fn_1", 1, "", "", (), bindings, variables)
+def test_a_version_that_was_kept_before_manifests_named_secrets_sees_none(bench: Bench) -> None:
+    facts = Deployment("shop", "fn_1", 1, "", "", (), secrets=("API_KEY",)).to_json()
+    del facts["secrets"]
 
-    with pytest.raises(HoldfastError, match=f"{name} is a .* and a secret") as refused:
-        bench.secrets.check_deployment(deployment)
-    assert refused.value.status == 422
+    assert Deployment.from_json(facts).secrets == ()

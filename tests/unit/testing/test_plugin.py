@@ -132,3 +132,18 @@ def test_what_is_wrong_with_a_project_is_said(tmp_path: Path, manifest: str, mat
         LocalHost.of_project(tmp_path)
     with pytest.raises(ValueError, match=r"holdfast\.toml"):
         LocalHost.of_project(tmp_path / "nowhere")
+
+
+def test_a_local_host_gives_the_secrets_that_the_manifest_names_and_no_others(project: Path) -> None:
+    path = project / "holdfast.toml"
+    path.write_text(f'{path.read_text()}\n[secrets]\nnames = ["API_KEY", "LATER"]\n')
+    host = LocalHost.of_project(project, secrets={"API_KEY": "s3cret", "OTHER": "not ours"})
+
+    assert host.env.API_KEY == "s3cret"
+    assert not {"OTHER", "LATER"} & {*host.env}
+    with pytest.raises(AttributeError, match=r"a secret is there once it is named and set"):
+        host.env.LATER.upper()
+
+    path.write_text(path.read_text().replace("names", "name"))
+    with pytest.raises(ValueError, match=r"\[secrets\] has a list of names"):
+        LocalHost.of_project(project)

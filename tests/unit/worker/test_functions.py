@@ -40,7 +40,8 @@ class FunctionStage(Stage):
         self.deploy_function()
 
     def deploy_function(self, version: int = 1) -> None:
-        loaded = replace(self.loaded(version), type="", type_id=0, method_timeout_s=self.limits.fetch_timeout_s)
+        limit_s = self.limits.fetch_timeout_s
+        loaded = replace(self.loaded(version), type="", type_id=0, method_timeout_s=limit_s, secrets=("KEY", "LATER"))
         self.do(lambda: self.worker.deployments._install(loaded))
 
     def send(self, request: Any = None, function: str = "f") -> int:
@@ -202,7 +203,7 @@ def test_a_function_that_is_not_deployed_is_unknown_also_to_requests_that_wait(
     assert error_name(stage.ask(function="g")) == (404, "UnknownFunctionError")
 
 
-def test_a_new_version_and_a_new_secret_replace_the_sandbox_at_the_next_request(
+def test_a_new_version_and_a_new_secret_that_it_names_replace_the_sandbox_at_the_next_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[bytes] = []
@@ -217,9 +218,11 @@ def test_a_new_version_and_a_new_secret_replace_the_sandbox_at_the_next_request(
     stage.ask()
     stage.do(lambda: stage.worker.deployments.set_secrets({"KEY": "s3cret"}))
     stage.ask()
+    stage.do(lambda: stage.worker.deployments.set_secrets({"KEY": "s3cret", "OTHERS": "not ours"}))
+    stage.ask()
 
     assert stage.made == 3
-    assert [json.loads(each)["variables"] for each in seen] == [{}, {}, {"KEY": "s3cret"}]
+    assert [json.loads(each)["variables"] for each in seen] == [{}, {}, *[{"KEY": "s3cret"}] * 2]
 
 
 @pytest.mark.limit("function_kept_bytes_max")
