@@ -143,6 +143,8 @@ def _to_decimal(value: Any) -> Decimal:
     if type(value) is float:
         _refuse(value, "a decimal", ': a JSON number is rounded, send it as text such as "9.90"')
     found: Decimal = _read("decimal", 'a decimal as text such as "9.90"', value)
+    if not found.is_finite():  # it compares as no number does, and stays in every sum
+        _refuse(value, 'a decimal as text such as "9.90"')
     return found
 
 

@@ -99,6 +99,12 @@ def test_others_are_looked_at_one_by_one(guest: Guest) -> None:
     assert guest.call("buy", '["pen",2.0]', False, False) == '["pen",2,null]'
 
 
+@pytest.mark.parametrize("text", ["NaN", "sNaN", "-Infinity", "inf", "-nan12"])
+def test_a_decimal_that_is_no_number_is_refused(guest: Guest, text: str) -> None:
+    with pytest.raises(Err, match=r"BadArgumentsError.*price is "):
+        guest.call("pay", f'["{text}"]', False, False)
+
+
 def test_what_does_not_fit_leaves_nothing_behind(guest: Guest) -> None:
     gc.collect()
     gc.disable()
