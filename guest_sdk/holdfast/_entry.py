@@ -30,6 +30,7 @@ from holdfast._door import HOST
 from holdfast._errors import sentence_of, traceback_of
 from holdfast._guest import Guest
 from holdfast._immortal import name_objects
+from holdfast._mistakes import check_bindings, doubts
 from holdfast._output import Output
 from holdfast._preload import preload
 from holdfast._shown import ShownLoader
@@ -40,8 +41,9 @@ def load(plan_file: str) -> type:
     """Import the author's module and return the class that componentize-py exports as `instance`.
 
     Args:
-        plan_file: A JSON file of the build: `main` (the module's name), `shown` (directories of this sandbox and what
-            their author calls them), `report` (where to say what went wrong), `development` where it is for that.
+        plan_file: A JSON file of the build: `main` (the module's name), `bindings` (pairs of binding and type), `shown`
+            (directories of this sandbox and what their author calls them), `report` (where to say what went wrong),
+            `development` where it is for that.
     """
     plan = json.loads(Path(plan_file).read_text())
     if HOST is None:
@@ -59,7 +61,9 @@ def load(plan_file: str) -> type:
     sys.meta_path.append(missing)
     try:
         with Watch() as watch:
-            component = Component.of_module(importlib.import_module(plan["main"]))
+            module = importlib.import_module(plan["main"])
+            component = Component.of_module(module)
+            check_bindings(module, component, plan["bindings"])
             _import_what_functions_import(shown)
         watch.check(_own_sources(shown))
         watch.keep()
@@ -79,7 +83,8 @@ def load(plan_file: str) -> type:
         sys.path_importer_cache.clear()
         sys.meta_path[:] = [each for each in sys.meta_path if each is not PathFinder]
     sys.meta_path.append(_NotInTheComponent())
-    Path(plan["report"]).write_text(component.description)
+    report = {**json.loads(component.description), "warnings": doubts(component)}
+    Path(plan["report"]).write_text(json.dumps(report))
     if plan.get("development"):
         guest: Guest = DevelopmentGuest(component, HOST, output, _built_modules(shown), missing, _lazy_imports)
     else:

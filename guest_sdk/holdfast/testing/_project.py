@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
@@ -12,9 +13,11 @@ from types import ModuleType
 from typing import Any
 
 from holdfast._actor import StatefulActor
-from holdfast._describe import Component
+from holdfast._describe import Component, RuleError
+from holdfast._mistakes import check_bindings
 
 MANIFEST_FILE = "holdfast.toml"
+REQUIREMENTS_FILE = "requirements.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +53,18 @@ def read_project(directory: Path, references: Mapping[str, type[StatefulActor]])
         raise ValueError(
             f'{path}: main must name the module that exports actors and fetch, like "src/app.py", not {main!r}'
         )
-    component = Component.of_module(_imported(directory.resolve(), main))
+    try:
+        module = _imported(directory.resolve(), main)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(_what_to_install(directory, facts, error), name=error.name) from error
+    component = Component.of_module(module)
+    bound = _bound(path, facts.get("actors", ()))
+    try:
+        check_bindings(module, component, [pair for pair in bound.items() if pair[1] not in references])
+    except RuleError as error:
+        raise ValueError(f"{path}: {error.message}") from None
     actors: dict[str, type[StatefulActor]] = {}
-    for entry in facts.get("actors", ()):
-        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("binding", "type")):
-            raise ValueError(f"{path}: each [[actors]] has a binding and a type, both strings")
-        binding, actor_type = entry["binding"], entry["type"]
-        if binding in actors:
-            raise ValueError(f"{path}: the binding {binding} is there twice: each name on env is declared once")
+    for binding, actor_type in bound.items():
         found = component.actors.get(actor_type) or references.get(actor_type)
         if found is None:
             raise ValueError(
@@ -78,6 +85,31 @@ def _secrets(path: Path, table: Any) -> frozenset[str]:
     if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
         raise ValueError(f'{path}: [secrets] has a list of names, like names = ["API_KEY"], and nothing else')
     return frozenset(names)
+
+
+def _bound(path: Path, entries: Any) -> dict[str, str]:
+    """The type of each binding."""
+    bound: dict[str, str] = {}
+    for entry in entries:
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("binding", "type")):
+            raise ValueError(f"{path}: each [[actors]] has a binding and a type, both strings")
+        if entry["binding"] in bound:
+            text = f"the binding {entry['binding']} is there twice: each name on env is declared once"
+            raise ValueError(f"{path}: {text}")
+        bound[entry["binding"]] = entry["type"]
+    return bound
+
+
+def _what_to_install(directory: Path, facts: Mapping[str, Any], error: ModuleNotFoundError) -> str:
+    """What `pip install` is to be told where the project has packages that this Python has not."""
+    wanted = [shlex.quote(str(each)) for each in facts.get("dependencies", ())]
+    if (directory / REQUIREMENTS_FILE).is_file():
+        wanted.append(f"-r {shlex.quote(str(directory / REQUIREMENTS_FILE))}")
+    if not wanted or error.name is None or error.name.partition(".")[0] in sys.stdlib_module_names:
+        return str(error)
+    return (
+        f"{error}: tests run in your own Python, so give it what the project depends on: pip install {' '.join(wanted)}"
+    )
 
 
 def _imported(directory: Path, main: str) -> ModuleType:

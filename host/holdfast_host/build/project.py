@@ -29,6 +29,7 @@ BUILD_CPU_S: Final = 120
 BUILD_DATA_BYTES: Final = 6 * GIB
 BUILD_CLOCK_S: Final = 1_793_491_200  # where the clock stands while a component is built: 2026-11-01, midnight in UTC
 REPORT_BYTES_MAX: Final = 16 * MIB
+DOUBTS_MAX: Final = 100  # shown of a build
 
 # What the sandbox of the build calls the directories that it is given, in this order.
 _ENTRY_MOUNT, _SOURCE_MOUNT = "/0", "/1"
@@ -113,10 +114,14 @@ def _built_aside(
     with tempfile.TemporaryDirectory(prefix="holdfast-build-") as name:
         work = Path(name).resolve()
         dependencies = _dependencies(work, project, manifest, on_stage)
-        _lay_out(work, project, root, module, dependencies, development=bool(suffix))
+        plan: dict[str, Any] = {"main": module, "bindings": [(each.binding, each.type) for each in manifest.actors]}
+        plan |= {"development": True} if suffix else {}
+        _lay_out(work, project, root, plan, dependencies)
         on_stage(f"building {manifest.name} from {manifest.main}")
         output = _componentize(work)
         description = _description(work, manifest.main, output)
+        for doubt in _doubts(description):
+            on_stage(f"warning: {doubt}")
         for refused in (work / "refused").read_text().splitlines():
             on_stage(f"warning: {refused}; see docs/packages.md")
         inside(work, work / "entry" / "objects")  # written by the code that ran
@@ -142,22 +147,19 @@ def _dependencies(work: Path, project: Path, manifest: Manifest, on_stage: OnSta
     return found.files
 
 
-def _lay_out(
-    work: Path, project: Path, root: Path, module: str, dependencies: dict[str, bytes], *, development: bool
-) -> None:
-    """Fill the throwaway directory."""
+def _lay_out(work: Path, project: Path, root: Path, plan: dict[str, Any], dependencies: dict[str, bytes]) -> None:
+    """Fill the throwaway directory; the plan gets what lies where."""
     (work / "entry").mkdir()
     (work / "home").mkdir()
     # Empty: it keeps componentize-py from looking for what happens to be installed around it.
     (work / "venv" / "lib" / "python3.14" / "site-packages").mkdir(parents=True)
     copy_sdk(work / "entry" / "holdfast")
     copy_project(project, root, work / "source")
-    plan: dict[str, Any] = {"main": module, "shown": {_SOURCE_MOUNT: str(root.relative_to(project))}}
+    plan |= {"shown": {_SOURCE_MOUNT: str(root.relative_to(project))}}
     plan |= {"report": f"{_ENTRY_MOUNT}/report.json", "objects": f"{_ENTRY_MOUNT}/objects"}
     if dependencies:
         write_carried(dependencies, work / "entry" / "packages")
         plan["packages"] = f"{_ENTRY_MOUNT}/packages"
-    plan |= {"development": True} if development else {}
     (work / "entry" / "plan.json").write_text(json.dumps(plan))
     (work / "entry" / "holdfast_entry.py").write_text(_ENTRY.format(mount=_ENTRY_MOUNT))
 
@@ -226,6 +228,12 @@ def _description(work: Path, main: str, output: str) -> dict[str, Any]:
         raise BuildError(f"componentize-py could not build the component: {last[0].strip()}", output)
     description: dict[str, Any] = report
     return description
+
+
+def _doubts(description: dict[str, Any]) -> list[str]:
+    """What the SDK takes for a slip, taken out of the report."""
+    told = description.pop("warnings", None)
+    return [each for each in told if isinstance(each, str)][:DOUBTS_MAX] if isinstance(told, list) else []
 
 
 def _sentence(report: dict[str, Any], main: str) -> str:

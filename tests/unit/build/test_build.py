@@ -10,7 +10,7 @@ import pytest
 from wasmtime import Engine
 
 from holdfast_host.build import BuildError, build_project
-from holdfast_host.build.project import _description
+from holdfast_host.build.project import DOUBTS_MAX, _description, _doubts
 from tests.harness.wheels import write_wheel
 from tests.unit.guest.plain_host import PlainHost
 
@@ -71,6 +71,23 @@ def test_what_is_wrong_with_the_code_is_one_sentence_with_file_and_line(tmp_path
     assert not (directory / "build").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("actor_type", "message"),
+    [
+        ("Trail", r"src/app.py:4: the binding TRIAL leads to Trail, .* did you mean Trial\?"),
+        ("Plain", r"src/app.py:8: the class Plain, which the binding TRIAL names, is no actor: write class Plain\("),
+    ],
+)
+def test_a_binding_that_misses_its_class_does_not_get_into_a_component(
+    tmp_path: Path, actor_type: str, message: str
+) -> None:
+    bound = f'{MANIFEST}[[actors]]\nbinding = "TRIAL"\ntype = "{actor_type}"\n'
+
+    with pytest.raises(BuildError, match=f"^{message}"):
+        build_project(project(tmp_path / "p", f"{ACTOR}\nclass Plain:\n    pass\n", bound))
+
+
 RICH = """
 import sys
 from datetime import datetime
@@ -81,6 +98,10 @@ from holdfast import StatefulActor
 import tiny
 
 class Trial(StatefulActor):
+    @staticmethod
+    def nobody_calls():
+        return 1
+
     def uses_its_package(self):
         return tiny.answer()
 
@@ -148,6 +169,8 @@ def test_a_project_becomes_a_component_with_its_packages_and_no_more(tmp_path: P
         f"finding dependencies ({', '.join(asked)})",
         "taking tiny 1.0, tzdata 1.0",
         "building trial from src/app.py",
+        "warning: src/app.py:11: Trial.nobody_calls is a static method, which callers cannot call: give it self, or"
+        " name it _nobody_calls",
         f"built build/trial.wasm ({built.size_bytes / (1 << 20):.1f} MiB)",
     ]
     assert files_of(directory) == {*before, built.path}
@@ -214,3 +237,12 @@ def test_a_report_that_the_code_of_a_project_has_written_over_is_one_sentence(tm
 
     with pytest.raises(BuildError, match="could not build the component: the last line"):
         _description(tmp_path, "src/app.py", "the first line\nthe last line\n")
+
+
+def test_warnings_that_the_code_of_a_project_has_written_over_are_none_or_few() -> None:
+    told: list[tuple[object, list[str]]] = [(5, []), ("x", []), (["x", 5], ["x"]), (["x"] * 1000, ["x"] * DOUBTS_MAX)]
+    for warnings, shown in told:
+        description = {"warnings": warnings, "actors": []}
+
+        assert _doubts(description) == shown
+        assert description == {"actors": []}

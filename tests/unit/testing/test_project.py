@@ -37,6 +37,7 @@ def test_a_project_is_what_its_manifest_says(tmp_path: Path) -> None:
         (MAIN + CART + CART, "holdfast.toml: the binding CART is there twice"),
         (MAIN + CART + "[vars]\nCART = 'x'\n", "CART is a binding and a variable"),
         (MAIN + '[[actors]]\nbinding = "TEA"\ntype = "Tea"\n', "leads to Tea, which app.py does not export"),
+        (MAIN + '[[actors]]\nbinding = "CART"\ntype = "Carrt"\n', "CART leads to Carrt, .* did you mean Cart?"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(tmp_path: Path, manifest: str, message: str) -> None:
@@ -47,3 +48,30 @@ def test_what_does_not_fit_is_one_sentence(tmp_path: Path, manifest: str, messag
 def test_a_manifest_that_is_no_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holdfast\.toml: "):
         LocalHost.of_project(project(tmp_path, b"\xff"))
+
+
+@pytest.mark.parametrize(
+    ("requirements", "command"),
+    [
+        (None, "pip install 'jinja2>=3.1' nowhere"),
+        ("nowhere", "pip install 'jinja2>=3.1' nowhere -r .*requirements.txt"),
+    ],
+)
+def test_a_package_that_the_tests_python_lacks_is_told_with_the_command_that_installs_it(
+    tmp_path: Path, requirements: str | None, command: str
+) -> None:
+    directory = project(tmp_path, f"{MAIN}dependencies = ['jinja2>=3.1', 'nowhere']\n{CART}".encode())
+    (directory / "app.py").write_text(f"import nowhere.at_all\n{APP}")
+    if requirements is not None:
+        (directory / "requirements.txt").write_text(requirements)
+
+    with pytest.raises(ModuleNotFoundError, match=f"No module named 'nowhere': tests run in your own .*: {command}$"):
+        LocalHost.of_project(directory)
+
+
+def test_a_module_of_the_project_itself_that_is_missing_is_no_package_to_install(tmp_path: Path) -> None:
+    directory = project(tmp_path, f"{MAIN}{CART}".encode())
+    (directory / "app.py").write_text(f"import nowhere\n{APP}")
+
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'nowhere'$"):
+        LocalHost.of_project(directory)

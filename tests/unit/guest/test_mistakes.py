@@ -1,0 +1,88 @@
+"""What keeps the rules and is hardly meant is told while the component is built."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from holdfast import StatefulActor
+from holdfast._describe import Component, RuleError
+from holdfast._mistakes import check_bindings, doubts
+
+
+class Account(StatefulActor):
+    @staticmethod
+    def parse(text: str) -> int:
+        return int(text)
+
+    @classmethod
+    def opened(cls) -> str:
+        return cls.__name__
+
+    @staticmethod
+    def _own() -> None: ...
+
+    def balance(self) -> int:
+        return 0
+
+
+class Cart(StatefulActor):
+    def size(self) -> int:
+        return 0
+
+
+class Plain:
+    def size(self) -> int:
+        return 0
+
+
+@dataclass
+class Item:
+    price: int
+
+
+class Size(enum.Enum):
+    SMALL = "s"
+
+
+class BrokenError(Exception):
+    pass
+
+
+def looked_at(*bound: tuple[str, str], **exported: Any) -> None:
+    module = ModuleType(__name__)
+    vars(module).update(exported)
+    check_bindings(module, Component.of_module(module), bound)
+
+
+def test_a_type_that_is_nearly_a_class_of_the_module_is_asked_about() -> None:
+    with pytest.raises(RuleError, match=r"ACCOUNT leads to Acount, .* did you mean Account\?") as caught:
+        looked_at(("ACCOUNT", "Acount"), Account=Account)
+
+    assert caught.value.file == __file__
+
+
+def test_a_bound_class_that_is_no_actor_is_told_with_the_line_to_write() -> None:
+    with pytest.raises(RuleError, match=r"Plain, which the binding P names, .*: write class Plain\(StatefulActor\)"):
+        looked_at(("P", "Plain"), Account=Account, Plain=Plain)
+
+
+def test_a_reference_is_left_alone_whatever_it_resembles_once_ones_own_class_is_bound() -> None:
+    looked_at(("A", "Account"), ("B", "Accounts"), ("C", "Room"), Account=Account)
+    looked_at(("CARD", "Card"), Cart=Cart)  # another word
+    for name, value in {"Item": Item, "Size": Size, "BrokenError": BrokenError, "Dict": dict}.items():
+        looked_at(("A", "Account"), ("B", name), Account=Account, **{name: value})
+
+
+def test_static_and_class_methods_that_look_public_are_named_with_their_place() -> None:
+    told = doubts(Component({"Account": Account}, None))
+
+    assert [each.rpartition("py:")[2].partition(": ")[2] for each in told] == [
+        "Account.opened is a class method, which callers cannot call: give it self, or name it _opened",
+        "Account.parse is a static method, which callers cannot call: give it self, or name it _parse",
+    ]
+    assert all(each.startswith(f"{__file__}:") for each in told)
