@@ -24,35 +24,27 @@ from holdfast_host.sandbox.python_frames import COOKIE, OFFSETS_BYTES, Frame, Re
 
 MARK_BYTES: Final = 16
 TIME_SHARE: Final = 0.05
-TIME_SAVED_S: Final = 1.0  # that may be spent at once, when nothing was for a while
+TIME_SAVED_S: Final = 0.25  # that may be spent at once, when nothing was for a while
 _MARK_BEGINS: Final = b"holdfast activation mark:"  # what the SDK keeps a mark behind
 _PLACES_MAX: Final = 16  # where something may be: copies that the build has left are among them
 _PIECE_BYTES: Final = 1 << 20
-_RANGE: Final = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) (\S+) ([0-9a-f]+) ")
-
-
-class _Mapped(NamedTuple):
-    """A guest's memory, and where in it the content of the compiled file begins."""
-
-    base: int
-    end: int
-    image_at: int
-    image_bytes: int
-    file_offset: int
+_RANGE: Final = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) rw-p ")
 
 
 class _Image(NamedTuple):
-    """What the file says of all memories that begin with it: addresses in them."""
+    """What all memories of a component begin with, as its file says: where it lies in them, and addresses in it."""
 
     file_offset: int
+    memory_offset: int
     runtime: int
     marks: tuple[int, ...]
 
 
 class Allowance:
-    """The time that looking may take; any thread."""
+    """The time that looking may take, and the turn to look: one thread at a time, for each holds up all others."""
 
     def __init__(self) -> None:
+        self.looking = threading.Lock()
         self._lock = threading.Lock()
         self._left_s = TIME_SAVED_S
         self._at = time.monotonic()
@@ -71,70 +63,76 @@ class PostMortem:
 
     def __init__(self, compiled: Path, allowance: Allowance) -> None:
         self._path = os.fsencode(os.path.realpath(compiled))
+        self._mapped = re.compile(
+            rb"^([0-9a-f]+)-([0-9a-f]+) rw-p ([0-9a-f]+) .*" + re.escape(self._path), re.MULTILINE
+        )
         self._allowance = allowance
         self._image: _Image | None = None
 
     def frames(self, mark: bytes) -> list[Frame]:
         """The functions that ran in the sandbox of that mark, innermost first; empty where that cannot be told."""
-        if not self._allowance.spend(0.0):
-            return []
-        began = time.monotonic()
-        try:
-            return self._look(mark)
-        except (OSError, ValueError, struct.error):
-            return []
-        finally:
-            self._allowance.spend(time.monotonic() - began)
+        allowance = self._allowance
+        with allowance.looking:
+            if not allowance.spend(0.0):
+                return []
+            began = time.thread_time()
+            try:
+                return self._look(mark)
+            except (OSError, ValueError, struct.error):
+                return []
+            finally:
+                allowance.spend(time.thread_time() - began)
 
     def _look(self, mark: bytes) -> list[Frame]:
-        memories = self._memories()
-        image = self._image or self._find_image({each.file_offset: each for each in memories})
+        with open("/proc/self/maps", "rb") as file:
+            maps = file.read()
+        image = self._image = self._image or self._find_image(maps)
         if image is None:
             return []
-        self._image = image
         memory = os.open("/proc/self/mem", os.O_RDONLY)
         try:
-            for each in memories:
-                if each.file_offset == image.file_offset and any(
-                    os.pread(memory, MARK_BYTES, each.base + at) == mark for at in image.marks
-                ):
-                    return read_frames(_reader(memory, each), image.runtime)
+            for mapping in self._mapped.finditer(maps):
+                if int(mapping[3], 16) != image.file_offset:
+                    continue
+                base = int(mapping[1], 16) - image.memory_offset
+                for at in image.marks:
+                    if os.pread(memory, MARK_BYTES, base + at) == mark:
+                        self._image = image._replace(marks=(at,))  # the others are copies
+                        size = _writable(maps, mapping)[1] - base
+                        return read_frames(_reader(memory, base, size), image.runtime)
         finally:
             os.close(memory)
         return []
 
-    def _memories(self) -> list[_Mapped]:
-        """The memories of all sandboxes of this component."""
-        with open("/proc/self/maps", "rb") as file:
-            lines = file.read().split(b"\n")
-        found = []
-        for number, line in enumerate(lines):
-            if self._path in line and b" rw-p " in line:
-                start, end, _, offset = _parts(line)
-                base, after = start, end
-                before = number - 1
-                while (reached := _parts(lines[before]))[1:3] == (base, b"rw-p"):
-                    base, before = reached[0], before - 1
-                behind = number + 1
-                while (reached := _parts(lines[behind]))[::2] == (after, b"rw-p"):
-                    after, behind = reached[1], behind + 1
-                found.append(_Mapped(base, after, start - base, end - start, offset))
-        return found
-
-    def _find_image(self, kinds: dict[int, _Mapped]) -> _Image | None:
-        """Look for CPython, and for the places of marks, in what the memories begin with."""
+    def _find_image(self, maps: bytes) -> _Image | None:
+        """Look for CPython, and for the places of marks, in what the memories of this component begin with."""
+        kinds = {int(each[3], 16): each for each in self._mapped.finditer(maps)}
         file = os.open(self._path, os.O_RDONLY)
         try:
-            for offset, mapped in kinds.items():
-                found = _occurrences(file, offset, offset + mapped.image_bytes, COOKIE, _MARK_BEGINS)
-                moved = mapped.image_at - offset
+            for offset, mapping in kinds.items():
+                start, end = int(mapping[1], 16), int(mapping[2], 16)
+                memory_offset = start - _writable(maps, mapping)[0]
+                found = _occurrences(file, offset, offset + end - start, COOKIE, _MARK_BEGINS)
+                moved = memory_offset - offset
                 for at in found[COOKIE]:
                     if is_runtime(os.pread(file, OFFSETS_BYTES, at)):
                         marks = tuple(each + len(_MARK_BEGINS) + moved for each in found[_MARK_BEGINS])
-                        return _Image(offset, at + moved, marks)
+                        return _Image(offset, memory_offset, at + moved, marks)
         finally:
             os.close(file)
         return None
+
+
+def _writable(maps: bytes, mapping: re.Match[bytes]) -> tuple[int, int]:
+    """Start and end of the memory that a mapping is a part of: what lies next to it and may be written."""
+    start, end = int(mapping[1], 16), int(mapping[2], 16)
+    at = maps.rfind(b"\n", 0, max(0, mapping.start() - 1)) + 1
+    while (before := _RANGE.match(maps, at)) and int(before[2], 16) == start:
+        start, at = int(before[1], 16), maps.rfind(b"\n", 0, max(0, at - 1)) + 1
+    at = maps.find(b"\n", mapping.end()) + 1
+    while (behind := _RANGE.match(maps, at)) and int(behind[1], 16) == end:
+        end, at = int(behind[2], 16), maps.find(b"\n", at) + 1
+    return start, end
 
 
 def new_mark() -> bytes:
@@ -148,21 +146,11 @@ def marked(environment: bytes, mark: bytes) -> bytes:
     return b'{"mark":"%b"%b%b' % (mark, b"" if rest.startswith(b"}") else b",", rest)
 
 
-def _reader(memory: int, mapped: _Mapped) -> Read:
-    size = mapped.end - mapped.base
-
+def _reader(memory: int, base: int, size: int) -> Read:
     def read(at: int, count: int) -> bytes:
-        return os.pread(memory, count, mapped.base + at) if 0 <= at <= size - count else b""
+        return os.pread(memory, count, base + at) if 0 <= at <= size - count else b""
 
     return read
-
-
-def _parts(line: bytes) -> tuple[int, int, bytes, int]:
-    """Start, end, permissions and file offset of a mapping."""
-    match = _RANGE.match(line)
-    if match is None:
-        return 0, 0, b"", 0
-    return int(match[1], 16), int(match[2], 16), match[3], int(match[4], 16)
 
 
 def _occurrences(file: int, start: int, end: int, *wanted: bytes) -> dict[bytes, list[int]]:

@@ -43,6 +43,8 @@ def actors(engine: SandboxEngine) -> LoadedComponent:
 @pytest.fixture
 def activate(actors: LoadedComponent) -> Iterator[Callable[[int], Sandbox]]:
     made: list[Sandbox] = []
+    assert actors.post_mortem is not None
+    actors.post_mortem._allowance = postmortem.Allowance()
 
     def activate_one(number: int) -> Sandbox:
         turn = TestTurn(ticks_max=10_000)
