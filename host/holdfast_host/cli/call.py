@@ -17,6 +17,7 @@ Examples:
   holdfast call Account alice deposit amount=100
   holdfast call Account alice debit '[30]'
   holdfast call Account alice balance
+  holdfast call Cart alice add price='"9.90"'       # text, as a Decimal wants it
 """
 
 

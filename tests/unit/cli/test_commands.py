@@ -66,6 +66,10 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     assert f"holdfast {command}" in result.output.partition("Example")[2]
 
 
+def test_help_shows_how_text_that_reads_as_a_number_is_given() -> None:
+    assert """add price='"9.90"'""" in run("call", "--help").output
+
+
 @pytest.mark.parametrize(
     ("arguments", "sent"),
     [
