@@ -33,6 +33,7 @@ _READABLE: Final = tuple(
         )
     }
 )
+_PACKAGES: Final = f"{os.sep}build{os.sep}packages{os.sep}"  # those of a project, for its tests
 # Who opens files in the middle of a turn, and is not asked by it: imports, tracebacks, and the tools of the test.
 _MACHINERY: Final = (
     "_frozen_importlib", "_pytest.", "bdb", "coverage.", "debugpy.", "importlib._bootstrap", "linecache", "pdb",
@@ -126,7 +127,8 @@ def _may_read(path: Any) -> bool:
         return True
     _running.depth, depth = 0, _running.depth  # `realpath` looks at files itself
     try:
-        return (os.path.realpath(os.fsdecode(path)) + os.sep).startswith(_READABLE)
+        found = os.path.realpath(os.fsdecode(path)) + os.sep
+        return found.startswith(_READABLE) or _PACKAGES in found
     finally:
         _running.depth = depth
 

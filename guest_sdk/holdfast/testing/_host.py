@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from holdfast._actor import StatefulActor
 from holdfast._calls import NAME_BYTES_MAX
@@ -23,6 +23,8 @@ from holdfast.testing._instance import Instance
 from holdfast.testing._limits import Limits
 from holdfast.testing._project import read_project
 from holdfast.testing._runner import LogLine, Runner
+
+FIRST_SHOWN: Final = datetime(2026, 11, 1, tzinfo=UTC)
 
 Fetch = Callable[[Request, Env], Any]
 
@@ -49,7 +51,7 @@ class LocalHost:
         fetch: The function's `fetch(request, env)`, if it has one.
         variables: Texts on `env`, as `[vars]` gives them.
         secrets: Texts on `env`, as secrets give them that the function names.
-        now: What the clock shows first; the machine's time, to the second, unless a test wants another.
+        now: What the clock shows first; midnight of 2026-11-01 in UTC, in every run, unless a test wants another.
         limits: Lower them to meet them sooner.
         check_arguments: Whether `post` checks and converts arguments by their annotations, as a host does where
             holdfast.toml says so.
@@ -81,7 +83,7 @@ class LocalHost:
         variables = {**variables, **secrets}
         _check_names(actors, variables)
         bindings = {binding: actor.__name__ for binding, actor in actors.items()}
-        self.clock = ManualClock(now or datetime.now(UTC).replace(microsecond=0), self._run_alarms)
+        self.clock = ManualClock(now or FIRST_SHOWN, self._run_alarms)
         component = Component(_by_type(actors), fetch)
         self._runner = Runner(
             component, name, bindings, variables, self.clock, limits or Limits(), check_arguments=check_arguments

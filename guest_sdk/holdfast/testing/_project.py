@@ -37,6 +37,13 @@ def find_project(start: Path) -> Path | None:
     return next((each for each in (start, *start.parents) if (each / MANIFEST_FILE).is_file()), None)
 
 
+def find_packages(directory: Path) -> None:
+    """Have imports find the packages of a project where `holdfast build` put them; what is installed goes before."""
+    packages = str(directory.resolve() / "build" / "packages")
+    if Path(packages).is_dir() and packages not in sys.path:
+        sys.path.append(packages)
+
+
 def read_project(directory: Path, references: Mapping[str, type[StatefulActor]]) -> Project:
     """Read holdfast.toml and import the module that its `main` names.
 
@@ -53,6 +60,7 @@ def read_project(directory: Path, references: Mapping[str, type[StatefulActor]])
         raise ValueError(
             f'{path}: main must name the module that exports actors and fetch, like "src/app.py", not {main!r}'
         )
+    find_packages(directory)
     try:
         module = _imported(directory.resolve(), main)
     except ModuleNotFoundError as error:
@@ -108,7 +116,8 @@ def _what_to_install(directory: Path, facts: Mapping[str, Any], error: ModuleNot
     if not wanted or error.name is None or error.name.partition(".")[0] in sys.stdlib_module_names:
         return str(error)
     return (
-        f"{error}: tests run in your own Python, so give it what the project depends on: pip install {' '.join(wanted)}"
+        f"{error}: tests run in your own Python, so give it what the project depends on: run holdfast build, which puts"
+        f" it into build/packages for them, or pip install {' '.join(wanted)}"
     )
 
 

@@ -8,7 +8,16 @@ import pytest
 
 from holdfast import StatefulActor
 from holdfast.testing import LocalHost
-from holdfast.testing._project import find_project
+from holdfast.testing._project import find_packages, find_project
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let tests import the packages of the projects that they belong to."""
+    where = config.invocation_params.dir
+    for start in (where, *(where / each.partition("::")[0] for each in config.args)):
+        project = find_project(start)
+        if project is not None:
+            find_packages(project)
 
 
 @pytest.fixture

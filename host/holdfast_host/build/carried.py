@@ -7,9 +7,33 @@ that: its bytes lie in memory that all sandboxes share, and that nothing has tou
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+
+
+def write_unpacked(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write the same files as they are, for the author's tests, in place of an earlier folder; none where none are.
+
+    `files` come from wheels, whose paths have been checked.
+    """
+    fresh, old = (folder.with_name(f".{folder.name}.{kind}.{os.getpid()}") for kind in ("new", "old"))
+    try:
+        for path, content in files.items():
+            place = fresh / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        if folder.is_symlink():
+            folder.unlink()
+        elif folder.exists():
+            folder.rename(old)
+        if files:
+            fresh.rename(folder)
+    finally:
+        for each in (fresh, old):
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def write_carried(files: Mapping[str, bytes], folder: Path) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast_host.build.carried import write_carried
+from holdfast_host.build.carried import write_carried, write_unpacked
 from holdfast_host.build.dependencies import Dependencies, gather_dependencies
 from holdfast_host.build.errors import BuildError
 from holdfast_host.build.immortal import make_immortal
@@ -83,15 +83,16 @@ def build_for_development(
 
 def describe_project(directory: Path, on_stage: OnStage = lambda stage: None) -> dict[str, Any]:
     """What the component of a project would say of itself; takes as long as a build, and leaves nothing."""
-    with _built_aside(directory.resolve(), on_stage, None, "") as (_, _, description):
+    with _built_aside(directory.resolve(), on_stage, None, "") as (_, _, description, _):
         return description
 
 
 def _build(directory: Path, on_stage: OnStage, limits: Limits | None, suffix: str) -> BuiltComponent:
     project = directory.resolve()
-    with _built_aside(project, on_stage, limits, suffix) as (output, manifest, description):
+    with _built_aside(project, on_stage, limits, suffix) as (output, manifest, description, packages):
         size = output.stat().st_size
         target = _publish(output, project / "build" / f"{manifest.name}{suffix}.wasm")
+        write_unpacked(packages, project / "build" / "packages")
     on_stage(f"built {target.relative_to(project)} ({size / MIB:.1f} MiB)")
     return BuiltComponent(target, manifest, description, size)
 
@@ -99,8 +100,8 @@ def _build(directory: Path, on_stage: OnStage, limits: Limits | None, suffix: st
 @contextmanager
 def _built_aside(
     project: Path, on_stage: OnStage, limits: Limits | None, suffix: str
-) -> Iterator[tuple[Path, Manifest, dict[str, Any]]]:
-    """A component in a throwaway directory, the manifest that it was made from, and what it says of itself."""
+) -> Iterator[tuple[Path, Manifest, dict[str, Any], dict[str, bytes]]]:
+    """A component in a throwaway directory, the manifest that it is made from, its description and its packages."""
     limits = limits or Limits()
     on_stage("reading holdfast.toml")
     inside(project, project / MANIFEST_FILE)
@@ -130,7 +131,7 @@ def _built_aside(
         if size > limits.component_bytes_max:
             most = limits.component_bytes_max // MIB
             raise BuildError(f"the component has {size / MIB:.1f} MiB, the limit is {most} MiB: use fewer dependencies")
-        yield work / "out.wasm", manifest, description
+        yield work / "out.wasm", manifest, description, dependencies
 
 
 def _dependencies(work: Path, project: Path, manifest: Manifest, on_stage: OnStage) -> dict[str, bytes]:

@@ -173,7 +173,9 @@ def test_a_project_becomes_a_component_with_its_packages_and_no_more(tmp_path: P
         " name it _nobody_calls",
         f"built build/trial.wasm ({built.size_bytes / (1 << 20):.1f} MiB)",
     ]
-    assert files_of(directory) == {*before, built.path}
+    packages = directory / "build" / "packages"  # for tests
+    assert files_of(directory) - files_of(packages) == {*before, built.path}
+    assert (packages / "tiny-1.0.dist-info" / "METADATA").is_file()
 
     host = PlainHost(Engine(), built.path.read_bytes())
     sandbox = host.sandbox("Trial", "t")

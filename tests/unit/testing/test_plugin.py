@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from holdfast.testing import LocalHost
+from holdfast_host.build import build_project
+from tests.harness.wheels import write_wheel
 
 ACTOR = """
 from holdfast import Request, Response, StatefulActor
@@ -60,6 +63,23 @@ class TestOthers:
 
     def test_actors_that_the_test_gives(self, host):
         assert host.env.OTHER.id_from_name("a").greet() == "hi"
+"""
+
+
+PACKAGED = """
+import importlib.resources
+from holdfast import StatefulActor
+import greetings
+
+class Counter(StatefulActor):
+    def add(self):
+        return [greetings.HELLO, importlib.resources.files("greetings").joinpath("more.txt").read_text()]
+"""
+PACKAGED_TESTS = """
+import greetings
+
+def test_it_has_its_package(host):
+    assert host.env.COUNTER.id_from_name("a").add() == [greetings.HELLO, "and more"]
 """
 
 
@@ -147,3 +167,33 @@ def test_a_local_host_gives_the_secrets_that_the_manifest_names_and_no_others(pr
     path.write_text(path.read_text().replace("names", "name"))
     with pytest.raises(ValueError, match=r"\[secrets\] has a list of names"):
         LocalHost.of_project(project)
+
+
+def test_a_project_finds_its_packages_once_it_has_been_built(project: Path) -> None:
+    write_wheel(
+        project / "wheels", "greetings", {"greetings/__init__.py": "HELLO = 'hi'", "greetings/more.txt": "and more"}
+    )
+    manifest = MANIFEST.replace(
+        "[[actors]]", 'dependencies = ["./wheels/greetings-1.0-py3-none-any.whl"]\n\n[[actors]]'
+    )
+    (project / "holdfast.toml").write_text(manifest)
+    (project / "src" / "counting.py").write_text(PACKAGED)
+    (project / "test_packaged.py").write_text(PACKAGED_TESTS.partition("\n\n")[2])
+
+    before = run_pytest(project)
+    build_project(project)
+    (project / "test_packaged.py").write_text(PACKAGED_TESTS)
+    after = run_pytest(project)
+
+    assert before.returncode == 1
+    assert "No module named 'greetings': tests run in your own Python" in before.stdout
+    assert "run holdfast build, which puts it into build/packages" in before.stdout
+    assert after.returncode == 0, after.stdout
+    assert sorted(each.name for each in (project / "build" / "packages").iterdir()) == [
+        "greetings",
+        "greetings-1.0.dist-info",
+    ]
+
+
+def test_the_clock_of_a_host_begins_at_the_same_date_in_every_run() -> None:
+    assert LocalHost({}).clock.now == datetime(2026, 11, 1, tzinfo=UTC)
