@@ -192,14 +192,13 @@ class Probe(StatefulActor):
     def empty(self) -> None:
         """Delete every key but the one that says for what the alarm is set; the alarm stays."""
         armed = self.ctx.storage.get("armed")
-        self.ctx.storage.delete_all()
+        self.ctx.storage.delete_all(keep_alarm=True)
         if armed is not None:
             self.ctx.storage.put("armed", armed)
 
     def wipe(self) -> None:
-        """Delete all that there is."""
+        """Delete all that there is, the alarm too."""
         self.ctx.storage.delete_all()
-        self.ctx.storage.delete_alarm()
 
     def alarm(self, info: AlarmInfo) -> None:
         """Note the token that it was set for; the first attempt of every fifth token raises after that."""
