@@ -23,13 +23,15 @@ _EXACT: Final = frozenset({str, int, float, bool, type(None)})
 
 def base_value(value: Any) -> Any:
     """What a value of a subclass of str, int or float is as one of these; any other value as it is."""
-    if type(value) in _EXACT:
+    kind = type(value)
+    if kind in _EXACT:
         return value
-    if isinstance(value, str):
+    # The type is asked, not the value: that may answer with whatever its author likes, an exception too.
+    if issubclass(kind, str):
         return str.__str__(value)
-    if isinstance(value, int):
+    if issubclass(kind, int):
         return int.__index__(value)
-    return float.__float__(value) if isinstance(value, float) else value
+    return float.__float__(value) if issubclass(kind, float) else value
 
 
 def refusal_of(value: Any) -> str:
@@ -38,47 +40,47 @@ def refusal_of(value: Any) -> str:
     what = f"a value of type {kind.__name__}"
     if kind.__module__ != "builtins":
         what = f"an instance of {kind.__module__}.{kind.__qualname__}"
-    instead = _instead(value, kind)
+    instead = _instead(kind)
     return f"is {what}, which cannot be stored or passed{f': {instead}' if instead else ''}"
 
 
-def _instead(value: Any, kind: type) -> str:
+def _instead(kind: type) -> str:
     name = kind.__name__
-    if isinstance(value, Enum):
+    if issubclass(kind, Enum):
         return f"write its .value, and {name}(...) where it is read"
-    if is_dataclass(value) and not isinstance(value, type):
+    if is_dataclass(kind) and not issubclass(kind, type):
         return f"write dataclasses.asdict(it), and {name}(**...) where it is read"
-    if isinstance(value, tuple):
+    if issubclass(kind, tuple):
         again = f"{name}(*...)" if hasattr(kind, "_fields") else f"{name}(...)"
         return f"write tuple(it), and {again} where it is read"
     for base in (dict, list, set, frozenset, bytes, Decimal):
-        if isinstance(value, base):
+        if issubclass(kind, base):
             return f"write {base.__name__}(it), and {name}(...) where it is read"
-    if isinstance(value, (date, time)):
-        written = "datetime" if isinstance(value, datetime) else "date" if isinstance(value, date) else "time"
+    if issubclass(kind, (date, time)):
+        written = "datetime" if issubclass(kind, datetime) else "date" if issubclass(kind, date) else "time"
         return f"write {written}.fromisoformat(it.isoformat())"
-    if isinstance(value, timedelta):
+    if issubclass(kind, timedelta):
         return "write timedelta(it.days, it.seconds, it.microseconds)"
-    if isinstance(value, UUID):
+    if issubclass(kind, UUID):
         return "write UUID(int=it.int)"
-    return _by_protocol(value, name)
+    return _by_protocol(kind, name)
 
 
-def _by_protocol(value: Any, name: str) -> str:
-    if isinstance(value, (bytearray, memoryview)):
+def _by_protocol(kind: type, name: str) -> str:
+    if issubclass(kind, (bytearray, memoryview)):
         return "write bytes(it)"
-    if isinstance(value, Fraction):
+    if issubclass(kind, Fraction):
         return "write str(it), and Fraction(...) where it is read"
-    if isinstance(value, complex):
+    if issubclass(kind, complex):
         return "write [it.real, it.imag], and complex(*...) where it is read"
-    if isinstance(value, Coroutine):
+    if issubclass(kind, Coroutine):
         return "await it first"
-    if isinstance(value, Mapping):
+    if issubclass(kind, Mapping):
         return f"write dict(it), and {name}(...) where it is read"
-    if isinstance(value, Set):
+    if issubclass(kind, Set):
         return "write set(it)"
-    if isinstance(value, (deque, Sequence, Generator, Iterator)):
+    if issubclass(kind, (deque, Sequence, Generator, Iterator)):
         return "write list(it)"
-    if callable(getattr(value, "model_dump", None)) and not isinstance(value, type):
+    if callable(getattr(kind, "model_dump", None)) and not issubclass(kind, type):
         return f"write it.model_dump(), and {name}(**...) where it is read"
     return ""

@@ -404,3 +404,13 @@ def test_plain_text_says_what_json_can() -> None:
 def test_two_keys_that_are_one_in_json_are_refused_and_not_merged() -> None:
     with pytest.raises(CodecError, match="two keys that are '1'"):
         encode_plain({1: "a", "1": "b"})
+
+
+def test_a_value_that_answers_every_question_with_an_exception_is_refused_as_any_other() -> None:
+    class Evil:
+        def __getattribute__(self, name: str) -> Any:
+            raise ValueError("attribute")
+
+    for write in (encode, encode_plain):
+        with pytest.raises(CodecError, match="which cannot be stored or passed"):
+            write([Evil()])
