@@ -29,6 +29,7 @@ KNOWN: Final = frozenset(
         "LOG_LEVEL",
         "TOKEN",
         "TOKEN_FILE",
+        "TRUSTED_PROXY",
         "WORKERS",
     )
 )

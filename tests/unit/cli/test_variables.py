@@ -23,6 +23,7 @@ GIVEN = {
     "--domain": "actors.example.com",
     "--allowed-host": "a.example.com",
     "--token-file": "token",
+    "--trusted-proxy": "10.0.0.0/8",
     "--limit": "method_timeout_s=7",
     "--check-arguments": "on",
     "--log-level": "debug",

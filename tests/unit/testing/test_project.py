@@ -65,7 +65,7 @@ def test_a_package_that_the_tests_python_lacks_is_told_with_the_command_that_ins
     if requirements is not None:
         (directory / "requirements.txt").write_text(requirements)
 
-    with pytest.raises(ModuleNotFoundError, match=f"No module named 'nowhere': tests run in your own .*: {command}$"):
+    with pytest.raises(ModuleNotFoundError, match=f"No module named 'nowhere': tests run in your .*, or {command}$"):
         LocalHost.of_project(directory)
 
 
