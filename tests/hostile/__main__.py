@@ -10,11 +10,12 @@ from pathlib import Path
 from tests.harness import components
 from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
-from tests.hostile import corpus, round_trips
+from tests.hostile import corpus, round_trips, streams
 from tests.hostile.stage import Row, show
 
 _EXAMPLES = 5_000
 _EXAMPLES_THROUGH_A_HOST = 500
+_STREAMS_S = 60.0
 
 
 def main() -> int:
@@ -35,7 +36,7 @@ def main() -> int:
 
 
 def _fuzz(seed: int) -> list[Row]:
-    rows = round_trips.run_here(_EXAMPLES, seed)
+    rows = [streams.run(_STREAMS_S, seed), *round_trips.run_here(_EXAMPLES, seed)]
     with tempfile.TemporaryDirectory(prefix="holdfast-hostile-") as folder, HostProcess(Path(folder) / "data") as host:
         deploy(host, components.built(components.PROBE))
         with host.caller() as caller:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 HELD_BYTES_MAX: Final = 64 * KIB  # behind a call under way; with more, no more is read
+PIECE_BYTES: Final = 64  # what holding a piece takes beside its bytes
 PARTING_S: Final = 0.25  # from one look after a client that sends no more to the next; most answers take less
 LOOKS_PER_PROBE: Final = 40  # ten seconds: some clients take but a few of what means nothing
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -55,7 +56,8 @@ class Connection(LibraryConnection):
         self._boundary = Boundary()
         self._call: DirectCall | None = None  # under way, unanswered
         self._untaken = False  # its answer is written, and fills what the client has no room for
-        self._held = b""
+        self._held: list[bytes] = []  # as it came: of one piece, the parser drops what is good beside what is not
+        self._held_bytes = 0
         self.serving: Exchange | None = None  # by the library
         self.half_closed = False  # the client sends no more
         self._parting: asyncio.TimerHandle | None = None
@@ -69,7 +71,7 @@ class Connection(LibraryConnection):
     def connection_lost(self, exc: BaseException | None) -> None:
         """It is closed; nobody waits for a call under way."""
         super().connection_lost(exc)
-        self._held = b""
+        self._held.clear()
         if self._parting is not None:
             self._parting.cancel()
         call, self._call = self._call, None
@@ -112,7 +114,7 @@ class Connection(LibraryConnection):
     @property
     def ends_with_answer(self) -> bool:
         """Whether nothing is left for the client to get after the answer that is about to be sent."""
-        return self.half_closed and not self.queued_bodies
+        return self.half_closed and not any(each.is_eof() for each in self.queued_bodies)
 
     def resume_writing(self) -> None:
         """The client has taken most of what was written."""
@@ -194,8 +196,9 @@ class Connection(LibraryConnection):
             self._disengage()
 
     def _hold(self, data: bytes) -> None:
-        self._held += data
-        if len(self._held) > HELD_BYTES_MAX:
+        self._held.append(data)
+        self._held_bytes += len(data) + PIECE_BYTES
+        if self._held_bytes > HELD_BYTES_MAX:
             self._wire.pause_reading()
 
     def _disengage(self) -> None:
@@ -210,20 +213,21 @@ class Connection(LibraryConnection):
 
     def _look_at_held(self) -> None:
         self.engaged = False
-        held, self._held = self._held, b""
-        if not self._wire.is_closing():
-            if not self.half_closed:
-                self._wire.resume_reading()
-            self.data_received(held)
-            if self.half_closed and not self._owes_answers():
-                self.force_close()
+        if not self._wire.is_closing() and not self.half_closed:
+            self._wire.resume_reading()
+        while self._held and not self.engaged and not self._wire.is_closing():
+            piece = self._held.pop(0)
+            self._held_bytes -= len(piece) + PIECE_BYTES
+            self.data_received(piece)
+        if not self._wire.is_closing() and self.half_closed and not self._owes_answers():
+            self.force_close()
 
     def _owes_answers(self) -> bool:
-        """Whether requests are here as a whole that are not answered yet; one that is cut short can never be."""
+        """Whether a request is here as a whole that is unanswered; the last one may be cut short, and never be."""
         if self.engaged:
             return True
-        bodies = self.queued_bodies or ([self.serving.content] if self.serving is not None else [])
-        return bool(bodies) and bodies[-1].is_eof()
+        bodies = [self.serving.content] if self.serving is not None else self.queued_bodies
+        return bool(bodies) and bodies[0].is_eof()
 
     def _look_after(self) -> None:
         """Find out whether a client that sends no more still listens: one that is gone resets what is sent to it."""

@@ -100,7 +100,7 @@ def test_requests_behind_a_call_under_way_are_served_in_their_order() -> None:
                 client.send(CALL.replace(b"alice", b"bob"))
                 await until(lambda: end._held)
                 client.send(request_bytes("GET", "/health/liveness") + CALL.replace(b"alice", b"carol"))
-                await until(lambda: b"carol" in end._held)
+                await until(lambda: b"carol" in b"".join(end._held))
                 early = stage.worker.calls.qsize()
                 await stage.worker.reply(first, 200, b"1")
                 for answer in (b"2", b"4"):
@@ -108,6 +108,25 @@ def test_requests_behind_a_call_under_way_are_served_in_their_order() -> None:
                 answers = [await client.receive() for _ in range(4)]
 
             assert (early, [body for _, body in answers]) == (0, [b"1", b"2", b"ok", b"4"])
+
+    uvloop.run(play())
+
+
+def test_good_requests_behind_a_call_under_way_are_answered_before_one_that_is_no_http() -> None:
+    async def play() -> None:
+        async with staged() as stage:
+            async with connected(stage) as (client, end):
+                client.send(CALL)
+                first = await stage.worker.next_call()
+                client.send(CALL.replace(b"alice", b"bob"))
+                await until(lambda: end._held)
+                client.send(b"POST nowhere\r\n\r\n")
+                await until(lambda: len(end._held) == 2)
+                await stage.worker.reply(first, 200, b"1")
+                await stage.worker.reply(await stage.worker.next_call(), 200, b"2")
+                answers = [await client.receive() for _ in range(3)]
+
+            assert [status for status, _ in answers] == [200, 200, 400]
 
     uvloop.run(play())
 
@@ -121,11 +140,11 @@ def test_what_waits_behind_a_call_under_way_is_bounded_and_served_afterwards() -
                 first = await stage.worker.next_call()
                 count = 40_000
                 client.send(request_bytes("GET", "/health/liveness") * count)
-                await until(lambda: len(end._held) > HELD_BYTES_MAX)
+                await until(lambda: end._held_bytes > HELD_BYTES_MAX)
                 for _ in range(50):
                     await asyncio.sleep(0)
 
-                assert len(end._held) < HELD_BYTES_MAX + (1 << 18)
+                assert end._held_bytes < HELD_BYTES_MAX + (1 << 18)
                 await stage.worker.reply(first)
                 assert await client.receive() == (200, b"null")
                 for _ in range(count):
@@ -166,7 +185,7 @@ def test_a_large_request_behind_a_call_under_way_is_read_to_its_end(
             further = {f"x-{number}": "x" * 1_000 for number in range(head_lines)}
             request = request_bytes("POST", TARGET, large, **further)
             client.send(request[:first_bytes])
-            await until(lambda: len(end._held) > HELD_BYTES_MAX)
+            await until(lambda: end._held_bytes > HELD_BYTES_MAX)
             await stage.worker.reply(first)
             client.send(request[first_bytes:])
             second = await stage.worker.next_call()

@@ -114,6 +114,24 @@ def test_a_request_that_is_cut_short_ends_the_connection(part: bytes) -> None:
     uvloop.run(play())
 
 
+@pytest.mark.parametrize("cut", [CALL[:-3], CALL[:10]])
+@either_way
+def test_whole_requests_before_one_that_is_cut_short_are_answered(cut: bytes) -> None:
+    async def play() -> None:
+        async with staged() as stage, connected(stage) as (reader, writer):
+            writer.write(CALL + CALL + cut)
+            writer.write_eof()
+            answers = []
+            for number in range(2):
+                await stage.worker.reply(await stage.worker.next_call(), 200, b"%d" % number)
+                answers.append((await read_response(reader)).body)
+
+            assert answers == [b"0", b"1"]
+            assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
+
+    uvloop.run(play())
+
+
 def test_a_functions_caller_that_sends_no_more_gets_its_answer() -> None:
     async def play() -> None:
         async with staged() as stage, connected(stage) as (reader, writer):
