@@ -84,10 +84,8 @@ class Component:
         if len(actors) > TYPES_MAX:
             raise RuleError(f"the module has {len(actors)} actor classes, the limit is {TYPES_MAX}", *place_of(module))
         fetch = vars(module).get("fetch")
-        if fetch is not None and not callable(fetch):
-            raise RuleError("fetch is not a function", *place_of(module))
         if fetch is not None:
-            _check_takes(fetch, 2, "fetch", "(request, env)")
+            check_fetch(fetch, module)
         if not actors and fetch is None:
             text = "it defines neither an actor class (a subclass of holdfast.StatefulActor) nor a fetch(request, env)"
             raise RuleError(text, *place_of(module))
@@ -109,6 +107,24 @@ class Component:
         ]
         facts = {"contract": CONTRACT_VERSION, "codec": CODEC_VERSION, "actors": actors}
         return {**facts, "fetch": self.fetch is not None}
+
+
+def check_fetch(fetch: Any, module: ModuleType | None = None) -> None:
+    """Raise RuleError where this cannot be the handler of a function; `module` is where it was found."""
+    if not callable(fetch):
+        raise RuleError("fetch is not a function", *place_of(module or fetch))
+    _check_takes(fetch, 2, "fetch", "(request, env)")
+
+
+def check_extends(found: Any) -> None:
+    """Raise RuleError where this is no class that instances can be made of."""
+    name = getattr(found, "__name__", repr(found))
+    if not isinstance(found, type) or not issubclass(found, StatefulActor):
+        raise RuleError(f"{name} is no actor: write class {name}(StatefulActor)", *place_of(found))
+    if inspect.isabstract(found):
+        missing: Any = getattr(found, "__abstractmethods__", ())
+        text = f"the class {name} is abstract: it does not define {', '.join(sorted(missing))}"
+        raise RuleError(text, *place_of(found))
 
 
 def check_actor(actor: type[StatefulActor]) -> None:

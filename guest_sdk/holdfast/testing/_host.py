@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from holdfast._actor import StatefulActor
-from holdfast._calls import NAME_BYTES_MAX
-from holdfast._describe import Component, check_actor
+from holdfast._describe import Component, check_actor, check_extends, check_fetch
 from holdfast._door import Err
 from holdfast._env import Env, make_env
 from holdfast._errors import ActorCallError
@@ -25,6 +25,8 @@ from holdfast.testing._project import read_project
 from holdfast.testing._runner import LogLine, Runner
 
 FIRST_SHOWN: Final = datetime(2026, 11, 1, tzinfo=UTC)
+ENV_NAME_CHARS_MAX: Final = 64
+_FUNCTION: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 Fetch = Callable[[Request, Env], Any]
 
@@ -58,7 +60,8 @@ class LocalHost:
 
     Raises:
         RuleError: A class or method breaks a rule, as `holdfast build` would say it.
-        ValueError: A name on `env` is given twice, or is none.
+        ValueError: A name on `env` is given twice, or is none; `name` is none of a function; `now` has no time zone.
+        TypeError: A variable or a secret is no text.
 
     Attributes:
         env: Bindings and variables, as actors and the function see them.
@@ -81,7 +84,13 @@ class LocalHost:
         for each in variables.keys() & secrets.keys():
             raise ValueError(f"{each} is a variable and a secret: env has each name once")
         variables = {**variables, **secrets}
-        _check_names(actors, variables)
+        _check_names(name, actors, variables)
+        for actor in actors.values():
+            check_extends(actor)
+        if fetch is not None:
+            check_fetch(fetch)
+        if now is not None and now.tzinfo is None:
+            raise ValueError(f"now is {now}, which may be any hour: give it a time zone, like tzinfo=UTC")
         bindings = {binding: actor.__name__ for binding, actor in actors.items()}
         self.clock = ManualClock(now or FIRST_SHOWN, self._run_alarms)
         component = Component(_by_type(actors), fetch)
@@ -263,10 +272,16 @@ def _by_type(actors: Mapping[str, type[StatefulActor]]) -> dict[str, type[Statef
     return found
 
 
-def _check_names(actors: Mapping[str, type[StatefulActor]], variables: Mapping[str, str]) -> None:
+def _check_names(function: str, actors: Mapping[str, type[StatefulActor]], variables: Mapping[str, str]) -> None:
+    if not _FUNCTION.fullmatch(function):
+        raise ValueError(f"{function!r} is no name of a function: it has the form [a-z][a-z0-9-]{{0,62}}")
     for name in (*actors, *variables):
-        if not name.isidentifier() or not name.isascii() or "__" in name or len(name) > NAME_BYTES_MAX:
-            raise ValueError(f"{name!r} is no name on env: an ASCII identifier without '__'")
+        if not name.isidentifier() or not name.isascii() or "__" in name or len(name) > ENV_NAME_CHARS_MAX:
+            what = f"an ASCII identifier of at most {ENV_NAME_CHARS_MAX} characters without '__'"
+            raise ValueError(f"{name!r} is no name on env: {what}")
+    for name in variables:
+        if name.startswith("_"):
+            raise ValueError(f"{name!r} is no name of a variable or a secret: those do not begin with an underscore")
     for name in actors.keys() & variables.keys():
         raise ValueError(f"{name} is a binding and a variable: env has each name once")
     for name, value in variables.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import logging
 import random
 import subprocess
@@ -454,3 +455,42 @@ def test_the_kit_needs_nothing_but_the_sdk() -> None:
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+class NoActor:
+    """A class that was meant to be one."""
+
+
+class Abstract(Account, abc.ABC):
+    @abc.abstractmethod
+    def pay(self) -> None: ...
+
+
+def takes_one(request: Request) -> Response:
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "match"),
+    [
+        ({"actors": {"ACCOUNT": NoActor}}, RuleError, r"NoActor is no actor: write class NoActor\(StatefulActor\)"),
+        ({"actors": {"ACCOUNT": Account.deposit}}, RuleError, "deposit is no actor"),
+        (
+            {"fetch": takes_one},
+            RuleError,
+            r"fetch\(request: Request\) -> Response must be callable with \(request, env\)",
+        ),
+        ({"fetch": "text"}, RuleError, "fetch is not a function"),
+        ({"name": "My Shop"}, ValueError, "'My Shop' is no name of a function"),
+        ({"variables": {"_A": "x"}}, ValueError, "do not begin with an underscore"),
+        ({"secrets": {"_A": "x"}}, ValueError, "do not begin with an underscore"),
+        ({"variables": {"A": "x"}, "secrets": {"A": "y"}}, ValueError, "A is a variable and a secret"),
+        ({"secrets": {"ACCOUNT": "y"}}, ValueError, "env has each name once"),
+        ({"actors": {"A" * 65: Account}}, ValueError, "at most 64 characters"),
+        ({"now": datetime(2026, 11, 1)}, ValueError, "give it a time zone"),
+        ({"variables": {"A": 1}}, TypeError, "the variable A is a str"),
+    ],
+)
+def test_a_local_host_refuses_what_its_documentation_says(given: dict[str, Any], error: type, match: str) -> None:
+    with pytest.raises(error, match=match):
+        LocalHost(**{"actors": {"ACCOUNT": Account}, **given})
