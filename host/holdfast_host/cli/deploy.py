@@ -13,6 +13,7 @@ from holdfast_host.cli.client import HostClient, host_options, open_client
 from holdfast_host.cli.output import CommandFailedError, Stages, json_option, print_json, say
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.ids import check_function_name
+from holdfast_host.core.limits import MIB
 from holdfast_host.core.manifest import MANIFEST_FILE, Manifest, read_manifest, write_func_id
 
 _EXAMPLES: Final = """\b
@@ -83,6 +84,9 @@ def command(
     if as_json:
         print_json(answer)
     else:
+        for each in function.get("versions", ())[:1]:
+            size, kept = (facts.get("disk_bytes", 0) / MIB for facts in (each, function))
+            say(f"Version {each['version']} takes {size:.1f} MiB of the host's disk, all that are kept {kept:.1f} MiB.")
         say(f"Function '{deployable.function}' is deployed: {function['url']}")
     for warning in missing_secrets(function):
         say(warning, err=True)

@@ -9,6 +9,7 @@ import click
 
 from holdfast_host.cli.client import api_path, host_options, open_client
 from holdfast_host.cli.output import json_option, print_json, print_table, say
+from holdfast_host.core.limits import MIB
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -35,7 +36,7 @@ def command(function: str | None, host: str, token_file: Path | None, as_json: b
         say("Nothing is deployed: run 'holdfast deploy' in a project.")
     else:
         print_table(
-            ("function", "version", "kept", "status", "actors", "url"),
+            ("function", "version", "kept", "disk", "status", "actors", "url"),
             [_row(function) for function in functions],
         )
 
@@ -47,7 +48,7 @@ def _row(function: dict[str, Any]) -> tuple[str, ...]:
     kept = [each["version"] for each in function["versions"]]
     span = str(kept[0]) if len(kept) == 1 else f"{min(kept)}-{max(kept)}"
     status = f"failed: {function['reason']}" if function["status"] == "failed" else function["status"]
-    return (function["name"], str(function["version"]), span, status, actors, function["url"])
+    return (function["name"], str(function["version"]), span, _mib(function), status, actors, function["url"])
 
 
 def _print_versions(function: dict[str, Any], as_json: bool) -> None:
@@ -61,7 +62,13 @@ def _print_versions(function: dict[str, Any], as_json: bool) -> None:
             "runs" if each["version"] == function["version"] else "",
             each["created_at"],
             each["sha256"][:12],
+            _mib(each),
         )
         for each in function["versions"]
     ]
-    print_table(("version", "", "created", "sha256"), rows)
+    print_table(("version", "", "created", "sha256", "disk"), rows)
+    say(f"All of them take {_mib(function)} of the host's disk; equal ones share theirs.")
+
+
+def _mib(facts: dict[str, Any]) -> str:
+    return f"{facts.get('disk_bytes', 0) / MIB:.1f} MiB"

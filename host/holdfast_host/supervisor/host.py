@@ -103,6 +103,7 @@ class Host:
             log,
             self._measure,
             premises.vault.all,
+            self._shelf.bytes_of,
             {
                 "secrets": secrets.list,
                 "secret_set": secrets.set,

@@ -19,6 +19,7 @@ from holdfast_host.supervisor.compile_line import Applicant
 from holdfast_host.supervisor.deploys import DeployRequest, Deploys
 from holdfast_host.supervisor.registry import FunctionRecord, Registry
 from holdfast_host.supervisor.shelf import Progress
+from holdfast_host.wire.catalog import Deployment
 
 Perform = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -35,9 +36,13 @@ class Operations:
         log: EventLog,
         measure: Callable[[], Awaitable[dict[str, Any]]],
         secrets: Callable[[], Collection[str]] = tuple,
+        bytes_of: Callable[[Deployment], int] = lambda deployment: 0,
         further: Mapping[str, Perform] | None = None,
     ) -> None:
-        """`secrets()` are the names of those that are set; `further` operations are those of others, by name."""
+        """Further operations are those of others, by name.
+
+        `secrets()` are the names of those that are set, `bytes_of(version)` is what it takes on disk.
+        """
         self._registry = registry
         self._deploys = deploys
         self._domain = domain
@@ -45,6 +50,7 @@ class Operations:
         self._log = log
         self._measure = measure
         self._secrets = secrets
+        self._bytes_of = bytes_of
         self._further = further or {}
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -136,14 +142,17 @@ class Operations:
         shown["actors"] = [{"binding": b.binding, "type": b.type, "owner": b.owner} for b in current.bindings]
         known = self._secrets()
         shown["secrets"] = [{"name": name, "set": name in known} for name in current.secrets]
+        sizes = {each.deployment.sha256: self._bytes_of(each.deployment) for each in versions}  # equal ones are one
         shown["versions"] = [
             {
                 "version": each.deployment.version,
                 "sha256": each.deployment.sha256,
                 "created_at": utc_text(each.created_us),
+                "disk_bytes": sizes[each.deployment.sha256],
             }
             for each in versions
         ]
+        shown["disk_bytes"] = sum(sizes.values())
         return shown
 
     def _shown(self, name: str) -> dict[str, Any]:

@@ -133,6 +133,11 @@ class Shelf:
             self._registry.commit_compiled(deployment.sha256, compiled.path)
         return replace(deployment, compiled=str(compiled.path))
 
+    def bytes_of(self, deployment: Deployment) -> int:
+        """What a version takes on disk: its component and what was compiled from it. Equal versions share both."""
+        kept = (self._component(deployment.sha256), Path(deployment.compiled))
+        return sum(_size(path) for path in kept)
+
     async def restore(self, *, doubt: bool = False) -> None:
         """See that all that is deployed lies compiled for this host; compile what does not.
 
@@ -173,6 +178,13 @@ def discard(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # gone: made again when it is needed
 
 
 def _take_over(upload: Path, component: Path) -> None:

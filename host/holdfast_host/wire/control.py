@@ -33,7 +33,8 @@ EOF on it means that the other side is gone: a child then exits at once.
 
 Operations of `request`, with their `arguments` and the `result` of the answer; FUNCTION stands for what `GET
 /v1/functions/{function}` shows: `name`, `func_id`, `version`, `sha256`, `status`, `reason` where it is `failed`, `url`,
-`actors` [{`binding`, `type`, `owner`}], `secrets` [{`name`, `set`}], `versions` [{`version`, `sha256`, `created_at`}].
+`actors` [{`binding`, `type`, `owner`}], `secrets` [{`name`, `set`}], `versions` [{`version`, `sha256`,
+`created_at`, `disk_bytes`}], `disk_bytes`: of all kept versions, equal ones once.
 
 - `deploy` takes `function`, `component` (path of a file below `data/uploads`; the supervisor takes it over, whatever
   happens), `manifest` (text, or null for a bare component), `allow_breaking`, `adopt`, `client` (the address that it

@@ -388,3 +388,22 @@ def test_a_deploy_tells_which_secrets_the_host_does_not_have(tmp_path: Path) -> 
     assert "names the secret LATER, which this host does not have" in result.stderr
     assert "holdfast secret set LATER" in result.stderr
     assert "API_KEY" not in result.output
+
+
+def test_list_and_deploy_show_what_versions_take_on_disk(tmp_path: Path) -> None:
+    component = tmp_path / "counter.wasm"
+    component.write_bytes(b"\0asm")
+    facts = {"created_at": "2026-11-01T00:00:00Z", "disk_bytes": 3 << 20}
+    versions = [{"version": number, "sha256": "ab" * 32, **facts} for number in (2, 1)]
+    function = {**DEPLOYED, "version": 2, "status": "deploy_ok", "versions": versions, "disk_bytes": 3 << 20}
+    with scripted_host(body=json.dumps({"functions": [function]}).encode()) as host:
+        listed = run("list", "--host", host.url)
+    with scripted_host(body=json.dumps(function).encode()) as host:
+        kept = run("list", "--host", host.url, "counter")
+    with scripted_host(body=json.dumps({"function": function, "status": 200}).encode()) as host:
+        deployed = run("deploy", "--host", host.url, "--component", str(component))
+
+    assert "3.0 MiB" in listed.stdout
+    assert kept.stdout.count("3.0 MiB") == 3
+    assert "All of them take 3.0 MiB of the host's disk; equal ones share theirs." in kept.stdout
+    assert "Version 2 takes 3.0 MiB of the host's disk, all that are kept 3.0 MiB.\n" in deployed.stdout

@@ -84,7 +84,13 @@ class DeployBench:
         self.shelf = Shelf(self.directory, self.registry, compile_json, self.limits, log)
         self.deploys = Deploys(self.registry, self.rollout, self.shelf, self.limits, log)
         self.operations = Operations(
-            self.registry, self.deploys, "localhost", "http://127.0.0.1:8787", log, lambda: asyncio.sleep(0, {})
+            self.registry,
+            self.deploys,
+            "localhost",
+            "http://127.0.0.1:8787",
+            log,
+            lambda: asyncio.sleep(0, {}),
+            bytes_of=self.shelf.bytes_of,
         )
         self.stages: list[str] = []
 

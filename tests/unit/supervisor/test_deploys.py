@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,19 @@ def test_a_new_version_of_a_function_is_not_a_new_function(bench: DeployBench) -
     shown = bench.show("account")
     assert shown["version"] == 2
     assert [each["version"] for each in shown["versions"]] == [2, 1]  # type: ignore[attr-defined]
+
+
+def test_versions_of_the_same_bytes_share_their_files_and_each_says_what_it_takes(bench: DeployBench) -> None:
+    other = component_text("Account", remark="two")
+    for component in (ACCOUNT, other, ACCOUNT):
+        bench.deploy("account", component, BOUND)
+    shown: Any = bench.show("account")
+
+    sizes = {each["version"]: each["disk_bytes"] for each in shown["versions"]}
+    on_disk = [path for folder in ("components", "compiled") for path in (bench.folder / folder).glob("*.*wasm")]
+    assert len(on_disk) == 4  # of three versions
+    assert sizes[3] == sizes[1] > len(ACCOUNT)
+    assert shown["disk_bytes"] == sizes[1] + sizes[2] == sum(path.stat().st_size for path in on_disk)
 
 
 def test_the_same_bytes_and_manifest_switch_nothing(bench: DeployBench) -> None:
