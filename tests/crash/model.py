@@ -55,7 +55,7 @@ def random_step(chance: random.Random, serial: int) -> Step:
     if kind == 5:
         return Step("put_sync_put_raise", (serial, -serial), lambda s: {**s, "first": serial}, "ActorMethodError")
     if kind == 6 and chance.random() < 0.2:
-        return Step("wipe", (), lambda _state: {})
+        return Step("delete_all", (), lambda _state: {})
     if kind == 6:
         return Step("empty", (), lambda state: {key: state[key] for key in state if key == ARMED})
     if kind == 7:

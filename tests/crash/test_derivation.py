@@ -84,8 +84,8 @@ class Books:
         with Load(server.url, plan, CLIENTS, self._chance.getrandbits(30)) as load:
             load.wait_for(self._chance.randrange(100, 1_500), timeout_s=60.0)
             time.sleep(self._chance.uniform(0.0, 0.01))  # the moment is what is random
+            server.kill_all()  # while all clients go on calling: what is under way ends as unknown
             killed.set()
-            server.kill_all()
             records = load.join()
         server.restart()
         self._check(server, records)

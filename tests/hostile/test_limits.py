@@ -32,7 +32,7 @@ LIMITS = {
     "log_line_bytes_max": 100,
     "page_bytes_max": 3_000,
     "arguments_bytes_max": 10_000,
-    "result_bytes_max": 12_002,
+    "result_bytes_max": 9_002,
     "nesting_max": 10,
     "instance_bytes_max": 6_000,
     "method_timeout_s": 1,
@@ -96,7 +96,7 @@ AT_AND_PAST: dict[str, tuple[Attempt, int, str, str]] = {
         "more than 300 host calls",
     ),
     "arguments_bytes_max": (
-        lambda c, n: c.call("Probe", "arguments", "echo", "x" * (n - 4)),
+        lambda c, n: c.call("Probe", "arguments", "say", 0, "x" * (n - 7)),
         10_000,
         "PayloadTooLargeError",
         "10001 bytes.*limit of 10000",
@@ -105,11 +105,11 @@ AT_AND_PAST: dict[str, tuple[Attempt, int, str, str]] = {
         lambda c, n: c.request(
             "POST",
             "/v1/actors/Probe/result/echo",
-            json.dumps(["é" * (2_000 + n - 12_002)], ensure_ascii=False).encode(),
+            json.dumps(["x" * (n % 2) + "é" * ((n - 2) // 2)], ensure_ascii=False).encode(),
         ),
-        12_002,
+        9_002,
         "LimitError",
-        "limit of a result is 12002",
+        "limit of a result is 9002",
     ),
     "nesting_max": (
         lambda c, n: c.call("Probe", "nesting", "echo", nested(n - 1)),

@@ -51,8 +51,8 @@ class Probe(StatefulActor):
     def delete(self, key: str) -> bool:
         return self.ctx.storage.delete(key)
 
-    def delete_all(self) -> None:
-        self.ctx.storage.delete_all()
+    def delete_all(self, keep_alarm: bool = False) -> None:
+        self.ctx.storage.delete_all(keep_alarm=keep_alarm)
 
     def page(self, prefix: str = "", limit: int = 128) -> dict[str, Any]:
         return self.ctx.storage.list(prefix=prefix, limit=limit)
@@ -195,10 +195,6 @@ class Probe(StatefulActor):
         self.ctx.storage.delete_all(keep_alarm=True)
         if armed is not None:
             self.ctx.storage.put("armed", armed)
-
-    def wipe(self) -> None:
-        """Delete all that there is, the alarm too."""
-        self.ctx.storage.delete_all()
 
     def alarm(self, info: AlarmInfo) -> None:
         """Note the token that it was set for; the first attempt of every fifth token raises after that."""
