@@ -22,7 +22,8 @@ FRAME_BYTES_MAX: Final = 32 << 20
 class Kind(IntEnum):
     """What a frame says. Client means a front, or a worker whose turn calls another actor."""
 
-    HELLO = 1  # both ways, first: JSON, see Hello; the client's also carries the state page's descriptor
+    HELLO = 1  # both ways, first: JSON with `protocol`. The client's also has `client` (front or worker) and `pid`, and
+    # carries the state page's descriptor; the worker's also has what it opened, see wire.evidence
     CALL = 2  # client to worker: run a turn
     REPLY = 3  # worker to client: a slot's answer; frees the slot
     CANCEL = 4  # client to worker: nobody waits any more; only a turn that has not begun is dropped
@@ -77,7 +78,7 @@ class Call:
     flags: int
     name: bytes
     method: bytes
-    origin: bytes  # JSON of the calling turn (path, call id, trace) or empty for a root call
+    origin: bytes  # JSON of the calling turn (its path, the number of its call), empty for a root call
     body: bytes
 
 
