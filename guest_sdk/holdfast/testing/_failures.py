@@ -20,7 +20,6 @@ _STATUSES: Final = {
     "ActorReentrancyError": 409,
     "PayloadTooLargeError": 413,
     "HostUnavailableError": 503,
-    "UnsupportedError": 503,
     "ActorFetchTimeoutError": 504,
     "ActorMethodTimeoutError": 504,
 }

@@ -15,12 +15,13 @@
     +-- GuestError             the actor's code did it: its author has the traceback in the log
     |   +-- ActorError                                            400 to 499, the actor's own choice
     |   +-- ActorReentrancyError, ActorDeadlockError                                           409
-    |   +-- ActorMethodError, ActorInitError, ActorTrapError, CodecError, LimitError           500
+    |   +-- ActorMethodError, ActorInitError, ActorTrapError, CodecError, LimitError,
+    |   |   UnsupportedError                                                                   500
     |   +-- ActorMethodTimeoutError, ActorFetchTimeoutError                                    504
     +-- UnavailableError       nobody is wrong: wait, and look at the host
     |   +-- MailboxFullError, DeployQueueFullError                                             429
     |   +-- ActorOutputGateError       the outcome is unknown, or its result is lost           500
-    |   +-- HostUnavailableError, ActorQuarantinedError, UnsupportedError                      503
+    |   +-- HostUnavailableError, ActorQuarantinedError                                        503
     |   +-- StorageFullError                                                                   507
     +-- ConfigurationError     the operator's setting or directory is wrong: said at start, exit 2
     +-- InternalError          our bug                                                         500
@@ -33,6 +34,7 @@ from __future__ import annotations
 
 import errno
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 _Value = TypeVar("_Value")
@@ -66,6 +68,25 @@ class HoldfastError(Exception):
         if self.code is not None:
             facts["code"] = self.code
         return facts
+
+    @staticmethod
+    def from_facts(facts: Mapping[str, Any], status: int | None = None) -> HoldfastError:
+        """The error that another process of this host reported.
+
+        Args:
+            facts: what `facts` made of it there, and `status` where it has another than its class; `name` and
+                `message` are there.
+            status: that of its answer, where the facts do not say.
+
+        Returns:
+            An error of the class that goes by the name. What no class of ours goes by is our bug: InternalError, which
+            quotes name and message.
+        """
+        name, message = str(facts["name"]), str(facts["message"])
+        kind = error_class(name)
+        if kind is None or kind is HoldfastError:
+            return InternalError(f"{name}: {message}")
+        return kind(message, code=facts.get("code"), status=facts.get("status", status))
 
 
 class CallerError(HoldfastError):
@@ -252,6 +273,10 @@ class LimitError(GuestError):
     """A limit of `core.limits` was passed; the message quotes value and limit."""
 
 
+class UnsupportedError(GuestError):
+    """The contract has this capability, but not for this guest: a function has no storage and no alarm."""
+
+
 class ActorMethodTimeoutError(GuestError):
     """The turn was over its budget; it committed nothing."""
 
@@ -298,10 +323,6 @@ class HostUnavailableError(UnavailableError):
 
 class ActorQuarantinedError(UnavailableError):
     """The instance killed workers again and again."""
-
-
-class UnsupportedError(UnavailableError):
-    """The contract has this capability, this host does not offer it yet."""
 
 
 class StorageFullError(UnavailableError):

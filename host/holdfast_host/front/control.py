@@ -7,8 +7,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any, cast
 
-from holdfast_host.core.errors import HostUnavailableError
-from holdfast_host.front.errors import error_of
+from holdfast_host.core.errors import HoldfastError, HostUnavailableError
 from holdfast_host.wire.control import pack_message, unpack_message
 
 Message = dict[str, Any]
@@ -102,4 +101,4 @@ def _settle(answer: asyncio.Future[Any], message: Message) -> None:
     if error is None:
         answer.set_result(message.get("result"))
     else:
-        answer.set_exception(error_of(error))
+        answer.set_exception(HoldfastError.from_facts(error))

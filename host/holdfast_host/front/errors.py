@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from aiohttp import web
 
@@ -12,7 +11,6 @@ from holdfast_host.core.errors import (
     HoldfastError,
     HostUnavailableError,
     InternalError,
-    error_class,
 )
 from holdfast_host.front.answers import JSON, Answer
 
@@ -40,16 +38,6 @@ def answer_of(error: Exception) -> Answer:
         return answer_of(BadRequestError("the body's transfer or content encoding is broken"))
     _log.error("a handler failed", exc_info=error)
     return answer_of(InternalError("the host failed to handle this request: its log says why"))
-
-
-def error_of(facts: dict[str, Any]) -> HoldfastError:
-    """The error that the supervisor sent as `name`, `message`, `code`."""
-    name, message = str(facts.get("name", "")), str(facts.get("message", ""))
-    found = error_class(name)
-    if found is None or found is HoldfastError:
-        _log.error("the supervisor answered with an unknown error: %s: %s", name, message)
-        return InternalError("the host failed to do this: its log says why")
-    return found(message, code=facts.get("code"), status=facts.get("status"))
 
 
 def socket_refused() -> RouteError:

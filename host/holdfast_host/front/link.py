@@ -15,8 +15,8 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import MIB, Limits
-from holdfast_host.front.errors import error_of
 from holdfast_host.wire.frames import (
     PROTOCOL,
     Call,
@@ -132,7 +132,7 @@ class Link:
             status, body = await self._await(pending, reply)
         answer: dict[str, Any] = json.loads(body)
         if status != _OK:
-            raise error_of({**answer["error"], "status": status})
+            raise HoldfastError.from_facts(answer["error"], status)
         return answer
 
     def _enter(self, slot: int, answer: Receiver, frame: bytes, partition: int, body_bytes: int) -> PendingCall:

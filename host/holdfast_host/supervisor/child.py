@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from holdfast_host.core.errors import HoldfastError, HostUnavailableError, InternalError, error_class
+from holdfast_host.core.errors import HoldfastError, HostUnavailableError
 from holdfast_host.wire.control import pack_message, unpack_message
 
 # -P: the operator's working directory is no place to import modules from.
@@ -126,7 +126,7 @@ class Child(asyncio.Protocol):
         if answer is None or answer.done():
             return
         if message.get("error"):
-            answer.set_exception(error_from(message["error"]))
+            answer.set_exception(HoldfastError.from_facts(message["error"]))
         else:
             answer.set_result(message)
 
@@ -192,9 +192,3 @@ async def spawn_child(
     await asyncio.get_running_loop().connect_accepted_socket(lambda: child, ours)
     child.send("start", **start())
     return child
-
-
-def error_from(facts: dict[str, Any]) -> HoldfastError:
-    """The error that a child reported."""
-    kind = error_class(str(facts.get("name"))) or InternalError
-    return kind(str(facts.get("message")), code=facts.get("code"))

@@ -11,17 +11,15 @@ import json
 import math
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast_host.core.errors import (
     ActorMethodTimeoutError,
     ActorReentrancyError,
     HoldfastError,
-    InternalError,
     LimitError,
     UnknownActorTypeError,
     UnknownBindingError,
-    error_class,
 )
 from holdfast_host.core.ids import check_instance_name, shard_of
 from holdfast_host.core.json_text import body_bytes_at_most
@@ -151,7 +149,7 @@ class ActorCall:
                 del error  # its traceback would hold this frame, and the call's texts, until a collection
         if self.status == OK:
             return self.body
-        raise read_error(self.status, self.body)
+        raise HoldfastError.from_facts(json.loads(self.body)["error"], self.status)
 
     def wait(self, timeout_s: float) -> bool:
         """Block until it is over; the calling turn's thread."""
@@ -277,15 +275,6 @@ class Calls:
         if target is None:
             raise UnknownActorTypeError(f"{type_name}: no deployed function owns this actor type")
         return target
-
-
-def read_error(status: int, body: bytes) -> HoldfastError:
-    """The error in a reply's body, as its callee meant it."""
-    facts: dict[str, Any] = json.loads(body)["error"]
-    kind = error_class(facts["name"])
-    if kind is None:
-        return InternalError(f"{facts['name']}: {facts['message']}")
-    return kind(facts["message"], code=facts.get("code"), status=status)
 
 
 def check_fetch_message(message: bytes, limits: Limits, what: str) -> None:
