@@ -26,6 +26,11 @@ def shard_of(type_id: int, name: bytes) -> int:
     return zlib.crc32(name, type_id) % SHARDS
 
 
+def partition_of(type_id: int, name: bytes, partitions: int) -> int:
+    """The partition in which an instance lies, of so many; as stable as they are."""
+    return shard_of(type_id, name) % partitions
+
+
 def check_instance_name(name: str) -> bytes:
     """The name's UTF-8 bytes, or InvalidNameError: 1 to 256 bytes, no NUL, no lone surrogate."""
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import ActorUnknownMethodError, PayloadTooLargeError
-from holdfast_host.core.ids import check_instance_name, shard_of
+from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.limits import KIB, Limits
 from holdfast_host.front.answers import JSON, TYPED_JSON, Answer
 from holdfast_host.front.arguments import check_arguments, split_call
@@ -86,9 +86,8 @@ class Calls:
 
     def _route(self, type_id: int, name: bytes) -> tuple[Link, int]:
         """The link to the worker that owns an instance, and the partition that it lies in."""
-        routing = self._routing
-        shard = shard_of(type_id, name)
-        return self._links[routing.owners[shard]], shard % routing.partitions
+        worker, partition = self._routing.place(type_id, name)
+        return self._links[worker], partition
 
 
 def flags_of(headers: Mapping[str, str]) -> int:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from holdfast_host.core.errors import BadRequestError, required
-from holdfast_host.core.ids import check_instance_name, shard_of
+from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.limits import DUE_US_MAX, KIB
 from holdfast_host.front.answers import Answer, json_answer
 from holdfast_host.front.app import Route
@@ -58,8 +58,8 @@ class AlarmRoutes:
 
     async def _get(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         type_id, name = self._instance(found)
-        link = self._links[self._routing.owners[shard_of(type_id, name)]]
-        answer = await link.read({"read": "alarm", "type_id": type_id, "name": name.decode()})
+        worker, _ = self._routing.place(type_id, name)
+        answer = await self._links[worker].read({"read": "alarm", "type_id": type_id, "name": name.decode()})
         return json_answer(show_alarm(answer["alarm"]))
 
     async def _put(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
@@ -100,9 +100,9 @@ class AlarmRoutes:
         return self._view().type_id(decode_segment(actor_type)), check_instance_name(decode_segment(name))
 
     async def _edit(self, type_id: int, name: bytes, edit: bytes, arguments: list[Any]) -> Answer:
-        shard = shard_of(type_id, name)
+        worker, partition = self._routing.place(type_id, name)
         call = Call(0, type_id, 0, CallKind.EDIT, 0, name, edit, b"", json.dumps(arguments).encode())
-        status, body = await self._links[self._routing.owners[shard]].call(call, shard % self._routing.partitions)
+        status, body = await self._links[worker].call(call, partition)
         return Answer(status, body)
 
     def _read_query(self, query: str) -> tuple[tuple[str, ...], tuple[str, int, str], int]:

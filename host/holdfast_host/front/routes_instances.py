@@ -14,7 +14,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from holdfast_host.core.errors import BadRequestError, CodecError, PayloadTooLargeError, UnknownKeyError
-from holdfast_host.core.ids import check_instance_name, shard_of
+from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.limits import MIB, RESERVED_KEY_PREFIX, Limits
 from holdfast_host.core.pages import NamePage, merge_pages
 from holdfast_host.core.values import check_encoded, encode_plain, plain_text
@@ -161,8 +161,8 @@ class InstanceRoutes:
 
     def place(self, type_id: int, name: bytes) -> tuple[Link, int]:
         """The link to the instance's worker, and its partition."""
-        shard = shard_of(type_id, name)
-        return self._links[self._routing.owners[shard]], shard % self._routing.partitions
+        worker, partition = self._routing.place(type_id, name)
+        return self._links[worker], partition
 
     def type_id(self, actor_type: str) -> int:
         """The type's number, or UnknownActorTypeError."""

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
 from holdfast_host.core.errors import ConfigurationError, InternalError, StorageFullError
-from holdfast_host.core.ids import shard_of
+from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.pages import NamePage, merge_pages
 from holdfast_host.storage.commits import commit_group, commit_sweep
@@ -85,7 +85,7 @@ class LmdbStore:
         with self._locating:
             instance = self._located.get((type_id, name))
             if instance is None:
-                number = shard_of(type_id, name) % self._partition_count
+                number = partition_of(type_id, name, self._partition_count)
                 partition = self._partitions.get(number)
                 if partition is None:
                     raise InternalError(f"instance {name!r} lies in partition {number}, which this worker does not own")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
 from holdfast_host.core.errors import HoldfastError, StorageFullError
-from holdfast_host.core.ids import shard_of
+from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.pages import NamePage
 from holdfast_host.storage.keys import has_due_row, index_key
@@ -69,7 +69,7 @@ class MemoryStore:
         with self._changed:
             found = self._located.get((type_id, name))
             if found is None:
-                partition = shard_of(type_id, name) % len(self._reached)
+                partition = partition_of(type_id, name, len(self._reached))
                 row = self._rows.get((type_id, name))
                 if row is None:
                     found = StoredInstance(partition, type_id, name, self._next_number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast_host.core.ids import shard_of
 from holdfast_host.core.limits import SHARDS
 
 
@@ -26,6 +27,11 @@ class Routing:
     def partitions_of(self, worker: int) -> list[int]:
         """The partitions that this worker opens."""
         return sorted({shard % self.partitions for shard in range(SHARDS) if self.owners[shard] == worker})
+
+    def place(self, type_id: int, name: bytes) -> tuple[int, int]:
+        """The worker that owns an instance, and the partition in which it lies; on every call's way."""
+        shard = shard_of(type_id, name)
+        return self.owners[shard], shard % self.partitions
 
     def to_json(self) -> dict[str, Any]:
         """For control messages."""

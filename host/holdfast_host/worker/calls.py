@@ -21,7 +21,7 @@ from holdfast_host.core.errors import (
     UnknownActorTypeError,
     UnknownBindingError,
 )
-from holdfast_host.core.ids import check_instance_name, shard_of
+from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.json_text import body_bytes_at_most
 from holdfast_host.wire.frames import Call, CallFlag, CallKind, ProtocolError
 
@@ -72,7 +72,7 @@ class ActorCall:
 
     __slots__ = (
         "_calls", "arguments", "binding", "body", "callee", "error", "kind", "label", "method", "name", "number",
-        "over", "peer", "shard", "slot", "status", "turn", "type_id", "woken",
+        "over", "owner", "partition", "peer", "slot", "status", "turn", "type_id", "woken",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +86,8 @@ class ActorCall:
         self.name = name.encode(errors="surrogatepass")
         self.method = method.encode(errors="surrogatepass")
         self.arguments = arguments
-        self.type_id = self.shard = 0
+        self.type_id = 0
+        self.owner = self.partition = 0  # the worker and the partition of what is called
         self.label = ""
         self.number = CallNumber(0, 0, 0)
         self.callee: Turn | None = None  # where it runs in this worker
@@ -201,7 +202,7 @@ class Calls:
         self.waiting[call.number] = call
         turn.waiting = call
         callee = None
-        if at_once and self._routing.owners[call.shard] == self._worker:
+        if at_once and call.owner == self._worker:
             callee = self._mailroom.idle_entry(call.type_id, call.name)
         self._gate.call(turn.entry, turn, callee, call)
 
@@ -219,14 +220,13 @@ class Calls:
             origin=b"",
             body=call.arguments,
         )
-        owner = self._routing.owners[call.shard]
         try:
-            if owner == self._worker:
+            if call.owner == self._worker:
                 call.callee = self._mailroom.submit(None, request, call)
                 self._mailroom.chase(call.callee)
             else:
                 request.origin = call.origin.pack()
-                call.peer = self._peers.find(owner)
+                call.peer = self._peers.find(call.owner)
                 call.peer.send(call, request)
         except HoldfastError as error:
             call.fail(error)
@@ -252,7 +252,7 @@ class Calls:
         check_instance_name(name)
         call.type_id = target.type_id
         call.label = f"{target.type}/{name}"
-        call.shard = shard_of(target.type_id, call.name)
+        call.owner, call.partition = self._routing.place(target.type_id, call.name)
         path = (*call.turn.path, caller)
         if call.label in path:
             raise ActorReentrancyError(

@@ -97,7 +97,7 @@ class Worker:
             number,
             self.calls,
             running_call=self._running_call,
-            owner=routing.owners.__getitem__,
+            place=routing.place,
             send=self.peers.tell,
         )
         self.measures = Measures()

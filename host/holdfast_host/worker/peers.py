@@ -43,10 +43,9 @@ _BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
 class Peer:
     """One other worker. Lives as long as the process; the leader's."""
 
-    def __init__(self, worker: int, address: str, partitions: int, poller: Poller, limits: Limits) -> None:
+    def __init__(self, worker: int, address: str, poller: Poller, limits: Limits) -> None:
         self.worker = worker
         self._address = address
-        self._partitions = partitions
         self._poller = poller
         self._limits = limits
         self._socket: socket.socket | None = None
@@ -68,8 +67,7 @@ class Peer:
         """
         body_bytes = len(request.body)
         call.slot = request.slot = self._window.take(body_bytes)
-        partition = call.shard % self._partitions
-        pending = self._window.enter(call.slot, call, pack_call(request), partition, body_bytes)
+        pending = self._window.enter(call.slot, call, pack_call(request), call.partition, body_bytes)
         if pending.sent:
             self._write(pending.frame)
         elif self._socket is None:
@@ -216,7 +214,7 @@ class Peers:
         peer = self._peers.get(worker)
         if peer is None:
             address = self._routing.addresses[worker]
-            peer = self._peers[worker] = Peer(worker, address, self._routing.partitions, self._poller, self._limits)
+            peer = self._peers[worker] = Peer(worker, address, self._poller, self._limits)
             peer.connect()
         return peer
 

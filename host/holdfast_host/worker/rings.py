@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from holdfast_host.core.errors import ActorDeadlockError
-from holdfast_host.core.ids import shard_of
 from holdfast_host.wire.frames import Kind
 from holdfast_host.worker.calls import CallNumber
 
@@ -42,7 +41,7 @@ class Rings:
         calls: Waiting,
         *,
         running_call: Callable[[int, bytes], ActorCall | None],
-        owner: Callable[[int], int],
+        place: Callable[[int, bytes], tuple[int, int]],
         send: Callable[[int, Kind, dict[str, Any]], None],
     ) -> None:
         """Over the worker's tables.
@@ -51,13 +50,13 @@ class Rings:
             worker: our number.
             calls: what turns here wait for.
             running_call: the call that the running turn of an instance (type number, name) of this worker waits for.
-            owner: the worker of a shard.
+            place: the worker of an instance, and its partition there.
             send: pass a message to another worker; it may be lost with that worker.
         """
         self._worker = worker
         self._calls = calls
         self._running_call = running_call
-        self._owner = owner
+        self._place = place
         self._send = send
 
     def chase(self, type_id: int, name: bytes, number: CallNumber, caller: str) -> None:
@@ -86,7 +85,7 @@ class Rings:
                 return  # a ring that does not lead through the first call: its own calls find it
             steps = [*steps, (call.number, call.turn.entry.label)]
             type_id, name = call.type_id, call.name
-            owner = self._owner(shard_of(type_id, name))
+            owner, _ = self._place(type_id, name)
             if owner != self._worker:
                 self._send(owner, Kind.PROBE, {"type_id": type_id, "name": name.hex(), "steps": steps})
                 return

@@ -6,7 +6,7 @@ import json
 import pytest
 import uvloop
 
-from holdfast_host.core.ids import shard_of
+from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import SLOTS, Limits
 from holdfast_host.wire.frames import Call, CallFlag
 from tests.unit.front.stage import Stage, read_response, request_bytes, staged
@@ -272,7 +272,7 @@ def test_calls_go_to_the_worker_that_owns_the_shard() -> None:
             stage.workers[0].answer = b"0"
             answers = {name: (await stage.deposit(name)).json for name in names}
 
-            assert answers == {name: shard_of(7, name.encode()) % 2 for name in names}
+            assert answers == {name: partition_of(7, name.encode(), 2) for name in names}
             assert set(answers.values()) == {0, 1}
 
     uvloop.run(play())

@@ -14,7 +14,7 @@ import pytest
 
 import holdfast_host
 from holdfast_host.core.errors import ConfigurationError, InternalError
-from holdfast_host.core.ids import shard_of
+from holdfast_host.core.ids import partition_of
 from holdfast_host.storage.data_directory import ensure_data_directory, partition_path, read_data_directory
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.storage.overlay import Overlay
@@ -226,7 +226,7 @@ def test_values_that_were_read_stay_what_they_were_when_their_pages_are_written_
 def test_instances_lie_where_their_shard_says_and_a_foreign_one_is_refused(tmp_path: Path) -> None:
     ensure_data_directory(tmp_path, 3)
     store = LmdbStore.open(tmp_path, [0, 2], LIMITS)
-    places = {name: shard_of(1, name) % 3 for name in (b"n%d" % n for n in range(40))}
+    places = {name: partition_of(1, name, 3) for name in (b"n%d" % n for n in range(40))}
 
     assert all(store.locate(1, name).partition == at for name, at in places.items() if at != 1)
     foreign = next(name for name, at in places.items() if at == 1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import SHARDS, Limits
 from holdfast_host.wire.catalog import ActorType, Binding, Catalog, Deployment, Method
 from holdfast_host.wire.control import FrontStart, WorkerStart, pack_message, unpack_message
@@ -66,3 +67,13 @@ def test_every_shard_has_one_owner_and_a_partition_lies_with_one_worker(partitio
     assert len(routing.owners) == SHARDS
     assert sorted(number for each in owned for number in each) == list(range(partitions))
     assert all(routing.owners[shard] == (shard % partitions) % workers for shard in range(SHARDS))
+
+
+@pytest.mark.parametrize(("partitions", "workers"), [(1, 1), (3, 2), (4, 4), (256, 3)])
+def test_an_instance_is_looked_for_where_its_worker_stores_it(partitions: int, workers: int) -> None:
+    routing = Routing.over(partitions, [f"/{number}" for number in range(workers)])
+    for name in (b"n%d" % number for number in range(500)):
+        worker, partition = routing.place(7, name)
+
+        assert partition == partition_of(7, name, partitions)
+        assert partition in routing.partitions_of(worker)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from holdfast_host.core.ids import shard_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.wire.routing import Routing
 from holdfast_host.worker.turn import Turn
@@ -43,7 +42,7 @@ class Pair:
         return self.stages[0].guests
 
     def owner(self, name: str) -> Stage:
-        return self.stages[self.routing.owners[shard_of(TYPE, name.encode())]]
+        return self.stages[self.routing.place(TYPE, name.encode())[0]]
 
     def names(self, worker: int) -> Iterator[str]:
         """Names that this worker owns."""

@@ -20,7 +20,7 @@ from holdfast_host.worker.peers import Peer
 class Waiting:
     """A call of a turn, as far as a peer knows it."""
 
-    shard = slot = 0
+    partition = slot = 0
 
     def __init__(self) -> None:
         self.outcomes: list[object] = []
@@ -69,7 +69,7 @@ def test_a_worker_that_dies_as_it_greets_gets_no_call_twice_in_its_next_life(tmp
     """The HELLO has been read, the first frame finds nobody: the others must not go ahead of the next HELLO."""
     other = OtherWorker(str(tmp_path / "w1"))
     poller = Poller()
-    peer = Peer(1, str(tmp_path / "w1"), 1, poller, Limits())
+    peer = Peer(1, str(tmp_path / "w1"), poller, Limits())
     waiting: list[Any] = [Waiting() for _ in range(calls)]
     for number, call in enumerate(waiting):
         peer.send(call, Call(0, 1, 0, 0, 0, b"alice", b"deposit", b"", b"[%d]" % number))
@@ -109,7 +109,7 @@ def make_peer(other: OtherWorker, poller: Poller, tmp_path: Path) -> Iterator[Ca
     made: list[Peer] = []
 
     def make(**limits: int) -> Peer:
-        made.append(Peer(1, str(tmp_path / "w1"), 1, poller, Limits(**limits)))
+        made.append(Peer(1, str(tmp_path / "w1"), poller, Limits(**limits)))
         return made[-1]
 
     yield make
