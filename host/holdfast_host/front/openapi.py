@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from holdfast_host import __version__
 from holdfast_host.front.openapi_inspection import describe_inspection
 from holdfast_host.front.openapi_parts import ANY, JSON, TYPED, operation, parameter, typed_body
 
@@ -19,7 +20,11 @@ def describe_api(url: str, *, token: bool) -> dict[str, Any]:
     schemes = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if token else {}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Holdfast", "version": "1", "description": "Stateful actors: one instance per name."},
+        "info": {
+            "title": "Holdfast",
+            "version": __version__,
+            "description": "Stateful actors: one instance per name.",
+        },
         "servers": [{"url": url}],
         **secured,
         "paths": {
