@@ -34,7 +34,7 @@ demo: $(ACCOUNT)
 
 # Built anew when something that goes into it has changed.
 $(ACCOUNT): $(wildcard examples/account/*.toml examples/account/src/*.py \
-		guest_sdk/holdfast/*.py host/holdfast_host/build/*.py wit/*.wit) pyproject.toml | $(VENV)/installed
+		guest_sdk/holdfast/*.py guest_sdk/holdfast/*/*.py host/holdfast_host/build/*.py host/holdfast_host/build/*/*.py wit/*.wit) pyproject.toml | $(VENV)/installed
 	@$(BIN)/holdfast build examples/account
 
 # Two tests at a time, then one by one those that measure time. Where at most five of a run fail, each of them is run

@@ -16,7 +16,7 @@ import holdfast
 from holdfast import testing
 from holdfast_host.core import errors, limits
 from holdfast_host.storage import keys
-from holdfast_host.supervisor import datadir
+from holdfast_host.supervisor.directory import layout as datadir
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 

@@ -12,13 +12,13 @@ Every name exported here is public; modules that begin with an underscore are no
 """
 
 from holdfast._actor import Context, StatefulActor
-from holdfast._alarms import AlarmInfo
-from holdfast._blocks import Transaction
 from holdfast._calls import ActorNamespace, ActorStub
 from holdfast._env import Env
 from holdfast._errors import ActorCallError, ActorError, CodecError, HostError, LimitError
 from holdfast._http import Headers, Request, Response
-from holdfast._storage import Storage
+from holdfast._state.alarms import AlarmInfo
+from holdfast._state.blocks import Transaction
+from holdfast._state.storage import Storage
 
 __all__ = [
     "ActorCallError",

@@ -6,10 +6,10 @@ import secrets
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from holdfast._codec import decode, encode_arguments
 from holdfast._door import CallsImport, Err, facts_of
 from holdfast._errors import ActorCallError
 from holdfast._http import Request, Response
+from holdfast._values.codec import decode, encode_arguments
 
 NAME_BYTES_MAX = 256
 

@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any, Final
 
 from holdfast._actor import StatefulActor
-from holdfast._annotations import signature_of
 from holdfast._methods import (
     HOOKS,
     Method,
@@ -22,7 +21,8 @@ from holdfast._methods import (
     public_names,
     signature_text,
 )
-from holdfast._tags import CODEC_VERSION
+from holdfast._values.annotations import signature_of
+from holdfast._values.tags import CODEC_VERSION
 
 CONTRACT_VERSION: Final = "1.0.0"
 TYPE_CHARS_MAX: Final = 32

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from holdfast._codec import decode_given, decode_json, encode_json, encode_plain
+from holdfast._values.codec import decode_given, decode_json, encode_json, encode_plain
 
 TEXT_BYTES_MAX = 64 << 10
 _BODY_BASE64 = '"body_base64":"'

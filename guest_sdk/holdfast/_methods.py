@@ -12,10 +12,10 @@ from types import BuiltinFunctionType, FunctionType, MethodDescriptorType
 from typing import Any, Final, NoReturn
 
 from holdfast._actor import StatefulActor
-from holdfast._annotations import signature_of
-from holdfast._arguments import ArgumentTypes
 from holdfast._errors import CallRefusedError
-from holdfast._misfit import MisfitError
+from holdfast._values.annotations import signature_of
+from holdfast._values.arguments import ArgumentTypes
+from holdfast._values.misfit import MisfitError
 
 # Hooks of the runtime that a subclass may define; callers reach them by other ways.
 HOOKS: Final = frozenset({"alarm", "fetch"})

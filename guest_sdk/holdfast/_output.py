@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from holdfast._absent import no_sleep
+from holdfast._confinement.absent import no_sleep
 from holdfast._door import LogImport
 
 LINE_CHARS_MAX: Final = 16_000

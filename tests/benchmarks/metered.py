@@ -34,7 +34,7 @@ def read(file: Path) -> dict[str, float]:
 
 def _be_host(file: str) -> None:
     from holdfast_host.cli.main import main as holdfast
-    from holdfast_host.supervisor.child import Programs
+    from holdfast_host.supervisor.processes.child import Programs
 
     worker = (sys.executable, "-P", "-m", "tests.benchmarks.metered", "worker", file)
     Programs.__init__.__defaults__ = (worker, Programs().front)

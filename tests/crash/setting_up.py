@@ -18,9 +18,9 @@ from holdfast_host.core.config import HostConfig
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
-from holdfast_host.sandbox.kept import DamagedError, KeptComponent, sha256_of
+from holdfast_host.sandbox.components.compiled_store import DamagedError, KeptComponent, sha256_of
 from holdfast_host.storage.lmdb_store import LmdbStore
-from holdfast_host.supervisor.premises import Premises, open_premises
+from holdfast_host.supervisor.startup import Premises, open_premises
 from tests.crash.power import Disk, Record, read_records
 from tests.faults.shim import Recording
 from tests.harness.components import TestComponent

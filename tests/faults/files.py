@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from holdfast_host.worker.log_ring import LANES
+from holdfast_host.worker.logs.ring import LANES
 from tests.faults.case import NAMES, Case, hosted, start_that_may_fail, values
 
 

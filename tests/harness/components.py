@@ -24,8 +24,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.sandbox.compile import compile_component
-from holdfast_host.sandbox.kept import KeptComponent, sha256_of
+from holdfast_host.sandbox.components.compile import compile_component
+from holdfast_host.sandbox.components.compiled_store import KeptComponent, sha256_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 ACCOUNT = PROJECT / "examples" / "account"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from holdfast_host.core.limits import MIB
-from holdfast_host.worker.leadership import PARKED_MAX
+from holdfast_host.worker.threads.leadership import PARKED_MAX
 from tests.harness import components
 from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess

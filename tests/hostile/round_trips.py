@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from holdfast import CodecError as GuestCodecError
-from holdfast._codec import decode, encode, encode_arguments, encode_plain
+from holdfast._values.codec import decode, encode, encode_arguments, encode_plain
 from holdfast_host.core.errors import CodecError
 from holdfast_host.core.values import check_encoded, plain_text
 from holdfast_host.core.values import encode_plain as host_encode_plain

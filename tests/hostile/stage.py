@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from holdfast_host.worker.log_ring import LANES
+from holdfast_host.worker.logs.ring import LANES
 from tests.harness import processes
 from tests.harness.caller import NoAnswerError
 from tests.harness.host import HostProcess

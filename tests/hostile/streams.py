@@ -15,9 +15,9 @@ from typing import Final
 import uvloop
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.front.connection import CLOSE_LINE, CONTINUE
-from holdfast_host.front.direct import DirectCalls
-from holdfast_host.front.http_server import HttpServer
+from holdfast_host.front.http.connection import CLOSE_LINE, CONTINUE
+from holdfast_host.front.http.server import HttpServer
+from holdfast_host.front.known.direct import DirectCalls
 from tests.hostile.stage import Row
 from tests.unit.front.both_ways import END, SETTLED_LOOPS, play_pieces
 from tests.unit.front.stage import Stage, request_bytes, staged

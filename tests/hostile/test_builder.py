@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.build import BuildError, build_project
-from holdfast_host.build.confinement import NO_LANDLOCK, NO_SECCOMP
+from holdfast_host.build.process.confinement import NO_LANDLOCK, NO_SECCOMP
 from holdfast_host.build.project import describe_project
 from tests.harness.wheels import write_wheel
 from tests.unit.build.test_build import ACTOR, MANIFEST, project
@@ -174,7 +174,7 @@ def test_code_that_runs_while_it_is_built_cannot_lead_its_builder_elsewhere(
 TRIES = """
 import ctypes, json, os, pathlib, socket, sys
 sys.path.insert(0, "/nowhere")
-from holdfast_host.build import confinement
+from holdfast_host.build.process import confinement
 if sys.argv[2]:
     confinement.refuse_calls(ctypes.CDLL(None, use_errno=True), json.loads(sys.argv[2]))
 here = pathlib.Path(sys.argv[1])

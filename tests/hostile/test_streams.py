@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast_host.front import direct
+from holdfast_host.front.known import direct
 from tests.hostile import streams
 
 pytestmark = pytest.mark.slow

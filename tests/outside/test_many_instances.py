@@ -11,7 +11,7 @@ import pytest
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Batch, Changes
-from holdfast_host.supervisor.registry import Registry
+from holdfast_host.supervisor.registry.registry import Registry
 from tests.harness import processes
 from tests.harness.host import HostProcess
 

@@ -14,26 +14,26 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from holdfast import Request
-from holdfast._codec import decode, decode_arguments
+from holdfast._values.codec import decode, decode_arguments
 from holdfast.testing._answers import _check_arguments
 from holdfast_host.core import ids, json_text
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.manifest import parse_manifest, upper_snake
 from holdfast_host.core.values import check_encoded, encode_plain, plain_text
-from holdfast_host.front import paths
-from holdfast_host.front.arguments import check_arguments, split_call
-from holdfast_host.front.boundary import Boundary
-from holdfast_host.front.direct import DirectCalls
-from holdfast_host.front.function_hosts import FunctionHosts
-from holdfast_host.front.function_messages import read_response
-from holdfast_host.front.routes_alarms import _CURSOR
-from holdfast_host.front.strangers import Strangers
-from holdfast_host.front.tokens import TokenCheck
-from holdfast_host.sandbox.description import check_description
+from holdfast_host.front.calls.arguments import check_arguments, split_call
+from holdfast_host.front.functions.dispatch import FunctionHosts
+from holdfast_host.front.functions.messages import read_response
+from holdfast_host.front.http import paths
+from holdfast_host.front.http.origin_checks import Strangers
+from holdfast_host.front.http.tokens import TokenCheck
+from holdfast_host.front.known.boundary import Boundary
+from holdfast_host.front.known.direct import DirectCalls
+from holdfast_host.front.routes.alarms import _CURSOR
+from holdfast_host.sandbox.components.description import check_description
 from holdfast_host.sandbox.imports import HANDLERS
-from holdfast_host.worker.running import _parse
-from holdfast_host.worker.turn import _cut
+from holdfast_host.worker.turns.runner import _parse
+from holdfast_host.worker.turns.turn import _cut
 from tests.unit.sandbox.turns import TestTurn
 
 pytestmark = pytest.mark.alone

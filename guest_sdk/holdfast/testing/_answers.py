@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final, NoReturn
 
-from holdfast._codec import encode_plain, finite
+from holdfast._values.codec import encode_plain, finite
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._records import bytes_of
 from holdfast.testing._runner import Runner

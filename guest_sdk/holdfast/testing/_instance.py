@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from holdfast._alarms import instant_of, microseconds_of
-from holdfast._codec import decode, encode
 from holdfast._errors import LimitError
 from holdfast._methods import hooks_of
-from holdfast._storage import check_key
+from holdfast._state.alarms import instant_of, microseconds_of
+from holdfast._state.storage import check_key
+from holdfast._values.codec import decode, encode
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._records import Record

@@ -13,8 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from holdfast._actor import StatefulActor
+from holdfast._component.mistakes import check_bindings
 from holdfast._describe import Component, RuleError
-from holdfast._mistakes import check_bindings
 
 MANIFEST_FILE = "holdfast.toml"
 REQUIREMENTS_FILE = "requirements.txt"

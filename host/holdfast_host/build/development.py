@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast_host.build.errors import BuildError
+from holdfast_host.build.packages.requirements import REQUIREMENTS_FILE, requirements_of
 from holdfast_host.build.project import OnStage, build_for_development
-from holdfast_host.build.requirements import REQUIREMENTS_FILE, requirements_of
 from holdfast_host.build.sources import import_root, read_own, sdk_directory, source_files, wit_directory
 from holdfast_host.core.manifest import MANIFEST_FILE, Manifest, read_manifest
 

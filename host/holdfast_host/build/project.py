@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast_host.build.carried import write_carried, write_unpacked
-from holdfast_host.build.dependencies import Dependencies, gather_dependencies
 from holdfast_host.build.errors import BuildError
 from holdfast_host.build.immortal import make_immortal
-from holdfast_host.build.requirements import requirements_of
+from holdfast_host.build.packages.carried import write_carried, write_unpacked
+from holdfast_host.build.packages.dependencies import Dependencies, gather_dependencies
+from holdfast_host.build.packages.requirements import requirements_of
 from holdfast_host.build.sources import copy_project, copy_sdk, import_root, inside, read_own, wit_directory
 from holdfast_host.core.limits import GIB, MIB, Limits
 from holdfast_host.core.manifest import MANIFEST_FILE, Manifest, read_manifest
@@ -36,7 +36,7 @@ _ENTRY_MOUNT, _SOURCE_MOUNT = "/0", "/1"
 
 _ENTRY: Final = '''"""The component's entry: what componentize-py exports is the class Instance."""
 
-from holdfast._entry import load
+from holdfast._component.entry import load
 
 Instance = load("{mount}/plan.json")
 '''
@@ -169,7 +169,7 @@ def _componentize(work: Path) -> str:
     """Run componentize-py; what it said. BuildError where it took too long."""
     facts: dict[str, Any] = {"cpu_s": BUILD_CPU_S, "data_bytes": BUILD_DATA_BYTES, "refused": str(work / "refused")}
     facts |= {"writable": str(work), "readable": [str(wit_directory())], "seed": _seed(work), "now_s": BUILD_CLOCK_S}
-    command = [sys.executable, "-I", "-X", "utf8", "-m", "holdfast_host.build.launch", json.dumps(facts)]
+    command = [sys.executable, "-I", "-X", "utf8", "-m", "holdfast_host.build.process.launch", json.dumps(facts)]
     command += ["-d", str(wit_directory()), "-w", "actor", "componentize", "holdfast_entry"]
     command += ["-p", "entry", "-p", "source", "-o", "out.wasm"]
     # A private environment: the guest's build must not see what happens to be installed around it.

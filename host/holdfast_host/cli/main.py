@@ -58,7 +58,7 @@ class CommandGroup(click.Group):
         cmd_name = _ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in _COMMANDS:
             return None
-        found: click.Command = importlib.import_module(f"holdfast_host.cli.{cmd_name}").command
+        found: click.Command = importlib.import_module(f"holdfast_host.cli.commands.{cmd_name}").command
         return found
 
     def resolve_command(

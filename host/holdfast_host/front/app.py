@@ -13,14 +13,14 @@ from typing import Final
 from aiohttp import web
 
 from holdfast_host.core.errors import UnknownRouteError, WrongMethodError
-from holdfast_host.front.answers import Answer, allow_line
-from holdfast_host.front.calls import Calls, flags_of
-from holdfast_host.front.errors import RouteError, socket_refused
-from holdfast_host.front.function_hosts import FunctionHosts
-from holdfast_host.front.http_server import Exchange
-from holdfast_host.front.paths import split_target
-from holdfast_host.front.strangers import Strangers
-from holdfast_host.front.tokens import TokenCheck
+from holdfast_host.front.calls.actor_calls import Calls, flags_of
+from holdfast_host.front.functions.dispatch import FunctionHosts
+from holdfast_host.front.http.answers import Answer, allow_line
+from holdfast_host.front.http.errors import RouteError, socket_refused
+from holdfast_host.front.http.origin_checks import Strangers
+from holdfast_host.front.http.paths import split_target
+from holdfast_host.front.http.server import Exchange
+from holdfast_host.front.http.tokens import TokenCheck
 
 # A handler gets the raw segments that stand at its pattern's places, and the raw query.
 RouteHandler = Callable[[Exchange, tuple[str, ...], str], Awaitable[web.StreamResponse]]

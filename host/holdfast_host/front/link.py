@@ -3,7 +3,7 @@
 One write per loop iteration carries all frames of that iteration.
 
 What does not live here: the slots, and what becomes of their calls when the worker dies (wire.window), the frames
-(wire.frames), who may call what (front.calls).
+(wire.frames), who may call what (front.calls.actor_calls).
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Link:
             self._send(pack_cancel(pending.slot))
 
     async def read(self, facts: dict[str, Any]) -> dict[str, Any]:
-        """Ask the worker something about its instances; `facts` as `worker.inspection` knows them.
+        """Ask the worker something about its instances; `facts` as `worker.inspection.questions` knows them.
 
         Few questions are under way at once: others wait here for their turn.
 

@@ -15,27 +15,27 @@ from holdfast_host.core.errors import InternalError
 from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
 from holdfast_host.core.process import private_bytes
 from holdfast_host.front.app import App
-from holdfast_host.front.calls import Calls
-from holdfast_host.front.catalog_view import CatalogView
-from holdfast_host.front.connections import Connections, allow_descriptors
+from holdfast_host.front.calls.actor_calls import Calls
+from holdfast_host.front.calls.catalog_view import CatalogView
 from holdfast_host.front.control import ControlChannel, Message
-from holdfast_host.front.direct import DirectCalls
-from holdfast_host.front.function_hosts import FunctionHosts
-from holdfast_host.front.http_server import HttpServer
+from holdfast_host.front.functions.dispatch import FunctionHosts
+from holdfast_host.front.http.client_timeouts import Patience
+from holdfast_host.front.http.connection_limits import Connections, allow_descriptors
+from holdfast_host.front.http.origin_checks import Strangers
+from holdfast_host.front.http.proxies import TrustedProxies
+from holdfast_host.front.http.server import HttpServer
+from holdfast_host.front.http.tokens import TokenCheck
+from holdfast_host.front.known.direct import DirectCalls
 from holdfast_host.front.link import Link
-from holdfast_host.front.metrics import MetricsRoutes
-from holdfast_host.front.patience import Patience
-from holdfast_host.front.proxies import TrustedProxies
-from holdfast_host.front.routes_alarms import AlarmRoutes
-from holdfast_host.front.routes_functions import FunctionRoutes
-from holdfast_host.front.routes_inspection import Health, InspectionRoutes
-from holdfast_host.front.routes_instances import InstanceRoutes
-from holdfast_host.front.routes_logs import LogRoutes
-from holdfast_host.front.routes_quarantine import QuarantineRoutes
-from holdfast_host.front.routes_secrets import SecretRoutes
-from holdfast_host.front.strangers import Strangers
-from holdfast_host.front.tokens import TokenCheck
-from holdfast_host.front.uploads import UploadFolder
+from holdfast_host.front.routes.alarms import AlarmRoutes
+from holdfast_host.front.routes.functions import FunctionRoutes
+from holdfast_host.front.routes.instances import InstanceRoutes
+from holdfast_host.front.routes.introspection import Health, InspectionRoutes
+from holdfast_host.front.routes.logs import LogRoutes
+from holdfast_host.front.routes.metrics import MetricsRoutes
+from holdfast_host.front.routes.quarantine import QuarantineRoutes
+from holdfast_host.front.routes.secrets import SecretRoutes
+from holdfast_host.front.routes.uploads import UploadFolder
 from holdfast_host.wire.catalog import Catalog
 from holdfast_host.wire.control import FrontStart
 

@@ -23,10 +23,10 @@ from holdfast_host.core.errors import HostUnavailableError, InternalError
 from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox import marshal, marshal_public
 from holdfast_host.sandbox.capabilities import Capabilities
+from holdfast_host.sandbox.components.validate import checked_exports
 from holdfast_host.sandbox.guest import Guests
 from holdfast_host.sandbox.imports import BLOCKING, HANDLERS, Handler
 from holdfast_host.sandbox.interrupt import make_tick, make_wait_trap
-from holdfast_host.sandbox.postmortem import Allowance, PostMortem
 from holdfast_host.sandbox.settings import (
     ENGINE_SETTINGS,
     WASM_STACK_BYTES,
@@ -35,7 +35,7 @@ from holdfast_host.sandbox.settings import (
     wasmtime_version,
 )
 from holdfast_host.sandbox.signatures import IMPORTS, interface_name
-from holdfast_host.sandbox.validate import checked_exports
+from holdfast_host.sandbox.stops.postmortem import Allowance, PostMortem
 
 # wasmtime's own version of the interface: under any other the definitions would silently be another interface's.
 _CLOCK: Final = "wasi:clocks/monotonic-clock@0.2.12"

@@ -19,10 +19,10 @@ from holdfast_host.sandbox.guest import Guest
 from holdfast_host.sandbox.imports import error_text
 from holdfast_host.sandbox.interrupt import install_tick
 from holdfast_host.sandbox.marshal import Call, Outcome, TextAnswer, address_of_context, deadline
-from holdfast_host.sandbox.postmortem import marked, new_mark
-from holdfast_host.sandbox.python_frames import Frame
 from holdfast_host.sandbox.signatures import EXPORTS
-from holdfast_host.sandbox.traps import SandboxTrap, read_trap
+from holdfast_host.sandbox.stops.postmortem import marked, new_mark
+from holdfast_host.sandbox.stops.python_frames import Frame
+from holdfast_host.sandbox.stops.traps import SandboxTrap, read_trap
 
 __all__ = ["Outcome", "Sandbox", "SandboxTrap"]
 

@@ -15,17 +15,17 @@ from typing import Any, Final
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.logs import EventLog, adopt_logging
 from holdfast_host.core.process import private_bytes
-from holdfast_host.supervisor.casualties import Casualties
-from holdfast_host.supervisor.child import Child, Programs, spawn_child
-from holdfast_host.supervisor.deploys import Deploys
-from holdfast_host.supervisor.keeper import Keeper, Patience, Phase
-from holdfast_host.supervisor.measures import collect_measures
+from holdfast_host.supervisor.crashes.attribution import Casualties
+from holdfast_host.supervisor.deploys.component_store import Compile, Shelf
+from holdfast_host.supervisor.deploys.lifecycle import Deploys
+from holdfast_host.supervisor.deploys.rollout import ProcessRollout, without_sources
 from holdfast_host.supervisor.operations import Operations
-from holdfast_host.supervisor.premises import Premises, open_premises
-from holdfast_host.supervisor.rollout import ProcessRollout, without_sources
-from holdfast_host.supervisor.secrets import Secrets
-from holdfast_host.supervisor.shelf import Compile, Shelf
-from holdfast_host.supervisor.stop import StopOrder
+from holdfast_host.supervisor.processes.child import Child, Programs, spawn_child
+from holdfast_host.supervisor.processes.measures import collect_measures
+from holdfast_host.supervisor.processes.stop_order import StopOrder
+from holdfast_host.supervisor.processes.supervision import Keeper, Patience, Phase
+from holdfast_host.supervisor.secrets.operations import Secrets
+from holdfast_host.supervisor.startup import Premises, open_premises
 from holdfast_host.wire.control import FrontStart, WorkerStart
 
 FAILED_STARTS_MAX: Final = 3  # of one child in a row, while the host itself is starting

@@ -14,11 +14,11 @@ from holdfast_host.core.clock import utc_text
 from holdfast_host.core.config import Listen
 from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavailableError, UnknownFunctionError
 from holdfast_host.core.logs import EventLog
-from holdfast_host.supervisor.child import Child
-from holdfast_host.supervisor.compile_line import Applicant
-from holdfast_host.supervisor.deploys import DeployRequest, Deploys
-from holdfast_host.supervisor.registry import FunctionRecord, Registry
-from holdfast_host.supervisor.shelf import Progress
+from holdfast_host.supervisor.deploys.compile_queue import Applicant
+from holdfast_host.supervisor.deploys.component_store import Progress
+from holdfast_host.supervisor.deploys.lifecycle import DeployRequest, Deploys
+from holdfast_host.supervisor.processes.child import Child
+from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry
 from holdfast_host.wire.catalog import Deployment
 
 Perform = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]

@@ -17,7 +17,7 @@ from holdfast_host.wire.page import StatePage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast_host.worker.turn import Turn
+    from holdfast_host.worker.turns.turn import Turn
 
 READ_BYTES: Final = 1 << 18
 _BROKEN: Final = select.EPOLLHUP | select.EPOLLERR

@@ -17,27 +17,27 @@ from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import CommitReport, StoreBrokenError
 from holdfast_host.wire.frames import pack_reply
 from holdfast_host.wire.running_page import FUNCTION, RunningPage
-from holdfast_host.worker.alarm_readers import alarm_readers
-from holdfast_host.worker.alarms import Alarms
-from holdfast_host.worker.calls import Calls
-from holdfast_host.worker.compute import ComputeSlots
-from holdfast_host.worker.deployments import Deployments
-from holdfast_host.worker.directory import Directory
-from holdfast_host.worker.functions import Functions
-from holdfast_host.worker.gate import Gate, Group
+from holdfast_host.worker.alarms.deliveries import Alarms
+from holdfast_host.worker.alarms.readers import alarm_readers
+from holdfast_host.worker.calls.actor_calls import Calls
+from holdfast_host.worker.calls.deadlocks import Rings
+from holdfast_host.worker.calls.peers import Peers
+from holdfast_host.worker.commits.gate import Gate, Group
+from holdfast_host.worker.commits.replies import Reply
+from holdfast_host.worker.commits.sweeper import Sweeper
 from holdfast_host.worker.health import Health
-from holdfast_host.worker.inspection import Inspection
-from holdfast_host.worker.leadership import Leadership
+from holdfast_host.worker.inspection.measures import Measures
+from holdfast_host.worker.inspection.questions import Inspection
 from holdfast_host.worker.links import Link, Poller
-from holdfast_host.worker.mailroom import Mailroom
-from holdfast_host.worker.measures import Measures
-from holdfast_host.worker.pace import Pace
-from holdfast_host.worker.peers import Peers
-from holdfast_host.worker.replies import Reply
-from holdfast_host.worker.rings import Rings
-from holdfast_host.worker.running import TurnRunner
-from holdfast_host.worker.sweeper import Sweeper
-from holdfast_host.worker.turn import SyncExit, Turn
+from holdfast_host.worker.threads.compute_slots import ComputeSlots
+from holdfast_host.worker.threads.leadership import Leadership
+from holdfast_host.worker.turns.deployments import Deployments
+from holdfast_host.worker.turns.directory import Directory
+from holdfast_host.worker.turns.function_pool import Functions
+from holdfast_host.worker.turns.mailboxes import Mailroom
+from holdfast_host.worker.turns.runner import TurnRunner
+from holdfast_host.worker.turns.slow_methods import Pace
+from holdfast_host.worker.turns.turn import SyncExit, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from holdfast_host.sandbox.engine import SandboxEngine
     from holdfast_host.storage.store import Changes, Store
     from holdfast_host.wire.routing import Routing
-    from holdfast_host.worker.calls import ActorCall
-    from holdfast_host.worker.deployments import LoadedType
-    from holdfast_host.worker.entry import Entry
-    from holdfast_host.worker.output import Output
+    from holdfast_host.worker.calls.actor_calls import ActorCall
+    from holdfast_host.worker.logs.output import Output
+    from holdfast_host.worker.turns.deployments import LoadedType
+    from holdfast_host.worker.turns.entry import Entry
 
 HOUSEKEEPING_S: Final = 0.25
 _POLL_S: Final = 1.0

@@ -21,11 +21,11 @@ from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.wire.control import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORE, WorkerStart, unpack_message
 from holdfast_host.wire.frames import PROTOCOL
 from holdfast_host.wire.running_page import RunningPage
+from holdfast_host.worker.control import ControlChannel
 from holdfast_host.worker.links import READ_BYTES, Link
+from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.loop import Worker
-from holdfast_host.worker.monitor import Monitor
-from holdfast_host.worker.output import Output
-from holdfast_host.worker.supervised import ControlChannel
+from holdfast_host.worker.threads.monitor import Monitor
 
 if TYPE_CHECKING:
     from holdfast_host.storage.store import StoreBrokenError

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from holdfast import ActorCallError, Request
-from holdfast._codec import decode, encode
+from holdfast._values.codec import decode, encode
 from holdfast.testing import LocalHost
 from tests.harness.host import HostProcess
 

@@ -14,11 +14,11 @@ from holdfast_host.core.clock import SystemClock
 from holdfast_host.core.errors import UnknownActorTypeError
 from holdfast_host.storage.overlay import Overlay, read_alarm
 from holdfast_host.storage.store import Changes
-from holdfast_host.worker import alarms as alarms_module
-from holdfast_host.worker.alarms import Alarms, Delivery
-from holdfast_host.worker.running import TurnRunner
-from holdfast_host.worker.timetable import MINUTE_US, Timetable
-from holdfast_host.worker.turn import Turn
+from holdfast_host.worker.alarms import deliveries as alarms_module
+from holdfast_host.worker.alarms.deliveries import Alarms, Delivery
+from holdfast_host.worker.alarms.due import MINUTE_US, Timetable
+from holdfast_host.worker.turns.runner import TurnRunner
+from holdfast_host.worker.turns.turn import Turn
 
 # Machines that can be told what to do.
 

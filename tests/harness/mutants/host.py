@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from holdfast_host.cli.main import main as holdfast
-from holdfast_host.supervisor.child import Programs
+from holdfast_host.supervisor.processes.child import Programs
 
 PROJECT = Path(__file__).resolve().parents[3]
 

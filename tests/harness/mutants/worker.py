@@ -18,11 +18,11 @@ from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans, StoreBrokenError
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.worker import main as worker_main
-from holdfast_host.worker.directory import Directory
-from holdfast_host.worker.entry import Entry
-from holdfast_host.worker.gate import Gate
-from holdfast_host.worker.running import TurnRunner
-from holdfast_host.worker.turn import Turn
+from holdfast_host.worker.commits.gate import Gate
+from holdfast_host.worker.turns.directory import Directory
+from holdfast_host.worker.turns.entry import Entry
+from holdfast_host.worker.turns.runner import TurnRunner
+from holdfast_host.worker.turns.turn import Turn
 from tests.harness.mutants import alarms
 
 _LOOK_S: Final = 0.002

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from holdfast_host.front import answers
+from holdfast_host.front.http import answers
 from holdfast_host.sandbox import marshal
 from holdfast_host.storage import commits, overlay
-from holdfast_host.worker import leadership, loop, running
+from holdfast_host.worker import loop
+from holdfast_host.worker.threads import leadership
+from holdfast_host.worker.turns import runner as running
 from tests.benchmarks import stages
 from tests.benchmarks.stages import GUEST, OTHER, stage_of
 

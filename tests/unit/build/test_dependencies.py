@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from holdfast_host.build import BuildError, wheels
-from holdfast_host.build.dependencies import Dependencies, gather_dependencies
-from holdfast_host.build.requirements import requirements_of
-from holdfast_host.build.wheels import without_native_parts
+from holdfast_host.build import BuildError
+from holdfast_host.build.packages import wheels
+from holdfast_host.build.packages.dependencies import Dependencies, gather_dependencies
+from holdfast_host.build.packages.requirements import requirements_of
+from holdfast_host.build.packages.wheels import without_native_parts
 from holdfast_host.core.limits import MIB
 from holdfast_host.core.manifest import read_manifest
 from tests.harness.wheels import write_wheel

@@ -71,7 +71,7 @@ def test_a_fixed_process_repeats_its_seed_stops_its_clock_and_lists_in_order(tmp
         (tmp_path / f"{number}").touch()
     script = """
 import ctypes, json, os, sys, threading, time
-from holdfast_host.build.fixed_inputs import fix_inputs
+from holdfast_host.build.process.fixed_inputs import fix_inputs
 fixed = fix_inputs(bytes(range(32)), 1000)
 drawn = []
 thread = threading.Thread(target=lambda: drawn.append(os.urandom(33).hex()))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from holdfast_host.cli.dev_log import show_line
+from holdfast_host.cli.dev.log import show_line
 
 Capture = pytest.CaptureFixture[str]
 

@@ -13,7 +13,7 @@ from holdfast_host.build import development
 from holdfast_host.build.development import DevelopmentComponent, ProjectFiles
 from holdfast_host.build.scaffold import make_project
 from holdfast_host.cli.client import HostClient
-from holdfast_host.cli.dev_project import DevProject
+from holdfast_host.cli.dev.project import DevProject
 
 
 class CountingHost(HostClient):

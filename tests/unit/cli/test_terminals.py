@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from holdfast_host.build.errors import BuildError
-from holdfast_host.cli import build, dev, dev_log, types
+from holdfast_host.cli.commands import build, dev, types
+from holdfast_host.cli.dev import log as dev_log
 from tests.harness.host import HOLDFAST
 from tests.harness.terminals import EVIL, LINE, faults
 from tests.unit.cli.scripted_host import scripted_host

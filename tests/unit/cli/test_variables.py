@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from holdfast_host.cli import serve
+from holdfast_host.cli.commands import serve
 from holdfast_host.cli.main import group
 from holdfast_host.cli.variables import KNOWN, VariableOption
 from holdfast_host.core.config import HostConfig

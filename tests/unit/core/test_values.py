@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from holdfast import CodecError as GuestCodecError
-from holdfast._codec import decode, encode, encode_plain
+from holdfast._values.codec import decode, encode, encode_plain
 from holdfast_host.core.errors import CodecError
 from holdfast_host.core.values import check_encoded, plain_text
 

@@ -7,7 +7,7 @@ import random
 import re
 from typing import Any, cast
 
-from holdfast_host.front.http_server import HttpServer
+from holdfast_host.front.http.server import HttpServer
 from holdfast_host.front.link import Link
 from holdfast_host.wire.frames import Call
 from holdfast_host.wire.window import PendingCall, Receiver

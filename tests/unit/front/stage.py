@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.front.control import ControlChannel
-from holdfast_host.front.http_server import HttpServer
+from holdfast_host.front.http.server import HttpServer
 from holdfast_host.front.process import Front
 from holdfast_host.wire.catalog import ActorType, Catalog, Deployment, Method
 from holdfast_host.wire.control import FrontStart, pack_message, unpack_message

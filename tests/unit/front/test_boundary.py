@@ -7,7 +7,7 @@ import random
 import pytest
 import uvloop
 
-from holdfast_host.front.http_server import HttpServer
+from holdfast_host.front.http.server import HttpServer
 from tests.unit.front.both_ways import SETTLED_LOOPS, play_pieces
 from tests.unit.front.stage import Stage, request_bytes, staged
 

@@ -9,9 +9,9 @@ import pytest
 import uvloop
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.front import library
-from holdfast_host.front.boundary import HEAD_BYTES_MAX
-from holdfast_host.front.direct import DirectCalls
+from holdfast_host.front.known import library
+from holdfast_host.front.known.boundary import HEAD_BYTES_MAX
+from holdfast_host.front.known.direct import DirectCalls
 from tests.unit.front.stage import Stage, request_bytes, staged
 
 TARGET = "/v1/actors/Account/alice/deposit"

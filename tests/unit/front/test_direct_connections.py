@@ -10,10 +10,10 @@ import pytest
 import uvloop
 
 from holdfast_host.core.limits import SLOTS
-from holdfast_host.front import connection as connection_module
-from holdfast_host.front.connection import HELD_BYTES_MAX, Connection
-from holdfast_host.front.connections import Connections
-from holdfast_host.front.http_server import KEEP_ALIVE_S
+from holdfast_host.front.http import connection as connection_module
+from holdfast_host.front.http.connection import HELD_BYTES_MAX, Connection
+from holdfast_host.front.http.connection_limits import Connections
+from holdfast_host.front.http.server import KEEP_ALIVE_S
 from tests.unit.front.stage import CATALOG, PATIENCE_S, Stage, read_response, request_bytes, staged, until
 
 TARGET = "/v1/actors/Account/alice/deposit"

@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.front.answers import status_line
+from holdfast_host.front.http.answers import status_line
 from holdfast_host.wire.catalog import Catalog, Deployment
 from holdfast_host.wire.frames import Call, CallKind
 from tests.unit.front.stage import CATALOG, Response, Stage, read_response, request_bytes, staged

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.front.function_messages import BadResponseError, FunctionAnswer, read_response
+from holdfast_host.front.functions.messages import BadResponseError, FunctionAnswer, read_response
 
 
 @pytest.mark.limit("fetch_body_bytes_max", "fetch_headers_bytes_max")

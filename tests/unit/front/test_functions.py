@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.front.uploads import UploadFolder
+from holdfast_host.front.routes.uploads import UploadFolder
 from tests.unit.front.stage import Stage, content_of, read_response, request_bytes, staged, until
 
 COMPONENT = b"\0asm" + bytes(range(256)) * 20_000

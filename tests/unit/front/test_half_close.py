@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from holdfast_host.front import connection
+from holdfast_host.front.http import connection
 from tests.unit.front.stage import PATIENCE_S, Stage, read_response, request_bytes, staged, until
 from tests.unit.front.test_function_hosts import HOST, OK, deploy
 

@@ -11,7 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.errors import ConfigurationError
-from holdfast_host.front.proxies import CameBy, TrustedProxies
+from holdfast_host.front.http.proxies import CameBy, TrustedProxies
 from tests.unit.front.stage import read_response, request_bytes, staged
 from tests.unit.front.test_function_hosts import HOST, asked, deploy
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from holdfast_host.front.connections import Connections
-from holdfast_host.front.http_server import HttpServer
-from holdfast_host.front.patience import Patience
+from holdfast_host.front.http.client_timeouts import Patience
+from holdfast_host.front.http.connection_limits import Connections
+from holdfast_host.front.http.server import HttpServer
 from tests.unit.front.stage import Stage, read_response, request_bytes, staged, until
 
 READY = "/health/readiness"

@@ -8,8 +8,8 @@ import socket
 import pytest
 import uvloop
 
-from holdfast_host.front.http_server import HttpServer
-from holdfast_host.front.unread import DRAIN_S, Unread
+from holdfast_host.front.http.server import HttpServer
+from holdfast_host.front.http.write_backpressure import DRAIN_S, Unread
 from tests.unit.front.stage import Stage, request_bytes, staged, until
 
 pytestmark = pytest.mark.usefixtures("either_way")

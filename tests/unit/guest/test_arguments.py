@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from holdfast import CodecError, StatefulActor
-from holdfast._codec import decode, encode
 from holdfast._describe import Component
 from holdfast._door import Err, HostImports
 from holdfast._guest import Guest
 from holdfast._methods import Method
-from holdfast._misfit import MisfitError
 from holdfast._output import Output
+from holdfast._values.codec import decode, encode
+from holdfast._values.misfit import MisfitError
 from tests.unit.guest.memory_host import MemoryAlarms, MemoryCalls, MemoryLog, MemoryStorage
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast import CodecError
-from holdfast._codec import decode, decode_arguments, encode, encode_arguments, encode_plain
+from holdfast._values.codec import decode, decode_arguments, encode, encode_arguments, encode_plain
 from tests.harness.values import JSON_VALUES, TEXTS, VALUES, shape
 from tests.unit.guest.kept_values import KEPT_VALUES
 

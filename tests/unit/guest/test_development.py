@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from holdfast._component.development import REBUILD, DevelopmentGuest, MissingModules
 from holdfast._describe import Component
-from holdfast._development import REBUILD, DevelopmentGuest, MissingModules
 from holdfast._door import Err, HostImports
 from holdfast._output import Output
 from tests.unit.guest.memory_host import MemoryAlarms, MemoryCalls, MemoryLog, MemoryStorage

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast import LimitError, Storage
-from holdfast._storage import HELD_CHARS_MAX, HELD_KEYS_MAX, HELD_NOTHING
+from holdfast._state.storage import HELD_CHARS_MAX, HELD_KEYS_MAX, HELD_NOTHING
 from tests.unit.guest.memory_host import MemoryAlarms, MemoryStorage
 
 

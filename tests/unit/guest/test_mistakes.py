@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from holdfast import StatefulActor
+from holdfast._component.mistakes import check_bindings, doubts
 from holdfast._describe import Component, RuleError
-from holdfast._mistakes import check_bindings, doubts
 
 
 class Account(StatefulActor):

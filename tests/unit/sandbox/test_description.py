@@ -10,7 +10,7 @@ import pytest
 
 from holdfast_host.core.errors import InvalidComponentError
 from holdfast_host.core.limits import Limits
-from holdfast_host.sandbox.description import check_description
+from holdfast_host.sandbox.components.description import check_description
 
 
 def described(**changes: Any) -> bytes:

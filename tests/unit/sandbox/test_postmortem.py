@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast_host.core.limits import MIB
-from holdfast_host.sandbox import postmortem, python_frames
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
-from holdfast_host.sandbox.python_frames import (
+from holdfast_host.sandbox.stops import postmortem, python_frames
+from holdfast_host.sandbox.stops.python_frames import (
     COOKIE,
     FRAMES_MAX,
     OFFSETS_BYTES,
@@ -120,7 +120,7 @@ def test_a_guest_in_another_language_stands_nowhere(
 
 def test_looking_takes_no_more_than_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("holdfast_host.sandbox.postmortem.time.monotonic", lambda: now)
+    monkeypatch.setattr("holdfast_host.sandbox.stops.postmortem.time.monotonic", lambda: now)
     allowance = postmortem.Allowance()
 
     assert allowance.spend(postmortem.TIME_SAVED_S / 2)

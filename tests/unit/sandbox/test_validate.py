@@ -11,9 +11,9 @@ from wasmtime.component import Component
 
 from holdfast_host.core.errors import InvalidComponentError
 from holdfast_host.core.limits import Limits
+from holdfast_host.sandbox.components.validate import check_component, read_component
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox
-from holdfast_host.sandbox.validate import check_component, read_component
 from tests.unit.sandbox.conftest import minimal_wat
 from tests.unit.sandbox.turns import TestTurn
 

@@ -12,11 +12,11 @@ from typing import Any
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
-from holdfast_host.supervisor.datadir import DataDirectory, open_directory
-from holdfast_host.supervisor.deploys import DeployRequest, Deploys
+from holdfast_host.supervisor.deploys.component_store import Shelf
+from holdfast_host.supervisor.deploys.lifecycle import DeployRequest, Deploys
+from holdfast_host.supervisor.directory.layout import DataDirectory, open_directory
 from holdfast_host.supervisor.operations import Operations
-from holdfast_host.supervisor.registry import Registry
-from holdfast_host.supervisor.shelf import Shelf
+from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.wire.catalog import Catalog, Deployment
 from tests.unit.supervisor.fake_compile import compile_json
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from holdfast_host.core.errors import InvalidComponentError
 from holdfast_host.core.limits import Limits
-from holdfast_host.sandbox.kept import KeptComponent
+from holdfast_host.sandbox.components.compiled_store import KeptComponent
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 from holdfast_host.core.config import HostConfig
-from holdfast_host.supervisor.child import Programs
 from holdfast_host.supervisor.host import serve
-from holdfast_host.supervisor.keeper import Patience
+from holdfast_host.supervisor.processes.child import Programs
+from holdfast_host.supervisor.processes.supervision import Patience
 from tests.unit.supervisor.fake_compile import compile_json
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from holdfast_host.supervisor.sockets import remove_leftover
+from holdfast_host.supervisor.processes.listeners import remove_leftover
 from tests.harness import processes
 
 ROOT = Path(__file__).parents[3]

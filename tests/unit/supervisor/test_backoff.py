@@ -1,6 +1,6 @@
 """How long a dead child's successor waits."""
 
-from holdfast_host.supervisor.backoff import BackOff
+from holdfast_host.supervisor.processes.backoff import BackOff
 
 
 def test_one_that_never_becomes_ready_is_tried_less_and_less_often_and_for_ever() -> None:

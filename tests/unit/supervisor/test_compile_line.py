@@ -11,7 +11,7 @@ import pytest
 
 from holdfast_host.core.errors import DeployQueueFullError, HostUnavailableError
 from holdfast_host.core.limits import Limits
-from holdfast_host.supervisor.compile_line import COMPILES_MAX, Applicant, CompileLine
+from holdfast_host.supervisor.deploys.compile_queue import COMPILES_MAX, Applicant, CompileLine
 from tests.unit.supervisor.deploying import DeployBench
 from tests.unit.supervisor.fake_compile import component_text
 

@@ -7,7 +7,7 @@ import pytest
 
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.errors import ConfigurationError
-from holdfast_host.supervisor.datadir import make_directory, open_directory
+from holdfast_host.supervisor.directory.layout import make_directory, open_directory
 from tests.unit.supervisor.running import RunningHost
 
 

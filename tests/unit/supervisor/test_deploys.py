@@ -17,7 +17,7 @@ from holdfast_host.core.errors import (
     UnknownFunctionError,
     UnknownVersionError,
 )
-from holdfast_host.supervisor.compile_line import COMPILES_MAX
+from holdfast_host.supervisor.deploys.compile_queue import COMPILES_MAX
 from tests.unit.supervisor.deploying import DeployBench
 from tests.unit.supervisor.fake_compile import component_text, manifest_text
 

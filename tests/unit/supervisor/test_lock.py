@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.core.errors import ConfigurationError
-from holdfast_host.supervisor.lock import DirectoryLock, Holder
+from holdfast_host.supervisor.directory.lock import DirectoryLock, Holder
 from tests.unit.supervisor.running import RunningHost
 
 

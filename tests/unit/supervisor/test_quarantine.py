@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.logs import EventLog
-from holdfast_host.supervisor.casualties import Casualties
-from holdfast_host.supervisor.quarantine import DEATHS_MAX, VERSION_DEATHS_MAX, Quarantine
+from holdfast_host.supervisor.crashes.attribution import Casualties
+from holdfast_host.supervisor.crashes.quarantine import DEATHS_MAX, VERSION_DEATHS_MAX, Quarantine
 from holdfast_host.wire.running_page import FUNCTION
 from tests.unit.supervisor.deploying import DeployBench
 from tests.unit.supervisor.fake_compile import component_text
@@ -32,7 +32,7 @@ def test_a_release_that_cannot_be_recorded_releases_nobody(tmp_path: Path, monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as disk:
-        disk.setattr("holdfast_host.supervisor.quarantine.sync_directory", refuse)
+        disk.setattr("holdfast_host.supervisor.crashes.quarantine.sync_directory", refuse)
         with pytest.raises(OSError, match="No space left"):
             quarantine.release(DEADLY)
 

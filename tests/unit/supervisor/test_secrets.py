@@ -13,8 +13,8 @@ import pytest
 
 from holdfast_host.core.errors import ConfigurationError, HoldfastError, HostUnavailableError
 from holdfast_host.core.logs import EventLog
-from holdfast_host.supervisor.secrets import ALL_BYTES_MAX, VALUE_BYTES_MAX, Secrets
-from holdfast_host.supervisor.vault import Secret, Vault
+from holdfast_host.supervisor.secrets.operations import ALL_BYTES_MAX, VALUE_BYTES_MAX, Secrets
+from holdfast_host.supervisor.secrets.secret_store import Secret, Vault
 from holdfast_host.wire.catalog import Deployment
 from holdfast_host.wire.control import WorkerStart
 from holdfast_host.wire.routing import Routing

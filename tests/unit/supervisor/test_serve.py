@@ -218,7 +218,7 @@ def test_dev_names_the_flag_that_is_wrong(tmp_path: Path, flags: list[str], said
     assert refused.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("module", ["holdfast_host.cli.serve", "holdfast_host.supervisor.host"])
+@pytest.mark.parametrize("module", ["holdfast_host.cli.commands.serve", "holdfast_host.supervisor.host"])
 def test_the_supervisor_loads_neither_sandbox_nor_storage_nor_http(module: str) -> None:
     script = (
         f"import {module}, sys\n"

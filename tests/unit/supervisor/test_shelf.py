@@ -14,9 +14,9 @@ import pytest
 
 from holdfast_host.core.errors import HoldfastError, InvalidComponentError
 from holdfast_host.core.limits import Limits
-from holdfast_host.sandbox.compile import CompiledComponent
-from holdfast_host.sandbox.kept import KeptComponent
-from holdfast_host.supervisor.shelf import Shelf
+from holdfast_host.sandbox.components.compile import CompiledComponent
+from holdfast_host.sandbox.components.compiled_store import KeptComponent
+from holdfast_host.supervisor.deploys.component_store import Shelf
 from tests.unit.supervisor.deploying import DeployBench
 from tests.unit.supervisor.fake_compile import component_text
 

@@ -13,7 +13,7 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.memory_store import MemoryStore, _Row
 from holdfast_host.storage.store import Alarm, StoredInstance
-from holdfast_host.worker.turn import Turn
+from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import TYPE, Guest, Stage, add
 
 SECOND = 1_000_000

@@ -21,13 +21,13 @@ from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.wire.frames import PROTOCOL, Call, Kind, pack_call, pack_cancel, pack_json, split, unpack_reply
 from holdfast_host.wire.page import StatePage
 from holdfast_host.wire.routing import Routing
-from holdfast_host.worker import running
-from holdfast_host.worker.deployments import LoadedType
 from holdfast_host.worker.links import Link
+from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.loop import Worker
-from holdfast_host.worker.monitor import Monitor
-from holdfast_host.worker.output import Output
-from holdfast_host.worker.turn import Turn
+from holdfast_host.worker.threads.monitor import Monitor
+from holdfast_host.worker.turns import runner as running
+from holdfast_host.worker.turns.deployments import LoadedType
+from holdfast_host.worker.turns.turn import Turn
 
 TYPE = 1
 Guest = Callable[[Turn, Any], Any]

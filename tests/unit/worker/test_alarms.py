@@ -15,8 +15,8 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.imports import HANDLERS
 from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.store import Alarm, Batch, Changes
-from holdfast_host.worker.alarm_readers import types_with_alarms
-from holdfast_host.worker.turn import Turn
+from holdfast_host.worker.alarms.readers import types_with_alarms
+from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.alarm_stage import (
     SECOND,
     AlarmStage,

@@ -10,7 +10,7 @@ import pytest
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.store import Alarm, Batch, Changes
-from holdfast_host.worker.turn import Turn
+from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.alarm_stage import (
     SECOND,
     AlarmStage,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.worker.turn import Turn
+from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import Stage, add
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.wire.routing import Routing
-from holdfast_host.worker.turn import Turn
+from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import TYPE, Stage
 from tests.unit.worker.test_calls import call_out, chain, error_of
 

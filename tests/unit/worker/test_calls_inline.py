@@ -15,7 +15,7 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.store import StoreBrokenError
 from holdfast_host.wire.page import LEFT
-from holdfast_host.worker.turn import Turn
+from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import Stage, add
 from tests.unit.worker.test_calls import call_out, calling_stage, error_of
 from tests.unit.worker.test_functions import FunctionStage

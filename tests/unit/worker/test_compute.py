@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from holdfast_host.worker.compute import ComputeSlots
+from holdfast_host.worker.threads.compute_slots import ComputeSlots
 
 
 def line_up(slots: ComputeSlots, function: str, label: str, events: list[str]) -> threading.Thread:

@@ -15,7 +15,7 @@ from holdfast_host.core.errors import ActorError, ActorMethodError
 from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.instance import Outcome, SandboxTrap
 from holdfast_host.wire.frames import Call, CallKind, pack_call
-from holdfast_host.worker.turn import Turn
+from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import GuestSandbox, Stage, compute
 
 Handler = Callable[[Turn, Any], Any]
@@ -36,7 +36,7 @@ class FunctionStage(Stage):
 
         super().__init__(monkeypatch, limits, guests={b"fetch": handler})
         sandbox = type("Sandbox", (GuestSandbox,), {"guests": self.guests, "fetch": fetch, "__init__": count})
-        monkeypatch.setattr("holdfast_host.worker.running.Sandbox", sandbox)
+        monkeypatch.setattr("holdfast_host.worker.turns.runner.Sandbox", sandbox)
         self.deploy_function()
 
     def deploy_function(self, version: int = 1) -> None:

@@ -16,8 +16,8 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.imports import HANDLERS
 from holdfast_host.wire.frames import CallKind
-from holdfast_host.worker.running import TurnRunner, _parse
-from holdfast_host.worker.turn import Turn
+from holdfast_host.worker.turns.runner import TurnRunner, _parse
+from holdfast_host.worker.turns.turn import Turn
 from tests.unit.sandbox.turns import TestTurn
 
 pytestmark = pytest.mark.alone

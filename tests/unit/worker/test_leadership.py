@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from holdfast_host.worker.leadership import PARKED_MAX, Leadership
+from holdfast_host.worker.threads.leadership import PARKED_MAX, Leadership
 
 
 class Stage:

@@ -19,8 +19,8 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import NO_LEANS, Changes, StoredInstance
-from holdfast_host.worker.entry import Entry
-from holdfast_host.worker.gate import Exit, Gate, Group
+from holdfast_host.worker.commits.gate import Exit, Gate, Group
+from holdfast_host.worker.turns.entry import Entry
 
 LIMITS = Limits()
 COUNT = b"count"

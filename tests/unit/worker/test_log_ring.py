@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.limits import KIB, MIB
-from holdfast_host.worker.log_ring import LANES, LogRing, lane_of, read_step
+from holdfast_host.worker.logs.ring import LANES, LogRing, lane_of, read_step
 
 ALL = list(range(LANES))
 

@@ -12,7 +12,7 @@ import pytest
 from holdfast_host.core.limits import Limits
 from holdfast_host.wire.page import LEFT
 from holdfast_host.worker.main import WorkerProcess
-from holdfast_host.worker.turn import Turn
+from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import TYPE, Client, Stage, add
 
 

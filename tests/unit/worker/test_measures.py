@@ -7,7 +7,7 @@ import queue
 import pytest
 
 from holdfast_host.worker import health
-from holdfast_host.worker.measures import Histogram
+from holdfast_host.worker.inspection.measures import Histogram
 from tests.unit.worker.stage import Stage
 
 

@@ -14,9 +14,9 @@ import pytest
 from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.sandbox.instance import SandboxTrap
 from holdfast_host.wire.control import unpack_message
+from holdfast_host.worker.control import ControlChannel
 from holdfast_host.worker.links import Poller
-from holdfast_host.worker.output import Output
-from holdfast_host.worker.supervised import ControlChannel
+from holdfast_host.worker.logs.output import Output
 
 ALL: dict[str, Any] = {"type": None, "name": None, "function": None, "since": None, "level": None, "positions": {}}
 

@@ -20,16 +20,16 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans
 from holdfast_host.wire.routing import Routing
-from holdfast_host.worker.alarms import Alarms
-from holdfast_host.worker.entry import Entry
-from holdfast_host.worker.gate import Gate, Group
-from holdfast_host.worker.leadership import Leadership
+from holdfast_host.worker.alarms.deliveries import Alarms
+from holdfast_host.worker.commits.gate import Gate, Group
+from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.loop import Worker
-from holdfast_host.worker.output import Output
+from holdfast_host.worker.threads.leadership import Leadership
+from holdfast_host.worker.turns.entry import Entry
 from tests.unit.worker.stage import NoEngine
 from tests.unit.worker.test_leaning import History
 
-FOLLOWED = ("/worker/loop.py", "/worker/gate.py", "/worker/leadership.py", "/storage/store.py")
+FOLLOWED = ("/worker/loop.py", "/worker/commits/gate.py", "/worker/threads/leadership.py", "/storage/store.py")
 SEEDS = range(6)
 STEPS = 25  # of the next leader, while the commit waits
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.limits import KIB, Limits
-from holdfast_host.worker.turn import Turn
+from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import Client, Stage
 
 _REPLY_BYTES = 512 * KIB  # more than the kernel keeps for a socket

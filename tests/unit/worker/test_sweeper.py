@@ -10,7 +10,7 @@ import pytest
 
 from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans, StoreBrokenError
-from holdfast_host.worker import sweeper
+from holdfast_host.worker.commits import sweeper
 from holdfast_host.worker.main import WorkerProcess
 from tests.unit.worker.stage import Stage
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.store import Alarm, Batch, Changes, StoredInstance
-from holdfast_host.worker import timetable
-from holdfast_host.worker.timetable import MINUTE_US, PAGE_ROWS, Timetable
+from holdfast_host.worker.alarms import due as timetable
+from holdfast_host.worker.alarms.due import MINUTE_US, PAGE_ROWS, Timetable
 
 TYPE = 1
 

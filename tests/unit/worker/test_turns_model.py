@@ -21,9 +21,9 @@ from holdfast_host.core.clock import ManualClock
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.sandbox.instance import SandboxTrap
 from holdfast_host.storage.overlay import Overlay
-from holdfast_host.worker.entry import Entry
-from holdfast_host.worker.running import TurnRunner
-from holdfast_host.worker.turn import Turn
+from holdfast_host.worker.turns.entry import Entry
+from holdfast_host.worker.turns.runner import TurnRunner
+from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.alarm_stage import AlarmStage
 from tests.unit.worker.stage import Stage, compute
 

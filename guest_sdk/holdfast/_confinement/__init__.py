@@ -1,0 +1,1 @@
+"""What there is not where actors run, and the sentences that say so."""

@@ -1,0 +1,1 @@
+"""A project's dependencies: found, downloaded without running any of their code, and carried by the component."""

@@ -1,0 +1,150 @@
+"""`holdfast serve`: run the host in the foreground."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from holdfast_host.cli.output import say
+from holdfast_host.cli.variables import name_unknown, option
+from holdfast_host.core.config import HostConfig
+from holdfast_host.core.logs import FORMATS, LEVELS, EventLog
+from holdfast_host.sandbox.components.compile import compile_component
+from holdfast_host.supervisor.host import serve
+
+_EXAMPLES = """\b
+Examples:
+  holdfast serve
+  HOLDFAST_TOKEN=... holdfast serve --listen 0.0.0.0:8787 --data /var/lib/holdfast
+  holdfast serve --limit method_timeout_s=60 --limit idle_eviction_s=5
+  HOLDFAST_LIMIT="method_timeout_s=60 idle_eviction_s=5" holdfast serve
+"""
+
+
+@click.command("serve", epilog=_EXAMPLES)
+@option(
+    "--listen",
+    default="127.0.0.1:8787",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to listen; port 0 takes a free one. Other than loopback needs a token.",
+)
+@option(
+    "--data",
+    default=".holdfast",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The data directory; everything is kept there.",
+)
+@option(
+    "--workers",
+    type=int,
+    metavar="N",
+    help="Processes that run actors.  [default: one less than the cores]",
+)
+@option(
+    "--fronts",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that speak HTTP; they share the port.",
+)
+@option(
+    "--domain",
+    default="localhost",
+    show_default=True,
+    help="Functions answer under FUNCTION.DOMAIN.",
+)
+@option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A further name that requests may be for, as behind a proxy; may be repeated (in the variable: words).",
+)
+@option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="CIDR",
+    help="Where your proxy is: its X-Forwarded-For and -Proto count. May be repeated (in the variable: words).",
+)
+@option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A file with the token that callers must present; else HOLDFAST_TOKEN.",
+)
+@option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a limit, by its name in holdfast_host/core/limits.py; may be repeated (in the variable: words).",
+)
+@option(
+    "--check-arguments",
+    default="off",
+    show_default=True,
+    type=click.Choice(["on", "off"]),
+    help="Whether arguments are checked and converted by annotations, in functions whose holdfast.toml does not say.",
+)
+@option(
+    "--log-level",
+    default="info",
+    show_default=True,
+    type=click.Choice(list(LEVELS)),
+    help="What goes to stderr.",
+)
+@option(
+    "--log-format",
+    default="text",
+    show_default=True,
+    type=click.Choice(FORMATS),
+    help="How: lines for people, or one JSON object a line, what guests print included.",
+)
+def command(
+    listen: str,
+    data: Path,
+    workers: int | None,
+    fronts: int,
+    domain: str,
+    allowed_hosts: tuple[str, ...],
+    trusted_proxies: tuple[str, ...],
+    token_file: Path | None,
+    limits: tuple[str, ...],
+    check_arguments: str,
+    log_level: str,
+    log_format: str,
+) -> None:
+    """Run the host in the foreground, until Ctrl-C or SIGTERM."""
+    config = HostConfig.make(
+        listen=listen,
+        data=data,
+        workers=workers,
+        fronts=fronts,
+        domain=domain,
+        token=os.environ.get("HOLDFAST_TOKEN"),
+        token_file=token_file,
+        limits=limits,
+        log_level=log_level,
+        log_format=log_format,
+        allowed_hosts=allowed_hosts,
+        trusted_proxies=trusted_proxies,
+        check_arguments=check_arguments == "on",
+    )
+    if unknown := name_unknown(os.environ):
+        EventLog(log_level, log_format=log_format).warning(unknown)
+    sys.exit(serve(config, _announce, compile_component))
+
+
+def _announce(url: str) -> None:
+    """The one line on stdout; nobody may be reading it."""
+    with contextlib.suppress(OSError):
+        say(f"Holdfast is ready: {url}")

@@ -1,0 +1,74 @@
+"""`holdfast types`: stub classes for a project's bindings, for editors and type checkers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from holdfast_host.build.bindings import BINDINGS_FILE, BoundType, render_bindings
+from holdfast_host.build.project import describe_project
+from holdfast_host.build.sources import import_root, inside
+from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.commands.build import shown_path
+from holdfast_host.cli.output import CommandFailedError, Stages, say
+from holdfast_host.core.errors import HoldfastError
+from holdfast_host.core.manifest import Manifest, read_manifest
+
+_EXAMPLES: Final = """\b
+Examples:
+  holdfast types
+  holdfast types examples/account-readonly --host http://127.0.0.1:8787
+"""
+
+
+@click.command("types", epilog=_EXAMPLES)
+@click.argument("directory", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
+@host_options
+def command(directory: Path, host: str, token_file: Path | None) -> None:
+    """Write bindings.py beside the main module of the project in DIR: types of what is on env.
+
+    The project's own actors are described by a build; those that it only refers to by the host, which a project that
+    refers to none does not need.
+    """
+    try:
+        with Stages() as stages:
+            manifest = read_manifest(directory)
+            target = _target(directory, manifest)
+            if not target.exists():  # the sources may import it already
+                target.write_text(render_bindings([BoundType(e.binding, e.type) for e in manifest.actors], []), "utf-8")
+            stages.begin("Describing the project")
+            own = {each["type"]: each for each in describe_project(directory)["actors"]}
+            foreign = {each.type for each in manifest.actors} - own.keys()
+            if foreign:
+                stages.begin(f"Asking {host} about {', '.join(sorted(foreign))}")
+                own |= _ask(host, token_file, foreign)
+    except HoldfastError as error:
+        raise CommandFailedError(error.message) from None
+    bound = [BoundType.of(each.binding, own[each.type]) for each in manifest.actors]
+    target.write_text(render_bindings(bound, list(manifest.vars), manifest.secrets), "utf-8")
+    say(f"Types are written: {shown_path(target.resolve())}")
+
+
+def _target(directory: Path, manifest: Manifest) -> Path:
+    """The file, where the main module can import it."""
+    if manifest.main is None:
+        raise CommandFailedError("holdfast.toml has no main, so there is no module that could use types.")
+    project = directory.resolve()
+    root, _ = import_root(project, manifest.main)
+    return inside(project, root / BINDINGS_FILE)
+
+
+def _ask(host: str, token_file: Path | None, types: set[str]) -> dict[str, Any]:
+    """The descriptions of types that other functions own."""
+    with open_client(host, token_file) as client:
+        answer = client.get("/v1/actors")
+    actors = answer["actors"] if isinstance(answer, dict) else answer
+    found = {each["type"]: each for each in actors if each["type"] in types}
+    missing = sorted(types - found.keys())
+    if missing:
+        raise CommandFailedError(
+            f"The host at {host} has no actor type {missing[0]!r}, which holdfast.toml names: deploy its owner first."
+        )
+    return found

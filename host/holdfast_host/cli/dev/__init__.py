@@ -1,0 +1,1 @@
+"""What `holdfast dev` does besides serving."""

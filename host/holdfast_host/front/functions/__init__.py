@@ -1,0 +1,1 @@
+"""Requests for functions: which function one is for, and its way there and back."""

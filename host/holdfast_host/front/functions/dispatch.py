@@ -1,0 +1,229 @@
+"""Requests for functions: which function a request is for, and its way there and back.
+
+A function is reached under its own host name, where every path is its own, `/v1` and `/health` included, and under
+`/fn/{function}/`, where browsers keep its pages in a sandbox. It is public: the Authorization header is its own affair.
+The front spreads requests over the workers, for a function has no state that would tie it to one; and it bounds what a
+burst on a function may hold here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from holdfast_host.core.errors import (
+    ActorMethodError,
+    ActorUnknownMethodError,
+    BadRequestError,
+    MailboxFullError,
+    WrongMethodError,
+)
+from holdfast_host.front.functions.messages import (
+    BadResponseError,
+    headers_for_function,
+    pack_request,
+    read_response,
+)
+from holdfast_host.front.http.answers import Answer
+from holdfast_host.front.http.bodies import read_pieces
+from holdfast_host.front.http.errors import socket_refused
+from holdfast_host.front.http.paths import split_authority
+from holdfast_host.wire.frames import Call, CallKind
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.front.calls.actor_calls import Calls
+    from holdfast_host.front.http.server import Exchange
+    from holdfast_host.front.http.tokens import TokenCheck
+    from holdfast_host.front.link import Link
+    from holdfast_host.wire.routing import Routing
+
+_log = logging.getLogger(__name__)
+
+_UNDER_PREFIX: Final = re.compile(r"/fn/([^/?#]+)/?(.*)", re.DOTALL)
+_OK, _REDIRECTION = 200, 300
+# A page under /fn/ has the origin of the host's own API, and what it asks of that looks like our own. In a sandbox
+# without `allow-same-origin` its origin is none, and it is a stranger there as any other page is.
+_SANDBOXED: Final = (
+    "Content-Security-Policy",
+    "sandbox allow-downloads allow-forms allow-modals allow-popups allow-popups-to-escape-sandbox allow-scripts",
+)
+
+
+class FunctionRequest(NamedTuple):
+    """A request that is a function's: its name as it was given, and the URL as the function sees it."""
+
+    function: str
+    url: str
+    under_prefix: bool = False  # it came by path, to the origin of the host's own API
+
+
+class FunctionHosts:
+    """Serves the functions of one front; for its loop."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        routing: Routing,
+        links: list[Link],
+        limits: Limits,
+        tokens: TokenCheck,
+        *,
+        domain: str,
+        url: str,
+    ) -> None:
+        """`domain` is what the functions' host names end in; `url` is where the host itself listens."""
+        self._calls = calls
+        self._links = links
+        self._partitions = [routing.partitions_of(link.worker)[0] for link in links]
+        self._limits = limits
+        self._tokens = tokens
+        self._host = re.compile(rf"([^/@\s]+)\.{re.escape(domain)}\.?(?::\d*)?", re.IGNORECASE)
+        port = urlsplit(url).port
+        self._own_suffix = f".{domain}" if port is None else f".{domain}:{port}"
+        self._held = HeldBodies(limits)
+        self._turns = itertools.count()
+
+    def find(self, exchange: Exchange) -> FunctionRequest | None:
+        """Whether a request is for a function: by its host name, else by its path.
+
+        Raises:
+            BadRequestError: it names two hosts, or a target that is no path.
+        """
+        target = exchange.target
+        hosts = exchange.headers.getall("Host", ())
+        if len(hosts) > 1:
+            raise BadRequestError("the request has more than one Host header")
+        host = hosts[0] if hosts else ""
+        if not target.startswith("/"):
+            authority, target = split_authority(target)
+            host = authority or host
+        found = self._host.fullmatch(host)
+        if found is not None:
+            if not target.startswith("/"):
+                raise BadRequestError(f"a function is asked for a path, not for {target[:80]!r}")
+            return FunctionRequest(found[1].lower(), f"http://{host}{_path(target)}")
+        found = _UNDER_PREFIX.fullmatch(target) if target.startswith("/fn/") else None
+        if found is None:
+            return None
+        function, rest = found.groups()
+        return FunctionRequest(function, f"http://{function}{self._own_suffix}/{_path(rest)}", under_prefix=True)
+
+    def find_at_root(self, exchange: Exchange, function: str) -> FunctionRequest:
+        """The same where every path is one function's: another one is reached by its host name only.
+
+        Raises:
+            BadRequestError: as for `find`.
+        """
+        host = exchange.headers.get("Host", "")
+        if self._host.fullmatch(host) or not exchange.target.startswith("/"):
+            return self.find(exchange) or FunctionRequest(function, exchange.target)
+        return FunctionRequest(function, f"http://{host or 'localhost'}{_path(exchange.target)}")
+
+    async def serve(self, exchange: Exchange, request: FunctionRequest) -> web.StreamResponse:
+        """Ask the function and answer what it says.
+
+        Raises:
+            HoldfastError: there is no such function, its body is too large, or it is overloaded.
+        """
+        deployed = self._calls.view.function(request.function)
+        name, method = deployed.function, exchange.method
+        if not deployed.fetch:
+            raise ActorUnknownMethodError(
+                f"the function {name!r} has no fetch handler: its actors are called under /v1/actors"
+            )
+        if method == "CONNECT":
+            raise WrongMethodError("CONNECT is no request for a function")
+        with self._held.hold(name) as held:
+            body = b"".join([piece async for piece in read_pieces(exchange, self._limits.fetch_body_bytes_max, held)])
+            hide = self._tokens.is_shown(exchange.headers.get("Authorization"))
+            headers = headers_for_function(exchange, len(body), hide_authorization=hide)
+            came_by = exchange.came_by
+            url = f"{came_by.scheme}{request.url.removeprefix('http')}"
+            text = pack_request(method, url, headers, body, came_by.client)
+            del body
+            number = self._choose()
+            encoded = name.encode()
+            call = Call(0, 0, 0, CallKind.FUNCTION, 0, encoded, b"fetch", b"", text)
+            status, reply = await self._links[number].call(call, self._partitions[number])
+        if status != _OK:
+            return Answer(status, reply)
+        try:
+            answer = read_response(reply, method, self._limits, [_SANDBOXED] if request.under_prefix else [])
+        except BadResponseError as error:
+            _log.error("the function %s answered what cannot be sent: %s", name, error)
+            raise ActorMethodError(f"the function {name!r} failed: its log says why") from None
+        if exchange.wants_socket and answer.status < _REDIRECTION:
+            raise socket_refused()  # it was answered as any other request is: nobody has taken the socket
+        return answer
+
+    def _choose(self) -> int:
+        """The worker with the fewest unanswered calls among those that are up; in turn where they are equal."""
+        first = next(self._turns)
+        order = [(first + step) % len(self._links) for step in range(len(self._links))]
+        return min(order, key=lambda number: (not self._links[number].up, self._links[number].unanswered))
+
+
+class HeldBodies:
+    """The bytes of request bodies that a front holds for functions, from their first piece to the answer."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._of_all = 0
+        self._of_function: defaultdict[str, int] = defaultdict(int)
+
+    @contextmanager
+    def hold(self, function: str) -> Iterator[Hold]:
+        """For one request: count what it adds, until it is answered."""
+        hold = Hold(self, function)
+        try:
+            yield hold
+        finally:
+            self.add(function, -hold.body_bytes)
+
+    def add(self, function: str, body_bytes: int) -> None:
+        """Count bytes in, or out again.
+
+        Raises:
+            MailboxFullError: more than a function, or all of them, may hold.
+        """
+        held, limits = self._of_function[function], self._limits
+        if body_bytes > 0:
+            _check_room(function, held + body_bytes, limits.function_held_bytes_max)
+            _check_room("all functions", self._of_all + body_bytes, limits.functions_held_bytes_max)
+        self._of_all += body_bytes
+        self._of_function[function] += body_bytes
+        if not self._of_function[function]:
+            del self._of_function[function]
+
+
+class Hold:
+    """What one request holds."""
+
+    def __init__(self, bodies: HeldBodies, function: str) -> None:
+        self._bodies = bodies
+        self._function = function
+        self.body_bytes = 0
+
+    def __call__(self, body_bytes: int) -> None:
+        """So many bytes have come; MailboxFullError where there is no room for them."""
+        self._bodies.add(self._function, body_bytes)
+        self.body_bytes += body_bytes
+
+
+def _check_room(whose: str, held: int, bytes_max: int) -> None:
+    if held > bytes_max:
+        raise MailboxFullError(f"bodies of {held} bytes wait for {whose}, the limit is {bytes_max} bytes")
+
+
+def _path(target: str) -> str:
+    """Path and query without a fragment; the HTTP parser lets no byte pass that a URL cannot hold."""
+    return target.partition("#")[0]

@@ -1,0 +1,221 @@
+"""The HTTP library's low-level server, with our requests, our error answers, and a drain that loses no answer.
+
+The library's application layer (router, middlewares, signals) is left out: `front.app` dispatches on the raw target,
+which is faster and the only way to names like `..` and `a/b`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.http import RawRequestMessage
+
+from holdfast_host.front.http.answers import Answer, DateLine
+from holdfast_host.front.http.client_timeouts import Patience
+from holdfast_host.front.http.connection import CLOSE_LINE, Connection
+from holdfast_host.front.http.connection_limits import CONNECTIONS_MAX, Connections
+from holdfast_host.front.http.errors import RouteError, answer_of
+from holdfast_host.front.http.proxies import CameBy, TrustedProxies
+from holdfast_host.front.http.write_backpressure import DRAIN_S, Unread
+
+if TYPE_CHECKING:
+    from holdfast_host.front.known.direct import DirectCalls
+    from holdfast_host.front.link import Link
+
+KEEP_ALIVE_S: Final = 75.0
+LINGER_S: Final = 5.0  # for a client that is still sending when its request was refused
+
+Handler = Callable[["Exchange"], Awaitable[web.StreamResponse]]
+
+
+class Exchange(web.BaseRequest):
+    """One request, with what an Answer needs. Lives as long as its handler."""
+
+    target: str  # as it came, not normalised, not decoded
+    dates: DateLine
+    server: HttpServer
+    lines_open = False  # a stream of lines has begun as its answer
+
+    @property
+    def half_closed(self) -> bool:
+        """Whether its client sends no more: it waits for the answer, or is gone."""
+        connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
+        return connection.half_closed
+
+    @property
+    def message(self) -> RawRequestMessage:
+        """What the parser made of its head."""
+        return self._message
+
+    @property
+    def media_type(self) -> str:
+        """What its Content-Type says, without parameters. The library's own way there takes seconds for some."""
+        return self.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
+
+    @property
+    def came_by(self) -> CameBy:
+        """The address of its client and the scheme that it used, as far as proxies in between may say so."""
+        return self.server.proxies.look(self.remote, self.headers)
+
+    @property
+    def wants_socket(self) -> bool:
+        """Whether it asks for a WebSocket."""
+        return self._message.upgrade and self.headers.get("Upgrade", "").strip().lower() == "websocket"
+
+    def connection_line(self) -> tuple[bool, bytes]:
+        """Whether the connection stays open after this answer, and the header line that says so."""
+        connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
+        if self.server.draining or not self.keep_alive or connection.ends_with_answer:
+            return False, CLOSE_LINE
+        return True, b"Connection: keep-alive\r\n" if self.version == HttpVersion10 else b""
+
+    def learn(self, flags_of: Callable[[Mapping[str, str]], int]) -> None:
+        """All checks of its head have passed: they would for the same head again, for a call with the same flags."""
+        connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
+        if connection.head_is_new:
+            connection.learn(self._message, flags_of(self.headers))
+
+    def expect_body(self) -> None:
+        """Tell a client that waits for it to send its body (`Expect: 100-continue`)."""
+        if (
+            self.version == HttpVersion11
+            and self.headers.get("Expect", "").lower() == "100-continue"
+            and self.transport is not None
+            and not self.content.is_eof()
+        ):
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+class HttpServer(web.Server):
+    """All connections of one listening socket. Belongs to its event loop."""
+
+    def __init__(
+        self,
+        handle: Handler,
+        patience: Patience | None = None,
+        connections: Connections | None = None,
+        direct: DirectCalls | None = None,
+        proxies: TrustedProxies | None = None,
+    ) -> None:
+        self._options: dict[str, Any] = {
+            "keepalive_timeout": KEEP_ALIVE_S,
+            "lingering_time": LINGER_S,
+            "access_log": None,
+            "auto_decompress": False,  # it would inflate before a request is let in; `front.http.codings` does after
+        }
+        super().__init__(self._serve, request_factory=self._new_exchange, handler_cancellation=True)  # type: ignore[arg-type]
+        self.draining = False
+        self._handle = handle
+        self.direct = direct
+        self.dates = DateLine()
+        self._running = asyncio.get_running_loop()
+        self.patience = patience or Patience()
+        self.proxies = proxies or TrustedProxies()
+        self.unread = Unread()
+        self._kept = connections or Connections(CONNECTIONS_MAX)
+        self._busy = self._kept.busy
+        self._refused: dict[str, int] = {}  # by the error's name: ours, or that of a bug
+        self._empty = asyncio.Event()
+
+    def __call__(self) -> web.RequestHandler:
+        """A protocol for a new connection."""
+        return Connection(self, loop=self._running, **self._options)
+
+    @property
+    def open_requests(self) -> int:
+        """Requests whose handlers run."""
+        return len(self._busy)
+
+    def measures(self, links: Sequence[Link]) -> dict[str, Any]:
+        """What this front counts."""
+        return {
+            "requests": self.requests_count,
+            "direct": 0 if self.direct is None else self.direct.count,
+            "refused": self._refused,
+            "open_requests": len(self._busy),
+            "connections": len(self._kept.live),
+            "closed_for_room": self._kept.closed_for_room,
+            "coming_bytes": self.patience.coming_bytes,
+            "cut_unread": self.unread.cut,
+            "unread_bytes": self.unread.unread_bytes,
+            "unanswered": [link.unanswered for link in links],
+        }
+
+    async def drain(self) -> None:
+        """Close idle connections at once, the others with their answer; returns when the last answer has left."""
+        self.draining = True
+        self.patience.end()
+        self.unread.end()
+        closing = self._kept.live.keys() - self._busy
+        for connection in closing:
+            connection.force_close()
+        while self._kept.live:
+            self._empty.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_S):
+                    await self._empty.wait()
+            left = self._kept.live.keys() - self._busy
+            for connection in left & closing:  # they had that time to take what was left for them
+                connection.abort()
+            closing = left
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Count it in; one that was accepted as the drain began is closed."""
+        super().connection_made(handler, transport)
+        self._kept.add(cast("Connection", handler))
+        if self.draining:
+            self._running.call_soon(handler.force_close)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """Count it out: everything that it was to get has left."""
+        super().connection_lost(handler, exc)
+        self._kept.discard(cast("Connection", handler))
+        if not self._kept.live:
+            self._empty.set()
+
+    def head_begins(self, connection: Connection) -> None:
+        """A part of a head has come."""
+        self._kept.expect_head(connection)
+
+    def begin(self, connection: Connection) -> None:
+        """A request is served that the library does not know of."""
+        self.requests_count += 1
+        self._busy.add(connection)
+
+    def end(self, connection: Connection) -> None:
+        """Its answer is here, or the client is gone."""
+        self._busy.discard(connection)
+
+    def refuse(self, error: Exception) -> Answer:
+        """The answer for whatever went wrong with a request; it is counted."""
+        name = type(error.error if isinstance(error, RouteError) else error).__name__
+        self._refused[name] = self._refused.get(name, 0) + 1
+        return answer_of(error)
+
+    async def _serve(self, exchange: Exchange) -> web.StreamResponse:
+        connection = cast("Connection", exchange.protocol)
+        self._busy.add(connection)
+        connection.parsed(exchange.message)
+        try:
+            return await self._handle(exchange)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:  # the last door before the caller
+            return self.refuse(error)
+        finally:
+            self._busy.discard(connection)
+            connection.serving = None
+
+    def _new_exchange(
+        self, message: RawRequestMessage, payload: Any, protocol: Any, writer: Any, task: Any
+    ) -> Exchange:
+        exchange = Exchange(message, payload, protocol, writer, task, self._running)
+        exchange.target = message.path
+        exchange.dates = self.dates
+        exchange.server = self
+        protocol.serving = exchange
+        return exchange

@@ -1,0 +1,130 @@
+"""Calls whose requests need no parser: a head that has passed all checks passes them again, byte for byte.
+
+Clients send the same head with each call. Once the HTTP library has parsed one, and our checks (Host, Origin, token)
+have let it pass, its lines after the first are remembered with what follows from them. A request is then recognised,
+never interpreted: a plain first line, lines that are remembered, and exactly as many bytes as they announced. Anything
+else goes the usual way, also all that is refused for its head. None of the checks can come to say something else while
+the front runs, so what is remembered stays true; what may change, the catalog and the workers, is asked at each call.
+Tokens are found by their hash with the rest of the head: how long that takes tells nothing of them.
+
+What does not live here: the connection (front.http.connection), and what is checked of a call
+(front.calls.actor_calls).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from holdfast_host.front.calls.actor_calls import TYPED_RESULT
+from holdfast_host.front.http.answers import JSON, TYPED_JSON
+from holdfast_host.front.known.boundary import HEAD_BYTES_MAX
+
+if TYPE_CHECKING:
+    from holdfast_host.front.calls.actor_calls import Calls
+    from holdfast_host.front.link import Link
+    from holdfast_host.wire.window import PendingCall, Reply
+
+HEADS_MAX: Final = 512  # remembered, of at most `boundary.HEAD_BYTES_MAX` each
+# Of one path segment only what stands for itself: no escape, no query, nothing that a length could be refused for.
+_SEGMENT: Final = rb"([A-Za-z0-9._~!$&'()*+,;=:@-]{1,256})"
+_LINE: Final = re.compile(rb"POST /v1/actors/%b/%b/%b HTTP/1\.1\r\n" % (_SEGMENT, _SEGMENT, _SEGMENT))
+_BLANK: Final = b"\r\n\r\n"
+_OK: Final = 200
+
+# A recognised request: type, name and method, which need no decoding; the flags of its CALL; and its body.
+DirectRequest = tuple[tuple[bytes | Any, ...], int, bytes]
+
+
+class Caller(Protocol):
+    """The connection that a direct call came from."""
+
+    def answer(self, status: int, body: bytes, content_type: str) -> None:
+        """Send what the worker answered."""
+
+    def refuse(self, error: Exception) -> None:
+        """Send an error."""
+
+
+class DirectCall:
+    """One call on its way to a worker and back; it takes the place of a future. Its connection owns it."""
+
+    __slots__ = ("_caller", "_content_type", "_link", "_pending")
+
+    def __init__(self, caller: Caller, content_type: str) -> None:
+        self._caller: Caller | None = caller
+        self._content_type = content_type
+        self._link: Link | None = None
+        self._pending: PendingCall | None = None
+
+    def sent(self, link: Link, pending: PendingCall) -> None:
+        """It has its slot."""
+        self._link, self._pending = link, pending
+
+    def abandon(self) -> None:
+        """Nobody waits any more: cancel the turn if it has not begun."""
+        self._caller = None
+        if self._link is not None and self._pending is not None:
+            self._link.cancel(self._pending)
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._caller is None
+
+    def set_result(self, reply: Reply) -> None:
+        """The worker's answer is here."""
+        caller, self._caller = self._caller, None
+        self._pending = None  # which holds this call: together they would wait for a collection
+        if caller is not None:
+            status, body = reply
+            caller.answer(status, body, self._content_type if status == _OK else JSON)
+
+    def set_exception(self, error: Exception) -> None:
+        """There will be no answer."""
+        caller, self._caller = self._caller, None
+        self._pending = None
+        if caller is not None:
+            caller.refuse(error)
+
+
+class DirectCalls:
+    """The heads that one front knows. For its loop."""
+
+    def __init__(self, calls: Calls, heads_max: int = HEADS_MAX) -> None:
+        self._calls = calls
+        self._heads_max = heads_max
+        self._heads: dict[bytes, tuple[int, int]] = {}  # flags, length of the body; in the order in which they came
+        self.count = 0  # of calls that were begun here
+
+    def learn(self, block: bytes, body_bytes: int, flags: int) -> None:
+        """A head with these lines, which announce that length, has passed; the one known longest may go for it."""
+        if len(self._heads) >= self._heads_max:
+            del self._heads[next(iter(self._heads))]
+        self._heads[block] = flags, body_bytes
+
+    def knows(self, block: bytes) -> bool:
+        """Whether a head with these lines after the first has passed."""
+        return block in self._heads
+
+    def recognise(self, data: bytes) -> DirectRequest | None:
+        """The call that these bytes are, no more and no less; None where that is for the parser to say."""
+        line = _LINE.match(data)
+        if line is None:
+            return None
+        line_end = line.end()
+        end = data.find(_BLANK, line_end - 2, line_end + HEAD_BYTES_MAX) + len(_BLANK)
+        known = self._heads.get(data[line_end:end])
+        if known is None or len(data) != end + known[1]:
+            return None
+        return line.groups(), known[0], data[end:]
+
+    def begin(self, request: DirectRequest, caller: Caller) -> DirectCall:
+        """Send the call to its worker; its caller is answered later.
+
+        Raises:
+            HoldfastError: what the caller is to be answered at once.
+        """
+        self.count += 1
+        call = DirectCall(caller, TYPED_JSON if request[1] & TYPED_RESULT else JSON)
+        call.sent(*self._calls.send(request, call))
+        return call

@@ -1,0 +1,176 @@
+"""Alarms over HTTP: read one, set it, clear it, and list them by state.
+
+Reading shows what is durable. Setting and clearing are turns of the instance: they wait in its mailbox, and are
+answered when they are durable.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from aiohttp import web
+
+from holdfast_host.core.errors import BadRequestError, required
+from holdfast_host.core.ids import check_instance_name
+from holdfast_host.core.limits import DUE_US_MAX, KIB
+from holdfast_host.front.app import Route
+from holdfast_host.front.calls.catalog_view import CatalogView
+from holdfast_host.front.http.answers import Answer, json_answer
+from holdfast_host.front.http.bodies import read_object
+from holdfast_host.front.http.paths import decode_segment, read_number, read_parameters
+from holdfast_host.front.http.server import Exchange
+from holdfast_host.front.link import Link
+from holdfast_host.wire.frames import Call, CallKind
+from holdfast_host.wire.routing import Routing
+
+STATES: Final = ("armed", "retrying", "abandoned", "parked")
+PAGE_MAX: Final = 1_000
+_PAGE_DEFAULT: Final = 100
+_READS_MAX: Final = 20  # for one request: where few of many alarms are in the state, its caller goes on himself
+_BODY_BYTES_MAX: Final = 4 * KIB
+_SECONDS_MAX: Final = 1e11  # nobody means the year 5138: these are milliseconds
+_SECONDS_MIN: Final = 1e9  # September 2001 as a Unix time; as a span 31 years, so a span from now was meant
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_CURSOR: Final = re.compile(r"([a-z]+)\.(\d{1,5})\.((?:[0-9a-f]{2})*)")
+
+
+class AlarmRoutes:
+    """The handlers. One per front."""
+
+    def __init__(self, view: Callable[[], CatalogView], routing: Routing, links: list[Link]) -> None:
+        self._view = view
+        self._routing = routing
+        self._links = links
+
+    def routes(self) -> list[Route]:
+        """For the App."""
+        return [
+            Route.of("/v1/instances/{}/{}/alarm", GET=self._get, PUT=self._put, DELETE=self._delete),
+            Route.of("/v1/alarms", GET=self._list),
+        ]
+
+    async def _get(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        type_id, name = self._instance(found)
+        worker, _ = self._routing.place(type_id, name)
+        answer = await self._links[worker].read({"read": "alarm", "type_id": type_id, "name": name.decode()})
+        return json_answer(show_alarm(answer["alarm"]))
+
+    async def _put(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        type_id, name = self._instance(found)
+        facts = await read_object(exchange, _BODY_BYTES_MAX)
+        unknown = facts.keys() - {"due"}
+        if unknown:
+            raise BadRequestError(f"unknown key {min(unknown)!r}: an alarm is set with 'due', or with no body")
+        due_us = read_due(facts["due"]) if "due" in facts else time.time_ns() // 1000
+        answer = await self._edit(type_id, name, b"set_alarm", [due_us])
+        if answer.status != web.HTTPOk.status_code:
+            return answer
+        alarm = {"due_us": due_us, "scheduled_us": due_us, "state": "armed", "retry_count": 0, "last_error": ""}
+        return json_answer(show_alarm(alarm))
+
+    async def _delete(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return await self._edit(*self._instance(found), b"delete_alarm", [])
+
+    async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        states, (state, worker, after), limit = self._read_query(query)
+        rows: list[dict[str, Any]] = []
+        for _ in range(_READS_MAX):
+            facts = {"read": "alarms", "state": state, "after": after, "limit": limit - len(rows)}
+            answer = await self._links[worker].read(facts)
+            rows += [show_row(row) for row in answer["rows"]]
+            after = answer["next"] or ""
+            if not after:
+                worker += 1
+            if worker == len(self._links):
+                worker = 0
+                state = next((later for later in states[states.index(state) + 1 :]), "")
+            if not state or len(rows) >= limit:
+                break
+        return json_answer({"alarms": rows, "cursor": f"{state}.{worker}.{after}" if state else None})
+
+    def _instance(self, found: tuple[str, ...]) -> tuple[int, bytes]:
+        actor_type, name = found
+        return self._view().type_id(decode_segment(actor_type)), check_instance_name(decode_segment(name))
+
+    async def _edit(self, type_id: int, name: bytes, edit: bytes, arguments: list[Any]) -> Answer:
+        worker, partition = self._routing.place(type_id, name)
+        call = Call(0, type_id, 0, CallKind.EDIT, 0, name, edit, b"", json.dumps(arguments).encode())
+        status, body = await self._links[worker].call(call, partition)
+        return Answer(status, body)
+
+    def _read_query(self, query: str) -> tuple[tuple[str, ...], tuple[str, int, str], int]:
+        """The states to list, where to begin, and how many rows."""
+        given = read_parameters(query, "state", "limit", "cursor")
+        states: tuple[str, ...] = STATES
+        if "state" in given:
+            if given["state"] not in STATES:
+                raise BadRequestError(f"the state is {given['state'][:40]!r}: it is one of {', '.join(STATES)}")
+            states = (given["state"],)
+        limit = read_number(given, "limit", 1, PAGE_MAX) or _PAGE_DEFAULT
+        position = (states[0], 0, "")
+        if "cursor" in given:
+            match = _CURSOR.fullmatch(given["cursor"])
+            if match is None or match[1] not in states or int(match[2]) >= len(self._links):
+                raise BadRequestError("this cursor does not belong to this listing: begin it anew")
+            position = (match[1], int(match[2]), match[3])
+        return states, position, limit
+
+
+def read_due(due: Any) -> int:
+    """A time as callers write it, in microseconds; what is before 1970 is due at once, as all that is past.
+
+    Raises:
+        BadRequestError: neither seconds since 1970 nor a date and time with an offset; or seconds that are meant as
+            milliseconds or as a span from now.
+    """
+    if isinstance(due, str):
+        try:
+            when = datetime.fromisoformat(due)
+        except ValueError:
+            raise BadRequestError(f"'due' is {due[:60]!r}: write 2026-11-01T12:30:00+00:00, or seconds") from None
+        if when.utcoffset() is None:
+            raise BadRequestError(f"'due' is {due!r}, without an offset: append Z or +00:00")
+        due_us = (when - _EPOCH) // _MICROSECOND
+        if due_us > DUE_US_MAX:  # west of Greenwich the year 9999 ends later
+            raise BadRequestError(f"'due' is {due!r}, past the year 9999 in UTC")
+        return max(0, due_us)
+    if isinstance(due, (int, float)) and not isinstance(due, bool) and (isinstance(due, int) or not math.isnan(due)):
+        if due > _SECONDS_MAX:
+            raise BadRequestError(f"'due' is {due!r:.40} seconds, past the year 5000: write seconds, not milliseconds")
+        if due < _SECONDS_MIN:
+            raise BadRequestError(
+                f"'due' is {due!r:.40} seconds since 1970, before September 2001: write a Unix time,"
+                " not seconds from now, or leave it out to have the alarm due at once"
+            )
+        return round(due * 1e6)
+    raise BadRequestError("'due' is a date and time with an offset, or seconds since 1970")
+
+
+def show_alarm(alarm: dict[str, Any] | None) -> dict[str, Any] | None:
+    """An alarm as callers see it: times in ISO 8601, the error or null."""
+    if alarm is None:
+        return None
+    return {
+        "state": alarm["state"],
+        "due": _show_time(alarm["due_us"]),
+        "scheduled": _show_time(alarm["scheduled_us"]),
+        "retry_count": alarm["retry_count"],
+        "last_error": alarm["last_error"] or None,
+    }
+
+
+def show_row(row: dict[str, Any]) -> dict[str, Any]:
+    """An alarm in a listing. The type is null while no deployed function has it; its number tells it apart."""
+    alarm = required(show_alarm(row["alarm"]), "the alarm of a row")
+    return {"type": row["type"], "type_id": row["type_id"], "name": row["name"], **alarm}
+
+
+def _show_time(due_us: int) -> str:
+    return (_EPOCH + timedelta(microseconds=due_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")

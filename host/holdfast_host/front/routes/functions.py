@@ -1,0 +1,153 @@
+"""/v1/functions: uploads and questions, which the supervisor's registry answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, Final
+
+from aiohttp import web
+
+from holdfast_host.core.errors import BadRequestError, HoldfastError, InternalError
+from holdfast_host.core.ids import check_function_name
+from holdfast_host.core.limits import KIB, MIB
+from holdfast_host.front.app import Route
+from holdfast_host.front.control import ControlChannel
+from holdfast_host.front.http.answers import LINES, LineStream, json_answer
+from holdfast_host.front.http.bodies import read_object
+from holdfast_host.front.http.paths import decode_segment, read_flags
+from holdfast_host.front.http.server import Exchange
+from holdfast_host.front.routes.uploads import Upload, UploadFolder
+
+_BODY_BYTES_MAX: Final = 64 * KIB
+_SOURCES_BYTES_MAX: Final = 4 * MIB  # they are part of each activation
+
+
+class FunctionRoutes:
+    """The handlers. One per front."""
+
+    def __init__(self, control: ControlChannel, uploads: UploadFolder) -> None:
+        self._control = control
+        self._uploads = uploads
+        self._deploys: set[asyncio.Task[Any]] = set()
+
+    def routes(self) -> list[Route]:
+        """For the App."""
+        return [
+            Route.of("/v1/functions", GET=self._list),
+            Route.of("/v1/undeployed", GET=self._undeployed),
+            Route.of("/v1/functions/{}", GET=self._get, PUT=self._deploy, DELETE=self._delete),
+            Route.of("/v1/functions/{}/rollback", POST=self._roll_back),
+            Route.of("/v1/functions/{}/sources", PUT=self._reload),
+        ]
+
+    async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return json_answer(await self._control.request("functions", {}))
+
+    async def _undeployed(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return json_answer(await self._control.request("undeployed", {}))
+
+    async def _get(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return json_answer(await self._control.request("function", {"function": _function_in(found)}))
+
+    async def _delete(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return json_answer(await self._control.request("delete", {"function": _function_in(found)}))
+
+    async def _roll_back(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        function = _function_in(found)
+        asked = await read_object(exchange, _BODY_BYTES_MAX)
+        unknown = asked.keys() - {"version"}
+        if unknown:
+            raise BadRequestError(f"unknown key {min(unknown)!r}: a rollback takes 'version', or no body")
+        version = asked.get("version")
+        if version is not None and (not isinstance(version, int) or isinstance(version, bool) or version < 1):
+            raise BadRequestError(f"the version is {version!r}: give a whole number from 1, or none for the one before")
+        return json_answer(await self._control.request("rollback", {"function": function, "version": version}))
+
+    async def _reload(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        """Other sources for a development component: an author's tool and an SDK agree on what stands in them."""
+        function = _function_in(found)
+        sources = await read_object(exchange, _SOURCES_BYTES_MAX)
+        if not sources:
+            raise BadRequestError("the body is empty: send the sources as a JSON object")
+        text = json.dumps(sources, separators=(",", ":"))
+        return json_answer(await self._control.request("reload", {"function": function, "sources": text}))
+
+    async def _deploy(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        function = _function_in(found)
+        flags = read_flags(query, "allow_breaking", "adopt")
+        upload = await self._uploads.receive(exchange)
+        stages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        # A task of its own: a client that goes away now does not stop the deploy, nor take the file from under it.
+        # It leaves the line before the compiler, though, where it has not begun.
+        hung_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        arguments = {"function": function, **flags, "client": exchange.came_by.client}
+        task = asyncio.create_task(self._hand_over(upload, arguments, stages, hung_up))
+        self._deploys.add(task)
+        task.add_done_callback(self._deploys.discard)
+        try:
+            if LINES in exchange.headers.get("Accept", "").lower():
+                return await _stream(exchange, task, stages)
+            status, result = await asyncio.shield(task)
+            return json_answer(result, status)
+        except (asyncio.CancelledError, ConnectionError):
+            hung_up.set_result(None)
+            raise
+
+    async def _hand_over(
+        self,
+        upload: Upload,
+        arguments: dict[str, Any],
+        stages: asyncio.Queue[dict[str, Any]],
+        hung_up: asyncio.Future[None],
+    ) -> tuple[int, dict[str, Any]]:
+        """Deploy what was received; status and body, also of a refusal."""
+        arguments = {**arguments, "component": str(upload.path), "manifest": upload.manifest}
+        try:
+            result = await self._control.request("deploy", arguments, stages.put_nowait, hung_up)
+            return _deploy_status(result), result
+        except HoldfastError as error:
+            return error.status, {"error": error.facts()}
+        finally:
+            await upload.aclose()
+
+
+async def _stream(
+    exchange: Exchange, task: asyncio.Task[tuple[int, dict[str, Any]]], stages: asyncio.Queue[dict[str, Any]]
+) -> web.StreamResponse:
+    """Each stage as it happens; the last line is the body with `status`, the HTTP status that it would have had.
+
+    Where there was no place in the line for it, that is the whole answer, so that its head says when to come again.
+    """
+    lines = LineStream(exchange)
+    waiting = asyncio.ensure_future(stages.get())
+    try:
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done() and not task.exception() and task.result()[0] == web.HTTPTooManyRequests.status_code:
+            return json_answer(task.result()[1], task.result()[0])
+        await lines.open()
+        while not task.done():
+            await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                await lines.write(waiting.result())
+                waiting = asyncio.ensure_future(stages.get())
+    finally:
+        waiting.cancel()
+    while not stages.empty():
+        await lines.write(stages.get_nowait())
+    try:
+        status, result = task.result()
+    except Exception:  # too late for another head: the last line must say it
+        status, result = 500, {"error": InternalError("the host failed to deploy: its log says why").facts()}
+    await lines.write({**result, "status": status})
+    await lines.aclose()
+    return lines.response
+
+
+def _deploy_status(result: dict[str, Any]) -> int:
+    """201 for a function's first version, when this deploy made it."""
+    return 201 if result.pop("created", False) else 200
+
+
+def _function_in(found: tuple[str, ...]) -> str:
+    return check_function_name(decode_segment(found[0]))

@@ -1,0 +1,202 @@
+"""/metrics: what all processes of the host have counted, as Prometheus reads it. The only importer of its client.
+
+Every series says which worker or front it is of, for each counts from its own start. Types, functions and errors are
+labels; names of instances never are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import Any, Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from holdfast_host.front.app import Route
+from holdfast_host.front.control import ControlChannel
+from holdfast_host.front.http.answers import Answer
+from holdfast_host.front.http.server import Exchange
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_PRIVATE: Final = "Bytes of memory that the process alone holds; its resident size counts shared pages of files too."
+
+Facts = dict[str, Any]
+
+
+class MetricsRoutes:
+    """The handler. One per front; whichever front is asked answers for the whole host."""
+
+    def __init__(self, control: ControlChannel) -> None:
+        self._control = control
+
+    def routes(self) -> list[Route]:
+        """For the App."""
+        return [Route.of("/metrics", GET=self._metrics)]
+
+    async def _metrics(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        measures = await self._control.request("measures", {})
+        return Answer(200, await asyncio.to_thread(render_measures, measures), CONTENT_TYPE)
+
+
+def render_measures(measures: Facts) -> bytes:
+    """The text for what `supervisor.processes.measures` collected; some 10 us a series, so on a thread of its own."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected(measures))
+    return generate_latest(registry)
+
+
+class _Collected(Collector):
+    """The numbers of one scrape."""
+
+    def __init__(self, measures: Facts) -> None:
+        self._workers: list[Facts] = measures["workers"]
+        self._fronts: list[Facts] = measures["fronts"]
+        self._quarantined: dict[str, int] = measures["quarantined"]
+        self._deploys_waiting: int = measures["deploys_waiting"]
+        self._private_bytes: int = measures["private_bytes"]
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        yield from _of_processes("worker", self._workers)
+        yield from _of_processes("front", self._fronts)
+        quarantined = GaugeMetricFamily("holdfast_quarantined", "Kept away for killing workers.", labels=["kind"])
+        for kind, count in self._quarantined.items():
+            quarantined.add_metric([kind], count)
+        yield quarantined
+        waiting = GaugeMetricFamily("holdfast_deploys_waiting", "Deploys in line before the compiler.")
+        waiting.add_metric([], self._deploys_waiting)
+        yield waiting
+        private = GaugeMetricFamily("holdfast_supervisor_private_bytes", _PRIVATE)
+        private.add_metric([], self._private_bytes)
+        yield private
+        workers = [(str(n), each["measures"]) for n, each in enumerate(self._workers) if each["measures"]]
+        fronts = [(str(n), each["measures"]) for n, each in enumerate(self._fronts) if each["measures"]]
+        yield from _of_calls(workers)
+        yield from _of_commits(workers, self._workers)
+        for name, key, text in _WORKER_COUNTERS:
+            yield _numbers(CounterMetricFamily(name, text, labels=["worker"]), workers, key)
+        for name, key, text in _WORKER_GAUGES:
+            yield _numbers(GaugeMetricFamily(name, text, labels=["worker"]), workers, key)
+        for name, key, label, text in _WORKER_COUNTS:
+            yield _counts(CounterMetricFamily(name, text, labels=["worker", label]), workers, key)
+        for name, key, text in _FRONT_COUNTERS:
+            yield _numbers(CounterMetricFamily(name, text, labels=["front"]), fronts, key)
+        for name, key, text in _FRONT_GAUGES:
+            yield _numbers(GaugeMetricFamily(name, text, labels=["front"]), fronts, key)
+        refused = CounterMetricFamily("holdfast_http_refused", "Requests refused, by error.", labels=["front", "error"])
+        yield _counts(refused, fronts, "refused")
+        slots = GaugeMetricFamily("holdfast_slots_in_use", "Unanswered calls.", labels=["front", "worker"])
+        for number, facts in fronts:
+            for worker, count in enumerate(facts["unanswered"]):
+                slots.add_metric([number, str(worker)], count)
+        yield slots
+
+
+_WORKER_COUNTERS: Final = (
+    ("holdfast_evictions", "evictions", "Idle activations taken out of memory."),
+    ("holdfast_promotions", "promotions", "Turns and commits that were detached because others waited."),
+    ("holdfast_log_lines_dropped", "log_lines_dropped", "Log lines dropped because they came too fast."),
+)
+_WORKER_GAUGES: Final = (
+    ("holdfast_mailbox_turns", "waiting_turns", "Turns that wait in all mailboxes."),
+    ("holdfast_mailbox_deepest_turns", "deepest_mailbox", "Turns that wait in the fullest mailbox."),
+    ("holdfast_mailbox_oldest_wait_seconds", "oldest_wait_s", "For how long the oldest waiting turn has waited."),
+    ("holdfast_instances_in_memory", "instances", "Instances in memory."),
+    ("holdfast_worker_private_bytes", "private_bytes", _PRIVATE),
+    ("holdfast_disk_free_bytes", "disk_free_bytes", "Free bytes of the disk that the worker stores on."),
+    ("holdfast_storage_short", "short_of_room", "Whether nothing may grow: too little disk or map is left."),
+    ("holdfast_detached_turns", "detached", "Turns that compute or wait beside the others."),
+    ("holdfast_commit_in_flight_seconds", "commit_in_flight_s", "For how long the running commit has run; 0: none."),
+)
+_WORKER_COUNTS: Final = (
+    ("holdfast_traps", "traps", "kind", "Guests that the sandbox stopped, by kind."),
+    (
+        "holdfast_alarms",
+        "alarms",
+        "outcome",
+        "Runs of alarms' handlers, by outcome: ok, or the error's name; and alarms abandoned or parked.",
+    ),
+)
+_FRONT_COUNTERS: Final = (
+    ("holdfast_http_requests", "requests", "HTTP requests."),
+    ("holdfast_http_direct_calls", "direct", "Calls whose heads were known, so that they were not parsed."),
+    ("holdfast_http_closed_for_room", "closed_for_room", "Connections closed to make room for others."),
+    ("holdfast_http_cut_unread", "cut_unread", "Connections cut because their clients did not take their answers."),
+)
+_FRONT_GAUGES: Final = (
+    ("holdfast_http_open_requests", "open_requests", "Requests being served."),
+    ("holdfast_front_private_bytes", "private_bytes", _PRIVATE),
+    ("holdfast_http_connections", "connections", "Open connections."),
+    ("holdfast_http_coming_bytes", "coming_bytes", "Bytes in memory of bodies that are still coming in."),
+    ("holdfast_http_unread_bytes", "unread_bytes", "Bytes in memory of answers that wait to be taken."),
+)
+
+Processes = Iterable[tuple[str, Facts]]
+
+
+def _of_processes(role: str, processes: list[Facts]) -> Iterator[Metric]:
+    up = GaugeMetricFamily(f"holdfast_{role}_up", f"Whether the {role} is ready.", labels=[role])
+    deaths = CounterMetricFamily(f"holdfast_{role}_deaths", f"Deaths of the {role} since the start.", labels=[role])
+    for number, each in enumerate(processes):
+        up.add_metric([str(number)], float(each["up"]))
+        deaths.add_metric([str(number)], each["deaths"])
+    yield from (up, deaths)
+
+
+def _of_calls(workers: Processes) -> Iterator[Metric]:
+    by_type = ["worker", "type"]
+    calls = CounterMetricFamily(
+        "holdfast_calls", "Calls answered, by outcome: ok, or the error's name.", labels=[*by_type, "outcome"]
+    )
+    latency = HistogramMetricFamily(
+        "holdfast_call_seconds", "From arrival at the worker to the answer.", labels=by_type
+    )
+    queued = HistogramMetricFamily("holdfast_queue_seconds", "From arrival to the turn's begin.", labels=by_type)
+    activations = CounterMetricFamily("holdfast_activations", "Activations made.", labels=by_type)
+    for number, facts in workers:
+        for each in facts["types"]:
+            labels = [number, each["type"]]
+            for outcome, count in each["outcomes"].items():
+                calls.add_metric([*labels, outcome], count)
+            _add(latency, labels, each["latency"])
+            _add(queued, labels, each["queued"])
+            activations.add_metric(labels, each["activations"])
+    yield from (calls, latency, queued, activations)
+
+
+def _of_commits(workers: Processes, processes: list[Facts]) -> Iterator[Metric]:
+    seconds = HistogramMetricFamily("holdfast_commit_seconds", "Time of a commit with its sync.", labels=["worker"])
+    turns = HistogramMetricFamily("holdfast_commit_turns", "Turns committed together.", labels=["worker"])
+    for number, facts in workers:
+        _add(seconds, [number], facts["commit_seconds"])
+        _add(turns, [number], facts["group_turns"])
+    stalled = GaugeMetricFamily("holdfast_commit_stalled", "Whether the worker's commit hangs.", labels=["worker"])
+    for index, each in enumerate(processes):
+        stalled.add_metric([str(index)], float(each["stalled"]))
+    yield from (seconds, turns, stalled)
+
+
+def _add(family: HistogramMetricFamily, labels: list[str], histogram: Facts) -> None:
+    bounds = [*(repr(float(bound)) for bound in histogram["bounds"]), "+Inf"]
+    family.add_metric(labels, list(zip(bounds, accumulate(histogram["counts"]), strict=True)), histogram["sum"])
+
+
+def _numbers(
+    family: CounterMetricFamily | GaugeMetricFamily, of: Processes, key: str
+) -> CounterMetricFamily | GaugeMetricFamily:
+    for number, facts in of:
+        family.add_metric([number], facts[key])
+    return family
+
+
+def _counts(family: CounterMetricFamily, of: Processes, key: str) -> CounterMetricFamily:
+    for number, facts in of:
+        for label, count in facts[key].items():
+            family.add_metric([number, label], count)
+    return family

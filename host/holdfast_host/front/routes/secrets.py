@@ -1,0 +1,48 @@
+"""/v1/secrets: set, list, delete. No route reads a value back, and no error repeats one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from holdfast_host.core.errors import BadRequestError
+from holdfast_host.core.ids import check_identifier
+from holdfast_host.core.limits import KIB
+from holdfast_host.front.app import Route
+from holdfast_host.front.control import ControlChannel
+from holdfast_host.front.http.answers import json_answer
+from holdfast_host.front.http.bodies import read_object
+from holdfast_host.front.http.paths import decode_segment
+from holdfast_host.front.http.server import Exchange
+
+_BODY_BYTES_MAX: Final = 512 * KIB  # a value of 64 KiB, each of its characters escaped
+
+
+class SecretRoutes:
+    """The handlers. One per front."""
+
+    def __init__(self, control: ControlChannel) -> None:
+        self._control = control
+
+    def routes(self) -> list[Route]:
+        """For the App."""
+        return [
+            Route.of("/v1/secrets", GET=self._list),
+            Route.of("/v1/secrets/{}", PUT=self._set, DELETE=self._delete),
+        ]
+
+    async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return json_answer(await self._control.request("secrets", {}))
+
+    async def _set(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        name = check_identifier("secret", decode_segment(found[0]))
+        facts = await read_object(exchange, _BODY_BYTES_MAX)
+        value = facts.get("value")
+        if set(facts) != {"value"} or not isinstance(value, str):
+            raise BadRequestError('the body must be {"value": "..."}: the secret, a text')
+        result = await self._control.request("secret_set", {"name": name, "value": value})
+        return json_answer(result, 201 if result.pop("created") else 200)
+
+    async def _delete(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return json_answer(await self._control.request("secret_delete", {"name": decode_segment(found[0])}))

@@ -1,0 +1,1 @@
+"""Components before they run: compiled in a limited process, validated, tried once, and kept by content."""

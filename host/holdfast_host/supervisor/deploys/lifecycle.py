@@ -1,0 +1,325 @@
+"""The life of a function: deploy, roll back, undeploy.
+
+    upload -> components/ -> compiled -> planned -> prepared in all workers -> RECORDED -> switched -> published
+    sources of a development component -> described by a worker -> planned -> and so on
+
+Everything before the record may fail and leaves the running version as it was; nothing after it can. From the plan on,
+one change of the registry at a time; what comes before may take minutes, and holds up nobody's deploy but its own. A
+second change of the same function is refused rather than queued, since its author should look first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from holdfast_host.core.errors import (
+    DeployConflictError,
+    DeployQueueFullError,
+    HoldfastError,
+    InvalidComponentError,
+    InvalidManifestError,
+    UnknownFunctionError,
+    UnknownVersionError,
+    required,
+)
+from holdfast_host.core.ids import check_function_name
+from holdfast_host.core.limits import Limits
+from holdfast_host.core.logs import EventLog
+from holdfast_host.core.manifest import Manifest, derive_manifest, parse_manifest
+from holdfast_host.supervisor.deploys.compile_queue import Applicant
+from holdfast_host.supervisor.deploys.component_store import Progress, Shelf, discard
+from holdfast_host.supervisor.deploys.rollout import Rollout
+from holdfast_host.supervisor.registry import plan
+from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry, VersionRecord, now_us
+from holdfast_host.wire.catalog import Deployment
+
+
+@dataclass(frozen=True, slots=True)
+class DeployRequest:
+    """One deploy as the front hands it over; `component` is a file that is ours to move."""
+
+    function: str
+    component: Path
+    manifest: str | None
+    allow_breaking: bool = False
+    adopt: bool = False
+    applicant: Applicant = field(default_factory=lambda: Applicant(""))
+
+
+class Deploys:
+    """Changes what is deployed; one per host, used by the event loop's thread."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        rollout: Rollout,
+        shelf: Shelf,
+        limits: Limits,
+        log: EventLog,
+    ) -> None:
+        self._registry = registry
+        self._rollout = rollout
+        self._shelf = shelf
+        self._limits = limits
+        self._log = log
+        self._changing: set[str] = set()
+        self._one_at_a_time = asyncio.Lock()
+
+    async def deploy(self, request: DeployRequest, progress: Progress) -> bool:
+        """Deploy; True for a new function, False for a new version, and for what runs already and is not switched.
+
+        Raises:
+            CallerError: why not; where the function exists it is recorded as its failure.
+            HoldfastError: a worker could not load it; nothing was switched.
+        """
+        try:
+            check_function_name(request.function)
+            with self._only_change(request.function):
+                manifest = self._read_manifest(request.function, request.manifest)
+                known, _ = self._identify(request.function, manifest)
+                try:
+                    return await self._deploy(request, manifest, known, progress)
+                except DeployQueueFullError:
+                    raise
+                except HoldfastError as error:
+                    if request.applicant.gone.is_set():
+                        raise
+                    self._record_failure(request.function, known, error)
+                    raise
+        finally:
+            discard(request.component)
+
+    async def reload(self, function: str, sources: str) -> None:
+        """Run other sources in the development component that is deployed, as a new version, breaking or not.
+
+        Raises:
+            UnknownFunctionError: it is not deployed.
+            CallerError: its component is none for development, or the sources do not load or do not fit the manifest:
+                the running version stays.
+        """
+        async with self._alone(function):
+            record = self._deployed(function)
+            current = required(record.current, f"the current version of {function!r}")
+            found = required(self._registry.version(record.func_id, current), f"version {current} of {function!r}")
+            if not found.description.get("development"):
+                raise InvalidComponentError(
+                    f"the component of {function!r} is no development component: it takes no sources, deploy it again"
+                )
+            draft = await self._shelf.ready(replace(found.deployment, sources=sources))
+            description = await self._rollout.describe(draft)
+            shipped = plan.shipped_types(description, self._limits)
+            proposal = plan.Proposal(
+                self._read_manifest(function, found.manifest) or derive_manifest(function, shipped),
+                record.func_id,
+                draft.sha256,
+                draft.compiled,
+                description,
+                shipped,
+                sources,
+            )
+            await self._bring(proposal, plan.Consent(allow_breaking=True), found.manifest)
+
+    async def rollback(self, function: str, version: int | None) -> None:
+        """Run a kept version again, the one before the current one where none is named.
+
+        Raises:
+            UnknownFunctionError, UnknownVersionError: there is none.
+            CallerError: it does not fit what is deployed now.
+        """
+        async with self._alone(function):
+            record = self._deployed(function)
+            current = required(record.current, f"the current version of {function!r}")
+            kept = [each.deployment.version for each in self._registry.versions(record.func_id)]
+            if version is None:
+                version = next((each for each in kept if each < current), None)
+            if version is None or version not in kept:
+                numbers = ", ".join(map(str, sorted(kept)))
+                raise UnknownVersionError(f"{function!r} has no such version to go back to; kept are {numbers}")
+            found = required(self._registry.version(record.func_id, version), f"version {version} of {function!r}")
+            plan.check_rollback(self._registry, found.deployment)
+            deployment = await self._shelf.ready(found.deployment)
+            await self._rollout.prepare(deployment)
+            self._registry.commit_current(deployment)
+            await self._follow(deployment)
+            self._log.info("rolled back", function=function, version=version)
+
+    async def repair(self, function: str) -> None:
+        """A worker could not load what is deployed: see what is wrong with the compiled file, and switch to a good one.
+
+        Never raises: what cannot be repaired is shown as the function's failure.
+        """
+        async with self._one_at_a_time:
+            record = self._registry.named(function)
+            found = (
+                None
+                if record is None or record.current is None
+                else self._registry.version(record.func_id, record.current)
+            )
+            if found is None:
+                return
+            try:
+                deployment = await self._shelf.ready(found.deployment, doubt=True)
+                await self._rollout.prepare(deployment)
+                await self._follow(deployment)
+                self._log.info("repaired", function=function, version=deployment.version)
+            except HoldfastError as error:
+                self._log.error("a deployed function cannot be run", function=function, error=error)
+                with suppress(HoldfastError):
+                    self._registry.commit_failure(found.deployment.func_id, f"{error.name}: {error}")
+
+    async def delete(self, function: str) -> None:
+        """Undeploy: its turns end, its storage stays, its types stay reserved to it.
+
+        Raises:
+            UnknownFunctionError: it is not deployed.
+            FunctionReferencedError: another function refers to a type that it owns.
+        """
+        async with self._alone(function):
+            record = self._deployed(function)
+            plan.check_removable(self._registry, record)
+            self._registry.commit_removal(record.func_id)
+            self._rollout.publish(self._registry.catalog())
+            await self._rollout.remove(function)
+            self._shelf.sweep()
+            self._log.info("undeployed", function=function, func_id=record.func_id)
+
+    async def undeployed(self) -> list[dict[str, str]]:
+        """The actor types that no deployed version ships and that still have instances.
+
+        Raises:
+            HostUnavailableError: a worker cannot say.
+        """
+        reserved = self._registry.reserved_types()
+        kept = await self._rollout.occupied({each.type_id for _, each in reserved}) if reserved else set()
+        return [
+            {"type": each.type, "function": function.name, "func_id": function.func_id}
+            for function, each in reserved
+            if each.type_id in kept
+        ]
+
+    async def _deploy(
+        self,
+        request: DeployRequest,
+        manifest: Manifest | None,
+        known: FunctionRecord | None,
+        progress: Progress,
+    ) -> bool:
+        """The pipeline."""
+        sha256 = await asyncio.to_thread(_hash_file, request.component)
+        if known and self._runs_already(known, manifest, sha256):
+            self._registry.commit_failure(known.func_id, None)
+            return False
+        try:
+            with self._shelf.bringing(sha256):
+                await self._shelf.take(request.component, sha256)
+                first = known is None or known.current is None
+                compiled = await self._shelf.compile(sha256, progress, request.applicant, first=first)
+                shipped = plan.shipped_types(compiled.description, self._limits)
+                async with self._one_at_a_time:
+                    known, func_id = self._identify(request.function, manifest)  # again: others were deployed meanwhile
+                    proposal = plan.Proposal(
+                        manifest or derive_manifest(request.function, shipped),
+                        func_id,
+                        sha256,
+                        str(compiled.path),
+                        compiled.description,
+                        shipped,
+                    )
+                    consent = plan.Consent(request.allow_breaking, request.adopt)
+                    await self._bring(proposal, consent, request.manifest, progress)
+        finally:
+            self._shelf.sweep()
+        return known is None or known.current is None
+
+    async def _bring(
+        self,
+        proposal: plan.Proposal,
+        consent: plan.Consent,
+        manifest: str | None,
+        progress: Progress = lambda stage: None,
+    ) -> None:
+        """Plan it, load it everywhere, record it, switch to it."""
+        at_stake = plan.types_at_stake(self._registry, proposal)
+        occupied = await self._rollout.occupied(at_stake) if at_stake else set()
+        deaf = plan.alarms_at_stake(self._registry, proposal)
+        armed = await self._rollout.armed(deaf) if deaf else set()
+        deployment = plan.plan_deployment(self._registry, proposal, consent, occupied, armed)
+        progress("loading")
+        await self._rollout.prepare(deployment)
+        self._registry.commit_version(VersionRecord(deployment, manifest, proposal.description, now_us()))
+        progress("switching")
+        await self._follow(deployment)
+        self._log.info("deployed", function=deployment.function, func_id=deployment.func_id, version=deployment.version)
+
+    async def _follow(self, deployment: Deployment) -> None:
+        """After the record: workers, then fronts, so that no front routes to what a worker does not know yet."""
+        await self._rollout.switch(deployment)
+        self._rollout.publish(self._registry.catalog())
+
+    def _identify(self, function: str, manifest: Manifest | None) -> tuple[FunctionRecord | None, str]:
+        """Which function a deploy is for, see `plan.identify`."""
+        return plan.identify(self._registry, function, manifest.func_id if manifest else None)
+
+    def _read_manifest(self, function: str, text: str | None) -> Manifest | None:
+        """The manifest as it was sent; None for a bare component, whose manifest is derived afresh each time."""
+        if text is None:
+            return None
+        manifest = parse_manifest(text, self._limits)
+        if manifest.name != function:
+            raise InvalidManifestError(
+                f"the manifest's name is {manifest.name!r}, the deploy is of {function!r}: they must agree"
+            )
+        return manifest
+
+    def _runs_already(self, known: FunctionRecord, manifest: Manifest | None, sha256: str) -> bool:
+        """True when the current version is made of the same bytes and an equal manifest, comments and id aside."""
+        current = None if known.current is None else self._registry.version(known.func_id, known.current)
+        if current is None or current.deployment.sources:
+            return False
+        if current.deployment.sha256 != sha256 or not Path(current.deployment.compiled).exists():
+            return False
+        if manifest is None or current.manifest is None:
+            return manifest is None and current.manifest is None
+        return replace(parse_manifest(current.manifest), func_id=None) == replace(manifest, func_id=None)
+
+    def _deployed(self, function: str) -> FunctionRecord:
+        """The function that is deployed under this name."""
+        record = self._registry.named(function)
+        if record is None or record.current is None:
+            raise UnknownFunctionError(f"no function {function!r} is deployed")
+        return record
+
+    def _record_failure(self, function: str, known: FunctionRecord | None, error: HoldfastError) -> None:
+        """A function that exists shows why its latest deploy failed; one that does not exist stays unknown."""
+        self._log.warning("deploy failed", function=function, error=f"{error.name}: {error}")
+        if known is not None and known.current is not None:
+            with suppress(HoldfastError):  # a registry that cannot be written is no reason to hide why
+                self._registry.commit_failure(known.func_id, f"{error.name}: {error}")
+
+    @asynccontextmanager
+    async def _alone(self, function: str) -> AsyncIterator[None]:
+        """One change at a time; a second one of the same function is refused."""
+        with self._only_change(function):
+            async with self._one_at_a_time:
+                yield
+
+    @contextmanager
+    def _only_change(self, function: str) -> Iterator[None]:
+        """The one change of this function that is under way; a second one is refused."""
+        if function in self._changing:
+            raise DeployConflictError(f"another change of the function {function!r} is under way: try again after it")
+        self._changing.add(function)
+        try:
+            yield
+        finally:
+            self._changing.discard(function)
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

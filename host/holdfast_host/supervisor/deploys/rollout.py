@@ -1,0 +1,200 @@
+"""Bringing a version to every worker: prepare everywhere, then switch everywhere.
+
+Between the two lies the registry's commit. Before it, any refusal calls the deploy off and no worker has changed what
+it runs. After it the registry is the truth: a worker that cannot follow is killed, and its successor starts from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence, Set
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+from holdfast_host.core.errors import HoldfastError, HostUnavailableError
+from holdfast_host.core.logs import EventLog
+from holdfast_host.supervisor.processes.child import Child, ChildGoneError
+from holdfast_host.supervisor.processes.supervision import Keeper
+from holdfast_host.wire.catalog import Catalog, Deployment
+
+ANSWER_S: Final = 60.0
+
+
+class Rollout(Protocol):
+    """What a deploy needs of the running processes."""
+
+    async def occupied(self, type_ids: Set[int]) -> set[int]:
+        """Those of these types that have instances on disk; raises unless every worker says so."""
+
+    async def armed(self, type_ids: Set[int]) -> set[int]:
+        """Those of these types of which alarms wait for their time; raises unless every worker says so."""
+
+    async def describe(self, deployment: Deployment) -> dict[str, Any]:
+        """What a version says of itself that is not deployed yet; tried in one worker."""
+
+    async def prepare(self, deployment: Deployment) -> None:
+        """Load it in every running worker; returns when all have, raises when one has not."""
+
+    async def switch(self, deployment: Deployment) -> None:
+        """Every turn that starts after the return runs it; never fails. Called right after the registry's commit.
+
+        This and what else follows from a record cannot be cancelled.
+        """
+
+    async def remove(self, function: str) -> None:
+        """No turn of the function starts after the return; never fails."""
+
+    def publish(self, catalog: Catalog) -> None:
+        """Tell the fronts what is deployed."""
+
+
+def without_sources(catalog: Catalog) -> Catalog:
+    """What fronts need to know: which sources a development component runs is the workers' business."""
+    return replace(catalog, deployments=tuple(replace(each, sources="") for each in catalog.deployments))
+
+
+class ProcessRollout:
+    """The Rollout over the host's workers and fronts."""
+
+    def __init__(self, workers: Sequence[Keeper], fronts: Sequence[Keeper], log: EventLog) -> None:
+        self._workers = workers
+        self._fronts = fronts
+        self._log = log
+        self._prepared: set[Child] = set()  # the children that hold what is about to be switched to
+
+    async def occupied(self, type_ids: Set[int]) -> set[int]:
+        """Those of these types that have instances on disk.
+
+        Raises:
+            HostUnavailableError: a worker is being replaced, died or did not answer: its part is not known.
+        """
+        return await self._found("occupied", type_ids, "which types have instances")
+
+    async def armed(self, type_ids: Set[int]) -> set[int]:
+        """Those of these types of which an instance has an alarm that is armed, retrying or parked.
+
+        Raises:
+            HostUnavailableError: a worker is being replaced, died or did not answer: its part is not known.
+        """
+        return await self._found("armed", type_ids, "which types have alarms")
+
+    async def _found(self, question: str, type_ids: Set[int], what: str) -> set[int]:
+        children = self._children()
+        if len(children) < len(self._workers):
+            raise HostUnavailableError(f"a worker is being replaced, so it is not known {what}")
+        found: set[int] = set()
+
+        async def look(child: Child) -> None:
+            answer = await self._ask_living(child, question, types=sorted(type_ids))
+            found.update(answer["types"])
+
+        await self._all(children, look)
+        return found
+
+    async def describe(self, deployment: Deployment) -> dict[str, Any]:
+        """What a version says of itself, asked of one worker, which loads it beside what it runs.
+
+        Raises:
+            GuestError: it does not load.
+            HostUnavailableError: no worker runs, or it died over it.
+        """
+        children = self._children()
+        if not children:
+            raise HostUnavailableError("no worker runs right now")
+        answer = await self._ask_living(children[0], "describe", deployment=deployment.to_json())
+        description: dict[str, Any] = answer["description"]
+        return description
+
+    async def prepare(self, deployment: Deployment) -> None:
+        """Load it in every running worker.
+
+        A worker that is being replaced right now is left out: it starts from the registry.
+
+        Raises:
+            HoldfastError: the first worker's refusal.
+            HostUnavailableError: a worker died or did not answer while it loaded; nothing was switched.
+        """
+        facts = deployment.to_json()
+
+        async def load(child: Child) -> None:
+            await self._ask_living(child, "prepare", deployment=facts)
+
+        children = self._children()
+        self._prepared = set()
+        await self._all(children, load)
+        self._prepared = set(children)
+
+    async def switch(self, deployment: Deployment) -> None:
+        """Every turn that starts after the return runs it."""
+        facts = deployment.to_json()
+
+        async def follow(child: Child) -> None:
+            if child not in self._prepared:  # started between the two, with the registry of before
+                await self._ask(child, "prepare", deployment=facts)
+            await self._ask(child, "switch", deployment=facts)
+
+        await self._all_or_killed("switch", follow)
+        self._prepared = set()
+
+    async def remove(self, function: str) -> None:
+        """No turn of the function starts after the return."""
+        await self._all_or_killed("remove", lambda child: self._ask(child, "remove", function=function))
+
+    async def tell_secrets(self, values: dict[str, str]) -> None:
+        """Every turn that starts after the return sees these secrets; never fails."""
+        await self._all_or_killed("take secrets", lambda child: self._ask(child, "secrets", values=values))
+
+    def publish(self, catalog: Catalog) -> None:
+        """Tell the fronts what is deployed."""
+        facts = without_sources(catalog).to_json()
+        for keeper in self._fronts:
+            if keeper.child is not None:
+                keeper.child.send("catalog", catalog=facts)
+
+    def _children(self) -> list[Child]:
+        return [keeper.child for keeper in self._workers if keeper.child is not None]
+
+    async def _all(self, children: Sequence[Child], do: Callable[[Child], Any]) -> None:
+        """Do it for all at once; wait for all, then raise the first failure."""
+        results = await asyncio.gather(*(do(child) for child in children), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _all_or_killed(self, what: str, do: Callable[[Child], Any]) -> None:
+        """Do it for all running workers, to the end; one that refuses or is silent is killed."""
+
+        async def attempt(child: Child) -> None:
+            try:
+                await do(child)
+            except ChildGoneError:
+                pass
+            except HoldfastError as error:
+                self._log.error(f"{child.label} could not {what}: killed", pid=child.pid, error=error)
+                child.kill()
+                await child.ended
+
+        following = asyncio.ensure_future(self._all(self._children(), attempt))
+        while not following.done():
+            # What is recorded has happened: a stop that cancels its operation here would have it answered as undone.
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(following)
+        following.result()
+
+    async def _ask_living(self, child: Child, kind: str, **facts: Any) -> dict[str, Any]:
+        """One question before the record, when a child's end calls everything off."""
+        try:
+            return await self._ask(child, kind, **facts)
+        except ChildGoneError:
+            raise HostUnavailableError(
+                f"{child.label} ended while it was asked to {kind}; nothing was switched, deploy again"
+            ) from None
+
+    async def _ask(self, child: Child, kind: str, **facts: Any) -> dict[str, Any]:
+        """One question, with a limit on the wait."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await child.ask(kind, **facts)
+        except TimeoutError:
+            raise HostUnavailableError(f"{child.label} did not {kind} within {ANSWER_S:g} s") from None

@@ -1,0 +1,178 @@
+"""Keeping one child running: start it, see that it answers, replace it when it dies.
+
+The invariant: a successor starts only after its predecessor has been killed *and waited for*. A stopped process still
+sits in its transaction, so a signal alone is no proof that it is gone. Order of stopping is not decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from holdfast_host.core.logs import EventLog
+from holdfast_host.supervisor.processes.backoff import BackOff
+from holdfast_host.supervisor.processes.child import Child
+
+Launch = Callable[[Callable[[dict[str, Any]], None]], Awaitable[Child]]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a keeper waits for signs of life; seconds."""
+
+    ping_every_s: float = 1.0
+    pings_unanswered_max: int = 10  # counted, not timed: a host that was itself stopped for a while kills nobody
+    start_s: float = 60.0
+    closing_s: float = 1.0  # from the end of the channel to the end of the process
+
+
+class Phase(Enum):
+    """Where a kept child is."""
+
+    STARTING = "started, not ready yet"
+    UP = "ready"
+    DOWN = "ended, to be replaced"
+    OVER = "ended, not replaced any more"
+
+
+class Keeper:
+    """Keeps one child running from `run` until `retire`; lives as long as the host. Event loop's thread only."""
+
+    def __init__(
+        self,
+        label: str,
+        launch: Launch,
+        log: EventLog,
+        *,
+        patience: Patience,
+        on_message: Callable[[Keeper, dict[str, Any]], None],
+        on_phase: Callable[[Keeper], None],
+    ) -> None:
+        self.label = label
+        self.child: Child | None = None
+        self.phase = Phase.DOWN
+        self.failed_starts = 0  # in a row, none of them ready
+        self.last_code: int | None = None
+        self.deaths = 0  # that nobody asked for
+        self.stalled = False  # a worker's: its commit hangs
+        self.shortage: str | None = None  # a worker's: why nothing of it may grow
+        self.hung = False  # the last child, killed for leaving pings unanswered
+        self._launch = launch
+        self._log = log
+        self._patience = patience
+        self._on_message = on_message
+        self._on_phase = on_phase
+        self._backoff = BackOff()
+        self._retired = asyncio.Event()
+        self._ready = asyncio.Event()
+
+    @property
+    def up(self) -> bool:
+        """True while the child is ready."""
+        return self.phase is Phase.UP
+
+    def retire(self) -> None:
+        """Replace the child no more; `run` returns when it has ended."""
+        self._retired.set()
+
+    async def run(self) -> None:
+        """Keep the child running; returns after `retire`, when the last child has been waited for."""
+        loop = asyncio.get_running_loop()
+        while not self._retired.is_set():
+            began = loop.time()
+            was_ready = False
+            try:
+                was_ready = await self._live_once()
+            except OSError as error:
+                self._log.error(f"{self.label} cannot be started", error=error)
+            self.failed_starts = 0 if was_ready else self.failed_starts + 1
+            self._enter(Phase.DOWN)
+            if not self._retired.is_set():
+                await self._pause(self._backoff.delay_after(loop.time() - began, was_ready))
+        self._enter(Phase.OVER)
+
+    async def _live_once(self) -> bool:
+        """One child from start to end; True when it had been ready."""
+        self._ready.clear()
+        self.stalled = self.hung = False
+        self.shortage = None
+        self._enter(Phase.STARTING)
+        self.child = child = await self._launch(self._receive)
+        self._log.info(f"{self.label} started", pid=child.pid)
+        if self._retired.is_set():
+            child.kill()
+        watch = asyncio.create_task(self._watch(child))
+        try:
+            code = await asyncio.shield(child.ended)
+        finally:
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
+            if not child.ended.done():
+                child.kill()
+        self.child = None
+        self.last_code = code
+        if self._retired.is_set() and code == 0:
+            self._log.info(f"{self.label} stopped", pid=child.pid)
+        else:
+            self.deaths += 1
+            self._log.warning(f"{self.label} died", pid=child.pid, code=code, ready=self._ready.is_set())
+        return self._ready.is_set()
+
+    async def _watch(self, child: Child) -> None:
+        """Kill a child that does not start, does not answer, or closed its channel without ending."""
+        watchers = {
+            asyncio.create_task(self._see_closing(child)),
+            asyncio.create_task(self._see_hanging(child)),
+        }
+        try:
+            await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
+            child.kill()
+        finally:
+            for each in watchers:
+                each.cancel()
+
+    async def _see_closing(self, child: Child) -> None:
+        """Return when the channel has ended and the process has not followed it in time."""
+        await child.closed.wait()
+        await asyncio.sleep(self._patience.closing_s)
+        self._log.warning(f"{self.label} closed its channel but runs on: killed", pid=child.pid)
+
+    async def _see_hanging(self, child: Child) -> None:
+        """Return when the child does not become ready in time, or leaves too many pings unanswered."""
+        try:
+            async with asyncio.timeout(self._patience.start_s):
+                await self._ready.wait()
+        except TimeoutError:
+            self._log.error(f"{self.label} not ready in time: killed", pid=child.pid, limit_s=self._patience.start_s)
+            return
+        while child.unanswered_pings < self._patience.pings_unanswered_max:
+            child.ping()
+            await asyncio.sleep(self._patience.ping_every_s)
+        self.hung = True
+        self._log.error(f"{self.label} hangs: killed", pid=child.pid, unanswered_pings=child.unanswered_pings)
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        """A message of the current child."""
+        if message["kind"] == "ready":
+            self._ready.set()
+            self._enter(Phase.UP)
+        self._on_message(self, message)
+
+    def _enter(self, phase: Phase) -> None:
+        if phase is not self.phase:
+            self.phase = phase
+            self._on_phase(self)
+
+    async def _pause(self, delay_s: float) -> None:
+        """Wait before the successor starts, unless retired meanwhile."""
+        if delay_s == 0:
+            return
+        self._log.error(f"{self.label} keeps dying", deaths=self._backoff.deaths, next_start_in_s=delay_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._retired.wait()

@@ -1,0 +1,263 @@
+"""What a deploy would record, or why it may not: the rules of identity, ownership and references.
+
+Nothing here waits, writes or talks to a process: a plan is made from the registry as it is and can be tested alone.
+What a type's number follows from is in numbering.py, what a version would break in breaking.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from typing import Any
+
+from holdfast_host.core.errors import (
+    DeployConflictError,
+    FunctionReferencedError,
+    InvalidComponentError,
+    InvalidManifestError,
+    InvalidNameError,
+    UnresolvedBindingError,
+)
+from holdfast_host.core.ids import check_type_name
+from holdfast_host.core.limits import Limits
+from holdfast_host.core.manifest import Manifest
+from holdfast_host.supervisor.registry.breaking import breaking_changes, broken_references, refusal
+from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry
+from holdfast_host.supervisor.registry.type_numbers import check_owned, find_renames, number_types
+from holdfast_host.wire.catalog import ActorType, Binding, Deployment, Method
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the caller allows beside the usual."""
+
+    allow_breaking: bool = False  # drop methods, handlers, and types that have instances or references
+    adopt: bool = False  # take over a type that is reserved to a function that does not ship it any more
+
+
+def identify(registry: Registry, function: str, func_id: str | None) -> tuple[FunctionRecord | None, str]:
+    """Which function a deploy is for: its record, None for a new one, and its id, minted for a new one.
+
+    A manifest without an id means the function of that name, deployed or undeployed.
+
+    Raises:
+        DeployConflictError: the name or the id belongs to another function.
+    """
+    named = registry.named(function)
+    if func_id is None:
+        return (named, named.func_id) if named else (None, f"fn_{secrets.token_hex(12)}")
+    if named and named.current is not None and named.func_id != func_id:
+        raise DeployConflictError(
+            f"the name {function!r} is taken by the function {named.func_id}, the manifest says {func_id}: "
+            "choose another name, or delete that function first"
+        )
+    known = registry.by_id(func_id)
+    if known and known.current is not None and known.name != function:
+        raise DeployConflictError(
+            f"the function {func_id} is deployed as {known.name!r}: delete that first, "
+            "or remove func_id from the manifest"
+        )
+    return known, func_id
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A component that would become a function's next version, and what its author says about it.
+
+    Attributes:
+        manifest: What is asked for.
+        func_id: From `identify`.
+        sha256: Of the component.
+        compiled: The path of what was compiled from it.
+        description: What the component says of itself.
+        shipped: Its classes, from `shipped_types`.
+        sources: What a development component is to run instead of what it was built from.
+    """
+
+    manifest: Manifest
+    func_id: str
+    sha256: str
+    compiled: str
+    description: dict[str, Any]
+    shipped: Mapping[str, ActorType]
+    sources: str = ""
+
+    @property
+    def owned(self) -> list[str]:
+        """The types that it would own: those that it ships and binds."""
+        return list(dict.fromkeys(each.type for each in self.manifest.actors if each.type in self.shipped))
+
+
+def types_at_stake(registry: Registry, proposal: Proposal) -> set[int]:
+    """The numbers of those types of which the plan must know whether they have instances."""
+    known = registry.by_id(proposal.func_id)
+    owned = proposal.owned
+    running = _running(registry, known)
+    names = {each.type for each in running.types} - set(owned) if running else set()
+    names |= {each.type for each in proposal.manifest.actors if each.renamed_from and each.type in owned}
+    found = (registry.type_named(name) for name in names)
+    return {each.type_id for each in found if each is not None}
+
+
+def alarms_at_stake(registry: Registry, proposal: Proposal) -> set[int]:
+    """The numbers of those types that would lose their alarm handler: the plan must know whether alarms wait for it."""
+    running = _running(registry, registry.by_id(proposal.func_id))
+    had = {each.type: each for each in running.types if each.has_hook("alarm")} if running else {}
+    former = {each.type: each.renamed_from for each in proposal.manifest.actors if each.renamed_from}
+    deaf = [name for name in proposal.owned if not proposal.shipped[name].has_hook("alarm")]
+    return {had[name].type_id for each in deaf for name in (each, former.get(each)) if name in had}
+
+
+def plan_deployment(
+    registry: Registry, proposal: Proposal, consent: Consent, occupied: Set[int], armed: Set[int] = frozenset()
+) -> Deployment:
+    """The version that this deploy would record.
+
+    Args:
+        registry: what there is.
+        proposal: what is to run.
+        consent: what the caller allows.
+        occupied: those of `types_at_stake` that have instances.
+        armed: those of `alarms_at_stake` of which alarms wait for their time.
+
+    Raises:
+        InvalidComponentError, InvalidManifestError: component and manifest do not fit each other.
+        TypeOwnedError, UnresolvedBindingError, BreakingChangeError: it does not fit what else is deployed.
+    """
+    manifest, shipped, owned = proposal.manifest, proposal.shipped, proposal.owned
+    fetch = bool(proposal.description.get("fetch"))
+    if not owned and not fetch:
+        raise _nothing_to_run(manifest.name, shipped)
+    known = registry.by_id(proposal.func_id)
+    renames = find_renames(registry, manifest, proposal.func_id, owned, occupied)
+    numbered = number_types(registry, proposal.func_id, owned, renames, adopt=consent.adopt)
+    deployment = Deployment(
+        function=manifest.name,
+        func_id=proposal.func_id,
+        version=known.last_version + 1 if known else 1,
+        sha256=proposal.sha256,
+        compiled=proposal.compiled,
+        types=tuple(replace(shipped[name], type_id=type_id) for name, type_id in numbered),
+        bindings=tuple(Binding(each.binding, each.type, each.type in shipped) for each in manifest.actors),
+        variables=dict(manifest.vars),
+        secrets=manifest.secrets,
+        fetch=fetch,
+        memory_bytes_max=manifest.memory_bytes_max,
+        method_timeout_s=manifest.method_timeout_s,
+        check_arguments=manifest.check_arguments,
+        sources=proposal.sources,
+    )
+    others = _others(registry, deployment)
+    _check_resolved(deployment, others)
+    running = _running(registry, known)
+    if running is not None and not consent.allow_breaking:
+        found = breaking_changes(running, deployment, others, occupied, armed)
+        if found:
+            raise refusal(manifest.name, found, "Deploy with --allow-breaking (?allow_breaking=true) if that is meant.")
+    return deployment
+
+
+def check_rollback(registry: Registry, deployment: Deployment) -> None:
+    """Whether a version that was recorded earlier fits what is deployed now.
+
+    What its successors added goes, by intent; its instances stay on disk for them.
+
+    Raises:
+        TypeOwnedError: another function owns one of its types now.
+        UnresolvedBindingError: it refers to a type that no deployed function ships any more.
+        BreakingChangeError: another function refers to a type that it does not ship.
+    """
+    check_owned(registry, deployment)
+    others = _others(registry, deployment)
+    _check_resolved(deployment, others)
+    running = _running(registry, registry.by_id(deployment.func_id))
+    found = broken_references(running, deployment, others) if running else []
+    if found:
+        raise refusal(deployment.function, found, "Mend or delete that function first.")
+
+
+def _others(registry: Registry, deployment: Deployment) -> list[Deployment]:
+    return [each for each in registry.current() if each.func_id != deployment.func_id]
+
+
+def _running(registry: Registry, known: FunctionRecord | None) -> Deployment | None:
+    """The version that runs now; None for a function that is new or undeployed."""
+    current = None if known is None or known.current is None else registry.version(known.func_id, known.current)
+    return current.deployment if current else None
+
+
+def _check_resolved(deployment: Deployment, others: Sequence[Deployment]) -> None:
+    """Every reference leads to a type that a deployed function ships."""
+    elsewhere = {entry.type for each in others for entry in each.types}
+    for binding in deployment.bindings:
+        if not binding.owner and binding.type not in elsewhere:
+            raise UnresolvedBindingError(
+                f"the binding {binding.binding} refers to the actor type {binding.type!r}, which this component does "
+                "not ship and no deployed function owns: deploy its owner first, or ship the class"
+            )
+
+
+def check_removable(registry: Registry, function: FunctionRecord) -> None:
+    """Whether a function may be undeployed.
+
+    Raises:
+        FunctionReferencedError: another function refers to a type that it owns.
+    """
+    deployments = registry.current()
+    owned = {entry.type for each in deployments if each.func_id == function.func_id for entry in each.types}
+    for other in deployments:
+        if other.func_id == function.func_id:
+            continue
+        for binding in other.bindings:
+            if binding.type in owned:
+                raise FunctionReferencedError(
+                    f"the function {other.function!r} refers to the actor type {binding.type!r} of {function.name!r} "
+                    f"as {binding.binding}: delete or mend that one first"
+                )
+
+
+def shipped_types(description: dict[str, Any], limits: Limits) -> dict[str, ActorType]:
+    """The actor types that a component says it ships, still without numbers.
+
+    Raises:
+        InvalidComponentError: the description breaks a rule.
+    """
+    found: dict[str, ActorType] = {}
+    for entry in description.get("actors", ()):
+        name = str(entry["type"])
+        try:
+            check_type_name(name)
+        except InvalidNameError as error:
+            raise InvalidComponentError(
+                f"the component ships an actor class that cannot be deployed: {error}"
+            ) from error
+        if name in found:
+            raise InvalidComponentError(f"the component ships the actor class {name!r} twice")
+        methods = tuple(Method(each["name"], each["signature"], each.get("doc") or "") for each in entry["methods"])
+        if len(methods) > limits.methods_max:
+            raise InvalidComponentError(f"{name} has {len(methods)} methods, the limit is {limits.methods_max}")
+        hooks = entry.get("hooks")
+        found[name] = ActorType(
+            name,
+            0,
+            methods,
+            entry.get("doc") or "",
+            tuple(entry.get("private") or ()),
+            None if hooks is None else tuple(hooks),
+        )
+    if len(found) > limits.actor_types_max:
+        raise InvalidComponentError(
+            f"the component ships {len(found)} actor classes, the limit is {limits.actor_types_max}"
+        )
+    return found
+
+
+def _nothing_to_run(function: str, shipped: Iterable[str]) -> InvalidComponentError | InvalidManifestError:
+    """A function without a type and without a fetch handler, told by what would help."""
+    unbound = ", ".join(sorted(shipped))
+    if unbound:
+        return InvalidManifestError(
+            f"the component ships {unbound}, but the manifest of {function!r} binds none: add [[actors]]"
+        )
+    return InvalidComponentError(f"the component of {function!r} ships neither an actor class nor a fetch handler")

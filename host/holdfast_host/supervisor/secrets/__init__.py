@@ -1,0 +1,1 @@
+"""Secrets: what may be done with them, and how they lie on disk."""

@@ -1,0 +1,94 @@
+"""What may be done with secrets: set, list, delete. They are write-only: nothing here answers with a value.
+
+A function sees those that its manifest names, as attributes of `env`, and no others. It may name one that is not set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from holdfast_host.core.clock import utc_text
+from holdfast_host.core.errors import BadRequestError, InvalidNameError, UnknownSecretError
+from holdfast_host.core.ids import check_identifier
+from holdfast_host.core.limits import KIB, MIB
+from holdfast_host.core.logs import EventLog
+from holdfast_host.supervisor.registry.registry import Registry, now_us
+from holdfast_host.supervisor.secrets.secret_store import Secret, Vault
+
+VALUE_BYTES_MAX: Final = 64 * KIB
+ALL_BYTES_MAX: Final = MIB  # all of them are part of each activation
+
+Tell = Callable[[dict[str, str]], Awaitable[None]]
+
+
+class Secrets:
+    """The secrets of a host; one per host, used by the event loop's thread."""
+
+    def __init__(self, vault: Vault, registry: Registry, tell: Tell, log: EventLog) -> None:
+        """`tell(values)` returns when every turn that starts sees these values."""
+        self._vault = vault
+        self._registry = registry
+        self._tell = tell
+        self._log = log
+
+    async def list(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        """Their names, when each was set, and which functions name it."""
+        return {"secrets": [self._show(name, secret) for name, secret in self._vault.all().items()]}
+
+    async def set(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Set one; every turn that starts after the return sees it.
+
+        Raises:
+            InvalidNameError: the name breaks the rule of identifiers.
+            BadRequestError: the value is too large.
+        """
+        name, value = check_secret_name(str(arguments["name"])), str(arguments["value"])
+        found = self._vault.all()
+        _check_size(name, value, found)
+        created = name not in found
+        secret = Secret(value, now_us())
+        self._vault.replace({**found, name: secret})
+        await self._tell(self._vault.values())
+        self._log.info("secret set", name=name)
+        return {**self._show(name, secret), "created": created}
+
+    async def delete(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Delete one; no turn that starts after the return sees it.
+
+        Raises:
+            UnknownSecretError: there is none of that name.
+        """
+        name = str(arguments["name"])
+        found = self._vault.all()
+        if name not in found:
+            raise UnknownSecretError(f"there is no secret {name[:64]!r}")
+        secret = found.pop(name)
+        self._vault.replace(found)
+        await self._tell(self._vault.values())
+        self._log.info("secret deleted", name=name)
+        return self._show(name, secret)
+
+    def _show(self, name: str, secret: Secret) -> dict[str, Any]:
+        functions = [each.function for each in self._registry.current() if name in each.secrets]
+        return {"name": name, "updated_at": utc_text(secret.changed_us), "functions": functions}
+
+
+def check_secret_name(name: str) -> str:
+    """The name itself, or InvalidNameError."""
+    check_identifier("secret", name)
+    if name.startswith("_"):
+        raise InvalidNameError(f"{name!r} is no name of a secret: a name on env does not begin with an underscore")
+    return name
+
+
+def _check_size(name: str, value: str, found: dict[str, Secret]) -> None:
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise BadRequestError("the value of a secret must be valid Unicode: this one has a lone surrogate") from None
+    if size > VALUE_BYTES_MAX:
+        raise BadRequestError(f"a secret of {size} bytes exceeds the limit of {VALUE_BYTES_MAX} bytes")
+    total = size + sum(len(secret.value.encode()) for other, secret in found.items() if other != name)
+    if total > ALL_BYTES_MAX:
+        raise BadRequestError(f"secrets of {total} bytes in all exceed the limit of {ALL_BYTES_MAX} bytes")

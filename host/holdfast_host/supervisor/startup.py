@@ -1,0 +1,79 @@
+"""What a host stands on before it starts a process: the locked directory, the registry, the sockets, the routing.
+
+Taken in this order and given back in the reverse one. Everything here may block; no child runs yet, or any more.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from holdfast_host.core.config import HostConfig
+from holdfast_host.core.logs import EventLog
+from holdfast_host.supervisor.crashes.quarantine import Quarantine
+from holdfast_host.supervisor.directory.layout import DataDirectory, make_directory, open_directory
+from holdfast_host.supervisor.directory.lock import DirectoryLock, Holder
+from holdfast_host.supervisor.processes.listeners import RuntimeDirectory, bind_http, remove_leftover, url_of
+from holdfast_host.supervisor.registry.registry import Registry
+from holdfast_host.supervisor.secrets.secret_store import Vault
+from holdfast_host.wire.routing import Routing
+
+
+@dataclass(frozen=True, slots=True)
+class Premises:
+    """Made by `open_premises`, valid inside its block."""
+
+    directory: DataDirectory
+    registry: Registry
+    quarantine: Quarantine
+    vault: Vault
+    lock_fd: int
+    listener: socket.socket  # HTTP
+    root_listener: socket.socket | None  # HTTP for one function alone, see HostConfig.root_listen
+    worker_listeners: tuple[socket.socket, ...]
+    routing: Routing
+    url: str
+
+
+@contextmanager
+def open_premises(config: HostConfig, log: EventLog) -> Iterator[Premises]:
+    """Take what the host needs; waits up to 5 s for the processes of a dead host on the same directory to go.
+
+    Raises:
+        ConfigurationError: the directory or the address cannot be had.
+    """
+    make_directory(config.data)
+    with ExitStack() as cleanup:
+        lock = cleanup.enter_context(DirectoryLock.acquire(config.data))
+        directory = open_directory(config.data, config.workers)
+        if lock.predecessor is not None:
+            removed = remove_leftover(lock.predecessor.runtime)
+            log.warning("the last host did not stop in order", pid=lock.predecessor.pid, sockets_removed=removed)
+        vault = Vault.open(directory.secrets)
+        registry = Registry.open(directory.registry, directory.compiled)
+        cleanup.callback(registry.close)
+        quarantine = Quarantine.open(directory.registry.with_name("quarantine.json"))
+        listener = cleanup.enter_context(bind_http(config.listen))
+        url = url_of(config.listen, listener)
+        root_listener = cleanup.enter_context(bind_http(config.root_listen)) if config.root_listen else None
+        runtime = RuntimeDirectory()
+        cleanup.callback(runtime.remove)
+        lock.describe(Holder(os.getpid(), url, str(runtime.path)))
+        listeners = [cleanup.enter_context(runtime.listen(f"w{n}")) for n in range(_workers(config, directory, log))]
+        routing = Routing.over(directory.partitions, [str(each.getsockname()) for each in listeners])
+        yield Premises(
+            directory, registry, quarantine, vault, lock.fd, listener, root_listener, tuple(listeners), routing, url
+        )
+
+
+def _workers(config: HostConfig, directory: DataDirectory, log: EventLog) -> int:
+    """How many workers there can be: each needs a partition of its own."""
+    if config.workers > directory.partitions:
+        log.warning(
+            f"{config.workers} workers asked for, {directory.partitions} started: the data directory has "
+            f"{directory.partitions} partitions; `holdfast repartition`, offline, changes that"
+        )
+    return min(config.workers, directory.partitions)

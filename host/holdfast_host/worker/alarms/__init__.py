@@ -1,0 +1,1 @@
+"""Alarms: what is due, its delivery as a turn, and what became of it."""

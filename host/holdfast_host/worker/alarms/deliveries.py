@@ -1,0 +1,360 @@
+"""Alarms: what is due becomes a turn in its instance's mailbox; what became of that turn is written down.
+
+A delivery goes through these steps, each the leader's:
+
+1. `release` takes what is due from the timetable and puts a turn into the mailbox, a bounded number at a time.
+2. `begin` is asked when that turn is taken from the mailbox. It reads the alarm's row again: gone or moved means that
+   there is nothing to do. An attempt that may have killed a worker before (a retry; an alarm that was due when this
+   worker started) is first written down as *begun*, and runs when that is durable.
+3. The handler runs. For it the alarm is gone; its writes and the row's removal are one batch.
+4. `end`: where it failed, a batch of the host's own takes the row on: count, next due time, error; past the last
+   retry the alarm is abandoned.
+
+A row that says *begun* with no attempt of ours behind it was left by a worker that died in the handler: that counts as
+a failure. From then on the alarm is *killed*, and alarms that are so run one at a time: a poisonous one must not take
+its neighbours along into being abandoned.
+
+The host's own batches are made only while no turn of the instance runs, as `Pending` demands. What could not be written
+for want of room is tried again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import math
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from holdfast_host.core.errors import ActorUnknownMethodError, HoldfastError, HostUnavailableError, required
+from holdfast_host.storage.keys import has_due_row
+from holdfast_host.storage.overlay import read_alarm
+from holdfast_host.storage.store import Alarm, Changes
+from holdfast_host.wire.frames import Call, CallKind
+from holdfast_host.worker.alarms.due import Timetable
+from holdfast_host.worker.turns.turn import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from holdfast_host.core.clock import Clock
+    from holdfast_host.storage.store import StoredInstance
+    from holdfast_host.worker.commits.gate import Group
+    from holdfast_host.worker.loop import Worker
+    from holdfast_host.worker.turns.deployments import LoadedType
+    from holdfast_host.worker.turns.entry import Entry
+
+READY_MAX: Final = 4  # alarms in the ready queue: what an ordinary call may find before it
+UNDER_WAY_MAX: Final = 128  # behind a running turn, running, or waiting for their commit
+_PARKED_PAGE: Final = 64
+_AGAIN_S: Final = 1.0
+_CROWDED_S: Final = 0.1
+_ERROR_CHARS_MAX: Final = 1_000
+_NEVER_US: Final = 1 << 63
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One alarm on its way; lives from `release` until what became of it is durable."""
+
+    stored: StoredInstance
+    due_us: int
+    unpark: bool = False  # the type is deployed again: take the alarm up, run nothing
+    ready: bool = False  # its turn is in the ready queue
+    marked: bool = False  # the row says that the attempt has begun
+    alone: bool = False  # it is the one alarm that killed a worker and may run now
+    failure: HoldfastError | None = None  # it failed, and that is not written down yet
+
+
+class _Written:
+    """What became of a delivery, held by the gate until it is durable."""
+
+    __slots__ = ("_alarms", "_delivery", "_entry", "_handled")
+
+    def __init__(self, alarms: Alarms, entry: Entry, delivery: Delivery, *, handled: bool = False) -> None:
+        """`handled`: the handler ran and returned; what is written is what it wrote."""
+        self._alarms = alarms
+        self._entry = entry
+        self._delivery = delivery
+        self._handled = handled
+
+    def go(self) -> None:
+        self._alarms.finish(self._entry, self._delivery)
+
+    def fail(self, error: HoldfastError) -> None:
+        """It is lost: an attempt whose writes were lost has failed, whatever its handler said."""
+        if self._handled:
+            self._delivery.failure = error
+        self._alarms.put_aside(self._delivery, _AGAIN_S)
+
+
+class _Marked:
+    """The note that an attempt has begun; its turn holds the instance until that is durable."""
+
+    __slots__ = ("_alarms", "_turn")
+
+    def __init__(self, alarms: Alarms, turn: Turn) -> None:
+        self._alarms = alarms
+        self._turn = turn
+
+    def go(self) -> None:
+        self._alarms.resume(self._turn)
+
+    def fail(self, error: HoldfastError) -> None:
+        self._alarms.give_back(self._turn)
+
+
+class Alarms:
+    """The alarms of one worker. The leader's, but for `is_due`."""
+
+    def __init__(self, worker: Worker, clock: Clock) -> None:
+        self._worker = worker
+        self._clock = clock
+        self._timetable = Timetable(worker.store)
+        self._under_way: dict[StoredInstance, Delivery] = {}
+        self._ready = 0
+        self._aside: list[tuple[float, int, Delivery]] = []  # by the monotonic time at which they are tried again
+        self._tickets = itertools.count()
+        self._line: deque[Delivery] = deque()  # killed ones that wait for the one that runs
+        self._alone: Delivery | None = None
+        self._parked_types: set[int] = set()  # deployed types that may have parked alarms
+        self._unparking = 0
+        self._opened_us = clock.wall_us()  # what is due by then, a predecessor may have begun
+        self._next_us = 0
+        self.delivered = 0
+        self.failed = 0
+        self.abandoned = 0
+        self.parked = 0
+
+    # What the loop asks.
+
+    def is_due(self) -> bool:
+        """True when `release` would have something to do; any thread."""
+        return self._clock.wall_us() >= self._next_us
+
+    def wait_s(self, longest_s: float) -> float:
+        """How long the leader may sleep."""
+        if self._parked_types and not self._unparking:
+            return 0.0
+        wait_s = min(longest_s, max(0.0, (self._next_us - self._clock.wall_us()) / 1e6))
+        if self._aside:
+            wait_s = min(wait_s, max(0.0, self._aside[0][0] - time.monotonic()))
+        return wait_s
+
+    def release(self) -> None:
+        """Put what is due into the mailboxes, as much as may be there at once."""
+        if self._worker.mailroom.draining:
+            self._next_us = _NEVER_US
+            self._aside.clear()  # the rows are for the next start
+            self._parked_types.clear()
+            return
+        while self._aside and time.monotonic() >= self._aside[0][0]:
+            self._post(heapq.heappop(self._aside)[2])
+        if self._parked_types and not self._unparking:
+            self._take_up_parked()
+        now_us = self._clock.wall_us()
+        while self._ready < READY_MAX:
+            if len(self._under_way) - len(self._line) >= UNDER_WAY_MAX:
+                self._next_us = _NEVER_US  # the end of one of them wakes the leader
+                return
+            found = self._timetable.take(now_us, self._under_way)
+            if found is None:
+                self._next_us = self._timetable.next_us()
+                return
+            self._post(Delivery(*found))
+        self._next_us = now_us
+
+    def begin(self, turn: Turn, loaded: LoadedType | None) -> bool:
+        """Whether the handler is to run now; if not, everything has been seen to. The turn was in the mailbox."""
+        entry, delivery = turn.entry, required(turn.delivery, "the delivery of an alarm's turn")
+        self._leave_ready(delivery)
+        row = read_alarm(self._worker.store, entry.stored, entry.pending)
+        if delivery.unpark:
+            self._take_up(entry, delivery, row, loaded)
+        elif row is None or row.due_us != delivery.due_us or not has_due_row(row):
+            self.finish(entry, delivery)
+        elif delivery.failure is not None:
+            self._count_failure(entry, delivery, delivery.failure)
+        elif loaded is None or self._worker.mailroom.is_quarantined(entry.type_id, entry.stored.name):
+            self.parked += 1
+            self._write(entry, delivery, replace(row, state="parked", begun=False))
+        elif row.begun and not delivery.marked:
+            died = HostUnavailableError("the worker died while the handler ran")
+            self._count_failure(entry, delivery, died, killed=True)
+        else:
+            return self._may_run(turn, delivery, row, loaded)
+        return False
+
+    def end(self, turn: Turn) -> None:
+        """The handler has returned or failed; its batch is in the current group."""
+        entry, delivery = turn.entry, required(turn.delivery, "the delivery of an alarm's turn")
+        error = turn.broken or turn.error
+        if error is None:
+            self.delivered += 1
+            self._worker.gate.leave(entry, None, _Written(self, entry, delivery, handled=True))
+        else:
+            self._count_failure(entry, delivery, error)
+
+    def settle(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> None:
+        """The group is durable, but for the lost: learn what it changed. After the gate has let out what it held."""
+        under_way = self._under_way
+        lost_stored = {entry.stored for entry in lost if not entry.is_function}
+        for batch in group.batches:
+            changes, instance = batch.changes, batch.instance
+            if changes.alarm_changed and instance not in under_way and instance not in lost_stored:
+                self._note(instance, changes.alarm)
+        for instance in lost_stored:
+            if instance not in under_way:
+                self._note(instance, self._worker.store.alarm(instance))
+
+    def take_up_parked(self, type_ids: Iterable[int]) -> None:
+        """These types are deployed now: their parked alarms are due again."""
+        self._parked_types.update(type_ids)
+        self._next_us = 0
+
+    # What the gate lets out.
+
+    def finish(self, entry: Entry, delivery: Delivery) -> None:
+        """Nothing is left to do for this delivery; look when the instance's alarm is due next."""
+        stored = delivery.stored
+        del self._under_way[stored]
+        self._unparking -= delivery.unpark
+        if delivery is self._alone:
+            self._alone = None
+            if self._line:
+                self._alone = following = self._line.popleft()
+                following.alone = True
+                self._post(following)
+        if not any(layer.changes.alarm_changed for layer in entry.pending.layers):
+            self._note(stored, self._worker.store.alarm(stored))
+
+    def put_aside(self, delivery: Delivery, seconds: float) -> None:
+        """Try it again after a while."""
+        heapq.heappush(self._aside, (time.monotonic() + seconds, next(self._tickets), delivery))
+
+    def resume(self, turn: Turn) -> None:
+        """The attempt is written down as begun: now it runs, before anything else of the instance."""
+        entry, delivery = turn.entry, required(turn.delivery, "the delivery of an alarm's turn")
+        delivery.marked = True
+        entry.turn = None
+        entry.mail.appendleft(turn)
+        self._worker.mailroom.ready.append(entry)
+
+    def give_back(self, turn: Turn) -> None:
+        """It could not be written down, and earlier writes of the instance may be lost: the attempt has not begun."""
+        entry, delivery = turn.entry, required(turn.delivery, "the delivery of an alarm's turn")
+        entry.turn = None
+        entry.evict()
+        if entry.mail:
+            self._worker.mailroom.ready.append(entry)
+        self.put_aside(delivery, _AGAIN_S)
+
+    # Inside.
+
+    def _note(self, instance: StoredInstance, alarm: Alarm | None) -> None:
+        """So its row stands now, durably."""
+        due_us = alarm.due_us if alarm is not None and has_due_row(alarm) else None
+        self._timetable.put(instance, due_us)
+        if due_us is not None:
+            self._next_us = min(self._next_us, due_us)
+
+    def _post(self, delivery: Delivery) -> None:
+        """Put a turn for it into the mailbox."""
+        stored, worker = delivery.stored, self._worker
+        self._under_way[stored] = delivery
+        loaded = worker.deployments.find(stored.type_id)
+        entry = worker.directory.open(stored.type_id, stored.name, loaded.type if loaded else f"type {stored.type_id}")
+        request = Call(0, stored.type_id, 0, CallKind.ALARM, 0, stored.name, b"alarm", b"", b"")
+        turn = Turn(worker, entry, None, request, math.inf, delivery=delivery)
+        delivery.ready = worker.mailroom.deliver(turn)
+        self._ready += delivery.ready
+
+    def _leave_ready(self, delivery: Delivery) -> None:
+        self._ready -= delivery.ready
+        delivery.ready = False
+
+    def _may_run(self, turn: Turn, delivery: Delivery, row: Alarm, loaded: LoadedType) -> bool:
+        """The row stands, the class is there: run it, unless it has to wait for something."""
+        worker, entry = self._worker, turn.entry
+        if not delivery.marked:
+            if worker.mailroom.draining or row.due_us > self._clock.wall_us():  # stopping; or the clock was set back
+                self.finish(entry, delivery)
+                return False
+            if not loaded.handles_alarms:
+                text = f"{loaded.type} has no alarm handler in version {loaded.version} of {loaded.function!r}"
+                self._count_failure(entry, delivery, ActorUnknownMethodError(text))
+                return False
+            if worker.leadership.detached >= worker.limits.detached_turns_max:
+                self.put_aside(delivery, _CROWDED_S)
+                return False
+            if row.killed and not self._is_alone(delivery):
+                return False
+            if row.retry_count > 0 or row.due_us <= self._opened_us:
+                entry.turn = turn
+                begun = Changes(alarm=replace(row, begun=True), alarm_changed=True)
+                worker.gate.add(entry, begun)
+                worker.gate.leave(entry, None, _Marked(self, turn))
+                return False
+        info = {"retry_count": row.retry_count, "scheduled_us": row.scheduled_us}
+        turn.request.body = json.dumps(info, separators=(",", ":")).encode()
+        return True
+
+    def _is_alone(self, delivery: Delivery) -> bool:
+        """Whether this killed one may run now; else it stands in line."""
+        if self._alone is None:
+            self._alone = delivery
+            delivery.alone = True
+        if self._alone is delivery:
+            return True
+        self._line.append(delivery)
+        return False
+
+    def _count_failure(self, entry: Entry, delivery: Delivery, error: HoldfastError, *, killed: bool = False) -> None:
+        """An attempt has failed: take the row on to the next one, or abandon it."""
+        self.failed += 1
+        delivery.failure = error
+        row = read_alarm(self._worker.store, entry.stored, entry.pending)
+        if row is None or row.due_us != delivery.due_us or not has_due_row(row):
+            self.finish(entry, delivery)  # the handler had put another one in its place, and synced
+            return
+        last_error = f"{error.name}: {error.message}"[:_ERROR_CHARS_MAX]
+        row = replace(row, last_error=last_error, begun=False, killed=killed)
+        if row.retry_count >= self._worker.limits.alarm_retries_max:
+            self.abandoned += 1
+            row.state = "abandoned"
+            self._worker.output.event(
+                "error", "alarm abandoned", instance=entry.label, retries=row.retry_count, last_error=last_error
+            )
+        else:
+            row.state = "retrying"
+            row.due_us = self._clock.wall_us() + (1_000_000 << row.retry_count)
+            row.retry_count += 1
+        self._write(entry, delivery, row)
+
+    def _write(self, entry: Entry, delivery: Delivery, row: Alarm) -> None:
+        """A batch of the host's own; the delivery is over when it is durable."""
+        self._worker.gate.add(entry, Changes(alarm=row, alarm_changed=True))
+        self._worker.gate.leave(entry, None, _Written(self, entry, delivery))
+
+    def _take_up_parked(self) -> None:
+        """A page of parked alarms of types that are deployed again."""
+        for type_id in list(self._parked_types):
+            found = [
+                each for each in self._worker.store.parked_alarms(type_id, _PARKED_PAGE) if each not in self._under_way
+            ]
+            for stored in found:
+                self._unparking += 1
+                self._post(Delivery(stored, 0, unpark=True))
+            if found:
+                return
+            self._parked_types.discard(type_id)
+
+    def _take_up(self, entry: Entry, delivery: Delivery, row: Alarm | None, loaded: LoadedType | None) -> None:
+        """A parked alarm whose type is deployed: as it was before."""
+        if row is None or row.state != "parked" or loaded is None:
+            self.finish(entry, delivery)
+        else:
+            self._write(entry, delivery, replace(row, state="retrying" if row.retry_count else "armed"))

@@ -1,0 +1,60 @@
+"""What `worker.inspection.questions` answers about alarms, as of the last commit. Runs on its thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Set
+
+    from holdfast_host.storage.store import Alarm, Store
+    from holdfast_host.worker.turns.deployments import Deployments
+
+Facts = dict[str, Any]
+
+
+_PAGE: Final = 256
+
+
+def types_with_alarms(store: Store, type_ids: Set[int]) -> set[int]:
+    """Those of these types of which an instance has an alarm that waits: armed, retrying or parked. Any thread."""
+    found: set[int] = set()
+    for state in ("armed", "retrying", "parked"):
+        after: bytes | None = b""
+        while after is not None and found != type_ids:
+            page, after = store.alarm_page(state, after, _PAGE)
+            found.update(type_id for type_id, _, _ in page if type_id in type_ids)
+    return found
+
+
+def alarm_readers(store: Store, deployments: Deployments) -> dict[str, Callable[[Facts], Facts]]:
+    """The readers by the name of their question."""
+
+    def read_alarm(facts: Facts) -> Facts:
+        """One instance's alarm or null: `type_id`, `name`."""
+        return {"alarm": describe_alarm(store.alarm(store.locate(facts["type_id"], facts["name"].encode())))}
+
+    def read_alarms(facts: Facts) -> Facts:
+        """A page of those in a state: `state`, `after` (a position or empty), `limit`."""
+        found, position = store.alarm_page(facts["state"], bytes.fromhex(facts["after"]), int(facts["limit"]))
+        rows = []
+        for type_id, name, alarm in found:
+            loaded = deployments.find(type_id)
+            where = {"type": None if loaded is None else loaded.type, "type_id": type_id, "name": name.decode()}
+            rows.append({**where, "alarm": describe_alarm(alarm)})
+        return {"rows": rows, "next": None if position is None else position.hex()}
+
+    return {"alarm": read_alarm, "alarms": read_alarms}
+
+
+def describe_alarm(alarm: Alarm | None) -> Facts | None:
+    """An alarm's facts for the front; None where there is none."""
+    if alarm is None:
+        return None
+    return {
+        "due_us": alarm.due_us,
+        "scheduled_us": alarm.scheduled_us,
+        "state": alarm.state,
+        "retry_count": alarm.retry_count,
+        "last_error": alarm.last_error,
+    }

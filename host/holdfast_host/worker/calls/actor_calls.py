@@ -1,0 +1,305 @@
+"""Calls between actors: from a waiting turn, through the gate, to another instance and back.
+
+A call leaves when what its caller's earlier turns wrote is durable; the open turn stays atomic. It carries the path of
+instances that wait for it, so that coming back to one of them is refused without a message, and its caller's remaining
+time. All of it is the leader's, but for the waiting itself, which is the calling turn's thread.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from holdfast_host.core.errors import (
+    ActorMethodTimeoutError,
+    ActorReentrancyError,
+    HoldfastError,
+    LimitError,
+    UnknownActorTypeError,
+    UnknownBindingError,
+)
+from holdfast_host.core.ids import check_instance_name
+from holdfast_host.core.json_text import body_bytes_at_most
+from holdfast_host.wire.frames import Call, CallFlag, CallKind, ProtocolError
+
+if TYPE_CHECKING:
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.wire.routing import Routing
+    from holdfast_host.wire.window import Reply
+    from holdfast_host.worker.calls.peers import Peer, Peers
+    from holdfast_host.worker.commits.gate import Gate
+    from holdfast_host.worker.turns.deployments import Deployments, LoadedType
+    from holdfast_host.worker.turns.mailboxes import Mailroom
+    from holdfast_host.worker.turns.turn import Turn
+
+TYPED: Final = int(CallFlag.TYPED_ARGUMENTS | CallFlag.TYPED_RESULT)
+OK: Final = 200
+
+
+class CallNumber(NamedTuple):
+    """Names one call among all workers; a later call has the larger number."""
+
+    time_us: int
+    worker: int
+    serial: int
+
+
+class Origin(NamedTuple):
+    """Where a nested call comes from: the instances that wait for it, outermost first, and its number."""
+
+    path: tuple[str, ...]
+    number: CallNumber
+
+    def pack(self) -> bytes:
+        """For a CALL frame."""
+        return json.dumps([self.path, self.number], separators=(",", ":")).encode()
+
+    @classmethod
+    def unpack(cls, text: bytes) -> Origin:
+        """What `pack` wrote; ProtocolError for anything else."""
+        try:
+            path, number = json.loads(text)
+            return cls(tuple(path), CallNumber(*number))
+        except (ValueError, TypeError) as error:
+            raise ProtocolError("a CALL with a damaged origin") from error
+
+
+class ActorCall:
+    """One call of a waiting turn. An exit of the gate, and a caller for the turn at its other end."""
+
+    __slots__ = (
+        "_calls", "arguments", "binding", "body", "callee", "error", "kind", "label", "method", "name", "number",
+        "over", "owner", "partition", "peer", "slot", "status", "turn", "type_id", "woken",
+    )  # fmt: skip
+
+    def __init__(
+        self, calls: Calls, turn: Turn, kind: CallKind, target: tuple[str, str, str], arguments: bytes
+    ) -> None:
+        """`target` is binding, name, method, as the guest gave them."""
+        self._calls = calls
+        self.turn = turn
+        self.kind = kind
+        self.binding, name, method = target
+        self.name = name.encode(errors="surrogatepass")
+        self.method = method.encode(errors="surrogatepass")
+        self.arguments = arguments
+        self.type_id = 0
+        self.owner = self.partition = 0  # the worker and the partition of what is called
+        self.label = ""
+        self.number = CallNumber(0, 0, 0)
+        self.callee: Turn | None = None  # where it runs in this worker
+        self.peer: Peer | None = None  # where it runs in another,
+        self.slot = 0  # and the slot that it has there
+        self.over = False
+        self.status = 0
+        self.body = b""
+        self.error: HoldfastError | None = None
+        self.woken = threading.Lock()
+        self.woken.acquire()
+
+    @property
+    def origin(self) -> Origin:
+        """What the callee is told of its callers."""
+        return Origin((*self.turn.path, self.turn.entry.label), self.number)
+
+    def go(self) -> None:
+        """What the caller's earlier turns wrote is durable: the call leaves."""
+        if not self.over:
+            self._calls.send(self)
+
+    def fail(self, error: HoldfastError) -> None:
+        """The call does not leave, or is given up."""
+        if not self.over:
+            self.error = error
+            self._end()
+
+    def answered(self, status: int, body: bytes) -> None:
+        """The callee's reply."""
+        if not self.over:
+            self.status, self.body = status, body
+            self._end()
+
+    def done(self) -> bool:
+        """Whether it is over; this and the next two are for a peer's window."""
+        return self.over
+
+    def set_result(self, reply: Reply) -> None:
+        """The reply of another worker."""
+        self.answered(*reply)
+
+    def set_exception(self, error: HoldfastError) -> None:
+        """Why there is none."""
+        self.fail(error)
+
+    def refuse(self, error: HoldfastError) -> None:
+        """It is ended from here: what has not begun does not run, and the caller gets the error."""
+        if not self.over:
+            self.fail(error)
+            self._calls.withdraw(self)
+
+    def result(self) -> bytes:
+        """After it is over: the typed result, or the error raised."""
+        error, self.error = self.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback would hold this frame, and the call's texts, until a collection
+        if self.status == OK:
+            return self.body
+        raise HoldfastError.from_facts(json.loads(self.body)["error"], self.status)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Block until it is over; the calling turn's thread."""
+        return self.woken.acquire(timeout=max(0.0, timeout_s))
+
+    def _end(self) -> None:
+        self.over = True
+        self._calls.forget(self)
+        self.woken.release()
+
+
+class Calls:
+    """The calls that turns of this worker wait for."""
+
+    def __init__(
+        self,
+        worker: int,
+        routing: Routing,
+        limits: Limits,
+        *,
+        gate: Gate,
+        mailroom: Mailroom,
+        deployments: Deployments,
+        peers: Peers,
+    ) -> None:
+        self._worker = worker
+        self._routing = routing
+        self._limits = limits
+        self._gate = gate
+        self._mailroom = mailroom
+        self._deployments = deployments
+        self._peers = peers
+        self._count = 0
+        self.waiting: dict[CallNumber, ActorCall] = {}
+
+    def request(self, call: ActorCall, *, at_once: bool = False) -> None:
+        """A turn has begun to wait for this call: check it, and bring it to the gate.
+
+        `at_once`: who asks will run the callee's turn before anything else happens, where the callee is idle.
+        """
+        turn = call.turn
+        try:
+            self._aim(call)
+        except HoldfastError as error:
+            call.fail(error)
+            return
+        self._count += 1
+        call.number = CallNumber(time.time_ns() // 1000, self._worker, self._count)
+        self.waiting[call.number] = call
+        turn.waiting = call
+        callee = None
+        if at_once and call.owner == self._worker:
+            callee = self._mailroom.idle_entry(call.type_id, call.name)
+        self._gate.call(turn.entry, turn, callee, call)
+
+    def send(self, call: ActorCall) -> None:
+        """Let it out: to an instance of this worker, or to the worker that owns it."""
+        call.turn.mark_left()
+        request = Call(
+            slot=0,
+            type_id=call.type_id,
+            budget_ms=max(1, math.ceil(call.turn.remaining_s() * 1000)),  # not less: its caller's own end is told first
+            kind=call.kind,
+            flags=TYPED,
+            name=call.name,
+            method=call.method,
+            origin=b"",
+            body=call.arguments,
+        )
+        try:
+            if call.owner == self._worker:
+                call.callee = self._mailroom.submit(None, request, call)
+                self._mailroom.chase(call.callee)
+            else:
+                request.origin = call.origin.pack()
+                call.peer = self._peers.find(call.owner)
+                call.peer.send(call, request)
+        except HoldfastError as error:
+            call.fail(error)
+
+    def withdraw(self, call: ActorCall) -> None:
+        """Take it back where it has not begun."""
+        if call.callee is not None:
+            self._mailroom.withdraw(call.callee)
+        elif call.peer is not None:
+            call.peer.cancel(call)
+
+    def forget(self, call: ActorCall) -> None:
+        """It is over."""
+        self.waiting.pop(call.number, None)
+        if call.turn.waiting is call:
+            call.turn.waiting = None
+
+    def _aim(self, call: ActorCall) -> None:
+        """Find what the call is for, and refuse what cannot work."""
+        caller = call.turn.entry.label
+        target = self._target(call)
+        name = call.name.decode(errors="replace")
+        check_instance_name(name)
+        call.type_id = target.type_id
+        call.label = f"{target.type}/{name}"
+        call.owner, call.partition = self._routing.place(target.type_id, call.name)
+        path = (*call.turn.path, caller)
+        if call.label in path:
+            raise ActorReentrancyError(
+                f"{' -> '.join((*path, call.label))}: {call.label} waits for this call and cannot run it"
+            )
+        if len(path) > self._limits.call_depth_max:
+            raise LimitError(
+                f"{' -> '.join((*path, call.label))}: calls nest {len(path)} deep, the limit is "
+                f"{self._limits.call_depth_max}"
+            )
+
+    def _target(self, call: ActorCall) -> LoadedType:
+        loaded = call.turn.loaded
+        bindings = loaded.bindings if loaded is not None else {}
+        type_name = bindings.get(call.binding)
+        if type_name is None:
+            known = ", ".join(sorted(bindings)) or "none"
+            raise UnknownBindingError(f"{call.turn.entry.label}: no binding {call.binding!r}; there are: {known}")
+        target = self._deployments.find_name(type_name)
+        if target is None:
+            raise UnknownActorTypeError(f"{type_name}: no deployed function owns this actor type")
+        return target
+
+
+def check_fetch_message(message: bytes, limits: Limits, what: str) -> None:
+    """Refuse a fetch's request or response whose body, or whose text as a whole, is too long.
+
+    Args:
+        message: its text, from a guest.
+        limits: the host's.
+        what: whose it is, for the error.
+
+    Raises:
+        LimitError: it is.
+    """
+    limit = limits.fetch_body_bytes_max
+    if len(message) <= limit:  # no body is longer than its text
+        return
+    size = body_bytes_at_most(message)
+    if size > limit:
+        raise LimitError(f"{what} with a body of {size} bytes, the limit is {limit} bytes")
+    if len(message) > limits.fetch_message_bytes_max:
+        raise LimitError(
+            f"{what} of {len(message)} bytes with its headers, the limit is {limits.fetch_message_bytes_max} bytes"
+        )
+
+
+def late_call(label: str, target: str) -> HoldfastError:
+    """The caller's own budget is over while it waits."""
+    return ActorMethodTimeoutError(f"{label}: over its budget while it waited for {target}")

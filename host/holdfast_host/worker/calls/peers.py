@@ -1,0 +1,228 @@
+"""The way to another worker, for calls between actors: a client's link, as a front has one, on the leader's poller.
+
+Its window of slots is one of its own, so that nested calls are never behind those from outside (`wire.window`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast_host.core.errors import required
+from holdfast_host.wire.frames import (
+    PROTOCOL,
+    FrameReader,
+    Kind,
+    ProtocolError,
+    pack_call,
+    pack_cancel,
+    pack_json,
+    unpack_reply,
+)
+from holdfast_host.wire.page import StatePage
+from holdfast_host.wire.window import Window, read_hello
+from holdfast_host.worker.links import READ_BYTES
+
+if TYPE_CHECKING:
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.wire.frames import Call
+    from holdfast_host.wire.routing import Routing
+    from holdfast_host.worker.calls.actor_calls import ActorCall
+    from holdfast_host.worker.links import Poller
+
+_log = logging.getLogger(__name__)
+
+_REPLY: Final = int(Kind.REPLY)
+_BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
+
+
+class Peer:
+    """One other worker. Lives as long as the process; the leader's."""
+
+    def __init__(self, worker: int, address: str, poller: Poller, limits: Limits) -> None:
+        self.worker = worker
+        self._address = address
+        self._poller = poller
+        self._limits = limits
+        self._socket: socket.socket | None = None
+        self._window = Window(worker, limits, "nested calls")
+        self._next_page: StatePage | None = None
+        self._greeted = False
+        self._down_since = time.monotonic()
+        self._reader = FrameReader()
+        self._unsent = b""
+        self._writing = False
+        self._told: list[bytes] = []
+
+    def send(self, call: ActorCall, request: Call) -> None:
+        """Send it, or keep it for the successor of a worker that is down.
+
+        Raises:
+            MailboxFullError: no slot is free, or no room for the body.
+            HostUnavailableError: the worker is gone and no successor came in time.
+        """
+        body_bytes = len(request.body)
+        call.slot = request.slot = self._window.take(body_bytes)
+        pending = self._window.enter(call.slot, call, pack_call(request), call.partition, body_bytes)
+        if pending.sent:
+            self._write(pending.frame)
+        elif self._socket is None:
+            self.connect()
+
+    def cancel(self, call: ActorCall) -> None:
+        """Nobody waits for it any more; its slot stays taken until the answer."""
+        if self._window.can_cancel(call.slot, call):
+            self._write(pack_cancel(call.slot))
+
+    def tell(self, kind: Kind, facts: dict[str, Any]) -> None:
+        """Send a message; it is lost with the worker, but waits for its HELLO."""
+        message = pack_json(kind, facts)
+        if self._window.up:
+            self._write(message)
+        else:
+            self._told.append(message)
+            if self._socket is None:
+                self.connect()
+
+    def connect(self) -> None:
+        """Connect and say HELLO; the backlog is the supervisor's, so the worker itself may come later."""
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        client.setblocking(False)
+        try:
+            client.connect(self._address)
+            self._next_page = StatePage.create()
+            hello = pack_json(Kind.HELLO, {"protocol": PROTOCOL, "client": "worker", "pid": os.getpid()})
+            socket.send_fds(client, [hello], [self._next_page.fd])
+        except OSError:
+            client.close()  # `keep_house` tries again
+            self._drop_next_page()
+            return
+        self._socket = client
+        self._reader = FrameReader()
+        self._unsent = b""
+        self._writing = False
+        self._poller.add(client.fileno(), self._ready)
+
+    def keep_house(self, now: float) -> None:
+        """Try again to connect; give up on what has waited too long for it."""
+        if self._window.up:
+            return
+        if self._socket is None:
+            self.connect()
+        if now - self._down_since > self._limits.resend_timeout_s:
+            self._window.give_up()
+
+    def _ready(self, events: int) -> None:
+        if events & select.EPOLLOUT:
+            self._write(b"")
+        if self._socket is None:
+            return
+        if events & select.EPOLLIN:
+            self._read()
+        elif events & _BROKEN:
+            self._lose()
+
+    def _read(self) -> None:
+        connection = required(self._socket, "the socket of a link that was read")
+        try:
+            data = connection.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lose()
+            return
+        try:
+            for kind, payload in self._reader.feed(data):
+                if kind == _REPLY and self._greeted:
+                    self._window.reply(*unpack_reply(payload))
+                else:
+                    self._greet(kind, payload)
+        except ProtocolError as error:
+            _log.error("worker %d: %s", self.worker, error)
+            self._disconnect()  # `keep_house` tries again: what breaks the protocol would do so at once, without end
+
+    def _greet(self, kind: int, payload: bytes) -> None:
+        """The worker, or its successor, is there: send what has not begun."""
+        if self._greeted or self._next_page is None:
+            raise ProtocolError(f"a frame of kind {kind} out of turn")
+        opened = read_hello(kind, payload)
+        self._greeted = True
+        page, self._next_page = self._next_page, None
+        out = self._window.hello(opened, page)
+        out += self._told
+        self._told = []
+        self._write(b"".join(out))  # all or, when that finds the worker gone again, nothing: the next one gets it once
+
+    def _write(self, data: bytes) -> None:
+        if self._socket is None:
+            return
+        data = self._unsent + data
+        try:
+            sent = self._socket.send(data) if data else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._lose()
+            return
+        self._unsent = data[sent:]
+        if bool(self._unsent) != self._writing:
+            self._writing = bool(self._unsent)
+            self._poller.change(self._socket.fileno(), reading=True, writing=self._writing)
+
+    def _lose(self) -> None:
+        """The connection ended: connect to the successor's backlog at once."""
+        if self._socket is not None:
+            self._disconnect()
+            self.connect()
+
+    def _disconnect(self) -> None:
+        if self._socket is None:
+            return
+        self._poller.remove(self._socket.fileno())
+        self._socket.close()
+        self._socket = None
+        self._drop_next_page()
+        self._told.clear()
+        self._greeted = False
+        if self._window.up:
+            self._window.lost()
+            self._down_since = time.monotonic()
+
+    def _drop_next_page(self) -> None:
+        if self._next_page is not None:
+            self._next_page.close()
+            self._next_page = None
+
+
+class Peers:
+    """All other workers; a Peer is made when it is first needed. The leader's."""
+
+    def __init__(self, routing: Routing, poller: Poller, limits: Limits) -> None:
+        self._routing = routing
+        self._poller = poller
+        self._limits = limits
+        self._peers: dict[int, Peer] = {}
+
+    def find(self, worker: int) -> Peer:
+        """The way to that worker."""
+        peer = self._peers.get(worker)
+        if peer is None:
+            address = self._routing.addresses[worker]
+            peer = self._peers[worker] = Peer(worker, address, self._poller, self._limits)
+            peer.connect()
+        return peer
+
+    def tell(self, worker: int, kind: Kind, facts: dict[str, Any]) -> None:
+        """Send a message that may be lost."""
+        self.find(worker).tell(kind, facts)
+
+    def keep_house(self, now: float) -> None:
+        """Now and then."""
+        for peer in self._peers.values():
+            peer.keep_house(now)

@@ -1,0 +1,1 @@
+"""Commits: the output gate, the groups, replies on their way out, and sweeping."""

@@ -1,0 +1,83 @@
+"""Changes of an instance's storage from outside: turns that run the host's own code instead of the guest's.
+
+They stand in the mailbox like any call, commit like any turn and are answered through the gate. An activation that a
+change has passed by is dropped: its memory may hold what storage does not any more.
+
+A call of kind EDIT names its edit as the method; what the edit needs is the body.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from holdfast_host.core.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast_host.worker.turns.turn import Turn
+
+
+def run_edit(turn: Turn) -> bytes:
+    """Run it on the turn's storage; the result as its caller will read it.
+
+    Raises:
+        HoldfastError: it cannot be done; nothing is changed.
+    """
+    edit = _EDITS.get(turn.request.method)
+    if edit is None:
+        raise BadRequestError(f"{turn.entry.label}: there is no edit {turn.request.method!r}")
+    result = edit(turn)
+    if turn.storage.wrote:
+        turn.entry.deactivate()
+    return result
+
+
+def _put(turn: Turn) -> bytes:
+    """Body: `[key, value]`, the value as its encoded text."""
+    key, value = json.loads(turn.request.body)
+    turn.storage.put(key.encode(), value.encode())
+    return _said(key=key, bytes=len(value))
+
+
+def _delete(turn: Turn) -> bytes:
+    """Body: `[key]`."""
+    (key,) = json.loads(turn.request.body)
+    return _said(key=key, deleted=turn.storage.delete(key.encode()))
+
+
+def _delete_instance(turn: Turn) -> bytes:
+    """All keys and the alarm."""
+    storage = turn.storage
+    some, _ = storage.list(b"", None, None, None, False, 1)
+    storage.delete_alarm()
+    deleted = bool(some) or storage.wrote
+    storage.delete_all()
+    return _said(deleted=deleted)
+
+
+def _set_alarm(turn: Turn) -> bytes:
+    """Body: `[due_us]`."""
+    turn.check_alarm_handler()
+    (due_us,) = json.loads(turn.request.body)
+    turn.storage.set_alarm(due_us)
+    return _said(due_us=due_us)
+
+
+def _delete_alarm(turn: Turn) -> bytes:
+    turn.storage.delete_alarm()
+    return _said(deleted=turn.storage.wrote)
+
+
+def _said(**facts: object) -> bytes:
+    return json.dumps(facts, separators=(",", ":")).encode()
+
+
+_EDITS: Final[dict[bytes, Callable[[Turn], bytes]]] = {
+    b"put": _put,
+    b"delete": _delete,
+    b"delete_instance": _delete_instance,
+    b"set_alarm": _set_alarm,
+    b"delete_alarm": _delete_alarm,
+}

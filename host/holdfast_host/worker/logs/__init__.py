@@ -1,0 +1,1 @@
+"""What guests print, on its way to disk and back."""

@@ -1,0 +1,1 @@
+"""Turns: instances in memory, their mailboxes, and running guest code for one of them."""

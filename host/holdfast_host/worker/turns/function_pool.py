@@ -1,0 +1,201 @@
+"""Functions: sandboxes without an instance, pooled, each serving one request at a time.
+
+A request waits in its function's lobby until a sandbox of the pool is free. The pool grows to its limit and shrinks
+when it is idle; past a full lobby requests are refused, so that a burst on one function takes no more than its share.
+A sandbox that trapped or handled much is not used again.
+
+All of it is the leader's; what a running request may reach is its turn's.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NoReturn, cast
+
+from holdfast_host.core.errors import (
+    ActorDeadlockError,
+    ActorError,
+    ActorMethodError,
+    ActorReentrancyError,
+    HoldfastError,
+    HostUnavailableError,
+    MailboxFullError,
+    UnknownFunctionError,
+    UnsupportedError,
+)
+from holdfast_host.storage.store import StoredInstance
+from holdfast_host.worker.turns.entry import Entry
+from holdfast_host.worker.turns.turn import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.storage.overlay import Overlay
+    from holdfast_host.wire.frames import Call
+    from holdfast_host.worker.links import Link
+    from holdfast_host.worker.turns.deployments import Deployments
+    from holdfast_host.worker.turns.mailboxes import Mailroom
+    from holdfast_host.worker.turns.turn import TurnHost
+
+
+class NoStorage:
+    """The storage of a function: every call is refused. Stands where an actor's turn has its overlay."""
+
+    wrote = False
+
+    def _refuse(self, *_arguments: object) -> NoReturn:
+        raise UnsupportedError("a function has no storage and no alarm: keep state in an actor, and call it by env")
+
+    get = get_many = put = delete = delete_all = list = savepoint = release = rollback = _refuse
+    set_alarm = get_alarm = delete_alarm = _refuse
+    open_savepoints = property(_refuse)  # what a sync asks first
+
+
+class FunctionTurn(Turn):
+    """One request of a function. It is a root turn, and nothing waits for what it writes: it cannot."""
+
+    __slots__ = ()
+
+    def told(self, error: HoldfastError) -> HoldfastError:
+        """Who asks a function is a stranger: only what was meant for callers leaves, all else is the log's."""
+        if isinstance(error, (ActorError, ActorReentrancyError, ActorDeadlockError)):
+            return error
+        text = f"{error.name}: {error.message}"
+        self._host.output.guest_line(self.entry.label, self.function, "error", text, self.log_name)
+        return ActorMethodError(f"the function {self.function!r} failed: its log says why")
+
+
+class Pool:
+    """The sandboxes of one function, and the lobby where requests wait for one."""
+
+    __slots__ = ("lobby", "members")
+
+    def __init__(self, lobby: Entry) -> None:
+        self.lobby = lobby
+        self.members: list[Entry] = []  # the first ones are used most, so that the last ones go idle
+
+    def free_member(self, members_max: int, settled: int) -> Entry | None:
+        """A sandbox without work, a new one if there may be more; None when all are busy.
+
+        Best is one that has heard of nothing but what is durable: only its calls never wait.
+        """
+        free = [member for member in self.members if member.turn is None and not member.mail]
+        for member in free:
+            if member.last_group <= settled:
+                return member
+        if len(self.members) >= members_max:
+            return free[0] if free else None
+        member = Entry(self.lobby.type_id, self.lobby.label, self.lobby.stored)
+        self.members.append(member)
+        return member
+
+
+class Functions:
+    """The pools of one worker."""
+
+    def __init__(
+        self,
+        host: TurnHost,
+        mailroom: Mailroom,
+        deployments: Deployments,
+        limits: Limits,
+        answer: Callable[[Turn, HoldfastError], None],
+        settled: Callable[[], int],
+    ) -> None:
+        """`answer(turn, error)` tells the caller of a turn that never began; `settled()` is the last settled group."""
+        self._host = host
+        self._mailroom = mailroom
+        self._deployments = deployments
+        self._limits = limits
+        self._answer = answer
+        self._settled = settled
+        self._pools: dict[int, Pool] = {}
+        self.storage = cast("Overlay", NoStorage())
+
+    def submit(self, link: Link, request: Call) -> None:
+        """Give a request to a sandbox of its function, let it wait for one, or answer at once with why not."""
+        name = request.name.decode(errors="replace")
+        number = self._deployments.function_number(name)
+        pool = self._pools.get(number) or Pool(_entry(number, name))
+        turn = FunctionTurn(self._host, pool.lobby, link, request, time.monotonic())
+        link.turns[request.slot] = turn
+        try:
+            self._check(pool, number)
+        except HoldfastError as error:
+            self._answer(turn, error)
+            return
+        self._pools[number] = pool
+        pool.lobby.mail.append(turn)
+        self._mailroom.waiting_turns += 1
+        self._assign(pool)
+
+    def touch(self, member: Entry, now: float) -> None:
+        """A request begins."""
+        member.used_at = now
+
+    def release(self, member: Entry, turn: Turn) -> None:
+        """A request is over, or was refused: the next one of the lobby is this sandbox's."""
+        if len(turn.request.body) + len(turn.result) > self._limits.function_kept_bytes_max:
+            member.deactivate()
+        lobby = self._pools[member.type_id].lobby
+        if lobby.mail and not member.mail:
+            self._move(lobby, member)
+
+    def keep_house(self, now: float) -> None:
+        """Drop what has been idle for too long, or is not deployed any more; give up on what waited too long."""
+        for number, pool in list(self._pools.items()):
+            self._mailroom.expire(pool.lobby, now)
+            self._assign(pool)
+            gone = self._deployments.find(number) is None
+            idle_s = 0.0 if gone else self._limits.idle_eviction_s
+            self._shrink(pool, now - idle_s)
+            if gone and not pool.members and not pool.lobby.mail:
+                del self._pools[number]
+
+    def evict_idle(self) -> None:
+        """Memory is short: drop every sandbox without work."""
+        for pool in self._pools.values():
+            self._shrink(pool, time.monotonic())
+
+    def _check(self, pool: Pool, number: int) -> None:
+        label, waiting, limits = pool.lobby.label, len(pool.lobby.mail), self._limits
+        if self._mailroom.draining:
+            raise HostUnavailableError(f"{label}: the host is stopping; the request did not run")
+        if self._deployments.find(number) is None:
+            raise UnknownFunctionError(f"{label}: no such function is deployed")
+        if waiting >= limits.function_queue_max:
+            raise MailboxFullError(f"{label}: {waiting} requests wait, the limit is {limits.function_queue_max}")
+        if self._mailroom.waiting_turns >= limits.worker_turns_max:
+            raise MailboxFullError(
+                f"{label}: {self._mailroom.waiting_turns} turns wait at its worker, the limit is "
+                f"{limits.worker_turns_max}"
+            )
+
+    def _assign(self, pool: Pool) -> None:
+        """Bring waiting requests to sandboxes without work."""
+        while pool.lobby.mail:
+            member = pool.free_member(self._limits.function_sandboxes_max, self._settled())
+            if member is None:
+                return
+            self._move(pool.lobby, member)
+            self._mailroom.ready.append(member)
+
+    def _move(self, lobby: Entry, member: Entry) -> None:
+        turn = lobby.mail.popleft()
+        turn.entry = member
+        member.mail.append(turn)
+
+    def _shrink(self, pool: Pool, unused_since: float) -> None:
+        kept: list[Entry] = []
+        for member in pool.members:
+            if member.turn is None and not member.mail and member.used_at <= unused_since:
+                member.deactivate()
+            else:
+                kept.append(member)
+        pool.members = kept
+
+
+def _entry(number: int, name: str) -> Entry:
+    """A place for requests: it has no instance and nothing on disk."""
+    return Entry(number, f"fn {name}", StoredInstance(0, 0, b"", 0))

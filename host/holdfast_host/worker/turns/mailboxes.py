@@ -1,0 +1,248 @@
+"""Calls on their way to a turn: arrival, the mailboxes and their limits, and whatever takes a call out again.
+
+All of it is the leader's. A call that is refused or taken out never began: its answer waits for nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast_host.core.errors import (
+    ActorQuarantinedError,
+    HoldfastError,
+    HostUnavailableError,
+    MailboxFullError,
+    UnknownFunctionError,
+)
+from holdfast_host.wire.frames import CallKind, Kind, ProtocolError, unpack_call, unpack_json, unpack_slot
+from holdfast_host.wire.running_page import FUNCTION
+from holdfast_host.worker.calls.actor_calls import Origin
+from holdfast_host.worker.turns.turn import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.wire.frames import Call
+    from holdfast_host.worker.calls.actor_calls import ActorCall
+    from holdfast_host.worker.links import Link
+    from holdfast_host.worker.turns.deployments import Deployments, LoadedType
+    from holdfast_host.worker.turns.directory import Directory
+    from holdfast_host.worker.turns.entry import Entry
+    from holdfast_host.worker.turns.turn import TurnHost
+
+# Plain integers: to look a member of an enumeration up costs more than to compare it.
+_CALL, _METHOD, _FUNCTION = int(Kind.CALL), int(CallKind.METHOD), int(CallKind.FUNCTION)
+_RING_KINDS: Final = (Kind.PROBE, Kind.CONFIRM, Kind.KILL)
+
+
+class Mailroom:
+    """The mailboxes of one worker, and the ready queue of instances that have mail and no running turn."""
+
+    def __init__(
+        self,
+        host: TurnHost,
+        directory: Directory,
+        deployments: Deployments,
+        limits: Limits,
+        answer: Callable[[Turn, HoldfastError], None],
+    ) -> None:
+        """`answer(turn, error)` tells the caller of a turn that never began."""
+        self._host = host
+        self._directory = directory
+        self._deployments = deployments
+        self._limits = limits
+        self._answer = answer
+        self.ready: deque[Entry] = deque()
+        self.quarantined: frozenset[tuple[int, bytes]] = frozenset()  # they killed workers: they do not run
+        self.waiting_turns = 0
+        self.draining = False
+
+    def receive(self, link: Link, kind: int, payload: bytes) -> None:
+        """One frame of a client."""
+        if kind == _CALL:
+            request = unpack_call(payload)
+            if request.kind == _FUNCTION:
+                self._host.functions.submit(link, request)
+            else:
+                self.chase(self.submit(link, request, None))
+        elif kind == Kind.CANCEL:
+            self._cancel(link, unpack_slot(payload))
+        elif kind == Kind.READ:
+            self._host.inspection.receive(link, payload)
+        elif kind in _RING_KINDS:
+            self._host.rings.receive(kind, unpack_json(payload))
+        else:
+            raise ProtocolError(f"a frame of kind {kind} from {link.client}")
+
+    def set_quarantined(self, instances: Iterable[Sequence[Any]]) -> None:
+        """These may not run, and no others; functions are among them as on the running page."""
+        self.quarantined = frozenset((type_id, name.encode()) for type_id, name in instances)
+
+    def pardon(self, function: str, type_ids: Collection[int]) -> None:
+        """Another version of this function and its types is deployed: nothing is held against it."""
+        itself = (FUNCTION, function.encode())
+        self.quarantined = frozenset(each for each in self.quarantined if each[0] not in type_ids and each != itself)
+
+    def is_quarantined(self, type_id: int, name: bytes) -> bool:
+        """Whether this instance may not run, by itself or with all of its type."""
+        kept_away = self.quarantined
+        return bool(kept_away) and ((type_id, name) in kept_away or (type_id, b"") in kept_away)
+
+    def take(self, entry: Entry) -> Turn:
+        """The next turn out of the instance's mailbox."""
+        turn = entry.mail.popleft()
+        self.waiting_turns -= turn.delivery is None
+        return turn
+
+    def take_next(self, turn: Turn) -> bool:
+        """Take a turn that has just arrived, where nothing is before it at its instance; whether that is so."""
+        entry = turn.entry
+        if entry.turn is not None or not entry.mail or entry.mail[0] is not turn or self.ready[-1] is not entry:
+            return False
+        self.ready.pop()
+        self.take(entry)
+        return True
+
+    def deliver(self, turn: Turn) -> bool:
+        """Put an alarm's turn into its instance's mailbox, outside its limits; whether nothing is before it there."""
+        entry = turn.entry
+        is_first = not entry.mail and entry.turn is None
+        if is_first:
+            self.ready.append(entry)
+        entry.mail.append(turn)
+        return is_first
+
+    def refusal(self, turn: Turn, loaded: LoadedType | None, detached: int, now: float) -> HoldfastError | None:
+        """Why a turn that was taken does not run after all."""
+        label, limits = turn.entry.label, self._limits
+        if self.draining and not turn.path:
+            return HostUnavailableError(f"{label}: the host is stopping; the call did not run")
+        if now - turn.arrived_at > limits.queue_timeout_s:
+            return self._waited_too_long(turn)
+        if turn.request.kind == _FUNCTION:
+            if loaded is None:
+                return UnknownFunctionError(f"{label}: no such function is deployed any more")
+            if (FUNCTION, loaded.function.encode()) in self.quarantined:
+                return ActorQuarantinedError(
+                    f"the function {loaded.function!r} has killed workers again and again: release it, or deploy "
+                    "another version"
+                )
+        if loaded is None:
+            return self._deployments.absence(turn.entry.type_id, label)
+        if self._directory.is_full and turn.entry.sandbox is None:
+            return HostUnavailableError(
+                f"{label}: its worker is past its memory of {limits.worker_memory_bytes} bytes and all that is active "
+                "is busy; the call did not run"
+            )
+        if detached:
+            detached_max = limits.nested_turns_max if turn.path else limits.detached_turns_max
+            if detached >= detached_max:
+                return HostUnavailableError(
+                    f"{label}: {detached_max} turns of this worker compute or wait at once; the call did not run"
+                )
+        return None
+
+    def depth(self) -> tuple[int, float | None]:
+        """How many turns the fullest mailbox holds, and when the oldest of all waiting turns arrived."""
+        waiting = {id(entry): entry for entry in (*self.ready, *self._host.busy_entries()) if entry.mail}.values()
+        deepest = max((len(entry.mail) for entry in waiting), default=0)
+        return deepest, min((entry.mail[0].arrived_at for entry in waiting), default=None)
+
+    def expire(self, entry: Entry, now: float) -> None:
+        """Take out what has waited too long behind the instance's running turn."""
+        since = now - self._limits.queue_timeout_s
+        late = list(takewhile(lambda turn: turn.arrived_at < since or turn.delivery is not None, entry.mail))
+        for turn in late:
+            if turn.delivery is None:
+                self._take_out(turn, self._waited_too_long(turn))
+
+    def forget_link(self, link: Link) -> None:
+        """The client is gone: what it asked for and has not begun does not run."""
+        for slot in list(link.turns):
+            self._cancel(link, slot)
+        link.release_page()
+
+    def idle_entry(self, type_id: int, name: bytes) -> Entry | None:
+        """The instance's entry, where neither a turn nor mail is before a call that arrives now."""
+        entry = self._open(type_id, name, self._deployments.find(type_id))
+        return None if entry.mail or entry.turn is not None else entry
+
+    def submit(self, link: Link | None, request: Call, caller: ActorCall | None) -> Turn:
+        """Put a call into its instance's mailbox, or answer it at once with why not."""
+        loaded = self._deployments.find(request.type_id)
+        entry = self._open(request.type_id, request.name, loaded)
+        origin = Origin.unpack(request.origin) if request.origin else None
+        if caller is not None:
+            origin = caller.origin
+        turn = Turn(self._host, entry, link, request, time.monotonic(), origin, caller)
+        if link is not None:
+            link.turns[request.slot] = turn
+        try:
+            if loaded is None:
+                raise self._deployments.absence(request.type_id, entry.label)
+            if self.is_quarantined(entry.type_id, entry.stored.name) and request.kind != CallKind.EDIT:
+                raise self._quarantine_error(entry, loaded.function)
+            if request.kind == _METHOD:
+                loaded.check_method(request.method)
+            self._check_room(entry, nested=origin is not None)
+        except HoldfastError as error:
+            self._answer(turn, error)
+            return turn
+        if not entry.mail and entry.turn is None:
+            self.ready.append(entry)
+        entry.mail.append(turn)
+        self.waiting_turns += 1
+        return turn
+
+    def chase(self, turn: Turn) -> None:
+        """A nested call that waits behind a running turn: look whether that one waits for its caller."""
+        entry, origin = turn.entry, turn.origin
+        if origin is not None and entry.turn is not None and not turn.begun:
+            self._host.rings.chase(entry.type_id, entry.stored.name, origin.number, origin.path[-1])
+
+    def withdraw(self, turn: Turn) -> None:
+        """Nobody waits for it: take the turn out if it has not begun."""
+        if not turn.begun and turn in turn.entry.mail:
+            self._take_out(turn, HostUnavailableError(f"{turn.entry.label}: the caller left before the call began"))
+
+    def _quarantine_error(self, entry: Entry, function: str) -> ActorQuarantinedError:
+        who = entry.label
+        if (entry.type_id, b"") in self.quarantined:
+            who = f"{who}: the function {function!r}, whichever of its instances ran,"
+        return ActorQuarantinedError(f"{who} has killed workers again and again: release it, or deploy another version")
+
+    def _open(self, type_id: int, name: bytes, loaded: LoadedType | None) -> Entry:
+        return self._directory.open(type_id, name, loaded.type if loaded is not None else f"type {type_id}")
+
+    def _check_room(self, entry: Entry, *, nested: bool) -> None:
+        limits = self._limits
+        if self.draining and not nested:
+            raise HostUnavailableError(f"{entry.label}: the host is stopping; the call did not run")
+        if len(entry.mail) >= limits.mailbox_turns_max:
+            waiting = sum(turn.delivery is None for turn in entry.mail)
+            if waiting >= limits.mailbox_turns_max:
+                raise MailboxFullError(f"{entry.label}: {waiting} turns wait, the limit is {limits.mailbox_turns_max}")
+        if self.waiting_turns >= limits.worker_turns_max:
+            raise MailboxFullError(
+                f"{entry.label}: {self.waiting_turns} turns wait at its worker, the limit is {limits.worker_turns_max}"
+            )
+
+    def _cancel(self, link: Link, slot: int) -> None:
+        """The client gave it up."""
+        turn = link.turns.get(slot)
+        if turn is not None:
+            self.withdraw(turn)
+
+    def _take_out(self, turn: Turn, error: HoldfastError) -> None:
+        turn.entry.mail.remove(turn)
+        self.waiting_turns -= 1
+        self._answer(turn, error)
+
+    def _waited_too_long(self, turn: Turn) -> HoldfastError:
+        return HostUnavailableError(
+            f"{turn.entry.label}: waited {self._limits.queue_timeout_s:g} s for its turn and did not run"
+        )

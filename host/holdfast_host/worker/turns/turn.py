@@ -1,0 +1,362 @@
+"""A turn: one uninterrupted run of guest code for an instance, and what that code can reach meanwhile.
+
+Made by the leader when a call arrives, begun when it is taken from the mailbox, run on whichever thread has it, ended
+by the leader. While it runs, its fields are its thread's; `broken` alone is set by the leader meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from holdfast_host.core.errors import (
+    ActorFetchTimeoutError,
+    ActorMethodTimeoutError,
+    ActorTrapError,
+    BadRequestError,
+    HoldfastError,
+    LimitError,
+)
+from holdfast_host.core.json_text import is_nested_deeper
+from holdfast_host.wire.frames import CallKind
+from holdfast_host.wire.page import BEGUN, LEFT
+from holdfast_host.worker.calls.actor_calls import ActorCall, check_fetch_message, late_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.storage.overlay import Overlay
+    from holdfast_host.storage.store import Changes
+    from holdfast_host.wire.frames import Call
+    from holdfast_host.worker.alarms.deliveries import Delivery
+    from holdfast_host.worker.calls.actor_calls import Calls, Origin
+    from holdfast_host.worker.calls.deadlocks import Rings
+    from holdfast_host.worker.inspection.questions import Inspection
+    from holdfast_host.worker.links import Link
+    from holdfast_host.worker.logs.output import Output
+    from holdfast_host.worker.threads.compute_slots import ComputeSlots
+    from holdfast_host.worker.threads.leadership import Leadership
+    from holdfast_host.worker.turns.deployments import LoadedType
+    from holdfast_host.worker.turns.entry import Entry
+    from holdfast_host.worker.turns.function_pool import Functions
+
+_THROTTLE_S: Final = 0.0001  # what a detached turn's storage call waits while the leader has work
+
+
+class TurnHost(Protocol):
+    """What a running turn needs of its worker; shared by all turns."""
+
+    leadership: Leadership
+    compute: ComputeSlots
+    limits: Limits
+    output: Output
+    calls: Calls
+    rings: Rings
+    inspection: Inspection
+    functions: Functions
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Have the leader run this soon; any thread."""
+
+    def call_out(self, call: ActorCall) -> None:
+        """Begin a call of the turn that runs on this thread; it may be over on return."""
+
+    def busy_entries(self) -> list[Entry]:
+        """The instances whose turns run now (leader)."""
+
+    def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
+        """Commit what the turn has written so far (leader)."""
+
+
+class SyncExit:
+    """The end of a `sync()`, held by the gate until it is true."""
+
+    __slots__ = ("_turn", "error", "woken")
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self.error: HoldfastError | None = None
+        self.woken = threading.Lock()
+        self.woken.acquire()
+
+    def go(self) -> None:
+        """What was written is durable."""
+        self.woken.release()
+
+    def fail(self, error: HoldfastError) -> None:
+        """What was written is lost."""
+        self.error = error
+        self.woken.release()
+
+
+class Turn:
+    """One turn and the capabilities of its guest; lives from the arrival of its call to its reply."""
+
+    __slots__ = (
+        "_compute_slot",
+        "_deadline",
+        "_host",
+        "_host_calls",
+        "_log_lines",
+        "arrived_at",
+        "begun_at",
+        "broken",
+        "caller",
+        "changes",
+        "computed_s",
+        "delivery",
+        "ended_by",
+        "entry",
+        "error",
+        "function",
+        "generation",
+        "link",
+        "loaded",
+        "origin",
+        "request",
+        "result",
+        "started_cold",
+        "storage",
+        "waiting",
+    )  # fmt: skip
+
+    storage: Overlay
+
+    def __init__(
+        self,
+        host: TurnHost,
+        entry: Entry,
+        link: Link | None,
+        request: Call,
+        arrived_at: float,
+        origin: Origin | None = None,
+        caller: ActorCall | None = None,
+        delivery: Delivery | None = None,
+    ) -> None:
+        """A turn that waits in its entry's mailbox.
+
+        Args:
+            host: the worker.
+            entry: the instance.
+            link: the client whose slot waits for the reply; None where `caller` does, or nobody.
+            request: what to run.
+            arrived_at: monotonic time.
+            origin: the call of another turn that it is; None for a root turn.
+            caller: the call of this worker that waits for the reply.
+            delivery: the alarm that it handles.
+        """
+        self._host = host
+        self.entry = entry
+        self.link = link
+        self.request = request
+        self.arrived_at = arrived_at
+        self.origin = origin
+        self.caller = caller
+        self.delivery = delivery
+        self.loaded: LoadedType | None = None
+        self.waiting: ActorCall | None = None  # what this turn waits for; the leader's
+        self.begun_at = 0.0
+        self.computed_s = 0.0  # on a processor, without the turns that it called on its own thread
+        self.generation = 0
+        self.function = ""
+        self.broken: HoldfastError | None = None
+        self.error: HoldfastError | None = None  # how it failed
+        self.result = b""  # what it returned, where it did not fail
+        self.changes: Changes | None = None  # what it commits, where it did not fail
+        self.started_cold = False
+        self._deadline = 0.0
+        self._compute_slot = False
+        self.ended_by: HoldfastError | None = None  # why the host ended the guest, where it did
+        self._host_calls = 0
+        self._log_lines = 0
+
+    @property
+    def log_name(self) -> str:
+        """What this turn is called in the log: two of one worker never begin at the same time."""
+        return f"{round(self.begun_at * 1e6):x}"
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The instances whose turns wait for this one, outermost first."""
+        return self.origin.path if self.origin is not None else ()
+
+    @property
+    def receiver(self) -> Entry | None:
+        """The instance of this worker whose turn waits for the answer."""
+        return self.caller.turn.entry if self.caller is not None and not self.caller.over else None
+
+    @property
+    def label(self) -> str:
+        """`Account/alice.deposit`, for messages."""
+        return f"{self.entry.label}.{self.request.method.decode(errors='replace')}"
+
+    @property
+    def begun(self) -> bool:
+        """True once it has left the mailbox."""
+        return self.generation > 0
+
+    def begin(self, generation: int, now: float, loaded: LoadedType, overlay: Overlay) -> None:
+        """The leader takes it from the mailbox; its budget runs from here."""
+        timeout_s = loaded.method_timeout_s
+        if self.delivery is not None:
+            timeout_s = self._host.limits.alarm_timeout_s
+            overlay.take_alarm()
+        self.loaded = loaded
+        self.generation = generation
+        self.begun_at = now
+        self.function = loaded.function
+        budget_ms = self.request.budget_ms
+        self._deadline = now + (min(timeout_s, budget_ms / 1000) if budget_ms else timeout_s)
+        self.storage = overlay
+        if self.link is not None:
+            self.link.page.words[self.request.slot] = BEGUN
+
+    def mark(self, group: int) -> None:
+        """Note in the state page which group its batch is in (leader, before that group commits)."""
+        if self.link is not None:
+            words, slot = self.link.page.words, self.request.slot
+            if not words[slot] & LEFT:
+                words[slot] = group
+
+    def mark_left(self) -> None:
+        """Note in the state page that something of it has left: its outcome cannot be told from its group alone."""
+        if self.link is not None:
+            self.link.page.words[self.request.slot] |= LEFT
+
+    def remaining_s(self) -> float:
+        """What is left of its budget."""
+        return self._deadline - time.monotonic()
+
+    def finish_running(self) -> None:
+        """The guest has returned or trapped: give a compute slot back."""
+        if self._compute_slot:
+            self._compute_slot = False
+            self._host.compute.leave()
+
+    def told(self, error: HoldfastError) -> HoldfastError:
+        """What its caller gets for an error of its guest."""
+        return error
+
+    # What the guest reaches, on the turn's own thread.
+
+    def host_call(self) -> bool:
+        """Count an import; let the leader go first where this turn is detached and the leader has work."""
+        self._host_calls += 1
+        limit = self._host.limits.turn_host_calls_max
+        if self._host_calls > limit:
+            self.ended_by = ActorTrapError(f"{self.entry.label}: more than {limit} host calls in one turn")
+            return False
+        leadership = self._host.leadership
+        if self.generation != leadership.generation and leadership.busy:
+            time.sleep(_THROTTLE_S)
+        return True
+
+    def tick(self) -> bool:
+        """End of a slice: end the turn past its budget; share the compute slots once detached."""
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            return self._end_late()
+        host = self._host
+        if self.generation == host.leadership.generation:
+            return True
+        if self._compute_slot:
+            self._compute_slot = host.compute.pass_on(self.function, left_s)
+        else:
+            self._compute_slot = host.compute.enter(self.function, left_s)
+        return self._compute_slot or self._end_late()
+
+    def check_alarm_handler(self) -> None:
+        """Refuse to set an alarm that nobody would handle."""
+        if self.loaded is not None:
+            self.loaded.check_alarm_handler()
+
+    def sync(self) -> None:
+        """Commit what has been written so far, and return when it is durable."""
+        self._check_whole()
+        if self.storage.open_savepoints:
+            raise BadRequestError(f"{self.entry.label}: sync() inside transaction() would commit half of it")
+        changes = self.storage.take_early()
+        self._give_up_thread()
+        leaving = SyncExit(self)
+        self.mark_left()
+        self._host.post(lambda: self._host.request_sync(self, changes, leaving))
+        if not leaving.woken.acquire(timeout=max(0.0, self._deadline - time.monotonic())):
+            # The commit may still succeed: what it wrote is the guest's own, and the turn is over its budget.
+            self._end_late()
+            raise ActorMethodTimeoutError(f"{self.entry.label}: sync() did not end within the turn's budget")
+        if leaving.error is not None:
+            raise leaving.error
+
+    def call(self, binding: str, name: str, method: str, arguments: bytes) -> bytes:
+        """Call another instance with typed arguments; its typed result."""
+        limits = self._host.limits
+        if len(arguments) > limits.arguments_bytes_max:
+            raise LimitError(
+                f"{self.entry.label}: arguments of {len(arguments)} bytes, the limit is "
+                f"{limits.arguments_bytes_max} bytes"
+            )
+        if is_nested_deeper(arguments, limits.nesting_max):
+            raise LimitError(f"{self.entry.label}: arguments nested deeper than the limit of {limits.nesting_max}")
+        return self._call_out(ActorCall(self._host.calls, self, CallKind.METHOD, (binding, name, method), arguments))
+
+    def fetch(self, binding: str, name: str, request: bytes) -> bytes:
+        """Call another instance's fetch."""
+        check_fetch_message(request, self._host.limits, f"{self.entry.label}: a request of fetch")
+        return self._call_out(ActorCall(self._host.calls, self, CallKind.FETCH, (binding, name, "fetch"), request))
+
+    def log(self, level: str, text: str) -> None:
+        """One line of the guest's output; past the turn's limit lines are dropped, and that is said once."""
+        self._log_lines += 1
+        limit = self._host.limits.turn_log_lines_max
+        if self._log_lines <= limit:
+            line = _cut(text, self._host.limits.log_line_bytes_max)
+            self._host.output.guest_line(self.entry.label, self.function, level, line, self.log_name)
+        elif self._log_lines == limit + 1:
+            self._host.output.guest_line(
+                self.entry.label,
+                self.function,
+                "warning",
+                f"further lines of this turn are dropped: the limit is {limit}",
+                self.log_name,
+            )
+
+    def _call_out(self, call: ActorCall) -> bytes:
+        """Wait for another instance without holding up this worker."""
+        self._check_whole()
+        began_s = time.thread_time()
+        self._host.call_out(call)
+        self.computed_s -= time.thread_time() - began_s
+        if not call.over:
+            self._give_up_thread()
+        if not call.wait(self.remaining_s()) or self.remaining_s() <= 0:
+            late = late_call(self.entry.label, call.label)
+            self._host.post(lambda: call.refuse(late))
+            self._end_late()
+            raise late
+        return call.result()
+
+    def _check_whole(self) -> None:
+        if self.broken is not None:
+            raise self.broken
+
+    def _end_late(self) -> bool:
+        if self.ended_by is None:
+            budget_s = self._deadline - self.begun_at
+            is_fetch = self.request.kind in {CallKind.FETCH, CallKind.FUNCTION}
+            kind = ActorFetchTimeoutError if is_fetch else ActorMethodTimeoutError
+            self.ended_by = kind(f"{self.entry.label}: over its budget of {budget_s:g} s")
+        return False
+
+    def _give_up_thread(self) -> None:
+        """Before blocking: leadership and compute slot go to others."""
+        self._host.leadership.hand_over(self.generation)
+        self.finish_running()
+
+
+def _cut(text: str, bytes_max: int) -> str:
+    """As much of the text as fits into so many bytes of UTF-8."""
+    if len(text) * 4 <= bytes_max:
+        return text
+    return text[:bytes_max].encode("utf-8", "surrogatepass")[:bytes_max].decode("utf-8", "ignore")
