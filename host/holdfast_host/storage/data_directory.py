@@ -11,11 +11,11 @@ and what else the supervisor keeps in the directory; making a partition (storage
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from holdfast_host.core.durable import sync_directory, write_durably
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import SHARDS
 from holdfast_host.storage.keys import FORMAT
@@ -55,13 +55,7 @@ def ensure_data_directory(data: Path, partitions: int) -> DataDirectory:
     made = DataDirectory(FORMAT, partitions)
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = data / f"{_MARKER}.new"
-        with fresh.open("w") as file:
-            json.dump(asdict(made), file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(data / _MARKER)
-        sync_directory(data)
+        write_durably(data / _MARKER, json.dumps(asdict(made)).encode())
         sync_directory(data.absolute().parent)
     except OSError as error:
         raise ConfigurationError(f"data directory {data} cannot be made: {error}") from error
@@ -92,12 +86,3 @@ def read_data_directory(data: Path) -> DataDirectory | None:
     if not isinstance(partitions, int) or not 1 <= partitions <= SHARDS:
         raise ConfigurationError(f"{marker} says {partitions!r} partitions, 1 to {SHARDS} are possible")
     return DataDirectory(version, partitions)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the directory's entries durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

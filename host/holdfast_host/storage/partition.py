@@ -18,10 +18,10 @@ from typing import Any
 
 import lmdb
 
+from holdfast_host.core.durable import sync_directory
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage import garbage
-from holdfast_host.storage.data_directory import sync_directory
 from holdfast_host.storage.keys import (
     DUE_FIRST,
     META_KEY,

@@ -32,7 +32,7 @@ def test_a_release_that_cannot_be_recorded_releases_nobody(tmp_path: Path, monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as disk:
-        disk.setattr("holdfast_host.supervisor.crashes.quarantine.sync_directory", refuse)
+        disk.setattr("holdfast_host.core.durable.sync_directory", refuse)
         with pytest.raises(OSError, match="No space left"):
             quarantine.release(DEADLY)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from holdfast_host.core.durable import write_durably
 from holdfast_host.sandbox.settings import ENGINE_SETTINGS, RULES_VERSION, wasmtime_version
 
 DRAFT_PREFIX: Final = "new-"  # of what is still being written in the same folder
@@ -75,17 +76,7 @@ class KeptComponent:
         found = self.compiled.stat()
         stat = [found.st_size, found.st_mtime_ns]
         record = {"compiled_sha256": compiled_sha256, "compiled_stat": stat, "description": description}
-        draft = written.with_suffix(".record")
-        with draft.open("wb") as file:
-            file.write(json.dumps(record).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, self.record)
-        folder = os.open(self.record.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_durably(self.record, json.dumps(record).encode(), draft=written.with_suffix(".record"))
 
 
 def sha256_of(path: Path) -> str:

@@ -18,15 +18,14 @@ nothing about who is to blame; what guests may take of memory has limits of its 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from holdfast_host.core.durable import write_durably
 from holdfast_host.core.errors import ConfigurationError
-from holdfast_host.storage.data_directory import sync_directory
 
 DEATHS_MAX: Final = 3.0
 VERSION_DEATHS_MAX: Final = 6.0  # of a function's version, from as many instances where nothing else ran
@@ -158,10 +157,4 @@ class Quarantine:
             (type_id, name.decode(), record.version, record.shares, record.quarantined)
             for (type_id, name), record in self._records.items()
         ]
-        fresh = self._path.with_suffix(".new")
-        with fresh.open("w") as file:
-            json.dump(rows, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
-        sync_directory(self._path.parent)
+        write_durably(self._path, json.dumps(rows).encode())

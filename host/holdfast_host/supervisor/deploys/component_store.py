@@ -6,7 +6,6 @@ A component stays as it was deployed as long as some kept version needs it; its 
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from holdfast_host.core.durable import move_durably
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, InvalidComponentError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.sandbox.components.compiled_store import DRAFT_PREFIX, KeptComponent
-from holdfast_host.storage.data_directory import sync_directory
 from holdfast_host.supervisor.deploys.compile_queue import Applicant, CompileLine
 from holdfast_host.supervisor.directory.layout import DataDirectory
 from holdfast_host.supervisor.registry.registry import Registry
@@ -190,9 +189,6 @@ def _size(path: Path) -> int:
 def _take_over(upload: Path, component: Path) -> None:
     """Move an upload to its place, durably; HostUnavailableError where the disk does not let us."""
     try:
-        with upload.open("rb") as file:
-            os.fsync(file.fileno())
-        upload.replace(component)
-        sync_directory(component.parent)
+        move_durably(upload, component)
     except OSError as error:
         raise HostUnavailableError(f"the component cannot be kept in {component.parent}: {error}") from error

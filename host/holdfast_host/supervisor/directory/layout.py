@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from holdfast_host.core.durable import sync_directory
 from holdfast_host.core.errors import ConfigurationError
-from holdfast_host.storage.data_directory import ensure_data_directory, read_data_directory, sync_directory
+from holdfast_host.storage.data_directory import ensure_data_directory, read_data_directory
 
 _FOLDERS: Final = ("registry", "secrets", "components", "compiled", "uploads")
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,8 +17,8 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from holdfast_host.core.durable import write_durably
 from holdfast_host.core.errors import ConfigurationError, HostUnavailableError
-from holdfast_host.storage.data_directory import sync_directory
 
 FORMAT: Final = 1
 _KEY_BYTES: Final = 32
@@ -116,7 +114,7 @@ class Vault:
             nonce = secrets.token_bytes(_NONCE_BYTES)
             sealed = nonce + cipher.encrypt(nonce, secret.value.encode(), name.encode())
             entries[name] = {"sealed": base64.b64encode(sealed).decode(), "changed_us": secret.changed_us}
-        _write_durably(self._sealed, json.dumps({"format": FORMAT, "secrets": entries}, indent=1).encode())
+        write_durably(self._sealed, json.dumps({"format": FORMAT, "secrets": entries}, indent=1).encode())
 
     def _key(self) -> bytes:
         """The key; a new one only where nothing is sealed yet."""
@@ -130,24 +128,9 @@ class Vault:
                     "or remove that file and set the secrets again"
                 ) from None
             key = secrets.token_bytes(_KEY_BYTES)
-            _write_durably(path, base64.b64encode(key))
+            write_durably(path, base64.b64encode(key))
         except ValueError:
             raise ConfigurationError(f"{path} is damaged, it is no base64: restore it from a backup") from None
         if len(key) != _KEY_BYTES:
             raise ConfigurationError(f"{path} holds {len(key)} bytes, a key has {_KEY_BYTES}: restore it from a backup")
         return key
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    """Replace a file, readable for its owner only."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_directory(path.parent)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -1,0 +1,69 @@
+"""Files that are replaced whole or not at all, and are on disk when the writer goes on.
+
+A file's content is synced before its name changes hands, and the folder after: so a power cut leaves the old content or
+the new one, never a part of it, and after the return the new one. Who calls owns the place: no two write to it at once.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write_durably(path: Path, content: bytes, *, draft: Path | None = None) -> None:
+    """Replace a file, or make it; only its owner can read it. Durable on return.
+
+    Args:
+        path: the file.
+        content: all of it.
+        draft: where it is written first, in the same folder; else beside it, as `NAME.new`. What a dead process left
+            there is overwritten.
+
+    Raises:
+        OSError: the file is as it was, and the draft is gone; only where the folder could not be synced, it may be
+            either.
+    """
+    fresh = draft or path.with_name(f"{path.name}.new")
+    try:
+        with open(fresh, "wb", opener=_open_private) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        _place(fresh, path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def move_durably(written: Path, path: Path) -> None:
+    """Give a file that is written its place, over what was there; the folder must be the same, or of the same disk.
+
+    Durable on return: its content and its place.
+
+    Raises:
+        OSError: as `write_durably`; `written` may be where it was.
+    """
+    descriptor = os.open(written, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    _place(written, path)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the directory's entries durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _place(written: Path, path: Path) -> None:
+    os.replace(written, path)
+    sync_directory(path.parent)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
