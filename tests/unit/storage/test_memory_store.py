@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from holdfast_host.core.errors import StorageFullError
-from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.store import CommitReport, StoreBrokenError
+from tests.harness.memory_store import MemoryStore
 from tests.unit.storage.conftest import batch
 
 

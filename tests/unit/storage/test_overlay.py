@@ -7,10 +7,10 @@ import pytest
 from holdfast_host.core.errors import BadRequestError, CodecError, HoldfastError, LimitError, StorageFullError
 from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.capabilities import StorageCalls
-from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.pending import Pending
 from holdfast_host.storage.store import Batch, StoredInstance
+from tests.harness.memory_store import MemoryStore
 
 LIMITS = Limits()
 LABEL = "Account/alice"

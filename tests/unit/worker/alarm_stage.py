@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from holdfast_host.core.clock import ManualClock
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
-from holdfast_host.storage.memory_store import MemoryStore, _Row
 from holdfast_host.storage.store import Alarm, StoredInstance
 from holdfast_host.worker.turns.turn import Turn
+from tests.harness.clock import ManualClock
+from tests.harness.memory_store import MemoryStore, Row
 from tests.unit.worker.stage import TYPE, Guest, Stage, add
 
 SECOND = 1_000_000
@@ -97,6 +97,6 @@ def left_by_a_dead_worker(store: MemoryStore) -> MemoryStore:
     copy = MemoryStore()
     for place, row in store._rows.items():
         alarm = None if row.alarm is None else replace(row.alarm)
-        copy._rows[place] = _Row(row.type_id, row.name, row.number, dict(row.values), alarm)
+        copy._rows[place] = Row(row.type_id, row.name, row.number, dict(row.values), alarm)
     copy._next_number = store._next_number + 1000
     return copy

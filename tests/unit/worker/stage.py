@@ -17,7 +17,6 @@ from holdfast_host.core.clock import Clock
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import SLOTS, Limits
 from holdfast_host.sandbox.instance import Outcome, SandboxTrap
-from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.wire.frames import PROTOCOL, Call, Kind, pack_call, pack_cancel, pack_json, split, unpack_reply
 from holdfast_host.wire.page import StatePage
 from holdfast_host.wire.routing import Routing
@@ -28,6 +27,7 @@ from holdfast_host.worker.threads.monitor import Monitor
 from holdfast_host.worker.turns import runner as running
 from holdfast_host.worker.turns.deployments import LoadedType
 from holdfast_host.worker.turns.turn import Turn
+from tests.harness.memory_store import MemoryStore
 
 TYPE = 1
 Guest = Callable[[Turn, Any], Any]

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from holdfast_host.core.clock import ManualClock
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.imports import HANDLERS
-from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.store import Alarm, Batch, Changes
 from holdfast_host.worker.alarms.readers import types_with_alarms
 from holdfast_host.worker.turns.turn import Turn
+from tests.harness.clock import ManualClock
+from tests.harness.memory_store import MemoryStore
 from tests.unit.worker.alarm_stage import (
     SECOND,
     AlarmStage,

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.store import Alarm, Batch, Changes
 from holdfast_host.worker.turns.turn import Turn
+from tests.harness.memory_store import MemoryStore
 from tests.unit.worker.alarm_stage import (
     SECOND,
     AlarmStage,

@@ -11,10 +11,10 @@ import pytest
 
 from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.limits import Limits
-from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.worker.commits.gate import Exit, Gate, Group
 from holdfast_host.worker.turns.entry import Entry
+from tests.harness.memory_store import MemoryStore
 
 KEY = b"v"
 LIMITS = Limits()

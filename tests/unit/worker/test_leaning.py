@@ -16,11 +16,11 @@ import pytest
 
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
-from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import NO_LEANS, Changes, StoredInstance
 from holdfast_host.worker.commits.gate import Exit, Gate, Group
 from holdfast_host.worker.turns.entry import Entry
+from tests.harness.memory_store import MemoryStore
 
 LIMITS = Limits()
 COUNT = b"count"

@@ -17,7 +17,6 @@ import pytest
 
 from holdfast_host.core.clock import SystemClock
 from holdfast_host.core.limits import Limits
-from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans
 from holdfast_host.wire.routing import Routing
 from holdfast_host.worker.alarms.deliveries import Alarms
@@ -26,6 +25,7 @@ from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.loop import Worker
 from holdfast_host.worker.threads.leadership import Leadership
 from holdfast_host.worker.turns.entry import Entry
+from tests.harness.memory_store import MemoryStore
 from tests.unit.worker.stage import NoEngine
 from tests.unit.worker.test_leaning import History
 

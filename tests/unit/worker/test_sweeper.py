@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans, StoreBrokenError
 from holdfast_host.worker.commits import sweeper
 from holdfast_host.worker.main import WorkerProcess
+from tests.harness.memory_store import MemoryStore
 from tests.unit.worker.stage import Stage
 
 WAIT_S = 10.0

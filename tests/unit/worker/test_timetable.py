@@ -7,10 +7,10 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast_host.storage.memory_store import MemoryStore
 from holdfast_host.storage.store import Alarm, Batch, Changes, StoredInstance
 from holdfast_host.worker.alarms import due as timetable
 from holdfast_host.worker.alarms.due import MINUTE_US, PAGE_ROWS, Timetable
+from tests.harness.memory_store import MemoryStore
 
 TYPE = 1
 

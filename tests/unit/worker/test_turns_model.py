@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from holdfast_host.core.clock import ManualClock
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.sandbox.instance import SandboxTrap
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.worker.turns.entry import Entry
 from holdfast_host.worker.turns.runner import TurnRunner
 from holdfast_host.worker.turns.turn import Turn
+from tests.harness.clock import ManualClock
 from tests.unit.worker.alarm_stage import AlarmStage
 from tests.unit.worker.stage import Stage, compute
 

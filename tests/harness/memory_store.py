@@ -30,7 +30,7 @@ from holdfast_host.storage.store import (
 
 
 @dataclass(slots=True)
-class _Row:
+class Row:
     """One instance as it is stored."""
 
     type_id: int
@@ -49,7 +49,7 @@ class MemoryStore:
 
     def __init__(self, partitions: int = 1, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._rows: dict[tuple[int, bytes], _Row] = {}
+        self._rows: dict[tuple[int, bytes], Row] = {}
         self._located: WeakValueDictionary[tuple[int, bytes], StoredInstance] = WeakValueDictionary()
         self._reached = dict.fromkeys(range(partitions), (1, 1))
         self._next_number = 1
@@ -263,7 +263,7 @@ class MemoryStore:
             return StorageFullError(f"no room for {instance.name!r}: the test said so")
         place = (instance.type_id, instance.name)
         old = self._rows.get(place)
-        row = _Row(instance.type_id, instance.name, instance.number)
+        row = Row(instance.type_id, instance.name, instance.number)
         if old is not None:
             row.values, row.alarm = dict(old.values), old.alarm
         for batch in batches:
@@ -281,7 +281,7 @@ class MemoryStore:
         return None
 
 
-def _apply_to(row: _Row, changes: Changes) -> None:
+def _apply_to(row: Row, changes: Changes) -> None:
     if changes.cleared:
         row.values.clear()
     for key, value in changes.writes.items():
