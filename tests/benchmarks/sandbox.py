@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast_host.core.limits import MIB, Limits
+from holdfast_host.sandbox import marshal
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
 from holdfast_host.sandbox.instance import Outcome, Sandbox
 from tests.benchmarks.results import Section
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.servers import PEERS
+from tests.harness import public_calls
 from tests.harness.components import built, compiled
 from tests.harness.processes import anonymous_bytes
 from tests.unit.sandbox.turns import TestTurn
@@ -41,7 +43,7 @@ class _Way:
     @classmethod
     def open(cls, compiled: Path, *, public: bool) -> _Way:
         """Load, instantiate, construct."""
-        component = SandboxEngine(Limits(), public_calls=public).load(compiled)
+        component = SandboxEngine(Limits(), public_calls if public else marshal).load(compiled)
         turn = TestTurn(host_calls_max=1 << 60)
         return cls(component, [_activated(component, turn) for _ in range(max(_INSTANCES))], turn)
 

@@ -97,7 +97,6 @@ WORKER: Final = [
         "storage imports",
         "sandbox/imports.py",
         "sandbox/marshal.py:serve",
-        "sandbox/marshal_public.py:serve",
         "worker/turns/turn.py:host_call",
     ),
     *_rules(

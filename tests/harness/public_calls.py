@@ -1,7 +1,4 @@
-"""The same as `marshal` through wasmtime's public interface, for any version: three times slower.
-
-It is what runs when the installed wasmtime is not the pinned one, and what the tests compare `marshal` with.
-"""
+"""What `sandbox.marshal` does, through wasmtime's public interface: three times slower, and what it is held against."""
 
 from __future__ import annotations
 
@@ -11,9 +8,10 @@ from wasmtime import Store, StoreContext, WasmtimeError
 from wasmtime.component import Func, LinkerInstance, Variant
 
 from holdfast_host.core.errors import HoldfastError
+from holdfast_host.sandbox.c_api import address_of_context
 from holdfast_host.sandbox.guest import Guests
 from holdfast_host.sandbox.imports import Handler, error_text
-from holdfast_host.sandbox.marshal import Call, address_of_context, deadline
+from holdfast_host.sandbox.marshal import Call, deadline
 from holdfast_host.sandbox.signatures import Kind, Signature
 
 

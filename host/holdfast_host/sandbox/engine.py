@@ -15,13 +15,13 @@ from threading import get_ident
 from types import ModuleType
 from typing import Any, Final
 
-import wasmtime._bindings as bindings
 from wasmtime import Config, Engine, WasmtimeError
 from wasmtime.component import Component, ExportIndex, Linker
 
-from holdfast_host.core.errors import HostUnavailableError, InternalError
+from holdfast_host.core.errors import ConfigurationError, HostUnavailableError, InternalError
 from holdfast_host.core.limits import Limits
-from holdfast_host.sandbox import marshal, marshal_public
+from holdfast_host.sandbox import marshal
+from holdfast_host.sandbox.c_api import set_async_components
 from holdfast_host.sandbox.capabilities import Capabilities
 from holdfast_host.sandbox.components.validate import checked_exports
 from holdfast_host.sandbox.guest import Guests
@@ -61,13 +61,17 @@ class SandboxEngine:
     wanted, must be enabled before: afterwards it turns a guest's trap into a crash.
     """
 
-    def __init__(self, limits: Limits, *, public_calls: bool | None = None) -> None:
+    def __init__(self, limits: Limits, way: ModuleType = marshal) -> None:
+        """ConfigurationError where another wasmtime is installed. `way` carries values: a test may give its own."""
+        installed = wasmtime_version()
+        if installed != WASMTIME_PINNED:
+            raise ConfigurationError(
+                f"wasmtime {installed} is installed, this host fills C structures of {WASMTIME_PINNED}: install that"
+            )
         self.limits = limits
         self.guests: Guests = {}
         self.allowance = Allowance()
-        if public_calls is None:
-            public_calls = wasmtime_version() != WASMTIME_PINNED
-        self.marshal: ModuleType = marshal_public if public_calls else marshal
+        self.marshal = way
         self._stack_bytes = thread_stack_bytes(limits)
         threading.stack_size(self._stack_bytes)
         self._main_stack_bytes = resource.getrlimit(resource.RLIMIT_STACK)[0]
@@ -153,6 +157,6 @@ def _make_config() -> Config:
     config = Config()
     config.epoch_interruption = bool(ENGINE_SETTINGS["epoch_interruption"])
     config.max_wasm_stack = int(ENGINE_SETTINGS["max_wasm_stack"])
-    # No public setter. With it on, a component's future or stream parameter aborts the process.
-    bindings.wasmtime_config_wasm_component_model_async_set(config.ptr(), ENGINE_SETTINGS["component_model_async"])
+    # With it on, a component's future or stream parameter aborts the process.
+    set_async_components(config, bool(ENGINE_SETTINGS["component_model_async"]))
     return config

@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 from wasmtime import Store, WasiConfig, WasmtimeError
 
 from holdfast_host.core.errors import ActorUnknownMethodError, BadRequestError, InternalError, required
+from holdfast_host.sandbox.c_api import address_of_context
 from holdfast_host.sandbox.capabilities import Capabilities
 from holdfast_host.sandbox.engine import LoadedComponent
 from holdfast_host.sandbox.guest import Guest
 from holdfast_host.sandbox.imports import error_text
 from holdfast_host.sandbox.interrupt import install_tick
-from holdfast_host.sandbox.marshal import Call, Outcome, TextAnswer, address_of_context, deadline
+from holdfast_host.sandbox.marshal import Call, Outcome, TextAnswer, deadline
 from holdfast_host.sandbox.signatures import EXPORTS
 from holdfast_host.sandbox.stops.postmortem import marked, new_mark
 from holdfast_host.sandbox.stops.python_frames import Frame

@@ -12,15 +12,14 @@ from collections.abc import Callable
 from ctypes import c_size_t, c_uint64, c_void_p
 from typing import Any, Final
 
-from wasmtime import Store, StoreContext, WasmtimeError, _ffi
+from wasmtime import Store, StoreContext, WasmtimeError
 
+from holdfast_host.sandbox.c_api import address_of_context, quick_function
 from holdfast_host.sandbox.guest import Guests
-from holdfast_host.sandbox.marshal import address_of_context, new_trap
+from holdfast_host.sandbox.marshal import new_trap
 
 _TickFunction: Final = ctypes.CFUNCTYPE(c_size_t, c_void_p, c_void_p, c_void_p, c_void_p)
-_install = ctypes.PyDLL(_ffi.dll._name)["wasmtime_store_epoch_deadline_callback"]  # noqa: SLF001
-_install.restype = None
-_install.argtypes = [c_void_p, _TickFunction, c_void_p, c_void_p]
+_install = quick_function("wasmtime_store_epoch_deadline_callback")
 
 
 def make_tick(guests: Guests) -> Any:

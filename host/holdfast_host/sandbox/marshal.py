@@ -1,9 +1,8 @@
 """Values across the boundary, at the level of C: exactly the signatures of `signatures`, nothing general.
 
 wasmtime for Python reads a function's type again on every call, in Python; that is two thirds of a short call. Here the
-types are known, so C values are read and filled in place. The layout is that of the wasmtime version in
-`settings.WASMTIME_PINNED`; with
-another one `marshal_public` does the same through the public interface, slower.
+types are known, so C values are read and filled in place. The layout is that of the one wasmtime version in
+`settings.WASMTIME_PINNED`. What this way does is what the public interface does, as the tests show.
 
 Ownership: parameters of a call are borrowed (wasmtime copies them); a call's result is ours to delete; parameters of a
 host function are wasmtime's; a host function's result, and an error it returns, are wasmtime's from then on.
@@ -24,10 +23,11 @@ from ctypes import addressof, byref, c_char, c_size_t, c_uint8, c_uint64, c_void
 from functools import partial
 from typing import Any, Final
 
-from wasmtime import Store, WasmtimeError, _ffi
+from wasmtime import Store, WasmtimeError
 from wasmtime.component import Func, LinkerInstance
 
-from holdfast_host.core.errors import HoldfastError, InternalError, required
+from holdfast_host.core.errors import HoldfastError, InternalError
+from holdfast_host.sandbox.c_api import address_of_context, address_of_function, error_at, long_function, quick_function
 from holdfast_host.sandbox.guest import Guest, Guests
 from holdfast_host.sandbox.imports import Handler, error_text
 from holdfast_host.sandbox.signatures import Kind, Signature
@@ -74,24 +74,13 @@ _probe = b"where a bytes object's data lies"
 if ctypes.sizeof(_Value) != _VALUE_BYTES or _MEMORY[id(_probe) + _BYTES_HEADER :][: len(_probe)] != _probe:
     raise InternalError("the layout of wasmtime's values, or of Python's bytes, is not what this host was written for")
 
-_quick = ctypes.PyDLL(_ffi.dll._name)  # noqa: SLF001 - the library that wasmtime has loaded
-_long = ctypes.CDLL(_ffi.dll._name)  # noqa: SLF001
-
-
-def _function(library: ctypes.CDLL, name: str, result: Any = None) -> Callable[..., Any]:
-    """A function whose arguments are C values (or bytes, for a pointer): a plain int would pass as a C int."""
-    function = library[name]
-    function.restype = result
-    return function
-
-
-_new_value = _function(_quick, "wasmtime_component_val_new", c_void_p)
-_copy_value = _function(_quick, "wasmtime_component_val_clone")
-_delete_value = _function(_quick, "wasmtime_component_val_delete")
-_new_error = _function(_quick, "wasmtime_error_new", c_void_p)
-_set_deadline = _function(_quick, "wasmtime_context_set_epoch_deadline")
-_add_function = _function(_quick, "wasmtime_component_linker_instance_add_func", c_void_p)
-_call = _function(_long, "wasmtime_component_func_call", c_void_p)
+_new_value = quick_function("wasmtime_component_val_new", c_void_p)
+_copy_value = quick_function("wasmtime_component_val_clone")
+_delete_value = quick_function("wasmtime_component_val_delete")
+_new_error = quick_function("wasmtime_error_new", c_void_p)
+_set_deadline = quick_function("wasmtime_context_set_epoch_deadline")
+_add_function = quick_function("wasmtime_component_linker_instance_add_func", c_void_p)
+_call = long_function("wasmtime_component_func_call", c_void_p)
 
 _ONE_ADVANCE: Final = c_uint64(1)
 _ONE: Final = c_size_t(1)
@@ -132,18 +121,12 @@ def new_trap(message: bytes) -> int:
     return pointer
 
 
-def address_of_context(store: Any) -> int:
-    """What wasmtime hands to host functions as their context: a store has the same one all its life."""
-    address = ctypes.cast(store._context(), c_void_p).value  # noqa: SLF001 - no public way to it
-    return required(address, "the context of a store")
-
-
 def define(instance: LinkerInstance, name: str, signature: Signature, function: Any) -> None:
     """Link a host function that `host_function` made; the caller keeps it alive as long as the linker."""
     encoded = name.encode()
     error = _add_function(instance.ptr(), encoded, c_size_t(len(encoded)), function, None, None)
     if error:
-        raise _error_at(error)
+        raise error_at(error)
 
 
 def host_function(guests: Guests, signature: Signature, handler: Handler, blocking: bool) -> Any:
@@ -192,8 +175,7 @@ def bind(store: Store, function: Func, signature: Signature) -> Call:
         WasmtimeError: the guest trapped, or answered with another type.
         UnicodeDecodeError: a text is not UTF-8; nothing was called.
     """
-    raw = function._func  # noqa: SLF001 - the C structure is what we are here for
-    address, context = c_void_p(addressof(raw)), c_void_p(address_of_context(store))
+    address, context = c_void_p(address_of_function(function)), c_void_p(address_of_context(store))
     parameters = (_Value * len(signature.parameters))()
     fill, parameters_count = _filler(signature.parameters, parameters), c_size_t(len(parameters))
     result = _Returned()
@@ -204,7 +186,7 @@ def bind(store: Store, function: Func, signature: Signature) -> Call:
         fill(*values)
         error = _call(address, context, parameters, parameters_count, result_reference, _ONE)
         if error:
-            raise _error_at(error)
+            raise error_at(error)
         kind, is_ok, payload = read(answered)
         if kind != _RESULT:  # its other words are no addresses
             raise WasmtimeError(f"its export answered with another type than {signature}")
@@ -254,11 +236,6 @@ def _data_of(text: bytes) -> int:
     if not text.isascii():
         text.decode()
     return id(text) + _BYTES_HEADER
-
-
-def _error_at(address: int) -> WasmtimeError:
-    typed = ctypes.cast(address, ctypes.POINTER(_ffi.wasmtime_error_t))
-    return WasmtimeError._from_ptr(typed)  # noqa: SLF001 - takes ownership, reads an exit status
 
 
 def _read_text(words: tuple[int, ...], at: int) -> bytes:

@@ -222,9 +222,9 @@ OTHER_ANSWERS = {
 
 
 @pytest.mark.parametrize("flags", [(), ("-O",)], ids=["plain", "optimized"])
-@pytest.mark.parametrize("public_calls", [False, True], ids=["marshal", "marshal_public"])
+@pytest.mark.parametrize("public", [False, True], ids=["marshal", "public_calls"])
 def test_an_answer_of_another_type_traps_its_own_sandbox_and_nothing_else(
-    tmp_path: Path, flags: tuple[str, ...], public_calls: bool
+    tmp_path: Path, flags: tuple[str, ...], public: bool
 ) -> None:
     """No such component passes the check at deploy; here it is past it. Its words must not be taken for addresses."""
     for name, (core, result, code) in OTHER_ANSWERS.items():
@@ -241,7 +241,7 @@ def test_an_answer_of_another_type_traps_its_own_sandbox_and_nothing_else(
         (tmp_path / name).write_text(text.replace('(export "call" (func $call))', '(export "call" (func $other))'))
     (tmp_path / "good").write_text(minimal_wat())
     script = Path(__file__).with_name("unchecked.py")
-    command = [sys.executable, *flags, str(script), str(tmp_path), str(int(public_calls))]
+    command = [sys.executable, *flags, str(script), str(tmp_path), str(int(public))]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=PROJECT)
 
     assert done.returncode == 0, done.stderr

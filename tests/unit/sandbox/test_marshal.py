@@ -6,18 +6,20 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from holdfast_host.core.errors import LimitError
+from holdfast_host.core.errors import ConfigurationError, LimitError
 from holdfast_host.core.limits import MIB, Limits
-from holdfast_host.sandbox import marshal, marshal_public
+from holdfast_host.sandbox import c_api, marshal
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox
 from holdfast_host.sandbox.settings import WASMTIME_PINNED, wasmtime_version
+from tests.harness import public_calls
 from tests.unit.sandbox.turns import TestTurn
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
@@ -52,7 +54,7 @@ class Pair:
 
     def __init__(self, compiled: Path) -> None:
         self.turns = TestTurn(), TestTurn()
-        self.engines = SandboxEngine(Limits(), public_calls=False), SandboxEngine(Limits(), public_calls=True)
+        self.engines = SandboxEngine(Limits()), SandboxEngine(Limits(), public_calls)
         self.sandboxes = [
             Sandbox.create(engine.load(compiled), turn, memory_bytes_max=64 * MIB)
             for engine, turn in zip(self.engines, self.turns, strict=True)
@@ -102,9 +104,9 @@ def test_texts_of_every_length_come_back_whole_one_after_another(pair: Pair) -> 
             )
 
 
-@pytest.mark.parametrize("public_calls", [False, True])
-def test_traps_and_errors_are_the_same_both_ways(probe_compiled: Path, public_calls: bool) -> None:
-    component = SandboxEngine(Limits(), public_calls=public_calls).load(probe_compiled)
+@pytest.mark.parametrize("way", [marshal, public_calls], ids=["marshal", "public_calls"])
+def test_traps_and_errors_are_the_same_both_ways(probe_compiled: Path, way: ModuleType) -> None:
+    component = SandboxEngine(Limits(), way).load(probe_compiled)
 
     def refuse(_key: bytes) -> bytes:
         raise LimitError("too long")
@@ -130,11 +132,21 @@ def test_traps_and_errors_are_the_same_both_ways(probe_compiled: Path, public_ca
     assert b"LimitError" in text
 
 
-def test_the_fast_way_is_for_the_pinned_version_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_wasmtime_than_the_one_whose_structures_are_filled_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert wasmtime_version() == WASMTIME_PINNED
-    assert SandboxEngine(Limits()).marshal is marshal
     monkeypatch.setattr("holdfast_host.sandbox.engine.wasmtime_version", lambda: "51.0.0")
-    assert SandboxEngine(Limits()).marshal is marshal_public
+
+    with pytest.raises(ConfigurationError, match=rf"wasmtime 51\.0\.0 is installed.*{re.escape(WASMTIME_PINNED)}"):
+        SandboxEngine(Limits())
+
+
+def test_what_wasmtime_keeps_private_is_named_in_one_file() -> None:
+    """Its modules with an underscore, and members of its objects; ruff's SLF001 refuses those elsewhere."""
+    named = re.compile(r"wasmtime\._|import.*\b_(ffi|bindings)\b|noqa: SLF001")
+    folder = Path(c_api.__file__).parent
+    found = {path.name for path in folder.rglob("*.py") if named.search(path.read_text())}
+
+    assert found == {"c_api.py"}
 
 
 def test_the_pin_is_the_projects() -> None:

@@ -13,14 +13,16 @@ from wasmtime.component import Component
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from holdfast_host.core.limits import Limits
+from holdfast_host.sandbox import marshal
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
+from tests.harness import public_calls
 from tests.unit.sandbox.turns import TestTurn
 
 
 def main() -> None:
     folder, public = Path(sys.argv[1]), sys.argv[2] == "1"
-    engine = SandboxEngine(Limits(), public_calls=public)
+    engine = SandboxEngine(Limits(), public_calls if public else marshal)
     for path in sorted(folder.iterdir(), key=lambda each: each.name == "good"):
         loaded = LoadedComponent.__new__(LoadedComponent)
         loaded.engine, loaded.component = engine, Component(engine.engine, path.read_text())

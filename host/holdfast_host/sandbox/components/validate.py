@@ -20,11 +20,12 @@ from ctypes import byref
 from pathlib import Path
 from typing import Any, Final
 
-from wasmtime import Engine, _ffi
+from wasmtime import Engine
 from wasmtime.component import Component, ExportIndex
 
 from holdfast_host.core.errors import InvalidComponentError
 from holdfast_host.core.limits import Limits
+from holdfast_host.sandbox.c_api import ffi
 from holdfast_host.sandbox.signatures import (
     CONTRACT_VERSION,
     EXPORTED,
@@ -179,10 +180,10 @@ def _functions_of(item: Any, engine: Engine, name: str) -> dict[str, Any]:
         raise InvalidComponentError(f"{_shown(name)} of the component is not an interface")
     pointer, engine_pointer = item.of.component_instance, engine.ptr()
     members: dict[str, Any] = {}
-    for at in range(_ffi.wasmtime_component_instance_type_export_count(pointer, engine_pointer)):
+    for at in range(ffi.wasmtime_component_instance_type_export_count(pointer, engine_pointer)):
         name_pointer, name_bytes = ctypes.POINTER(ctypes.c_char)(), ctypes.c_size_t()
-        extern = ctypes.POINTER(_ffi.wasmtime_component_extern_t)()
-        _ffi.wasmtime_component_instance_type_export_nth(
+        extern = ctypes.POINTER(ffi.wasmtime_component_extern_t)()
+        ffi.wasmtime_component_instance_type_export_nth(
             pointer, engine_pointer, at, byref(name_pointer), byref(name_bytes), byref(extern)
         )
         members[ctypes.string_at(name_pointer, name_bytes.value).decode()] = _Extern(extern)
@@ -199,18 +200,18 @@ class _Extern:
         return self._pointer
 
     def __del__(self) -> None:
-        _ffi.wasmtime_component_extern_delete(self._pointer)
+        ffi.wasmtime_component_extern_delete(self._pointer)
 
 
 @contextmanager
 def _item_of(extern: Any) -> Iterator[Any]:
     """What an import or export is; its type unfolds only as far as it is looked at."""
-    item = _ffi.wasmtime_component_item_t()
-    _ffi.wasmtime_component_extern_type(extern.ptr(), byref(item))
+    item = ffi.wasmtime_component_item_t()
+    ffi.wasmtime_component_extern_type(extern.ptr(), byref(item))
     try:
         yield item
     finally:
-        _ffi.wasmtime_component_item_delete(byref(item))
+        ffi.wasmtime_component_item_delete(byref(item))
 
 
 def _check_function(what: str, extern: Any, signature: Signature) -> None:
@@ -220,9 +221,9 @@ def _check_function(what: str, extern: Any, signature: Signature) -> None:
 
 
 def _fits(function: Any, signature: Signature) -> bool:
-    if _ffi.wasmtime_component_func_type_async(function):
+    if ffi.wasmtime_component_func_type_async(function):
         return False
-    if _ffi.wasmtime_component_func_type_param_count(function) != len(signature.parameters):
+    if ffi.wasmtime_component_func_type_param_count(function) != len(signature.parameters):
         return False
     for at, kind in enumerate(signature.parameters):
         with _parameter_of(function, at) as valtype:
@@ -234,17 +235,17 @@ def _fits(function: Any, signature: Signature) -> bool:
         if valtype.kind != _VALTYPE_RESULT:
             return False
         result = valtype.of.result
-        with _payload(_ffi.wasmtime_component_result_type_ok, result) as ok:
+        with _payload(ffi.wasmtime_component_result_type_ok, result) as ok:
             if (ok is None) != (signature.ok is None) or (signature.ok and not _is(ok, signature.ok)):
                 return False
-        with _payload(_ffi.wasmtime_component_result_type_err, result) as err:
+        with _payload(ffi.wasmtime_component_result_type_err, result) as err:
             return err is not None and _is(err, Kind.TEXT)
 
 
 def _check_clock_wait(what: str, extern: Any) -> None:
     with _item_of(extern) as item:
         function = item.of.component_func
-        fits = item.kind == _ITEM_FUNCTION and _ffi.wasmtime_component_func_type_param_count(function) == 1
+        fits = item.kind == _ITEM_FUNCTION and ffi.wasmtime_component_func_type_param_count(function) == 1
         if fits:
             with _parameter_of(function, 0) as parameter, _result_of(function) as result:
                 fits = parameter.kind == _VALTYPE_U64 and result is not None and result.kind == _VALTYPE_OWN
@@ -257,38 +258,38 @@ def _is(valtype: Any, kind: Kind) -> bool:
         return False
     if kind is not Kind.OPTIONAL_TEXT:
         return True
-    with _payload(_ffi.wasmtime_component_option_type_ty, valtype.of.option) as inner:
+    with _payload(ffi.wasmtime_component_option_type_ty, valtype.of.option) as inner:
         return _is(inner, Kind.TEXT)
 
 
 @contextmanager
 def _parameter_of(function: Any, at: int) -> Iterator[Any]:
     name_pointer, name_bytes = ctypes.POINTER(ctypes.c_char)(), ctypes.c_size_t()
-    valtype = _ffi.wasmtime_component_valtype_t()
-    _ffi.wasmtime_component_func_type_param_nth(function, at, byref(name_pointer), byref(name_bytes), byref(valtype))
+    valtype = ffi.wasmtime_component_valtype_t()
+    ffi.wasmtime_component_func_type_param_nth(function, at, byref(name_pointer), byref(name_bytes), byref(valtype))
     try:
         yield valtype
     finally:
-        _ffi.wasmtime_component_valtype_delete(byref(valtype))
+        ffi.wasmtime_component_valtype_delete(byref(valtype))
 
 
 @contextmanager
 def _result_of(function: Any) -> Iterator[Any]:
-    with _payload(_ffi.wasmtime_component_func_type_result, function) as valtype:
+    with _payload(ffi.wasmtime_component_func_type_result, function) as valtype:
         yield valtype
 
 
 @contextmanager
 def _payload(getter: Any, of: Any) -> Iterator[Any]:
     """A type inside a type; None where there is none. (An option's getter returns nothing: it is always there.)."""
-    valtype = _ffi.wasmtime_component_valtype_t()
+    valtype = ffi.wasmtime_component_valtype_t()
     if getter(of, byref(valtype)) is False:
         yield None
         return
     try:
         yield valtype
     finally:
-        _ffi.wasmtime_component_valtype_delete(byref(valtype))
+        ffi.wasmtime_component_valtype_delete(byref(valtype))
 
 
 def _shown(name: str) -> str:
