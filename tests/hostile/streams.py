@@ -10,6 +10,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import uvloop
@@ -17,6 +18,7 @@ import uvloop
 from holdfast_host.core.limits import Limits
 from holdfast_host.front.http.connection import CLOSE_LINE, CONTINUE
 from holdfast_host.front.http.server import HttpServer
+from holdfast_host.front.known.connection import KnowingConnection
 from holdfast_host.front.known.direct import DirectCalls
 from tests.hostile.stage import Row
 from tests.unit.front.both_ways import END, SETTLED_LOOPS, play_pieces
@@ -66,7 +68,9 @@ def run(seconds: float, seed: int) -> Row:
 async def _play(stage: Stage, number: int) -> tuple[str, int]:
     """What differs in that stream, if anything does, and how many of its calls were not parsed."""
     direct = DirectCalls(stage.front._calls)
-    knowing, parsing = HttpServer(stage.server._handle, direct=direct), HttpServer(stage.server._handle)
+    handle = stage.server._handle
+    knowing = HttpServer(handle, new_connection=partial(KnowingConnection, direct))
+    parsing = HttpServer(handle)
     for pieces in _connections(random.Random(number)):
         answers, calls = await play_pieces(stage, knowing, pieces)
         usual_answers, usual_calls = await play_pieces(stage, parsing, pieces)

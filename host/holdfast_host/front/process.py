@@ -20,11 +20,14 @@ from holdfast_host.front.calls.catalog_view import CatalogView
 from holdfast_host.front.control import ControlChannel, Message
 from holdfast_host.front.functions.dispatch import FunctionHosts
 from holdfast_host.front.http.client_timeouts import Patience
+from holdfast_host.front.http.connection import Connection
 from holdfast_host.front.http.connection_limits import Connections, allow_descriptors
+from holdfast_host.front.http.library import is_known
 from holdfast_host.front.http.origin_checks import Strangers
 from holdfast_host.front.http.proxies import TrustedProxies
 from holdfast_host.front.http.server import HttpServer
 from holdfast_host.front.http.tokens import TokenCheck
+from holdfast_host.front.known.connection import KnowingConnection
 from holdfast_host.front.known.direct import DirectCalls
 from holdfast_host.front.link import Link
 from holdfast_host.front.routes.alarms import AlarmRoutes
@@ -70,9 +73,10 @@ class Front:
                 *QuarantineRoutes(lambda: self._calls.view, control, limits).routes(),
             ],
         )
-        direct = DirectCalls(self._calls)
+        self._direct = DirectCalls(self._calls)
         proxies = TrustedProxies(start.trusted_proxies)
-        api = HttpServer(app.handle, Patience(), Connections(allow_descriptors()), direct, proxies)
+        new_connection = partial(KnowingConnection, self._direct) if is_known() else Connection
+        api = HttpServer(app.handle, Patience(), Connections(allow_descriptors()), proxies, new_connection)
         self._servers = [(start.listen_fd, api)]
         if start.root_fd >= 0:
             serve_root = partial(app.handle_root, function=start.root_function)
@@ -113,7 +117,7 @@ class Front:
     def _measures(self) -> dict[str, Any]:
         """What this front counts; the API's own socket is always the first."""
         _, server = self._servers[0]
-        return {**server.measures(self._links), "private_bytes": private_bytes()}
+        return {**server.measures(self._links), "direct": self._direct.count, "private_bytes": private_bytes()}
 
     async def aclose(self) -> None:
         """Stop serving; open requests are cut."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 
 import pytest
 import uvloop
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.front.known import library
+from holdfast_host.front.http import library
 from holdfast_host.front.known.boundary import HEAD_BYTES_MAX
+from holdfast_host.front.known.connection import KnowingConnection
 from holdfast_host.front.known.direct import DirectCalls
 from tests.unit.front.stage import Stage, request_bytes, staged
 
@@ -160,16 +162,17 @@ def test_few_heads_are_kept_and_the_one_known_longest_goes() -> None:
     async def play() -> None:
         async with staged() as stage:
             stage.worker.answer = b"1"
-            stage.server.direct = DirectCalls(stage.front._calls, heads_max=2)
+            direct = DirectCalls(stage.front._calls, heads_max=2)
+            stage.server._new_connection = partial(KnowingConnection, direct)
             for number in range(5):
                 await stage.exchange(request_bytes("POST", TARGET, x=str(number)))
             await stage.exchange(request_bytes("POST", TARGET, x="x" * HEAD_BYTES_MAX))
-            known = dict(stage.server.direct._heads)
+            known = dict(direct._heads)
             for number in range(5):
                 await stage.exchange(request_bytes("POST", TARGET, x=str(number)))
 
             assert list(known) == [b"host: localhost\r\nx: 3\r\n\r\n", b"host: localhost\r\nx: 4\r\n\r\n"]
-            assert stage.direct_calls == 0  # each came when it had just been forgotten
+            assert direct.count == 0  # each came when it had just been forgotten
 
     uvloop.run(play())
 

@@ -10,10 +10,10 @@ import pytest
 import uvloop
 
 from holdfast_host.core.limits import SLOTS
-from holdfast_host.front.http import connection as connection_module
-from holdfast_host.front.http.connection import HELD_BYTES_MAX, Connection
 from holdfast_host.front.http.connection_limits import Connections
 from holdfast_host.front.http.server import KEEP_ALIVE_S
+from holdfast_host.front.known import connection as connection_module
+from holdfast_host.front.known.connection import HELD_BYTES_MAX, KnowingConnection
 from tests.unit.front.stage import CATALOG, PATIENCE_S, Stage, read_response, request_bytes, staged, until
 
 TARGET = "/v1/actors/Account/alice/deposit"
@@ -40,14 +40,14 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(stage: Stage, *, known: bytes = CALL) -> AsyncIterator[tuple[Client, Connection]]:
+async def connected(stage: Stage, *, known: bytes = CALL) -> AsyncIterator[tuple[Client, KnowingConnection]]:
     """A client whose head is known, and the front's end of its connection."""
     await stage.teach(known)
     before = set(stage.server._kept.live)
     reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
     await until(lambda: set(stage.server._kept.live) - before)
     [end] = set(stage.server._kept.live) - before
-    assert isinstance(end, Connection)
+    assert isinstance(end, KnowingConnection)
     await until(lambda: end.waits)
     try:
         yield Client(reader, writer), end

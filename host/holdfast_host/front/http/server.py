@@ -23,7 +23,6 @@ from holdfast_host.front.http.proxies import CameBy, TrustedProxies
 from holdfast_host.front.http.write_backpressure import DRAIN_S, Unread
 
 if TYPE_CHECKING:
-    from holdfast_host.front.known.direct import DirectCalls
     from holdfast_host.front.link import Link
 
 KEEP_ALIVE_S: Final = 75.0
@@ -76,8 +75,7 @@ class Exchange(web.BaseRequest):
     def learn(self, flags_of: Callable[[Mapping[str, str]], int]) -> None:
         """All checks of its head have passed: they would for the same head again, for a call with the same flags."""
         connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
-        if connection.head_is_new:
-            connection.learn(self._message, flags_of(self.headers))
+        connection.learn(self._message, lambda: flags_of(self.headers))
 
     def expect_body(self) -> None:
         """Tell a client that waits for it to send its body (`Expect: 100-continue`)."""
@@ -98,8 +96,8 @@ class HttpServer(web.Server):
         handle: Handler,
         patience: Patience | None = None,
         connections: Connections | None = None,
-        direct: DirectCalls | None = None,
         proxies: TrustedProxies | None = None,
+        new_connection: Callable[..., Connection] = Connection,
     ) -> None:
         self._options: dict[str, Any] = {
             "keepalive_timeout": KEEP_ALIVE_S,
@@ -110,7 +108,7 @@ class HttpServer(web.Server):
         super().__init__(self._serve, request_factory=self._new_exchange, handler_cancellation=True)  # type: ignore[arg-type]
         self.draining = False
         self._handle = handle
-        self.direct = direct
+        self._new_connection = new_connection
         self.dates = DateLine()
         self._running = asyncio.get_running_loop()
         self.patience = patience or Patience()
@@ -123,7 +121,7 @@ class HttpServer(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         """A protocol for a new connection."""
-        return Connection(self, loop=self._running, **self._options)
+        return self._new_connection(self, loop=self._running, **self._options)
 
     @property
     def open_requests(self) -> int:
@@ -134,7 +132,6 @@ class HttpServer(web.Server):
         """What this front counts."""
         return {
             "requests": self.requests_count,
-            "direct": 0 if self.direct is None else self.direct.count,
             "refused": self._refused,
             "open_requests": len(self._busy),
             "connections": len(self._kept.live),

@@ -7,7 +7,7 @@ else goes the usual way, also all that is refused for its head. None of the chec
 the front runs, so what is remembered stays true; what may change, the catalog and the workers, is asked at each call.
 Tokens are found by their hash with the rest of the head: how long that takes tells nothing of them.
 
-What does not live here: the connection (front.http.connection), and what is checked of a call
+What does not live here: the connection (front.known.connection), and what is checked of a call
 (front.calls.actor_calls).
 """
 

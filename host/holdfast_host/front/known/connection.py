@@ -1,0 +1,148 @@
+"""A connection with a way past the HTTP library, for calls that are recognised as they come.
+
+Between two requests, what comes is either a call that `front.known.direct` recognises as a whole, or the library's.
+While such a call is under way, until its answer is written and the client takes it, the connection is *engaged*: what
+else comes is held, and is looked at in its turn. So requests are answered in order, whichever way they go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast_host.core.limits import KIB
+from holdfast_host.front.http.answers import DRAINED_BYTES, compose_head
+from holdfast_host.front.http.connection import CLOSE_LINE, Connection
+from holdfast_host.front.known.boundary import Boundary, is_plain
+
+if TYPE_CHECKING:
+    from aiohttp.http import RawRequestMessage
+
+    from holdfast_host.front.http.server import HttpServer
+    from holdfast_host.front.known.direct import DirectCall, DirectCalls, DirectRequest
+
+_log = logging.getLogger(__name__)
+
+HELD_BYTES_MAX: Final = 64 * KIB  # behind a call under way; with more, no more is read
+PIECE_BYTES: Final = 64  # what holding a piece takes beside its bytes
+
+
+class KnowingConnection(Connection):
+    """One of a server that knows heads."""
+
+    def __init__(self, direct: DirectCalls, server: HttpServer, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._direct = direct
+        self._boundary = Boundary()
+        self._call: DirectCall | None = None  # under way, unanswered
+        self._untaken = False  # its answer is written, and fills what the client has no room for
+        self._held: list[bytes] = []  # as it came: of one piece, the parser drops what is good beside what is not
+        self._held_bytes = 0
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """It is closed; nobody waits for a call under way."""
+        super().connection_lost(exc)
+        self._held.clear()
+        call, self._call = self._call, None
+        if call is not None:
+            self._server.end(self)
+            call.abandon()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came: hold it, recognise it, or leave it to the library."""
+        if self.engaged:
+            self._hold(data)
+            return
+        if self._boundary.reached and self.waits:
+            request = self._direct.recognise(data)
+            if request is not None:
+                self._begin(request)
+                return
+        self._boundary.feed(data)
+        super().data_received(data)
+
+    def resume_writing(self) -> None:
+        """The client has taken most of what was written."""
+        super().resume_writing()
+        if self._untaken:
+            self._untaken = False
+            self._disengage()
+
+    def parsed(self, message: RawRequestMessage) -> None:
+        """The library begins to serve a request."""
+        self._boundary.parsed(message)
+
+    def learn(self, message: RawRequestMessage, flags_of: Callable[[], int]) -> None:
+        """Know that head the next time, where it can be known and is not yet."""
+        found = self._boundary.known_as
+        if found is not None and not self._direct.knows(found[0]) and is_plain(message):
+            self._direct.learn(*found, flags_of())
+
+    def answer(self, status: int, body: bytes, content_type: str, further: bytes = b"") -> None:
+        """Send the answer to the call under way, and close if the front began to stop meanwhile."""
+        self._call = None
+        self._server.end(self)
+        try:
+            self._write(status, body, content_type, further)
+        except Exception:  # of this connection alone: the link goes on with the others' answers
+            _log.exception("an answer could not be sent")
+            self.force_close()
+
+    def refuse(self, error: Exception) -> None:
+        """The same with an error, which is counted."""
+        answer = self._server.refuse(error)
+        self.answer(answer.status, answer.payload, answer.type_line, answer.further)
+
+    def _begin(self, request: DirectRequest) -> None:
+        self.engaged = True
+        self.count_head()
+        self._server.begin(self)
+        try:
+            self._call = self._direct.begin(request, self)
+        except Exception as error:  # the last door before the caller, as HttpServer's own
+            self.refuse(error)
+
+    def _write(self, status: int, body: bytes, content_type: str, further: bytes) -> None:
+        server, transport = self._server, self.transport
+        if transport is None or transport.is_closing():
+            return  # the client is gone, and `connection_lost` comes
+        closing = server.draining or (self.half_closed and not self._held)
+        line = CLOSE_LINE if closing else b""
+        head = compose_head(status, content_type, len(body), server.dates.now(), line, further)
+        transport.write(head + body)
+        if transport.get_write_buffer_size() > DRAINED_BYTES:
+            server.unread.watch(transport, len(head) + len(body))
+            self._untaken = self.writing_paused
+        if closing:
+            self.force_close()
+        elif not self._untaken:
+            self._disengage()
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_bytes += len(data) + PIECE_BYTES
+        if self._held_bytes > HELD_BYTES_MAX:
+            self._wire.pause_reading()
+
+    def _disengage(self) -> None:
+        """Be ready for the next request; what was held is looked at once the link has done its work."""
+        self.renew_keep_alive()
+        if self.half_closed and not self._held:
+            self.force_close()
+        elif self._held:
+            asyncio.get_running_loop().call_soon(self._look_at_held)
+        else:
+            self.engaged = False
+
+    def _look_at_held(self) -> None:
+        self.engaged = False
+        if not self._wire.is_closing() and not self.half_closed:
+            self._wire.resume_reading()
+        while self._held and not self.engaged and not self._wire.is_closing():
+            piece = self._held.pop(0)
+            self._held_bytes -= len(piece) + PIECE_BYTES
+            self.data_received(piece)
+        if not self._wire.is_closing() and self.half_closed and not self._owes_answers():
+            self.force_close()
