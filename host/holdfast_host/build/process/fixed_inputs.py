@@ -23,7 +23,7 @@ from typing import Final
 
 SEED_BYTES: Final = 32
 
-# Compiled from tools/fixed_inputs for x86-64. It begins with the seed and the seconds.
+# Compiled from tools/fixed_inputs for x86-64, as a test says. It begins with the seed and the seconds.
 _CODE: Final = base64.b64decode(
     "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABAAAAAAAAAA8fhAAAAAAAMcBIjRXH////SDnwdBFIicGD4R+KDAqIDAdI/8Dr6sNIiwXJ"
     "////SIkGMcBIiUYIMcDDZi4PH4QAAAAAAA8fAFNIi4KQAAAASInTSItzcEiLkogAAABIi3toSD3ZAAAAdQ7ofwAAAEiJg5AAAADrdEyLUzhMi0Mo"
