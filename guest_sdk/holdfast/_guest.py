@@ -92,7 +92,7 @@ class Guest:
         actor = actor_class(Context(actor_type, name, storage), self._env)
         if not hasattr(actor, "ctx"):
             raise CallRefusedError("ActorInitError", f"{actor_type}.__init__ must call super().__init__(ctx, env)")
-        storage.release_blocks()
+        storage._release_blocks()  # noqa: SLF001  (the runtime's, and no method for authors)
         methods = self._component.methods[actor_type]
         checks = self._checks_arguments
         self._methods = {

@@ -266,7 +266,7 @@ class Storage:
         """
         return Transaction(self._blocks, lambda: self._host)
 
-    def release_blocks(self) -> None:
+    def _release_blocks(self) -> None:
         """The constructor is over, and its turn goes on: blocks that it left open end as at a turn's end."""
         self._blocks.release()
 
