@@ -274,7 +274,7 @@ def _body_of(facts: dict[str, Any]) -> bytes:
     if encoded is not None:
         return binascii.a2b_base64(encoded, strict_mode=True)
     text: str = facts.get("body", "")
-    return text.encode("utf-8", "surrogatepass")
+    return text.encode()
 
 
 def _header_text(what: str, text: str) -> str:

@@ -41,3 +41,12 @@ def test_no_header_of_a_response_holds_a_control_character(character: str) -> No
 
 def test_a_header_of_a_response_may_hold_a_tab() -> None:
     assert read_response(b'{"status":200,"headers":[["x-a","y\\tz"]],"body":""}', "GET", Limits()).status == 200
+
+
+@pytest.mark.parametrize("before", ["", "x" * 600_000], ids=["short", "long"])
+def test_a_body_that_utf_8_cannot_hold_is_refused(before: str) -> None:
+    """It had left as bytes that are no UTF-8, under `charset=utf-8`."""
+    reply = b'{"status":200,"body":"%b\\ud800"}' % before.encode()
+
+    with pytest.raises(BadResponseError, match="lone surrogate"):
+        read_response(reply, "GET", Limits())

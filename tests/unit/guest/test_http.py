@@ -43,6 +43,15 @@ def test_requests_and_responses_cross_unchanged(body: str | bytes) -> None:
     assert request.headers == Headers({"a": "b"})
 
 
+def test_a_body_that_utf_8_cannot_hold_is_refused_where_it_is_written_and_read() -> None:
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        Response("\ud800")
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        Response.from_wire('{"status":200,"body":"\\ud800"}')
+
+    assert Response.json("\ud800").body == b'"\\ud800"'
+
+
 def test_a_response_says_what_its_body_is_unless_told() -> None:
     assert Response("x").headers["content-type"] == "text/plain; charset=utf-8"
     assert Response(b"x").headers["content-type"] == "application/octet-stream"

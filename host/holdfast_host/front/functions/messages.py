@@ -192,7 +192,9 @@ def _read_body(facts: dict[str, Any]) -> bytes:
     if encoded is None:
         if not isinstance(text, str):
             raise BadResponseError("the body of the response is no text")
-        return text.encode("utf-8", "surrogatepass")
+        if not _is_unicode(text):
+            raise BadResponseError("the body of the response is text with a lone surrogate, which no UTF-8 can hold")
+        return text.encode()
     try:
         return binascii.a2b_base64(encoded, strict_mode=True)
     except (TypeError, ValueError):
