@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterable
+from functools import cached_property, partial
 from types import ModuleType
 from typing import Final
 
@@ -12,7 +13,12 @@ from holdfast._describe import Component, RuleError, place_of
 from holdfast._methods import public_names
 
 _ALIKE: Final = 0.8  # "Acount" and "Account" have 0.92, "Cart" and "Card" 0.75
-_KINDS: Final = {staticmethod: "a static method", classmethod: "a class method"}
+_KINDS: Final[dict[type, str]] = {
+    staticmethod: "a static method",
+    classmethod: "a class method",
+    cached_property: "a cached property",
+    partial: "a functools.partial, which binds no self",
+}
 
 
 def check_bindings(module: ModuleType, component: Component, bound: Iterable[tuple[str, str]]) -> None:
@@ -45,15 +51,19 @@ def check_bindings(module: ModuleType, component: Component, bound: Iterable[tup
 
 
 def doubts(component: Component) -> list[str]:
-    """A sentence for each public static and class method, with its place: callers cannot call those."""
+    """A sentence, with its place, for each public attribute that its author could take for a method of callers."""
     found = []
     for name, actor in component.actors.items():
         for each in sorted(public_names(actor)):
             value = inspect.getattr_static(actor, each)
-            if isinstance(value, (staticmethod, classmethod)):
-                file, line = place_of(value.__func__)
-                text = f"{name}.{each} is {_KINDS[type(value)]}, which callers cannot call: give it self, or name it"
-                found.append(f"{file}:{line}: {text} _{each}")
+            kind = next((text for kind, text in _KINDS.items() if isinstance(value, kind)), None)
+            if kind is not None:
+                own = value if isinstance(value, partial) else None
+                file, line = place_of(actor if own else getattr(value, "__func__", None) or value.func)
+                mend = "write a method around it" if own else "make it a method with self"
+                found.append(
+                    f"{file}:{line}: {name}.{each} is {kind}: callers cannot call it; {mend}, or name it _{each}"
+                )
     return found
 
 

@@ -169,8 +169,8 @@ def test_a_project_becomes_a_component_with_its_packages_and_no_more(tmp_path: P
         f"finding dependencies ({', '.join(asked)})",
         "taking tiny 1.0, tzdata 1.0",
         "building trial from src/app.py",
-        "warning: src/app.py:11: Trial.nobody_calls is a static method, which callers cannot call: give it self, or"
-        " name it _nobody_calls",
+        "warning: src/app.py:11: Trial.nobody_calls is a static method: callers cannot call it; make it a method"
+        " with self, or name it _nobody_calls",
         f"built build/trial.wasm ({built.size_bytes / (1 << 20):.1f} MiB)",
     ]
     packages = directory / "build" / "packages"  # for tests

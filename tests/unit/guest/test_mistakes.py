@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,16 @@ class Account(StatefulActor):
 
     @staticmethod
     def _own() -> None: ...
+
+    @functools.cached_property
+    def limit(self) -> int:
+        return 5
+
+    @functools.lru_cache  # noqa: B019
+    def known(self) -> int:
+        return 5
+
+    read = functools.partial(int, base=16)
 
     def balance(self) -> int:
         return 0
@@ -78,11 +89,14 @@ def test_a_reference_is_left_alone_whatever_it_resembles_once_ones_own_class_is_
         looked_at(("A", "Account"), ("B", name), Account=Account, **{name: value})
 
 
-def test_static_and_class_methods_that_look_public_are_named_with_their_place() -> None:
+def test_what_looks_like_a_public_method_and_is_none_is_named_with_its_place() -> None:
     told = doubts(Component({"Account": Account}, None))
 
     assert [each.rpartition("py:")[2].partition(": ")[2] for each in told] == [
-        "Account.opened is a class method, which callers cannot call: give it self, or name it _opened",
-        "Account.parse is a static method, which callers cannot call: give it self, or name it _parse",
+        "Account.limit is a cached property: callers cannot call it; make it a method with self, or name it _limit",
+        "Account.opened is a class method: callers cannot call it; make it a method with self, or name it _opened",
+        "Account.parse is a static method: callers cannot call it; make it a method with self, or name it _parse",
+        "Account.read is a functools.partial, which binds no self: callers cannot call it; write a method around it, "
+        "or name it _read",
     ]
     assert all(each.startswith(f"{__file__}:") for each in told)
