@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import click
 import httpx
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.output import CommandFailedError
 from holdfast_host.cli.variables import option
 from holdfast_host.core.config import TOKEN_FORM
@@ -27,8 +29,10 @@ CONNECT_TIMEOUT_S: Final = 10.0
 ANSWER_TIMEOUT_S: Final = 120.0
 PAGE_ROWS: Final = 1000
 
+_NO_JSON: Final = object()
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+_Shape = TypeVar("_Shape")
 
 
 class RefusedError(CommandFailedError):
@@ -75,11 +79,15 @@ class HostClient:
     def __init__(self, url: str, token: str | None, transport: httpx.BaseTransport | None = None) -> None:
         self.url = _checked_url(url)
         headers = {"authorization": f"Bearer {token}"} if token else {}
+        at_home = urlsplit(self.url).hostname in _LOOPBACK
+        if transport is None and at_home and self.url.startswith("http:"):
+            # Without encryption there is nothing to verify, and reading the certificates to do so takes 25 ms.
+            transport = httpx.HTTPTransport(verify=False)
         self._http = httpx.Client(
             base_url=self.url,
             headers=headers,
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            trust_env=urlsplit(self.url).hostname not in _LOOPBACK,  # no proxy stands between us and this machine
+            trust_env=not at_home,  # no proxy stands between us and this machine
             transport=transport,
         )
 
@@ -91,29 +99,31 @@ class HostClient:
         """Close the connection."""
         self._http.close()
 
-    def get(self, path: str) -> Any:
-        """The JSON that a GET answers."""
-        return self._answer("GET", path)
+    def get(self, path: str, shape: type[_Shape]) -> _Shape:
+        """The JSON that a GET answers; every answer has the shape that is asked for, or the command ends."""
+        return self._answer("GET", path, shape)
 
-    def post(self, path: str, value: Any) -> Any:
+    def post(self, path: str, value: Any, shape: type[_Shape]) -> _Shape:
         """The JSON that a POST of a JSON value answers."""
-        return self._answer("POST", path, **_json_content(json.dumps(value)))
+        return self._answer("POST", path, shape, **_json_content(json.dumps(value)))
 
-    def put(self, path: str, value: Any) -> Any:
+    def put(self, path: str, value: Any, shape: type[_Shape]) -> _Shape:
         """The JSON that a PUT of a JSON value answers."""
-        return self.put_text(path, json.dumps(value))
+        return self.put_text(path, json.dumps(value), shape)
 
-    def put_text(self, path: str, text: str) -> Any:
+    def put_text(self, path: str, text: str, shape: type[_Shape]) -> _Shape:
         """The JSON that a PUT of JSON text answers, sent digit for digit as it is."""
-        return self._answer("PUT", path, **_json_content(text))
+        return self._answer("PUT", path, shape, **_json_content(text))
 
-    def rows(self, path: str, field: str, asked: dict[str, str], limit: int | None = None) -> Iterator[dict[str, Any]]:
+    def rows(
+        self, path: str, field: str, row: type[_Shape], asked: dict[str, str], limit: int | None = None
+    ) -> Iterator[_Shape]:
         """The rows of a listing under `field`, page by page: a million take no more memory than a thousand."""
-        left, cursor = limit, None
+        left, cursor, shape = limit, None, answers.page_of(field, row)
         while left is None or left > 0:
             page_rows = PAGE_ROWS if left is None else min(left, PAGE_ROWS)
             query = {**asked, "limit": str(page_rows), **({} if cursor is None else {"cursor": cursor})}
-            page = self.get(with_query(path, query))
+            page: Any = self.get(with_query(path, query), shape)
             yield from page[field]
             cursor = page["cursor"]
             if cursor is None:
@@ -121,26 +131,23 @@ class HostClient:
             if left is not None:
                 left -= len(page[field])
 
-    def lines(self, path: str, opened: Callable[[str | None], None] = lambda date: None) -> Iterator[dict[str, Any]]:
-        """The JSON lines that a GET answers, as they come, however long that takes; `opened` is told the Date."""
+    def lines(self, path: str, opened: Callable[[str | None], None] = lambda date: None) -> Iterator[answers.LogLine]:
+        """The log lines that a GET answers, as they come, however long that takes; `opened` is told the Date."""
         patient = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, read=None)
-        with self._translated(), self._http.stream("GET", path, timeout=patient) as response:
-            if response.is_error:
-                response.read()
-                raise _refusal(response.status_code, _json_of(response))
+        with self._streamed("GET", path, timeout=patient) as response:
             opened(response.headers.get("date"))
             for line in response.iter_lines():
-                yield json.loads(line)
+                yield self._fitting("GET", path, line, answers.LogLine)
 
-    def delete(self, path: str) -> Any:
-        """The JSON that a DELETE answers, None where it answers nothing."""
-        return self._answer("DELETE", path)
+    def delete(self, path: str, shape: type[_Shape]) -> _Shape:
+        """The JSON that a DELETE answers."""
+        return self._answer("DELETE", path, shape)
 
     def call(self, actor_type: str, name: str, method: str, arguments: str) -> Any:
         """Call a method; `arguments` is JSON text, an object or an array, sent digit for digit as it is."""
         target = json.dumps({"type": actor_type, "name": name, "method": method})
         body = f'{target[:-1]}, "args": {arguments}}}'
-        return self._answer("POST", "/v1/call", **_json_content(body))
+        return self._answer("POST", "/v1/call", answers.ANY, **_json_content(body))
 
     def deploy(
         self,
@@ -150,8 +157,8 @@ class HostClient:
         *,
         flags: Sequence[str] = (),
         on_sent: Callable[[int], None],
-        on_stage: Callable[[dict[str, Any]], None],
-    ) -> dict[str, Any]:
+        on_stage: Callable[[str], None],
+    ) -> answers.Deployed:
         """Upload a component and follow its stages; returns the last line, the function as it is deployed.
 
         Without a manifest the component goes as a bare body, and the host derives one. `flags` are those of the route:
@@ -171,19 +178,74 @@ class HostClient:
                 part = ("holdfast.toml", manifest.encode(), "application/toml")
                 body = {"files": {"manifest": part, "component": (component.name, upload, "application/wasm")}}
             headers = {"accept": "application/x-ndjson", **body.pop("headers", {})}
-            with self._translated(), self._http.stream("PUT", path, headers=headers, **body) as response:
-                if response.is_error:
-                    response.read()
-                    raise _refusal(response.status_code, _json_of(response))
-                return _follow(response, on_stage)
+            with self._streamed("PUT", path, headers=headers, **body) as response:
+                return self._follow(path, response, on_stage)
 
-    def _answer(self, method: str, path: str, **content: Any) -> Any:
+    def _follow(self, path: str, response: httpx.Response, on_stage: Callable[[str], None]) -> answers.Deployed:
+        """Report each line of a streamed deploy; the last one is the result."""
+        last: Any = None
+        for line in filter(str.strip, response.iter_lines()):
+            last = self._fitting("PUT", path, line, dict)
+            if answers.check(last, answers.Stage) is None:
+                on_stage(last["stage"])
+        if last is None or "stage" in last:
+            raise CommandFailedError(
+                f"The host at {self.url} ended the deploy without a result: look at its log and deploy again."
+            )
+        if "error" in last:
+            raise self._error("PUT", path, last["status"] if isinstance(last.get("status"), int) else 500, last)
+        return self._checked("PUT", path, last, answers.Deployed)
+
+    def _answer(self, method: str, path: str, shape: type[_Shape], **content: Any) -> _Shape:
         with self._translated():
             response = self._http.request(method, path, **content)
-        answer = _json_of(response)
-        if response.is_error:
-            raise _refusal(response.status_code, answer)
-        return answer
+        if not response.is_success:
+            raise self._refusal(method, path, response)
+        return self._fitting(method, path, _text_of(response), shape)
+
+    @contextmanager
+    def _streamed(self, method: str, path: str, **facts: Any) -> Iterator[httpx.Response]:
+        """A response whose body has not been read, and is none of an error."""
+        with self._translated(), self._http.stream(method, path, **facts) as response:
+            if not response.is_success:
+                response.read()
+                raise self._refusal(method, path, response)
+            yield response
+
+    def _fitting(self, method: str, path: str, text: str, shape: type[_Shape]) -> _Shape:
+        """What JSON text says, where that has the shape."""
+        value = _json_of(text)
+        if value is _NO_JSON:
+            raise self._strange(method, path, f"expected JSON, got {repr(text[:40]) if text else 'nothing'}")
+        return self._checked(method, path, value, shape)
+
+    def _checked(self, method: str, path: str, value: Any, shape: type[_Shape]) -> _Shape:
+        if (wrong := answers.check(value, shape)) is not None:
+            raise self._strange(method, path, wrong[:1].lower() + wrong[1:])
+        checked: _Shape = value
+        return checked
+
+    def _strange(self, method: str, path: str, why: str) -> CommandFailedError:
+        return CommandFailedError(
+            f"{self.url} does not answer {method} {path} as a Holdfast host does ({why}): is --host the right one?"
+        )
+
+    def _refusal(self, method: str, path: str, response: httpx.Response) -> CommandFailedError:
+        return self._error(method, path, response.status_code, _json_of(_text_of(response)))
+
+    def _error(self, method: str, path: str, status: int, answer: Any) -> CommandFailedError:
+        """The host's error as one sentence, with what to do where the host does not say it itself."""
+        if answers.check(answer, answers.RefusedAnswer) is not None:
+            return self._strange(method, path, f"expected the reason in JSON, got status {status} without one")
+        error: answers.Refusal = answer["error"]
+        message = error["message"]
+        if status == httpx.codes.UNAUTHORIZED:
+            message += " (set HOLDFAST_TOKEN or give --token-file)"
+        elif error.get("retryable"):
+            message += " (the same command may succeed later)"
+        code = error.get("code")
+        sentence = f"{error['name']}{f' [{code}]' if code else ''}: {message}"
+        return RefusedError(sentence, error["name"], code, error["message"], retryable=error.get("retryable", False))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -205,6 +267,7 @@ class HostClient:
 
 def open_client(host: str, token_file: Path | None) -> HostClient:
     """The client for a command's `--host` and `--token-file`, or HOLDFAST_TOKEN."""
+    sys.set_int_max_str_digits(0)  # an integer of any length is a value, and is shown
     return HostClient(host, read_token(token_file))
 
 
@@ -279,57 +342,30 @@ class _Upload(io.RawIOBase):
         super().close()
 
 
-def _follow(response: httpx.Response, on_stage: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Report each line of a streamed deploy; the last one is the result."""
-    last: dict[str, Any] = {}
-    for line in response.iter_lines():
-        if not line.strip():
-            continue
-        try:
-            last = dict(json.loads(line))
-        except (ValueError, TypeError):
-            raise CommandFailedError("The answer is not what a Holdfast host sends: is --host the right one?") from None
-        if isinstance(last.get("stage"), str):
-            on_stage(last)
-    status = last.get("status")
-    if "error" in last:
-        raise _refusal(status if isinstance(status, int) else 500, last)
-    if not last or "stage" in last:
-        raise CommandFailedError("The host ended the deploy without a result: look at its log and deploy again.")
-    return last
-
-
 def _json_content(text: str) -> dict[str, Any]:
     """JSON text as a request's content; what no UTF-8 was on the command line is none here either."""
     return {"content": text.encode("utf-8", "surrogateescape"), "headers": {"content-type": "application/json"}}
 
 
 def _checked_url(url: str) -> str:
-    parts = urlsplit(url if "//" in url else f"http://{url}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise CommandFailedError(f"{url!r} is no host: give a URL such as {DEFAULT_HOST}.")
-    return parts.geturl().rstrip("/")
-
-
-def _json_of(response: httpx.Response) -> Any:
-    """The body as JSON; None where there is none or it is something else."""
     try:
-        return response.json() if response.content else None
-    except ValueError:
-        return None
+        parts = httpx.URL(url if "//" in url else f"http://{url}")
+        parts.host.encode("idna")
+    except (httpx.InvalidURL, ValueError):
+        parts = httpx.URL()
+    if parts.scheme not in {"http", "https"} or not parts.host:
+        raise CommandFailedError(f"{url!r} is no host: give a URL such as {DEFAULT_HOST}.")
+    return str(parts).rstrip("/")
 
 
-def _refusal(status: int, answer: Any) -> CommandFailedError:
-    """The host's error as one sentence, with what to do where the host does not say it itself."""
-    error = answer.get("error") if isinstance(answer, dict) else None
-    if not isinstance(error, dict):
-        return CommandFailedError(f"The host answered with status {status} and no reason: is it a Holdfast host?")
-    name, message = error.get("name", "Error"), str(error.get("message", ""))
-    if status == httpx.codes.UNAUTHORIZED:
-        message += " (set HOLDFAST_TOKEN or give --token-file)"
-    elif error.get("retryable"):
-        message += " (the same command may succeed later)"
-    code = error.get("code")
-    shown = f" [{code}]" if code else ""
-    reason, retryable = str(error.get("message", "")), bool(error.get("retryable"))
-    return RefusedError(f"{name}{shown}: {message}", name, code, reason, retryable=retryable)
+def _text_of(response: httpx.Response) -> str:
+    """UTF-8, whatever the Content-Type says."""
+    return response.content.decode("utf-8", "replace")
+
+
+def _json_of(text: str) -> Any:
+    """What JSON says; `_NO_JSON` where it is something else."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return _NO_JSON

@@ -10,15 +10,17 @@ import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Final
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import HostClient, RefusedError, UnreachableError, with_query
 
 PAUSE_S: Final = 0.5  # between two attempts to reach a host
 OVERLAP_S: Final = 5.0  # so much older than the newest a line may be and still come
 
-Line = dict[str, Any]
+Line = answers.LogLine
 
 
 def follow(
@@ -79,7 +81,8 @@ class _Shown:
     def begin(self, date: str | None) -> None:
         """A connection is open; the host says that it is this date."""
         if not self.begun and "tail" in self._asked and date is not None:
-            self._newest = self._oldest = parsedate_to_datetime(date).timestamp()
+            with suppress(ValueError):  # whatever stands between us and the host wrote that
+                self._newest = self._oldest = parsedate_to_datetime(date).timestamp()
         self.begun = True
         self._again = Counter(text for _, text in self._recent)
 

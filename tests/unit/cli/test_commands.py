@@ -218,15 +218,7 @@ def test_a_host_that_is_not_there_is_named_with_what_to_do() -> None:
     assert "holdfast serve" in said
 
 
-@pytest.mark.parametrize("body", [b"<html>a proxy</html>", b"[1, 2]", b""])
-def test_an_answer_that_no_host_gives_is_one_sentence(body: bytes) -> None:
-    with scripted_host(502, body) as host:
-        said = fails_in_one_sentence(run("call", "--host", host.url, "Account", "alice", "balance"))
-
-    assert "502" in said
-
-
-@pytest.mark.parametrize("url", ["", "ftp://host", "http://"])
+@pytest.mark.parametrize("url", ["", "ftp://host", "http://", "http://[::1", "http://h:x", "http://a..b", "x" * 64])
 def test_a_host_that_is_no_url_is_refused(url: str) -> None:
     assert "is no host" in fails_in_one_sentence(run("list", "--host", url))
 
@@ -336,17 +328,6 @@ def test_a_deploy_that_ends_without_a_result_is_no_success(tmp_path: Path) -> No
     assert "without a result" in result.stderr
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[1]", b"5"])
-def test_a_server_that_is_no_holdfast_host_is_no_success_either(tmp_path: Path, body: bytes) -> None:
-    component = tmp_path / "counter.wasm"
-    component.write_bytes(b"\0asm")
-    with scripted_host(body=body) as host:
-        result = run("deploy", "--host", host.url, "--component", str(component))
-
-    assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1].endswith("is --host the right one?")
-
-
 def test_a_directory_that_is_no_project_is_refused_in_one_sentence(tmp_path: Path) -> None:
     assert "holdfast.toml" in fails_in_one_sentence(run("build", "--json", str(tmp_path)))
     assert "is no directory" in fails_in_one_sentence(run("build", "--json", str(tmp_path / "none")))
@@ -370,7 +351,7 @@ def test_inspect_cuts_long_values_and_says_how_to_see_them_whole() -> None:
 
 
 def test_delete_says_what_is_kept() -> None:
-    with scripted_host(body=json.dumps({"function": DEPLOYED}).encode()) as host:
+    with scripted_host(body=json.dumps(DEPLOYED).encode()) as host:
         result = run("delete", "--host", host.url, "counter")
 
     assert (host.asked[0].method, host.asked[0].path) == ("DELETE", "/v1/functions/counter")

@@ -12,8 +12,11 @@ import pytest
 from holdfast_host.build import development
 from holdfast_host.build.development import DevelopmentComponent, ProjectFiles
 from holdfast_host.build.scaffold import make_project
+from holdfast_host.cli.answers import Deployed, RunningFunction
 from holdfast_host.cli.client import HostClient
 from holdfast_host.cli.dev.project import DevProject
+
+RUNNING: RunningFunction = {"version": 1, "url": "http://shop.localhost:1", "func_id": "fn_1"}
 
 
 class CountingHost(HostClient):
@@ -22,12 +25,13 @@ class CountingHost(HostClient):
     def __init__(self) -> None:
         self.did: list[str] = []
 
-    def deploy(self, *_arguments: Any, **_options: Any) -> dict[str, Any]:
+    def deploy(self, *_arguments: Any, **_options: Any) -> Deployed:
         self.did.append("deploy")
-        return {}
+        return {"function": RUNNING}
 
-    def put(self, path: str, value: Any) -> None:
+    def put(self, path: str, value: Any, shape: Any) -> Any:
         self.did.append("reload")
+        return RUNNING
 
 
 @pytest.fixture

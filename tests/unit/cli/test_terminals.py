@@ -13,106 +13,13 @@ from typing import Any
 
 import pytest
 
-from holdfast_host.build.errors import BuildError
-from holdfast_host.cli.commands import build, dev, types
+from holdfast_host.cli.commands import dev
 from holdfast_host.cli.dev import log as dev_log
 from tests.harness.host import HOLDFAST
 from tests.harness.terminals import EVIL, LINE, faults
+from tests.unit.cli.every_command import CASES, DEPLOYED, FUNCTION, INSTANCE, LOG_LINE, METHOD, TYPE, WALK, body_of
 from tests.unit.cli.scripted_host import scripted_host
 from tests.unit.cli.test_commands import COMMANDS, run
-
-METHOD = {"name": EVIL, "signature": EVIL, "doc": LINE}
-FUNCTION = {
-    "name": EVIL,
-    "func_id": EVIL,
-    "version": 1,
-    "versions": [{"version": 1, "created_at": EVIL, "sha256": EVIL}],
-    "status": "failed",
-    "reason": EVIL,
-    "actors": [{"type": EVIL, "owner": True}, {"type": EVIL, "owner": False}],
-    "url": EVIL,
-}
-ALARM = {"due": EVIL, "state": EVIL, "type": EVIL, "name": EVIL, "retry_count": 1, "last_error": EVIL}
-INSTANCE = {
-    "active": True,
-    "queued": 0,
-    "quarantined": True,
-    "version": EVIL,
-    "alarm": ALARM,
-    "keys": 2,
-    "bytes": 9,
-    "entries": [{"key": EVIL, "value": {EVIL: EVIL * 20}}, {"key": EVIL, "raw": EVIL}],
-    "next": EVIL,
-}
-LOG_LINE = {"time": 1.0, "level": "error", "type": EVIL, "name": EVIL, "message": EVIL, "backtrace": EVIL}
-ONE = [EVIL, EVIL]
-DEPLOYED = ({"stage": EVIL}, {"function": FUNCTION, "status": 201})
-
-# What each command is given after its own words, and what the host answers it: lines, where it is several. None: it
-# asks no host.
-WALK: dict[str, list[tuple[list[str], Any]]] = {
-    "actors": [([], {"actors": [{"type": EVIL, "function": EVIL, "version": EVIL, "methods": [METHOD]}]})],
-    "call": [([*ONE, EVIL, f"key={EVIL}"], {EVIL: [EVIL]}), ([*ONE, EVIL, EVIL], None)],
-    "list": [([], {"functions": [FUNCTION]}), ([EVIL], FUNCTION)],
-    "undeployed": [([], {"actors": [{"type": EVIL, "function": EVIL, "func_id": EVIL}]})],
-    "quarantined": [
-        (
-            [],
-            {
-                "quarantined": [
-                    {"died_at": EVIL, "function": EVIL, "version": EVIL, "what": what, "type": EVIL, "name": EVIL}
-                    for what in ("handler", "version", EVIL)
-                ],
-                "cursor": None,
-            },
-        )
-    ],
-    "release": [(ONE, {"released": True}), ([EVIL], {"released": False})],
-    "instances": [([EVIL, "--prefix", EVIL], {"instances": [{"bytes": 1, "name": EVIL}], "cursor": None})],
-    "inspect": [([*ONE, "--start", EVIL], INSTANCE)],
-    "storage get": [([*ONE, EVIL], {EVIL: EVIL})],
-    "storage put": [([*ONE, EVIL, EVIL], {})],
-    "storage delete": [([*ONE, EVIL], {"deleted": True}), ([*ONE, EVIL], {"deleted": False})],
-    "alarm list": [([], {"alarms": [ALARM, {**ALARM, "type": None, "type_id": EVIL}], "cursor": None})],
-    "alarm set": [([*ONE, EVIL], {"due": EVIL})],
-    "alarm clear": [(ONE, {})],
-    "evict": [(ONE, {"evicted": True})],
-    "erase": [([*ONE, "--yes"], {"deleted": True}), (ONE, None)],
-    "logs": [([], LOG_LINE), (["--name", EVIL], {"time": 1.0, "function": EVIL, "message": EVIL})],
-    "rollback": [([EVIL], FUNCTION)],
-    "delete": [([EVIL], {})],
-    "secret set": [([EVIL], {})],
-    "secret list": [([], {"secrets": [{"name": EVIL, "updated_at": EVIL, "functions": [EVIL]}]})],
-    "secret delete": [([EVIL], {})],
-    "deploy": [(["--component", "{component}"], DEPLOYED), (["--component", EVIL], None)],
-    "types": [(["{project}"], {"actors": [{"type": "Other", "methods": [METHOD]}]})],
-    "build": [([EVIL], None), (["{project}"], None)],
-    "new": [([EVIL], None)],
-    "serve": [(["--listen", EVIL], None), (["--limit", EVIL], None), (["--data", "{component}" + EVIL], None)],
-    "dev": [(["{project}", "--listen", EVIL], None), ([EVIL], None)],
-}
-CASES = [(command, *case) for command in WALK for case in WALK[command]]
-
-
-@pytest.fixture
-def put_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], list[str]]:
-    """A project whose build says what others wrote, and a component, in the places of their names."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.wasm").write_bytes(b"\0asm")
-    (tmp_path / "holdfast.toml").write_text(
-        'name = "p"\nmain = "app.py"\ncompatibility_date = "2026-11-01"\n'
-        '[[actors]]\nbinding = "OTHER"\ntype = "Other"\n'
-    )
-    (tmp_path / "app.py").touch()
-
-    def fails(directory: Path, on_stage: Callable[[str], None]) -> None:
-        on_stage(EVIL)
-        raise BuildError(EVIL, EVIL)
-
-    monkeypatch.setattr(build, "build_project", fails)
-    monkeypatch.setattr(types, "describe_project", lambda directory: {"actors": []})
-    places = {"{project}": str(tmp_path), "{component}": str(tmp_path / "a.wasm")}
-    return lambda words: [places.get(word, word) for word in words]
 
 
 def test_the_walk_passes_every_command_there_is() -> None:
@@ -216,7 +123,7 @@ def test_types_of_others_are_written_as_python_that_nobody_else_wrote(
 ) -> None:
     forged = {"name": "x(self): ...\n\nimport os  #", "signature": "()", "doc": ""}
     methods = [METHOD, forged, {"name": "good", "signature": "(n: int)", "doc": LINE}]
-    answer = {"actors": [{"type": "Other", "methods": methods}], "secrets": []}
+    answer = {"actors": [{**TYPE, "type": "Other", "methods": methods}]}
     with scripted_host(body=body_of(answer)) as host:
         run("types", str(tmp_path), HOLDFAST_HOST=host.url)
 
@@ -225,11 +132,6 @@ def test_types_of_others_are_written_as_python_that_nobody_else_wrote(
     assert "import os" not in written
     assert not faults(written)
     compile(written, "bindings.py", "exec")
-
-
-def body_of(answer: Any) -> bytes:
-    """What a host sends for an answer, or for several, which are lines."""
-    return "\n".join(map(json.dumps, answer if isinstance(answer, tuple) else (answer,))).encode()
 
 
 def _raw_on_a_terminal(command: list[str], folder: Path, url: str) -> tuple[int, str]:

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.output import json_option, print_json, say
 
@@ -22,7 +23,7 @@ Example:
 def command(host: str, token_file: Path | None, as_json: bool) -> None:
     """List the deployed actor types, each with its function, the version that runs, and its methods."""
     with open_client(host, token_file) as client:
-        actors = client.get("/v1/actors")["actors"]
+        actors = client.get("/v1/actors", answers.ActorTypes)["actors"]
     if as_json:
         print_json(actors)
         return

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import host_options, instance_arguments, instance_path, open_client
 from holdfast_host.cli.output import json_option, print_json, say, tell
 
@@ -49,8 +50,9 @@ def list_alarms(state: str | None, limit: int | None, host: str, token_file: Pat
 
     With --json one JSON document a line.
     """
+    asked = {} if state is None else {"state": state}
     with open_client(host, token_file) as client:
-        for each in client.rows("/v1/alarms", "alarms", {} if state is None else {"state": state}, limit):
+        for each in client.rows("/v1/alarms", "alarms", answers.ListedAlarm, asked, limit):
             if as_json:
                 print_json(each)
                 continue
@@ -71,7 +73,8 @@ def set_alarm(actor_type: str, name: str, due: str | None, host: str, token_file
     DUE is a date and time with an offset, or seconds since 1970 (not from now); without it the alarm is due at once.
     """
     with open_client(host, token_file) as client:
-        answer = client.put(instance_path(actor_type, name, "alarm"), {} if due is None else {"due": _meant(due)})
+        body = {} if due is None else {"due": _meant(due)}
+        answer = client.put(instance_path(actor_type, name, "alarm"), body, answers.Alarm)
     tell(answer, f"The alarm of {actor_type}/{name} is due {answer['due']}.", as_json)
 
 
@@ -82,7 +85,7 @@ def set_alarm(actor_type: str, name: str, due: str | None, host: str, token_file
 def clear_alarm(actor_type: str, name: str, host: str, token_file: Path | None, as_json: bool) -> None:
     """Clear the alarm of an instance."""
     with open_client(host, token_file) as client:
-        answer = client.delete(instance_path(actor_type, name, "alarm"))
+        answer = client.delete(instance_path(actor_type, name, "alarm"), answers.Deleted)
     tell(answer, f"{actor_type}/{name} has no alarm.", as_json)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import api_path, host_options, open_client
 from holdfast_host.cli.output import json_option, print_json, say
 
@@ -23,8 +24,8 @@ Example:
 def command(function: str, host: str, token_file: Path | None, as_json: bool) -> None:
     """Undeploy FUNCTION. Its instances keep their storage, and a later deploy finds it again."""
     with open_client(host, token_file) as client:
-        answer = client.delete(api_path("functions", function))
+        answer = client.delete(api_path("functions", function), answers.Undeployment)
     if as_json:
-        print_json(answer if answer is not None else {"name": function, "deleted": True})
+        print_json(answer)
     else:
         say(f"Function '{function}' is undeployed; the storage of its instances is kept.")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import HostClient, host_options, open_client
 from holdfast_host.cli.commands.build import build
 from holdfast_host.cli.output import CommandFailedError, Stages, json_option, print_json, say
@@ -79,7 +80,7 @@ def command(
         else:
             deployable = _from_component(component, directory)
         answer = _deploy(client, deployable, flags, stages)
-    function = answer.get("function", answer)
+    function = answer["function"]
     _keep_func_id(deployable, function.get("func_id"))
     if as_json:
         print_json(answer)
@@ -92,7 +93,7 @@ def command(
         say(warning, err=True)
 
 
-def missing_secrets(function: dict[str, Any]) -> list[str]:
+def missing_secrets(function: answers.RunningFunction) -> list[str]:
     """One sentence for each secret that a deployed function names and that is not set."""
     unset = [each["name"] for each in function.get("secrets", ()) if not each["set"]]
     return [
@@ -125,7 +126,7 @@ def _under_manifest(component: Path, directory: Path, manifest: Manifest) -> Dep
     return Deployable(manifest.name, component, text, directory, manifest.func_id)
 
 
-def _deploy(client: HostClient, deployable: Deployable, flags: list[str], stages: Stages) -> dict[str, Any]:
+def _deploy(client: HostClient, deployable: Deployable, flags: list[str], stages: Stages) -> answers.Deployed:
     """Upload it and show what the host does with it."""
     size_bytes = deployable.component.stat().st_size
     return client.deploy(
@@ -134,7 +135,7 @@ def _deploy(client: HostClient, deployable: Deployable, flags: list[str], stages
         deployable.manifest,
         flags=flags,
         on_sent=stages.begin_upload(f"Uploading to {client.url}", size_bytes),
-        on_stage=lambda line: stages.begin(_STAGES.get(line["stage"], line["stage"][:1].upper() + line["stage"][1:])),
+        on_stage=lambda stage: stages.begin(_STAGES.get(stage, stage[:1].upper() + stage[1:])),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import host_options, instance_arguments, instance_path, open_client
 from holdfast_host.cli.output import CommandFailedError, confirm, json_option, tell
 
@@ -30,5 +31,5 @@ def command(actor_type: str, name: str, yes: bool, host: str, token_file: Path |
             raise CommandFailedError(f"Erasing deletes all that {label} has stored, for good: say so with --yes.")
         confirm(f"Delete all that {label} has stored, for good?")
     with open_client(host, token_file) as client:
-        answer = client.delete(instance_path(actor_type, name))
+        answer = client.delete(instance_path(actor_type, name), answers.Deleted)
     tell(answer, f"{label} {'is erased' if answer['deleted'] else 'had nothing stored'}.", as_json)

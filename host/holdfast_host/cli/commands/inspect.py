@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import (
     HostClient,
     host_options,
@@ -62,7 +63,7 @@ def command(
     say(f"  storage  {facts['keys']:,} keys, {facts['bytes']:,} bytes")
     cut = False
     for entry in page["entries"]:
-        text = readable_json(entry["value"] if "value" in entry else entry["raw"])
+        text = readable_json(entry.get("value", entry.get("raw")))
         if len(text) > _VALUE_CHARS_MAX and not full:
             text, cut = f"{text[:_VALUE_CHARS_MAX]} ... ({len(text):,} characters)", True
         say(f"    {readable_json(entry['key'])[1:-1]} = {text}")
@@ -74,7 +75,9 @@ def command(
 
 def _read(
     client: HostClient, actor_type: str, name: str, prefix: str, start: str | None, limit: int
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[answers.Inspected, answers.StoragePage]:
     path = instance_path(actor_type, name)
     asked = {"prefix": prefix, "limit": str(limit), **({} if start is None else {"start": start})}
-    return client.get(f"{path}?count=true"), client.get(with_query(f"{path}/storage", asked))
+    return client.get(f"{path}?count=true", answers.Inspected), client.get(
+        with_query(f"{path}/storage", asked), answers.StoragePage
+    )

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import api_path, host_options, open_client
 from holdfast_host.cli.output import json_option, print_json, say
 
@@ -30,7 +31,7 @@ def command(actor_type: str, prefix: str, limit: int | None, host: str, token_fi
     """
     with open_client(host, token_file) as client:
         path = api_path("instances", actor_type)
-        for instance in client.rows(path, "instances", {"prefix": prefix}, limit):
+        for instance in client.rows(path, "instances", answers.ListedInstance, {"prefix": prefix}, limit):
             if as_json:
                 print_json(instance)
             else:

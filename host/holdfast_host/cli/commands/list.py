@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import api_path, host_options, open_client
 from holdfast_host.cli.output import json_option, print_json, print_table, say
 from holdfast_host.core.limits import MIB
@@ -26,10 +27,9 @@ def command(function: str | None, host: str, token_file: Path | None, as_json: b
     """List the deployed functions with their actor types and URLs, or the versions of FUNCTION that are kept."""
     with open_client(host, token_file) as client:
         if function is not None:
-            _print_versions(client.get(api_path("functions", function)), as_json)
+            _print_versions(client.get(api_path("functions", function), answers.KeptVersions), as_json)
             return
-        answer = client.get("/v1/functions")
-    functions: list[dict[str, Any]] = answer["functions"] if isinstance(answer, dict) else answer
+        functions = client.get("/v1/functions", answers.Functions)["functions"]
     if as_json:
         print_json(functions)
     elif not functions:
@@ -41,17 +41,17 @@ def command(function: str | None, host: str, token_file: Path | None, as_json: b
         )
 
 
-def _row(function: dict[str, Any]) -> tuple[str, ...]:
+def _row(function: answers.ListedFunction) -> tuple[str, ...]:
     actors = ", ".join(
         actor["type"] if actor.get("owner", True) else f"{actor['type']} (shared)" for actor in function["actors"]
     )
     kept = [each["version"] for each in function["versions"]]
     span = str(kept[0]) if len(kept) == 1 else f"{min(kept)}-{max(kept)}"
-    status = f"failed: {function['reason']}" if function["status"] == "failed" else function["status"]
+    status = f"failed: {function.get('reason')}" if function["status"] == "failed" else function["status"]
     return (function["name"], str(function["version"]), span, _mib(function), status, actors, function["url"])
 
 
-def _print_versions(function: dict[str, Any], as_json: bool) -> None:
+def _print_versions(function: answers.KeptVersions, as_json: bool) -> None:
     """One line for each version that `holdfast rollback` can go to."""
     if as_json:
         print_json(function["versions"])
@@ -70,5 +70,5 @@ def _print_versions(function: dict[str, Any], as_json: bool) -> None:
     say(f"All of them take {_mib(function)} of the host's disk; equal ones share theirs.")
 
 
-def _mib(facts: dict[str, Any]) -> str:
+def _mib(facts: answers.ListedFunction | answers.KeptVersions | answers.Version) -> str:
     return f"{facts.get('disk_bytes', 0) / MIB:.1f} MiB"

@@ -6,10 +6,11 @@ import re
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import host_options, open_client, with_query
 from holdfast_host.cli.following import follow
 from holdfast_host.cli.output import json_option, print_json, say, say_labelled
@@ -90,9 +91,9 @@ def command(
                 show_line(line)
 
 
-def show_line(line: dict[str, Any]) -> None:
+def show_line(line: answers.LogLine) -> None:
     """Print `12:00:01.250 Account/alice | text`; the lines of a traceback below each other."""
     when = datetime.fromtimestamp(line["time"]).astimezone().isoformat(" ", "milliseconds")[11:23]
-    label = f"{line['type']}/{line['name']}" if "type" in line else str(line.get("function", ""))
-    text = "\n".join(filter(None, (str(line.get("message", "")), str(line.get("backtrace", "")))))
-    say_labelled(f"{when} {label}", text, colour=_COLOURS.get(str(line.get("level"))))
+    label = f"{line['type']}/{line.get('name')}" if "type" in line else line.get("function", "")
+    text = "\n".join(filter(None, (line.get("message"), line.get("backtrace"))))
+    say_labelled(f"{when} {label}", text, colour=_COLOURS.get(line.get("level", "")))

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.output import json_option, print_json, say
 
@@ -28,9 +29,9 @@ def command(limit: int | None, host: str, token_file: Path | None, as_json: bool
     JSON document a line. 'holdfast release' and a new version let it run again.
     """
     with open_client(host, token_file) as client:
-        for each in client.rows("/v1/quarantined", "quarantined", {}, limit):
+        for each in client.rows("/v1/quarantined", "quarantined", answers.Quarantined, {}, limit):
             if as_json:
                 print_json(each)
                 continue
-            what = _WHAT.get(each["what"]) or f"{each['type']}/{each['name']}"
+            what = _WHAT.get(each["what"]) or f"{each.get('type')}/{each.get('name')}"
             say(f"{each['died_at']}  {each['function']} version {each['version']}  {what}")

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import api_path, host_options, instance_path, open_client
 from holdfast_host.cli.output import json_option, tell
 
@@ -32,6 +33,6 @@ def command(owner: str, name: str | None, host: str, token_file: Path | None, as
     else:
         path, label = instance_path(owner, name), f"{owner}/{name}"
     with open_client(host, token_file) as client:
-        answer = client.post(f"{path}/release", None)
+        answer = client.post(f"{path}/release", None, answers.Released)
     done = "is released." if answer["released"] else "was not quarantined: nothing is changed."
     tell(answer, f"{label} {done}", as_json)

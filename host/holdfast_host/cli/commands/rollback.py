@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import api_path, host_options, open_client
 from holdfast_host.cli.output import CommandFailedError, json_option, tell
 from holdfast_host.core.errors import HoldfastError
@@ -30,7 +31,7 @@ def command(function: str | None, version: int | None, host: str, token_file: Pa
     name = function or _function_here()
     body = {} if version is None else {"version": version}
     with open_client(host, token_file) as client:
-        answer: dict[str, Any] = client.post(api_path("functions", name, "rollback"), body)
+        answer = client.post(api_path("functions", name, "rollback"), body, answers.RunningFunction)
     tell(answer, f"Function '{name}' runs version {answer['version']} again: {answer['url']}", as_json)
 
 

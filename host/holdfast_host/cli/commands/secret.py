@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import api_path, host_options, open_client
 from holdfast_host.cli.output import CommandFailedError, ask_hidden, json_option, print_json, print_table, say, tell
 
@@ -53,7 +54,7 @@ def set_secret(name: str, host: str, token_file: Path | None, as_json: bool) -> 
     """
     value = _read_value(name)
     with open_client(host, token_file) as client:
-        answer = client.put(_path(name), {"value": value})
+        answer = client.put(_path(name), {"value": value}, answers.ShownSecret)
     tell(answer, f"Secret '{name}' is set.", as_json)
     if not as_json and not answer.get("functions"):
         say(
@@ -68,7 +69,7 @@ def set_secret(name: str, host: str, token_file: Path | None, as_json: bool) -> 
 def list_secrets(host: str, token_file: Path | None, as_json: bool) -> None:
     """List the names of the secrets, when each was set, and which functions see it."""
     with open_client(host, token_file) as client:
-        answer = client.get("/v1/secrets")
+        answer = client.get("/v1/secrets", answers.Secrets)
     if as_json:
         print_json(answer)
     else:
@@ -83,7 +84,7 @@ def list_secrets(host: str, token_file: Path | None, as_json: bool) -> None:
 def delete_secret(name: str, host: str, token_file: Path | None, as_json: bool) -> None:
     """Delete the secret NAME."""
     with open_client(host, token_file) as client:
-        answer = client.delete(_path(name))
+        answer = client.delete(_path(name), answers.ShownSecret)
     tell(answer, f"Secret '{name}' is deleted.", as_json)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import host_options, instance_arguments, instance_path, open_client
 from holdfast_host.cli.output import json_option, print_json, readable_json, say, tell
 from holdfast_host.cli.typed_values import json_of
@@ -45,7 +46,7 @@ def command() -> None:
 def get_value(actor_type: str, name: str, key: str, host: str, token_file: Path | None, as_json: bool) -> None:
     """Show the value of KEY, as of the last commit."""
     with open_client(host, token_file) as client:
-        value = client.get(instance_path(actor_type, name, "storage", key))
+        value = client.get(instance_path(actor_type, name, "storage", key), answers.ANY)
     if as_json:
         print_json(value)
     else:
@@ -64,7 +65,7 @@ def put_value(
     """Write VALUE under KEY. It is JSON if it parses and a text otherwise; what begins with { or [ must parse."""
     typed = json_of(value, "VALUE")
     with open_client(host, token_file) as client:
-        answer = client.put_text(instance_path(actor_type, name, "storage", key), typed)
+        answer = client.put_text(instance_path(actor_type, name, "storage", key), typed, answers.StoredKey)
     tell(answer, f"{key} of {actor_type}/{name} is stored.", as_json)
 
 
@@ -76,7 +77,7 @@ def put_value(
 def delete_value(actor_type: str, name: str, key: str, host: str, token_file: Path | None, as_json: bool) -> None:
     """Delete KEY."""
     with open_client(host, token_file) as client:
-        answer = client.delete(instance_path(actor_type, name, "storage", key))
+        answer = client.delete(instance_path(actor_type, name, "storage", key), answers.Deleted)
     label = f"{key} of {actor_type}/{name}"
     sentence = f"{label} is deleted." if answer["deleted"] else f"There is no {label}: nothing is changed."
     tell(answer, sentence, as_json)

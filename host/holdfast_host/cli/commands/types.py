@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from holdfast_host.build.bindings import BINDINGS_FILE, BoundType, render_bindings
 from holdfast_host.build.project import describe_project
 from holdfast_host.build.sources import import_root, inside
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.commands.build import shown_path
 from holdfast_host.cli.output import CommandFailedError, Stages, say
@@ -60,11 +61,10 @@ def _target(directory: Path, manifest: Manifest) -> Path:
     return inside(project, root / BINDINGS_FILE)
 
 
-def _ask(host: str, token_file: Path | None, types: set[str]) -> dict[str, Any]:
+def _ask(host: str, token_file: Path | None, types: set[str]) -> dict[str, answers.ActorType]:
     """The descriptions of types that other functions own."""
     with open_client(host, token_file) as client:
-        answer = client.get("/v1/actors")
-    actors = answer["actors"] if isinstance(answer, dict) else answer
+        actors = client.get("/v1/actors", answers.ActorTypes)["actors"]
     found = {each["type"]: each for each in actors if each["type"] in types}
     missing = sorted(types - found.keys())
     if missing:

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.output import json_option, print_json, print_table, say
 
@@ -26,11 +27,11 @@ def command(host: str, token_file: Path | None, as_json: bool) -> None:
     function take the type over with 'holdfast deploy --adopt'.
     """
     with open_client(host, token_file) as client:
-        actors = client.get("/v1/undeployed")["actors"]
+        actors = client.get("/v1/undeployed", answers.UndeployedTypes)["actors"]
     if as_json:
         print_json(actors)
     elif not actors:
         say("Nothing: all types that have storage are deployed.")
     else:
-        columns = ("type", "function", "func_id")
-        print_table(columns, [tuple(each[column] for column in columns) for each in actors])
+        rows = [(each["type"], each["function"], each["func_id"]) for each in actors]
+        print_table(("type", "function", "func_id"), rows)

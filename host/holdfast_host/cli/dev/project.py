@@ -17,6 +17,7 @@ import click
 
 from holdfast_host.build.development import DevelopmentComponent, ProjectFiles, fingerprint
 from holdfast_host.build.project import OnStage
+from holdfast_host.cli import answers
 from holdfast_host.cli.client import HostClient, RefusedError, api_path
 from holdfast_host.cli.commands.deploy import missing_secrets
 from holdfast_host.core.errors import HoldfastError
@@ -87,7 +88,7 @@ class DevProject:
             sources = self.files.sources()
             if fingerprint(sources) == self._runs:
                 return
-            client.put(api_path("functions", self.name, "sources"), sources)
+            client.put(api_path("functions", self.name, "sources"), sources, answers.RunningFunction)
         except RefusedError as error:
             if error.code == _REBUILD:
                 self._rebuild(client, error.reason)
@@ -130,7 +131,7 @@ class DevProject:
         self._unbuilt = set()
         self._runs = component.baked
         if sources != component.baked:
-            client.put(api_path("functions", self.name, "sources"), self.files.sources())
+            client.put(api_path("functions", self.name, "sources"), self.files.sources(), answers.RunningFunction)
             self._runs = sources
         self._say(self.name, "is live")
 
@@ -142,9 +143,9 @@ class DevProject:
             manifest,
             flags=["allow_breaking"],
             on_sent=lambda sent_bytes: None,
-            on_stage=lambda line: None,
+            on_stage=lambda stage: None,
         )
-        for warning in missing_secrets(answer.get("function", answer)):
+        for warning in missing_secrets(answer["function"]):
             self._say(self.name, warning)
 
     @property

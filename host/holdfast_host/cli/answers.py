@@ -1,0 +1,272 @@
+"""What a host answers, as far as commands use it: the one check that it is a Holdfast host that has answered.
+
+A proxy, another server, a host of another age answers JSON too. Commands say of each request what they go on to use,
+and `check` compares the answer with that before they do. What they do not use may be there, or not.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, NotRequired, TypedDict
+
+import msgspec
+
+ANY: Final[Any] = Any  # what a method returned, what somebody stored
+
+_YEAR_9000_S: Final = 221_845_392_000
+
+
+class Refusal(TypedDict):
+    """The error of a response that is none of success."""
+
+    name: str
+    message: str
+    retryable: NotRequired[bool]
+    code: NotRequired[str | None]
+
+
+class RefusedAnswer(TypedDict):
+    """A response that is none of success."""
+
+    error: Refusal
+
+
+class Binding(TypedDict):
+    """A binding of a function, in a listing."""
+
+    type: str
+    owner: NotRequired[bool]
+
+
+class Version(TypedDict):
+    """One version that is kept of a function."""
+
+    version: int
+    sha256: str
+    created_at: str
+    disk_bytes: NotRequired[int]
+
+
+class NamedSecret(TypedDict):
+    """A secret that a function's manifest names."""
+
+    name: str
+    set: bool
+
+
+class RunningFunction(TypedDict):
+    """A function after a deploy or a rollback."""
+
+    version: int
+    url: str
+    func_id: str
+    versions: NotRequired[list[Version]]
+    disk_bytes: NotRequired[int]
+    secrets: NotRequired[list[NamedSecret]]
+
+
+class Deployed(TypedDict):
+    """The last line of a deploy."""
+
+    function: RunningFunction
+
+
+class KeptVersions(TypedDict):
+    """A function whose versions are listed."""
+
+    version: int
+    versions: list[Version]
+    disk_bytes: NotRequired[int]
+
+
+class ListedFunction(TypedDict):
+    """A function among all."""
+
+    name: str
+    version: int
+    url: str
+    status: str
+    reason: NotRequired[str]
+    actors: list[Binding]
+    versions: Annotated[list[Version], msgspec.Meta(min_length=1)]
+    disk_bytes: NotRequired[int]
+
+
+class Functions(TypedDict):
+    """What is deployed."""
+
+    functions: list[ListedFunction]
+
+
+class Undeployment(TypedDict):
+    """A function as it was before it was deleted."""
+
+    name: str
+
+
+class Method(TypedDict):
+    """A method of an actor type."""
+
+    name: str
+    signature: str
+    doc: str
+
+
+class ActorType(TypedDict):
+    """A deployed actor type."""
+
+    type: str
+    function: str
+    version: int
+    methods: list[Method]
+
+
+class ActorTypes(TypedDict):
+    """All of them."""
+
+    actors: list[ActorType]
+
+
+class UndeployedType(TypedDict):
+    """A type whose instances are left."""
+
+    type: str
+    function: str
+    func_id: str
+
+
+class UndeployedTypes(TypedDict):
+    """All of them."""
+
+    actors: list[UndeployedType]
+
+
+class Released(TypedDict):
+    """Whether it was quarantined."""
+
+    released: bool
+
+
+class Evicted(TypedDict):
+    """Whether it was in memory."""
+
+    evicted: bool
+
+
+class Deleted(TypedDict):
+    """Whether it was there."""
+
+    deleted: bool
+
+
+class StoredKey(TypedDict):
+    """What was written."""
+
+    key: str
+
+
+class Alarm(TypedDict):
+    """An alarm of an instance."""
+
+    due: str
+    state: str
+    retry_count: int
+    last_error: str | None
+
+
+class ListedAlarm(Alarm):
+    """An alarm among all; without a type where no deployed function has that."""
+
+    type: str | None
+    type_id: int
+    name: str
+
+
+class Inspected(TypedDict):
+    """An instance from outside."""
+
+    active: bool
+    queued: int
+    quarantined: bool
+    version: int
+    alarm: Alarm | None
+    keys: int
+    bytes: int
+
+
+class StoredEntry(TypedDict):
+    """A key with its value, or with the text of one that cannot be shown."""
+
+    key: str
+    value: NotRequired[Any]
+    raw: NotRequired[str]
+
+
+class StoragePage(TypedDict):
+    """Some keys of an instance."""
+
+    entries: list[StoredEntry]
+    next: str | None
+
+
+class ListedInstance(TypedDict):
+    """An instance of a type."""
+
+    name: str
+    bytes: int
+
+
+class Quarantined(TypedDict):
+    """What may not run; an instance has a type and a name."""
+
+    died_at: str
+    function: str
+    version: int
+    what: str
+    type: NotRequired[str | None]
+    name: NotRequired[str | None]
+
+
+class LogLine(TypedDict):
+    """What an instance, with its type and name, or a function has printed."""
+
+    time: Annotated[float, msgspec.Meta(ge=0, le=_YEAR_9000_S)]
+    level: NotRequired[str]
+    type: NotRequired[str]
+    name: NotRequired[str]
+    function: NotRequired[str]
+    message: NotRequired[str]
+    backtrace: NotRequired[str]
+
+
+class ShownSecret(TypedDict):
+    """A secret, without its value."""
+
+    name: str
+    updated_at: str
+    functions: NotRequired[list[str]]
+
+
+class Secrets(TypedDict):
+    """All of them."""
+
+    secrets: list[ShownSecret]
+
+
+class Stage(TypedDict):
+    """A line of a deploy that is under way."""
+
+    stage: str
+
+
+def page_of(field: str, row: Any) -> Any:
+    """The shape of a page of a listing."""
+    return TypedDict("Page", {field: list[row], "cursor": str | None})  # type: ignore[operator]
+
+
+def check(value: Any, shape: Any) -> str | None:
+    """What is wrong with an answer, in brackets of a sentence; None where it has the shape."""
+    try:
+        msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return None

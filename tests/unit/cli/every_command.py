@@ -1,0 +1,95 @@
+"""Every command, with words to give it and what a host answers it; all that others wrote in it is evil."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.harness.terminals import EVIL, LINE
+
+METHOD = {"name": EVIL, "signature": EVIL, "doc": LINE}
+TYPE = {"type": EVIL, "function": EVIL, "version": 1, "methods": [METHOD]}
+FUNCTION = {
+    "name": EVIL,
+    "func_id": EVIL,
+    "version": 1,
+    "versions": [{"version": 1, "created_at": EVIL, "sha256": EVIL}],
+    "status": "failed",
+    "reason": EVIL,
+    "actors": [{"type": EVIL, "owner": True}, {"type": EVIL, "owner": False}],
+    "url": EVIL,
+}
+ALARM = {
+    "due": EVIL,
+    "state": EVIL,
+    "type": EVIL,
+    "type_id": 1,
+    "name": EVIL,
+    "retry_count": 1,
+    "last_error": EVIL,
+}
+INSTANCE = {
+    "active": True,
+    "queued": 0,
+    "quarantined": True,
+    "version": 1,
+    "alarm": ALARM,
+    "keys": 2,
+    "bytes": 9,
+    "entries": [{"key": EVIL, "value": {EVIL: EVIL * 20}}, {"key": EVIL, "raw": EVIL}],
+    "next": EVIL,
+}
+SECRET = {"name": EVIL, "updated_at": EVIL, "functions": [EVIL]}
+LOG_LINE = {"time": 1.0, "level": "error", "type": EVIL, "name": EVIL, "message": EVIL, "backtrace": EVIL}
+ONE = [EVIL, EVIL]
+DEPLOYED = ({"stage": EVIL}, {"function": FUNCTION, "status": 201})
+
+# What each command is given after its own words, and what the host answers it: lines, where it is several. None: it
+# asks no host.
+WALK: dict[str, list[tuple[list[str], Any]]] = {
+    "actors": [([], {"actors": [TYPE]})],
+    "call": [([*ONE, EVIL, f"key={EVIL}"], {EVIL: [EVIL]}), ([*ONE, EVIL, EVIL], None)],
+    "list": [([], {"functions": [FUNCTION]}), ([EVIL], FUNCTION)],
+    "undeployed": [([], {"actors": [{"type": EVIL, "function": EVIL, "func_id": EVIL}]})],
+    "quarantined": [
+        (
+            [],
+            {
+                "quarantined": [
+                    {"died_at": EVIL, "function": EVIL, "version": 1, "what": what, "type": EVIL, "name": EVIL}
+                    for what in ("handler", "version", EVIL)
+                ],
+                "cursor": None,
+            },
+        )
+    ],
+    "release": [(ONE, {"released": True}), ([EVIL], {"released": False})],
+    "instances": [([EVIL, "--prefix", EVIL], {"instances": [{"bytes": 1, "name": EVIL}], "cursor": None})],
+    "inspect": [([*ONE, "--start", EVIL], INSTANCE)],
+    "storage get": [([*ONE, EVIL], {EVIL: EVIL})],
+    "storage put": [([*ONE, EVIL, EVIL], {"key": EVIL})],
+    "storage delete": [([*ONE, EVIL], {"deleted": True}), ([*ONE, EVIL], {"deleted": False})],
+    "alarm list": [([], {"alarms": [ALARM, {**ALARM, "type": None}], "cursor": None})],
+    "alarm set": [([*ONE, EVIL], ALARM)],
+    "alarm clear": [(ONE, {"deleted": True})],
+    "evict": [(ONE, {"evicted": True})],
+    "erase": [([*ONE, "--yes"], {"deleted": True}), (ONE, None)],
+    "logs": [([], LOG_LINE), (["--name", EVIL], {"time": 1.0, "function": EVIL, "message": EVIL})],
+    "rollback": [([EVIL], FUNCTION)],
+    "delete": [([EVIL], FUNCTION)],
+    "secret set": [([EVIL], SECRET)],
+    "secret list": [([], {"secrets": [SECRET]})],
+    "secret delete": [([EVIL], SECRET)],
+    "deploy": [(["--component", "{component}"], DEPLOYED), (["--component", EVIL], None)],
+    "types": [(["{project}"], {"actors": [{**TYPE, "type": "Other"}]})],
+    "build": [([EVIL], None), (["{project}"], None)],
+    "new": [([EVIL], None)],
+    "serve": [(["--listen", EVIL], None), (["--limit", EVIL], None), (["--data", "{component}" + EVIL], None)],
+    "dev": [(["{project}", "--listen", EVIL], None), ([EVIL], None)],
+}
+CASES = [(command, *case) for command in WALK for case in WALK[command]]
+
+
+def body_of(answer: Any) -> bytes:
+    """What a host sends for an answer, or for several, which are lines."""
+    return "\n".join(map(json.dumps, answer if isinstance(answer, tuple) else (answer,))).encode()
