@@ -11,13 +11,13 @@ from types import CoroutineType
 from typing import Any
 
 from holdfast._actor import Context, StatefulActor
-from holdfast._component.anew import seed_anew
-from holdfast._component.mark import keep_mark
+from holdfast._anew import seed_anew
 from holdfast._describe import Component
 from holdfast._door import Err, HostImports
 from holdfast._env import Env, make_env
 from holdfast._errors import CallRefusedError, CodecError, error_json
 from holdfast._http import Request, Response
+from holdfast._mark import keep_mark
 from holdfast._methods import Method, hooks_of
 from holdfast._output import Output
 from holdfast._state.alarms import AlarmInfo, NoHandler

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from holdfast_host.front.calls.actor_calls import WholeRequest
 from holdfast_host.front.known import direct
 from tests.hostile import streams
 
@@ -21,7 +22,7 @@ def test_a_front_that_takes_more_for_a_known_call_than_it_is_differs_and_the_str
 ) -> None:
     recognise = direct.DirectCalls.recognise
 
-    def carelessly(self: direct.DirectCalls, data: bytes) -> direct.DirectRequest | None:
+    def carelessly(self: direct.DirectCalls, data: bytes) -> WholeRequest | None:
         """Whatever comes behind a request is a part of it."""
         whole = (recognise(self, data[:end]) for end in range(len(data), 0, -1))
         return next((each for each in whole if each is not None), None)

@@ -17,7 +17,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final
 
-from holdfast._component.anew import Watch
+from holdfast._anew import Watch
 from holdfast._describe import Component, RuleError
 from holdfast._door import Err, HostImports
 from holdfast._errors import sentence_of, traceback_of

@@ -22,7 +22,7 @@ from types import ModuleType, TracebackType
 from typing import Any
 from zoneinfo import _common
 
-from holdfast._component.anew import Watch
+from holdfast._anew import Watch
 from holdfast._component.development import DevelopmentGuest, MissingModules
 from holdfast._component.immortal import name_objects
 from holdfast._component.mistakes import check_bindings, doubts

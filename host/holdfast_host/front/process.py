@@ -117,7 +117,12 @@ class Front:
     def _measures(self) -> dict[str, Any]:
         """What this front counts; the API's own socket is always the first."""
         _, server = self._servers[0]
-        return {**server.measures(self._links), "direct": self._direct.count, "private_bytes": private_bytes()}
+        return {
+            **server.measures(),
+            "direct": self._direct.count,
+            "unanswered": [link.unanswered for link in self._links],
+            "private_bytes": private_bytes(),
+        }
 
     async def aclose(self) -> None:
         """Stop serving; open requests are cut."""

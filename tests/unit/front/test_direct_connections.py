@@ -76,13 +76,13 @@ def test_a_type_that_a_deploy_takes_away_is_gone_for_known_heads_too() -> None:
 def test_what_is_counted_of_a_call_is_counted_of_a_direct_one() -> None:
     async def play() -> None:
         async with staged() as stage, connected(stage) as (client, end):
-            before = stage.server.measures(stage.front._links)
+            before = stage.front._measures()
             client.send(CALL)
             call = await stage.worker.next_call()
-            during = stage.server.measures(stage.front._links)
+            during = stage.front._measures()
             await stage.worker.reply(call)
             await client.receive()
-            after = stage.server.measures(stage.front._links)
+            after = stage.front._measures()
 
             assert (during["requests"], end.heads) == (before["requests"] + 1, 1)
             assert [each["open_requests"] for each in (before, during, after)] == [0, 1, 0]

@@ -47,7 +47,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut() -> None:
 
             await until(lambda: server.unread.cut == 1)
             await until(lambda: not server._kept.live)
-            assert server.measures([])["cut_unread"] == 1
+            assert server.measures()["cut_unread"] == 1
             client.close()
 
     uvloop.run(play())

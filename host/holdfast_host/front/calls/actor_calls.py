@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.errors import ActorUnknownMethodError, PayloadTooLargeError
 from holdfast_host.core.ids import check_instance_name
@@ -19,7 +19,6 @@ from holdfast_host.wire.frames import Call, CallFlag, CallKind
 from holdfast_host.wire.routing import Routing
 
 if TYPE_CHECKING:
-    from holdfast_host.front.known.direct import DirectRequest
     from holdfast_host.wire.window import PendingCall, Receiver
 
 METHOD_BYTES_MAX: Final = 256
@@ -27,6 +26,9 @@ _ENVELOPE_BYTES_MAX: Final = 4 * KIB  # what /v1/call carries beside its argumen
 _METHOD: Final = int(CallKind.METHOD)
 _TYPED_ARGUMENTS: Final = int(CallFlag.TYPED_ARGUMENTS)
 TYPED_RESULT: Final = int(CallFlag.TYPED_RESULT)
+
+# A request that is here as a whole: type, name and method, which need no decoding; the flags of its CALL; and its body.
+WholeRequest = tuple[tuple[bytes | Any, ...], int, bytes]
 
 
 class Calls:
@@ -47,7 +49,7 @@ class Calls:
         check_arguments(body, self._limits.nesting_max)
         return await self._call(exchange, type_id, name, method, body)
 
-    def send(self, request: DirectRequest, answer: Receiver) -> tuple[Link, PendingCall]:
+    def send(self, request: WholeRequest, answer: Receiver) -> tuple[Link, PendingCall]:
         """The same for a request that is here as a whole; its answer comes to `answer`.
 
         Raises:

@@ -7,9 +7,9 @@ which is faster and the only way to names like `..` and `a/b`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http import RawRequestMessage
@@ -21,9 +21,6 @@ from holdfast_host.front.http.connection_limits import CONNECTIONS_MAX, Connecti
 from holdfast_host.front.http.errors import RouteError, answer_of
 from holdfast_host.front.http.proxies import CameBy, TrustedProxies
 from holdfast_host.front.http.write_backpressure import DRAIN_S, Unread
-
-if TYPE_CHECKING:
-    from holdfast_host.front.link import Link
 
 KEEP_ALIVE_S: Final = 75.0
 LINGER_S: Final = 5.0  # for a client that is still sending when its request was refused
@@ -128,8 +125,8 @@ class HttpServer(web.Server):
         """Requests whose handlers run."""
         return len(self._busy)
 
-    def measures(self, links: Sequence[Link]) -> dict[str, Any]:
-        """What this front counts."""
+    def measures(self) -> dict[str, Any]:
+        """What is counted of its connections and requests."""
         return {
             "requests": self.requests_count,
             "refused": self._refused,
@@ -139,7 +136,6 @@ class HttpServer(web.Server):
             "coming_bytes": self.patience.coming_bytes,
             "cut_unread": self.unread.cut,
             "unread_bytes": self.unread.unread_bytes,
-            "unanswered": [link.unanswered for link in links],
         }
 
     async def drain(self) -> None:

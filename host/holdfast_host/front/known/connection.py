@@ -20,8 +20,9 @@ from holdfast_host.front.known.boundary import Boundary, is_plain
 if TYPE_CHECKING:
     from aiohttp.http import RawRequestMessage
 
+    from holdfast_host.front.calls.actor_calls import WholeRequest
     from holdfast_host.front.http.server import HttpServer
-    from holdfast_host.front.known.direct import DirectCall, DirectCalls, DirectRequest
+    from holdfast_host.front.known.direct import DirectCall, DirectCalls
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class KnowingConnection(Connection):
         answer = self._server.refuse(error)
         self.answer(answer.status, answer.payload, answer.type_line, answer.further)
 
-    def _begin(self, request: DirectRequest) -> None:
+    def _begin(self, request: WholeRequest) -> None:
         self.engaged = True
         self.count_head()
         self._server.begin(self)

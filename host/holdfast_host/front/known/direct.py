@@ -14,14 +14,14 @@ What does not live here: the connection (front.known.connection), and what is ch
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast_host.front.calls.actor_calls import TYPED_RESULT
 from holdfast_host.front.http.answers import JSON, TYPED_JSON
 from holdfast_host.front.known.boundary import HEAD_BYTES_MAX
 
 if TYPE_CHECKING:
-    from holdfast_host.front.calls.actor_calls import Calls
+    from holdfast_host.front.calls.actor_calls import Calls, WholeRequest
     from holdfast_host.front.link import Link
     from holdfast_host.wire.window import PendingCall, Reply
 
@@ -31,9 +31,6 @@ _SEGMENT: Final = rb"([A-Za-z0-9._~!$&'()*+,;=:@-]{1,256})"
 _LINE: Final = re.compile(rb"POST /v1/actors/%b/%b/%b HTTP/1\.1\r\n" % (_SEGMENT, _SEGMENT, _SEGMENT))
 _BLANK: Final = b"\r\n\r\n"
 _OK: Final = 200
-
-# A recognised request: type, name and method, which need no decoding; the flags of its CALL; and its body.
-DirectRequest = tuple[tuple[bytes | Any, ...], int, bytes]
 
 
 class Caller(Protocol):
@@ -106,7 +103,7 @@ class DirectCalls:
         """Whether a head with these lines after the first has passed."""
         return block in self._heads
 
-    def recognise(self, data: bytes) -> DirectRequest | None:
+    def recognise(self, data: bytes) -> WholeRequest | None:
         """The call that these bytes are, no more and no less; None where that is for the parser to say."""
         line = _LINE.match(data)
         if line is None:
@@ -118,7 +115,7 @@ class DirectCalls:
             return None
         return line.groups(), known[0], data[end:]
 
-    def begin(self, request: DirectRequest, caller: Caller) -> DirectCall:
+    def begin(self, request: WholeRequest, caller: Caller) -> DirectCall:
         """Send the call to its worker; its caller is answered later.
 
         Raises:
