@@ -11,7 +11,7 @@ import select
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast_host.wire.frames import PROTOCOL, FrameReader, Kind, ProtocolError, pack_json, unpack_json
+from holdfast_host.wire.frames import PROTOCOL, FrameReader, Kind, ProtocolError, pack_json, pack_reply, unpack_json
 from holdfast_host.wire.page import StatePage
 
 if TYPE_CHECKING:
@@ -84,20 +84,33 @@ class Link:
         self.closed = False
         self.client = "?"
         self.turns: dict[int, Turn] = {}  # by slot: not yet answered
-        self.replies: list[bytes] = []  # what may leave, since the last flush
+        self._replies: list[bytes] = []  # what may leave, since the last flush
         connection.setblocking(False)
         self._reading = True
         poller.add(connection.fileno(), self._ready)
 
+    def expect(self, turn: Turn) -> None:
+        """The turn's caller waits for its answer in the slot of its request."""
+        self.turns[turn.request.slot] = turn
+
+    def answer(self, slot: int, status: int, body: bytes) -> bool:
+        """A slot's answer, which leaves with the next flush; False where nobody is there any more."""
+        self.turns.pop(slot, None)
+        if self.closed:
+            self.release_page()
+            return False
+        self._replies.append(pack_reply(slot, status, body))
+        return True
+
     def flush(self) -> None:
         """Send what may leave, in one write."""
         if self.closed:
-            self.replies.clear()
+            self._replies.clear()
             return
         data = self._unsent
-        if self.replies:
-            data = memoryview(b"".join((data, *self.replies)))
-            self.replies.clear()
+        if self._replies:
+            data = memoryview(b"".join((data, *self._replies)))
+            self._replies.clear()
         if data:
             try:
                 sent = self._socket.send(data)
@@ -177,5 +190,5 @@ class Link:
         self.client = f"{facts.get('client')} {facts.get('pid')}"
         self.page = StatePage(self._fds[0])
         self.greeted = True
-        self.replies.append(pack_json(Kind.HELLO, self._greeting()))
+        self._replies.append(pack_json(Kind.HELLO, self._greeting()))
         self.flush()

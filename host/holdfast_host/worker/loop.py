@@ -15,7 +15,6 @@ from holdfast_host.core.clock import Clock, SystemClock
 from holdfast_host.core.errors import ActorOutputGateError, HoldfastError, InternalError
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import CommitReport, StoreBrokenError
-from holdfast_host.wire.frames import pack_reply
 from holdfast_host.wire.running_page import FUNCTION, RunningPage
 from holdfast_host.worker.alarms.deliveries import Alarms
 from holdfast_host.worker.alarms.readers import alarm_readers
@@ -138,14 +137,14 @@ class Worker:
         """True when a leader would have something to do now (monitor)."""
         gate = self.gate
         gathered = gate.flight is None and not self.sweeper.running and bool(gate.current.batches)
-        if self.mailroom.ready or self._inbox or self._dirty or gathered:
+        if self.mailroom.anything_ready or self._inbox or self._dirty or gathered:
             return True
         return self.alarms.is_due() or self.poller.anything_ready()
 
     # The loop.
 
     def _lead(self, generation: int) -> None:
-        leadership, poller, inbox, ready = self.leadership, self.poller, self._inbox, self.mailroom.ready
+        leadership, poller, inbox, mailroom = self.leadership, self.poller, self._inbox, self.mailroom
         while self.sweeper.run(generation):
             leadership.busy = True
             while inbox:
@@ -162,19 +161,16 @@ class Worker:
                 self._keep_house(now)
             if self._draining is not None:
                 self._check_drained(self._draining)
-            waiting = bool(ready or inbox)
+            waiting = mailroom.anything_ready or bool(inbox)
             leadership.busy = waiting
             poller.run(0 if waiting else self.sweeper.wait_s(self.alarms.wait_s(_POLL_S)))
 
     def _run_round(self, generation: int) -> bool:
         """One turn of each ready instance, until the round is long enough. False: the leadership is lost."""
-        ready, limits, gate = self.mailroom.ready, self.limits, self.gate
+        mailroom, limits, gate = self.mailroom, self.limits, self.gate
         started = now = time.monotonic()
-        while ready:
-            entry = ready.popleft()
-            if entry.turn is not None or not entry.mail:
-                continue
-            if not self._run_turn(entry, self.mailroom.take(entry), generation, now):
+        while (turn := mailroom.next_turn()) is not None:
+            if not self._run_turn(turn.entry, turn, generation, now):
                 return False
             now = time.monotonic()
             if now - started > limits.round_s or gate.current.bytes > limits.round_batch_bytes:
@@ -190,8 +186,7 @@ class Worker:
         if not self._may_run(turn, loaded, now):
             if entry.is_function:
                 self.functions.release(entry, turn)
-            if entry.mail and entry.turn is None:
-                self.mailroom.ready.append(entry)
+            self.mailroom.requeue(entry)
             return True
         if loaded is None:
             raise InternalError(f"{entry.label}: a turn may run, and there is nothing for it to run")
@@ -283,13 +278,11 @@ class Worker:
             entry.evict()
         if entry.is_function:
             self.functions.release(entry, turn)
-        if entry.mail:
-            self.mailroom.ready.append(entry)
+        self.mailroom.requeue(entry)
 
     def _reply_to(self, link: Link, slot: int, status: int, body: bytes) -> None:
         """Answer a frame that is no turn; nothing holds that back."""
-        if not link.closed:
-            link.replies.append(pack_reply(slot, status, body))
+        if link.answer(slot, status, body):
             self._dirty[link] = None
 
     def _refuse(self, turn: Turn, error: HoldfastError) -> None:
@@ -389,7 +382,9 @@ class Worker:
     def is_settled(self) -> bool:
         """True while no turn runs or could begin, and all groups are settled (leader)."""
         gate = self.gate
-        return not (self._running or self.mailroom.ready or gate.flight or gate.current.batches or self.sweeper.running)
+        return not (
+            self._running or self.mailroom.anything_ready or gate.flight or gate.current.batches or self.sweeper.running
+        )
 
     def _check_drained(self, on_drained: Callable[[], None]) -> None:
         if self.is_settled:

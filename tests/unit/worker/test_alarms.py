@@ -294,7 +294,7 @@ def test_few_alarms_at_a_time_stand_before_an_ordinary_call(monkeypatch: pytest.
 
     def handler(turn: Turn, info: dict[str, Any]) -> None:
         nonlocal most
-        most = max(most, len(host.stage.worker.mailroom.ready))
+        most = max(most, len(host.stage.worker.mailroom._ready))
 
     host = AlarmStage(monkeypatch, handler)
     for number in range(200):

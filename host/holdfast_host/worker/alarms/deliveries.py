@@ -237,19 +237,16 @@ class Alarms:
 
     def resume(self, turn: Turn) -> None:
         """The attempt is written down as begun: now it runs, before anything else of the instance."""
-        entry, delivery = turn.entry, required(turn.delivery, "the delivery of an alarm's turn")
+        delivery = required(turn.delivery, "the delivery of an alarm's turn")
         delivery.marked = True
-        entry.turn = None
-        entry.mail.appendleft(turn)
-        self._worker.mailroom.ready.append(entry)
+        self._worker.mailroom.put_back(turn)
 
     def give_back(self, turn: Turn) -> None:
         """It could not be written down, and earlier writes of the instance may be lost: the attempt has not begun."""
         entry, delivery = turn.entry, required(turn.delivery, "the delivery of an alarm's turn")
         entry.turn = None
         entry.evict()
-        if entry.mail:
-            self._worker.mailroom.ready.append(entry)
+        self._worker.mailroom.requeue(entry)
         self.put_aside(delivery, _AGAIN_S)
 
     # Inside.

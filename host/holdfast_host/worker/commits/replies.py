@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast_host.wire.frames import pack_reply
 from holdfast_host.worker.inspection.measures import OK
 
 if TYPE_CHECKING:
@@ -46,9 +45,5 @@ class Reply:
             if turn.caller is not None:
                 turn.caller.answered(status, body)
             return
-        link.turns.pop(turn.request.slot, None)
-        if link.closed:
-            link.release_page()
-            return
-        link.replies.append(pack_reply(turn.request.slot, status, body))
-        self._dirty[link] = None
+        if link.answer(turn.request.slot, status, body):
+            self._dirty[link] = None

@@ -43,7 +43,7 @@ class Sweeper:
         Called after each look at the sockets: what that brought goes first, and is never kept waiting by two sweeps.
         """
         worker, leadership = self._worker, self._worker.leadership
-        if worker.mailroom.ready or self.wait_s(1.0) > 0:
+        if worker.mailroom.anything_ready or self.wait_s(1.0) > 0:
             return True
         self.running = True
         worker.measures.commit_began_at = now = time.monotonic()

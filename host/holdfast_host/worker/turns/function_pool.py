@@ -119,15 +119,14 @@ class Functions:
         number = self._deployments.function_number(name)
         pool = self._pools.get(number) or Pool(_entry(number, name))
         turn = FunctionTurn(self._host, pool.lobby, link, request, time.monotonic())
-        link.turns[request.slot] = turn
+        link.expect(turn)
         try:
             self._check(pool, number)
         except HoldfastError as error:
             self._answer(turn, error)
             return
         self._pools[number] = pool
-        pool.lobby.mail.append(turn)
-        self._mailroom.waiting_turns += 1
+        self._mailroom.wait_in(pool.lobby, turn)
         self._assign(pool)
 
     def touch(self, member: Entry, now: float) -> None:
@@ -140,7 +139,7 @@ class Functions:
             member.deactivate()
         lobby = self._pools[member.type_id].lobby
         if lobby.mail and not member.mail:
-            self._move(lobby, member)
+            self._mailroom.move_on(lobby, member)
 
     def keep_house(self, now: float) -> None:
         """Drop what has been idle for too long, or is not deployed any more; give up on what waited too long."""
@@ -178,13 +177,8 @@ class Functions:
             member = pool.free_member(self._limits.function_sandboxes_max, self._settled())
             if member is None:
                 return
-            self._move(pool.lobby, member)
-            self._mailroom.ready.append(member)
-
-    def _move(self, lobby: Entry, member: Entry) -> None:
-        turn = lobby.mail.popleft()
-        turn.entry = member
-        member.mail.append(turn)
+            self._mailroom.move_on(pool.lobby, member)
+            self._mailroom.requeue(member)
 
     def _shrink(self, pool: Pool, unused_since: float) -> None:
         kept: list[Entry] = []

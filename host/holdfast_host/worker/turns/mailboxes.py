@@ -56,7 +56,7 @@ class Mailroom:
         self._deployments = deployments
         self._limits = limits
         self._answer = answer
-        self.ready: deque[Entry] = deque()
+        self._ready: deque[Entry] = deque()
         self.quarantined: frozenset[tuple[int, bytes]] = frozenset()  # they killed workers: they do not run
         self.waiting_turns = 0
         self.draining = False
@@ -92,19 +92,51 @@ class Mailroom:
         kept_away = self.quarantined
         return bool(kept_away) and ((type_id, name) in kept_away or (type_id, b"") in kept_away)
 
-    def take(self, entry: Entry) -> Turn:
-        """The next turn out of the instance's mailbox."""
-        turn = entry.mail.popleft()
-        self.waiting_turns -= turn.delivery is None
-        return turn
+    @property
+    def anything_ready(self) -> bool:
+        """Whether `next_turn` may have one; any thread."""
+        return bool(self._ready)
+
+    def next_turn(self) -> Turn | None:
+        """The turn whose time it is, out of its instance's mailbox; None where no instance has one to run."""
+        ready = self._ready
+        while ready:
+            entry = ready.popleft()
+            if entry.turn is None and entry.mail:
+                return self._take(entry)
+        return None
+
+    def requeue(self, entry: Entry) -> None:
+        """No turn of the instance runs any more: what waits there may, after those of the others."""
+        if entry.mail and entry.turn is None:
+            self._ready.append(entry)
+
+    def put_back(self, turn: Turn) -> None:
+        """A turn that was taken runs later, before anything else of its instance."""
+        entry = turn.entry
+        entry.turn = None
+        entry.mail.appendleft(turn)
+        self.waiting_turns += turn.delivery is None
+        self._ready.append(entry)
+
+    def wait_in(self, lobby: Entry, turn: Turn) -> None:
+        """Let a turn wait where none runs: for `move_on`."""
+        lobby.mail.append(turn)
+        self.waiting_turns += 1
+
+    def move_on(self, lobby: Entry, entry: Entry) -> None:
+        """The first turn of a lobby is this entry's from now on; `requeue` has it run, where none runs there."""
+        turn = lobby.mail.popleft()
+        turn.entry = entry
+        entry.mail.append(turn)
 
     def take_next(self, turn: Turn) -> bool:
         """Take a turn that has just arrived, where nothing is before it at its instance; whether that is so."""
         entry = turn.entry
-        if entry.turn is not None or not entry.mail or entry.mail[0] is not turn or self.ready[-1] is not entry:
+        if entry.turn is not None or not entry.mail or entry.mail[0] is not turn or self._ready[-1] is not entry:
             return False
-        self.ready.pop()
-        self.take(entry)
+        self._ready.pop()
+        self._take(entry)
         return True
 
     def deliver(self, turn: Turn) -> bool:
@@ -112,7 +144,7 @@ class Mailroom:
         entry = turn.entry
         is_first = not entry.mail and entry.turn is None
         if is_first:
-            self.ready.append(entry)
+            self._ready.append(entry)
         entry.mail.append(turn)
         return is_first
 
@@ -148,7 +180,7 @@ class Mailroom:
 
     def depth(self) -> tuple[int, float | None]:
         """How many turns the fullest mailbox holds, and when the oldest of all waiting turns arrived."""
-        waiting = {id(entry): entry for entry in (*self.ready, *self._host.busy_entries()) if entry.mail}.values()
+        waiting = {id(entry): entry for entry in (*self._ready, *self._host.busy_entries()) if entry.mail}.values()
         deepest = max((len(entry.mail) for entry in waiting), default=0)
         return deepest, min((entry.mail[0].arrived_at for entry in waiting), default=None)
 
@@ -180,7 +212,7 @@ class Mailroom:
             origin = caller.origin
         turn = Turn(self._host, entry, link, request, time.monotonic(), origin, caller)
         if link is not None:
-            link.turns[request.slot] = turn
+            link.expect(turn)
         try:
             if loaded is None:
                 raise self._deployments.absence(request.type_id, entry.label)
@@ -193,7 +225,7 @@ class Mailroom:
             self._answer(turn, error)
             return turn
         if not entry.mail and entry.turn is None:
-            self.ready.append(entry)
+            self._ready.append(entry)
         entry.mail.append(turn)
         self.waiting_turns += 1
         return turn
@@ -230,6 +262,11 @@ class Mailroom:
             raise MailboxFullError(
                 f"{entry.label}: {self.waiting_turns} turns wait at its worker, the limit is {limits.worker_turns_max}"
             )
+
+    def _take(self, entry: Entry) -> Turn:
+        turn = entry.mail.popleft()
+        self.waiting_turns -= turn.delivery is None
+        return turn
 
     def _cancel(self, link: Link, slot: int) -> None:
         """The client gave it up."""
