@@ -11,14 +11,14 @@ from holdfast_host.worker.turns.entry import Entry
 from holdfast_host.worker.turns.mailboxes import Mailroom
 from holdfast_host.worker.turns.turn import Turn
 
-NEIGHBOURS: list[Any] = [None, None, None]  # a worker, its directory, its deployments: nobody asks them
+NOBODY: Any = None  # a worker, its directory, its deployments: none of them is asked
 
 
 class Post:
     """A mailroom whose instances take whatever comes."""
 
     def __init__(self) -> None:
-        self.mailroom = Mailroom(*NEIGHBOURS, limits=Limits(), answer=lambda turn, error: None)
+        self.mailroom = Mailroom(NOBODY, NOBODY, NOBODY, Limits(), answer=lambda turn, error: None)
         self._numbers = 0
 
     def entry(self, name: str) -> Entry:
