@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from holdfast import _anew
 from holdfast._anew import Watch, seed_anew
-from holdfast._component import anew as _anew
 from holdfast._describe import RuleError
 
 DRAWN = "numbers are drawn from a generator"
