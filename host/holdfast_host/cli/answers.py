@@ -54,7 +54,7 @@ class NamedSecret(TypedDict):
 
 
 class RunningFunction(TypedDict):
-    """A function after a deploy or a rollback."""
+    """A function after a deploy or a rollback; the last line of a deploy that is followed is one."""
 
     version: int
     url: str
@@ -62,12 +62,6 @@ class RunningFunction(TypedDict):
     versions: NotRequired[list[Version]]
     disk_bytes: NotRequired[int]
     secrets: NotRequired[list[NamedSecret]]
-
-
-class Deployed(TypedDict):
-    """The last line of a deploy."""
-
-    function: RunningFunction
 
 
 class KeptVersions(TypedDict):

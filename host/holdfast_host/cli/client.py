@@ -158,7 +158,7 @@ class HostClient:
         flags: Sequence[str] = (),
         on_sent: Callable[[int], None],
         on_stage: Callable[[str], None],
-    ) -> answers.Deployed:
+    ) -> answers.RunningFunction:
         """Upload a component and follow its stages; returns the last line, the function as it is deployed.
 
         Without a manifest the component goes as a bare body, and the host derives one. `flags` are those of the route:
@@ -181,7 +181,7 @@ class HostClient:
             with self._streamed("PUT", path, headers=headers, **body) as response:
                 return self._follow(path, response, on_stage)
 
-    def _follow(self, path: str, response: httpx.Response, on_stage: Callable[[str], None]) -> answers.Deployed:
+    def _follow(self, path: str, response: httpx.Response, on_stage: Callable[[str], None]) -> answers.RunningFunction:
         """Report each line of a streamed deploy; the last one is the result."""
         last: Any = None
         for line in filter(str.strip, response.iter_lines()):
@@ -194,7 +194,7 @@ class HostClient:
             )
         if "error" in last:
             raise self._error("PUT", path, last["status"] if isinstance(last.get("status"), int) else 500, last)
-        return self._checked("PUT", path, last, answers.Deployed)
+        return self._checked("PUT", path, last, answers.RunningFunction)
 
     def _answer(self, method: str, path: str, shape: type[_Shape], **content: Any) -> _Shape:
         with self._translated():

@@ -42,7 +42,7 @@ INSTANCE = {
 SECRET = {"name": EVIL, "updated_at": EVIL, "functions": [EVIL]}
 LOG_LINE = {"time": 1.0, "level": "error", "type": EVIL, "name": EVIL, "message": EVIL, "backtrace": EVIL}
 ONE = [EVIL, EVIL]
-DEPLOYED = ({"stage": EVIL}, {"function": FUNCTION, "status": 201})
+DEPLOYED = ({"stage": EVIL}, {**FUNCTION, "status": 201})
 
 # What each command is given after its own words, and what the host answers it: lines, where it is several. None: it
 # asks no host.

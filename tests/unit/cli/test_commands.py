@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from holdfast_host.build.errors import BuildError
+from holdfast_host.cli.commands import build
 from holdfast_host.cli.main import group
 from tests.harness.host import HOLDFAST
 from tests.unit.cli.scripted_host import scripted_host
@@ -23,6 +26,7 @@ COMMANDS = [
     *group.list_commands(click.Context(group)),
     *(f"{name} {each}" for name, its in GROUPS.items() for each in its.split()),
 ]
+ALARM = {"state": "armed", "due": "2026-12-24T18:00:00Z", "retry_count": 0, "last_error": None}
 DEPLOYED = {"name": "counter", "func_id": "fn_1", "version": 1, "url": "http://counter.localhost:1", "actors": []}
 
 
@@ -261,7 +265,7 @@ def test_a_token_that_no_host_can_have_is_named_and_never_sent(tmp_path: Path, t
 def test_a_component_alone_goes_as_a_bare_body_under_its_files_name(tmp_path: Path) -> None:
     component = tmp_path / "counter.wasm"
     component.write_bytes(b"\0asm" + b"x" * 100_000)
-    lines = [{"stage": "checking"}, {"stage": "a new one"}, {"function": DEPLOYED, "status": 201}]
+    lines = [{"stage": "checking"}, {"stage": "a new one"}, {**DEPLOYED, "status": 201}]
     with scripted_host(body="\n".join(map(json.dumps, lines)).encode()) as host:
         result = run("deploy", "--host", host.url, "--component", str(component), "--adopt")
 
@@ -278,7 +282,7 @@ def test_a_component_alone_goes_as_a_bare_body_under_its_files_name(tmp_path: Pa
 def test_on_a_terminal_a_deploy_shows_a_bar_and_how_long_each_stage_took(tmp_path: Path) -> None:
     component = tmp_path / "counter.wasm"
     component.write_bytes(b"\0asm" + b"x" * 2_000_000)
-    lines = [{"stage": "checking"}, {"stage": "compiling"}, {"function": DEPLOYED, "status": 201}]
+    lines = [{"stage": "checking"}, {"stage": "compiling"}, {**DEPLOYED, "status": 201}]
     with scripted_host(body="\n".join(map(json.dumps, lines)).encode()) as host:
         command = [HOLDFAST, "deploy", "--host", host.url, "--component", str(component)]
         code, shown = on_a_terminal(command)
@@ -295,7 +299,7 @@ def test_a_component_under_a_manifest_keeps_the_identity_that_the_host_gave(tmp_
     component.write_bytes(b"\0asm")
     manifest = tmp_path / "holdfast.toml"
     manifest.write_text('name = "counter"  # a comment that stays\ncompatibility_date = "2026-11-01"\n')
-    with scripted_host(body=json.dumps({"function": DEPLOYED, "status": 201}).encode()) as host:
+    with scripted_host(body=json.dumps({**DEPLOYED, "status": 201}).encode()) as host:
         result = run("deploy", "--host", host.url, "--component", str(component), str(tmp_path))
 
     assert result.exit_code == 0, result.output
@@ -334,6 +338,36 @@ def test_a_directory_that_is_no_project_is_refused_in_one_sentence(tmp_path: Pat
     assert "is no file" in fails_in_one_sentence(run("deploy", "--component", str(tmp_path / "none.wasm")))
 
 
+@pytest.mark.parametrize(
+    ("keys", "alarm", "shown"),
+    [
+        (1, None, ["1 turn waits", "alarm    none", "storage  1 key, 1 byte\n"]),
+        (2, ALARM, ["2 turns wait", "alarm    armed, due 2026-12-24T18:00:00Z\n", "storage  2 keys, 2 bytes"]),
+        (0, {**ALARM, "retry_count": 1, "last_error": "ValueError: no"}, ["Z, 1 retry, last error: ValueError: no\n"]),
+        (1000, {**ALARM, "retry_count": 2}, ["1,000 turns wait", "Z, 2 retries\n", "1,000 keys, 1,000 bytes"]),
+    ],
+)
+def test_inspect_speaks_in_words(keys: int, alarm: object, shown: list[str]) -> None:
+    facts = {"active": False, "queued": keys, "quarantined": False, "version": 1, "keys": keys, "bytes": keys}
+    with scripted_host(body=json.dumps({**facts, "alarm": alarm, "entries": [], "next": None}).encode()) as host:
+        said = run("inspect", "--host", host.url, "A", "b").stdout
+
+    assert [each for each in shown if each not in said] == [], said
+
+
+def test_a_warning_of_a_build_is_a_sentence_and_no_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def warns(directory: Path, on_stage: Callable[[str], None]) -> None:
+        for each in ("reading holdfast.toml", "warning: mind the gap", "building"):
+            on_stage(each)
+        raise BuildError("enough", "")
+
+    monkeypatch.setattr(build, "build_project", warns)
+
+    assert (
+        run("build", str(tmp_path)).stderr == "Reading holdfast.toml ...\nWarning: mind the gap\nBuilding ...\nenough\n"
+    )
+
+
 def test_inspect_cuts_long_values_and_says_how_to_see_them_whole() -> None:
     facts = {"active": False, "queued": 0, "quarantined": False, "version": 1, "alarm": None, "keys": 2, "bytes": 5000}
     entries = [{"key": "long", "value": "x" * 5000}, {"key": "short", "value": 1}]
@@ -362,7 +396,7 @@ def test_a_deploy_tells_which_secrets_the_host_does_not_have(tmp_path: Path) -> 
     component = tmp_path / "counter.wasm"
     component.write_bytes(b"\0asm")
     named = [{"name": "API_KEY", "set": True}, {"name": "LATER", "set": False}]
-    with scripted_host(body=json.dumps({"function": {**DEPLOYED, "secrets": named}, "status": 201}).encode()) as host:
+    with scripted_host(body=json.dumps({**DEPLOYED, "secrets": named, "status": 201}).encode()) as host:
         result = run("deploy", "--host", host.url, "--component", str(component))
 
     assert result.exit_code == 0
@@ -381,7 +415,7 @@ def test_list_and_deploy_show_what_versions_take_on_disk(tmp_path: Path) -> None
         listed = run("list", "--host", host.url)
     with scripted_host(body=json.dumps(function).encode()) as host:
         kept = run("list", "--host", host.url, "counter")
-    with scripted_host(body=json.dumps({"function": function, "status": 200}).encode()) as host:
+    with scripted_host(body=json.dumps({**function, "status": 200}).encode()) as host:
         deployed = run("deploy", "--host", host.url, "--component", str(component))
 
     assert "3.0 MiB" in listed.stdout

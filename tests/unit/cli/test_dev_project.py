@@ -12,7 +12,7 @@ import pytest
 from holdfast_host.build import development
 from holdfast_host.build.development import DevelopmentComponent, ProjectFiles
 from holdfast_host.build.scaffold import make_project
-from holdfast_host.cli.answers import Deployed, RunningFunction
+from holdfast_host.cli.answers import RunningFunction
 from holdfast_host.cli.client import HostClient
 from holdfast_host.cli.dev.project import DevProject
 
@@ -25,9 +25,9 @@ class CountingHost(HostClient):
     def __init__(self) -> None:
         self.did: list[str] = []
 
-    def deploy(self, *_arguments: Any, **_options: Any) -> Deployed:
+    def deploy(self, *_arguments: Any, **_options: Any) -> RunningFunction:
         self.did.append("deploy")
-        return {"function": RUNNING}
+        return RUNNING
 
     def put(self, path: str, value: Any, shape: Any) -> Any:
         self.did.append("reload")

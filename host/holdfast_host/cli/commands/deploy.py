@@ -79,11 +79,10 @@ def command(
             deployable = _from_project(directory or Path(), stages)
         else:
             deployable = _from_component(component, directory)
-        answer = _deploy(client, deployable, flags, stages)
-    function = answer["function"]
+        function = _deploy(client, deployable, flags, stages)
     _keep_func_id(deployable, function.get("func_id"))
     if as_json:
-        print_json(answer)
+        print_json(function)
     else:
         for each in function.get("versions", ())[:1]:
             size, kept = (facts.get("disk_bytes", 0) / MIB for facts in (each, function))
@@ -126,7 +125,7 @@ def _under_manifest(component: Path, directory: Path, manifest: Manifest) -> Dep
     return Deployable(manifest.name, component, text, directory, manifest.func_id)
 
 
-def _deploy(client: HostClient, deployable: Deployable, flags: list[str], stages: Stages) -> answers.Deployed:
+def _deploy(client: HostClient, deployable: Deployable, flags: list[str], stages: Stages) -> answers.RunningFunction:
     """Upload it and show what the host does with it."""
     size_bytes = deployable.component.stat().st_size
     return client.deploy(

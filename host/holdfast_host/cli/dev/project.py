@@ -145,7 +145,7 @@ class DevProject:
             on_sent=lambda sent_bytes: None,
             on_stage=lambda stage: None,
         )
-        for warning in missing_secrets(answer["function"]):
+        for warning in missing_secrets(answer):
             self._say(self.name, warning)
 
     @property
