@@ -296,6 +296,26 @@ def test_no_wheel_is_unpacked_whose_files_are_larger_than_all_packages_may_be(
     )
 
 
+@pytest.mark.slow
+def test_a_package_whose_metadata_no_memory_holds_ends_the_search_and_not_the_machine(
+    index: Path, tmp_path: Path
+) -> None:
+    """pip reads it whole: a wheel of two megabytes took all the memory there was."""
+    bomb = write_wheel(index, "bomb", {"bomb.py": ""})
+    with zipfile.ZipFile(bomb) as archive:
+        kept = {each: archive.read(each) for each in archive.namelist()}
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, content in kept.items():
+            with archive.open(name, "w", force_zip64=True) as file:
+                file.write(content)
+                for _ in range(1100 if name.endswith("METADATA") else 0):
+                    file.write(bytes(MIB))
+
+    assert refusal(tmp_path, "bomb") == (
+        "finding the dependencies took more than 1 GiB of memory: one of them is no usual wheel"
+    )
+
+
 def test_whether_a_package_does_without_native_parts_is_found_in_time_in_proportion_to_its_modules(
     tmp_path: Path,
 ) -> None:

@@ -19,6 +19,7 @@ from packaging.utils import NormalizedName, canonicalize_name, parse_wheel_filen
 from packaging.version import Version
 
 from holdfast_host.build.errors import BuildError
+from holdfast_host.build.packages.pip_alone import DATA_BYTES_MAX
 
 INSTALL_TIMEOUT_S: Final = 300.0
 GUEST_PYTHON: Final = "3.14"
@@ -172,6 +173,9 @@ def reason(said: str, index: Index, no_pure: Sequence[str]) -> str:
         return (
             f"a package{which} is not the one whose hash requirements.txt has: somebody changed it, or the hash is old"
         )
+    if "MemoryError" in said:
+        most = f"{DATA_BYTES_MAX >> 30} GiB"
+        return f"finding the dependencies took more than {most} of memory: one of them is no usual wheel"
     if no_pure:
         return f"no release without native code: {'; '.join(no_pure)}. A sandbox runs pure Python"
     missing = re.search(r"No matching distribution found for ([^\n]+)", said)

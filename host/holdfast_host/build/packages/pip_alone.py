@@ -6,6 +6,7 @@ package asks for: what has to be built is refused, because building runs the pac
 
 from __future__ import annotations
 
+import resource
 import runpy
 import sys
 from typing import Any, Final
@@ -17,6 +18,8 @@ GUEST: Final = {
     "platform_system": "wasi", "platform_version": "0.0.0", "python_full_version": "3.14.0", "python_version": "3.14",
     "sys_platform": "wasi",
 }  # fmt: skip
+
+DATA_BYTES_MAX: Final = 1 << 30  # it takes 0.1 GiB for the largest of projects
 
 # Raised by the interpreter itself before any of these happens, and not to be taken back once installed.
 _STARTS: Final = frozenset(
@@ -30,7 +33,9 @@ def _refuse_programs(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def main() -> None:
-    """Become pip."""
+    """Become pip, within a limit of memory: it reads what it finds in wheels of strangers whole."""
+    resource.setrlimit(resource.RLIMIT_DATA, (DATA_BYTES_MAX, DATA_BYTES_MAX))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     from pip._vendor.packaging import markers  # its one source of what a requirement's markers are compared with
 
     markers.default_environment = lambda: dict(GUEST)  # type: ignore[assignment,return-value]
