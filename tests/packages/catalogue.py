@@ -141,8 +141,8 @@ PACKAGES: Final = (
     ),
     Package(
         "pydantic",
-        "import pydantic",
-        "class Point(pydantic.BaseModel):\n    x: int\n    y: int = 0\nreturn Point(x='1').dict()",
+        "import pydantic\nfrom pydantic.v1 import BaseModel",
+        "class Point(BaseModel):\n    x: int\n    y: int = 0\nreturn Point(x='1').dict()",
         {"x": 1, "y": 0},
         "release 1.10",
         warns=OLDER,

@@ -102,15 +102,22 @@ def read_own(project: Path, path: Path, bytes_max: int = PROJECT_BYTES_MAX) -> b
     """What a file of a project holds: of a larger one the first `bytes_max` and one byte more.
 
     Raises:
-        BuildError: A link on the way leads to what is none of the project's files, or it is no ordinary file.
+        BuildError: A link on the way leads to what is none of the project's files, or it is no ordinary file, or one
+            with other names that is somebody else's: one of them may be outside of the project.
         FileNotFoundError: It is gone.
     """
     try:
         # Without waiting for the other end of a pipe; and not through a link that has come since `inside` looked.
         opened = os.open(inside(project, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(opened, "rb") as file:
-            if not stat.S_ISREG(os.fstat(opened).st_mode):
+            facts = os.fstat(opened)
+            if not stat.S_ISREG(facts.st_mode):
                 raise BuildError(f"{_shown(project, path)}: it is not a file")
+            if facts.st_nlink > 1 and facts.st_uid != project.stat().st_uid:
+                raise BuildError(
+                    f"{_shown(project, path)}: a hard link to a file of another user than the project's: put a copy"
+                    " of the file into the project"
+                )
             return file.read(bytes_max + 1)
     except FileNotFoundError:
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,24 @@ def test_no_link_brings_into_a_build_what_is_not_the_projects(
 
     with pytest.raises(BuildError, match=f"^{message}"):
         describe_project(directory)
+
+
+def test_a_hard_link_to_a_file_of_another_user_is_refused_and_one_of_ones_own_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = project(tmp_path / "p")
+    (tmp_path / "other.py").write_text("TOKEN = 'hunter2'\n")
+    (directory / "src" / "other.py").hardlink_to(tmp_path / "other.py")
+    copy_project(directory, directory / "src", tmp_path / "own")
+
+    def foreign(opened: int) -> os.stat_result:
+        facts = list(os.stat(opened))
+        facts[stat.ST_UID] += 1
+        return os.stat_result(facts)
+
+    monkeypatch.setattr(os, "fstat", foreign)
+    with pytest.raises(BuildError, match=r"^src/other.py: a hard link to a file of another user"):
+        copy_project(directory, directory / "src", tmp_path / "anothers")
 
 
 def test_development_takes_no_more_through_a_link_than_a_build_does(tmp_path: Path) -> None:
