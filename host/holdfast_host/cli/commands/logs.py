@@ -24,7 +24,7 @@ Examples:
 """
 _COLOURS: Final = {"error": "red", "warning": "yellow", "stderr": "yellow"}
 _AGO: Final = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
-_SECONDS: Final = re.compile(r"\d{1,11}(\.\d{1,6})?", re.ASCII)
+_SECONDS: Final = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 _UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

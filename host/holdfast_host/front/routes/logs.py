@@ -25,7 +25,7 @@ from holdfast_host.front.link import Link
 FOLLOW_PAUSE_S: Final = 0.25
 TAIL_MAX: Final = 10_000
 _CHOICES: Final = ("type", "name", "function", "since", "level")
-_SECONDS: Final = re.compile(r"\d{1,11}(\.\d{1,6})?", re.ASCII)
+_SECONDS: Final = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)  # to the year 9999, and no milliseconds
 
 Facts = dict[str, Any]
 
@@ -47,7 +47,9 @@ class LogRoutes:
             raise BadRequestError(f"the parameter follow is {asked['follow'][:40]!r}: write true or false")
         tail = read_number(asked, "tail", 0, TAIL_MAX)
         if not _SECONDS.fullmatch(asked.get("since", "0")):
-            raise BadRequestError(f"the parameter since is {asked['since'][:40]!r}: write seconds since 1970")
+            raise BadRequestError(
+                f"the parameter since is {asked['since'][:40]!r}: write seconds since 1970, not milliseconds"
+            )
         if asked.get("level", "debug") not in LEVELS:
             raise BadRequestError(f"the parameter level is {asked['level'][:40]!r}: write one of {', '.join(LEVELS)}")
         sources = [_Source(link, asked) for link in self._links]
