@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from holdfast._actor import StatefulActor
@@ -18,7 +19,7 @@ from holdfast._door import Err, facts_of
 from holdfast._errors import PASSED_THROUGH
 from holdfast._guest import Guest
 from holdfast._http import body_bytes
-from holdfast._methods import private_names
+from holdfast._methods import HOOKS, private_names
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError, failure_of_guest
 from holdfast.testing._limits import Limits
@@ -85,7 +86,9 @@ class Runner:
     def record(self, actor_type: str, name: str) -> Record:
         """The instance of that name, made on the way if nobody has asked for it yet."""
         if actor_type not in self.component.actors:
-            raise RefusedError("UnknownActorTypeError", f"no deployed function owns the actor type {actor_type[:64]!r}")
+            text = f"no deployed function owns the actor type {actor_type[:64]!r}"
+            near = get_close_matches(actor_type[:64], sorted(self.component.actors), 1)
+            raise RefusedError("UnknownActorTypeError", text + (f": did you mean {near[0]!r}?" if near else ""))
         key = (actor_type, name)
         if key not in self.records:
             self.records[key] = Record(actor_type, name)
@@ -259,7 +262,8 @@ class Runner:
         if method in methods:
             return
         if method.startswith("_") or method in private_names(self.component.actors[actor_type]):
-            raise RefusedError("ActorPrivateMethodError", f"{actor_type}.{method} is not callable from outside")
+            text = f"{actor_type}.{method} is not callable from outside: {_why_private(method)}"
+            raise RefusedError("ActorPrivateMethodError", text)
         known = ", ".join(sorted(methods)) or "none"
         raise RefusedError("ActorUnknownMethodError", f"{actor_type} has no method {method!r}; it has: {known}")
 
@@ -353,3 +357,12 @@ def _modules_of(component: Component) -> Iterator[str]:
         yield from (each.__module__ for each in actor.__mro__ if each not in (StatefulActor, object))
     if component.fetch is not None:
         yield getattr(component.fetch, "__module__", "")
+
+
+def _why_private(method: str) -> str:
+    """What a name that a type has, and callers may not call, must be: as the host says it."""
+    if method.startswith("_"):
+        return "its name begins with an underscore"
+    if method in HOOKS:
+        return "it is a handler, which the host runs" + (": use stub.fetch(request)" if method == "fetch" else "")
+    return "it is no method of an instance: a property, a static or class method, an attribute, or every actor's own"

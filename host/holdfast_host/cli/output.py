@@ -116,6 +116,12 @@ def readable_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 key`, `0 keys`, `1,000 keys`, `2 retries`."""
+    many = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else many}"
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table for a terminal, tab-separated lines under a heading otherwise."""
     shown = [[_shown(cell) for cell in row] for row in (columns, *rows)]
@@ -181,6 +187,13 @@ class Stages:
         from rich.progress import SpinnerColumn, TimeElapsedColumn
 
         self._show(SpinnerColumn(), _label_column(), TimeElapsedColumn(), total=None)
+
+    def tell(self, sentence: str) -> None:
+        """Say something that is no stage, and ends the one that runs."""
+        if self._quiet:
+            return
+        self._end()
+        say(sentence, err=True)
 
     def begin_upload(self, label: str, total_bytes: int) -> Callable[[int], None]:
         """Begin a stage with a bar; call what it returns with the bytes sent so far."""

@@ -9,6 +9,11 @@ import pytest
 from tests.contract.guest.conftest import NewSubject
 from tests.contract.guest.drivers import Driver, Subject
 
+NO_METHOD = "it is no method of an instance: a property, a static or class method, an attribute, or every actor's own"
+WHY = {
+    "alarm": "it is a handler, which the host runs",
+    "fetch": "it is a handler, which the host runs: use stub.fetch(request)",
+}
 PRIVATE = [
     "_private", "__init__", "__class__", "__dict__", "_nothing_of_that_name", "alarm", "fetch", "ctx", "env",
     "computed", "static", "of_class", "constant", "Inner",
@@ -53,7 +58,8 @@ def test_what_is_no_method_for_callers_is_private(shapes: Subject, method: str) 
     reply = shapes.plain(method)
 
     assert reply.refusal == (403, "ActorPrivateMethodError")
-    assert f"Shapes.{method}" in reply.error["message"]
+    why = WHY.get(method, "its name begins with an underscore" if method.startswith("_") else NO_METHOD)
+    assert reply.error["message"] == f"Shapes.{method} is not callable from outside: {why}"
 
 
 @pytest.mark.parametrize("method", ["missing", "attribute", "callback", "nothing ", "Nothing", "名前", "x" * 256])
@@ -192,3 +198,10 @@ def test_a_name_that_breaks_its_rule_is_refused(driver: Driver, name: str) -> No
 
 def test_a_type_that_nobody_ships_is_unknown(driver: Driver) -> None:
     assert Subject(driver, "Nobody", "x").plain("about").refusal == (404, "UnknownActorTypeError")
+
+
+def test_a_slip_in_a_type_is_told_what_was_meant(driver: Driver) -> None:
+    slip, other = (Subject(driver, each, "x").plain("about").error["message"] for each in ("Prob", "Nobody"))
+
+    assert slip == "no deployed function owns the actor type 'Prob': did you mean 'Probe'?"
+    assert other == "no deployed function owns the actor type 'Nobody'"

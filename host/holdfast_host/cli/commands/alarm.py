@@ -10,7 +10,7 @@ import click
 
 from holdfast_host.cli import answers
 from holdfast_host.cli.client import host_options, instance_arguments, instance_path, open_client
-from holdfast_host.cli.output import json_option, print_json, say, tell
+from holdfast_host.cli.output import counted, json_option, print_json, say, tell
 
 STATES: Final = ("armed", "retrying", "abandoned", "parked")
 _EXAMPLES: Final = """\b
@@ -58,7 +58,7 @@ def list_alarms(state: str | None, limit: int | None, host: str, token_file: Pat
                 continue
             actor_type = each["type"] or f"(undeployed type {each['type_id']})"
             error = f"  {each['last_error']}" if each["last_error"] else ""
-            retries = f"  {each['retry_count']} retries" if each["retry_count"] else ""
+            retries = f"  {counted(each['retry_count'], 'retry')}" if each["retry_count"] else ""
             say(f"{each['due']}  {each['state']:<9}  {actor_type}/{each['name']}{retries}{error}")
 
 

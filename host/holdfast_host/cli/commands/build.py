@@ -37,8 +37,11 @@ def build(directory: Path, stages: Stages) -> BuiltComponent:
         raise CommandFailedError(f"{directory} is no directory: name the one that holds holdfast.toml.")
 
     def begin(stage: str) -> None:
-        if not stage.startswith("built "):  # its end, which the command itself tells
-            stages.begin(stage[:1].upper() + stage[1:])
+        text = stage[:1].upper() + stage[1:]
+        if stage.startswith("warning: "):
+            stages.tell(text)
+        elif not stage.startswith("built "):  # its end, which the command itself tells
+            stages.begin(text)
 
     try:
         return build_project(directory, begin)

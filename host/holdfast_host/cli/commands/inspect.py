@@ -16,7 +16,7 @@ from holdfast_host.cli.client import (
     open_client,
     with_query,
 )
-from holdfast_host.cli.output import json_option, print_json, readable_json, say
+from holdfast_host.cli.output import counted, json_option, print_json, readable_json, say
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -55,12 +55,12 @@ def command(
         print_json({**facts, **page})
         return
     say(f"{actor_type}/{name}")
-    say(f"  {'active' if facts['active'] else 'not in memory'}, {facts['queued']} turns wait")
+    say(f"  {'active' if facts['active'] else 'not in memory'}, {_waiting(facts['queued'])}")
     if facts["quarantined"]:
         say("  quarantined: it killed workers again and again; 'holdfast release' lets it run again")
     say(f"  version  {facts['version']}")
-    say(f"  alarm    {readable_json(facts['alarm']) if facts['alarm'] else 'none'}")
-    say(f"  storage  {facts['keys']:,} keys, {facts['bytes']:,} bytes")
+    say(f"  alarm    {_alarm(facts['alarm'])}")
+    say(f"  storage  {counted(facts['keys'], 'key')}, {counted(facts['bytes'], 'byte')}")
     cut = False
     for entry in page["entries"]:
         text = readable_json(entry.get("value", entry.get("raw")))
@@ -71,6 +71,18 @@ def command(
         say("  long values are cut: --full shows them whole, 'holdfast storage get' shows one")
     if page["next"] is not None:
         say(f"  more: --start {readable_json(page['next'])}")
+
+
+def _waiting(turns: int) -> str:
+    return f"{counted(turns, 'turn')} {'waits' if turns == 1 else 'wait'}"
+
+
+def _alarm(alarm: answers.Alarm | None) -> str:
+    if alarm is None:
+        return "none"
+    retries = f", {counted(alarm['retry_count'], 'retry')}" if alarm["retry_count"] else ""
+    error = f", last error: {alarm['last_error']}" if alarm["last_error"] else ""
+    return f"{alarm['state']}, due {alarm['due']}{retries}{error}"
 
 
 def _read(

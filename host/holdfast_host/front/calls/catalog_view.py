@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any, Final
 
 from holdfast_host.core.errors import UnknownActorTypeError, UnknownFunctionError
 from holdfast_host.wire.catalog import Catalog, Deployment
+
+_SLIP_CHARS_MAX: Final = 3
+_COMPARED_MAX: Final = 100  # a stranger's slip takes no more than some milliseconds
 
 
 class CatalogView:
@@ -22,14 +28,16 @@ class CatalogView:
         try:
             return self._type_ids[actor_type]
         except KeyError:
-            raise UnknownActorTypeError(f"no deployed function owns the actor type {actor_type[:64]!r}") from None
+            text = f"no deployed function owns the actor type {actor_type[:64]!r}"
+            raise UnknownActorTypeError(text + _meant(actor_type, self._type_ids)) from None
 
     def function(self, name: str) -> Deployment:
         """What runs under a function's name; UnknownFunctionError where nothing does."""
         try:
             return self._functions[name]
         except KeyError:
-            raise UnknownFunctionError(f"no function {name[:64]!r} is deployed") from None
+            text = f"no function {name[:64]!r} is deployed"
+            raise UnknownFunctionError(text + _meant(name, self._functions)) from None
 
     def describe_types(self) -> list[dict[str, Any]]:
         """Every type with its function, version and methods, by name."""
@@ -47,3 +55,10 @@ class CatalogView:
             for each in deployed.types
         ]
         return sorted(rows, key=lambda row: str(row["type"]))
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that is not known: the nearest of some that are about as long."""
+    alike = (each for each in known if abs(len(each) - len(name)) <= _SLIP_CHARS_MAX)
+    near = get_close_matches(name, sorted(islice(alike, _COMPARED_MAX)), 1)
+    return f": did you mean {near[0]!r}?" if near else ""

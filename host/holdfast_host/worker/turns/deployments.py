@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
     from holdfast_host.wire.catalog import Deployment
 
+HOOKS: Final = frozenset({"alarm", "fetch"})
 BODY_COPIES: Final = 5  # of the largest body, base64 in part, that are in a guest at once while it echoes one
 
 
@@ -67,7 +68,7 @@ class LoadedType:
             return
         text = method.decode(errors="replace")
         if method.startswith(b"_") or method in self.private:
-            raise ActorPrivateMethodError(f"{self.type}.{text} is not callable from outside")
+            raise ActorPrivateMethodError(f"{self.type}.{text} is not callable from outside: {_why_private(text)}")
         known = ", ".join(sorted(name.decode() for name in self.methods)) or "none"
         raise ActorUnknownMethodError(f"{self.type} has no method {text!r}; it has: {known}")
 
@@ -213,6 +214,15 @@ class Deployments:
             handles_alarms=actor.has_hook("alarm"),
             check_arguments=self.checks_arguments if deployment.check_arguments is None else deployment.check_arguments,
         )
+
+
+def _why_private(method: str) -> str:
+    """What a name that a type has, and callers may not call, must be."""
+    if method.startswith("_"):
+        return "its name begins with an underscore"
+    if method in HOOKS:
+        return "it is a handler, which the host runs" + (": use stub.fetch(request)" if method == "fetch" else "")
+    return "it is no method of an instance: a property, a static or class method, an attribute, or every actor's own"
 
 
 def _environment(loaded: LoadedType, secrets: dict[str, str]) -> bytes:
