@@ -240,6 +240,104 @@ class ShownSecret(TypedDict):
     functions: NotRequired[list[str]]
 
 
+class Whose(TypedDict):
+    """An instance, by type and name; or, with neither, the function of a request."""
+
+    type: str | None
+    name: str | None
+    function: str | None
+
+
+class RunningTurn(Whose):
+    """A turn that runs now."""
+
+    method: str
+    state: str
+    age_s: float
+    called_by: str | None
+    waits_for: str | None
+    stands: str | None
+
+
+class Queue(Whose):
+    """Turns that wait."""
+
+    turns: int
+    oldest_s: float | None
+
+
+class CommitGroup(TypedDict):
+    """What waits for the disk; a sweep has no number, and what gathers no age."""
+
+    group: int | None
+    turns: int
+    held: int
+    age_s: float | None
+
+
+class FunctionPool(TypedDict):
+    """The sandboxes of a function."""
+
+    function: str
+    sandboxes: int
+    busy: int
+    waiting: int
+
+
+class ComputeSlots(TypedDict):
+    """Who computes."""
+
+    slots: int
+    waiting: int
+
+
+class AlarmsUnderWay(TypedDict):
+    """How many alarms are on their way."""
+
+    under_way: int
+    aside: int
+    in_line: int
+
+
+class Activity(TypedDict):
+    """What a worker does now."""
+
+    turns: list[RunningTurn]
+    turns_total: int
+    queues: list[Queue]
+    queues_total: int
+    waiting_turns: int
+    groups: list[CommitGroup]
+    detached: int
+    compute: ComputeSlots
+    activations: int
+    functions: list[FunctionPool]
+    functions_total: int
+    alarms: AlarmsUnderWay
+
+
+class ShownWorker(TypedDict):
+    """A worker; without its activity where it does not answer."""
+
+    worker: int
+    pid: int | None
+    state: str
+    age_s: float | None
+    heartbeat_s: float | None
+    deaths: int
+    commit_stalled: bool
+    shortage: str | None
+    activity: Activity | None
+    noted: list[Whose]
+    noted_total: int
+
+
+class Workers(TypedDict):
+    """All of them."""
+
+    workers: list[ShownWorker]
+
+
 class Secrets(TypedDict):
     """All of them."""
 

@@ -125,7 +125,7 @@ def counted(number: int, noun: str) -> str:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table for a terminal, tab-separated lines under a heading otherwise."""
     shown = [[_shown(cell) for cell in row] for row in (columns, *rows)]
-    if not sys.stdout.isatty():
+    if not has_screen():
         for row in shown:
             _print_line("\t".join(row))
         return
@@ -137,6 +137,40 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in shown[1:]:
         table.add_row(*(Text(cell) for cell in row))  # a string would be read as markup
     Console().print(table)
+
+
+def has_screen() -> bool:
+    """Whether results go to a terminal."""
+    return sys.stdout.isatty()
+
+
+class Screen:
+    """A terminal's whole screen, on which one text takes the place of another; a context manager.
+
+    The terminal is given back as it was, whatever ends the block. One thread may use it.
+    """
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(console=Console(), screen=True, auto_refresh=False)
+
+    def __enter__(self) -> Screen:
+        """Take the screen."""
+        self._live.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Give it back."""
+        self._live.stop()
+
+    def show(self, lines: Sequence[str]) -> None:
+        """Show these lines, cut at the screen's edges."""
+        from rich.text import Text
+
+        text = Text("\n".join(_shown(line) for line in lines), no_wrap=True, overflow="ellipsis")
+        self._live.update(text, refresh=True)
 
 
 def _shown(text: str, *, err: bool = False, keep: str = "") -> str:

@@ -31,6 +31,7 @@ from holdfast_host.front.known.connection import KnowingConnection
 from holdfast_host.front.known.direct import DirectCalls
 from holdfast_host.front.link import Link
 from holdfast_host.front.routes.alarms import AlarmRoutes
+from holdfast_host.front.routes.debug import DebugRoutes
 from holdfast_host.front.routes.functions import FunctionRoutes
 from holdfast_host.front.routes.instances import InstanceRoutes
 from holdfast_host.front.routes.introspection import Health, InspectionRoutes
@@ -70,6 +71,7 @@ class Front:
                 *LogRoutes(self._links).routes(),
                 *SecretRoutes(control).routes(),
                 *InstanceRoutes(self._calls, start.routing, self._links, limits).routes(),
+                *DebugRoutes(control, limits).routes(),
                 *QuarantineRoutes(lambda: self._calls.view, control, limits).routes(),
             ],
         )

@@ -20,6 +20,7 @@ from holdfast_host.supervisor.deploys.component_store import Compile, Shelf
 from holdfast_host.supervisor.deploys.lifecycle import Deploys
 from holdfast_host.supervisor.deploys.rollout import ProcessRollout, without_sources
 from holdfast_host.supervisor.operations import Operations
+from holdfast_host.supervisor.processes.activity import collect_activity
 from holdfast_host.supervisor.processes.child import Child, Programs, spawn_child
 from holdfast_host.supervisor.processes.measures import collect_measures
 from holdfast_host.supervisor.processes.stop_order import StopOrder
@@ -110,6 +111,7 @@ class Host:
                 "secret_delete": secrets.delete,
                 "quarantined": self._casualties.show,
                 "release": self._release,
+                "activity": self._show_activity,
             },
         )
         self._exit_code = 0
@@ -320,6 +322,9 @@ class Host:
         counted = await collect_measures(self._workers, self._fronts)
         own = {"deploys_waiting": self._shelf.waiting, "private_bytes": private_bytes()}
         return {**counted, "quarantined": self._casualties.measures(), **own}
+
+    async def _show_activity(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return await collect_activity(self._workers, self._casualties.running, int(arguments["limit"]))
 
     async def _release(self, arguments: dict[str, Any]) -> dict[str, Any]:
         return await self._casualties.release(arguments, self._workers)

@@ -18,6 +18,7 @@ EOF on it means that the other side is gone: a child then exits at once.
 | `catalog` | to front | `catalog`: what is deployed now |
 | `health` | to front | `workers`: which are up; `stalled`: those whose commits hang; `short`: of room; `stopping` |
 | `measure` | to child | `id`; answered by `done` with `measures`: what it has counted |
+| `activity` | to worker | `id`, `limit`; `done` carries `activity`: what it does now, at most `limit` rows of a kind |
 | `quarantine` | to worker | `id`, `instances`: only these may not run, as [type number; name, empty for all] |
 | `sync` | from worker | `stalled`: whether its commit in flight takes too long |
 | `room` | from worker | `shortage`: why nothing may grow on its disk or in its map; null: it may again |
@@ -42,6 +43,9 @@ Operations of `request`, with their `arguments` and the `result` of the answer; 
 - `measures` takes nothing. Result: `workers` and `fronts`, each [{`up`, `deaths`, `stalled`, `measures`}],
   `quarantined`: how many of `instance` and `function`, `deploys_waiting`: how many wait for the compiler, and
   `private_bytes`: the memory that the supervisor alone holds.
+- `activity` takes `limit`. Result: `workers`, each [{`worker`, `pid`, `state`, `age_s`, `heartbeat_s`, `deaths`,
+  `commit_stalled`, `shortage`, `answers`, `activity`, `noted`, `noted_total`}]: of one that does not answer, `activity`
+  is null and `noted` are those whose turns it has noted on its running page.
 - `functions` takes nothing. Result: `functions`: [FUNCTION].
 - `undeployed` takes nothing. Result: `actors`: [{`type`, `function`, `func_id`}], those with instances that no deployed
   version ships.

@@ -14,12 +14,14 @@ from holdfast_host.core.errors import HoldfastError, InternalError
 from holdfast_host.wire.catalog import Deployment
 from holdfast_host.wire.control import pack_message, unpack_message
 from holdfast_host.worker.alarms.readers import types_with_alarms
+from holdfast_host.worker.inspection.activity import Activity, add_places
 from holdfast_host.worker.links import READ_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdfast_host.worker.loop import Worker
+    from holdfast_host.worker.turns.turn import Turn
 
 
 class ControlChannel:
@@ -88,10 +90,20 @@ class ControlChannel:
             self.send("pong", id=message["id"])
         elif kind == "measure":
             self.send("done", id=message["id"], error=None, measures=self._worker.measures.report(self._worker))
+        elif kind == "activity":
+            facts, placed = Activity.of(self._worker).report(int(message["limit"]))
+            threading.Thread(
+                target=self._send_activity, args=(message["id"], facts, placed), name="holdfast-activity", daemon=True
+            ).start()
         elif kind == "drain":
             self._worker.drain(lambda: self.send("drained"))
         elif kind == "stop":
             self._on_stop()
+
+    def _send_activity(self, number: int, facts: dict[str, Any], placed: list[tuple[dict[str, Any], Turn]]) -> None:
+        """To see where turns stand takes a while, and may not take it from the leader."""
+        add_places(placed)
+        self.send("done", id=number, error=None, activity=facts)
 
     def _describe(self, message: dict[str, Any]) -> None:
         """Try what is not deployed yet; the guest may do what it likes with its time."""

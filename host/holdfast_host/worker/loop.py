@@ -27,6 +27,7 @@ from holdfast_host.worker.commits.sweeper import Sweeper
 from holdfast_host.worker.health import Health
 from holdfast_host.worker.inspection.measures import Measures
 from holdfast_host.worker.inspection.questions import Inspection
+from holdfast_host.worker.inspection.slow_turns import SlowTurns
 from holdfast_host.worker.links import Link, Poller
 from holdfast_host.worker.threads.compute_slots import ComputeSlots
 from holdfast_host.worker.threads.leadership import Leadership
@@ -93,11 +94,7 @@ class Worker:
             peers=self.peers,
         )
         self.rings = Rings(
-            number,
-            self.calls,
-            running_call=self._running_call,
-            place=routing.place,
-            send=self.peers.tell,
+            number, self.calls, running_call=self._running_call, place=routing.place, send=self.peers.tell
         )
         self.measures = Measures()
         self.inspection = Inspection(
@@ -116,10 +113,11 @@ class Worker:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.poller.add(self._wake_fd, self._woken)
         self._dirty: dict[Link, None] = {}
-        self._running: dict[Turn, int] = {}  # with its record on the page
+        self.running: dict[Turn, int] = {}  # with its record on the page
         self._page = running_page or RunningPage.create()
         self._pace = Pace(limits.promotion_after_s)
         self.sweeper = Sweeper(self)
+        self.slow_turns = SlowTurns(output)
         self._housekeeping_at = 0.0
         self.health = Health(self)
         self._draining: Callable[[], None] | None = None
@@ -174,6 +172,7 @@ class Worker:
                 return False
             now = time.monotonic()
             if now - started > limits.round_s or gate.current.bytes > limits.round_batch_bytes:
+                self.slow_turns.ended(turn)
                 break
         return True
 
@@ -195,11 +194,11 @@ class Worker:
             entry.follow_rename(loaded.type)
         entry.turn = turn
         if entry.is_function:
-            self._running[turn] = self._page.note(FUNCTION, loaded.function.encode())
+            self.running[turn] = self._page.note(FUNCTION, loaded.function.encode())
             self.functions.touch(entry, now)
             overlay = self.functions.storage
         else:
-            self._running[turn] = self._page.note(entry.type_id, entry.stored.name)
+            self.running[turn] = self._page.note(entry.type_id, entry.stored.name)
             self.directory.touch(entry, now)
             overlay = Overlay(self.store, entry.stored, entry.pending, self.limits, entry.label)
         turn.begin(generation, now, loaded, overlay)
@@ -215,7 +214,9 @@ class Worker:
             self._end(turn)
             return True
         # The thread of a turn inside another one's is detached until the outermost one is handed in.
-        self.post(partial(self._end, turn) if opened is not None else partial(self._hand_in, partial(self._end, turn)))
+        self.slow_turns.ended(turn, promoted=leadership.was_promoted(generation))
+        end = partial(self._end, turn)
+        self.post(end if opened is not None else partial(self._hand_in, generation, end))
         return False
 
     def call_out(self, call: ActorCall) -> None:
@@ -252,9 +253,9 @@ class Worker:
             self._refuse(turn, refusal)
         return refusal is None
 
-    def _hand_in(self, what_follows: Callable[[], None]) -> None:
+    def _hand_in(self, generation: int, what_follows: Callable[[], None]) -> None:
         """A section that lost the leadership on its way is over."""
-        self.leadership.handed_in()
+        self.leadership.handed_in(generation)
         what_follows()
 
     def _end(self, turn: Turn) -> None:
@@ -262,7 +263,7 @@ class Worker:
         entry, changes = turn.entry, turn.changes
         self.turns += 1
         self._pace.learn(turn)
-        self._page.clear(self._running.pop(turn))
+        self._page.clear(self.running.pop(turn))
         entry.turn = None
         if turn.broken is not None:
             changes = None
@@ -305,7 +306,7 @@ class Worker:
         if self.leadership.close_section(generation):
             self._settle(group, report)
             return True
-        self.post(partial(self._hand_in, partial(self._settle, group, report)))
+        self.post(partial(self._hand_in, generation, partial(self._settle, group, report)))
         return False
 
     def _settle(self, group: Group, report: CommitReport) -> None:
@@ -338,7 +339,7 @@ class Worker:
 
     def busy_entries(self) -> list[Entry]:
         """The instances whose turns run now (leader)."""
-        return [turn.entry for turn in self._running]
+        return [turn.entry for turn in self.running]
 
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
         """Commit what a waiting turn has written so far (leader)."""
@@ -363,8 +364,9 @@ class Worker:
 
     def _keep_house(self, now: float) -> None:
         self._housekeeping_at = now + HOUSEKEEPING_S
-        for running in self._running:
+        for running in self.running:
             self.mailroom.expire(running.entry, now)
+        self.slow_turns.look(self.running, now)
         if self.directory.evict_idle(now, self.gate.settled):
             self._housekeeping_at = now
         self.peers.keep_house(now)
@@ -383,7 +385,7 @@ class Worker:
         """True while no turn runs or could begin, and all groups are settled (leader)."""
         gate = self.gate
         return not (
-            self._running or self.mailroom.anything_ready or gate.flight or gate.current.batches or self.sweeper.running
+            self.running or self.mailroom.anything_ready or gate.flight or gate.current.batches or self.sweeper.running
         )
 
     def _check_drained(self, on_drained: Callable[[], None]) -> None:

@@ -41,6 +41,20 @@ INSTANCE = {
 }
 SECRET = {"name": EVIL, "updated_at": EVIL, "functions": [EVIL]}
 LOG_LINE = {"time": 1.0, "level": "error", "type": EVIL, "name": EVIL, "message": EVIL, "backtrace": EVIL}
+WHOSE = {"type": EVIL, "name": EVIL, "function": EVIL}
+WORKER = {
+    "worker": 1, "pid": 1, "state": EVIL, "age_s": 1, "heartbeat_s": 1, "deaths": 1, "commit_stalled": True,
+    "shortage": EVIL, "activity": None, "noted": [WHOSE, {**WHOSE, "type": None}], "noted_total": 3,
+}  # fmt: skip
+ACTIVITY = {
+    "turns": [
+        {**WHOSE, "method": EVIL, "age_s": 1, "state": EVIL, "waits_for": EVIL, "called_by": EVIL, "stands": EVIL}
+    ],
+    "turns_total": 1, "queues": [{**WHOSE, "turns": 1, "oldest_s": 1}], "queues_total": 1, "waiting_turns": 1,
+    "groups": [{"group": 1, "turns": 1, "held": 1, "age_s": 1}], "detached": 1, "activations": 1,
+    "compute": {"slots": 1, "waiting": 1}, "alarms": {"under_way": 1, "aside": 1, "in_line": 1},
+    "functions": [{"function": EVIL, "sandboxes": 1, "busy": 1, "waiting": 1}], "functions_total": 1,
+}  # fmt: skip
 ONE = [EVIL, EVIL]
 DEPLOYED = ({"stage": EVIL}, {**FUNCTION, "status": 201})
 
@@ -63,6 +77,7 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
             },
         )
     ],
+    "top": [([], {"workers": [WORKER, {**WORKER, "activity": ACTIVITY}]})],
     "release": [(ONE, {"released": True}), ([EVIL], {"released": False})],
     "instances": [([EVIL, "--prefix", EVIL], {"instances": [{"bytes": 1, "name": EVIL}], "cursor": None})],
     "inspect": [([*ONE, "--start", EVIL], INSTANCE)],

@@ -20,6 +20,7 @@ COMMANDS = {
     "reloadFunction": "dev",
     "listUndeployed": "undeployed",
     "listQuarantined": "quarantined",
+    "showWorkers": "top",
     "listInstances": "instances",
     "inspectInstance": "inspect",
     "deleteInstance": "erase",

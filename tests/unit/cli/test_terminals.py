@@ -70,6 +70,7 @@ def test_what_programs_read_is_ascii(put_in: Callable[[list[str]], list[str]], c
         (["undeployed"], WALK["undeployed"][0][1]),
         (["inspect", "A", "b"], INSTANCE),
         (["logs"], LOG_LINE),
+        (["top", "--once"], WALK["top"][0][1]),
         (["deploy", "--component", "a.wasm"], ({"stage": f"[/b]{EVIL}"}, *DEPLOYED)),
     ],
 )

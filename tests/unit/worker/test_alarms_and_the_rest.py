@@ -157,7 +157,7 @@ def test_an_alarm_does_not_wait_for_another_instance_that_computes(monkeypatch: 
     host.handler = lambda turn, info: ran.set()
     host.set("a", 1.0)
     slow = host.stage.client.send("slow", "compute", 5.0)
-    while not host.stage.do(lambda: host.stage.worker._running):
+    while not host.stage.do(lambda: host.stage.worker.running):
         pass
     host.clock.advance(1.0)
 

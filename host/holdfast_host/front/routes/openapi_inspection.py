@@ -28,6 +28,7 @@ def describe_inspection() -> dict[str, Any]:
             "post": operation("releaseInstance", "Lift the quarantine of an instance that killed workers.", 200),
         },
         "/v1/quarantined": {"get": _quarantined()},
+        "/v1/debug/workers": {"get": _workers()},
         "/v1/logs": {"get": _logs()},
         "/metrics": {"get": _metrics()},
     }
@@ -88,6 +89,18 @@ def _quarantined() -> dict[str, Any]:
         "Functions, by name, then instances, by type and name, that may not run for having killed workers.",
         200,
         parameters=[_LIMIT, parameter("cursor", "Where the last page ended.", "query")],
+    )
+
+
+def _workers() -> dict[str, Any]:
+    return operation(
+        "showWorkers",
+        "What each worker does now: the turns that run, the longest queues, groups in flight. A worker that does not "
+        "answer within two seconds is shown with what is known of it.",
+        200,
+        parameters=[
+            parameter("limit", "Rows of a kind, 20 by default.", "query", type="integer", minimum=1, maximum=1000)
+        ],
     )
 
 

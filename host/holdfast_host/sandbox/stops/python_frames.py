@@ -146,6 +146,12 @@ def is_authors(frame: Frame) -> bool:
     return not frame.file.startswith(("<", "/", "holdfast/"))
 
 
+def place_of(frames: Sequence[Frame]) -> str | None:
+    """The innermost place in code of the author: `Account.deposit, src/app.py line 12`; None where there is none."""
+    place = next((each for each in frames if is_authors(each)), None)
+    return None if place is None else f"{place.name}, {place.file} line {place.line}"
+
+
 def show(frames: Sequence[Frame]) -> Iterator[str]:
     """As a traceback shows them, outermost first."""
     for frame in reversed(frames):

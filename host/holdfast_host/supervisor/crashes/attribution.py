@@ -117,6 +117,20 @@ class Casualties:
         functions = {name for type_id, name in listed if type_id <= FUNCTION}
         return {"instance": sum(type_id > FUNCTION for type_id, _ in listed), "function": len(functions)}
 
+    def running(self, worker: int) -> list[dict[str, Any]]:
+        """Whose turns a worker has noted: `type` and `name` of an instance, or the `function` of a request."""
+        types = {each.type_id: each.type for it in self._registry.current() for each in it.types}
+        return [
+            {"type": None, "name": None, "function": name.decode()}
+            if type_id == FUNCTION
+            else {
+                "type": types.get(type_id, f"type {type_id}"),
+                "name": name.decode(errors="replace"),
+                "function": None,
+            }
+            for type_id, name in self._pages[worker].names()
+        ]
+
     def after_death(self, worker: int, workers: Sequence[Keeper]) -> None:
         """A worker that had been started has ended: say whose turns it ran, and quarantine who did it too often.
 

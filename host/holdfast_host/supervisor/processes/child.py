@@ -48,6 +48,7 @@ class Child(asyncio.Protocol):
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.closed = asyncio.Event()  # the channel's end: the child is going, or gone
         self.unanswered_pings = 0
+        self.started_at = self.heard_at = asyncio.get_running_loop().time()  # heard: of its last answer to a ping
         self._on_message = on_message
         self._ids = itertools.count(1)
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -109,6 +110,7 @@ class Child(asyncio.Protocol):
             message = unpack_message(line)
             if message["kind"] == "pong":
                 self.unanswered_pings = 0
+                self.heard_at = asyncio.get_running_loop().time()
             elif message["kind"] == "done":
                 self._settle(message)
             else:

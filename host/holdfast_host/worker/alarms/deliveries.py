@@ -38,7 +38,7 @@ from holdfast_host.worker.alarms.due import Timetable
 from holdfast_host.worker.turns.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from holdfast_host.core.clock import Clock
     from holdfast_host.storage.store import StoredInstance
@@ -128,6 +128,15 @@ class Alarms:
         self.failed = 0
         self.abandoned = 0
         self.parked = 0
+
+    @property
+    def under_way(self) -> Collection[StoredInstance]:
+        """The instances whose alarms are on their way: a bounded number."""
+        return self._under_way.keys()
+
+    def occupancy(self) -> dict[str, int]:
+        """How many are on their way, put aside for a moment, and in line behind one that killed a worker."""
+        return {"under_way": len(self._under_way), "aside": len(self._aside), "in_line": len(self._line)}
 
     # What the loop asks.
 

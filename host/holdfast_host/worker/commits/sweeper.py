@@ -8,6 +8,7 @@ ready by then waits for it, a few milliseconds, for a store does one commit at a
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.storage.store import StoreBrokenError
@@ -53,9 +54,9 @@ class Sweeper:
             worker.store.sweep()
         except StoreBrokenError as error:
             return worker.find_broken(error, generation)
-        worker.post(self._hand_in)
+        worker.post(partial(self._hand_in, generation))
         return False
 
-    def _hand_in(self) -> None:
+    def _hand_in(self, generation: int) -> None:
         self.running = False
-        self._worker.leadership.handed_in()
+        self._worker.leadership.handed_in(generation)

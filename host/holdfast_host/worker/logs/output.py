@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.core.logs import LEVELS, EventLog, guest_line, guest_text
-from holdfast_host.sandbox.stops.python_frames import is_authors, show
+from holdfast_host.sandbox.stops.python_frames import place_of, show
 from holdfast_host.worker.logs.ring import LANES, LogRing, lane_of, read_step
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ class Output:
         """
         with self._counting:
             self.traps[trap.kind] = self.traps.get(trap.kind, 0) + 1
-        place = next((each for each in frames if is_authors(each)), None)
-        stood = "" if place is None else f"; it stood in {place.name}, {place.file} line {place.line}"
+        place = place_of(frames)
+        stood = "" if place is None else f"; it stood in {place}"
         stack = "Stack of its code (most recent call last):\n" + "\n".join(show(frames)) + "\n" if frames else ""
         self._put(
             self._write_guest,

@@ -25,7 +25,7 @@ class ComputeSlots:
 
     def __init__(self, slots: int) -> None:
         self._lock = threading.Lock()
-        self._free = slots
+        self._slots = self._free = slots
         self._lines: OrderedDict[str, deque[_Waiter]] = OrderedDict()
 
     def enter(self, function: str, timeout_s: float) -> bool:
@@ -53,6 +53,11 @@ class ComputeSlots:
                 self._grant_next()
             else:
                 self._free += 1
+
+    def occupancy(self) -> dict[str, int]:
+        """How many slots there are, how many nobody holds, and how many turns wait for one; any thread."""
+        with self._lock:
+            return {"slots": self._slots, "free": self._free, "waiting": sum(map(len, self._lines.values()))}
 
     def _line_up(self, function: str) -> _Waiter:
         waiter = _Waiter()

@@ -45,6 +45,7 @@ class Leadership:
         self.generation = 0
         self.detached = 0  # sections that went on without the leadership and have not been handed in yet
         self.promotions = 0
+        self._promoted: set[int] = set()  # generations that lost it to a promotion and are not handed in yet
         self.busy = False  # the leader is not waiting for anything
 
     def start(self) -> None:
@@ -85,10 +86,16 @@ class Leadership:
             self.detached += 1
             return True
 
-    def handed_in(self) -> None:
+    def was_promoted(self, generation: int) -> bool:
+        """Whether the monitor took the lead from this section, which has ended and is not handed in yet. Any thread."""
+        with self._lock:
+            return generation in self._promoted
+
+    def handed_in(self, generation: int) -> None:
         """A detached section's result has reached the leader."""
         with self._lock:
             self.detached -= 1
+            self._promoted.discard(generation)
 
     def promote_if_slow(self, now: float, after_s: float, anything_waits: Callable[[], bool]) -> bool:
         """Appoint a new leader when the open section is older than `after_s` and something waits (monitor)."""
@@ -102,6 +109,7 @@ class Leadership:
             self._appoint()
             self.detached += 1
             self.promotions += 1
+            self._promoted.add(generation)
             return True
 
     def _appoint(self) -> None:

@@ -10,7 +10,7 @@ All of it is the leader's; what a running request may reach is its turn's.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from holdfast_host.core.errors import (
     ActorDeadlockError,
@@ -156,6 +156,22 @@ class Functions:
         """Memory is short: drop every sandbox without work."""
         for pool in self._pools.values():
             self._shrink(pool, time.monotonic())
+
+    def lobbies(self) -> list[Entry]:
+        """Where requests wait, a place for each function."""
+        return [pool.lobby for pool in self._pools.values()]
+
+    def occupancy(self) -> list[dict[str, Any]]:
+        """Of each function how many sandboxes it has, how many of them are busy, how many requests wait."""
+        return [
+            {
+                "function": pool.lobby.label.removeprefix("fn "),
+                "sandboxes": len(pool.members),
+                "busy": sum(member.turn is not None for member in pool.members),
+                "waiting": len(pool.lobby.mail),
+            }
+            for pool in self._pools.values()
+        ]
 
     def _check(self, pool: Pool, number: int) -> None:
         label, waiting, limits = pool.lobby.label, len(pool.lobby.mail), self._limits

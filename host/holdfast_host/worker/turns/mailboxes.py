@@ -178,9 +178,13 @@ class Mailroom:
                 )
         return None
 
+    def queues(self) -> Collection[Entry]:
+        """The instances at which turns wait, ready or behind a running turn."""
+        return {id(entry): entry for entry in (*self._ready, *self._host.busy_entries()) if entry.mail}.values()
+
     def depth(self) -> tuple[int, float | None]:
         """How many turns the fullest mailbox holds, and when the oldest of all waiting turns arrived."""
-        waiting = {id(entry): entry for entry in (*self._ready, *self._host.busy_entries()) if entry.mail}.values()
+        waiting = self.queues()
         deepest = max((len(entry.mail) for entry in waiting), default=0)
         return deepest, min((entry.mail[0].arrived_at for entry in waiting), default=None)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast_host.core.errors import (
@@ -43,6 +44,20 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.function_pool import Functions
 
 _THROTTLE_S: Final = 0.0001  # what a detached turn's storage call waits while the leader has work
+
+
+class ThreadState(Enum):
+    """What the thread of a turn that runs without the lead does."""
+
+    DETACHED = "detached"  # its first slice, or a host call; one that leads is so too
+    COMPUTING = "computing"  # and has a compute slot
+    IN_LINE = "waiting for a processor"  # others have the compute slots
+    CALLING = "waiting for a call"  # only where somebody asks: `waiting` says it
+    SYNCING = "waiting for a commit"
+
+
+# Looked up once: a member of an enumeration costs more than a global.
+DETACHED, COMPUTING = ThreadState.DETACHED, ThreadState.COMPUTING
 
 
 class TurnHost(Protocol):
@@ -95,7 +110,6 @@ class Turn:
     """One turn and the capabilities of its guest; lives from the arrival of its call to its reply."""
 
     __slots__ = (
-        "_compute_slot",
         "_deadline",
         "_host",
         "_host_calls",
@@ -118,6 +132,7 @@ class Turn:
         "request",
         "result",
         "started_cold",
+        "state",
         "storage",
         "waiting",
     )  # fmt: skip
@@ -167,7 +182,7 @@ class Turn:
         self.changes: Changes | None = None  # what it commits, where it did not fail
         self.started_cold = False
         self._deadline = 0.0
-        self._compute_slot = False
+        self.state = DETACHED  # what it is once it has lost the lead
         self.ended_by: HoldfastError | None = None  # why the host ended the guest, where it did
         self._host_calls = 0
         self._log_lines = 0
@@ -231,8 +246,8 @@ class Turn:
 
     def finish_running(self) -> None:
         """The guest has returned or trapped: give a compute slot back."""
-        if self._compute_slot:
-            self._compute_slot = False
+        if self.state is COMPUTING:
+            self.state = DETACHED
             self._host.compute.leave()
 
     def told(self, error: HoldfastError) -> HoldfastError:
@@ -261,11 +276,11 @@ class Turn:
         host = self._host
         if self.generation == host.leadership.generation:
             return True
-        if self._compute_slot:
-            self._compute_slot = host.compute.pass_on(self.function, left_s)
-        else:
-            self._compute_slot = host.compute.enter(self.function, left_s)
-        return self._compute_slot or self._end_late()
+        wait = host.compute.pass_on if self.state is COMPUTING else host.compute.enter
+        self.state = ThreadState.IN_LINE
+        has_slot = wait(self.function, left_s)
+        self.state = COMPUTING if has_slot else DETACHED
+        return has_slot or self._end_late()
 
     def check_alarm_handler(self) -> None:
         """Refuse to set an alarm that nobody would handle."""
@@ -282,7 +297,10 @@ class Turn:
         leaving = SyncExit(self)
         self.mark_left()
         self._host.post(lambda: self._host.request_sync(self, changes, leaving))
-        if not leaving.woken.acquire(timeout=max(0.0, self._deadline - time.monotonic())):
+        self.state = ThreadState.SYNCING
+        durable = leaving.woken.acquire(timeout=max(0.0, self._deadline - time.monotonic()))
+        self.state = DETACHED
+        if not durable:
             # The commit may still succeed: what it wrote is the guest's own, and the turn is over its budget.
             self._end_late()
             raise ActorMethodTimeoutError(f"{self.entry.label}: sync() did not end within the turn's budget")

@@ -1,0 +1,59 @@
+"""What the workers do now, asked of each when an operator wants to know why something hangs.
+
+A worker that does not answer in time is shown with what is known of it from outside: its process, when it last gave a
+sign of life, and whose turns it has noted on its running page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from holdfast_host.core.errors import HoldfastError
+from holdfast_host.supervisor.processes.supervision import Keeper
+
+ANSWER_S: Final = 2.0
+
+Facts = dict[str, Any]
+
+
+async def collect_activity(workers: Sequence[Keeper], running: Callable[[int], list[Facts]], limit: int) -> Facts:
+    """All workers, each with at most `limit` rows of a kind.
+
+    Args:
+        workers: their keepers.
+        running: the instances and functions whose turns a worker, by its number, has noted.
+        limit: how many rows.
+    """
+    found = await asyncio.gather(
+        *(_activity_of(number, keeper, running, limit) for number, keeper in enumerate(workers))
+    )
+    return {"workers": found}
+
+
+async def _activity_of(number: int, keeper: Keeper, running: Callable[[int], list[Facts]], limit: int) -> Facts:
+    child, now = keeper.child, asyncio.get_running_loop().time()
+    facts: Facts = {
+        "worker": number,
+        "pid": None if child is None else child.pid,
+        "state": keeper.phase.name.lower(),
+        "age_s": None if child is None else round(now - child.started_at, 3),
+        "heartbeat_s": None if child is None else round(now - child.heard_at, 3),
+        "deaths": keeper.deaths,
+        "commit_stalled": keeper.stalled,
+        "shortage": keeper.shortage,
+        "answers": False,
+        "activity": None,
+        "noted": [],
+        "noted_total": 0,
+    }
+    if child is not None and keeper.up:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                facts["activity"] = (await child.ask("activity", limit=limit))["activity"]
+            facts["answers"] = True
+        except (HoldfastError, TimeoutError):
+            noted = running(number)
+            facts |= {"noted": noted[:limit], "noted_total": len(noted)}
+    return facts
