@@ -33,7 +33,7 @@ _NO_LIBRARY: Final = frozenset({
     "pydoc_data", "site-packages", "test", "this.py", "tkinter", "turtle.py", "turtledemo", "venv", "webbrowser.py",
 })  # fmt: skip
 _LIBRARY_FILE_BYTES_MAX: Final = 1 << 19
-_LATE: Final = ("_loop.py", "_tls.py")  # what of the SDK comes with asyncio and ssl
+_LATE: Final = ("loop.py", "tls.py")  # what of the SDK comes with asyncio and ssl
 
 
 class Files:
