@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import NoReturn
 
 import click
+
+
+class _NumberTooLargeError(Exception):
+    """JSON, but no number of a host: what comes after `has`."""
 
 
 def json_of(text: str, what: str) -> str:
@@ -16,10 +21,13 @@ def json_of(text: str, what: str) -> str:
         what: what it is to be, for the refusal: `the value of 'owner'`.
 
     Raises:
-        UsageError: it begins with a brace or a bracket, so that an object or array was meant, and is none.
+        UsageError: it begins with a brace or a bracket, so that an object or array was meant, and is none; or it is or
+            has a number that no float can hold.
     """
     try:
         _parse(text)
+    except _NumberTooLargeError as error:
+        raise click.UsageError(f"{what} {'has' if begins_container(text) else 'is'} {error}.") from None
     except (ValueError, RecursionError) as error:
         if not begins_container(text):
             return json.dumps(text)
@@ -33,6 +41,8 @@ def container_of(text: str) -> str:
     """The only argument as it is, a JSON object or array; else UsageError."""
     try:
         _parse(text)
+    except _NumberTooLargeError as error:
+        raise click.UsageError(f"The arguments have {error}.") from None
     except (ValueError, RecursionError) as error:
         raise click.UsageError(f"The arguments are no JSON object or array: {_reason(error)}.") from None
     return text
@@ -45,7 +55,13 @@ def begins_container(text: str) -> bool:
 
 def _parse(text: str) -> None:
     # Digits stay text: an integer may be longer than Python reads without being told to.
-    json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+    json.loads(text, parse_int=str, parse_float=_check_float, parse_constant=_refuse_constant)
+
+
+def _check_float(digits: str) -> str:
+    if math.isinf(float(digits)):
+        raise _NumberTooLargeError(f"a number that no float can hold: {digits:.40}")
+    return digits
 
 
 def _refuse_constant(constant: str) -> NoReturn:

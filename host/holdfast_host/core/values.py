@@ -13,6 +13,7 @@ import base64
 import json
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
@@ -22,6 +23,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
 
 from holdfast_host.core.errors import CodecError
+from holdfast_host.core.json_text import NumberTooLargeError, check_numbers
 
 TAG: Final = "$hf"
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
@@ -53,7 +55,7 @@ def encode_plain(text: str) -> str:
         CodecError: it is not JSON.
     """
     try:
-        return _dump(_escape(_load(text)))
+        return _dump(_escape(_load_given(text)))
     except (ValueError, RecursionError) as error:
         raise CodecError(f"the value is not JSON: {error}") from None
 
@@ -65,7 +67,7 @@ def check_encoded(text: str) -> str:
         CodecError: it is not JSON, or has a tag that this encoding does not know or whose `v` is none.
     """
     try:
-        value = _load(text)
+        value = _load_given(text)
         _check(value)
         return _dump(value)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -83,6 +85,32 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _load(text: str) -> Any:
     return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _load_given(text: str) -> Any:
+    """The value of somebody who may send numbers that readers cannot hold.
+
+    Raises:
+        ValueError: it is not JSON.
+        CodecError: it has such a number.
+    """
+    try:
+        value = _load(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        if "integer string conversion" not in str(error):
+            raise
+        digits_max = sys.get_int_max_str_digits()
+        spelled = '{"$hf":"int","v":"1f"}'
+        raise CodecError(
+            f"the value has an integer of more than {digits_max:,} digits, which only passes typed: {spelled}"
+        ) from None
+    try:
+        check_numbers(text.encode("utf-8", "surrogatepass"))
+    except NumberTooLargeError as error:
+        raise CodecError(f"the value has {error}") from None
+    return value
 
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode

@@ -13,6 +13,7 @@ from holdfast import CodecError as GuestCodecError
 from holdfast._values.codec import decode, encode, encode_plain
 from holdfast_host.core.errors import CodecError
 from holdfast_host.core.values import check_encoded, plain_text
+from holdfast_host.core.values import encode_plain as value_of_plain
 
 WELL_FORMED = [
     "1",
@@ -89,6 +90,22 @@ def test_what_is_no_encoded_value_is_one_to_neither(text: str) -> None:
         check_encoded(text)
     with pytest.raises(GuestCodecError):
         decode(text)
+
+
+@pytest.mark.parametrize("read", [check_encoded, value_of_plain])
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        ("1e400", "a number that no float can hold: 1e400"),
+        ("[-1e999]", "a number that no float can hold: -1e999"),
+        ('{"a":' + "1" * 4_301 + "}", 'an integer of more than 4,300 digits, which only passes typed: {"$hf":"int",'),
+    ],
+)
+def test_a_number_that_no_reader_can_hold_is_named(read: Callable[[str], str], number: str, says: str) -> None:
+    with pytest.raises(CodecError) as caught:
+        read(number)
+
+    assert caught.value.message.startswith(f"the value has {says}")
 
 
 def test_two_keys_that_are_one_in_plain_json_are_never_merged() -> None:
