@@ -362,3 +362,13 @@ def check(value: Any, shape: Any) -> str | None:
     except msgspec.ValidationError as error:
         return str(error)
     return None
+
+
+def missing_secrets(function: RunningFunction) -> list[str]:
+    """One sentence for each secret that a deployed function names and that is not set."""
+    unset = [each["name"] for each in function.get("secrets", ()) if not each["set"]]
+    return [
+        f"holdfast.toml names the secret {name}, which this host does not have: env has no {name} before"
+        f" 'holdfast secret set {name}'."
+        for name in unset
+    ]

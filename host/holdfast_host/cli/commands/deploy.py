@@ -88,18 +88,8 @@ def command(
             size, kept = (facts.get("disk_bytes", 0) / MIB for facts in (each, function))
             say(f"Version {each['version']} takes {size:.1f} MiB of the host's disk, all that are kept {kept:.1f} MiB.")
         say(f"Function '{deployable.function}' is deployed: {function['url']}")
-    for warning in missing_secrets(function):
+    for warning in answers.missing_secrets(function):
         say(warning, err=True)
-
-
-def missing_secrets(function: answers.RunningFunction) -> list[str]:
-    """One sentence for each secret that a deployed function names and that is not set."""
-    unset = [each["name"] for each in function.get("secrets", ()) if not each["set"]]
-    return [
-        f"holdfast.toml names the secret {name}, which this host does not have: env has no {name} before"
-        f" 'holdfast secret set {name}'."
-        for name in unset
-    ]
 
 
 def _from_project(directory: Path, stages: Stages) -> Deployable:

@@ -18,8 +18,8 @@ import click
 from holdfast_host.build.development import DevelopmentComponent, ProjectFiles, fingerprint
 from holdfast_host.build.project import OnStage
 from holdfast_host.cli import answers
+from holdfast_host.cli.answers import missing_secrets
 from holdfast_host.cli.client import HostClient, RefusedError, api_path
-from holdfast_host.cli.commands.deploy import missing_secrets
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.manifest import MANIFEST_FILE
 
