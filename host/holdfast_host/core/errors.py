@@ -98,7 +98,8 @@ class CallerError(HoldfastError):
 class BadRequestError(CallerError):
     """The request is not what this route takes: not JSON, nested too deep, a number too large, a bad parameter.
 
-    A body that comes too slowly is 408, one with a content coding that the route does not take off 415.
+    A body that comes too slowly is 408, one with a content coding that the route does not take off 415, one with a
+    transfer coding besides `chunked` 501.
     """
 
 

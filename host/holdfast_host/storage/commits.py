@@ -243,7 +243,7 @@ def _storage_full(partition: Partition, error: _RefusedError | lmdb.Error, tally
     written_bytes = sum(changes.size_bytes for changes in tally.batches)
     return StorageFullError(
         f"no room for {written_bytes} bytes written by instance {shown(tally.instance)}, which holds "
-        f"{tally.instance.live_bytes} bytes: {error}"
+        f"{tally.instance.live_bytes} bytes: {error}: make room on the disk"
     )
 
 

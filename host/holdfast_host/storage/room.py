@@ -83,9 +83,11 @@ class Room:
             self._look()
         full = self._full
         if full is not None:
+            # Also a delete writes pages before it frees any.
+            do = "deletes still work" if self.disk_free_bytes >= MIB else "make room on the disk, deletes need some too"
             return StorageFullError(
                 f"{full}: instance {shown(instance)} may not grow from {instance.live_bytes} to "
-                f"{live_bytes} bytes; deletes still work"
+                f"{live_bytes} bytes; {do}"
             )
         return None
 

@@ -13,7 +13,7 @@ import uvloop
 
 from holdfast_host.core.limits import KIB, MIB, Limits
 from holdfast_host.front.http.codings import PIECE_BYTES, Inflater
-from tests.unit.front.stage import Stage, request_bytes, staged
+from tests.unit.front.stage import Stage, read_response, request_bytes, staged
 from tests.unit.front.test_function_hosts import HOST, asked, deploy
 
 CALL = "/v1/actors/Account/alice/deposit"
@@ -59,6 +59,27 @@ def test_no_body_is_inflated_before_its_request_is_let_in(
 
             assert response.status in {401, 403, 404}
             assert begun == []
+
+    uvloop.run(play())
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "deflate,chunked", "identity, chunked", "x, CHUNKED"])
+def test_a_transfer_coding_besides_chunked_is_refused_and_not_taken_for_none(coding: str) -> None:
+    """RFC 9112, 6.1. The parser took the body for what it said it was not."""
+
+    async def play() -> None:
+        async with staged() as stage:
+            deploy(stage)
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(GZIPPED), GZIPPED)
+            for target, host in ((CALL, None), ("/v1/call", None), ("/", HOST)):
+                named = {} if host is None else {"host": host}
+                reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+                writer.write(request_bytes("POST", target, body, transfer_encoding=coding, **named))
+                response = await read_response(reader)
+                writer.close()
+
+                assert (response.status, response.error) == (501, "BadRequestError"), target
+                assert "this takes chunked alone" in response.text
 
     uvloop.run(play())
 

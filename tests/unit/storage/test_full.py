@@ -145,6 +145,7 @@ def test_growth_is_let_in_again_as_soon_as_there_is_room_though_nothing_else_is_
         assert not store.commit(200, [batch(alice, dict.fromkeys(keys))]).lost
 
     assert isinstance(refusal, StorageFullError)
+    assert refusal.message.endswith("make room on the disk, deletes need some too" if what == "disk" else "still work")
     assert shortage is not None
     assert shortage in refusal.message
     overlay = Overlay(store, alice, Pending(), LIMITS, "Account/alice")

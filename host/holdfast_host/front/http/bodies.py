@@ -19,7 +19,9 @@ async def read_body(exchange: Exchange, bytes_max: int) -> bytes:
         PayloadTooLargeError: as soon as the announced or the received length passes the limit.
     """
     content = exchange.content
-    if content.is_eof() and "Content-Encoding" not in exchange.headers:  # the usual small request came in one piece
+    headers = exchange.headers
+    if content.is_eof() and "Content-Encoding" not in headers and "Transfer-Encoding" not in headers:
+        # The usual small request came in one piece.
         body = content.read_nowait()
         if len(body) > bytes_max:
             raise too_large(len(body), bytes_max)
@@ -40,6 +42,7 @@ async def read_pieces(
     Raises:
         PayloadTooLargeError: as soon as the announced or the received length passes the limit.
         RouteError: 415, a content coding that is unknown, or more than one.
+        BadRequestError: 501, a transfer coding besides `chunked`.
     """
     coding = coding_of(exchange.headers)
     inflater = Inflater(coding) if coding else None

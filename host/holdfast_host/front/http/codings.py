@@ -31,8 +31,13 @@ def coding_of(headers: CIMultiDictProxy[str], *, known: frozenset[str] = _KNOWN)
         known: what the reader of the body can take off.
 
     Raises:
+        BadRequestError: 501, it has a transfer coding besides `chunked`.
         RouteError: 415, with the codings that may be used.
     """
+    if "Transfer-Encoding" in headers and (transfer := headers["Transfer-Encoding"].strip().lower()) != "chunked":
+        raise BadRequestError(
+            f"the body's Transfer-Encoding is {transfer[:80]!r}: this takes chunked alone", status=501
+        )
     if "Content-Encoding" not in headers:
         return ""
     named = [each.strip().lower() for each in ",".join(headers.getall("Content-Encoding")).split(",")]
