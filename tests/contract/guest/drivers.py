@@ -212,7 +212,8 @@ class HostDriver:
             assert time.monotonic() < deadline, "the host's log does not grow"
             time.sleep(0.02)
         lines = [json.loads(line) for line in self.host.log.splitlines() if line.startswith("{")]
-        return [(line["level"], line["message"]) for line in lines if line.get("instance") == label]
+        printed = [line for line in lines if line.get("instance") == label and "process" not in line]
+        return [(line["level"], line["message"]) for line in printed]
 
     def alarm(self, actor_type: str, name: str) -> dict[str, Any] | None:
         """State, retry count and last error of an instance's alarm."""
