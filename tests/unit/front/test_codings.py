@@ -79,7 +79,7 @@ def test_a_transfer_coding_besides_chunked_is_refused_and_not_taken_for_none(cod
                 writer.close()
 
                 assert (response.status, response.error) == (501, "BadRequestError"), target
-                assert "this takes chunked alone" in response.text
+                assert "this takes chunked alone" in response.json["error"]["message"]
 
     uvloop.run(play())
 
