@@ -1,7 +1,7 @@
 """The one door to the host: the imports of `wit/`, as componentize-py makes them available inside a component.
 
 In plain Python there is no host. Then `HOST` is None, and whoever wants to run actors there (a test kit) hands its own
-HostImports to `Activation`.
+HostImports to `Guest`.
 """
 
 from __future__ import annotations

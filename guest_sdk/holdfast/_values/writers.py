@@ -109,7 +109,7 @@ class _Writer:
 
 
 class TypedWriter(_Writer):
-    """Writes what `_tags` reads."""
+    """Writes what `tags` reads."""
 
     def integer(self, value: int) -> str:
         return _tagged("int", f'"{value:x}"')

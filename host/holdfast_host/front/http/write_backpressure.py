@@ -1,6 +1,6 @@
 """How long a client may take to read, and how much of what it does not read may lie in memory.
 
-An answer that nobody takes stays in memory as a body that never ends would, see `patience`. It has a deadline
+An answer that nobody takes stays in memory as a body that never ends would, see `client_timeouts`. It has a deadline
 that moves with what is taken, so that a slow line gets its answer and a trickle does not. All that waits to be taken
 is bounded: past that, who has waited longest without taking anything is cut.
 """

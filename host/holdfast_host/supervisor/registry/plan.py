@@ -1,7 +1,7 @@
 """What a deploy would record, or why it may not: the rules of identity, ownership and references.
 
 Nothing here waits, writes or talks to a process: a plan is made from the registry as it is and can be tested alone.
-What a type's number follows from is in numbering.py, what a version would break in breaking.py.
+What a type's number follows from is in type_numbers.py, what a version would break in breaking.py.
 """
 
 from __future__ import annotations
