@@ -112,6 +112,7 @@ def test_storage_is_edited_as_a_turn_and_memory_does_not_contradict_it(start_pro
     with host.caller() as caller:
         caller.value("Probe", "alice", "remember_and_put", "x", 1)
 
+        assert put(caller, "Probe/alice/storage/x", '"é名"').value == {"key": "x", "bytes": 7}
         assert put(caller, "Probe/alice/storage/x", "[2, 3]").value == {"key": "x", "bytes": 5}
         assert caller.value("Probe", "alice", "remembered", "x") == {"memory": None, "storage": [2, 3]}
 

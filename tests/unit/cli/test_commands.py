@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import click
 import pytest
@@ -369,6 +370,28 @@ def test_a_warning_of_a_build_is_a_sentence_and_no_stage(tmp_path: Path, monkeyp
     assert (
         run("build", str(tmp_path)).stderr == "Reading holdfast.toml ...\nWarning: mind the gap\nBuilding ...\nenough\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("following", "shown", "words"),
+    [
+        ("b", "--start b", ["--start", "b"]),
+        ("a b", "--start 'a b'", ["--start", "a b"]),
+        ("a's\0", """--after 'a'"'"'s'""", ["--after", "a's"]),
+    ],
+)
+def test_the_next_page_is_asked_for_with_words_that_a_shell_takes(following: str, shown: str, words: list[str]) -> None:
+    facts = {"active": False, "queued": 0, "quarantined": False, "version": 1, "alarm": None, "keys": 2, "bytes": 5000}
+    with scripted_host(body=json.dumps({**facts, "entries": [], "next": following}).encode()) as host:
+        said = run("inspect", "--host", host.url, "A", "b").stdout
+        run("inspect", "--host", host.url, "A", "b", *words)
+
+    assert said.endswith(f"  more: {shown}\n")
+    assert parse_qs(urlsplit(host.asked[-1].path).query)["start"] == [following]
+
+
+def test_a_page_begins_at_one_place() -> None:
+    assert "are both given" in fails_in_one_sentence(run("inspect", "A", "b", "--start", "a", "--after", "b"))
 
 
 def test_inspect_cuts_long_values_and_says_how_to_see_them_whole() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 import click
@@ -30,6 +31,7 @@ _VALUE_CHARS_MAX: Final = 200
 @instance_arguments
 @click.option("--prefix", default="", help="Only keys that begin with this.")
 @click.option("--start", help="Begin at this key.")
+@click.option("--after", help="Begin after this key.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many keys.")
 @click.option("--full", is_flag=True, help="Show long values whole.")
 @host_options
@@ -39,6 +41,7 @@ def command(
     name: str,
     prefix: str,
     start: str | None,
+    after: str | None,
     limit: int,
     full: bool,
     host: str,
@@ -49,6 +52,10 @@ def command(
 
     It shows what is durable; looking wakes nobody up. Long values are cut, with --full and --json they are whole.
     """
+    if after is not None:
+        if start is not None:
+            raise click.UsageError("--start and --after are both given: one of them says where to begin.")
+        start = f"{after}\0"
     with open_client(host, token_file) as client:
         facts, page = _read(client, actor_type, name, prefix, start, limit)
     if as_json:
@@ -70,7 +77,14 @@ def command(
     if cut:
         say("  long values are cut: --full shows them whole, 'holdfast storage get' shows one")
     if page["next"] is not None:
-        say(f"  more: --start {readable_json(page['next'])}")
+        say(f"  more: {_onwards(page['next'])}")
+
+
+def _onwards(following: str) -> str:
+    """The option that shows the next page. A key that ends in NUL, which no command line can hold, comes after one."""
+    if following.endswith("\0"):
+        return f"--after {quote(following[:-1])}"
+    return f"--start {quote(following)}"
 
 
 def _waiting(turns: int) -> str:

@@ -37,8 +37,9 @@ def run_edit(turn: Turn) -> bytes:
 def _put(turn: Turn) -> bytes:
     """Body: `[key, value]`, the value as its encoded text."""
     key, value = json.loads(turn.request.body)
-    turn.storage.put(key.encode(), value.encode())
-    return _said(key=key, bytes=len(value))
+    encoded = value.encode()
+    turn.storage.put(key.encode(), encoded)
+    return _said(key=key, bytes=len(encoded))
 
 
 def _delete(turn: Turn) -> bytes:
