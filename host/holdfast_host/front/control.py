@@ -5,12 +5,28 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
-from holdfast_host.core.errors import HoldfastError, HostUnavailableError
-from holdfast_host.wire.control import pack_message, unpack_message
+from holdfast_host.core.errors import HostUnavailableError
+from holdfast_host.wire.control import (
+    Answer,
+    FrontNews,
+    FrontStart,
+    JsonObject,
+    Message,
+    Ping,
+    Pong,
+    Progress,
+    Request,
+    Stop,
+    ToFront,
+    Withdraw,
+    pack_message,
+    read_for_front,
+)
+from holdfast_host.wire.operations import AnyOperation
 
-Message = dict[str, Any]
+OnProgress = Callable[[str], None]
 
 
 class ControlChannel(asyncio.Protocol):
@@ -20,44 +36,42 @@ class ControlChannel(asyncio.Protocol):
     the supervisor is gone.
     """
 
-    def __init__(self, on_message: Callable[[Message], None], on_end: Callable[[], None]) -> None:
+    def __init__(self, on_message: Callable[[FrontStart | FrontNews | Stop], None], on_end: Callable[[], None]) -> None:
         self._on_message = on_message
         self._on_end = on_end
         self._ids = itertools.count(1)
-        self._asked: dict[int, tuple[asyncio.Future[Any], Callable[[Message], None] | None]] = {}
+        self._asked: dict[int, tuple[asyncio.Future[JsonObject], OnProgress | None]] = {}
         self._transport: asyncio.Transport | None = None
         self._partial = b""
 
-    def send(self, kind: str, **facts: Any) -> None:
+    def send(self, message: Message) -> None:
         """Send one message."""
         if self._transport is not None:
-            self._transport.write(pack_message(kind, **facts))
+            self._transport.write(pack_message(message))
 
     async def request(
         self,
-        operation: str,
-        arguments: Message,
-        on_progress: Callable[[Message], None] | None = None,
+        operation: AnyOperation,
+        on_progress: OnProgress | None = None,
         withdrawn: asyncio.Future[None] | None = None,
-    ) -> Any:
+    ) -> JsonObject:
         """Ask the registry to do something; returns its result when it is done, however long that takes.
 
         Args:
-            operation: "deploy", "functions", "function", "delete" or "rollback".
-            arguments: the operation's own facts.
+            operation: what, and with which arguments.
+            on_progress: called with each stage.
             withdrawn: done when nobody wants it any more; what has not begun then does not.
-            on_progress: called with each `progress` message's facts, without `kind` and `id`.
 
         Raises:
             HoldfastError: as the supervisor answered.
         """
         number = next(self._ids)
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[JsonObject] = asyncio.get_running_loop().create_future()
         self._asked[number] = (answer, on_progress)
         if withdrawn is not None:
-            withdrawn.add_done_callback(lambda _: self.send("withdraw", id=number))
+            withdrawn.add_done_callback(lambda _: self.send(Withdraw(number)))
         try:
-            self.send("request", id=number, operation=operation, arguments=arguments)
+            self.send(Request(number, operation))
             return await answer
         finally:
             self._asked.pop(number, None)
@@ -70,7 +84,7 @@ class ControlChannel(asyncio.Protocol):
         """Cut into lines."""
         *lines, self._partial = (self._partial + data).split(b"\n")
         for line in lines:
-            self._receive(unpack_message(line))
+            self._receive(read_for_front(line))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The supervisor is gone."""
@@ -80,25 +94,24 @@ class ControlChannel(asyncio.Protocol):
                 answer.set_exception(HostUnavailableError("the host is stopping: the outcome is unknown"))
         self._on_end()
 
-    def _receive(self, message: Message) -> None:
-        kind = message["kind"]
-        if kind == "ping":
-            self.send("pong", id=message["id"])
-        elif kind in {"answer", "progress"}:
-            answer, on_progress = self._asked.get(message["id"], (None, None))
-            if answer is None or answer.done():
-                return  # whoever asked is gone
-            if kind == "answer":
-                _settle(answer, message)
-            elif on_progress is not None:
-                on_progress({name: value for name, value in message.items() if name not in {"kind", "id"}})
+    def _receive(self, message: ToFront) -> None:
+        match message:
+            case Ping():
+                self.send(Pong(message.id))
+            case Progress():
+                answer, on_progress = self._asked.get(message.id, (None, None))
+                if answer is not None and not answer.done() and on_progress is not None:
+                    on_progress(message.stage)
+            case Answer():
+                self._settle(message)
+            case _:
+                self._on_message(message)
+
+    def _settle(self, message: Answer) -> None:
+        answer, _ = self._asked.get(message.id, (None, None))
+        if answer is None or answer.done():
+            return  # whoever asked is gone
+        if message.error is None:
+            answer.set_result(message.result)
         else:
-            self._on_message(message)
-
-
-def _settle(answer: asyncio.Future[Any], message: Message) -> None:
-    error = message.get("error")
-    if error is None:
-        answer.set_result(message.get("result"))
-    else:
-        answer.set_exception(HoldfastError.from_facts(error))
+            answer.set_exception(message.error.to_error())

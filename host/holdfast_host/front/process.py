@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import assert_never
 
 from holdfast_host.core.config import HTTP_BACKLOG
 from holdfast_host.core.errors import InternalError
@@ -17,7 +16,7 @@ from holdfast_host.core.process import private_bytes
 from holdfast_host.front.app import App
 from holdfast_host.front.calls.actor_calls import Calls
 from holdfast_host.front.calls.catalog_view import CatalogView
-from holdfast_host.front.control import ControlChannel, Message
+from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.functions.dispatch import FunctionHosts
 from holdfast_host.front.http.client_timeouts import Patience
 from holdfast_host.front.http.connection import Connection
@@ -40,10 +39,19 @@ from holdfast_host.front.routes.metrics import MetricsRoutes
 from holdfast_host.front.routes.quarantine import QuarantineRoutes
 from holdfast_host.front.routes.secrets import SecretRoutes
 from holdfast_host.front.routes.uploads import UploadFolder
-from holdfast_host.wire.catalog import Catalog
-from holdfast_host.wire.control import FrontStart
-
-_log = logging.getLogger(__name__)
+from holdfast_host.wire.control import (
+    Drain,
+    Drained,
+    FrontNews,
+    FrontStart,
+    HostHealth,
+    JsonObject,
+    Measure,
+    Measured,
+    NewCatalog,
+    Ready,
+    Stop,
+)
 
 
 class Front:
@@ -97,26 +105,25 @@ class Front:
             # It listens again, and the last backlog that anybody gives counts for the socket that all share.
             accepting = asyncio.get_running_loop().create_server(server, sock=listening, backlog=HTTP_BACKLOG)
             self._listeners.append(await accepting)
-        self._control.send("ready", pid=os.getpid())
+        self._control.send(Ready(os.getpid()))
 
-    def on_message(self, message: Message) -> None:
-        """Do what the supervisor says: `catalog`, `health`, `drain`."""
-        kind = message["kind"]
-        if kind == "catalog":
-            catalog = Catalog.from_json(message["catalog"])
-            if catalog.number >= self._calls.view.number:
-                self._calls.view = CatalogView(catalog)
-        elif kind == "health":
-            self._health.update(message)
-        elif kind == "measure":
-            self._control.send("done", id=message["id"], error=None, measures=self._measures())
-        elif kind == "drain":
-            if self._drain is None:
-                self._drain = asyncio.get_running_loop().create_task(self._finish())
-        else:
-            _log.error("the supervisor sent a message that no front knows: %s", kind)
+    def on_message(self, message: FrontNews) -> None:
+        """Do what the supervisor says."""
+        match message:
+            case NewCatalog():
+                if message.catalog.number >= self._calls.view.number:
+                    self._calls.view = CatalogView(message.catalog)
+            case HostHealth():
+                self._health.update(message)
+            case Measure():
+                self._control.send(Measured(message.id, self._measures()))
+            case Drain():
+                if self._drain is None:
+                    self._drain = asyncio.get_running_loop().create_task(self._finish())
+            case _:
+                assert_never(message)
 
-    def _measures(self) -> dict[str, Any]:
+    def _measures(self) -> JsonObject:
         """What this front counts; the API's own socket is always the first."""
         _, server = self._servers[0]
         return {
@@ -144,7 +151,7 @@ class Front:
             listener.close()
         for _, server in self._servers:
             await server.drain()
-        self._control.send("drained")
+        self._control.send(Drained())
 
 
 async def run_front(channel: socket.socket) -> None:
@@ -156,12 +163,12 @@ async def run_front(channel: socket.socket) -> None:
     started: asyncio.Future[FrontStart] = loop.create_future()
     stopped: asyncio.Future[None] = loop.create_future()
     front: Front | None = None
-    early: list[Message] = []  # what came while the front was being made
+    early: list[FrontNews] = []  # what came while the front was being made
 
-    def on_message(message: Message) -> None:
-        if message["kind"] == "start":
-            started.set_result(FrontStart.from_json(message))
-        elif message["kind"] == "stop":
+    def on_message(message: FrontStart | FrontNews | Stop) -> None:
+        if isinstance(message, FrontStart):
+            started.set_result(message)
+        elif isinstance(message, Stop):
             if not stopped.done():
                 stopped.set_result(None)
         elif front is None:

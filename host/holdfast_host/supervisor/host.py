@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.logs import EventLog, adopt_logging
@@ -27,13 +27,38 @@ from holdfast_host.supervisor.processes.stop_order import StopOrder
 from holdfast_host.supervisor.processes.supervision import Keeper, Patience, Phase
 from holdfast_host.supervisor.secrets.operations import Secrets
 from holdfast_host.supervisor.startup import Premises, open_premises
-from holdfast_host.wire.control import FrontStart, WorkerStart
+from holdfast_host.wire.control import (
+    ChildNews,
+    CommitStalled,
+    Drained,
+    Fatal,
+    FrontStart,
+    HostHealth,
+    JsonObject,
+    Ready,
+    Request,
+    RoomChanged,
+    Unloadable,
+    Withdraw,
+    WorkerStart,
+)
+from holdfast_host.wire.operations import (
+    CollectActivity,
+    CollectMeasures,
+    DeleteSecret,
+    FurtherOperation,
+    ListQuarantined,
+    ListSecrets,
+    ReleaseFunction,
+    ReleaseInstance,
+    SetSecret,
+)
 
 FAILED_STARTS_MAX: Final = 3  # of one child in a row, while the host itself is starting
 _DEATHS_BY_CODE: Final = (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL)
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-Receive = Callable[[dict[str, Any]], None]
+Receive = Callable[[ChildNews], None]
 
 
 def serve(
@@ -94,7 +119,7 @@ class Host:
         self._all = [*self._workers, *self._fronts]
         self._shelf = Shelf(premises.directory, premises.registry, compile_component, config.limits, log)
         rollout = ProcessRollout(self._workers, self._fronts, log)
-        secrets = Secrets(premises.vault, premises.registry, rollout.tell_secrets, log)
+        self._secrets = Secrets(premises.vault, premises.registry, rollout.tell_secrets, log)
         self._deploys = Deploys(premises.registry, rollout, self._shelf, config.limits, log)
         self._operations = Operations(
             premises.registry,
@@ -102,17 +127,9 @@ class Host:
             config.domain,
             premises.url,
             log,
-            self._measure,
+            self._perform,
             premises.vault.all,
             self._shelf.bytes_of,
-            {
-                "secrets": secrets.list,
-                "secret_set": secrets.set,
-                "secret_delete": secrets.delete,
-                "quarantined": self._casualties.show,
-                "release": self._release,
-                "activity": self._show_activity,
-            },
         )
         self._exit_code = 0
         self._announced = False
@@ -228,7 +245,7 @@ class Host:
 
             running_fd = self._casualties.prepare(number)
 
-            def start() -> dict[str, Any]:
+            def start() -> WorkerStart:
                 return WorkerStart(
                     worker=number,
                     data=str(self._premises.directory.root),
@@ -243,7 +260,7 @@ class Host:
                     running_fd=running_fd,
                     quarantined=self._casualties.quarantined(),
                     new_data=self._premises.registry.next_type_id() == 1,
-                ).to_json()
+                )
 
             inherited = (listener.fileno(), self._premises.lock_fd, running_fd)
             return await spawn_child(f"worker {number}", self._programs.worker, start, inherited, receive)
@@ -255,7 +272,7 @@ class Host:
         listener, root = self._premises.listener, self._premises.root_listener
 
         async def launch(receive: Receive) -> Child:
-            def start() -> dict[str, Any]:
+            def start() -> FrontStart:
                 return FrontStart(
                     front=number,
                     data=str(self._premises.directory.root),
@@ -272,7 +289,7 @@ class Host:
                     trusted_proxies=self._config.trusted_proxies,
                     root_fd=-1 if root is None else root.fileno(),
                     root_function=self._config.root_function,
-                ).to_json()
+                )
 
             inherited = (listener.fileno(), self._premises.lock_fd, *([] if root is None else [root.fileno()]))
             return await spawn_child(f"front {number}", self._programs.front, start, inherited, receive)
@@ -289,51 +306,79 @@ class Host:
             on_phase=self._on_phase,
         )
 
-    def _on_message(self, keeper: Keeper, message: dict[str, Any]) -> None:
+    def _on_message(self, keeper: Keeper, message: ChildNews) -> None:
         """What a child says of itself."""
-        kind = message["kind"]
-        if kind == "request" and keeper.child is not None:
-            self._operations.accept(keeper.child, message)
-        elif kind == "withdraw" and keeper.child is not None:
-            self._operations.withdraw(keeper.child, int(message["id"]))
-        elif kind == "drained" and self._stop is not None:
-            self._stop.note_drained(keeper)
-        elif kind == "unloadable":
-            self._repair(keeper, message)
-        elif kind == "sync":
-            keeper.stalled = bool(message["stalled"])
-            if keeper.stalled:
-                self._log.error(f"{keeper.label}: a commit does not end, the host is not ready")
-            else:
-                self._log.warning(f"{keeper.label}: the commit has ended")
-            self._tell_health()
-        elif kind == "room":
-            keeper.shortage = message["shortage"]
-            if keeper.shortage is not None:
-                self._log.error(f"{keeper.label}: {keeper.shortage}: nothing may grow, the host is not ready")
-            else:
-                self._log.warning(f"{keeper.label}: there is room again")
-            self._tell_health()
-        elif kind == "fatal":
-            self._log.error(f"{keeper.label} cannot go on: the host stops", reason=message.get("reason"))
-            self.request_stop(f"{keeper.label}: {message.get('reason')}", exit_code=1)
+        match message:
+            case Ready():
+                pass  # its keeper has seen it
+            case Request():
+                if keeper.child is not None:
+                    self._operations.accept(keeper.child, message)
+            case Withdraw():
+                if keeper.child is not None:
+                    self._operations.withdraw(keeper.child, message.id)
+            case Drained():
+                if self._stop is not None:
+                    self._stop.note_drained(keeper)
+            case Unloadable():
+                self._repair(keeper, message)
+            case CommitStalled():
+                self._note_stall(keeper, message.stalled)
+            case RoomChanged():
+                self._note_room(keeper, message.shortage)
+            case Fatal():
+                self._log.error(f"{keeper.label} cannot go on: the host stops", reason=message.reason)
+                self.request_stop(f"{keeper.label}: {message.reason}", exit_code=1)
+            case _:
+                assert_never(message)
 
-    async def _measure(self) -> dict[str, Any]:
+    def _note_stall(self, keeper: Keeper, stalled: bool) -> None:
+        keeper.stalled = stalled
+        if stalled:
+            self._log.error(f"{keeper.label}: a commit does not end, the host is not ready")
+        else:
+            self._log.warning(f"{keeper.label}: the commit has ended")
+        self._tell_health()
+
+    def _note_room(self, keeper: Keeper, shortage: str | None) -> None:
+        keeper.shortage = shortage
+        if shortage is not None:
+            self._log.error(f"{keeper.label}: {shortage}: nothing may grow, the host is not ready")
+        else:
+            self._log.warning(f"{keeper.label}: there is room again")
+        self._tell_health()
+
+    async def _perform(self, operation: FurtherOperation) -> JsonObject:
+        """What fronts ask for that is not about functions."""
+        match operation:
+            case CollectMeasures():
+                return await self._measure()
+            case CollectActivity():
+                return await collect_activity(self._workers, self._casualties.running, operation.limit)
+            case ListQuarantined():
+                return self._casualties.show(operation.after, operation.limit)
+            case ReleaseInstance():
+                return await self._casualties.release_instance(operation.type_id, operation.name, self._workers)
+            case ReleaseFunction():
+                return await self._casualties.release_function(operation.function, self._workers)
+            case ListSecrets():
+                return self._secrets.list()
+            case SetSecret():
+                return await self._secrets.set(operation.name, operation.value)
+            case DeleteSecret():
+                return await self._secrets.delete(operation.name)
+            case _:
+                assert_never(operation)
+
+    async def _measure(self) -> JsonObject:
         counted = await collect_measures(self._workers, self._fronts)
         own = {"deploys_waiting": self._shelf.waiting, "private_bytes": private_bytes()}
         return {**counted, "quarantined": self._casualties.measures(), **own}
 
-    async def _show_activity(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        return await collect_activity(self._workers, self._casualties.running, int(arguments["limit"]))
-
-    async def _release(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        return await self._casualties.release(arguments, self._workers)
-
-    def _repair(self, keeper: Keeper, message: dict[str, Any]) -> None:
+    def _repair(self, keeper: Keeper, message: Unloadable) -> None:
         """A worker runs without a function whose compiled file it cannot load."""
-        function = str(message["function"])
-        self._log.error(f"{keeper.label} cannot load {function!r}", reason=message.get("reason"))
-        task = asyncio.create_task(self._deploys.repair(function))
+        self._log.error(f"{keeper.label} cannot load {message.function!r}", reason=message.reason)
+        task = asyncio.create_task(self._deploys.repair(message.function))
         self._repairs.add(task)
         task.add_done_callback(self._repairs.discard)
 
@@ -352,12 +397,12 @@ class Host:
 
     def _tell_health(self) -> None:
         """Tell the fronts which workers are up, and whether the host is stopping."""
-        facts = {
-            "workers": [keeper.up for keeper in self._workers],
-            "stalled": [number for number, keeper in enumerate(self._workers) if keeper.stalled],
-            "short": [number for number, keeper in enumerate(self._workers) if keeper.shortage is not None],
-            "stopping": self._stop_asked.is_set(),
-        }
+        health = HostHealth(
+            [keeper.up for keeper in self._workers],
+            stalled=[number for number, keeper in enumerate(self._workers) if keeper.stalled],
+            short=[number for number, keeper in enumerate(self._workers) if keeper.shortage is not None],
+            stopping=self._stop_asked.is_set(),
+        )
         for front in self._fronts:
             if front.child is not None:
-                front.child.send("health", **facts)
+                front.child.send(health)

@@ -6,13 +6,12 @@ Each request runs as a task of its own and ends in exactly one `answer`; a front
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
-from typing import Any
 
 from holdfast_host.core.clock import utc_text
 from holdfast_host.core.config import Listen
-from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavailableError, UnknownFunctionError
+from holdfast_host.core.errors import HoldfastError, HostUnavailableError, InternalError, UnknownFunctionError
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.deploys.compile_queue import Applicant
 from holdfast_host.supervisor.deploys.component_store import Progress
@@ -20,8 +19,21 @@ from holdfast_host.supervisor.deploys.lifecycle import DeployRequest, Deploys
 from holdfast_host.supervisor.processes.child import Child
 from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry
 from holdfast_host.wire.catalog import Deployment
+from holdfast_host.wire.control import Answer, Failure, JsonObject, Request
+from holdfast_host.wire.control import Progress as ProgressMessage
+from holdfast_host.wire.operations import (
+    AnyOperation,
+    Delete,
+    Deploy,
+    FurtherOperation,
+    ListFunctions,
+    ListUndeployed,
+    Reload,
+    Rollback,
+    ShowFunction,
+)
 
-Perform = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+PerformFurther = Callable[[FurtherOperation], Awaitable[JsonObject]]
 
 
 class Operations:
@@ -34,12 +46,11 @@ class Operations:
         domain: str,
         url: str,
         log: EventLog,
-        measure: Callable[[], Awaitable[dict[str, Any]]],
+        further: PerformFurther,
         secrets: Callable[[], Collection[str]] = tuple,
         bytes_of: Callable[[Deployment], int] = lambda deployment: 0,
-        further: Mapping[str, Perform] | None = None,
     ) -> None:
-        """Further operations are those of others, by name.
+        """`further` performs the operations of others.
 
         `secrets()` are the names of those that are set, `bytes_of(version)` is what it takes on disk.
         """
@@ -48,16 +59,15 @@ class Operations:
         self._domain = domain
         self._port = int(url.rpartition(":")[2])
         self._log = log
-        self._measure = measure
         self._secrets = secrets
         self._bytes_of = bytes_of
-        self._further = further or {}
+        self._further = further
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._gone: dict[tuple[Child, int], asyncio.Event] = {}  # by front and request
 
-    def accept(self, front: Child, message: dict[str, Any]) -> None:
-        """Begin to work on a `request`."""
+    def accept(self, front: Child, message: Request) -> None:
+        """Begin to work on a request."""
         task = asyncio.create_task(self._answer(front, message))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -81,55 +91,54 @@ class Operations:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def perform(
-        self, operation: str, arguments: dict[str, Any], progress: Progress, gone: asyncio.Event | None = None
-    ) -> dict[str, Any]:
+        self, operation: AnyOperation, progress: Progress, gone: asyncio.Event | None = None
+    ) -> JsonObject:
         """One operation; `gone` is set when whoever asked for it has hung up.
 
         Raises:
             HoldfastError: what the caller is told.
         """
-        name = str(arguments.get("function", ""))
         if self._stopping:
             raise HostUnavailableError("the host is stopping")
-        if operation == "measures":
-            return await self._measure()
-        if operation == "functions":
-            return {"functions": [self.show(each) for each in self._registry.deployed()]}
-        if operation == "undeployed":
-            return {"actors": await self._deploys.undeployed()}
-        if operation == "function":
-            return self._shown(name)
-        if operation == "deploy":
-            request = DeployRequest(
-                name,
-                Path(arguments["component"]),
-                arguments.get("manifest"),
-                bool(arguments.get("allow_breaking")),
-                bool(arguments.get("adopt")),
-                Applicant(str(arguments.get("client", "")), gone or asyncio.Event()),
-            )
-            created = await self._deploys.deploy(request, progress)
-            return {**self._shown(name), "created": created}
-        if operation == "reload":
-            await self._deploys.reload(name, str(arguments["sources"]))
-            return self._shown(name)
-        if operation == "rollback":
-            version = arguments.get("version")
-            await self._deploys.rollback(name, None if version is None else int(version))
-            return self._shown(name)
-        if operation == "delete":
-            was = self._shown(name)
-            await self._deploys.delete(name)
-            return was
-        if operation in self._further:
-            return await self._further[operation](arguments)
-        raise BadRequestError(f"there is no operation {operation!r}")
+        match operation:
+            case ListFunctions():
+                return {"functions": [self.show(each) for each in self._registry.deployed()]}
+            case ListUndeployed():
+                return {"actors": await self._deploys.undeployed()}
+            case ShowFunction():
+                return self._shown(operation.function)
+            case Deploy():
+                return await self._deploy(operation, progress, gone or asyncio.Event())
+            case Reload():
+                await self._deploys.reload(operation.function, operation.sources)
+                return self._shown(operation.function)
+            case Rollback():
+                await self._deploys.rollback(operation.function, operation.version)
+                return self._shown(operation.function)
+            case Delete():
+                was = self._shown(operation.function)
+                await self._deploys.delete(operation.function)
+                return was
+            case _:
+                return await self._further(operation)
 
-    def show(self, function: FunctionRecord) -> dict[str, Any]:
+    async def _deploy(self, operation: Deploy, progress: Progress, gone: asyncio.Event) -> JsonObject:
+        request = DeployRequest(
+            operation.function,
+            Path(operation.component),
+            operation.manifest,
+            operation.allow_breaking,
+            operation.adopt,
+            Applicant(operation.client, gone),
+        )
+        created = await self._deploys.deploy(request, progress)
+        return {**self._shown(operation.function), "created": created}
+
+    def show(self, function: FunctionRecord) -> JsonObject:
         """A deployed function as `GET /v1/functions/{function}` shows it."""
         versions = self._registry.versions(function.func_id)
         current = next(each.deployment for each in versions if each.deployment.version == function.current)
-        shown: dict[str, Any] = {
+        shown: JsonObject = {
             "name": function.name,
             "func_id": function.func_id,
             "version": function.current,
@@ -155,33 +164,33 @@ class Operations:
         shown["disk_bytes"] = sum(sizes.values())
         return shown
 
-    def _shown(self, name: str) -> dict[str, Any]:
+    def _shown(self, name: str) -> JsonObject:
         record = self._registry.named(name)
         if record is None or record.current is None:
             raise UnknownFunctionError(f"no function {name!r} is deployed")
         return self.show(record)
 
-    async def _answer(self, front: Child, message: dict[str, Any]) -> None:
+    async def _answer(self, front: Child, message: Request) -> None:
         """Perform one request and send its answer, whatever happens."""
-        number = message["id"]
+        number = message.id
         gone = self._gone[front, number] = asyncio.Event()
 
         def progress(stage: str) -> None:
-            front.send("progress", id=number, stage=stage)
+            front.send(ProgressMessage(number, stage))
+
+        def refuse(error: HoldfastError) -> None:
+            front.send(Answer(number, error=Failure.of(error)))
 
         try:
-            result = await self.perform(str(message["operation"]), message.get("arguments") or {}, progress, gone)
+            result = await self.perform(message.operation, progress, gone)
         except HoldfastError as error:
-            front.send("answer", id=number, error={"name": error.name, "message": error.message, "code": error.code})
+            refuse(error)
         except asyncio.CancelledError:
-            text = "the host is stopping; ask again when it is back"
-            front.send("answer", id=number, error={"name": "HostUnavailableError", "message": text, "code": None})
+            refuse(HostUnavailableError("the host is stopping; ask again when it is back"))
         except Exception as error:  # one request's bug must neither take the host down nor stay unanswered
-            self._log.error("an operation failed", operation=message.get("operation"), error=repr(error))
-            front.send(
-                "answer", id=number, error={"name": "InternalError", "message": "a bug in the host", "code": None}
-            )
+            self._log.error("an operation failed", operation=type(message.operation).__name__, error=repr(error))
+            refuse(InternalError("a bug in the host"))
         else:
-            front.send("answer", id=number, result=result)
+            front.send(Answer(number, result))
         finally:
             del self._gone[front, number]

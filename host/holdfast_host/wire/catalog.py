@@ -1,7 +1,7 @@
 """What is deployed, as the supervisor tells the other processes.
 
 A worker needs a Deployment to run a version; a front needs the Catalog to route by type and to answer inspections. Both
-are immutable and cross processes as JSON.
+are immutable, and cross processes in control messages.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Deployment:
     secrets: tuple[str, ...] = ()  # the names of those that it sees, set or not; a version that was kept without: none
 
     def to_json(self) -> dict[str, Any]:
-        """For control messages and the registry."""
+        """For the registry."""
         return asdict(self)
 
     @classmethod
@@ -92,12 +92,3 @@ class Catalog:
 
     number: int
     deployments: tuple[Deployment, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """For control messages."""
-        return {"number": self.number, "deployments": [each.to_json() for each in self.deployments]}
-
-    @classmethod
-    def from_json(cls, facts: dict[str, Any]) -> Catalog:
-        """What `to_json` wrote."""
-        return cls(facts["number"], tuple(Deployment.from_json(each) for each in facts["deployments"]))

@@ -1,76 +1,24 @@
-"""The control channel between the supervisor and each child: JSON objects, one per line, over an inherited pair.
+"""The control channel between the supervisor and each child: JSON objects, one a line, over an inherited pair.
 
-EOF on it means that the other side is gone: a child then exits at once.
+EOF on it means that the other side is gone: a child then exits at once. Both sides are of one release, so a message
+that does not read is a bug of ours: whoever gets one ends the channel, and the child is replaced.
 
-| message | way | facts |
-| --- | --- | --- |
-| `start` | to child | first message: everything the child needs, see WorkerStart and FrontStart |
-| `ready` | from child | `pid`; a worker also `partitions`: [{`partition`, `epoch`, `group`}] |
-| `prepare` | to worker | `id`, `deployment`: load the compiled component, keep it beside the current one |
-| `switch` | to worker | `id`, `deployment`: every turn that starts from now on runs it |
-| `remove` | to worker | `id`, `function`: undeploy |
-| `occupied` | to worker | `id`, `types`: numbers of actor types; `done` carries the `types` that have instances here |
-| `armed` | to worker | `id`, `types`: numbers of actor types; `done` carries the `types` of which alarms wait here |
-| `describe` | to worker | `id`, `deployment`: try a development component with its sources; `done`: `description` |
-| `secrets` | to worker | `id`, `values`: all there are; turns that start now see those that their function names |
-| `done` | from worker | `id`, `error`: null or {`name`, `message`, `code`}: answers the six above |
-| `unloadable` | from worker | `function`, `reason`: it starts without a function whose compiled file does not load |
-| `catalog` | to front | `catalog`: what is deployed now |
-| `health` | to front | `workers`: which are up; `stalled`: those whose commits hang; `short`: of room; `stopping` |
-| `measure` | to child | `id`; answered by `done` with `measures`: what it has counted |
-| `activity` | to worker | `id`, `limit`; `done` carries `activity`: what it does now, at most `limit` rows of a kind |
-| `quarantine` | to worker | `id`, `instances`: only these may not run, as [type number; name, empty for all] |
-| `sync` | from worker | `stalled`: whether its commit in flight takes too long |
-| `room` | from worker | `shortage`: why nothing may grow on its disk or in its map; null: it may again |
-| `request` | from front | `id`, `operation`, `arguments`: a management operation of the registry |
-| `withdraw` | from front | `id`: whoever asked for that request has hung up; what has not begun need not |
-| `progress` | to front | `id`, `stage`, further facts: a deploy's stages as they happen |
-| `answer` | to front | `id`, `result`, or `error`: {`name`, `message`, `code`} |
-| `drain` | to child | finish: a front closes its listener, a worker takes no new root call |
-| `drained` | from child | a worker: no turn runs and the groups are settled; a front: no request is open |
-| `stop` | to child | close what is open and exit 0 |
-| `fatal` | from worker | `reason`: a sync failed; the supervisor stops the host |
-| `ping`, `pong` | to child, back | `id`; a worker's comes from its leader, so that a hung one is seen |
-
-Operations of `request`, with their `arguments` and the `result` of the answer; FUNCTION stands for what `GET
-/v1/functions/{function}` shows: `name`, `func_id`, `version`, `sha256`, `status`, `reason` where it is `failed`, `url`,
-`actors` [{`binding`, `type`, `owner`}], `secrets` [{`name`, `set`}], `versions` [{`version`, `sha256`,
-`created_at`, `disk_bytes`}], `disk_bytes`: of all kept versions, equal ones once.
-
-- `deploy` takes `function`, `component` (path of a file below `data/uploads`; the supervisor takes it over, whatever
-  happens), `manifest` (text, or null for a bare component), `allow_breaking`, `adopt`, `client` (the address that it
-  comes from). Result: FUNCTION with `created`, true for a new function. The stages come as `progress`.
-- `measures` takes nothing. Result: `workers` and `fronts`, each [{`up`, `deaths`, `stalled`, `measures`}],
-  `quarantined`: how many of `instance` and `function`, `deploys_waiting`: how many wait for the compiler, and
-  `private_bytes`: the memory that the supervisor alone holds.
-- `activity` takes `limit`. Result: `workers`, each [{`worker`, `pid`, `state`, `age_s`, `heartbeat_s`, `deaths`,
-  `commit_stalled`, `shortage`, `answers`, `activity`, `noted`, `noted_total`}]: of one that does not answer, `activity`
-  is null and `noted` are those whose turns it has noted on its running page.
-- `functions` takes nothing. Result: `functions`: [FUNCTION].
-- `undeployed` takes nothing. Result: `actors`: [{`type`, `function`, `func_id`}], those with instances that no deployed
-  version ships.
-- `function` takes `function`. Result: FUNCTION.
-- `delete` takes `function`. Result: FUNCTION as it was.
-- `reload` takes `function`, `sources` (JSON text, for a development component). Result: FUNCTION.
-- `rollback` takes `function`, `version` (null for the one before). Result: FUNCTION.
-- `quarantined` takes `after` [type, name] and `limit`. Result: `rows` [{`function`, `type`, `name`, `version`,
-  `what`, `died_at`}], and `more`: whether others follow. `what` is "instance", or, with type and name null, "handler"
-  (a function's fetch) or "version" (all of a function).
-- `release` takes `type_id`, `name`, or `function`. Result: `released`, whether it was quarantined.
-- `secrets` takes nothing. Result: `secrets`: [SECRET], where a SECRET is `name`, `updated_at` and
-  `functions`, the names of those that see it.
-- `secret_set` takes `name`, `value`. Result: SECRET with `created`.
-- `secret_delete` takes `name`. Result: SECRET as it was.
+Each kind is a class here, and what may be sent to whom is a union of them: mypy holds every receiver to all of its own.
+What a front asks for is in `operations`.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import msgspec
+from msgspec import Struct
+
+from holdfast_host.core.errors import HoldfastError, InternalError
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.catalog import Catalog
+from holdfast_host.wire.catalog import Catalog, Deployment
+from holdfast_host.wire.operations import AnyOperation
 from holdfast_host.wire.routing import Routing
 
 # A worker's own exit codes, as its supervisor reads them.
@@ -78,10 +26,64 @@ EXIT_BUG: Final = 70  # its loop failed, which what a guest did may have caused
 EXIT_STORE: Final = 74  # the outcome of a commit is unknown
 EXIT_CONFIGURATION: Final = 78  # the operator's to mend; it has said what
 
+JsonObject = dict[str, Any]  # handed on, shown or rendered; nobody decides by what stands in it
+Quarantined = list[tuple[int, str]]  # the type's number and the name of each, see supervisor.crashes.quarantine
 
-@dataclass(frozen=True, slots=True)
-class WorkerStart:
-    """The facts of a worker's `start`. Descriptors by number are inherited."""
+
+class Failure(Struct, frozen=True, forbid_unknown_fields=True):
+    """An error on its way to another process."""
+
+    name: str
+    message: str
+    code: str | None = None
+    status: int | None = None
+
+    @classmethod
+    def of(cls, error: HoldfastError) -> Failure:
+        """For a message."""
+        return cls(error.name, error.message, error.code, error.status)
+
+    def to_error(self) -> HoldfastError:
+        """The error again; InternalError for a name that is none of ours."""
+        return HoldfastError.from_facts(msgspec.structs.asdict(self))
+
+
+class Message(Struct, forbid_unknown_fields=True, tag_field="kind"):
+    """One message; its tag is its `kind` on the wire."""
+
+
+class Question(Message, kw_only=True):
+    """To a child, which answers with the same `id`."""
+
+    id: int = 0  # who sends it gives it one
+
+
+# To every child.
+
+
+class Measure(Question, tag="measure"):
+    """What has it counted? Answered with Measured."""
+
+
+class Ping(Message, tag="ping"):
+    """Answered with Pong; a worker's comes from its leader, so that a hung one is seen."""
+
+    id: int
+
+
+class Drain(Message, tag="drain"):
+    """Finish: a front closes its listener, a worker takes no new root call. Drained follows."""
+
+
+class Stop(Message, tag="stop"):
+    """Close what is open and exit 0."""
+
+
+# To workers.
+
+
+class WorkerStart(Message, tag="start"):
+    """The first message: everything a worker needs. Descriptors by number are inherited."""
 
     worker: int
     data: str
@@ -90,54 +92,79 @@ class WorkerStart:
     catalog: Catalog
     limits: Limits
     log_level: str = "info"
-    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    secrets: dict[str, str] = {}
     running_fd: int = -1  # the page on which it notes whose turns run, see wire.running_page; -1 for none
-    quarantined: list[list[Any]] = field(default_factory=list)  # type number and name of each
+    quarantined: Quarantined = []
     check_arguments: bool = False  # for functions that do not say
     new_data: bool = True  # nothing can have been stored yet: partitions that are missing are made
     log_format: str = "text"
 
-    def to_json(self) -> dict[str, Any]:
-        """As the message's facts."""
-        return {
-            "worker": self.worker,
-            "data": self.data,
-            "listen_fd": self.listen_fd,
-            "routing": self.routing.to_json(),
-            "catalog": self.catalog.to_json(),
-            "limits": asdict(self.limits),
-            "log_level": self.log_level,
-            "log_format": self.log_format,
-            "secrets": self.secrets,
-            "running_fd": self.running_fd,
-            "quarantined": self.quarantined,
-            "check_arguments": self.check_arguments,
-            "new_data": self.new_data,
-        }
-
-    @classmethod
-    def from_json(cls, facts: dict[str, Any]) -> WorkerStart:
-        """What `to_json` wrote."""
-        return cls(
-            facts["worker"],
-            facts["data"],
-            facts["listen_fd"],
-            Routing.from_json(facts["routing"]),
-            Catalog.from_json(facts["catalog"]),
-            Limits(**facts["limits"]),
-            facts["log_level"],
-            facts.get("secrets", {}),
-            facts.get("running_fd", -1),
-            facts.get("quarantined", []),
-            facts.get("check_arguments", False),
-            facts.get("new_data", True),
-            log_format=facts.get("log_format", "text"),
-        )
+    def __repr__(self) -> str:
+        return f"<WorkerStart {self.worker}>"  # without the secrets
 
 
-@dataclass(frozen=True, slots=True)
-class FrontStart:
-    """The facts of a front's `start`."""
+class Prepare(Question, tag="prepare"):
+    """Load the compiled component, keep it beside the current one."""
+
+    deployment: Deployment
+
+
+class Switch(Question, tag="switch"):
+    """Every turn that starts from now on runs it."""
+
+    deployment: Deployment
+
+
+class Remove(Question, tag="remove"):
+    """Undeploy."""
+
+    function: str
+
+
+class Occupied(Question, tag="occupied"):
+    """Which of these actor types, by number, have instances here? Answered with FoundTypes."""
+
+    types: list[int]
+
+
+class Armed(Question, tag="armed"):
+    """Of which of these actor types, by number, do alarms wait here? Answered with FoundTypes."""
+
+    types: list[int]
+
+
+class Describe(Question, tag="describe"):
+    """Try a development component with its sources. Answered with Described."""
+
+    deployment: Deployment
+
+
+class TakeSecrets(Question, tag="secrets"):
+    """All there are; turns that start now see those that their function names."""
+
+    values: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"<TakeSecrets {', '.join(self.values)}>"
+
+
+class ShowActivity(Question, tag="activity"):
+    """What does it do now? Answered with ShownActivity."""
+
+    limit: int  # rows of a kind
+
+
+class KeepAway(Question, tag="quarantine"):
+    """Only these may not run."""
+
+    instances: Quarantined
+
+
+# To fronts.
+
+
+class FrontStart(Message, tag="start"):
+    """The first message: everything a front needs."""
 
     front: int
     data: str
@@ -155,54 +182,186 @@ class FrontStart:
     root_function: str = ""
     log_format: str = "text"
 
-    def to_json(self) -> dict[str, Any]:
-        """As the message's facts."""
-        return {
-            "front": self.front,
-            "data": self.data,
-            "listen_fd": self.listen_fd,
-            "url": self.url,
-            "domain": self.domain,
-            "token": self.token,
-            "routing": self.routing.to_json(),
-            "catalog": self.catalog.to_json(),
-            "limits": asdict(self.limits),
-            "log_level": self.log_level,
-            "log_format": self.log_format,
-            "allowed_hosts": list(self.allowed_hosts),
-            "trusted_proxies": list(self.trusted_proxies),
-            "root_fd": self.root_fd,
-            "root_function": self.root_function,
-        }
-
-    @classmethod
-    def from_json(cls, facts: dict[str, Any]) -> FrontStart:
-        """What `to_json` wrote."""
-        return cls(
-            facts["front"],
-            facts["data"],
-            facts["listen_fd"],
-            facts["url"],
-            facts["domain"],
-            facts["token"],
-            Routing.from_json(facts["routing"]),
-            Catalog.from_json(facts["catalog"]),
-            Limits(**facts["limits"]),
-            facts["log_level"],
-            tuple(facts["allowed_hosts"]),
-            tuple(facts["trusted_proxies"]),
-            facts["root_fd"],
-            facts["root_function"],
-            log_format=facts.get("log_format", "text"),
-        )
+    def __repr__(self) -> str:
+        return f"<FrontStart {self.front}>"  # without the token
 
 
-def pack_message(kind: str, **facts: Any) -> bytes:
-    """One line."""
-    return json.dumps({"kind": kind, **facts}, separators=(",", ":")).encode() + b"\n"
+class NewCatalog(Message, tag="catalog"):
+    """What is deployed now."""
+
+    catalog: Catalog
 
 
-def unpack_message(line: bytes) -> dict[str, Any]:
-    """What `pack_message` wrote."""
-    message: dict[str, Any] = json.loads(line)
-    return message
+class HostHealth(Message, tag="health"):
+    """Whether the host is ready, as far as the supervisor knows."""
+
+    workers: list[bool]  # whether each is up
+    stalled: list[int] = []  # those whose commits hang
+    short: list[int] = []  # those that refuse growth for want of room
+    stopping: bool = False
+
+
+class Progress(Message, tag="progress"):
+    """A stage of the operation that was asked for under this id, as it happens."""
+
+    id: int
+    stage: str
+
+
+class Answer(Message, tag="answer"):
+    """What became of the operation that was asked for under this id: a result, or an error."""
+
+    id: int
+    result: JsonObject = {}
+    error: Failure | None = None
+
+
+# From every child.
+
+
+class Ready(Message, tag="ready"):
+    """It serves."""
+
+    pid: int
+
+
+class Pong(Message, tag="pong"):
+    """It lives."""
+
+    id: int
+
+
+class Drained(Message, tag="drained"):
+    """A worker: no turn runs and the groups are settled. A front: no request is open."""
+
+
+class Done(Message, tag="done"):
+    """The question is seen to."""
+
+    id: int
+
+
+class Failed(Message, tag="failed"):
+    """The question is refused, whatever it was."""
+
+    id: int
+    error: Failure
+
+
+class Measured(Message, tag="measured"):
+    """What it has counted since its start, for `/metrics`."""
+
+    id: int
+    measures: JsonObject
+
+
+# From workers.
+
+
+class FoundTypes(Message, tag="found"):
+    """Those of the types that were asked about."""
+
+    id: int
+    types: list[int]
+
+
+class Described(Message, tag="described"):
+    """What a component says of itself."""
+
+    id: int
+    description: JsonObject
+
+
+class ShownActivity(Message, tag="active"):
+    """What it does now, with at most as many rows of a kind as was asked for."""
+
+    id: int
+    activity: JsonObject
+
+
+class Unloadable(Message, tag="unloadable"):
+    """It starts without this function, whose compiled file does not load."""
+
+    function: str
+    reason: str
+
+
+class CommitStalled(Message, tag="sync"):
+    """Its commit in flight takes too long; or, `stalled` false, has ended."""
+
+    stalled: bool
+
+
+class RoomChanged(Message, tag="room"):
+    """Why nothing may grow on its disk or in its map; null: it may again."""
+
+    shortage: str | None
+
+
+class Fatal(Message, tag="fatal"):
+    """A sync failed; the supervisor stops the host."""
+
+    reason: str
+
+
+# From fronts.
+
+
+class Request(Message, tag="request"):
+    """An operation of the registry; Progress and one Answer follow."""
+
+    id: int
+    operation: AnyOperation
+
+
+class Withdraw(Message, tag="withdraw"):
+    """Whoever asked for that request has hung up: what has not begun need not."""
+
+    id: int
+
+
+WorkerQuestion = (
+    Prepare | Switch | Remove | Occupied | Armed | Describe | TakeSecrets | KeepAway | Measure | ShowActivity
+)
+WorkerOrder = WorkerQuestion | Ping | Drain | Stop
+ToWorker = WorkerStart | WorkerOrder
+FrontNews = NewCatalog | HostHealth | Measure | Drain
+ToFront = FrontStart | FrontNews | Progress | Answer | Ping | Stop
+AnyAnswer = Done | Failed | Measured | FoundTypes | Described | ShownActivity
+ChildNews = Ready | Drained | Unloadable | CommitStalled | RoomChanged | Fatal | Request | Withdraw
+FromChild = AnyAnswer | Pong | ChildNews
+
+
+def pack_message(message: Message) -> bytes:
+    """One line. ASCII only, so that lone surrogates pass, which msgspec's own JSON refuses."""
+    return json.dumps(msgspec.to_builtins(message), separators=(",", ":")).encode() + b"\n"
+
+
+def read_for_worker(line: bytes) -> ToWorker:
+    """A line that the supervisor wrote for a worker; InternalError where it is none of ToWorker."""
+    return cast("ToWorker", _read(line, ToWorker))
+
+
+def read_for_front(line: bytes) -> ToFront:
+    """A line that the supervisor wrote for a front; InternalError where it is none of ToFront."""
+    return cast("ToFront", _read(line, ToFront))
+
+
+def read_from_child(line: bytes) -> FromChild:
+    """A line that a child wrote; InternalError where it is none of FromChild."""
+    return cast("FromChild", _read(line, FromChild))
+
+
+def kind_of(message: Message) -> str:
+    """Its kind, for people."""
+    return str(message.__struct_config__.tag)
+
+
+def _read(line: bytes, kinds: Any) -> Any:
+    facts: Any = None
+    try:
+        facts = json.loads(line)
+        return msgspec.convert(facts, kinds)
+    except (ValueError, msgspec.ValidationError) as error:  # the line itself is not shown: it may hold secrets
+        kind = f"{facts.get('kind')!r:.40}" if isinstance(facts, dict) else "unknown"
+        raise InternalError(f"a control message of {len(line)} bytes, kind {kind}, does not read: {error}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from holdfast_host.core.ids import shard_of
 from holdfast_host.core.limits import SHARDS
@@ -32,12 +31,3 @@ class Routing:
         """The worker that owns an instance, and the partition in which it lies; on every call's way."""
         shard = shard_of(type_id, name)
         return self.owners[shard], shard % self.partitions
-
-    def to_json(self) -> dict[str, Any]:
-        """For control messages."""
-        return {"partitions": self.partitions, "addresses": list(self.addresses), "owners": list(self.owners)}
-
-    @classmethod
-    def from_json(cls, facts: dict[str, Any]) -> Routing:
-        """What `to_json` wrote."""
-        return cls(facts["partitions"], tuple(facts["addresses"]), tuple(facts["owners"]))

@@ -8,11 +8,43 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, assert_never
 
 from holdfast_host.core.errors import HoldfastError, InternalError
-from holdfast_host.wire.catalog import Deployment
-from holdfast_host.wire.control import pack_message, unpack_message
+from holdfast_host.wire.control import (
+    Armed,
+    CommitStalled,
+    Describe,
+    Described,
+    Done,
+    Drain,
+    Drained,
+    Failed,
+    Failure,
+    FoundTypes,
+    JsonObject,
+    KeepAway,
+    Measure,
+    Measured,
+    Message,
+    Occupied,
+    Ping,
+    Pong,
+    Prepare,
+    Question,
+    Remove,
+    RoomChanged,
+    ShowActivity,
+    ShownActivity,
+    Stop,
+    Switch,
+    TakeSecrets,
+    WorkerOrder,
+    WorkerStart,
+    pack_message,
+    read_for_worker,
+)
 from holdfast_host.worker.alarms.readers import types_with_alarms
 from holdfast_host.worker.inspection.activity import Activity, add_places
 from holdfast_host.worker.links import READ_BYTES
@@ -34,15 +66,15 @@ class ControlChannel:
         self._on_stop = on_stop
         self._received = received
         worker.poller.add(connection.fileno(), self._read)
-        worker.health.on_stall = lambda stalled: self.send("sync", stalled=stalled)
-        worker.health.on_shortage = lambda shortage: self.send("room", shortage=shortage)
+        worker.health.on_stall = lambda stalled: self.send(CommitStalled(stalled))
+        worker.health.on_shortage = lambda shortage: self.send(RoomChanged(shortage))
 
-    def send(self, kind: str, **facts: Any) -> None:
+    def send(self, message: Message) -> None:
         """Tell the supervisor; it always reads, so this may block for a moment; any thread."""
-        message = pack_message(kind, **facts)
+        line = pack_message(message)
         try:
             with self._sending:
-                self._socket.sendall(message)
+                self._socket.sendall(line)
         except OSError:
             os._exit(0)  # the supervisor is gone
 
@@ -55,94 +87,104 @@ class ControlChannel:
             os._exit(0)  # the supervisor is gone
         *lines, self._received = (self._received + data).split(b"\n")
         for line in lines:
-            self._obey(unpack_message(line))
+            message = read_for_worker(line)
+            if isinstance(message, WorkerStart):
+                raise InternalError("a worker is started once")
+            self.obey(message)
 
-    def _obey(self, message: dict[str, Any]) -> None:
-        kind = message["kind"]
-        if kind == "prepare":
-            threading.Thread(target=self._prepare, args=(message,), name="holdfast-prepare", daemon=True).start()
-        elif kind == "switch":
-            deployment = Deployment.from_json(message["deployment"])
-            self._worker.deployments.switch(deployment)
-            self._worker.mailroom.pardon(deployment.function, {each.type_id for each in deployment.types})
-            self._worker.alarms.take_up_parked(each.type_id for each in deployment.types)
-            self.send("done", id=message["id"], error=None)
-        elif kind == "quarantine":
-            lifted = {type_id for type_id, _ in self._worker.mailroom.quarantined}
-            self._worker.mailroom.set_quarantined(message["instances"])
-            self._worker.alarms.take_up_parked(lifted)
-            self.send("done", id=message["id"], error=None)
-        elif kind == "remove":
-            self._worker.deployments.remove(message["function"])
-            self.send("done", id=message["id"], error=None)
-        elif kind == "occupied":
-            store = self._worker.store
-            found = [each for each in message["types"] if store.instances(each, b"", b"", 1)[0]]
-            self.send("done", id=message["id"], error=None, types=found)
-        elif kind == "armed":
-            threading.Thread(target=self._look_for_alarms, args=(message,), name="holdfast-alarms", daemon=True).start()
-        elif kind == "describe":
-            threading.Thread(target=self._describe, args=(message,), name="holdfast-describe", daemon=True).start()
-        elif kind == "secrets":
-            self._worker.deployments.set_secrets(message["values"])
-            self.send("done", id=message["id"], error=None)
-        elif kind == "ping":
-            self.send("pong", id=message["id"])
-        elif kind == "measure":
-            self.send("done", id=message["id"], error=None, measures=self._worker.measures.report(self._worker))
-        elif kind == "activity":
-            facts, placed = Activity.of(self._worker).report(int(message["limit"]))
-            threading.Thread(
-                target=self._send_activity, args=(message["id"], facts, placed), name="holdfast-activity", daemon=True
-            ).start()
-        elif kind == "drain":
-            self._worker.drain(lambda: self.send("drained"))
-        elif kind == "stop":
-            self._on_stop()
+    def obey(self, message: WorkerOrder) -> None:
+        """Do what the supervisor says, and answer where it asks."""
+        worker = self._worker
+        match message:
+            case Prepare():
+                self._apart(self._prepare, message)
+            case Switch():
+                deployment = message.deployment
+                worker.deployments.switch(deployment)
+                worker.mailroom.pardon(deployment.function, {each.type_id for each in deployment.types})
+                worker.alarms.take_up_parked(each.type_id for each in deployment.types)
+                self.send(Done(message.id))
+            case KeepAway():
+                lifted = {type_id for type_id, _ in worker.mailroom.quarantined}
+                worker.mailroom.set_quarantined(message.instances)
+                worker.alarms.take_up_parked(lifted)
+                self.send(Done(message.id))
+            case Remove():
+                worker.deployments.remove(message.function)
+                self.send(Done(message.id))
+            case Occupied():
+                found = [each for each in message.types if worker.store.instances(each, b"", b"", 1)[0]]
+                self.send(FoundTypes(message.id, found))
+            case Armed():
+                self._apart(self._look_for_alarms, message)
+            case Describe():
+                self._apart(self._describe, message)
+            case TakeSecrets():
+                worker.deployments.set_secrets(message.values)
+                self.send(Done(message.id))
+            case Ping():
+                self.send(Pong(message.id))
+            case Measure():
+                self.send(Measured(message.id, worker.measures.report(worker)))
+            case ShowActivity():
+                facts, placed = Activity.of(worker).report(message.limit)
+                self._apart(partial(self._send_activity, facts, placed), message)
+            case Drain():
+                worker.drain(lambda: self.send(Drained()))
+            case Stop():
+                self._on_stop()
+            case _:
+                assert_never(message)
 
-    def _send_activity(self, number: int, facts: dict[str, Any], placed: list[tuple[dict[str, Any], Turn]]) -> None:
+    def _apart(self, do: Callable[[Any], None], question: Question) -> None:
+        """On a thread of its own: it takes longer than the leader has."""
+        name = f"holdfast-{type(question).__name__.lower()}"
+        threading.Thread(target=do, args=(question,), name=name, daemon=True).start()
+
+    def _send_activity(self, facts: JsonObject, placed: list[tuple[JsonObject, Turn]], question: Question) -> None:
         """To see where turns stand takes a while, and may not take it from the leader."""
         add_places(placed)
-        self.send("done", id=number, error=None, activity=facts)
+        self.send(ShownActivity(question.id, facts))
 
-    def _describe(self, message: dict[str, Any]) -> None:
+    def _describe(self, question: Describe) -> None:
         """Try what is not deployed yet; the guest may do what it likes with its time."""
-        deployment = Deployment.from_json(message["deployment"])
+        deployment = question.deployment
         output, function = self._worker.output, deployment.function
         try:
             description = self._worker.deployments.describe(
                 deployment, lambda traceback: output.guest_traceback(function, function, traceback)
             )
-            self.send("done", id=message["id"], error=None, description=description)
+            self.send(Described(question.id, description))
         except HoldfastError as error:
-            self.send("done", id=message["id"], error=error.facts())
+            self._refuse(question, error)
         except Exception as error:
-            failure = InternalError(f"the sources of {function} cannot be tried: {error}")
-            self.send("done", id=message["id"], error=failure.facts())
+            self._refuse(question, InternalError(f"the sources of {function} cannot be tried: {error}"))
 
-    def _look_for_alarms(self, message: dict[str, Any]) -> None:
+    def _look_for_alarms(self, question: Armed) -> None:
         """All alarms of this worker may have to be looked at, whatever their types: a page at a time."""
         try:
-            found = types_with_alarms(self._worker.store, set(message["types"]))
-            self.send("done", id=message["id"], error=None, types=sorted(found))
+            found = types_with_alarms(self._worker.store, set(question.types))
+            self.send(FoundTypes(question.id, sorted(found)))
         except Exception as error:
-            failure = InternalError(f"the alarms cannot be read: {error}")
-            self.send("done", id=message["id"], error=failure.facts())
+            self._refuse(question, InternalError(f"the alarms cannot be read: {error}"))
 
-    def _prepare(self, message: dict[str, Any]) -> None:
-        deployment = Deployment.from_json(message["deployment"])
+    def _prepare(self, question: Prepare) -> None:
+        deployment = question.deployment
         try:
             types = self._worker.deployments.load(deployment)
         except HoldfastError as error:
-            self.send("done", id=message["id"], error=error.facts())
+            self._refuse(question, error)
             return
         except Exception as error:
-            failure = InternalError(f"version {deployment.version} of {deployment.function} does not load: {error}")
-            self.send("done", id=message["id"], error=failure.facts())
+            what = f"version {deployment.version} of {deployment.function} does not load: {error}"
+            self._refuse(question, InternalError(what))
             return
 
         def keep() -> None:
             self._worker.deployments.prepare(deployment, types)
-            self.send("done", id=message["id"], error=None)
+            self.send(Done(question.id))
 
         self._worker.post(keep)
+
+    def _refuse(self, question: Question, error: HoldfastError) -> None:
+        self.send(Failed(question.id, Failure.of(error)))

@@ -13,12 +13,22 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from holdfast_host.core.errors import ConfigurationError, HoldfastError
+from holdfast_host.core.errors import ConfigurationError, HoldfastError, InternalError
 from holdfast_host.core.logs import EventLog, adopt_logging, adopt_tracebacks
 from holdfast_host.core.process import calm_collector, enter_child
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.storage.lmdb_store import LmdbStore
-from holdfast_host.wire.control import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORE, WorkerStart, unpack_message
+from holdfast_host.wire.control import (
+    EXIT_BUG,
+    EXIT_CONFIGURATION,
+    EXIT_STORE,
+    Fatal,
+    Ready,
+    Unloadable,
+    WorkerStart,
+    kind_of,
+    read_for_worker,
+)
 from holdfast_host.wire.frames import PROTOCOL
 from holdfast_host.wire.running_page import RunningPage
 from holdfast_host.worker.control import ControlChannel
@@ -79,26 +89,20 @@ class WorkerProcess:
                 types = deployments.load(deployment)
             except HoldfastError as error:  # a damaged file must not keep every other function from its callers
                 deployments.note_unloadable(deployment)
-                self._control.send("unloadable", function=deployment.function, reason=error.message)
+                self._control.send(Unloadable(deployment.function, error.message))
                 continue
             deployments.prepare(deployment, types)
             deployments.switch(deployment)
             self._worker.alarms.take_up_parked(each.type_id for each in deployment.types)
         calm_collector()
         Monitor(self._worker, self._engine, self._end_on_bug).start()
-        self._control.send("ready", pid=os.getpid(), partitions=self._partitions())
+        self._control.send(Ready(os.getpid()))
         self._worker.leadership.start()
         while True:
             signal.pause()
 
-    def _partitions(self) -> list[dict[str, int]]:
-        return [
-            {"partition": partition, "epoch": epoch, "group": group}
-            for partition, (epoch, group) in self._reached.items()
-        ]
-
     def _greeting(self) -> dict[str, Any]:
-        partitions = {str(each["partition"]): each for each in self._partitions()}
+        partitions = {str(number): {"epoch": epoch, "group": group} for number, (epoch, group) in self._reached.items()}
         return {"protocol": PROTOCOL, "pid": os.getpid(), "worker": self._start.worker, "partitions": partitions}
 
     def _accept(self, events: int) -> None:
@@ -130,7 +134,7 @@ class WorkerProcess:
 
     def _end_broken(self, error: StoreBrokenError) -> None:
         self._output.event("error", f"the store is broken, the worker ends: {error}")
-        self._control.send("fatal", reason=str(error))
+        self._control.send(Fatal(str(error)))
         self._output.flush()
         os._exit(EXIT_STORE)
 
@@ -146,7 +150,7 @@ def _memory_share(start: WorkerStart) -> int:
     return machine // 2 // len(start.routing.addresses)
 
 
-def read_start(control: socket.socket) -> tuple[dict[str, Any], bytes]:
+def read_start(control: socket.socket) -> tuple[WorkerStart, bytes]:
     """The first line of the control channel, and what came with it."""
     received = b""
     while b"\n" not in received:
@@ -155,15 +159,17 @@ def read_start(control: socket.socket) -> tuple[dict[str, Any], bytes]:
             sys.exit(0)
         received += data
     line, rest = received.split(b"\n", 1)
-    return unpack_message(line), rest
+    start = read_for_worker(line)
+    if not isinstance(start, WorkerStart):
+        raise InternalError(f"a worker is told to {kind_of(start)!r} before it is started")
+    return start, rest
 
 
 def main() -> NoReturn:
     """Start as the supervisor's child."""
     control = enter_child(int(sys.argv[1]))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    message, rest = read_start(control)
-    start = WorkerStart.from_json(message)
+    start, rest = read_start(control)
     adopt_logging(f"worker {start.worker}", start.log_level, start.log_format)
     adopt_tracebacks(f"worker {start.worker}", start.log_format)
     try:

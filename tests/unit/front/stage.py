@@ -19,7 +19,7 @@ from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.server import HttpServer
 from holdfast_host.front.process import Front
 from holdfast_host.wire.catalog import ActorType, Catalog, Deployment, Method
-from holdfast_host.wire.control import FrontStart, pack_message, unpack_message
+from holdfast_host.wire.control import Drain, FrontNews, FrontStart, HostHealth, Measure, NewCatalog, Stop
 from holdfast_host.wire.frames import (
     PROTOCOL,
     Call,
@@ -148,7 +148,7 @@ class Worker:
 
 
 class Supervisor(asyncio.Protocol):
-    """The other end of the control channel."""
+    """The other end of the control channel; the messages are what stands on the wire."""
 
     def __init__(self) -> None:
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -161,11 +161,14 @@ class Supervisor(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         *lines, self._partial = (self._partial + data).split(b"\n")
         for line in lines:
-            self.messages.put_nowait(unpack_message(line))
+            self.messages.put_nowait(json.loads(line))
 
     def send(self, kind: str, **facts: Any) -> None:
+        self.write(json.dumps({"kind": kind, **facts}).encode() + b"\n")
+
+    def write(self, line: bytes) -> None:
         assert self._transport is not None
-        self._transport.write(pack_message(kind, **facts))
+        self._transport.write(line)
 
     async def next(self, kind: str) -> dict[str, Any]:
         """The next message, which must be of this kind."""
@@ -284,8 +287,9 @@ async def staged(
         _, supervisor = await loop.create_connection(Supervisor, sock=ours)
         front: Front | None = None
 
-        def on_message(message: dict[str, Any]) -> None:
+        def on_message(message: FrontStart | FrontNews | Stop) -> None:
             assert front is not None
+            assert isinstance(message, NewCatalog | HostHealth | Measure | Drain)
             front.on_message(message)
 
         channel, control = await loop.create_connection(lambda: ControlChannel(on_message, lambda: None), sock=theirs)
@@ -339,7 +343,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 def content_of(request: dict[str, Any]) -> bytes:
     """What the supervisor finds in the file of a deploy request."""
-    return Path(request["arguments"]["component"]).read_bytes()
+    return Path(request["operation"]["component"]).read_bytes()
 
 
 def listen_at(path: str) -> socket.socket:

@@ -23,7 +23,7 @@ def test_what_the_workers_do_is_asked_of_the_supervisor_also_while_no_worker_ans
             stage.supervisor.send("answer", id=request["id"], result=ANSWER)
             response = await asking
 
-            assert (request["operation"], request["arguments"]) == ("activity", {"limit": limit})
+            assert request["operation"] == {"operation": "activity", "limit": limit}
             assert (response.status, response.json) == (200, ANSWER)
 
     uvloop.run(play())

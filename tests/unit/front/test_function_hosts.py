@@ -15,6 +15,7 @@ import uvloop
 from holdfast_host.core.limits import Limits
 from holdfast_host.front.http.answers import status_line
 from holdfast_host.wire.catalog import Catalog, Deployment
+from holdfast_host.wire.control import NewCatalog
 from holdfast_host.wire.frames import Call, CallKind
 from tests.unit.front.stage import CATALOG, Response, Stage, read_response, request_bytes, staged
 
@@ -25,7 +26,7 @@ WEB = Deployment("web", "fn_2", 1, "cd", "/y.cwasm", (), fetch=True)
 
 def deploy(stage: Stage) -> None:
     catalog = Catalog(CATALOG.number + 1, (*CATALOG.deployments, WEB))
-    stage.front.on_message({"kind": "catalog", "catalog": catalog.to_json()})
+    stage.front.on_message(NewCatalog(catalog))
 
 
 async def asked(
@@ -377,7 +378,7 @@ def test_bodies_that_wait_for_one_function_are_bounded_and_leave_room_for_others
         async with staged(limits=limits) as stage:
             other = replace(WEB, function="other", func_id="fn_3")
             catalog = Catalog(CATALOG.number + 1, (*CATALOG.deployments, WEB, other))
-            stage.front.on_message({"kind": "catalog", "catalog": catalog.to_json()})
+            stage.front.on_message(NewCatalog(catalog))
             held = asyncio.create_task(stage.ask("POST", "/", b"x" * 9_000, host=HOST))
             call = await stage.worker.next_call()
             refused = await stage.ask("POST", "/", b"x" * 2_000, host=HOST)

@@ -45,8 +45,8 @@ def test_a_multipart_deploy_is_streamed_to_a_file_in_either_order(order: tuple[s
             body = form(*((name, contents[name]) for name in order))
             request, content = await deploy(stage, body, FORM, f"{TARGET}?allow_breaking=true")
 
-            assert (request["operation"], content) == ("deploy", COMPONENT)
-            arguments = request["arguments"]
+            arguments = request["operation"]
+            assert (arguments.pop("operation"), content) == ("deploy", COMPONENT)
             assert Path(arguments.pop("component")).parent == stage.data / "uploads"
             assert arguments == {
                 "function": "account",
@@ -66,8 +66,8 @@ def test_a_bare_component_is_deployed_without_a_manifest() -> None:
             request, content = await deploy(stage, COMPONENT, "application/wasm", f"{TARGET}?adopt=1")
 
             assert content == COMPONENT
-            assert request["arguments"]["manifest"] is None
-            assert (request["arguments"]["adopt"], request["arguments"]["allow_breaking"]) == (True, False)
+            assert request["operation"]["manifest"] is None
+            assert (request["operation"]["adopt"], request["operation"]["allow_breaking"]) == (True, False)
 
     uvloop.run(play())
 
@@ -166,7 +166,7 @@ def test_stages_are_streamed_as_they_happen_and_the_last_line_carries_the_status
             headers = {"content_type": "application/wasm", "accept": "application/x-ndjson"}
             writer.write(request_bytes("PUT", TARGET, b"\0asm", **headers))
             request = await stage.supervisor.next("request")
-            stage.supervisor.send("progress", id=request["id"], stage="compiling", percent=5)
+            stage.supervisor.send("progress", id=request["id"], stage="compiling")
             received = await reader.readuntil(b"}\n")
             stage.supervisor.send("progress", id=request["id"], stage="switching")
             stage.supervisor.send(
@@ -181,7 +181,7 @@ def test_stages_are_streamed_as_they_happen_and_the_last_line_carries_the_status
             assert b"aiohttp" not in head
             lines = [json.loads(line) for line in body.split(b"\r\n") if line.startswith(b"{")]
             assert lines == [
-                {"stage": "compiling", "percent": 5},
+                {"stage": "compiling"},
                 {"stage": "switching"},
                 {"version": 1, "status": 201},
             ]
@@ -266,11 +266,11 @@ def test_management_is_asked_of_the_supervisor(
         async with staged() as stage:
             asking = asyncio.create_task(stage.ask(method, target, body))
             request = await stage.supervisor.next("request")
-            stage.supervisor.send("answer", id=request["id"], result=[{"ü": 1}])
+            stage.supervisor.send("answer", id=request["id"], result={"ü": 1})
             response = await asking
 
-            assert (request["operation"], request["arguments"]) == (operation, arguments)
-            assert (response.status, response.json) == (200, [{"ü": 1}])
+            assert request["operation"] == {"operation": operation, **arguments}
+            assert (response.status, response.json) == (200, {"ü": 1})
 
     uvloop.run(play())
 

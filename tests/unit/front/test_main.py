@@ -15,7 +15,17 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.control import FrontStart, pack_message, unpack_message
+from holdfast_host.wire.control import (
+    Drain,
+    Drained,
+    FrontStart,
+    Ping,
+    Pong,
+    Ready,
+    Stop,
+    pack_message,
+    read_from_child,
+)
 from holdfast_host.wire.routing import Routing
 from tests.unit.front.stage import CATALOG, PATIENCE_S
 
@@ -35,9 +45,12 @@ class Process:
         start = FrontStart(
             0, str(folder), self.http.fileno(), self.url, "localhost", None, routing, CATALOG, Limits(), "error"
         )
-        self.control.sendall(pack_message("start", **start.to_json()))
+        self.control.sendall(pack_message(start))
         self.lines = self.control.makefile("rb")
-        self.ready = unpack_message(self.lines.readline())
+        self.ready = self.read()
+
+    def read(self) -> object:
+        return read_from_child(self.lines.readline())
 
     def liveness(self) -> bytes:
         with urllib.request.urlopen(f"{self.url}/health/liveness", timeout=PATIENCE_S) as response:
@@ -62,15 +75,15 @@ def process(tmp_path: Path) -> Iterator[Process]:
 
 def test_it_serves_from_the_inherited_socket_and_stops_with_exit_0(process: Process) -> None:
     served = process.liveness()
-    process.control.sendall(pack_message("ping", id=4))
-    pong = unpack_message(process.lines.readline())
-    process.control.sendall(pack_message("drain"))
-    drained = unpack_message(process.lines.readline())
-    process.control.sendall(pack_message("stop"))
+    process.control.sendall(pack_message(Ping(4)))
+    pong = process.read()
+    process.control.sendall(pack_message(Drain()))
+    drained = process.read()
+    process.control.sendall(pack_message(Stop()))
 
     assert process.process.wait(PATIENCE_S) == 0
-    assert process.ready == {"kind": "ready", "pid": process.process.pid}
-    assert (served, pong["id"], drained["kind"]) == (b"ok", 4, "drained")
+    assert process.ready == Ready(process.process.pid)
+    assert (served, pong, drained) == (b"ok", Pong(4), Drained())
 
 
 def test_signals_of_a_terminal_do_not_end_it_but_the_supervisors_end_does(process: Process) -> None:

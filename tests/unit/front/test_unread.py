@@ -12,6 +12,7 @@ import uvloop
 
 from holdfast_host.front.http.server import HttpServer
 from holdfast_host.front.http.write_backpressure import DRAIN_S, Unread
+from holdfast_host.wire.control import Drain
 from tests.unit.front.stage import Stage, request_bytes, staged, until
 
 pytestmark = pytest.mark.usefixtures("either_way")
@@ -125,7 +126,7 @@ def test_a_client_that_takes_nothing_holds_no_stop() -> None:
             for _ in clients:
                 await stage.worker.reply(await stage.worker.next_call(), 200, LARGE)
             await until(lambda: server_of(stage).unread.unread_bytes > len(LARGE))
-            stage.front.on_message({"kind": "drain"})
+            stage.front.on_message(Drain())
 
             async with asyncio.timeout(3 * DRAIN_S + 1):
                 while (await stage.supervisor.messages.get())["kind"] != "drained":

@@ -18,6 +18,7 @@ from holdfast_host.supervisor.directory.layout import DataDirectory, open_direct
 from holdfast_host.supervisor.operations import Operations
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.wire.catalog import Catalog, Deployment
+from holdfast_host.wire.operations import ShowFunction
 from tests.unit.supervisor.fake_compile import compile_json
 
 
@@ -89,7 +90,7 @@ class DeployBench:
             "localhost",
             "http://127.0.0.1:8787",
             log,
-            lambda: asyncio.sleep(0, {}),
+            lambda _: asyncio.sleep(0, {}),
             bytes_of=self.shelf.bytes_of,
         )
         self.stages: list[str] = []
@@ -119,7 +120,7 @@ class DeployBench:
         )
 
     def show(self, function: str) -> dict[str, object]:
-        return asyncio.run(self.operations.perform("function", {"function": function}, self.stages.append))
+        return asyncio.run(self.operations.perform(ShowFunction(function), self.stages.append))
 
     def type_id(self, actor_type: str) -> int:
         record = self.registry.type_named(actor_type)

@@ -12,10 +12,33 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from holdfast_host.core.process import enter_child
-from holdfast_host.wire.control import pack_message, unpack_message
+from holdfast_host.wire.control import (
+    Answer,
+    Done,
+    Drain,
+    Drained,
+    Failed,
+    Failure,
+    Fatal,
+    FrontStart,
+    Message,
+    NewCatalog,
+    Ping,
+    Pong,
+    Prepare,
+    Progress,
+    Ready,
+    Remove,
+    Stop,
+    Switch,
+    WorkerStart,
+    kind_of,
+    pack_message,
+    read_for_front,
+    read_for_worker,
+)
 
 FOLDER = Path(os.environ["HOLDFAST_FAKE"])
 ROLE = sys.argv[1]
@@ -53,43 +76,44 @@ class FakeChild:
                         os._exit(3)
                     *lines, self.partial = (self.partial + data).split(b"\n")
                     for line in lines:
-                        self.receive(unpack_message(line))
+                        self.receive(read_for_worker(line) if ROLE == "worker" else read_for_front(line))
                 elif self.listener:
                     self.serve(self.listener.accept()[0])
 
-    def send(self, kind: str, **facts: object) -> None:
-        self.control.sendall(pack_message(kind, **facts))
+    def send(self, message: Message) -> None:
+        self.control.sendall(pack_message(message))
 
-    def receive(self, message: dict[str, Any]) -> None:
-        kind = message["kind"]
-        if kind == "start":
-            self.start(message)
-        elif kind == "ping":
-            if not told_to("ignore-pings"):
-                self.send("pong", id=message["id"])
-        elif kind in {"prepare", "switch", "remove"}:
-            self.change(kind, message)
-        elif kind == "catalog":
-            note(self.me, "catalog", *(each["version"] for each in message["catalog"]["deployments"]))
-        elif kind == "drain":
-            note(self.me, "drain")
-            if self.listener:
-                self.listener.close()
-                self.listener = None
-            if not told_to("never-drain"):
-                note(self.me, "drained")
-                self.send("drained")
-        elif kind == "stop":
-            note(self.me, "stop")
-            os._exit(0)
-        elif kind in {"answer", "progress"}:
-            caller = self.callers[message["id"]]
-            caller.sendall(json.dumps(message).encode() + b"\n")
-            if kind == "answer":
-                self.callers.pop(message["id"]).close()
+    def receive(self, message: Message) -> None:
+        match message:
+            case WorkerStart() | FrontStart():
+                self.start(message)
+            case Ping():
+                if not told_to("ignore-pings"):
+                    self.send(Pong(message.id))
+            case Prepare() | Switch():
+                self.change(message, message.deployment.function, message.deployment.version)
+            case Remove():
+                self.change(message, message.function, 0)
+            case NewCatalog():
+                note(self.me, "catalog", *(each.version for each in message.catalog.deployments))
+            case Drain():
+                note(self.me, "drain")
+                if self.listener:
+                    self.listener.close()
+                    self.listener = None
+                if not told_to("never-drain"):
+                    note(self.me, "drained")
+                    self.send(Drained())
+            case Stop():
+                note(self.me, "stop")
+                os._exit(0)
+            case Answer() | Progress():
+                self.callers[message.id].sendall(pack_message(message))
+                if isinstance(message, Answer):
+                    self.callers.pop(message.id).close()
 
-    def start(self, message: dict[str, Any]) -> None:
-        self.me = f"{ROLE}{message[ROLE]}"
+    def start(self, message: WorkerStart | FrontStart) -> None:
+        self.me = f"{ROLE}{message.worker if isinstance(message, WorkerStart) else message.front}"
         if told_to("die-at-start"):
             note(self.me, "dies")
             os._exit(7)
@@ -97,24 +121,24 @@ class FakeChild:
             return
         if told_to("start-slowly"):
             time.sleep(0.3)
-        self.runs = {each["function"]: each["version"] for each in message["catalog"]["deployments"]}
+        self.runs = {each.function: each.version for each in message.catalog.deployments}
         note(self.me, "starts", *(f"{name}:{version}" for name, version in self.runs.items()))
-        self.listener = socket.socket(fileno=message["listen_fd"])
-        self.send("ready", pid=os.getpid(), partitions=[])
+        self.listener = socket.socket(fileno=message.listen_fd)
+        self.send(Ready(os.getpid()))
 
-    def change(self, kind: str, message: dict[str, Any]) -> None:
-        deployment = message.get("deployment") or {"function": message.get("function"), "version": 0}
-        note(self.me, kind, deployment["version"])
+    def change(self, message: Prepare | Switch | Remove, function: str, version: int) -> None:
+        kind = kind_of(message)
+        note(self.me, kind, version)
         if told_to(f"die-at-{kind}"):
             os._exit(9)
         while told_to(f"wait-at-{kind}"):
             time.sleep(0.01)
         if told_to(f"refuse-{kind}"):
-            self.send("done", id=message["id"], error={"name": "InvalidComponentError", "message": "refused"})
+            self.send(Failed(message.id, Failure("InvalidComponentError", "refused")))
             return
-        if kind == "switch":
-            self.runs[deployment["function"]] = deployment["version"]
-        self.send("done", id=message["id"], error=None)
+        if isinstance(message, Switch):
+            self.runs[function] = version
+        self.send(Done(message.id))
 
     def serve(self, caller: socket.socket) -> None:
         line = caller.makefile("rb").readline()
@@ -126,12 +150,14 @@ class FakeChild:
             caller.sendall(json.dumps({"pid": os.getpid(), "runs": self.runs}).encode() + b"\n")
             caller.close()
         elif asked["operation"] == "fatal":
-            self.send("fatal", reason="Input/output error")
+            self.send(Fatal("Input/output error"))
             os._exit(74)
         else:
             number = len(self.callers) + 1
             self.callers[number] = caller
-            self.send("request", id=number, **asked)
+            operation = {"operation": asked["operation"], **asked["arguments"]}
+            request = json.dumps({"kind": "request", "id": number, "operation": operation})
+            self.control.sendall(request.encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from holdfast_host.supervisor.processes import activity
 from holdfast_host.supervisor.processes.activity import collect_activity
 from holdfast_host.supervisor.processes.child import ChildGoneError
 from holdfast_host.supervisor.processes.supervision import Keeper, Phase
+from holdfast_host.wire.control import ShowActivity, ShownActivity
 
 NOTED = [{"type": "Account", "name": str(number), "function": None} for number in range(5)]
 
@@ -20,13 +21,13 @@ def keeper(phase: Phase, answer: Any = None) -> Keeper:
     """A worker's keeper; `answer` is what the worker says, an error, or None for one that hangs."""
     now = asyncio.get_running_loop().time()
 
-    async def ask(kind: str, *, limit: int) -> dict[str, Any]:
-        assert (kind, limit) == ("activity", 3)
+    async def ask(question: ShowActivity, kind: type[ShownActivity]) -> ShownActivity:
+        assert (question, kind) == (ShowActivity(3), ShownActivity)
         if isinstance(answer, Exception):
             raise answer
         if answer is None:
             await asyncio.Event().wait()
-        return {"activity": answer}
+        return ShownActivity(1, answer)
 
     child = SimpleNamespace(pid=4711, started_at=now - 60, heard_at=now - 4, ask=ask)
     kept = SimpleNamespace(

@@ -52,14 +52,14 @@ def test_all_of_a_version_is_kept_away_from_workers_and_shown_as_one_row(tmp_pat
         quarantine.blame([(cart, b"%d" % number)], lambda _: ("shop", 1))
     for _ in range(int(DEATHS_MAX)):
         quarantine.blame([(FUNCTION, b"shop")], lambda _: ("shop", 1))
-    page = asyncio.run(casualties.show({"after": ["", ""], "limit": 10}))
+    page = casualties.show(("", ""), 10)
 
-    assert sorted(casualties.quarantined()) == sorted([[FUNCTION, "shop"], [cart, ""], [bench.type_id("Zebra"), ""]])
+    assert sorted(casualties.quarantined()) == sorted([(FUNCTION, "shop"), (cart, ""), (bench.type_id("Zebra"), "")])
     assert [(each["function"], each["type"], each["name"], each["what"]) for each in page["rows"]] == [
         ("shop", None, None, "version")
     ]
     assert casualties.measures() == {"instance": 0, "function": 1}
-    assert asyncio.run(casualties.release({"function": "shop"}, [])) == {"released": True}
+    assert asyncio.run(casualties.release_function("shop", [])) == {"released": True}
     assert casualties.quarantined() == []
     bench.registry.close()
 
@@ -81,12 +81,12 @@ def test_functions_then_instances_are_listed_in_order_page_by_page(tmp_path: Pat
     casualties = Casualties(quarantine, bench.registry, 0, EventLog("debug", bench.log))
 
     found: list[dict[str, Any]] = []
-    after, more = ["", ""], True
+    after, more = ("", ""), True
     while more:
-        page = asyncio.run(casualties.show({"after": after, "limit": 2}))
+        page = casualties.show(after, 2)
         found, more = found + page["rows"], page["more"]
         assert len(page["rows"]) == (2 if more else 1)
-        after = [found[-1]["type"] or "", found[-1]["name"] or found[-1]["function"]]
+        after = (found[-1]["type"] or "", found[-1]["name"] or found[-1]["function"])
 
     shown = [(each["function"], each["type"], each["name"], each["version"]) for each in found]
     expected = [("shop", each, name.decode(), 1) for each in ("Cart", "Zebra") for name in names]

@@ -39,7 +39,7 @@ def test_a_worker_that_refuses_to_load_calls_it_off_everywhere(host: RunningHost
 
     answer = host.deploy("account", TWO)
 
-    assert answer["error"] == {"name": "InvalidComponentError", "message": "refused", "code": None}
+    assert answer["error"] == {"name": "InvalidComponentError", "message": "refused", "code": None, "status": 422}
     assert [host.worker(number)["runs"] for number in (0, 1)] == [{"account": 1}] * 2
     assert host.ask("function", function="account")[0]["result"]["status"] == "failed"
 
@@ -135,8 +135,27 @@ def test_what_is_recorded_when_the_host_is_told_to_stop_is_answered_as_done(host
     assert host.worker(0)["runs"] == {"deploy": {"account": 4}, "rollback": {"account": 2}, "delete": {}}[operation]
 
 
-def test_an_operation_that_nobody_knows_is_refused(host: RunningHost) -> None:
+def test_what_cannot_be_done_is_refused_by_name(host: RunningHost) -> None:
     host.start()
 
-    assert host.ask("dance")[0]["error"]["name"] == "BadRequestError"
     assert re.search("UnknownFunctionError", str(host.ask("delete", function="nobody")))
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "said"),
+    [
+        ("dance", {}, "Invalid value 'dance' - at `$.operation.operation`"),
+        ("delete", {}, "missing required field `function` - at `$.operation`"),
+        ("functions", {"of": "me"}, "unknown field `of` - at `$.operation`"),
+    ],
+)
+def test_a_child_that_says_what_none_of_ours_says_is_replaced_and_the_log_says_what(
+    host: RunningHost, operation: str, arguments: dict[str, str], said: str
+) -> None:
+    host.start()
+    first = host.who()["pid"]
+
+    assert host.ask(operation, **arguments) == []
+    wait_until(lambda: len(host.pids("front")) == 2)
+    assert host.who()["pid"] != first
+    assert said in host.text()

@@ -39,13 +39,13 @@ class Bench:
         self.told.append(values)
 
     def set(self, name: str, value: str) -> dict[str, Any]:
-        return asyncio.run(self.secrets.set({"name": name, "value": value}))
+        return asyncio.run(self.secrets.set(name, value))
 
     def delete(self, name: str) -> dict[str, Any]:
-        return asyncio.run(self.secrets.delete({"name": name}))
+        return asyncio.run(self.secrets.delete(name))
 
     def names(self) -> list[str]:
-        return [each["name"] for each in asyncio.run(self.secrets.list({}))["secrets"]]
+        return [each["name"] for each in self.secrets.list()["secrets"]]
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_secret_is_told_to_workers_and_survives_a_restart(bench: Bench) -> Non
 
 
 def test_a_value_is_in_no_answer_no_log_no_repr_and_no_file(bench: Bench) -> None:
-    answers = [bench.set("API_KEY", VALUE), asyncio.run(bench.secrets.list({})), bench.delete("API_KEY")]
+    answers = [bench.set("API_KEY", VALUE), bench.secrets.list(), bench.delete("API_KEY")]
     bench.set("API_KEY", VALUE)
     start = WorkerStart(
         0, "", 0, Routing.over(1, ["w"]), bench.deploys.registry.catalog(), limits=None,  # type: ignore[arg-type]
@@ -194,7 +194,7 @@ def test_a_version_keeps_the_names_of_its_secrets_and_the_list_says_who_sees_the
     bench.set("API_KEY", VALUE)
     bench.set("GREETING", "a name that a function uses otherwise is no less a secret of others")
 
-    seen = {each["name"]: each["functions"] for each in asyncio.run(bench.secrets.list({}))["secrets"]}
+    seen = {each["name"]: each["functions"] for each in bench.secrets.list()["secrets"]}
     assert seen == {"API_KEY": ["shop"], "GREETING": []}
     named = {each.function: each.secrets for each in bench.deploys.registry.current()}
     assert named == {"shop": ("API_KEY", "LATER"), "other": ()}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 
+from holdfast_host.core.errors import InternalError
 from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import SHARDS, Limits
+from holdfast_host.wire import control, operations
 from holdfast_host.wire.catalog import ActorType, Binding, Catalog, Deployment, Method
-from holdfast_host.wire.control import FrontStart, WorkerStart, pack_message, unpack_message
 from holdfast_host.wire.routing import Routing
 
 ACCOUNT = ActorType("Account", 7, (Method("deposit", "(amount: int) -> dict", 'Adds "ü"\nfunds.'),), "", ("alarm",))
@@ -31,32 +33,142 @@ CATALOG = Catalog(4, (DEPLOYMENT,))
 ROUTING = Routing.over(3, ["/a", "/b"])
 
 
-def _crossed(facts: dict[str, Any]) -> dict[str, Any]:
-    line = pack_message("start", **facts)
-    assert line.count(b"\n") == 1
-    assert line.endswith(b"\n")
-    return unpack_message(line)
+LIMITS = Limits(mailbox_turns_max=3)
+
+# One of each kind, under whom it is read by.
+FOR_WORKERS: list[control.ToWorker] = [
+    control.WorkerStart(1, "/data", 5, ROUTING, CATALOG, LIMITS, "debug", {"KEY": "v"}, 7, [(3, "a"), (-1, "")]),
+    control.Prepare(DEPLOYMENT, id=1),
+    control.Switch(DEPLOYMENT, id=2),
+    control.Remove("account", id=3),
+    control.Occupied([1, 2], id=4),
+    control.Armed([1, 2], id=5),
+    control.Describe(replace(DEPLOYMENT, sources='{"app.py":"\\ud800"}'), id=6),
+    control.TakeSecrets({"KEY": "\ud800"}, id=7),
+    control.KeepAway([(3, "a")], id=8),
+    control.ShowActivity(20, id=11),
+    control.Measure(id=9),
+    control.Ping(10),
+    control.Drain(),
+    control.Stop(),
+]
+FOR_FRONTS: list[control.ToFront] = [
+    control.FrontStart(1, "/data", 5, "http://x", "localhost", "ü\n", ROUTING, CATALOG, LIMITS, "debug", ("a", "b")),
+    control.NewCatalog(CATALOG),
+    control.HostHealth([True, False], [0], [1], stopping=True),
+    control.Measure(id=9),
+    control.Progress(1, "compiling"),
+    control.Answer(1, {"result": [1, None, "a\nb"]}),
+    control.Ping(10),
+    control.Drain(),
+    control.Stop(),
+]
+FROM_CHILDREN: list[control.FromChild] = [
+    control.Ready(77),
+    control.Pong(10),
+    control.Drained(),
+    control.Done(1),
+    control.Failed(2, control.Failure("ActorError", "no funds", "no_funds", 409)),
+    control.Measured(3, {"types": [{"latency": 0.5}]}),
+    control.FoundTypes(4, [1]),
+    control.Described(5, {"actors": []}),
+    control.ShownActivity(6, {"turns": []}),
+    control.Unloadable("account", "its file is damaged"),
+    control.CommitStalled(True),
+    control.RoomChanged(None),
+    control.Fatal("Input/output error"),
+    control.Request(6, operations.Rollback("account")),
+    control.Withdraw(6),
+]
+OPERATIONS: list[operations.AnyOperation] = [
+    operations.Deploy("account", "/x", None, allow_breaking=True, client="192.0.2.1"),
+    operations.Reload("account", "{}"),
+    operations.Rollback("account", 2),
+    operations.Delete("account"),
+    operations.ShowFunction("account"),
+    operations.ListFunctions(),
+    operations.ListUndeployed(),
+    operations.CollectMeasures(),
+    operations.CollectActivity(20),
+    operations.ListQuarantined(("", "f"), 10),
+    operations.ReleaseInstance(7, "alice"),
+    operations.ReleaseFunction("account"),
+    operations.ListSecrets(),
+    operations.SetSecret("KEY", "\ud800"),
+    operations.DeleteSecret("KEY"),
+]
+READERS: list[tuple[Any, list[Any], Callable[[bytes], Any]]] = [
+    (control.ToWorker, FOR_WORKERS, control.read_for_worker),
+    (control.ToFront, FOR_FRONTS, control.read_for_front),
+    (control.FromChild, FROM_CHILDREN, control.read_from_child),
+]
 
 
-def test_a_catalog_comes_out_as_it_went_in() -> None:
-    assert Catalog.from_json(json.loads(json.dumps(CATALOG.to_json()))) == CATALOG
+@pytest.mark.parametrize(("kinds", "samples", "read"), READERS, ids=["worker", "front", "supervisor"])
+def test_every_kind_of_message_is_one_line_and_comes_out_as_it_went_in(
+    kinds: Any, samples: list[Any], read: Callable[[bytes], Any]
+) -> None:
+    assert {type(each) for each in samples} == set(get_args(kinds))
+    for message in samples:
+        line = control.pack_message(message)
+
+        assert line.count(b"\n") == 1
+        assert line.endswith(b"\n")
+        assert read(line) == message
 
 
-def test_a_workers_start_comes_out_as_it_went_in() -> None:
-    start = WorkerStart(1, "/data", 5, ROUTING, CATALOG, Limits(mailbox_turns_max=3), "debug")
+def test_every_operation_comes_out_as_it_went_in() -> None:
+    assert {type(each) for each in OPERATIONS} == set(get_args(operations.AnyOperation))
+    for operation in OPERATIONS:
+        request = control.Request(1, operation)
 
-    assert WorkerStart.from_json(_crossed(start.to_json())) == start
-
-
-@pytest.mark.parametrize("token", [None, "ü\n"])
-def test_a_fronts_start_comes_out_as_it_went_in(token: str | None) -> None:
-    start = FrontStart(1, "/data", 5, "http://x", "localhost", token, ROUTING, CATALOG, Limits(), "debug")
-
-    assert FrontStart.from_json(_crossed(start.to_json())) == start
+        assert control.read_from_child(control.pack_message(request)) == request
 
 
-def test_a_message_is_one_line_with_its_kind() -> None:
-    assert unpack_message(pack_message("answer", id=1, result="a\nb")) == {"kind": "answer", "id": 1, "result": "a\nb"}
+@pytest.mark.parametrize("token", [None, "secret"])
+def test_a_front_has_the_hosts_token_or_none(token: str | None) -> None:
+    start = control.FrontStart(1, "/data", 5, "http://x", "localhost", token, ROUTING, CATALOG, LIMITS)
+
+    assert control.read_for_front(control.pack_message(start)) == start
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"kind":"dance"}', "kind 'dance', does not read: Invalid value 'dance'"),
+        ('{"id":1}', "kind None, does not read: Object missing required field `kind`"),
+        ('{"kind":"ready","pid":1}', "kind 'ready', does not read: Invalid value 'ready'"),
+        ('{"kind":"ping"}', "kind 'ping', does not read: Object missing required field `id`"),
+        ('{"kind":"ping","id":"1"}', "kind 'ping', does not read: Expected `int`, got `str` - at `$.id`"),
+        ('{"kind":"ping","id":1,"to":2}', "kind 'ping', does not read: Object contains unknown field `to`"),
+        ('{"kind":"secrets","id":1,"values":{"KEY":["hush"]}}', "Expected `str`, got `array` - at `$.values[...]`"),
+        ("[1]", "kind unknown, does not read: Expected `object`, got `array`"),
+        ("hush", "kind unknown, does not read: Expecting value"),
+    ],
+)
+def test_an_unknown_kind_and_a_wrong_field_are_one_error_that_says_which_and_shows_no_value(
+    line: str, said: str
+) -> None:
+    with pytest.raises(InternalError) as refused:
+        control.read_for_worker(line.encode())
+
+    assert f"a control message of {len(line)} bytes" in refused.value.message
+    assert said in refused.value.message
+    assert "hush" not in refused.value.message
+
+
+def test_no_repr_shows_what_is_secret() -> None:
+    shown = repr(
+        [
+            control.WorkerStart(1, "", 5, ROUTING, CATALOG, LIMITS, secrets={"KEY": "hush"}),
+            control.FrontStart(1, "", 5, "", "", "hush", ROUTING, CATALOG, LIMITS),
+            control.TakeSecrets({"KEY": "hush"}),
+            control.Request(1, operations.SetSecret("KEY", "hush")),
+        ]
+    )
+
+    assert "KEY" in shown
+    assert "hush" not in shown
 
 
 @pytest.mark.parametrize(("partitions", "workers"), [(1, 1), (3, 2), (4, 4), (256, 3)])

@@ -13,7 +13,7 @@ import pytest
 
 from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.sandbox.instance import SandboxTrap
-from holdfast_host.wire.control import unpack_message
+from holdfast_host.wire.control import Fatal, read_from_child
 from holdfast_host.worker.control import ControlChannel
 from holdfast_host.worker.links import Poller
 from holdfast_host.worker.logs.output import Output
@@ -123,14 +123,14 @@ def test_messages_of_several_threads_to_the_supervisor_do_not_mix() -> None:
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * KIB)
     worker: Any = SimpleNamespace(poller=Poller(), health=SimpleNamespace())  # whose leader reads nothing
     channel = ControlChannel(ours, worker, lambda: None, b"")
-    threads = [threading.Thread(target=channel.send, args=("done",), kwargs={"text": text * MIB}) for text in "abcd"]
+    threads = [threading.Thread(target=channel.send, args=(Fatal(text * MIB),)) for text in "abcd"]
     for thread in threads:
         thread.start()
     with theirs.makefile("rb") as lines:
-        received = [unpack_message(next(lines))["text"] for _ in threads]
+        received = [read_from_child(next(lines)) for _ in threads]
     for thread in threads:
         thread.join()
 
-    assert sorted(received) == [text * MIB for text in "abcd"]
+    assert all(Fatal(text * MIB) in received for text in "abcd")
     theirs.close()
     ours.close()

@@ -12,6 +12,7 @@ from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import json_answer
 from holdfast_host.front.http.paths import read_number, read_parameters
 from holdfast_host.front.http.server import Exchange
+from holdfast_host.wire.operations import CollectActivity
 
 ROWS: Final = 20
 
@@ -31,4 +32,4 @@ class DebugRoutes:
         limit_max = self._limits.page_entries_max
         asked = read_parameters(query, "limit")
         limit = read_number(asked, "limit", 1, limit_max) or min(ROWS, limit_max)
-        return json_answer(await self._control.request("activity", {"limit": limit}))
+        return json_answer(await self._control.request(CollectActivity(limit)))

@@ -18,6 +18,16 @@ from holdfast_host.front.http.bodies import read_object
 from holdfast_host.front.http.paths import decode_segment, read_flags
 from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.routes.uploads import Upload, UploadFolder
+from holdfast_host.wire.control import JsonObject
+from holdfast_host.wire.operations import (
+    Delete,
+    Deploy,
+    ListFunctions,
+    ListUndeployed,
+    Reload,
+    Rollback,
+    ShowFunction,
+)
 
 _BODY_BYTES_MAX: Final = 64 * KIB
 _SOURCES_BYTES_MAX: Final = 4 * MIB  # they are part of each activation
@@ -42,16 +52,16 @@ class FunctionRoutes:
         ]
 
     async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request("functions", {}))
+        return json_answer(await self._control.request(ListFunctions()))
 
     async def _undeployed(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request("undeployed", {}))
+        return json_answer(await self._control.request(ListUndeployed()))
 
     async def _get(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request("function", {"function": _function_in(found)}))
+        return json_answer(await self._control.request(ShowFunction(_function_in(found))))
 
     async def _delete(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request("delete", {"function": _function_in(found)}))
+        return json_answer(await self._control.request(Delete(_function_in(found))))
 
     async def _roll_back(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         function = _function_in(found)
@@ -62,7 +72,7 @@ class FunctionRoutes:
         version = asked.get("version")
         if version is not None and (not isinstance(version, int) or isinstance(version, bool) or version < 1):
             raise BadRequestError(f"the version is {version!r}: give a whole number from 1, or none for the one before")
-        return json_answer(await self._control.request("rollback", {"function": function, "version": version}))
+        return json_answer(await self._control.request(Rollback(function, version)))
 
     async def _reload(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         """Other sources for a development component: an author's tool and an SDK agree on what stands in them."""
@@ -71,18 +81,19 @@ class FunctionRoutes:
         if not sources:
             raise BadRequestError("the body is empty: send the sources as a JSON object")
         text = json.dumps(sources, separators=(",", ":"))
-        return json_answer(await self._control.request("reload", {"function": function, "sources": text}))
+        return json_answer(await self._control.request(Reload(function, text)))
 
     async def _deploy(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         function = _function_in(found)
         flags = read_flags(query, "allow_breaking", "adopt")
         upload = await self._uploads.receive(exchange)
-        stages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        stages: asyncio.Queue[str] = asyncio.Queue()
         # A task of its own: a client that goes away now does not stop the deploy, nor take the file from under it.
         # It leaves the line before the compiler, though, where it has not begun.
         hung_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        arguments = {"function": function, **flags, "client": exchange.came_by.client}
-        task = asyncio.create_task(self._hand_over(upload, arguments, stages, hung_up))
+        client = exchange.came_by.client
+        operation = Deploy(function, str(upload.path), upload.manifest, **flags, client=client)
+        task = asyncio.create_task(self._hand_over(upload, operation, stages, hung_up))
         self._deploys.add(task)
         task.add_done_callback(self._deploys.discard)
         try:
@@ -97,14 +108,13 @@ class FunctionRoutes:
     async def _hand_over(
         self,
         upload: Upload,
-        arguments: dict[str, Any],
-        stages: asyncio.Queue[dict[str, Any]],
+        operation: Deploy,
+        stages: asyncio.Queue[str],
         hung_up: asyncio.Future[None],
-    ) -> tuple[int, dict[str, Any]]:
+    ) -> tuple[int, JsonObject]:
         """Deploy what was received; status and body, also of a refusal."""
-        arguments = {**arguments, "component": str(upload.path), "manifest": upload.manifest}
         try:
-            result = await self._control.request("deploy", arguments, stages.put_nowait, hung_up)
+            result = await self._control.request(operation, stages.put_nowait, hung_up)
             return _deploy_status(result), result
         except HoldfastError as error:
             return error.status, {"error": error.facts()}
@@ -113,7 +123,7 @@ class FunctionRoutes:
 
 
 async def _stream(
-    exchange: Exchange, task: asyncio.Task[tuple[int, dict[str, Any]]], stages: asyncio.Queue[dict[str, Any]]
+    exchange: Exchange, task: asyncio.Task[tuple[int, JsonObject]], stages: asyncio.Queue[str]
 ) -> web.StreamResponse:
     """Each stage as it happens; the last line is the body with `status`, the HTTP status that it would have had.
 
@@ -129,12 +139,12 @@ async def _stream(
         while not task.done():
             await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
             if waiting.done():
-                await lines.write(waiting.result())
+                await lines.write({"stage": waiting.result()})
                 waiting = asyncio.ensure_future(stages.get())
     finally:
         waiting.cancel()
     while not stages.empty():
-        await lines.write(stages.get_nowait())
+        await lines.write({"stage": stages.get_nowait()})
     try:
         status, result = task.result()
     except Exception:  # too late for another head: the last line must say it
@@ -144,7 +154,7 @@ async def _stream(
     return lines.response
 
 
-def _deploy_status(result: dict[str, Any]) -> int:
+def _deploy_status(result: JsonObject) -> int:
     """201 for a function's first version, when this deploy made it."""
     return 201 if result.pop("created", False) else 200
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from aiohttp import web
 
@@ -15,6 +14,7 @@ from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.http.tokens import TokenCheck
 from holdfast_host.front.link import Link
 from holdfast_host.front.routes.openapi import describe_api
+from holdfast_host.wire.control import HostHealth
 
 
 class Health:
@@ -42,12 +42,12 @@ class Health:
                 "than is stored; its log line has the figures"
             )
 
-    def update(self, message: dict[str, Any]) -> None:
+    def update(self, told: HostHealth) -> None:
         """What the supervisor says of the host's health."""
-        self.stopping = self.stopping or bool(message.get("stopping"))
-        self.down = [number for number, up in enumerate(message.get("workers", [])) if not up]
-        self.stalled = list(message.get("stalled", []))
-        self.short = list(message.get("short", []))
+        self.stopping = self.stopping or told.stopping
+        self.down = [number for number, up in enumerate(told.workers) if not up]
+        self.stalled = told.stalled
+        self.short = told.short
 
 
 class InspectionRoutes:

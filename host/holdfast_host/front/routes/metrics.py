@@ -21,6 +21,7 @@ from holdfast_host.front.app import Route
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import Answer
 from holdfast_host.front.http.server import Exchange
+from holdfast_host.wire.operations import CollectMeasures
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -40,7 +41,7 @@ class MetricsRoutes:
         return [Route.of("/metrics", GET=self._metrics)]
 
     async def _metrics(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        measures = await self._control.request("measures", {})
+        measures = await self._control.request(CollectMeasures())
         return Answer(200, await asyncio.to_thread(render_measures, measures), CONTENT_TYPE)
 
 

@@ -15,6 +15,7 @@ from holdfast_host.front.http.answers import json_answer
 from holdfast_host.front.http.paths import cursor_of, decode_segment, read_cursor, read_number, read_parameters
 from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.routes.instances import PAGE_ENTRIES
+from holdfast_host.wire.operations import ListQuarantined, ReleaseFunction, ReleaseInstance
 
 Found = tuple[str, ...]
 
@@ -40,7 +41,7 @@ class QuarantineRoutes:
         limit_max = self._limits.page_entries_max
         limit = read_number(asked, "limit", 1, limit_max) or min(PAGE_ENTRIES, limit_max)
         after_type, _, after_name = read_cursor(asked.get("cursor", "")).partition("/")
-        page = await self._control.request("quarantined", {"after": [after_type, after_name], "limit": limit})
+        page = await self._control.request(ListQuarantined((after_type, after_name), limit))
         cursor = None
         if page["more"]:
             last = page["rows"][-1]
@@ -50,8 +51,8 @@ class QuarantineRoutes:
     async def _release_instance(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         type_id, name = self._view().type_id(decode_segment(found[0])), decode_segment(found[1])
         check_instance_name(name)
-        return json_answer(await self._control.request("release", {"type_id": type_id, "name": name}))
+        return json_answer(await self._control.request(ReleaseInstance(type_id, name)))
 
     async def _release_function(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         function = check_function_name(decode_segment(found[0]))
-        return json_answer(await self._control.request("release", {"function": function}))
+        return json_answer(await self._control.request(ReleaseFunction(function)))

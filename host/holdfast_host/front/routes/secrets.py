@@ -15,6 +15,7 @@ from holdfast_host.front.http.answers import json_answer
 from holdfast_host.front.http.bodies import read_object
 from holdfast_host.front.http.paths import decode_segment
 from holdfast_host.front.http.server import Exchange
+from holdfast_host.wire.operations import DeleteSecret, ListSecrets, SetSecret
 
 _BODY_BYTES_MAX: Final = 512 * KIB  # a value of 64 KiB, each of its characters escaped
 
@@ -33,7 +34,7 @@ class SecretRoutes:
         ]
 
     async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request("secrets", {}))
+        return json_answer(await self._control.request(ListSecrets()))
 
     async def _set(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         name = check_identifier("secret", decode_segment(found[0]))
@@ -41,8 +42,8 @@ class SecretRoutes:
         value = facts.get("value")
         if set(facts) != {"value"} or not isinstance(value, str):
             raise BadRequestError('the body must be {"value": "..."}: the secret, a text')
-        result = await self._control.request("secret_set", {"name": name, "value": value})
+        result = await self._control.request(SetSecret(name, value))
         return json_answer(result, 201 if result.pop("created") else 200)
 
     async def _delete(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request("secret_delete", {"name": decode_segment(found[0])}))
+        return json_answer(await self._control.request(DeleteSecret(decode_segment(found[0]))))

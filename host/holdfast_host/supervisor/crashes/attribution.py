@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import signal
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from holdfast_host.core.clock import utc_text
 from holdfast_host.core.errors import UnknownFunctionError, disk_error
@@ -21,7 +21,7 @@ from holdfast_host.supervisor.processes.child import ChildGoneError
 from holdfast_host.supervisor.processes.supervision import Keeper
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.wire.catalog import ActorType
-from holdfast_host.wire.control import EXIT_BUG
+from holdfast_host.wire.control import EXIT_BUG, Done, JsonObject, KeepAway, Quarantined
 from holdfast_host.wire.running_page import FUNCTION, RunningPage
 
 # What a fault of the sandbox ends in. SIGKILL is missing by intent, unless our own was sent to a worker that hung.
@@ -64,7 +64,7 @@ class Casualties:
         self._pages[worker].wipe()
         return self._pages[worker].fd
 
-    def quarantined(self) -> list[list[Any]]:
+    def quarantined(self) -> Quarantined:
         """Those that may not run, as a worker is told: type number and name, which is empty for all of a type."""
         told: dict[tuple[int, bytes], None] = {}
         for type_id, name in self._listed():
@@ -73,17 +73,16 @@ class Casualties:
                 continue
             told[FUNCTION, name] = None
             told |= dict.fromkeys((each.type_id, b"") for each in self._types_of(name))
-        return [[type_id, name.decode()] for type_id, name in told]
+        return [(type_id, name.decode()) for type_id, name in told]
 
-    async def show(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def show(self, last: tuple[str, str], limit: int) -> JsonObject:
         """A page of those that may not run: functions by name, then instances by type and name.
 
         Args:
-            arguments: `after`, the type (empty for a function) and the name of the last row before; `limit`.
+            last: the type (empty for a function) and the name of the row before.
+            limit: rows at most.
         """
-        limit = int(arguments["limit"])
-        after_type, after_name = arguments["after"]
-        after = (str(after_type), str(after_name).encode())
+        after = (last[0], last[1].encode())
         deployed = {each.type_id: (each.type, it) for it in self._registry.current() for each in it.types}
         functions = {it.function: ("", it) for it in self._registry.current()}
         listed = self._listed()
@@ -117,7 +116,7 @@ class Casualties:
         functions = {name for type_id, name in listed if type_id <= FUNCTION}
         return {"instance": sum(type_id > FUNCTION for type_id, _ in listed), "function": len(functions)}
 
-    def running(self, worker: int) -> list[dict[str, Any]]:
+    def running(self, worker: int) -> list[JsonObject]:
         """Whose turns a worker has noted: `type` and `name` of an instance, or the `function` of a request."""
         types = {each.type_id: each.type for it in self._registry.current() for each in it.types}
         return [
@@ -158,17 +157,29 @@ class Casualties:
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
 
-    async def release(self, arguments: dict[str, Any], workers: Sequence[Keeper]) -> dict[str, Any]:
-        """Lift the quarantine of an instance or a function; returns when every worker that runs knows.
+    async def release_instance(self, type_id: int, name: str, workers: Sequence[Keeper]) -> JsonObject:
+        """Lift the quarantine of an instance; returns when every worker that runs knows.
 
         Raises:
-            UnknownFunctionError: no such function is deployed.
             InvalidNameError: it cannot be an instance's name.
             StorageFullError, HostUnavailableError: it cannot be recorded; nothing is released.
         """
-        instance = self._named_in(arguments)
+        return await self._release((type_id, check_instance_name(name)), (), workers)
+
+    async def release_function(self, name: str, workers: Sequence[Keeper]) -> JsonObject:
+        """Lift the quarantine of a function's handler, and of all of it; returns when every worker that runs knows.
+
+        Raises:
+            UnknownFunctionError: no such function is deployed.
+            StorageFullError, HostUnavailableError: it cannot be recorded; nothing is released.
+        """
+        function = (FUNCTION, name.encode())
+        if self._deployed_of(function) is None:
+            raise UnknownFunctionError(f"no function {name!r} is deployed")
+        return await self._release(function, ((VERSION, name.encode()),), workers)
+
+    async def _release(self, instance: Instance, whole: Sequence[Instance], workers: Sequence[Keeper]) -> JsonObject:
         try:
-            whole = [(VERSION, instance[1])] if instance[0] == FUNCTION else []
             released = self._quarantine.release(instance, *whole)
         except OSError as error:
             what = f"the release of {self._label(*instance)} cannot be recorded"
@@ -180,19 +191,10 @@ class Casualties:
 
     async def _tell(self, workers: Sequence[Keeper]) -> None:
         """Have the workers that run know who is quarantined."""
-        told = [keeper.child.ask("quarantine", instances=self.quarantined()) for keeper in workers if keeper.child]
+        told = [keeper.child.ask(KeepAway(self.quarantined()), Done) for keeper in workers if keeper.child]
         for answer in await asyncio.gather(*told, return_exceptions=True):
             if isinstance(answer, BaseException) and not isinstance(answer, ChildGoneError):
                 raise answer
-
-    def _named_in(self, arguments: dict[str, Any]) -> Instance:
-        """Whose release is asked for."""
-        if "function" not in arguments:
-            return int(arguments["type_id"]), check_instance_name(str(arguments["name"]))
-        instance = (FUNCTION, str(arguments["function"]).encode())
-        if self._deployed_of(instance) is None:
-            raise UnknownFunctionError(f"no function {arguments['function']!r} is deployed")
-        return instance
 
     def _listed(self) -> dict[Instance, float]:
         """Those that may not run; the registry is asked once, however many they are."""

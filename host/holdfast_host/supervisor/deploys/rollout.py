@@ -10,13 +10,31 @@ import asyncio
 from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.processes.child import Child, ChildGoneError
 from holdfast_host.supervisor.processes.supervision import Keeper
 from holdfast_host.wire.catalog import Catalog, Deployment
+from holdfast_host.wire.control import (
+    Armed,
+    Describe,
+    Described,
+    Done,
+    FoundTypes,
+    JsonObject,
+    NewCatalog,
+    Occupied,
+    Prepare,
+    Question,
+    Remove,
+    Switch,
+    TakeSecrets,
+    kind_of,
+)
+
+_Answer = TypeVar("_Answer", Done, FoundTypes, Described)
 
 ANSWER_S: Final = 60.0
 
@@ -30,7 +48,7 @@ class Rollout(Protocol):
     async def armed(self, type_ids: Set[int]) -> set[int]:
         """Those of these types of which alarms wait for their time; raises unless every worker says so."""
 
-    async def describe(self, deployment: Deployment) -> dict[str, Any]:
+    async def describe(self, deployment: Deployment) -> JsonObject:
         """What a version says of itself that is not deployed yet; tried in one worker."""
 
     async def prepare(self, deployment: Deployment) -> None:
@@ -69,7 +87,7 @@ class ProcessRollout:
         Raises:
             HostUnavailableError: a worker is being replaced, died or did not answer: its part is not known.
         """
-        return await self._found("occupied", type_ids, "which types have instances")
+        return await self._found(Occupied(sorted(type_ids)), "which types have instances")
 
     async def armed(self, type_ids: Set[int]) -> set[int]:
         """Those of these types of which an instance has an alarm that is armed, retrying or parked.
@@ -77,22 +95,21 @@ class ProcessRollout:
         Raises:
             HostUnavailableError: a worker is being replaced, died or did not answer: its part is not known.
         """
-        return await self._found("armed", type_ids, "which types have alarms")
+        return await self._found(Armed(sorted(type_ids)), "which types have alarms")
 
-    async def _found(self, question: str, type_ids: Set[int], what: str) -> set[int]:
+    async def _found(self, question: Occupied | Armed, what: str) -> set[int]:
         children = self._children()
         if len(children) < len(self._workers):
             raise HostUnavailableError(f"a worker is being replaced, so it is not known {what}")
         found: set[int] = set()
 
         async def look(child: Child) -> None:
-            answer = await self._ask_living(child, question, types=sorted(type_ids))
-            found.update(answer["types"])
+            found.update((await self._ask_living(child, question, FoundTypes)).types)
 
         await self._all(children, look)
         return found
 
-    async def describe(self, deployment: Deployment) -> dict[str, Any]:
+    async def describe(self, deployment: Deployment) -> JsonObject:
         """What a version says of itself, asked of one worker, which loads it beside what it runs.
 
         Raises:
@@ -102,9 +119,7 @@ class ProcessRollout:
         children = self._children()
         if not children:
             raise HostUnavailableError("no worker runs right now")
-        answer = await self._ask_living(children[0], "describe", deployment=deployment.to_json())
-        description: dict[str, Any] = answer["description"]
-        return description
+        return (await self._ask_living(children[0], Describe(deployment), Described)).description
 
     async def prepare(self, deployment: Deployment) -> None:
         """Load it in every running worker.
@@ -115,10 +130,9 @@ class ProcessRollout:
             HoldfastError: the first worker's refusal.
             HostUnavailableError: a worker died or did not answer while it loaded; nothing was switched.
         """
-        facts = deployment.to_json()
 
         async def load(child: Child) -> None:
-            await self._ask_living(child, "prepare", deployment=facts)
+            await self._ask_living(child, Prepare(deployment), Done)
 
         children = self._children()
         self._prepared = set()
@@ -127,30 +141,29 @@ class ProcessRollout:
 
     async def switch(self, deployment: Deployment) -> None:
         """Every turn that starts after the return runs it."""
-        facts = deployment.to_json()
 
         async def follow(child: Child) -> None:
             if child not in self._prepared:  # started between the two, with the registry of before
-                await self._ask(child, "prepare", deployment=facts)
-            await self._ask(child, "switch", deployment=facts)
+                await self._ask(child, Prepare(deployment), Done)
+            await self._ask(child, Switch(deployment), Done)
 
         await self._all_or_killed("switch", follow)
         self._prepared = set()
 
     async def remove(self, function: str) -> None:
         """No turn of the function starts after the return."""
-        await self._all_or_killed("remove", lambda child: self._ask(child, "remove", function=function))
+        await self._all_or_killed("remove", lambda child: self._ask(child, Remove(function), Done))
 
     async def tell_secrets(self, values: dict[str, str]) -> None:
         """Every turn that starts after the return sees these secrets; never fails."""
-        await self._all_or_killed("take secrets", lambda child: self._ask(child, "secrets", values=values))
+        await self._all_or_killed("take secrets", lambda child: self._ask(child, TakeSecrets(values), Done))
 
     def publish(self, catalog: Catalog) -> None:
         """Tell the fronts what is deployed."""
-        facts = without_sources(catalog).to_json()
+        message = NewCatalog(without_sources(catalog))
         for keeper in self._fronts:
             if keeper.child is not None:
-                keeper.child.send("catalog", catalog=facts)
+                keeper.child.send(message)
 
     def _children(self) -> list[Child]:
         return [keeper.child for keeper in self._workers if keeper.child is not None]
@@ -182,19 +195,19 @@ class ProcessRollout:
                 await asyncio.shield(following)
         following.result()
 
-    async def _ask_living(self, child: Child, kind: str, **facts: Any) -> dict[str, Any]:
+    async def _ask_living(self, child: Child, question: Question, kind: type[_Answer]) -> _Answer:
         """One question before the record, when a child's end calls everything off."""
         try:
-            return await self._ask(child, kind, **facts)
+            return await self._ask(child, question, kind)
         except ChildGoneError:
             raise HostUnavailableError(
-                f"{child.label} ended while it was asked to {kind}; nothing was switched, deploy again"
+                f"{child.label} ended while it was asked to {kind_of(question)}; nothing was switched, deploy again"
             ) from None
 
-    async def _ask(self, child: Child, kind: str, **facts: Any) -> dict[str, Any]:
+    async def _ask(self, child: Child, question: Question, kind: type[_Answer]) -> _Answer:
         """One question, with a limit on the wait."""
         try:
             async with asyncio.timeout(ANSWER_S):
-                return await child.ask(kind, **facts)
+                return await child.ask(question, kind)
         except TimeoutError:
-            raise HostUnavailableError(f"{child.label} did not {kind} within {ANSWER_S:g} s") from None
+            raise HostUnavailableError(f"{child.label} did not {kind_of(question)} within {ANSWER_S:g} s") from None

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.supervisor.processes.supervision import Keeper
+from holdfast_host.wire.control import JsonObject, ShowActivity, ShownActivity
 
 ANSWER_S: Final = 2.0
 
-Facts = dict[str, Any]
+Running = Callable[[int], list[JsonObject]]  # the instances and functions whose turns a worker has noted
 
 
-async def collect_activity(workers: Sequence[Keeper], running: Callable[[int], list[Facts]], limit: int) -> Facts:
+async def collect_activity(workers: Sequence[Keeper], running: Running, limit: int) -> JsonObject:
     """All workers, each with at most `limit` rows of a kind.
 
     Args:
@@ -32,9 +33,9 @@ async def collect_activity(workers: Sequence[Keeper], running: Callable[[int], l
     return {"workers": found}
 
 
-async def _activity_of(number: int, keeper: Keeper, running: Callable[[int], list[Facts]], limit: int) -> Facts:
+async def _activity_of(number: int, keeper: Keeper, running: Running, limit: int) -> JsonObject:
     child, now = keeper.child, asyncio.get_running_loop().time()
-    facts: Facts = {
+    facts: JsonObject = {
         "worker": number,
         "pid": None if child is None else child.pid,
         "state": keeper.phase.name.lower(),
@@ -51,7 +52,7 @@ async def _activity_of(number: int, keeper: Keeper, running: Callable[[int], lis
     if child is not None and keeper.up:
         try:
             async with asyncio.timeout(ANSWER_S):
-                facts["activity"] = (await child.ask("activity", limit=limit))["activity"]
+                facts["activity"] = (await child.ask(ShowActivity(limit), ShownActivity)).activity
             facts["answers"] = True
         except (HoldfastError, TimeoutError):
             noted = running(number)

@@ -16,10 +16,32 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, TypeVar, cast
 
-from holdfast_host.core.errors import HoldfastError, HostUnavailableError
-from holdfast_host.wire.control import pack_message, unpack_message
+from msgspec.structs import replace
+
+from holdfast_host.core.errors import HostUnavailableError, InternalError
+from holdfast_host.wire.control import (
+    AnyAnswer,
+    ChildNews,
+    Described,
+    Done,
+    Failed,
+    FoundTypes,
+    FrontStart,
+    Measured,
+    Message,
+    Ping,
+    Pong,
+    Question,
+    ShownActivity,
+    WorkerStart,
+    kind_of,
+    pack_message,
+    read_from_child,
+)
+
+_Answer = TypeVar("_Answer", Done, FoundTypes, Described, Measured, ShownActivity)
 
 # -P: the operator's working directory is no place to import modules from.
 _PYTHON: Final = (sys.executable, "-P", "-m")
@@ -42,7 +64,7 @@ class ChildGoneError(HostUnavailableError):
 class Child(asyncio.Protocol):
     """A running child; made by `spawn_child`, owned by its keeper until `ended` is set. Event loop's thread only."""
 
-    def __init__(self, label: str, process: subprocess.Popen[bytes], on_message: Callable[[dict[str, Any]], None]):
+    def __init__(self, label: str, process: subprocess.Popen[bytes], on_message: Callable[[ChildNews], None]):
         self.label = label
         self.process = process
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -51,7 +73,7 @@ class Child(asyncio.Protocol):
         self.started_at = self.heard_at = asyncio.get_running_loop().time()  # heard: of its last answer to a ping
         self._on_message = on_message
         self._ids = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._asked: dict[int, asyncio.Future[AnyAnswer]] = {}
         self._transport: asyncio.Transport | None = None
         self._partial = bytearray()
         self._pidfd = os.pidfd_open(process.pid)
@@ -62,33 +84,36 @@ class Child(asyncio.Protocol):
         """The process's number."""
         return self.process.pid
 
-    def send(self, kind: str, **facts: Any) -> None:
+    def send(self, message: Message) -> None:
         """Send one message; one to a child that is gone is dropped, its end is seen elsewhere."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(pack_message(kind, **facts))
+            self._transport.write(pack_message(message))
 
-    async def ask(self, kind: str, **facts: Any) -> dict[str, Any]:
-        """Send a message that the child answers with `done`; returns that when it has come.
+    async def ask(self, question: Question, kind: type[_Answer]) -> _Answer:
+        """Ask the child; returns its answer, which is of this kind, when it has come.
 
         Raises:
             ChildGoneError: it ended before.
             HoldfastError: it answered with this error.
         """
         if self.ended.done() or self.closed.is_set():
-            raise self._gone(kind)
+            raise self._gone(kind_of(question))
         number = next(self._ids)
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[AnyAnswer] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         try:
-            self.send(kind, id=number, **facts)
-            return await answer
+            self.send(replace(question, id=number))
+            found = await answer
         finally:
             del self._asked[number]
+        if not isinstance(found, kind):
+            raise InternalError(f"{self.label} answered {kind_of(question)!r} with {kind_of(found)!r}")
+        return found
 
     def ping(self) -> None:
         """Ask for a sign of life."""
         self.unanswered_pings += 1
-        self.send("ping", id=self.unanswered_pings)
+        self.send(Ping(self.unanswered_pings))
 
     def kill(self) -> None:
         """SIGKILL, which is safe at any moment; `ended` follows."""
@@ -107,14 +132,15 @@ class Child(asyncio.Protocol):
         *lines, rest = bytes(self._partial).split(b"\n")
         self._partial = bytearray(rest)
         for line in lines:
-            message = unpack_message(line)
-            if message["kind"] == "pong":
-                self.unanswered_pings = 0
-                self.heard_at = asyncio.get_running_loop().time()
-            elif message["kind"] == "done":
-                self._settle(message)
-            else:
-                self._on_message(message)
+            message = read_from_child(line)
+            match message:
+                case Pong():
+                    self.unanswered_pings = 0
+                    self.heard_at = asyncio.get_running_loop().time()
+                case Done() | Failed() | FoundTypes() | Described() | Measured() | ShownActivity():
+                    self._settle(message)
+                case _:
+                    self._on_message(message)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The child closed its end, or is gone; everything that it said has been read."""
@@ -122,13 +148,13 @@ class Child(asyncio.Protocol):
         if self.process.returncode is not None:
             self._end()
 
-    def _settle(self, message: dict[str, Any]) -> None:
+    def _settle(self, message: AnyAnswer) -> None:
         """Hand an answer to whoever asked."""
-        answer = self._asked.get(message["id"])
+        answer = self._asked.get(message.id)
         if answer is None or answer.done():
             return
-        if message.get("error"):
-            answer.set_exception(HoldfastError.from_facts(message["error"]))
+        if isinstance(message, Failed):
+            answer.set_exception(message.error.to_error())
         else:
             answer.set_result(message)
 
@@ -162,18 +188,18 @@ class Child(asyncio.Protocol):
 async def spawn_child(
     label: str,
     program: Sequence[str],
-    start: Callable[[], dict[str, Any]],
+    start: Callable[[], WorkerStart | FrontStart],
     inherited: Sequence[int],
-    on_message: Callable[[dict[str, Any]], None],
+    on_message: Callable[[ChildNews], None],
 ) -> Child:
     """Start a process and send it `start`.
 
     Args:
         label: `worker 0`, for the log.
         program: the command line, to which the control descriptor's number is appended.
-        start: makes the facts of the first message, once the child can be told what changes after it.
+        start: makes the first message, once the child can be told what changes after it.
         inherited: descriptors that the child gets under the same numbers.
-        on_message: called with every message that is not an answer to `ask` or `ping`.
+        on_message: called with every message that answers no `ask` or `ping`.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     environment = {name: value for name, value in os.environ.items() if name != "HOLDFAST_TOKEN"}
@@ -192,5 +218,5 @@ async def spawn_child(
             raise
     child = Child(label, process, on_message)
     await asyncio.get_running_loop().connect_accepted_socket(lambda: child, ours)
-    child.send("start", **start())
+    child.send(start())
     return child

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.supervisor.processes.supervision import Keeper
+from holdfast_host.wire.control import JsonObject, Measure, Measured
 
 _ANSWER_S: Final = 1.0  # a process that does not answer in time is left out: what it counts is not lost
 
 
-async def collect_measures(workers: Sequence[Keeper], fronts: Sequence[Keeper]) -> dict[str, Any]:
+async def collect_measures(workers: Sequence[Keeper], fronts: Sequence[Keeper]) -> JsonObject:
     """Of each process whether it is up, how often it died, and its measures; None where it does not answer."""
     found = await asyncio.gather(*(_measures_of(keeper) for keeper in (*workers, *fronts)))
     return {"workers": found[: len(workers)], "fronts": found[len(workers) :]}
 
 
-async def _measures_of(keeper: Keeper) -> dict[str, Any]:
-    measures: dict[str, Any] | None = None
+async def _measures_of(keeper: Keeper) -> JsonObject:
+    measures: JsonObject | None = None
     if keeper.child is not None and keeper.up:
         try:
             async with asyncio.timeout(_ANSWER_S):
-                measures = (await keeper.child.ask("measure"))["measures"]
+                measures = (await keeper.child.ask(Measure(), Measured)).measures
         except (HoldfastError, TimeoutError):
             measures = None
     return {"up": keeper.up, "deaths": keeper.deaths, "stalled": keeper.stalled, "measures": measures}

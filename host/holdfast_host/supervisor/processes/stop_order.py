@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.processes.child import Child
 from holdfast_host.supervisor.processes.supervision import Keeper
+from holdfast_host.wire.control import Drain, Stop
 
 
 class StopOrder:
@@ -39,14 +40,14 @@ class StopOrder:
         fronts = [(keeper, keeper.child) for keeper in self._fronts if keeper.child is not None]
         workers = [(keeper, keeper.child) for keeper in self._workers if keeper.child is not None]
         for _, child in (*fronts, *workers):
-            child.send("drain")
+            child.send(Drain())
         await asyncio.gather(*(self._until_drained(keeper, child) for keeper, child in workers))
         self._log.info("workers drained")
         await asyncio.gather(*(self._until_drained(keeper, child) for keeper, child in fronts))
         self._log.info("fronts drained")
         for group in (fronts, workers):
             for _, child in group:
-                child.send("stop")
+                child.send(Stop())
             await asyncio.gather(*(asyncio.shield(child.ended) for _, child in group))
 
     def kill_all(self) -> None:

@@ -11,13 +11,13 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.processes.backoff import BackOff
 from holdfast_host.supervisor.processes.child import Child
+from holdfast_host.wire.control import ChildNews, Ready
 
-Launch = Callable[[Callable[[dict[str, Any]], None]], Awaitable[Child]]
+Launch = Callable[[Callable[[ChildNews], None]], Awaitable[Child]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Keeper:
         log: EventLog,
         *,
         patience: Patience,
-        on_message: Callable[[Keeper, dict[str, Any]], None],
+        on_message: Callable[[Keeper, ChildNews], None],
         on_phase: Callable[[Keeper], None],
     ) -> None:
         self.label = label
@@ -156,9 +156,9 @@ class Keeper:
         self.hung = True
         self._log.error(f"{self.label} hangs: killed", pid=child.pid, unanswered_pings=child.unanswered_pings)
 
-    def _receive(self, message: dict[str, Any]) -> None:
+    def _receive(self, message: ChildNews) -> None:
         """A message of the current child."""
-        if message["kind"] == "ready":
+        if isinstance(message, Ready):
             self._ready.set()
             self._enter(Phase.UP)
         self._on_message(self, message)

@@ -6,7 +6,7 @@ A function sees those that its manifest names, as attributes of `env`, and no ot
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from holdfast_host.core.clock import utc_text
 from holdfast_host.core.errors import BadRequestError, InvalidNameError, UnknownSecretError
@@ -15,6 +15,7 @@ from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.registry.registry import Registry, now_us
 from holdfast_host.supervisor.secrets.secret_store import Secret, Vault
+from holdfast_host.wire.control import JsonObject
 
 VALUE_BYTES_MAX: Final = 64 * KIB
 ALL_BYTES_MAX: Final = MIB  # all of them are part of each activation
@@ -32,18 +33,18 @@ class Secrets:
         self._tell = tell
         self._log = log
 
-    async def list(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+    def list(self) -> JsonObject:
         """Their names, when each was set, and which functions name it."""
         return {"secrets": [self._show(name, secret) for name, secret in self._vault.all().items()]}
 
-    async def set(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def set(self, name: str, value: str) -> JsonObject:
         """Set one; every turn that starts after the return sees it.
 
         Raises:
             InvalidNameError: the name breaks the rule of identifiers.
             BadRequestError: the value is too large.
         """
-        name, value = check_secret_name(str(arguments["name"])), str(arguments["value"])
+        check_secret_name(name)
         found = self._vault.all()
         _check_size(name, value, found)
         created = name not in found
@@ -53,13 +54,12 @@ class Secrets:
         self._log.info("secret set", name=name)
         return {**self._show(name, secret), "created": created}
 
-    async def delete(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def delete(self, name: str) -> JsonObject:
         """Delete one; no turn that starts after the return sees it.
 
         Raises:
             UnknownSecretError: there is none of that name.
         """
-        name = str(arguments["name"])
         found = self._vault.all()
         if name not in found:
             raise UnknownSecretError(f"there is no secret {name[:64]!r}")
@@ -69,7 +69,7 @@ class Secrets:
         self._log.info("secret deleted", name=name)
         return self._show(name, secret)
 
-    def _show(self, name: str, secret: Secret) -> dict[str, Any]:
+    def _show(self, name: str, secret: Secret) -> JsonObject:
         functions = [each.function for each in self._registry.current() if name in each.secrets]
         return {"name": name, "updated_at": utc_text(secret.changed_us), "functions": functions}
 

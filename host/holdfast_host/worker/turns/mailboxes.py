@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import (
     ActorQuarantinedError,
@@ -23,7 +23,7 @@ from holdfast_host.worker.calls.actor_calls import Origin
 from holdfast_host.worker.turns.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable
 
     from holdfast_host.core.limits import Limits
     from holdfast_host.wire.frames import Call
@@ -78,7 +78,7 @@ class Mailroom:
         else:
             raise ProtocolError(f"a frame of kind {kind} from {link.client}")
 
-    def set_quarantined(self, instances: Iterable[Sequence[Any]]) -> None:
+    def set_quarantined(self, instances: Iterable[tuple[int, str]]) -> None:
         """These may not run, and no others; functions are among them as on the running page."""
         self.quarantined = frozenset((type_id, name.encode()) for type_id, name in instances)
 

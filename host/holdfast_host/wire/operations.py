@@ -1,0 +1,130 @@
+"""The management operations that a front asks the supervisor for, each with its arguments and its result.
+
+A result is a JSON object that the front shows as it is. FUNCTION stands for what `GET /v1/functions/{function}` shows:
+`name`, `func_id`, `version`, `sha256`, `status`, `reason` where it is `failed`, `url`, `actors` [{`binding`, `type`,
+`owner`}], `secrets` [{`name`, `set`}], `versions` [{`version`, `sha256`, `created_at`, `disk_bytes`}], `disk_bytes`: of
+all kept versions, equal ones once. SECRET is `name`, `updated_at` and `functions`, the names of those that see it.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Operation(Struct, forbid_unknown_fields=True, tag_field="operation"):
+    """One operation, by its arguments."""
+
+
+class Deploy(Operation, tag="deploy"):
+    """Result: FUNCTION with `created`, true for a new function. Its stages come as `Progress`."""
+
+    function: str
+    component: str  # path of a file below `data/uploads`; the supervisor takes it over, whatever happens
+    manifest: str | None  # its text; null for a bare component
+    allow_breaking: bool = False
+    adopt: bool = False
+    client: str = ""  # the address that it comes from
+
+
+class Reload(Operation, tag="reload"):
+    """Other sources for a development component. Result: FUNCTION."""
+
+    function: str
+    sources: str  # JSON
+
+
+class Rollback(Operation, tag="rollback"):
+    """Result: FUNCTION."""
+
+    function: str
+    version: int | None = None  # null: the one before
+
+
+class Delete(Operation, tag="delete"):
+    """Result: FUNCTION as it was."""
+
+    function: str
+
+
+class ShowFunction(Operation, tag="function"):
+    """Result: FUNCTION."""
+
+    function: str
+
+
+class ListFunctions(Operation, tag="functions"):
+    """Result: `functions`: [FUNCTION]."""
+
+
+class ListUndeployed(Operation, tag="undeployed"):
+    """Result: `actors` [{`type`, `function`, `func_id`}]: those with instances that no deployed version ships."""
+
+
+class CollectMeasures(Operation, tag="measures"):
+    """What all processes have counted.
+
+    Result: `workers` and `fronts`, each [{`up`, `deaths`, `stalled`, `measures`}], `quarantined`: how many of
+    `instance` and `function`, `deploys_waiting`: how many wait for the compiler, and `private_bytes`: the memory that
+    the supervisor alone holds.
+    """
+
+
+class CollectActivity(Operation, tag="activity"):
+    """What the workers do now.
+
+    Result: `workers`, each [{`worker`, `pid`, `state`, `age_s`, `heartbeat_s`, `deaths`, `commit_stalled`, `shortage`,
+    `answers`, `activity`, `noted`, `noted_total`}]: of one that does not answer, `activity` is null and `noted` are
+    those whose turns it has noted on its running page.
+    """
+
+    limit: int  # rows of a kind
+
+
+class ListQuarantined(Operation, tag="quarantined"):
+    """Result: `rows` [{`function`, `type`, `name`, `version`, `what`, `died_at`}], and `more`: whether others follow.
+
+    `what` is "instance", or, with type and name null, "handler" (a function's fetch) or "version" (all of a function).
+    """
+
+    after: tuple[str, str]  # type and name
+    limit: int
+
+
+class ReleaseInstance(Operation, tag="release_instance"):
+    """Result: `released`, whether it was quarantined."""
+
+    type_id: int
+    name: str
+
+
+class ReleaseFunction(Operation, tag="release_function"):
+    """Result: `released`, whether it was quarantined."""
+
+    function: str
+
+
+class ListSecrets(Operation, tag="secrets"):
+    """Result: `secrets`: [SECRET]."""
+
+
+class SetSecret(Operation, tag="secret_set"):
+    """Result: SECRET with `created`."""
+
+    name: str
+    value: str
+
+    def __repr__(self) -> str:
+        return f"<SetSecret {self.name}>"
+
+
+class DeleteSecret(Operation, tag="secret_delete"):
+    """Result: SECRET as it was."""
+
+    name: str
+
+
+FunctionOperation = Deploy | Reload | Rollback | Delete | ShowFunction | ListFunctions | ListUndeployed
+QuarantineOperation = ListQuarantined | ReleaseInstance | ReleaseFunction
+SecretOperation = ListSecrets | SetSecret | DeleteSecret
+FurtherOperation = CollectMeasures | CollectActivity | QuarantineOperation | SecretOperation
+AnyOperation = FunctionOperation | FurtherOperation

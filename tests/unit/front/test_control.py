@@ -1,0 +1,42 @@
+"""A front does what its supervisor says."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import get_args
+
+import pytest
+import uvloop
+
+from holdfast_host.wire import control
+from tests.unit.front.stage import CATALOG, PATIENCE_S, staged
+
+NEWS: list[control.FrontNews] = [
+    control.NewCatalog(CATALOG),
+    control.HostHealth([True]),
+    control.Measure(id=7),
+    control.Drain(),
+]
+
+
+@pytest.mark.parametrize("message", NEWS, ids=[type(each).__name__ for each in NEWS])
+def test_it_obeys_all_that_it_is_told_and_goes_on(message: control.FrontNews) -> None:
+    async def play() -> None:
+        async with staged() as stage:
+            stage.supervisor.write(control.pack_message(message))
+            stage.supervisor.send("ping", id=99)
+            heard: set[str] = set()
+            async with asyncio.timeout(PATIENCE_S):
+                expected = {"measured", "pong"} if isinstance(message, control.Measure) else {"pong"}
+                expected |= {"drained"} if isinstance(message, control.Drain) else set()
+                while heard != expected:
+                    heard.add((await stage.supervisor.messages.get())["kind"])
+
+    uvloop.run(play())
+
+
+def test_the_news_above_are_all_that_a_running_front_is_told_beside_its_own_requests() -> None:
+    assert {type(each) for each in NEWS} == set(get_args(control.FrontNews))
+    ends_in_the_channel = {control.Ping, control.Progress, control.Answer}
+    of_its_life = {control.FrontStart, control.Stop}
+    assert set(get_args(control.ToFront)) == set(get_args(control.FrontNews)) | ends_in_the_channel | of_its_life

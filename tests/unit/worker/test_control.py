@@ -1,0 +1,117 @@
+"""A worker does what its supervisor says, and answers each question once, under its number."""
+
+from __future__ import annotations
+
+import queue
+import socket
+from collections.abc import Callable, Iterator
+from typing import get_args
+
+import pytest
+
+from holdfast_host.core.errors import InternalError
+from holdfast_host.wire import control
+from holdfast_host.wire.catalog import ActorType, Catalog, Deployment
+from holdfast_host.wire.control import Message
+from holdfast_host.worker.control import ControlChannel
+from tests.unit.worker.stage import TYPE, Stage
+
+DEPLOYMENT = Deployment("f", "fn_1", 2, "ab", "/absent.cwasm", (ActorType("T", TYPE, ()),))
+
+
+class Supervised:
+    """A worker on a stage, and the supervisor's end of its control channel."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.stops: queue.Queue[None] = queue.Queue()
+        self.socket, theirs = socket.socketpair()
+        self.socket.settimeout(10)
+        self._lines = self.socket.makefile("rb")
+        stage.do(lambda: ControlChannel(theirs, stage.worker, lambda: self.stops.put(None), b""))
+
+    def tell(self, message: Message) -> None:
+        self.socket.sendall(control.pack_message(message))
+
+    def hear(self) -> control.FromChild:
+        return control.read_from_child(self._lines.readline())
+
+
+@pytest.fixture
+def supervised(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervised]:
+    made = Supervised(Stage(monkeypatch))
+    assert made.stage.call("a", "add", 1) == (200, 1)
+    yield made
+    assert made.stage.failures.empty()
+
+
+Answers = Callable[[control.FromChild], bool]
+
+
+def failed(message: control.FromChild) -> bool:
+    return isinstance(message, control.Failed) and message.id == 7 and message.error.name == "InternalError"
+
+
+# The engine of the stage loads nothing: that is what Prepare and Describe find.
+ANSWERS: list[tuple[control.WorkerOrder, Answers]] = [
+    (control.Prepare(DEPLOYMENT, id=7), failed),
+    (control.Describe(DEPLOYMENT, id=7), failed),
+    (control.Switch(DEPLOYMENT, id=7), lambda it: it == control.Done(7)),
+    (control.Remove("f", id=7), lambda it: it == control.Done(7)),
+    (control.Occupied([TYPE, TYPE + 1], id=7), lambda it: it == control.FoundTypes(7, [TYPE])),
+    (control.Armed([TYPE], id=7), lambda it: it == control.FoundTypes(7, [])),
+    (control.TakeSecrets({"A": "b"}, id=7), lambda it: it == control.Done(7)),
+    (control.KeepAway([(TYPE, "b")], id=7), lambda it: it == control.Done(7)),
+    (control.Measure(id=7), lambda it: isinstance(it, control.Measured) and it.measures["types"][0]["type"] == "T"),
+    (control.ShowActivity(20, id=7), lambda it: isinstance(it, control.ShownActivity) and it.id == 7),
+    (control.Ping(7), lambda it: it == control.Pong(7)),
+    (control.Drain(), lambda it: it == control.Drained()),
+]
+
+
+@pytest.mark.parametrize(("order", "answers"), ANSWERS, ids=[type(order).__name__ for order, _ in ANSWERS])
+def test_each_order_is_obeyed_and_answered_once(supervised: Supervised, order: Message, answers: Answers) -> None:
+    stage = supervised.stage
+    stage.do(lambda: stage.worker.deployments.prepare(DEPLOYMENT, (stage.loaded(2),)))
+    supervised.tell(order)
+    heard = supervised.hear()
+    supervised.tell(control.Ping(99))
+
+    assert answers(heard), heard
+    assert supervised.hear() == control.Pong(99)
+
+
+def test_the_orders_above_are_all_but_the_end(supervised: Supervised) -> None:
+    supervised.tell(control.Stop())
+    supervised.stops.get(timeout=10)
+
+    assert {type(order) for order, _ in ANSWERS} | {control.Stop} == set(get_args(control.WorkerOrder))
+
+
+def test_who_is_kept_away_does_not_run_until_others_are_named(supervised: Supervised) -> None:
+    supervised.tell(control.KeepAway([(TYPE, "a")], id=1))
+    assert supervised.hear() == control.Done(1)
+    refused = supervised.stage.call("a", "add", 1)
+    supervised.tell(control.KeepAway([], id=2))
+    assert supervised.hear() == control.Done(2)
+
+    assert (refused[0], refused[1]["error"]["name"]) == (503, "ActorQuarantinedError")
+    assert supervised.stage.call("a", "add", 1) == (200, 2)
+
+
+@pytest.mark.parametrize("line", [b'{"kind":"dance"}', b'{"kind":"ping"}', b"\xff"])
+def test_what_no_supervisor_says_ends_the_worker_with_a_sentence(monkeypatch: pytest.MonkeyPatch, line: bytes) -> None:
+    supervised = Supervised(Stage(monkeypatch))
+    supervised.socket.sendall(line + b"\n")
+    failure = supervised.stage.failures.get(timeout=10)
+
+    assert isinstance(failure, InternalError)
+    assert "does not read" in failure.message
+
+
+def test_a_second_start_ends_the_worker_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+    supervised = Supervised(stage)
+    supervised.tell(control.WorkerStart(0, "", -1, stage.routing, Catalog(1), stage.limits))
+
+    assert "started once" in str(supervised.stage.failures.get(timeout=10))
