@@ -18,18 +18,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from holdfast_host.core.limits import Limits
+from holdfast_host.core.manifest import read_manifest
 from holdfast_host.sandbox.components.compile import compile_component
 from holdfast_host.sandbox.components.compiled_store import KeptComponent, sha256_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 ACCOUNT = PROJECT / "examples" / "account"
-PROBE = PROJECT / "tests" / "harness" / "guests" / "probe"
+GUESTS = PROJECT / "tests" / "harness" / "guests"
+PROBE = GUESTS / "probe"
 CACHE = PROJECT / ".pytest_cache" / "holdfast-components"
 
 _UNUSED_MAX_S = 2 * 24 * 3600.0
@@ -40,6 +42,11 @@ _INGREDIENTS = (
     PROJECT / "host" / "holdfast_host" / "build",
 )
 _COMPILED_BY = PROJECT / "host" / "holdfast_host" / "sandbox"
+_MANIFEST = 'name = "guests"\nmain = "src/app.py"\ncompatibility_date = "2026-11-01"\n'
+_FETCH = """
+def fetch(request, env):
+    return (web.app if hasattr(env, "DESK") else chain.app).fetch(request, env)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +62,14 @@ class TestComponent:
 
 
 def built(project: Path) -> TestComponent:
-    """The project's component, built now if its sources have changed since the last time."""
-    kept = made_once(_name_of(project), lambda path: _build(project, path))
+    """The project's component, built now if its sources have changed since the last time.
+
+    The projects in `guests/` have one component between them, and each the manifest that is its own.
+    """
+    if project.parent == GUESTS:
+        kept = made_once(_name_of(GUESTS), _build_guests)
+    else:
+        kept = made_once(_name_of(project), lambda path: _build(project, path))
     return TestComponent(project.name, project, project / "holdfast.toml", kept)
 
 
@@ -113,6 +126,21 @@ def _build(project: Path, target: Path) -> None:
         shutil.copyfile(made, target)
 
 
+def _build_guests(target: Path) -> None:
+    """One project of all in `guests/`: each is a package with its module `app`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        joint = Path(scratch) / "guests"
+        lines = []
+        for manifest in sorted(GUESTS.glob("*/holdfast.toml")):
+            guest = manifest.parent
+            shutil.copytree(guest / "src", joint / "src" / guest.name, ignore=shutil.ignore_patterns("__pycache__"))
+            types = ", ".join(each.type for each in read_manifest(guest, Limits()).actors)
+            lines += [f"import {guest.name}.app", f"from {guest.name}.app import {types}"]
+        (joint / "src" / "app.py").write_text("\n".join(lines) + _FETCH)
+        (joint / "holdfast.toml").write_text(_MANIFEST)
+        _build(joint, target)
+
+
 def _is_whole(kept: KeptComponent) -> bool:
     return kept.compiled.exists() and kept.looks_unchanged()
 
@@ -133,6 +161,11 @@ def _one_at_a_time(key: str) -> Iterator[None]:
     with (CACHE / f"{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def digest_of(texts: Iterable[str]) -> str:
+    """A name for what is built from these texts by what builds, SDK and contract as they are now."""
+    return hashlib.sha256("\0".join([_digest(*_INGREDIENTS), *texts]).encode()).hexdigest()[:16]
 
 
 def _name_of(project: Path) -> str:

@@ -32,12 +32,12 @@ def test_a_budget_and_a_trap_say_in_the_log_where_the_code_stood_and_little_to_t
         assert "app.py" not in late.text + trapped.text
         first = line_of("def spin(")
         told = _trap_of(caller, "late")
-        over = "trap: ended: Probe/late: over its budget of 1 s; it stood in Probe.spin, src/app.py line "
+        over = "trap: ended: Probe/late: over its budget of 1 s; it stood in Probe.spin, src/probe/app.py line "
         assert told["message"].startswith(over)
         assert int(told["message"].rpartition(" ")[2]) in range(first, first + 6)
-        assert 'File "src/app.py", line' in told["backtrace"]
+        assert 'File "src/probe/app.py", line' in told["backtrace"]
         told = _trap_of(caller, "trapped")
-        place = f"it stood in Probe.trap, src/app.py line {line_of('def trap(') + 1}"
+        place = f"it stood in Probe.trap, src/probe/app.py line {line_of('def trap(') + 1}"
         assert told["message"].startswith("trap: ")
         assert told["message"].endswith(place)
 
