@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -28,22 +29,34 @@ class Failures:
             self.names.append(report.nodeid)
 
 
-def main(arguments: list[str]) -> int:
-    """Run pytest with these arguments; its exit code, or that of the second look where there was one."""
+def first_look(arguments: list[str]) -> tuple[int, list[str]]:
+    """Run pytest with these arguments; its exit code, and what failed."""
     failures = Failures()
-    code = int(pytest.main(["-q", *arguments], plugins=[failures]))
-    if code != pytest.ExitCode.TESTS_FAILED or not 0 < len(failures.names) <= FAILURES_MAX:
+    return int(pytest.main(["-q", *arguments], plugins=[failures])), failures.names
+
+
+def look_again(name: str) -> int:
+    """Run one test with nobody beside it; pytest's exit code."""
+    return subprocess.run([sys.executable, "-m", "pytest", "-q", name], check=False).returncode
+
+
+def main(
+    arguments: list[str],
+    first: Callable[[list[str]], tuple[int, list[str]]] = first_look,
+    again: Callable[[str], int] = look_again,
+) -> int:
+    """Run pytest with these arguments; its exit code, or that of the second look where there was one."""
+    code, names = first(arguments)
+    if code != pytest.ExitCode.TESTS_FAILED or not 0 < len(names) <= FAILURES_MAX:
         return code
-    print(f"\na second look, alone, at {', '.join(failures.names)}\n", flush=True)
-    again = [
-        subprocess.run([sys.executable, "-m", "pytest", "-q", name], check=False).returncode for name in failures.names
-    ]
-    passed = [name for name, code in zip(failures.names, again, strict=True) if code == pytest.ExitCode.OK]
+    print(f"\na second look, alone, at {', '.join(names)}\n", flush=True)
+    codes = {name: again(name) for name in names}
+    passed = [name for name, code in codes.items() if code == pytest.ExitCode.OK]
     if passed:
         print("\n" + "!" * 100)
         print("FAILED BESIDE THE OTHERS, PASSED ALONE: MEND THE CAUSE, IT IS IN THE TEST OR IN WHAT IT TESTS")
         print("".join(f"    {name}\n" for name in passed) + "!" * 100, flush=True)
-    return max(again)
+    return max(codes.values())
 
 
 if __name__ == "__main__":

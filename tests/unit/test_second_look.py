@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.harness.host import PROJECT
+from tests.second_look import Failures, main
 
 FLAKY = """
 import pathlib
@@ -20,18 +23,13 @@ def test_that_needs_a_second_look():
 """
 
 
-@pytest.fixture
-def suite(tmp_path: Path) -> Path:
-    """A suite of its own, with one good test."""
+def test_a_test_that_passes_alone_passes_and_is_named(tmp_path: Path) -> None:
+    """A real run over two processes, and a real second look."""
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    (tmp_path / "test_good.py").write_text("def test_good(): pass\n")
-    return tmp_path
-
-
-def look(suite: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.second_look", *arguments],
-        cwd=suite,
+    (tmp_path / "test_flaky.py").write_text(FLAKY)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.second_look", "-n", "2"],
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
@@ -39,43 +37,64 @@ def look(suite: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=100,
     )
 
-
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_test_that_passes_alone_passes_and_is_named(suite: Path, workers: str) -> None:
-    (suite / "test_flaky.py").write_text(FLAKY)
-    done = look(suite, "-n", workers)
-
     assert done.returncode == 0, done.stdout
     assert "MEND THE CAUSE" in done.stdout
     assert "    test_flaky.py::test_that_needs_a_second_look\n" in done.stdout
 
 
-def test_a_test_that_fails_again_fails_the_run(suite: Path) -> None:
-    (suite / "test_flaky.py").write_text(FLAKY)
-    (suite / "test_bad.py").write_text(
-        "import pytest\n@pytest.mark.parametrize('x', ['a b'])\ndef test_bad(x): assert 0\n"
-    )
-    done = look(suite)
+class Looks:
+    """Stands in for both runs of pytest; `seen` is what was looked at again."""
 
-    assert done.returncode == 1
-    assert "second look" in done.stdout
-    assert "test_bad.py::test_bad[a b]\n" not in done.stdout.partition("MEND THE CAUSE")[2]
+    def __init__(self, code: int, failed: list[str], passes_alone: str = "") -> None:
+        self.seen: list[str] = []
+        self._first = code, failed
+        self._passes_alone = passes_alone
+
+    def run(self) -> int:
+        return main(["tests"], lambda arguments: self._first, self._again)
+
+    def _again(self, name: str) -> int:
+        self.seen.append(name)
+        return int(name != self._passes_alone)
+
+
+def test_a_test_that_fails_again_fails_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    looks = Looks(1, ["test_bad.py::test_bad[a b]", "test_flaky.py::test_it"], passes_alone="test_flaky.py::test_it")
+
+    assert looks.run() == 1
+    assert looks.seen == ["test_bad.py::test_bad[a b]", "test_flaky.py::test_it"]
+    before, _, named = capsys.readouterr().out.partition("MEND THE CAUSE")
+    assert "second look" in before
+    assert "    test_flaky.py::test_it\n" in named
+    assert "test_bad.py" not in named
 
 
 @pytest.mark.parametrize(
-    "module",
-    ["import nowhere\n", "import pytest\n@pytest.mark.parametrize('x', range(6))\ndef test_bad(x): assert 0\n"],
+    ("code", "failed"),
+    [
+        (pytest.ExitCode.TESTS_FAILED, [f"test_bad.py::test_{number}" for number in range(6)]),
+        (pytest.ExitCode.INTERRUPTED, ["test_bad.py::test_it"]),
+        (pytest.ExitCode.TESTS_FAILED, []),  # as after errors of a plugin
+        (pytest.ExitCode.INTERNAL_ERROR, []),
+        (pytest.ExitCode.NO_TESTS_COLLECTED, []),
+        (pytest.ExitCode.OK, []),
+    ],
 )
-def test_many_failures_and_a_module_that_cannot_be_read_get_no_second_look(suite: Path, module: str) -> None:
-    (suite / "test_bad.py").write_text(module)
-    done = look(suite)
+def test_many_failures_whatever_else_ends_a_run_and_a_good_run_get_no_second_look(
+    code: pytest.ExitCode, failed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks = Looks(int(code), failed)
 
-    assert done.returncode != 0
-    assert "second look" not in done.stdout
+    assert looks.run() == code
+    assert looks.seen == []
+    assert capsys.readouterr().out == ""
 
 
-def test_a_good_suite_is_not_remarked_on(suite: Path) -> None:
-    done = look(suite)
+def test_a_failure_is_noted_once_whichever_of_its_parts_fails() -> None:
+    failures = Failures()
+    parts = [("a", "setup", "failed"), ("b", "call", "failed"), ("b", "teardown", "failed"), ("c", "call", "passed")]
+    for name, when, outcome in parts:
+        report: Any = SimpleNamespace(nodeid=name, when=when, failed=outcome == "failed")
+        failures.pytest_runtest_logreport(report)
 
-    assert done.returncode == 0
-    assert "second look" not in done.stdout
+    assert failures.names == ["a", "b"]
