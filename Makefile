@@ -10,7 +10,7 @@ LISTEN ?= 127.0.0.1:8787
 DATA ?= .holdfast
 ACCOUNT := examples/account/build/account.wasm
 
-.PHONY: help demo test test-unit test-fast lint format docs bench packages hostile crash faults install install-dev install-bench install-docs apt clean
+.PHONY: help demo test test-unit test-fast lint format docs bench packages builds coverage hostile crash faults install install-dev install-bench install-docs apt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,8 @@ help:
 	@echo "make faults     failing disks, damaged files, jumping clocks, as a table (three minutes)"
 	@echo "make crash      kills at every step of a commit, and power cuts; SEED=n repeats a run (ten minutes)"
 	@echo "make packages   builds the popular packages of docs/packages.md from the index and tries each (ten minutes)"
+	@echo "make builds     the real builds that make test leaves out, because it does one like them (two minutes)"
+	@echo "make coverage   lines and branches that tests/unit and tests/contract cover in this process, as a table (ten minutes)"
 	@echo "make bench      the measurements of tests/benchmarks; QUICK=1 short ones, WRITE=1 into the README, ONLY=flat one section"
 	@echo "make docs       the site, from the pages of docs/, into build/site; fails for a link that leads nowhere"
 	@echo "make apt        what a bare Debian or Ubuntu needs first, with what tests and bench use (asks for sudo, unless you are root)"
@@ -40,14 +42,14 @@ $(ACCOUNT): $(wildcard examples/account/*.toml examples/account/src/*.py \
 # Two tests at a time, then one by one those that measure time. Where at most five of a run fail, each of them is run
 # a second time, alone: what passes then does not fail the run, but is named at its end, to be mended.
 test: lint
-	$(BIN)/python -m tests.second_look -n 2 --dist loadfile --no-loadscope-reorder -m "not alone and not packages"
+	$(BIN)/python -m tests.second_look -n 2 --dist loadfile --no-loadscope-reorder -m "not alone and not packages and not builds"
 	$(BIN)/python -m tests.second_look -m alone
 
 test-unit: lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not alone" tests/unit
 
 test-fast: lint
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not alone and not packages"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not alone and not packages and not builds"
 
 lint: install-dev
 	$(BIN)/ruff check .
@@ -60,16 +62,26 @@ format: install-dev
 	$(BIN)/ruff format .
 
 hostile: install-dev
+	REPEATS=all $(BIN)/python -m pytest -q -n 2 -m repeats --ignore tests/crash
 	$(BIN)/python -m tests.hostile $(SEED)
 
 faults: install-dev
 	$(BIN)/python -m tests.faults
 
 crash: install-dev
+	REPEATS=all $(BIN)/python -m pytest -q -m repeats tests/crash
 	$(BIN)/python -m tests.crash $(SEED)
 
 packages: install-dev
 	$(BIN)/python -m pytest -q -n 2 -m packages tests/packages
+
+coverage: install-dev
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not alone" --cov \
+		--cov-report=json:.pytest_cache/coverage.json tests/unit tests/contract
+	$(BIN)/python -m tests.covered .pytest_cache/coverage.json
+
+builds: install-dev
+	$(BIN)/python -m pytest -q -n 2 -m builds tests
 
 bench: install-bench
 	$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write) $(if $(ONLY),--only "$(ONLY)") \

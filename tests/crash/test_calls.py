@@ -14,13 +14,14 @@ from tests.harness import components
 from tests.harness.caller import Caller, NoAnswerError
 from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
+from tests.harness.repeats import repeats
 
 GUESTS = components.PROJECT / "tests" / "harness" / "guests"
 NAMES = [f"n{number}" for number in range(24)]
 CLIENTS = 6
-KILLS = 12
+KILLS = repeats(6, 20)
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.repeats]
 
 
 class Clients:

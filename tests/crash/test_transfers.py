@@ -18,6 +18,7 @@ from tests.harness.caller import Answer, Caller, NoAnswerError
 from tests.harness.components import PROJECT
 from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
+from tests.harness.repeats import repeats
 
 OUTBOX = PROJECT / "examples" / "outbox"
 WITHOUT_OUTBOX = PROJECT / "tests" / "harness" / "guests" / "direct"
@@ -25,11 +26,11 @@ WITHOUT_OUTBOX = PROJECT / "tests" / "harness" / "guests" / "direct"
 WALLETS = [f"wallet-{number}" for number in range(12)]
 FUNDS = 1_000
 CLIENTS = 8
-KILLS = 20
+KILLS = repeats(8, 20)
 KILLS_MAX = 100  # a wrong way shows itself within a few, seldom later
 ARRIVED_S = 60.0
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.repeats]
 
 
 class Transfers(Clients):
@@ -111,7 +112,7 @@ def balances_at_the_end(host: HostProcess) -> Counter[str]:
             time.sleep(0.1)
 
 
-def test_with_an_outbox_20_kills_lose_and_double_nothing(tmp_path: Path) -> None:
+def test_with_an_outbox_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     host = start_with_funds(OUTBOX, tmp_path / "data")
     chance = random.Random(11)
     try:

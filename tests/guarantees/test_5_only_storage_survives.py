@@ -14,7 +14,9 @@ from tests.harness.fixtures import StartHost
 from tests.harness.host import HostProcess
 from tests.harness.load import Load, PlannedCall, Told
 from tests.harness.mutants.host import command
+from tests.harness.repeats import repeats
 
+NAMES = repeats(2_000, 10_000)
 FAILURES = ["put_then_raise", "put_then_trap"]
 
 
@@ -28,10 +30,8 @@ def remembered_after(host: HostProcess, method: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", FAILURES)
-def test_after_a_turn_that_failed_with_writes_memory_does_not_claim_them(
-    start_probe_host: StartHost, method: str
-) -> None:
-    assert remembered_after(start_probe_host(), method) == {"memory": None, "storage": "before"}
+def test_after_a_turn_that_failed_with_writes_memory_does_not_claim_them(probe_host: StartHost, method: str) -> None:
+    assert remembered_after(probe_host(), method) == {"memory": None, "storage": "before"}
 
 
 def test_without_the_drop_memory_claims_what_storage_does_not_hold(start_probe_host: StartHost) -> None:
@@ -40,8 +40,8 @@ def test_without_the_drop_memory_claims_what_storage_does_not_hold(start_probe_h
     assert remembered_after(host, "put_then_raise") == {"memory": "after", "storage": "before"}
 
 
-def test_a_turn_that_failed_without_writes_keeps_its_activation(start_probe_host: StartHost) -> None:
-    with start_probe_host().caller() as caller:
+def test_a_turn_that_failed_without_writes_keeps_its_activation(probe_host: StartHost) -> None:
+    with probe_host().caller() as caller:
         before = caller.value("Probe", "alice", "activation_id")
         assert caller.call("Probe", "alice", "raise_only").status == 500
         assert caller.value("Probe", "alice", "activation_id") == before
@@ -61,8 +61,8 @@ def test_after_an_eviction_storage_is_there_and_memory_is_new(start_probe_host: 
         assert caller.value("Probe", "alice", "remembered", "k") == {"memory": None, "storage": "v"}
 
 
-def test_without_eviction_memory_stays(start_probe_host: StartHost) -> None:
-    with start_probe_host().caller() as caller:
+def test_without_eviction_memory_stays(probe_host: StartHost) -> None:
+    with probe_host().caller() as caller:
         caller.value("Probe", "alice", "remember_and_put", "k", "v")
         time.sleep(1.0)
 
@@ -105,17 +105,20 @@ def wait_for_memory(worker: int, bytes_max: int) -> None:
 
 
 @pytest.mark.slow
-def test_10000_names_are_right_after_their_eviction_and_the_memory_comes_back(start_probe_host: StartHost) -> None:
+@pytest.mark.repeats
+def test_thousands_of_names_are_right_after_eviction_and_the_memory_comes_back(
+    start_probe_host: StartHost,
+) -> None:
     host = start_probe_host("--limit", "idle_eviction_s=1")
     worker = host.pids()["worker"][0]
     call_each_once(host, 200)
     most = processes.anonymous_bytes(worker) + (64 << 20)  # what 200 activations took, and a little
 
-    first = call_each_once(host, 10_000)
+    first = call_each_once(host, NAMES)
     wait_for_memory(worker, most)
-    second = call_each_once(host, 10_000)
+    second = call_each_once(host, NAMES)
     wait_for_memory(worker, most)
 
-    assert first == {1: 9_800, 2: 200}
-    assert second == {2: 9_800, 3: 200}
+    assert first == {1: NAMES - 200, 2: 200}
+    assert second == {2: NAMES - 200, 3: 200}
     assert host.pids()["worker"] == [worker]

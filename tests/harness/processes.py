@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _PARTITION = re.compile(r"/parts/(\d+)/data\.mdb")
@@ -118,6 +119,53 @@ def cpu_s(pid: int) -> float:
     """User and system time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Stopwatch:
+    """Seconds since it was made, less those for which programs of others kept this process and `own` from computing.
+
+    Where nobody else computes these are seconds on the wall, and what sleeps or waits for a disk is never taken off:
+    only time in which one of ours was ready to run, and no more of it than others computed.
+    """
+
+    def __init__(self, own: Callable[[], Iterable[int]]) -> None:
+        self._own = own
+        self._computed: dict[int, float] = {}
+        self._delayed: dict[int, float] = {}
+        for pid in self._pids():
+            with contextlib.suppress(OSError):  # it has just ended
+                self._computed[pid], self._delayed[pid] = cpu_s(pid), _delayed_s(pid)
+        self._busy, self._began = _busy_s(), time.monotonic()
+
+    def seconds(self) -> float:
+        """So far."""
+        took, busy = time.monotonic() - self._began, _busy_s() - self._busy
+        ours = delayed = 0.0
+        for pid in self._pids():
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                ours += cpu_s(pid) - self._computed.get(pid, 0.0)
+                delayed += max(0.0, _delayed_s(pid) - self._delayed.get(pid, 0.0))
+        others = max(0.0, busy - ours) / (os.cpu_count() or 1)
+        return took - min(others, delayed)
+
+    def _pids(self) -> set[int]:
+        return {os.getpid(), *self._own()}
+
+
+def _delayed_s(pid: int) -> float:
+    """How long the threads that a process has were ready to run and did not."""
+    delayed = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that has ended
+            delayed += int((task / "schedstat").read_text().split()[1])
+    return delayed / 1e9
+
+
+def _busy_s() -> float:
+    """What all processors have computed since the machine began, and what another machine took of them."""
+    [line] = re.findall(r"^cpu .*", Path("/proc/stat").read_text(), re.MULTILINE)
+    user, nice, system, _idle, _waiting, irq, soft, stolen = (int(each) for each in line.split()[1:9])
+    return (user + nice + system + irq + soft + stolen) / os.sysconf("SC_CLK_TCK")
 
 
 def wait_until_gone(pids: list[int], timeout_s: float) -> list[int]:

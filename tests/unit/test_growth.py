@@ -36,8 +36,6 @@ from holdfast_host.worker.turns.runner import _parse
 from holdfast_host.worker.turns.turn import _cut
 from tests.unit.sandbox.turns import TestTurn
 
-pytestmark = pytest.mark.alone
-
 SMALL_BYTES, FACTOR = 8 << 10, 16
 LARGE_S = 0.02  # what takes less for the large text harms nobody
 GROWTH_MAX = 4 * FACTOR  # a square grows by 16 times the factor

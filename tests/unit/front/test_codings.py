@@ -216,7 +216,6 @@ def test_what_a_byte_can_become_is_bounded_and_others_are_served_meanwhile() -> 
     uvloop.run(play())
 
 
-@pytest.mark.alone
 def test_a_flood_of_bombs_without_a_token_takes_no_longer_than_one_of_noise() -> None:
     async def flood(stage: Stage, body: bytes) -> float:
         request = request_bytes("POST", CALL, body, content_encoding="gzip")

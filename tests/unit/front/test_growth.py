@@ -10,8 +10,6 @@ import uvloop
 
 from tests.unit.front.stage import Stage, request_bytes, staged
 
-pytestmark = pytest.mark.alone
-
 SMALL_BYTES, FACTOR = 16 << 10, 16
 LARGE_S = 0.1
 GROWTH_MAX = 4 * FACTOR
