@@ -18,9 +18,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_history_of_concurrent_calls_to_one_name_has_an_order_that_agrees_with_time(
-    start_probe_host: StartHost,
+    probe_host: StartHost,
 ) -> None:
-    history = record_history(start_probe_host(workers=2), clients=8, calls=60)
+    history = record_history(probe_host(workers=2), clients=8, calls=60)
 
     assert violations(history) == []
     assert sum(not call.reads for call in history) > 100

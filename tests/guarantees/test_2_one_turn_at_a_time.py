@@ -36,9 +36,9 @@ def overlapping_debits(host: HostProcess, calls: int) -> list[Record]:
 
 
 def test_64_clients_debit_50_names_and_no_account_is_overdrawn_and_every_sum_is_exact(
-    start_probe_host: StartHost,
+    probe_host: StartHost,
 ) -> None:
-    host = start_probe_host(workers=2)
+    host = probe_host(workers=2)
 
     records = overlapping_debits(host, 5_000)
 
@@ -74,8 +74,8 @@ def slow_increments(host: HostProcess) -> tuple[int, int, int]:
     return acknowledged, stored, most
 
 
-def test_turns_of_one_name_never_overlap_and_no_increment_is_lost(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
+def test_turns_of_one_name_never_overlap_and_no_increment_is_lost(probe_host: StartHost) -> None:
+    host = probe_host()
 
     acknowledged, stored, most_inside = slow_increments(host)
 
@@ -117,8 +117,8 @@ def order_of_turns(host: HostProcess) -> list[int]:
     return [number for number, _ in sorted(results.items(), key=lambda pair: pair[1])]
 
 
-def test_calls_run_in_arrival_order(start_probe_host: StartHost) -> None:
-    assert order_of_turns(start_probe_host()) == list(range(12))
+def test_calls_run_in_arrival_order(probe_host: StartHost) -> None:
+    assert order_of_turns(probe_host()) == list(range(12))
 
 
 def test_without_the_queue_they_do_not(start_probe_host: StartHost) -> None:

@@ -39,6 +39,24 @@ def timer_data(timer_component: TestComponent, tmp_path_factory: pytest.TempPath
     return data
 
 
+@pytest.fixture(scope="module")
+def running_host(timer_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
+    """A host with it deployed, which runs on from test to test."""
+    data = tmp_path_factory.mktemp("running") / "data"
+    shutil.copytree(timer_data, data)
+    with HostProcess(data, "--workers", "1") as host:
+        yield host
+
+
+@pytest.fixture
+def timer_host(running_host: HostProcess) -> Iterator[HostProcess]:
+    """The running host; its one instance, alice, is deleted after the test."""
+    yield running_host
+    with running_host.caller() as caller:
+        assert caller.request("DELETE", "/v1/instances/Timer/alice").status == 200
+        assert caller.metric("holdfast_instances_in_memory") == 0
+
+
 @pytest.fixture
 def start_timer_host(timer_data: Path, tmp_path: Path) -> Iterator[StartHost]:
     """Starts hosts with it deployed, each on a copy of its own; ends them after the test."""
@@ -110,8 +128,8 @@ def holds_for(condition: Callable[[], bool], seconds: float) -> bool:
 # At its time, once.
 
 
-def test_an_alarm_runs_at_its_time_once_and_inside_it_is_gone(start_timer_host: StartHost) -> None:
-    with start_timer_host().caller() as caller:
+def test_an_alarm_runs_at_its_time_once_and_inside_it_is_gone(timer_host: HostProcess) -> None:
+    with timer_host.caller() as caller:
         caller.value("Timer", "alice", "arm", 0.5)
         before = facts(caller, "alice")
         wait_until(lambda: facts(caller, "alice")["delivered"] == 1)
@@ -123,8 +141,8 @@ def test_an_alarm_runs_at_its_time_once_and_inside_it_is_gone(start_timer_host: 
     assert 0 <= after["lateness_s"] < 1.0
 
 
-def test_a_handler_that_sets_the_alarm_again_is_called_again(start_timer_host: StartHost) -> None:
-    with start_timer_host().caller() as caller:
+def test_a_handler_that_sets_the_alarm_again_is_called_again(timer_host: HostProcess) -> None:
+    with timer_host.caller() as caller:
         caller.value("Timer", "alice", "arm", 0.1, "again")
         wait_until(lambda: facts(caller, "alice")["delivered"] == 2)
 
@@ -137,16 +155,16 @@ def armed_by_a_turn_that_raised(host: HostProcess) -> str:
         return state(caller, "alice")
 
 
-def test_an_alarm_is_stored_with_the_writes_of_its_turn_or_not_at_all(start_timer_host: StartHost) -> None:
-    assert armed_by_a_turn_that_raised(start_timer_host()) == "none"
+def test_an_alarm_is_stored_with_the_writes_of_its_turn_or_not_at_all(timer_host: HostProcess) -> None:
+    assert armed_by_a_turn_that_raised(timer_host) == "none"
 
 
 def test_without_the_one_transaction_a_turn_that_raised_arms_it(start_timer_host: StartHost) -> None:
     assert armed_by_a_turn_that_raised(start_timer_host(mutations=("commit_failed_turns",))) == "armed"
 
 
-def test_delete_all_that_keeps_the_alarm_leaves_it(start_timer_host: StartHost) -> None:
-    with start_timer_host().caller() as caller:
+def test_delete_all_that_keeps_the_alarm_leaves_it(timer_host: HostProcess) -> None:
+    with timer_host.caller() as caller:
         caller.value("Timer", "alice", "arm", 0.7)
         caller.value("Timer", "alice", "wipe")
 
@@ -253,8 +271,8 @@ def synced_then_failed(host: HostProcess, seconds: float) -> dict[str, Any]:
         return facts(caller, "alice")
 
 
-def test_what_a_handler_syncs_is_its_own_and_the_alarm_stays_until_the_turn_ends(start_timer_host: StartHost) -> None:
-    told = synced_then_failed(start_timer_host(), 30.0)
+def test_what_a_handler_syncs_is_its_own_and_the_alarm_stays_until_the_turn_ends(timer_host: HostProcess) -> None:
+    told = synced_then_failed(timer_host, 30.0)
 
     assert (told["early"], told["delivered"], told["retry_count"]) == (2, 1, 1)
 

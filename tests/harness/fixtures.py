@@ -1,10 +1,11 @@
-"""Fixtures for tests against a real host; a test package's conftest imports those that it uses."""
+"""Fixtures for tests against a real host; tests/conftest.py makes them known to all."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -42,6 +43,57 @@ def probe_data(probe_component: TestComponent, tmp_path_factory: pytest.TempPath
         return made[workers]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def running_hosts() -> Iterator[dict[int, HostProcess]]:
+    """Hosts that run on from test to test, by their number of workers."""
+    hosts: dict[int, HostProcess] = {}
+    yield hosts
+    for host in hosts.values():
+        host.stop()
+
+
+@pytest.fixture
+def probe_host(
+    running_hosts: dict[int, HostProcess], probe_data: Callable[[int], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StartHost]:
+    """Gives running hosts with the probe deployed and no instances, by their number of workers.
+
+    For tests that neither kill, stop nor set up anything: others have had the same processes, or will. What a test
+    leaves of instances is deleted; lines of the log and counts of metrics stay.
+    """
+    given: dict[int, dict[str, list[int]]] = {}
+
+    def give(workers: int = 1) -> HostProcess:
+        if workers not in running_hosts:
+            data = tmp_path_factory.mktemp(f"running-{workers}") / "data"
+            shutil.copytree(probe_data(workers), data)
+            host = HostProcess(data, "--workers", str(workers))
+            host.start()
+            running_hosts[workers] = host
+        given[workers] = running_hosts[workers].pids()
+        return running_hosts[workers]
+
+    yield give
+    for workers, pids in given.items():
+        host = running_hosts.pop(workers)
+        assert host.pids() == pids, "a test that ends processes starts a host of its own"
+        if _is_emptied(host):
+            running_hosts[workers] = host
+        else:
+            host.stop()
+
+
+def _is_emptied(host: HostProcess) -> bool:
+    """Delete all instances; False where some are still in memory, of which nothing was stored."""
+    with host.caller() as caller:
+        for actor_type in ("Probe", "Fragile"):
+            while instances := caller.request("GET", f"/v1/instances/{actor_type}").value["instances"]:
+                for each in instances:
+                    deleted = caller.request("DELETE", f"/v1/instances/{actor_type}/{quote(each['name'], safe='')}")
+                    assert deleted.status == 200, deleted
+        return caller.metric("holdfast_instances_in_memory") == 0
 
 
 @pytest.fixture

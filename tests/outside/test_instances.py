@@ -23,8 +23,8 @@ def put(caller: Caller, path: str, body: str, **headers: str) -> Answer:
     return caller.request("PUT", f"/v1/instances/{path}", body, headers)
 
 
-def test_instances_are_listed_in_name_order_over_all_workers_page_by_page(start_probe_host: StartHost) -> None:
-    host = start_probe_host(workers=2)
+def test_instances_are_listed_in_name_order_over_all_workers_page_by_page(probe_host: StartHost) -> None:
+    host = probe_host(workers=2)
     names = sorted(["a/b", "..", "é", *(f"n{number:03}" for number in range(30))], key=str.encode)
     with host.caller() as caller:
         for name in names:
@@ -45,8 +45,8 @@ def test_instances_are_listed_in_name_order_over_all_workers_page_by_page(start_
     assert run(host, "instances", "Probe", "--limit", "2", "--json").count("\n") == 2
 
 
-def test_what_a_listing_cannot_use_is_refused(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
+def test_what_a_listing_cannot_use_is_refused(probe_host: StartHost) -> None:
+    host = probe_host()
     with host.caller() as caller:
         for query in ("limit=0", "limit=1001", "limit=x", "limit=00000010000001", "cursor=*", "cursor=gA", "colour=red",
                       "limit=1&limit=2"):  # fmt: skip
@@ -56,8 +56,8 @@ def test_what_a_listing_cannot_use_is_refused(start_probe_host: StartHost) -> No
         assert caller.request("GET", "/v1/instances/Probe/%00").error == "InvalidNameError"
 
 
-def test_an_instance_is_described_without_waking_it(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
+def test_an_instance_is_described_without_waking_it(probe_host: StartHost) -> None:
+    host = probe_host()
     with host.caller() as caller:
         asleep = get(caller, "Probe/alice?count=true")
         caller.value("Probe", "alice", "put_many", {"a": 1, "bb": "x"})
@@ -76,8 +76,8 @@ def test_an_instance_is_described_without_waking_it(start_probe_host: StartHost)
         assert "3 keys" in shown
 
 
-def test_turns_that_wait_are_counted(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
+def test_turns_that_wait_are_counted(probe_host: StartHost) -> None:
+    host = probe_host()
     running = CallUnderWay(host, "Probe", "busy", "spin", 3.0)
     with host.caller() as caller:
         while not get(caller, "Probe/busy")["active"]:
@@ -89,8 +89,8 @@ def test_turns_that_wait_are_counted(start_probe_host: StartHost) -> None:
         assert each.answer().status == 200
 
 
-def test_storage_is_read_in_pages_and_by_key(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
+def test_storage_is_read_in_pages_and_by_key(probe_host: StartHost) -> None:
+    host = probe_host()
     with host.caller() as caller:
         caller.value("Probe", "alice", "put_many", {f"k{number}": number for number in range(5)})
         caller.value("Probe", "alice", "put", "z/é", {"$hf": "mine"})
@@ -107,8 +107,8 @@ def test_storage_is_read_in_pages_and_by_key(start_probe_host: StartHost) -> Non
         assert (missing.status, missing.error) == (404, "UnknownKeyError")
 
 
-def test_storage_is_edited_as_a_turn_and_memory_does_not_contradict_it(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
+def test_storage_is_edited_as_a_turn_and_memory_does_not_contradict_it(probe_host: StartHost) -> None:
+    host = probe_host()
     with host.caller() as caller:
         caller.value("Probe", "alice", "remember_and_put", "x", 1)
 
@@ -131,8 +131,8 @@ def test_storage_is_edited_as_a_turn_and_memory_does_not_contradict_it(start_pro
         assert caller.value("Probe", "alice", "get", "x") is None
 
 
-def test_a_mebibyte_of_utf_8_goes_in_comes_out_and_is_stored_as_a_mebibyte(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
+def test_a_mebibyte_of_utf_8_goes_in_comes_out_and_is_stored_as_a_mebibyte(probe_host: StartHost) -> None:
+    host = probe_host()
     path = "Probe/alice/storage/k"
     with host.caller() as caller:
         for text in ("é", "名", "\U0001f600"):
@@ -151,8 +151,8 @@ def test_a_mebibyte_of_utf_8_goes_in_comes_out_and_is_stored_as_a_mebibyte(start
             )
 
 
-def test_what_an_actor_stored_is_what_a_typed_put_takes(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
+def test_what_an_actor_stored_is_what_a_typed_put_takes(probe_host: StartHost) -> None:
+    host = probe_host()
     keys = '{"$hf":"dict","v":[[{"$hf":"tuple","v":[]},1],[{"$hf":"frozenset","v":[]},2],["[]",3],[1,4],["1",5]]}'
     with host.caller() as caller:
         assert put(caller, "Probe/alice/storage/k", keys, **{"content-type": TYPED}).status == 200
@@ -162,8 +162,8 @@ def test_what_an_actor_stored_is_what_a_typed_put_takes(start_probe_host: StartH
         assert "two keys are '[]' in plain JSON: ask for it typed" in refused.text
 
 
-def test_keys_inside_keys_are_refused_before_they_grow(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
+def test_keys_inside_keys_are_refused_before_they_grow(probe_host: StartHost) -> None:
+    host = probe_host()
     value = '{"$hf":"dict","v":[["\\"",0]]}'
     for _ in range(25):
         value = f'{{"$hf":"dict","v":[[{value},0]]}}'
@@ -174,8 +174,8 @@ def test_keys_inside_keys_are_refused_before_they_grow(start_probe_host: StartHo
         assert "a key, or an element of a set, holds a list, a dict or a set" in answer.text
 
 
-def test_an_edit_waits_for_the_running_turn(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
+def test_an_edit_waits_for_the_running_turn(probe_host: StartHost) -> None:
+    host = probe_host()
     slow = SentCall(host.url, "Probe", "alice", "slow_increment", 0.5)
     with host.caller() as caller:
         while not get(caller, "Probe/alice")["active"]:
@@ -187,8 +187,8 @@ def test_an_edit_waits_for_the_running_turn(start_probe_host: StartHost) -> None
         assert caller.value("Probe", "alice", "increment") == 11
 
 
-def test_a_deleted_instance_is_gone_and_begins_anew(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
+def test_a_deleted_instance_is_gone_and_begins_anew(probe_host: StartHost) -> None:
+    host = probe_host()
     with host.caller() as caller:
         caller.value("Probe", "alice", "put_many", {"a": 1, "b": 2})
         activation = caller.value("Probe", "alice", "activation_id")
@@ -201,8 +201,8 @@ def test_a_deleted_instance_is_gone_and_begins_anew(start_probe_host: StartHost)
         assert caller.value("Probe", "alice", "activation_id") != activation
 
 
-def test_an_evicted_instance_is_activated_again_with_what_it_stored(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
+def test_an_evicted_instance_is_activated_again_with_what_it_stored(probe_host: StartHost) -> None:
+    host = probe_host()
     with host.caller() as caller:
         caller.value("Probe", "alice", "increment")
         before = caller.value("Probe", "alice", "activation_id")
@@ -214,8 +214,8 @@ def test_an_evicted_instance_is_activated_again_with_what_it_stored(start_probe_
         assert caller.value("Probe", "alice", "activation_id") != before
 
 
-def test_an_eviction_is_answered_when_the_running_turn_is_over(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
+def test_an_eviction_is_answered_when_the_running_turn_is_over(probe_host: StartHost) -> None:
+    host = probe_host()
     slow = CallUnderWay(host, "Probe", "alice", "slow_increment", 0.5)
     with host.caller() as caller:
         while not get(caller, "Probe/alice")["active"]:

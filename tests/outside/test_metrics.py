@@ -83,8 +83,8 @@ def test_calls_are_counted_by_type_and_outcome_over_all_workers(start_probe_host
         assert not any("secret-name" in value for _, labels in seen for _, value in labels)
 
 
-def test_what_waits_is_measured(start_probe_host: StartHost) -> None:
-    host = start_probe_host()
+def test_what_waits_is_measured(probe_host: StartHost) -> None:
+    host = probe_host()
     running = CallUnderWay(host, "Probe", "busy", "spin", 3.0)
     with host.caller() as caller:
         while not caller.request("GET", "/v1/instances/Probe/busy").value["active"]:
@@ -103,8 +103,8 @@ def test_what_waits_is_measured(start_probe_host: StartHost) -> None:
         assert each.answer().status == 200
 
 
-def test_private_memory_is_what_each_process_alone_holds(start_probe_host: StartHost) -> None:
-    host = start_probe_host(workers=2)
+def test_private_memory_is_what_each_process_alone_holds(probe_host: StartHost) -> None:
+    host = probe_host(workers=2)
     with host.caller() as caller:
         for number in range(60):
             caller.value("Probe", f"n{number}", "increment")

@@ -1,7 +1,0 @@
-"""Fixtures of the walkthroughs."""
-
-from __future__ import annotations
-
-from tests.harness.fixtures import account_component
-
-__all__ = ["account_component"]
