@@ -69,6 +69,7 @@ class HostConfig:
     root_function: str = ""
     log_format: str = "text"
     trusted_proxies: tuple[str, ...] = ()  # networks
+    known_heads: bool = True
 
     @classmethod
     def make(
@@ -87,6 +88,7 @@ class HostConfig:
         allowed_hosts: Iterable[str] = (),
         check_arguments: bool = False,
         trusted_proxies: Iterable[str] = (),
+        known_heads: bool = True,
     ) -> HostConfig:
         """Check what the operator said.
 
@@ -105,6 +107,7 @@ class HostConfig:
             check_arguments: whether arguments that come as plain JSON are checked and converted by their annotations,
                 for functions whose manifest does not say.
             trusted_proxies: addresses or networks of the proxies whose word counts about where a request comes from.
+            known_heads: whether calls with heads that have passed once are served without being parsed again.
 
         Raises:
             ConfigurationError: says what is wrong and how to mend it.
@@ -145,6 +148,7 @@ class HostConfig:
             check_arguments=check_arguments,
             log_format=log_format,
             trusted_proxies=tuple(_read_network(each) for each in trusted_proxies),
+            known_heads=known_heads,
         )
 
 

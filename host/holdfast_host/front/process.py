@@ -85,7 +85,7 @@ class Front:
         )
         self._direct = DirectCalls(self._calls)
         proxies = TrustedProxies(start.trusted_proxies)
-        new_connection = partial(KnowingConnection, self._direct) if is_known() else Connection
+        new_connection = partial(KnowingConnection, self._direct) if start.known_heads and is_known() else Connection
         api = HttpServer(app.handle, Patience(), Connections(allow_descriptors()), proxies, new_connection)
         self._servers = [(start.listen_fd, api)]
         if start.root_fd >= 0:

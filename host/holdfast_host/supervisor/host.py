@@ -287,6 +287,7 @@ class Host:
                     log_format=self._config.log_format,
                     allowed_hosts=(self._config.listen.host, *self._config.allowed_hosts),
                     trusted_proxies=self._config.trusted_proxies,
+                    known_heads=self._config.known_heads,
                     root_fd=-1 if root is None else root.fileno(),
                     root_function=self._config.root_function,
                 )

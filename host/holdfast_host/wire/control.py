@@ -178,6 +178,7 @@ class FrontStart(Message, tag="start"):
     log_level: str = "info"
     allowed_hosts: tuple[str, ...] = ()  # names that requests may be for, beside the domain's and loopback's
     trusted_proxies: tuple[str, ...] = ()  # networks whose word about a request's origin counts
+    known_heads: bool = True  # calls with heads that have passed once are served past the parser
     root_fd: int = -1  # a second HTTP socket, all of which is one function's; -1: there is none
     root_function: str = ""
     log_format: str = "text"

@@ -276,7 +276,12 @@ async def read_response(reader: asyncio.StreamReader, *, head_only: bool = False
 
 @asynccontextmanager
 async def staged(
-    *, workers: int = 1, connected: bool = True, token: str | None = None, limits: Limits | None = None
+    *,
+    workers: int = 1,
+    connected: bool = True,
+    token: str | None = None,
+    limits: Limits | None = None,
+    known_heads: bool = True,
 ) -> AsyncIterator[Stage]:
     """A front that serves, with its workers connected unless told otherwise."""
     loop = asyncio.get_running_loop()
@@ -305,6 +310,7 @@ async def staged(
             routing,
             CATALOG,
             limits or Limits(),
+            known_heads=known_heads,
         )
         front = Front(start, control)
         stage = Stage(port, [Worker(each) for each in listeners], supervisor, Path(folder), front)

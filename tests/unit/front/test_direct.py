@@ -177,6 +177,17 @@ def test_few_heads_are_kept_and_the_one_known_longest_goes() -> None:
     uvloop.run(play())
 
 
+def test_a_host_that_is_told_to_parse_all_knows_no_head() -> None:
+    async def play() -> None:
+        async with staged(known_heads=False) as stage:
+            stage.worker.answer = b"1"
+            statuses = [(await stage.exchange(CALL)).status for _ in range(3)]
+
+            assert (statuses, stage.direct_calls) == ([200, 200, 200], 0)
+
+    uvloop.run(play())
+
+
 def test_the_library_has_what_is_relied_on_and_where_it_had_not_all_requests_would_be_parsed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -96,6 +96,13 @@ Examples:
     help="Whether arguments are checked and converted by annotations, in functions whose holdfast.toml does not say.",
 )
 @option(
+    "--known-heads",
+    default="on",
+    show_default=True,
+    type=click.Choice(["on", "off"]),
+    help="Whether calls with heads that have passed all checks once are served without being parsed again.",
+)
+@option(
     "--log-level",
     default="info",
     show_default=True,
@@ -120,6 +127,7 @@ def command(
     token_file: Path | None,
     limits: tuple[str, ...],
     check_arguments: str,
+    known_heads: str,
     log_level: str,
     log_format: str,
 ) -> None:
@@ -138,6 +146,7 @@ def command(
         allowed_hosts=allowed_hosts,
         trusted_proxies=trusted_proxies,
         check_arguments=check_arguments == "on",
+        known_heads=known_heads == "on",
     )
     if unknown := name_unknown(os.environ):
         EventLog(log_level, log_format=log_format).warning(unknown)
