@@ -23,6 +23,7 @@ KNOWN: Final = frozenset(
         "DOMAIN",
         "FRONTS",
         "HOST",
+        "KNOWN_HEADS",
         "LIMIT",
         "LISTEN",
         "LOG_FORMAT",

@@ -26,6 +26,7 @@ GIVEN = {
     "--trusted-proxy": "10.0.0.0/8",
     "--limit": "method_timeout_s=7",
     "--check-arguments": "on",
+    "--known-heads": "off",
     "--log-level": "debug",
     "--log-format": "json",
 }
