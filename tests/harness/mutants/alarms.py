@@ -15,8 +15,9 @@ from holdfast_host.core.errors import UnknownActorTypeError
 from holdfast_host.storage.overlay import Overlay, read_alarm
 from holdfast_host.storage.store import Changes
 from holdfast_host.worker.alarms import deliveries as alarms_module
-from holdfast_host.worker.alarms.deliveries import Alarms, Delivery
+from holdfast_host.worker.alarms.deliveries import Alarms
 from holdfast_host.worker.alarms.due import MINUTE_US, Timetable
+from holdfast_host.worker.alarms.stages import Delivery, Stage
 from holdfast_host.worker.turns.runner import TurnRunner
 from holdfast_host.worker.turns.turn import Turn
 
@@ -56,16 +57,18 @@ def clear_alarms_before_they_run() -> None:
     def early(self: Alarms, turn: Turn, loaded: Any) -> bool:
         entry, delivery = turn.entry, turn.delivery
         assert delivery is not None
-        if delivery.marked:
+        if delivery.noted:
+            delivery.enter(Stage.RUNNING)
             turn.request.body = b'{"retry_count":0,"scheduled_us":%d}' % delivery.due_us
             return True
         row = read_alarm(self._worker.store, entry.stored, entry.pending)
         if row is None or row.due_us != delivery.due_us:
             return begin(self, turn, loaded)
         self._leave_ready(delivery)
+        delivery.enter(Stage.NOTING)
         entry.turn = turn
         self._worker.gate.add(entry, Changes(alarm_changed=True))
-        self._worker.gate.leave(entry, None, alarms_module._Marked(self, turn))
+        self._worker.gate.leave(entry, None, alarms_module._Noted(self, turn))
         return False
 
     _patch(Alarms, "begin", early)
@@ -100,11 +103,11 @@ def clear_alarms_with_a_sync() -> None:
 
 
 def write_no_attempt_down() -> None:
-    """No attempt is marked before it runs."""
+    """No attempt is noted before it runs."""
     may_run = Alarms._may_run
 
     def careless(self: Alarms, turn: Turn, delivery: Delivery, row: Any, loaded: Any) -> bool:
-        delivery.marked = True
+        delivery.noted = True
         return may_run(self, turn, delivery, row, loaded)
 
     _patch(Alarms, "_may_run", careless)

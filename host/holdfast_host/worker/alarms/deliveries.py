@@ -1,6 +1,6 @@
 """Alarms: what is due becomes a turn in its instance's mailbox; what became of that turn is written down.
 
-A delivery goes through these steps, each the leader's:
+A delivery goes through these steps, each the leader's; `stages` says which may follow which:
 
 1. `release` takes what is due from the timetable and puts a turn into the mailbox, a bounded number at a time.
 2. `begin` is asked when that turn is taken from the mailbox. It reads the alarm's row again: gone or moved means that
@@ -26,7 +26,7 @@ import json
 import math
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import ActorUnknownMethodError, HoldfastError, HostUnavailableError, required
@@ -35,6 +35,7 @@ from holdfast_host.storage.overlay import read_alarm
 from holdfast_host.storage.store import Alarm, Changes
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.worker.alarms.due import Timetable
+from holdfast_host.worker.alarms.stages import Delivery, Stage
 from holdfast_host.worker.turns.turn import Turn
 
 if TYPE_CHECKING:
@@ -54,19 +55,6 @@ _AGAIN_S: Final = 1.0
 _CROWDED_S: Final = 0.1
 _ERROR_CHARS_MAX: Final = 1_000
 _NEVER_US: Final = 1 << 63
-
-
-@dataclass(slots=True, eq=False)
-class Delivery:
-    """One alarm on its way; lives from `release` until what became of it is durable."""
-
-    stored: StoredInstance
-    due_us: int
-    unpark: bool = False  # the type is deployed again: take the alarm up, run nothing
-    ready: bool = False  # its turn is in the ready queue
-    marked: bool = False  # the row says that the attempt has begun
-    alone: bool = False  # it is the one alarm that killed a worker and may run now
-    failure: HoldfastError | None = None  # it failed, and that is not written down yet
 
 
 class _Written:
@@ -91,7 +79,7 @@ class _Written:
         self._alarms.put_aside(self._delivery, _AGAIN_S)
 
 
-class _Marked:
+class _Noted:
     """The note that an attempt has begun; its turn holds the instance until that is durable."""
 
     __slots__ = ("_alarms", "_turn")
@@ -190,7 +178,7 @@ class Alarms:
         elif loaded is None or self._worker.mailroom.is_quarantined(entry.type_id, entry.stored.name):
             self.parked += 1
             self._write(entry, delivery, replace(row, state="parked", begun=False))
-        elif row.begun and not delivery.marked:
+        elif row.begun and not delivery.noted:
             died = HostUnavailableError("the worker died while the handler ran")
             self._count_failure(entry, delivery, died, killed=True)
         else:
@@ -203,6 +191,7 @@ class Alarms:
         error = turn.broken or turn.error
         if error is None:
             self.delivered += 1
+            delivery.enter(Stage.WRITING)
             self._worker.gate.leave(entry, None, _Written(self, entry, delivery, handled=True))
         else:
             self._count_failure(entry, delivery, error)
@@ -229,25 +218,27 @@ class Alarms:
     def finish(self, entry: Entry, delivery: Delivery) -> None:
         """Nothing is left to do for this delivery; look when the instance's alarm is due next."""
         stored = delivery.stored
+        delivery.enter(Stage.OVER)
         del self._under_way[stored]
         self._unparking -= delivery.unpark
         if delivery is self._alone:
             self._alone = None
             if self._line:
-                self._alone = following = self._line.popleft()
-                following.alone = True
-                self._post(following)
+                self._alone = self._line.popleft()
+                self._post(self._alone)
         if not any(layer.changes.alarm_changed for layer in entry.pending.layers):
             self._note(stored, self._worker.store.alarm(stored))
 
     def put_aside(self, delivery: Delivery, seconds: float) -> None:
         """Try it again after a while."""
+        delivery.enter(Stage.ASIDE)
         heapq.heappush(self._aside, (time.monotonic() + seconds, next(self._tickets), delivery))
 
     def resume(self, turn: Turn) -> None:
         """The attempt is written down as begun: now it runs, before anything else of the instance."""
         delivery = required(turn.delivery, "the delivery of an alarm's turn")
-        delivery.marked = True
+        delivery.noted = True
+        delivery.enter(Stage.QUEUED)
         self._worker.mailroom.put_back(turn)
 
     def give_back(self, turn: Turn) -> None:
@@ -270,6 +261,7 @@ class Alarms:
     def _post(self, delivery: Delivery) -> None:
         """Put a turn for it into the mailbox."""
         stored, worker = delivery.stored, self._worker
+        delivery.enter(Stage.QUEUED)
         self._under_way[stored] = delivery
         loaded = worker.deployments.find(stored.type_id)
         entry = worker.directory.open(stored.type_id, stored.name, loaded.type if loaded else f"type {stored.type_id}")
@@ -285,7 +277,7 @@ class Alarms:
     def _may_run(self, turn: Turn, delivery: Delivery, row: Alarm, loaded: LoadedType) -> bool:
         """The row stands, the class is there: run it, unless it has to wait for something."""
         worker, entry = self._worker, turn.entry
-        if not delivery.marked:
+        if not delivery.noted:
             if worker.mailroom.draining or row.due_us > self._clock.wall_us():  # stopping; or the clock was set back
                 self.finish(entry, delivery)
                 return False
@@ -299,22 +291,24 @@ class Alarms:
             if row.killed and not self._is_alone(delivery):
                 return False
             if row.retry_count > 0 or row.due_us <= self._opened_us:
+                delivery.enter(Stage.NOTING)
                 entry.turn = turn
                 begun = Changes(alarm=replace(row, begun=True), alarm_changed=True)
                 worker.gate.add(entry, begun)
-                worker.gate.leave(entry, None, _Marked(self, turn))
+                worker.gate.leave(entry, None, _Noted(self, turn))
                 return False
         info = {"retry_count": row.retry_count, "scheduled_us": row.scheduled_us}
         turn.request.body = json.dumps(info, separators=(",", ":")).encode()
+        delivery.enter(Stage.RUNNING)
         return True
 
     def _is_alone(self, delivery: Delivery) -> bool:
         """Whether this killed one may run now; else it stands in line."""
         if self._alone is None:
             self._alone = delivery
-            delivery.alone = True
         if self._alone is delivery:
             return True
+        delivery.enter(Stage.IN_LINE)
         self._line.append(delivery)
         return False
 
@@ -342,6 +336,7 @@ class Alarms:
 
     def _write(self, entry: Entry, delivery: Delivery, row: Alarm) -> None:
         """A batch of the host's own; the delivery is over when it is durable."""
+        delivery.enter(Stage.WRITING)
         self._worker.gate.add(entry, Changes(alarm=row, alarm_changed=True))
         self._worker.gate.leave(entry, None, _Written(self, entry, delivery))
 

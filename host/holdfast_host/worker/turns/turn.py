@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from holdfast_host.storage.overlay import Overlay
     from holdfast_host.storage.store import Changes
     from holdfast_host.wire.frames import Call
-    from holdfast_host.worker.alarms.deliveries import Delivery
+    from holdfast_host.worker.alarms.stages import Delivery
     from holdfast_host.worker.calls.actor_calls import Calls, Origin
     from holdfast_host.worker.calls.deadlocks import Rings
     from holdfast_host.worker.inspection.questions import Inspection

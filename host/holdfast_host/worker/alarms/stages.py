@@ -1,0 +1,69 @@
+"""The stages of an alarm's delivery, and which may follow which.
+
+    DUE -> QUEUED -> RUNNING -> WRITING -> OVER
+
+That is the way of a first attempt that nothing disturbs. A row may turn out to be gone, or need no handler; an attempt
+that may have killed a worker is written down before it runs; what could not be written is put aside and tried again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from holdfast_host.core.errors import HoldfastError, InternalError
+
+if TYPE_CHECKING:
+    from holdfast_host.storage.store import StoredInstance
+
+
+class Stage(Enum):
+    """Where a delivery is; the value continues "a delivery that"."""
+
+    DUE = "was taken from the table"
+    QUEUED = "waits in the mailbox"
+    NOTING = "waits for the note that its attempt has begun, and holds the instance"
+    IN_LINE = "has killed a worker and waits for another one that has"
+    RUNNING = "runs its handler"
+    WRITING = "waits until what became of it is durable"
+    ASIDE = "waits to be tried again"
+    OVER = "is over"
+
+
+NEXT: Final[dict[Stage, frozenset[Stage]]] = {
+    Stage.DUE: frozenset({Stage.QUEUED}),
+    Stage.QUEUED: frozenset(
+        # The row is read: the handler runs, now or later; or the row is gone, or is taken on without one.
+        {Stage.RUNNING, Stage.NOTING, Stage.IN_LINE, Stage.ASIDE, Stage.WRITING, Stage.OVER}
+    ),
+    Stage.NOTING: frozenset({Stage.QUEUED, Stage.ASIDE}),  # noted; or the note is lost
+    Stage.IN_LINE: frozenset({Stage.QUEUED}),
+    Stage.RUNNING: frozenset({Stage.WRITING, Stage.OVER}),  # over at once where it failed and its row is gone
+    Stage.WRITING: frozenset({Stage.OVER, Stage.ASIDE}),  # durable; or lost
+    Stage.ASIDE: frozenset({Stage.QUEUED}),
+    Stage.OVER: frozenset(),
+}
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One alarm on its way; lives from `release` until what became of it is durable. The leader's."""
+
+    stored: StoredInstance
+    due_us: int
+    unpark: bool = False  # the type is deployed again: take the alarm up, run nothing
+    stage: Stage = Stage.DUE
+    ready: bool = False  # its turn is in the ready queue
+    noted: bool = False  # the row says that this attempt has begun
+    failure: HoldfastError | None = None  # it failed, and that is not written down yet
+
+    def enter(self, stage: Stage) -> None:
+        """Go on to this stage.
+
+        Raises:
+            InternalError: it does not follow the present one.
+        """
+        if stage not in NEXT[self.stage]:
+            raise InternalError(f"a delivery that {self.stage.value} cannot become one that {stage.value}")
+        self.stage = stage

@@ -1,0 +1,127 @@
+"""An alarm's delivery goes through its stages, and through nothing else."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from holdfast_host.core.errors import HoldfastError, InternalError
+from holdfast_host.storage.store import Alarm, StoredInstance
+from holdfast_host.worker.alarms.stages import NEXT, Delivery, Stage
+from holdfast_host.worker.turns.turn import Turn
+from tests.harness.clock import ManualClock
+from tests.unit.worker.alarm_stage import SECOND, AlarmStage, fail, left_by_a_dead_worker
+
+S = Stage
+
+
+def at(stage: Stage) -> Delivery:
+    return Delivery(StoredInstance(0, 1, b"a", 1), due_us=1, stage=stage)
+
+
+@pytest.mark.parametrize(("here", "there"), list(itertools.product(Stage, Stage)), ids=lambda each: each.name)
+def test_only_a_stage_that_follows_is_entered(here: Stage, there: Stage) -> None:
+    delivery = at(here)
+    if there in NEXT[here]:
+        delivery.enter(there)
+
+        assert delivery.stage is there
+        return
+    with pytest.raises(InternalError, match=r"a delivery that .* cannot become one that "):
+        delivery.enter(there)
+    assert delivery.stage is here
+
+
+def test_every_stage_has_its_followers_is_reached_and_leads_to_the_end() -> None:
+    def reached(start: Stage) -> set[Stage]:
+        found, ahead = set[Stage](), [start]
+        while ahead:
+            for stage in NEXT[ahead.pop()] - found:
+                found.add(stage)
+                ahead.append(stage)
+        return found
+
+    assert set(NEXT) == set(Stage)
+    assert reached(S.DUE) == set(Stage) - {S.DUE}
+    assert all(S.OVER in reached(stage) for stage in Stage if stage is not S.OVER)
+    assert NEXT[S.OVER] == frozenset()
+
+
+class Traced(AlarmStage):
+    """Notes the stages of all deliveries, by name of the instance."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *arguments: Any, **further: Any) -> None:
+        self.stages: dict[str, list[Stage]] = {}
+        enter = Delivery.enter
+
+        def noted(delivery: Delivery, stage: Stage) -> None:
+            enter(delivery, stage)
+            self.stages.setdefault(delivery.stored.name.decode(), []).append(stage)
+
+        monkeypatch.setattr(Delivery, "enter", noted)
+        super().__init__(monkeypatch, *arguments, **further)
+
+
+def test_a_first_attempt_runs_and_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Traced(monkeypatch)
+    host.set("a", 5)
+    host.advance(5)
+
+    assert host.stages == {"a": [S.QUEUED, S.RUNNING, S.WRITING, S.OVER]}
+
+
+def test_a_retry_is_noted_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Traced(monkeypatch, fail)
+    host.set("a", 5)
+    host.advance(5)
+    host.stages.clear()
+    host.handler = None
+    host.advance(1)
+
+    assert host.stages == {"a": [S.QUEUED, S.NOTING, S.QUEUED, S.RUNNING, S.WRITING, S.OVER]}
+
+
+def test_an_alarm_that_is_cleared_meanwhile_is_over_without_its_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    def clear_the_other(turn: Turn, _: dict[str, Any]) -> None:
+        host.store._rows[1, b"b"].alarm = None  # as another turn of it would, before its alarm's turn came
+
+    host = Traced(monkeypatch, clear_the_other)
+    host.set("a", 5)
+    host.set("b", 5)
+    host.advance(5)
+
+    assert host.stages["a"] == [S.QUEUED, S.RUNNING, S.WRITING, S.OVER]
+    assert host.stages["b"] == [S.QUEUED, S.OVER]
+
+
+def test_those_that_killed_a_worker_wait_in_line_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = AlarmStage(monkeypatch)
+    now_us = first.clock.wall_us()
+    for name in ("a", "b"):
+        first.set(name, 3_600)
+        row = first.store._rows[1, name.encode()]
+        row.alarm = Alarm(now_us - SECOND, 1, now_us - SECOND, "retrying", "the worker died", killed=True)
+    store = left_by_a_dead_worker(first.store)
+    host = Traced(monkeypatch, store=store, clock=ManualClock(now_us))
+    host.settle()
+
+    ran = [S.NOTING, S.QUEUED, S.RUNNING, S.WRITING, S.OVER]
+    assert sorted(host.runs) == [("a", 1), ("b", 1)]
+    assert sorted(host.stages.values(), key=len) == [[S.QUEUED, *ran], [S.QUEUED, S.IN_LINE, S.QUEUED, *ran]]
+
+
+def test_what_is_lost_on_its_way_to_the_disk_is_put_aside_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose_once(turn: Turn, _: dict[str, Any]) -> None:
+        turn.storage.put(b"k", b"1")
+        if len(host.runs) == 1:
+            host.store.lose_next([b"a"])
+            raise HoldfastError("not today")
+
+    host = Traced(monkeypatch, lose_once)
+    host.set("a", 5)
+    host.advance(5)
+
+    assert host.stages["a"][:6] == [S.QUEUED, S.RUNNING, S.WRITING, S.ASIDE, S.QUEUED, S.WRITING]
+    assert host.stages["a"][-1] is S.OVER
