@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.harness import components
+from tests.harness import caller, components
 from tests.harness.components import TestComponent
 from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
@@ -56,13 +56,24 @@ def running_hosts() -> Iterator[dict[int, HostProcess]]:
 
 @pytest.fixture
 def probe_host(
-    running_hosts: dict[int, HostProcess], probe_data: Callable[[int], Path], tmp_path_factory: pytest.TempPathFactory
+    running_hosts: dict[int, HostProcess],
+    probe_data: Callable[[int], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[StartHost]:
     """Gives running hosts with the probe deployed and no instances, by their number of workers.
 
     For tests that neither kill, stop nor set up anything: others have had the same processes, or will. What a test
-    leaves of instances is deleted; lines of the log and counts of metrics stay.
+    leaves of instances is deleted, and what it called is evicted; lines of the log and counts of metrics stay.
     """
+    called: set[tuple[str, str]] = set()
+    path_of = caller._path
+
+    def note(actor_type: str, name: str, method: str) -> str:
+        called.add((actor_type, name))
+        return path_of(actor_type, name, method)
+
+    monkeypatch.setattr(caller, "_path", note)
     given: dict[int, dict[str, list[int]]] = {}
 
     def give(workers: int = 1) -> HostProcess:
@@ -79,21 +90,20 @@ def probe_host(
     for workers, pids in given.items():
         host = running_hosts.pop(workers)
         assert host.pids() == pids, "a test that ends processes starts a host of its own"
-        if _is_emptied(host):
-            running_hosts[workers] = host
-        else:
-            host.stop()
+        _empty(host, called)
+        running_hosts[workers] = host
 
 
-def _is_emptied(host: HostProcess) -> bool:
-    """Delete all instances; False where some are still in memory, of which nothing was stored."""
-    with host.caller() as caller:
+def _empty(host: HostProcess, called: set[tuple[str, str]]) -> None:
+    """Delete all instances that have stored something, and evict those that were called."""
+    with host.caller() as connected:
         for actor_type in ("Probe", "Fragile"):
-            while instances := caller.request("GET", f"/v1/instances/{actor_type}").value["instances"]:
+            while instances := connected.request("GET", f"/v1/instances/{actor_type}").value["instances"]:
                 for each in instances:
-                    deleted = caller.request("DELETE", f"/v1/instances/{actor_type}/{quote(each['name'], safe='')}")
-                    assert deleted.status == 200, deleted
-        return caller.metric("holdfast_instances_in_memory") == 0
+                    path = f"/v1/instances/{actor_type}/{quote(each['name'], safe='')}"
+                    assert connected.request("DELETE", path).status == 200
+        for actor_type, name in called:
+            connected.request("POST", f"/v1/instances/{actor_type}/{quote(name, safe='')}/evict")
 
 
 @pytest.fixture

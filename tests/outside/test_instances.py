@@ -20,7 +20,7 @@ def get(caller: Caller, path: str, **headers: str) -> Any:
 
 
 def put(caller: Caller, path: str, body: str, **headers: str) -> Answer:
-    return caller.request("PUT", f"/v1/instances/{path}", body, headers)
+    return caller.request("PUT", f"/v1/instances/{path}", body.encode(), headers)
 
 
 def test_instances_are_listed_in_name_order_over_all_workers_page_by_page(probe_host: StartHost) -> None:
