@@ -88,6 +88,13 @@ def no_signals(what: str) -> RuntimeError:
     return RuntimeError(f"{what}: {_NO_SIGNALS}")
 
 
+def no_loop() -> RuntimeError:
+    """No event loop runs around a plain method."""
+    return RuntimeError(
+        "no running event loop: one runs around a method that is written as async def, and within asyncio.run(...)"
+    )
+
+
 def no_sleep(what: str) -> RuntimeError:
     """A turn does not wait."""
     return RuntimeError(f"{what}: {_NO_SLEEP}")

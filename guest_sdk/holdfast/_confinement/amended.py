@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from holdfast._confinement.absent import no_files, no_network, no_processes, no_signals, no_threads, no_waker, refusing
+from holdfast._confinement.absent import (
+    no_files,
+    no_loop,
+    no_network,
+    no_processes,
+    no_signals,
+    no_threads,
+    no_waker,
+    refusing,
+)
 
 MayRead = Callable[[Any], bool]
 
@@ -137,8 +146,17 @@ def _futures(module: Any) -> Iterator[Swap]:
 def _asyncio(module: Any) -> Iterator[Swap]:
     from holdfast._confinement.loop import TurnLoop  # nobody pays for asyncio who does not import it
 
+    def running_loop(*_: Any, **__: Any) -> Any:
+        loop = module.events._get_running_loop()  # noqa: SLF001
+        if loop is None:
+            raise no_loop()
+        return loop
+
     for owner in (module, module.events):
         yield Swap(owner, "new_event_loop", TurnLoop)
+        for name in ("get_event_loop", "get_running_loop", "_get_event_loop"):
+            if hasattr(owner, name):
+                yield Swap(owner, name, running_loop)
 
 
 def _signal(module: Any) -> Iterator[Swap]:

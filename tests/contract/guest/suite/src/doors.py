@@ -136,8 +136,25 @@ SIGNALS: dict[str, Callable[[], Any]] = {
     "alarm": lambda: signal.alarm(1),
     "setitimer": lambda: signal.setitimer(0, 1),
 }
+
+
+def make_task() -> Any:
+    begun = asyncio.sleep(0)
+    try:
+        return asyncio.create_task(begun)
+    finally:
+        begun.close()
+
+
+LOOP: dict[str, Callable[[], Any]] = {
+    "get_event_loop": lambda: asyncio.get_event_loop(),
+    "get_running_loop": lambda: asyncio.get_running_loop(),
+    "through a module": lambda: asyncio.events.get_running_loop(),
+    "create_task": make_task,
+}
 DOORS = {
     "network": NETWORK, "threads": THREADS, "files": FILES, "processes": PROCESSES, "time": TIME, "signals": SIGNALS,
+    "loop": LOOP,
 }  # fmt: skip
 
 
