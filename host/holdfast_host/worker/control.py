@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from holdfast_host.core.errors import HoldfastError, InternalError
 from holdfast_host.wire.control import (
@@ -46,20 +46,56 @@ from holdfast_host.wire.control import (
     read_for_worker,
 )
 from holdfast_host.worker.alarms.readers import types_with_alarms
-from holdfast_host.worker.inspection.activity import Activity, add_places
+from holdfast_host.worker.inspection.activity import add_places
 from holdfast_host.worker.links import READ_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast_host.worker.loop import Worker
+    from holdfast_host.storage.store import Store
+    from holdfast_host.worker.alarms.deliveries import Alarms
+    from holdfast_host.worker.health import Health
+    from holdfast_host.worker.links import Poller
+    from holdfast_host.worker.logs.output import Output
+    from holdfast_host.worker.turns.deployments import Deployments
+    from holdfast_host.worker.turns.mailboxes import Mailroom
     from holdfast_host.worker.turns.turn import Turn
+
+
+class Supervised(Protocol):
+    """What of a worker the supervisor's orders are about."""
+
+    store: Store
+    output: Output
+    poller: Poller
+    deployments: Deployments
+    mailroom: Mailroom
+    alarms: Alarms
+    health: Health
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Have the leader run this soon; any thread."""
+
+    def drain(self, on_drained: Callable[[], None]) -> None:
+        """Refuse what has not begun; call back when no turn runs and the groups are settled (leader)."""
 
 
 class ControlChannel:
     """Messages from and to the supervisor."""
 
-    def __init__(self, connection: socket.socket, worker: Worker, on_stop: Callable[[], None], received: bytes) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        worker: Supervised,
+        on_stop: Callable[[], None],
+        received: bytes,
+        *,
+        measures: Callable[[], JsonObject],
+        activity: Callable[[int], tuple[JsonObject, list[tuple[JsonObject, Turn]]]],
+    ) -> None:
+        """`measures()` is what it has counted, `activity(limit)` what it does now, see inspection.activity."""
+        self._measures = measures
+        self._activity = activity
         self._socket = connection
         self._sending = threading.Lock()  # a message may go in several pieces
         self._worker = worker
@@ -125,9 +161,9 @@ class ControlChannel:
             case Ping():
                 self.send(Pong(message.id))
             case Measure():
-                self.send(Measured(message.id, worker.measures.report(worker)))
+                self.send(Measured(message.id, self._measures()))
             case ShowActivity():
-                facts, placed = Activity.of(worker).report(message.limit)
+                facts, placed = self._activity(message.limit)
                 self._apart(partial(self._send_activity, facts, placed), message)
             case Drain():
                 worker.drain(lambda: self.send(Drained()))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast_host.worker.loop import Worker
+    from holdfast_host.storage.store import Store
 
 STALL_S: Final = 2.0  # a commit that takes so long makes the host not ready
 
@@ -18,8 +18,10 @@ STALL_S: Final = 2.0  # a commit that takes so long makes the host not ready
 class Health:
     """The health of one worker, looked at now and then; the leader's."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
+    def __init__(self, store: Store, stalled_for: Callable[[float], float]) -> None:
+        """`stalled_for(now)` says for how many seconds a commit or a sweep has been in flight."""
+        self._store = store
+        self._stalled_for = stalled_for
         self._stalled = False
         self._shortage: str | None = None
         self.on_stall: Callable[[bool], None] = lambda _: None  # told when a commit begins to hang, and when it is over
@@ -27,12 +29,11 @@ class Health:
 
     def look(self, now: float) -> None:
         """Tell what has changed."""
-        worker = self._worker
-        stalled = worker.measures.stalled_for(worker, now) > STALL_S
+        stalled = self._stalled_for(now) > STALL_S
         if stalled != self._stalled:
             self._stalled = stalled
             self.on_stall(stalled)
-        shortage = worker.store.room().shortage
+        shortage = self._store.room().shortage
         if (shortage is None) != (self._shortage is None):
             self.on_shortage(shortage)
         self._shortage = shortage

@@ -116,10 +116,18 @@ class Worker:
         self.running: dict[Turn, int] = {}  # with its record on the page
         self._page = running_page or RunningPage.create()
         self._pace = Pace(limits.promotion_after_s)
-        self.sweeper = Sweeper(self)
+        self.sweeper = Sweeper(
+            store,
+            self.gate,
+            self.mailroom,
+            self.leadership,
+            self.measures,
+            post=self.post,
+            find_broken=self.find_broken,
+        )
         self.slow_turns = SlowTurns(output)
         self._housekeeping_at = 0.0
-        self.health = Health(self)
+        self.health = Health(store, partial(self.measures.stalled_for, self))
         self._draining: Callable[[], None] | None = None
         self.turns = 0
         self.commits = 0
@@ -383,10 +391,8 @@ class Worker:
     @property
     def is_settled(self) -> bool:
         """True while no turn runs or could begin, and all groups are settled (leader)."""
-        gate = self.gate
-        return not (
-            self.running or self.mailroom.anything_ready or gate.flight or gate.current.batches or self.sweeper.running
-        )
+        gate, busy = self.gate, self.running or self.mailroom.anything_ready or self.sweeper.running
+        return not (busy or gate.flight or gate.current.batches)
 
     def _check_drained(self, on_drained: Callable[[], None]) -> None:
         if self.is_settled:

@@ -32,6 +32,7 @@ from holdfast_host.wire.control import (
 from holdfast_host.wire.frames import PROTOCOL
 from holdfast_host.wire.running_page import RunningPage
 from holdfast_host.worker.control import ControlChannel
+from holdfast_host.worker.inspection.activity import Activity
 from holdfast_host.worker.links import READ_BYTES, Link
 from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.loop import Worker
@@ -74,7 +75,14 @@ class WorkerProcess:
         )
         self._worker.deployments.checks_arguments = start.check_arguments
         self._worker.mailroom.set_quarantined(start.quarantined)
-        self._control = ControlChannel(control, self._worker, self._stop, received)
+        self._control = ControlChannel(
+            control,
+            self._worker,
+            self._stop,
+            received,
+            measures=lambda: self._worker.measures.report(self._worker),
+            activity=Activity.of(self._worker).report,
+        )
         self._listener = socket.socket(fileno=start.listen_fd)
         self._listener.setblocking(False)
         self._worker.poller.add(start.listen_fd, self._accept)
@@ -95,7 +103,13 @@ class WorkerProcess:
             deployments.switch(deployment)
             self._worker.alarms.take_up_parked(each.type_id for each in deployment.types)
         calm_collector()
-        Monitor(self._worker, self._engine, self._end_on_bug).start()
+        Monitor(
+            self._worker.leadership,
+            self._worker.limits,
+            self._engine,
+            anything_waits=self._worker.anything_waits,
+            on_failure=self._end_on_bug,
+        ).start()
         self._control.send(Ready(os.getpid()))
         self._worker.leadership.start()
         while True:

@@ -169,7 +169,13 @@ class Stage:
         )
         self.deploy()
         self.client = Client(self.worker)
-        Monitor(self.worker, engine, self.failures.put).start()
+        Monitor(
+            self.worker.leadership,
+            self.limits,
+            engine,
+            anything_waits=lambda: self.worker.anything_waits(),  # as it is then: a test may put another in its place
+            on_failure=self.failures.put,
+        ).start()
         if routing is not None:
             self._listen(routing.addresses[number])
         self.worker.leadership.start()

@@ -14,6 +14,7 @@ from holdfast_host.wire import control
 from holdfast_host.wire.catalog import ActorType, Catalog, Deployment
 from holdfast_host.wire.control import Message
 from holdfast_host.worker.control import ControlChannel
+from holdfast_host.worker.inspection.activity import Activity
 from tests.unit.worker.stage import TYPE, Stage
 
 DEPLOYMENT = Deployment("f", "fn_1", 2, "ab", "/absent.cwasm", (ActorType("T", TYPE, ()),))
@@ -28,7 +29,17 @@ class Supervised:
         self.socket, theirs = socket.socketpair()
         self.socket.settimeout(10)
         self._lines = self.socket.makefile("rb")
-        stage.do(lambda: ControlChannel(theirs, stage.worker, lambda: self.stops.put(None), b""))
+        worker = stage.worker
+        stage.do(
+            lambda: ControlChannel(
+                theirs,
+                worker,
+                lambda: self.stops.put(None),
+                b"",
+                measures=lambda: worker.measures.report(worker),
+                activity=Activity.of(worker).report,
+            )
+        )
 
     def tell(self, message: Message) -> None:
         self.socket.sendall(control.pack_message(message))

@@ -27,7 +27,7 @@ import math
 import time
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast_host.core.errors import ActorUnknownMethodError, HoldfastError, HostUnavailableError, required
 from holdfast_host.storage.keys import has_due_row
@@ -36,17 +36,18 @@ from holdfast_host.storage.store import Alarm, Changes
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.worker.alarms.due import Timetable
 from holdfast_host.worker.alarms.stages import Delivery, Stage
-from holdfast_host.worker.turns.turn import Turn
+from holdfast_host.worker.turns.turn import Turn, TurnHost
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from holdfast_host.core.clock import Clock
-    from holdfast_host.storage.store import StoredInstance
-    from holdfast_host.worker.commits.gate import Group
-    from holdfast_host.worker.loop import Worker
-    from holdfast_host.worker.turns.deployments import LoadedType
+    from holdfast_host.storage.store import Store, StoredInstance
+    from holdfast_host.worker.commits.gate import Gate, Group
+    from holdfast_host.worker.turns.deployments import Deployments, LoadedType
+    from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.entry import Entry
+    from holdfast_host.worker.turns.mailboxes import Mailroom
 
 READY_MAX: Final = 4  # alarms in the ready queue: what an ordinary call may find before it
 UNDER_WAY_MAX: Final = 128  # behind a running turn, running, or waiting for their commit
@@ -55,6 +56,16 @@ _AGAIN_S: Final = 1.0
 _CROWDED_S: Final = 0.1
 _ERROR_CHARS_MAX: Final = 1_000
 _NEVER_US: Final = 1 << 63
+
+
+class AlarmHost(TurnHost, Protocol):
+    """What deliveries need of their worker, beside what their turns need."""
+
+    store: Store
+    gate: Gate
+    mailroom: Mailroom
+    directory: Directory
+    deployments: Deployments
 
 
 class _Written:
@@ -98,7 +109,7 @@ class _Noted:
 class Alarms:
     """The alarms of one worker. The leader's, but for `is_due`."""
 
-    def __init__(self, worker: Worker, clock: Clock) -> None:
+    def __init__(self, worker: AlarmHost, clock: Clock) -> None:
         self._worker = worker
         self._clock = clock
         self._timetable = Timetable(worker.store)

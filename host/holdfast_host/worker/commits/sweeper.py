@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Final
 from holdfast_host.storage.store import StoreBrokenError
 
 if TYPE_CHECKING:
-    from holdfast_host.worker.loop import Worker
+    from collections.abc import Callable
+    from typing import Literal
+
+    from holdfast_host.storage.store import Store
+    from holdfast_host.worker.commits.gate import Gate
+    from holdfast_host.worker.inspection.measures import Measures
+    from holdfast_host.worker.threads.leadership import Leadership
+    from holdfast_host.worker.turns.mailboxes import Mailroom
 
 QUIET_S: Final = 0.010
 
@@ -22,8 +29,25 @@ QUIET_S: Final = 0.010
 class Sweeper:
     """The sweeps of one worker, one at a time; the leader's."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
+    def __init__(
+        self,
+        store: Store,
+        gate: Gate,
+        mailroom: Mailroom,
+        leadership: Leadership,
+        measures: Measures,
+        *,
+        post: Callable[[Callable[[], None]], None],
+        find_broken: Callable[[StoreBrokenError, int], Literal[False]],
+    ) -> None:
+        """`post(action)` has the leader run it; `find_broken(error, generation)` ends what a section has begun."""
+        self._store = store
+        self._gate = gate
+        self._mailroom = mailroom
+        self._leadership = leadership
+        self._measures = measures
+        self._post = post
+        self._find_broken = find_broken
         self._quiet_at = 0.0
         self.running = False  # a sweep is on its way; no group may be committed
 
@@ -33,8 +57,7 @@ class Sweeper:
 
     def wait_s(self, most_s: float) -> float:
         """For how long, up to `most_s`, there is nothing to sweep."""
-        worker = self._worker
-        if self.running or not worker.store.has_garbage or worker.gate.flight or worker.mailroom.draining:
+        if self.running or not self._store.has_garbage or self._gate.flight or self._mailroom.draining:
             return most_s
         return min(most_s, max(0.0, self._quiet_at - time.monotonic()))
 
@@ -43,20 +66,20 @@ class Sweeper:
 
         Called after each look at the sockets: what that brought goes first, and is never kept waiting by two sweeps.
         """
-        worker, leadership = self._worker, self._worker.leadership
-        if worker.mailroom.anything_ready or self.wait_s(1.0) > 0:
+        leadership = self._leadership
+        if self._mailroom.anything_ready or self.wait_s(1.0) > 0:
             return True
         self.running = True
-        worker.measures.commit_began_at = now = time.monotonic()
+        self._measures.commit_began_at = now = time.monotonic()
         leadership.open_section(now)
         leadership.hand_over(generation)
         try:
-            worker.store.sweep()
+            self._store.sweep()
         except StoreBrokenError as error:
-            return worker.find_broken(error, generation)
-        worker.post(partial(self._hand_in, generation))
+            return self._find_broken(error, generation)
+        self._post(partial(self._hand_in, generation))
         return False
 
     def _hand_in(self, generation: int) -> None:
         self.running = False
-        self._worker.leadership.handed_in(generation)
+        self._leadership.handed_in(generation)

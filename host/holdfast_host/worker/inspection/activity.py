@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.commits.sweeper import Sweeper
     from holdfast_host.worker.inspection.measures import Measures
-    from holdfast_host.worker.loop import Worker
     from holdfast_host.worker.threads.compute_slots import ComputeSlots
     from holdfast_host.worker.threads.leadership import Leadership
     from holdfast_host.worker.turns.directory import Directory
@@ -56,8 +55,8 @@ class Activity:
     alarms: Alarms
 
     @classmethod
-    def of(cls, worker: Worker) -> Activity:
-        """That of this worker."""
+    def of(cls, worker: object) -> Activity:
+        """That of this worker, whose parts go by the same names."""
         return cls(**{each.name: getattr(worker, each.name) for each in fields(cls)})
 
     def report(self, limit: int) -> tuple[Facts, list[tuple[Facts, Turn]]]:

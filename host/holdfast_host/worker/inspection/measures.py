@@ -7,12 +7,20 @@ names are never counted apart: that would be a series for each of a million.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from holdfast_host.core.process import private_bytes
 
 if TYPE_CHECKING:
-    from holdfast_host.worker.loop import Worker
+    from holdfast_host.storage.store import Store
+    from holdfast_host.worker.alarms.deliveries import Alarms
+    from holdfast_host.worker.commits.gate import Gate
+    from holdfast_host.worker.commits.sweeper import Sweeper
+    from holdfast_host.worker.logs.output import Output
+    from holdfast_host.worker.threads.leadership import Leadership
+    from holdfast_host.worker.turns.deployments import Deployments
+    from holdfast_host.worker.turns.directory import Directory
+    from holdfast_host.worker.turns.mailboxes import Mailroom
     from holdfast_host.worker.turns.turn import Turn
 
 # Upper bounds, inclusive: seconds of calls and queues, seconds of a commit, turns of a group.
@@ -59,6 +67,25 @@ class TypeMeasures:
         self.activations = 0
 
 
+class Committing(Protocol):
+    """Where it shows whether a commit or a sweep is on its way."""
+
+    gate: Gate
+    sweeper: Sweeper
+
+
+class Tables(Committing, Protocol):
+    """What a report reads beside the counters."""
+
+    store: Store
+    mailroom: Mailroom
+    deployments: Deployments
+    directory: Directory
+    leadership: Leadership
+    alarms: Alarms
+    output: Output
+
+
 class Measures:
     """The counters of one worker; the leader's."""
 
@@ -92,7 +119,7 @@ class Measures:
         self.commit_seconds.add(time.monotonic() - self.commit_began_at)
         self.group_turns.add(turns)
 
-    def report(self, worker: Worker) -> dict[str, Any]:
+    def report(self, worker: Tables) -> dict[str, Any]:
         """Everything, with what the worker's tables say now; about a millisecond with many types."""
         now = time.monotonic()
         deepest, oldest_at = worker.mailroom.depth()
@@ -126,6 +153,6 @@ class Measures:
             "private_bytes": private_bytes(),
         }
 
-    def stalled_for(self, worker: Worker, now: float) -> float:
+    def stalled_for(self, worker: Committing, now: float) -> float:
         """For how many seconds the commit in flight, or the sweep, has been so; 0 where there is none."""
         return now - self.commit_began_at if worker.gate.flight is not None or worker.sweeper.running else 0.0

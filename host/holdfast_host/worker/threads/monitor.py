@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from holdfast_host.core.limits import Limits
     from holdfast_host.sandbox.engine import SandboxEngine
-    from holdfast_host.worker.loop import Worker
+    from holdfast_host.worker.threads.leadership import Leadership
 
 _WATCHING_S: Final = 0.001
 _RESTING_S: Final = 0.010
@@ -23,9 +24,20 @@ _RESTING_S: Final = 0.010
 class Monitor:
     """One thread beside the turns; lives as long as the process."""
 
-    def __init__(self, worker: Worker, engine: SandboxEngine, on_failure: Callable[[BaseException], None]) -> None:
-        self._worker = worker
+    def __init__(
+        self,
+        leadership: Leadership,
+        limits: Limits,
+        engine: SandboxEngine,
+        *,
+        anything_waits: Callable[[], bool],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """`anything_waits()` says whether a leader would have something to do now."""
+        self._leadership = leadership
+        self._limits = limits
         self._engine = engine
+        self._anything_waits = anything_waits
         self._on_failure = on_failure
 
     def start(self) -> None:
@@ -34,15 +46,15 @@ class Monitor:
 
     def _watch(self) -> None:
         try:
-            worker, leadership = self._worker, self._worker.leadership
-            after_s, slice_s = worker.limits.promotion_after_s, worker.limits.slice_s
+            leadership, anything_waits = self._leadership, self._anything_waits
+            after_s, slice_s = self._limits.promotion_after_s, self._limits.slice_s
             epoch_at = 0.0
             while True:
                 now = time.monotonic()
                 if now >= epoch_at:
                     epoch_at = now + slice_s
                     self._engine.advance_epoch()
-                leadership.promote_if_slow(now, after_s, worker.anything_waits)
+                leadership.promote_if_slow(now, after_s, anything_waits)
                 time.sleep(_WATCHING_S if leadership.busy or leadership.section_open else _RESTING_S)
         except BaseException as error:
             self._on_failure(error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast_host.core.errors import (
     ActorQuarantinedError,
@@ -20,7 +20,7 @@ from holdfast_host.core.errors import (
 from holdfast_host.wire.frames import CallKind, Kind, ProtocolError, unpack_call, unpack_json, unpack_slot
 from holdfast_host.wire.running_page import FUNCTION
 from holdfast_host.worker.calls.actor_calls import Origin
-from holdfast_host.worker.turns.turn import Turn
+from holdfast_host.worker.turns.turn import Turn, TurnHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -28,15 +28,28 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.wire.frames import Call
     from holdfast_host.worker.calls.actor_calls import ActorCall
+    from holdfast_host.worker.calls.deadlocks import Rings
+    from holdfast_host.worker.inspection.questions import Inspection
     from holdfast_host.worker.links import Link
     from holdfast_host.worker.turns.deployments import Deployments, LoadedType
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.entry import Entry
-    from holdfast_host.worker.turns.turn import TurnHost
+    from holdfast_host.worker.turns.function_pool import Functions
 
 # Plain integers: to look a member of an enumeration up costs more than to compare it.
 _CALL, _METHOD, _FUNCTION = int(Kind.CALL), int(CallKind.METHOD), int(CallKind.FUNCTION)
 _RING_KINDS: Final = (Kind.PROBE, Kind.CONFIRM, Kind.KILL)
+
+
+class MailHost(TurnHost, Protocol):
+    """What the mailboxes need of their worker: whom other frames are for, and what its turns need."""
+
+    rings: Rings
+    inspection: Inspection
+    functions: Functions
+
+    def busy_entries(self) -> list[Entry]:
+        """The instances whose turns run now (leader)."""
 
 
 class Mailroom:
@@ -44,7 +57,7 @@ class Mailroom:
 
     def __init__(
         self,
-        host: TurnHost,
+        host: MailHost,
         directory: Directory,
         deployments: Deployments,
         limits: Limits,

@@ -33,15 +33,12 @@ if TYPE_CHECKING:
     from holdfast_host.wire.frames import Call
     from holdfast_host.worker.alarms.stages import Delivery
     from holdfast_host.worker.calls.actor_calls import Calls, Origin
-    from holdfast_host.worker.calls.deadlocks import Rings
-    from holdfast_host.worker.inspection.questions import Inspection
     from holdfast_host.worker.links import Link
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.threads.compute_slots import ComputeSlots
     from holdfast_host.worker.threads.leadership import Leadership
     from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.entry import Entry
-    from holdfast_host.worker.turns.function_pool import Functions
 
 _THROTTLE_S: Final = 0.0001  # what a detached turn's storage call waits while the leader has work
 
@@ -68,18 +65,12 @@ class TurnHost(Protocol):
     limits: Limits
     output: Output
     calls: Calls
-    rings: Rings
-    inspection: Inspection
-    functions: Functions
 
     def post(self, action: Callable[[], None]) -> None:
         """Have the leader run this soon; any thread."""
 
     def call_out(self, call: ActorCall) -> None:
         """Begin a call of the turn that runs on this thread; it may be over on return."""
-
-    def busy_entries(self) -> list[Entry]:
-        """The instances whose turns run now (leader)."""
 
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
         """Commit what the turn has written so far (leader)."""
