@@ -48,17 +48,26 @@ def files_of(directory: Path) -> set[Path]:
     [
         ("x = 1\ndef broken(:\n    pass\n", r"src/app.py:2: syntax error in 'def broken\(:': "),
         ("import helper\n", r"src/helper.py:2: the module cannot be imported: ZeroDivisionError: division by zero"),
-        ("import numpy\n", r"src/app.py:1: there is no module 'numpy': if it is a package, add it to dependencies"),
-        (
+        pytest.param(
+            "import numpy\n",
+            r"src/app.py:1: there is no module 'numpy': if it is a package, add it to dependencies",
+            marks=pytest.mark.builds,
+        ),
+        pytest.param(
             "import zoneinfo\nzoneinfo.ZoneInfo('Mars/Day')\n",
             r"src/app.py:2: .* 'Mars/Day' .* add tzdata to the dependen",
+            marks=pytest.mark.builds,
         ),
         ("import ctypes\n", r"src/app.py:1: the module '_ctypes' is a part of Python that does not exist in a sandbox"),
         (
             f"X = bytes(range(256)) * (560 << 10)\n{ACTOR}",
             r"what the modules hold once they are imported is more",
         ),
-        (f"{ACTOR}\n    def name(self):\n        return 1\n", r"src/app.py:8: the method Trial.name hides the name of"),
+        pytest.param(
+            f"{ACTOR}\n    def name(self):\n        return 1\n",
+            r"src/app.py:8: the method Trial.name hides the name of",
+            marks=pytest.mark.builds,
+        ),
     ],
 )
 def test_what_is_wrong_with_the_code_is_one_sentence_with_file_and_line(tmp_path: Path, app: str, message: str) -> None:
@@ -76,7 +85,11 @@ def test_what_is_wrong_with_the_code_is_one_sentence_with_file_and_line(tmp_path
     ("actor_type", "message"),
     [
         ("Trail", r"src/app.py:4: the binding TRIAL leads to Trail, .* did you mean Trial\?"),
-        ("Plain", r"src/app.py:8: the class Plain, which the binding TRIAL names, is no actor: write class Plain\("),
+        pytest.param(
+            "Plain",
+            r"src/app.py:8: the class Plain, which the binding TRIAL names, is no actor: write class Plain\(",
+            marks=pytest.mark.builds,
+        ),
     ],
 )
 def test_a_binding_that_misses_its_class_does_not_get_into_a_component(
@@ -229,6 +242,36 @@ def test_a_directory_that_is_too_large_to_be_sources_is_refused(tmp_path: Path) 
 
     with pytest.raises(BuildError, match="more than 64 MiB or 10000 files"):
         build_project(directory)
+
+
+@pytest.mark.parametrize(
+    ("report", "sentence"),
+    [
+        (
+            {"kind": "syntax", "message": "m", "file": "src/a.py", "line": 2, "text": "b("},
+            "src/a.py:2: syntax error in 'b(': m",
+        ),
+        ({"kind": "syntax", "message": "m"}, "src/app.py: syntax error: m"),
+        (
+            {"kind": "import", "message": "m", "line": 1, "module": "numpy.linalg"},
+            "src/app.py:1: there is no module 'numpy': if it is a package, add it to dependencies in holdfast.toml",
+        ),
+        (
+            {"kind": "import", "message": "m", "line": 1, "module": "_ctypes"},
+            "src/app.py:1: the module '_ctypes' is a part of Python that does not exist in a sandbox",
+        ),
+        ({"kind": "raised", "message": "m", "line": 3}, "src/app.py:3: the module cannot be imported: m"),
+        ({"kind": "rule", "message": "m", "file": None, "line": None}, "src/app.py: m"),
+    ],
+)
+def test_each_kind_of_finding_has_its_sentence(tmp_path: Path, report: dict[str, object], sentence: str) -> None:
+    (tmp_path / "entry").mkdir()
+    (tmp_path / "entry" / "report.json").write_text(json.dumps({**report, "traceback": "t"}))
+
+    with pytest.raises(BuildError) as caught:
+        _description(tmp_path, "src/app.py", "")
+
+    assert (caught.value.message, caught.value.details) == (sentence, "t")
 
 
 @pytest.mark.parametrize("report", ["[1]", '"kind"', "1", '{"kind":"syntax"}', "[" * 100_000, "{", ""])
