@@ -50,6 +50,10 @@ class UnreachableError(CommandFailedError):
     """No host answers, or the connection to it broke."""
 
 
+class StrangeAnswerError(CommandFailedError):
+    """Something answers that is no Holdfast host: another server, or a proxy before one."""
+
+
 def host_options(decorated: _Decorated) -> _Decorated:
     """Add `--host` and `--token-file` to a command, as the parameters `host` and `token_file`."""
     token_file = option(
@@ -226,7 +230,7 @@ class HostClient:
         return checked
 
     def _strange(self, method: str, path: str, why: str) -> CommandFailedError:
-        return CommandFailedError(
+        return StrangeAnswerError(
             f"{self.url} does not answer {method} {path} as a Holdfast host does ({why}): is --host the right one?"
         )
 

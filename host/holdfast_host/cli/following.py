@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from holdfast_host.cli import answers
-from holdfast_host.cli.client import HostClient, RefusedError, UnreachableError, with_query
+from holdfast_host.cli.client import HostClient, RefusedError, StrangeAnswerError, UnreachableError, with_query
 
 PAUSE_S: Final = 0.5  # between two attempts to reach a host
 OVERLAP_S: Final = 5.0  # so much older than the newest a line may be and still come
@@ -55,7 +55,7 @@ def follow(
             for line in client.lines(with_query("/v1/logs", {**shown.query(), "follow": "true"}), opened):
                 if shown.is_new(line):
                     yield line
-        except UnreachableError:
+        except (UnreachableError, StrangeAnswerError):  # a proxy may answer while there is no host behind it
             if not shown.begun:
                 raise
         except RefusedError as error:

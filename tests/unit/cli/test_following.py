@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from holdfast_host.cli.client import RefusedError, UnreachableError
+from holdfast_host.cli.client import RefusedError, StrangeAnswerError, UnreachableError
 from holdfast_host.cli.following import follow
 
 GONE = "The host at http://h has stopped or is not reached any more: waiting for it."
@@ -49,7 +49,8 @@ def followed(host: Host, count: int, **asked: str) -> tuple[list[str], list[str]
 
 def test_the_end_of_a_host_is_waited_out_and_said_once() -> None:
     refused = RefusedError("starting", "HostUnavailableError", None, "starting", retryable=True)
-    host = Host([line(1)], UnreachableError("no"), refused, UnreachableError("no"), [line(1), line(2)], [line(3)])
+    away = [UnreachableError("no"), refused, StrangeAnswerError("502"), UnreachableError("no")]
+    host = Host([line(1)], *away, [line(1), line(2)], [line(3)])
 
     assert followed(host, 3) == (["at 1", "at 2", "at 3"], [GONE, BACK, GONE, BACK])
     assert host.asked[0] == {"follow": "true"}
@@ -82,7 +83,10 @@ def test_without_a_line_yet_it_goes_on_from_when_it_began() -> None:
     assert host.asked[1] == {"follow": "true", "since": "1000.000000"}
 
 
-@pytest.mark.parametrize("error", [UnreachableError("no host"), RefusedError("no", "UnauthorizedError", None, "no")])
+@pytest.mark.parametrize(
+    "error",
+    [UnreachableError("no host"), StrangeAnswerError("a page"), RefusedError("no", "UnauthorizedError", None, "no")],
+)
 def test_a_host_that_is_not_there_at_first_or_refuses_is_an_error(error: Exception) -> None:
     with pytest.raises(type(error)):
         followed(Host(error), 1)
