@@ -39,6 +39,7 @@ _MACHINERY: Final = (
     "_frozen_importlib", "_pytest.", "bdb", "coverage.", "debugpy.", "importlib._bootstrap", "linecache", "pdb",
     "pydevd", "_pydevd",
 )  # fmt: skip
+_SOURCE: Final = ".py"
 _MISSING: Final = object()
 
 
@@ -118,7 +119,8 @@ def _watch() -> None:
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if event in EVENTS and _running.depth:
         refusal = refusal_of(event, arguments, _may_read)
-        if refusal is not None and not _is_machinery(sys._getframe(1)):  # noqa: SLF001
+        path = str(arguments[0]) if event == "open" and arguments else _SOURCE
+        if refusal is not None and not _is_machinery(sys._getframe(1), path):  # noqa: SLF001
             raise refusal
 
 
@@ -133,11 +135,11 @@ def _may_read(path: Any) -> bool:
         _running.depth = depth
 
 
-def _is_machinery(frame: FrameType | None) -> bool:
+def _is_machinery(frame: FrameType | None, path: str = _SOURCE) -> bool:
     while frame is not None:
         name = str(frame.f_globals.get("__name__", ""))
         if name.startswith(_MACHINERY):
-            return True
+            return name != "linecache" or path.endswith(_SOURCE)  # the lines of a traceback, and no other file's
         if name.startswith("holdfast.testing._runner"):
             return False
         frame = frame.f_back

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import linecache
 import logging
 import random
 import subprocess
@@ -494,3 +495,14 @@ def takes_one(request: Request) -> Response:
 def test_a_local_host_refuses_what_its_documentation_says(given: dict[str, Any], error: type, match: str) -> None:
     with pytest.raises(error, match=match):
         LocalHost(**{"actors": {"ACCOUNT": Account}, **given})
+
+
+def test_a_turn_reads_no_file_through_what_reads_the_lines_of_tracebacks() -> None:
+    class Reader(StatefulActor):
+        def lines(self, path: str) -> int:
+            return len(linecache.getlines(path))
+
+    reader = LocalHost({"READER": Reader}).env.READER.id_from_name("x")
+
+    assert reader.lines("/etc/passwd") == 0
+    assert reader.lines(__file__) > 0
