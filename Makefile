@@ -129,7 +129,7 @@ $(BIN)/python:
 
 apt:
 	$(SUDO) apt-get update -qq
-	$(SUDO) apt-get install -y --no-install-recommends python3 python3-venv curl gcc libc6-dev wrk
+	$(SUDO) apt-get install -y --no-install-recommends python3 python3-venv curl gcc libc6-dev wrk valgrind
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache examples/*/build

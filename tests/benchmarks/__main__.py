@@ -57,7 +57,11 @@ _WIDTH = 190  # also where the output is no terminal
 @click.option("--only", type=click.Choice(list(SECTIONS)), multiple=True, help="Only these sections.")
 @click.option("--quick", is_flag=True, help="Short runs: for a look, not for figures to quote.")
 @click.option("--write", is_flag=True, help="Also into docs/bench and the README; sections not measured now stay.")
-@click.option("--before", type=CHECKOUT, help="An installed checkout of an earlier commit, beside the budget of now.")
+@click.option(
+    "--before",
+    type=CHECKOUT,
+    help="An installed checkout of an earlier commit, beside the budget and the counts of now.",
+)
 def main(only: tuple[str, ...], quick: bool, write: bool, before: Path | None) -> None:
     """Measure Holdfast beside its peers; print tables, and write them with JSON and plots to build/bench."""
     console = Console(width=_WIDTH)

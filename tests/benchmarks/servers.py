@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.harness.components import TestComponent, built
 from tests.harness.deploying import deploy, try_to_deploy
 from tests.harness.hand_rolled import HandRolledServer, NoCompilerError, compile_account
-from tests.harness.host import HOLDFAST, HostProcess
+from tests.harness.host import HOLDFAST, READY_TIMEOUT_S, HostProcess
 from tests.harness.projects import free_port
 
 HERE = Path(__file__).resolve().parent
@@ -53,7 +53,9 @@ def holdfast(*options: str, command: Sequence[str] = (HOLDFAST,)) -> Iterator[Se
 
 
 @contextmanager
-def holdfast_of(checkout: Path, *options: str, command: Sequence[str] = ()) -> Iterator[Server]:
+def holdfast_of(
+    checkout: Path, *options: str, command: Sequence[str] = (), ready_timeout_s: float = READY_TIMEOUT_S
+) -> Iterator[Server]:
     """The host of another checkout, after `make install` there, with the actor as that one's SDK builds it."""
     installed = checkout / ".venv" / "bin" / "holdfast"
     if not installed.exists():
@@ -63,7 +65,8 @@ def holdfast_of(checkout: Path, *options: str, command: Sequence[str] = ()) -> I
         shutil.copytree(PEERS / "account", project, ignore=shutil.ignore_patterns("build", "__pycache__"))
         subprocess.run([installed, "build", project], check=True, capture_output=True)
         [component] = (project / "build").glob("*.wasm")
-        with HostProcess(Path(scratch) / "data", *options, command=command or (str(installed),)) as host:
+        data, how = Path(scratch) / "data", command or (str(installed),)
+        with HostProcess(data, *options, command=how, ready_timeout_s=ready_timeout_s) as host:
             answer = try_to_deploy(host, TestComponent("account", project, project / "holdfast.toml", component))
             if answer.status not in {200, 201}:
                 raise MissingToolError(f"the host of {checkout} does not deploy: {answer}")

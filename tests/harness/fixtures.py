@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -117,7 +118,7 @@ def start_probe_host(probe_data: Callable[[int], Path], tmp_path: Path) -> Itera
     def start(*options: str, workers: int = 1, command: Sequence[str] | None = None, **environment: str) -> HostProcess:
         data = tmp_path / f"host-{len(hosts)}" / "data"
         shutil.copytree(probe_data(workers), data)
-        brought = {} if command is None else {"command": command}
+        brought: dict[str, Any] = {} if command is None else {"command": command}
         host = HostProcess(data, "--workers", str(workers), *options, environment=environment, **brought)
         hosts.append(host)
         host.start()

@@ -39,6 +39,7 @@ class HostProcess:
         options: further options of `holdfast serve`.
         command: what runs `serve`, `holdfast` itself unless a test brings its own entry point.
         environment: variables on top of this process's.
+        ready_timeout_s: how long it may take to start.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class HostProcess:
         *options: str,
         command: Sequence[str] = (HOLDFAST,),
         environment: Mapping[str, str] | None = None,
+        ready_timeout_s: float = READY_TIMEOUT_S,
     ) -> None:
         self.data = data
+        self._ready_timeout_s = ready_timeout_s
         self.options = options
         self.command = tuple(command)
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("HOLDFAST_")}
@@ -163,7 +166,7 @@ class HostProcess:
 
     def _wait_for_url(self) -> str:
         assert self._process is not None
-        deadline = time.monotonic() + READY_TIMEOUT_S
+        deadline = time.monotonic() + self._ready_timeout_s
         while time.monotonic() < deadline:
             ended = self._process.poll()
             text = self._file("out").read_text(errors="replace")
@@ -173,7 +176,7 @@ class HostProcess:
                 raise AssertionError(f"the host ended with {ended} before it was ready:\n{self._tail()}")
             time.sleep(0.005)
         self.kill_all()
-        raise AssertionError(f"the host was not ready within {READY_TIMEOUT_S} s:\n{self._tail()}")
+        raise AssertionError(f"the host was not ready within {self._ready_timeout_s} s:\n{self._tail()}")
 
     def _file(self, stream: str) -> Path:
         return self.data.with_name(f"{self.data.name}.{stream}")
