@@ -2,12 +2,15 @@
 
 Using a Python object writes to it: its reference count goes up and down, and the page it lies on becomes a private copy
 of the sandbox that did so. The count of an immortal object (PEP 683) is never written. No Python code can make one; but
-whoever has the component's memory in a file can, given the addresses.
+whoever has the component's memory in a file can, given the addresses. Where a count lies, and what it must say to be
+immortal, depends on the Python: so the file also says which one this is, and of one object, a sentinel, how many
+references it has.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 import struct
 import sys
 from collections.abc import Iterable
@@ -23,10 +26,25 @@ _KEPT: Final[list[Any]] = []
 _SEARCH_BYTES_PER_OBJECT: Final = 48
 _PIECE_BYTES: Final = 1 << 16
 
+_ADDRESS_BYTES: Final = 4
+_SENTINEL: Final = [object()] * 1_013  # nothing else refers to this object
+
 
 def name_objects(file: Path) -> None:
-    """Write the address of every object that can be reached now, four bytes little-endian each, and keep them alive."""
-    file.write_bytes(_addresses())
+    """Write the address of every object that can be reached now, four bytes little-endian each, and keep them alive.
+
+    Before them stands a line of JSON: `implementation`, `version`, `pointer_bytes`, `sentinel` with its `address` and
+    its number of `references`. Where pointers have another size than addresses here, nothing follows it.
+    """
+    pointer_bytes = struct.calcsize("P")
+    facts = {
+        "implementation": sys.implementation.name,
+        "version": list(sys.version_info[:2]),
+        "pointer_bytes": pointer_bytes,
+        "sentinel": {"address": id(_SENTINEL[0]), "references": len(_SENTINEL)},
+    }
+    addresses = _addresses() if pointer_bytes == _ADDRESS_BYTES else b""
+    file.write_bytes(json.dumps(facts).encode() + b"\n" + addresses)
     pieces = len(_KEPT) * _SEARCH_BYTES_PER_OBJECT // _PIECE_BYTES
     _ = [bytearray(_PIECE_BYTES) for _ in range(pieces)]  # zeros, which take no room in a component
 
@@ -39,7 +57,8 @@ def _addresses() -> bytes:
         if id(each) not in found:
             found[id(each)] = each
             waiting.extend(_referents(each))
-    for own in (found, waiting):
+    each = None
+    for own in (found, waiting, _SENTINEL[0]):
         found.pop(id(own), None)
     _KEPT.extend(found.values())
     return struct.pack(f"<{len(found)}I", *found)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast_host.build.errors import BuildError
-from holdfast_host.build.immortal import make_immortal
+from holdfast_host.build.immortal import OtherPythonError, make_immortal
 from holdfast_host.build.packages.carried import write_carried, write_unpacked
 from holdfast_host.build.packages.dependencies import Dependencies, gather_dependencies
 from holdfast_host.build.packages.requirements import requirements_of
@@ -126,7 +126,10 @@ def _built_aside(
         for refused in (work / "refused").read_text().splitlines():
             on_stage(f"warning: {refused}; see docs/packages.md")
         inside(work, work / "entry" / "objects")  # written by the code that ran
-        make_immortal(work / "out.wasm", work / "entry" / "objects")
+        try:
+            make_immortal(work / "out.wasm", work / "entry" / "objects")
+        except OtherPythonError as error:
+            on_stage(f"warning: the component is built, but each of its instances takes more memory: {error}")
         size = (work / "out.wasm").stat().st_size
         if size > limits.component_bytes_max:
             most = limits.component_bytes_max // MIB

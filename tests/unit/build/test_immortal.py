@@ -6,12 +6,13 @@ import json
 import shutil
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from wasmtime import Engine, wat2wasm
 
 from holdfast_host.build import build_project
-from holdfast_host.build.immortal import IMMORTAL, IMMORTAL_MIN, make_immortal
+from holdfast_host.build.immortal import IMMORTAL, IMMORTAL_MIN, OtherPythonError, make_immortal
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox
@@ -32,19 +33,28 @@ SMALL_AND_LARGE = f"""
     (core module
       (memory 1)
       (data "{counts(1)}")
-      (data (i32.const 100) "{counts(3)}")
+      (data (i32.const 100) "{counts(77)}")
+      (data (i32.const 200) "{counts(1_013)}")
       (data (memory 0) (i32.const 16) "{counts(1, 2, 0, IMMORTAL_MIN + 7, 5)}")))
   (core module (table 1 funcref) (memory 1) (func $f) (elem (i32.const 0) $f)))
 """
 
 
+GUEST: dict[str, Any] = {
+    "implementation": "cpython",
+    "version": [3, 14],
+    "pointer_bytes": 4,
+    "sentinel": {"address": 200, "references": 1_013},
+}
+
+
 def rewritten(tmp_path: Path, wat: str, addresses: bytes) -> tuple[int, bytes, bytes]:
     """How many counts, the component before, and after."""
     before = bytes(wat2wasm(wat))
-    component, named = tmp_path / "c.wasm", tmp_path / "objects"
+    component, objects = tmp_path / "c.wasm", tmp_path / "objects"
     component.write_bytes(before)
-    named.write_bytes(addresses)
-    return make_immortal(component, named), before, component.read_bytes()
+    objects.write_bytes(json.dumps(GUEST).encode() + b"\n" + addresses)
+    return make_immortal(component, objects), before, component.read_bytes()
 
 
 def test_the_counts_of_the_largest_memory_are_rewritten_and_nothing_else(tmp_path: Path) -> None:
@@ -52,7 +62,7 @@ def test_the_counts_of_the_largest_memory_are_rewritten_and_nothing_else(tmp_pat
 
     large = struct.pack("<5I", 1, 2, 0, IMMORTAL_MIN + 7, 5)
     expected = before.replace(large, struct.pack("<5I", IMMORTAL, IMMORTAL, 0, IMMORTAL_MIN + 7, 5))
-    expected = expected.replace(struct.pack("<I", 3), struct.pack("<I", IMMORTAL))
+    expected = expected.replace(struct.pack("<I", 77), struct.pack("<I", IMMORTAL))
     assert number == 3
     assert after == expected
 
@@ -74,10 +84,46 @@ def test_an_address_without_a_count_is_left_alone(tmp_path: Path, addresses: byt
     assert (number, after) == (0, before)
 
 
-def test_a_component_without_a_memory_is_left_alone(tmp_path: Path) -> None:
-    number, before, after = rewritten(tmp_path, "(component)", struct.pack("<I", 16))
+@pytest.mark.parametrize(
+    ("guest", "reason"),
+    [
+        ({"version": [3, 15]}, "its Python is cpython 3.15, known is cpython 3.14"),
+        ({"implementation": "other"}, "its Python is other 3.14, known is cpython 3.14"),
+        ({"pointer_bytes": 8}, "its pointers have 8 bytes, known are those of 4"),
+        ({"sentinel": {"address": 100, "references": 1_013}}, "an object with 1013 references is not where"),
+        ({"sentinel": {"address": 200, "references": 1_012}}, "an object with 1012 references is not where"),
+        ({"sentinel": {"address": 9_000, "references": 1_013}}, "an object with 1013 references is not where"),
+        ({"sentinel": None}, "what its guest says of itself cannot be read"),
+        ({"version": 3}, "what its guest says of itself cannot be read"),
+    ],
+)
+def test_no_byte_is_rewritten_unless_the_guest_is_proven_to_be_the_python_whose_counts_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guest: dict[str, Any], reason: str
+) -> None:
+    for key, value in guest.items():
+        monkeypatch.setitem(GUEST, key, value)
 
-    assert (number, after) == (0, before)
+    with pytest.raises(OtherPythonError, match=reason):
+        rewritten(tmp_path, SMALL_AND_LARGE, struct.pack("<I", 16))
+
+    assert (tmp_path / "c.wasm").read_bytes() == bytes(wat2wasm(SMALL_AND_LARGE))
+
+
+@pytest.mark.parametrize("said", [b"", b"\x10\0\0\0", b"[]\n", b"{}\n"])
+def test_a_guest_that_says_nothing_readable_of_itself_is_left_alone(tmp_path: Path, said: bytes) -> None:
+    component, objects = tmp_path / "c.wasm", tmp_path / "objects"
+    component.write_bytes(wat2wasm(SMALL_AND_LARGE))
+    objects.write_bytes(said)
+
+    with pytest.raises(OtherPythonError, match="cannot be read"):
+        make_immortal(component, objects)
+
+
+def test_a_component_without_a_memory_is_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(OtherPythonError, match="an object with 1013 references is not where"):
+        rewritten(tmp_path, "(component)", struct.pack("<I", 16))
+
+    assert (tmp_path / "c.wasm").read_bytes() == bytes(wat2wasm("(component)"))
 
 
 INSIDE = """
@@ -97,6 +143,22 @@ class Trial(StatefulActor):
         TABLE["c"] = TABLE.pop("a")
         return [len(TABLE["c"]), list(TABLE)]
 """
+
+
+@pytest.mark.slow
+def test_the_build_of_another_python_warns_and_leaves_the_component_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast_host.build.immortal.PYTHON", "cpython 3.99")
+    said: list[str] = []
+    component = build_project(project(tmp_path / "p", INSIDE, MANIFEST), said.append).path.read_bytes()
+    sandbox = PlainHost(Engine(), component).sandbox("Trial", "t")
+
+    assert [line for line in said if line.startswith("warning")] == [
+        "warning: the component is built, but each of its instances takes more memory: "
+        "its Python is cpython 3.14, known is cpython 3.99"
+    ]
+    assert sandbox.call("immortal") == [False, False, False]
 
 
 @pytest.mark.slow
