@@ -27,10 +27,11 @@ def host_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     """A host with the suite's component; started when the first test asks for it."""
     component = components.built(SUITE)
     folder = tmp_path_factory.mktemp("conformance")
-    clock = folder / "clock"
-    with HostProcess(folder / "data", "--log-format", "json", command=command(f"shift_clock={clock}")) as host:
+    clock, loses = folder / "clock", folder / "loses"
+    mutations = command(f"shift_clock={clock}", f"lose_batches={loses}")
+    with HostProcess(folder / "data", "--log-format", "json", command=mutations) as host:
         deploy(host, component)
-        driver = HostDriver(host, clock)
+        driver = HostDriver(host, clock, loses)
         yield driver
         driver.close()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,6 +91,12 @@ class Driver(Protocol):
     def set_alarm(self, actor_type: str, name: str) -> str:
         """Have an instance's alarm be due at once, from outside; what is said where that is refused."""
 
+    def edit(self, actor_type: str, name: str, key: str, value: Any) -> None:
+        """Put a value under a key of an instance, from outside; None deletes the key."""
+
+    def delete(self, actor_type: str, name: str) -> None:
+        """Delete an instance's storage and alarm, from outside."""
+
     def evict(self, actor_type: str, name: str) -> None:
         """Take an instance out of memory."""
 
@@ -152,6 +159,18 @@ class KitDriver:
             return str(error)
         return ""
 
+    def edit(self, actor_type: str, name: str, key: str, value: Any) -> None:
+        """Put a value under a key of an instance, from outside; None deletes the key."""
+        storage = self.host.instance(actor_type, name).storage
+        if value is None:
+            del storage[key]
+        else:
+            storage[key] = value
+
+    def delete(self, actor_type: str, name: str) -> None:
+        """Delete an instance's storage and alarm, from outside."""
+        self.host.instance(actor_type, name).storage.clear()
+
     def evict(self, actor_type: str, name: str) -> None:
         """Take an instance out of memory."""
         self.host.instance(actor_type, name).evict()
@@ -168,11 +187,15 @@ class KitDriver:
 
 
 class HostDriver:
-    """A host process, whose workers' clock is off by as many seconds as the file `clock` says."""
+    """A host process, whose workers' clock is off by as many seconds as the file `clock` says.
 
-    def __init__(self, host: HostProcess, clock: Path) -> None:
+    What the instance writes is lost whose name is in the file `loses`, where that is there.
+    """
+
+    def __init__(self, host: HostProcess, clock: Path, loses: Path) -> None:
         self.host = host
         self._clock = clock
+        self._loses = loses
         self._caller = host.caller()
 
     def close(self) -> None:
@@ -226,6 +249,29 @@ class HostDriver:
         """Have an instance's alarm be due at once, from outside; what is said where that is refused."""
         answer = self._caller.request("PUT", f"/v1/instances/{actor_type}/{quote(name, safe='')}/alarm")
         return "" if answer.status == 200 else str(answer.value["error"]["message"])
+
+    def edit(self, actor_type: str, name: str, key: str, value: Any) -> None:
+        """Put a value under a key of an instance, from outside; None deletes the key."""
+        path = f"/v1/instances/{actor_type}/{quote(name, safe='')}/storage/{quote(key, safe='')}"
+        if value is None:
+            answer = self._caller.request("DELETE", path)
+        else:
+            answer = self._caller.request("PUT", path, encode(value).encode(), {"Content-Type": TYPED})
+        assert answer.status == 200, answer
+
+    def delete(self, actor_type: str, name: str) -> None:
+        """Delete an instance's storage and alarm, from outside."""
+        answer = self._caller.request("DELETE", f"/v1/instances/{actor_type}/{quote(name, safe='')}")
+        assert answer.status == 200, answer
+
+    @contextmanager
+    def losing(self, name: str) -> Iterator[None]:
+        """Within it, what an instance of that name writes is lost on its way to disk."""
+        self._loses.write_text(name)
+        try:
+            yield
+        finally:
+            self._loses.unlink()
 
     def evict(self, actor_type: str, name: str) -> None:
         """Take an instance out of memory."""
