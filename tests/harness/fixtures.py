@@ -14,6 +14,7 @@ from tests.harness import caller, components
 from tests.harness.components import TestComponent
 from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
+from tests.harness.mutants import host as mutants
 
 StartHost = Callable[..., HostProcess]
 
@@ -64,6 +65,8 @@ def probe_host(
 ) -> Iterator[StartHost]:
     """Gives running hosts with the probe deployed and no instances, by their number of workers.
 
+    Their workers assert that what is the leader's is called by the thread that leads (`leader_guard`).
+
     For tests that neither kill, stop nor set up anything: others have had the same processes, or will. What a test
     leaves of instances is deleted, and what it called is evicted; lines of the log and counts of metrics stay.
     """
@@ -81,7 +84,7 @@ def probe_host(
         if workers not in running_hosts:
             data = tmp_path_factory.mktemp(f"running-{workers}") / "data"
             shutil.copytree(probe_data(workers), data)
-            host = HostProcess(data, "--workers", str(workers))
+            host = HostProcess(data, "--workers", str(workers), command=mutants.command())
             host.start()
             running_hosts[workers] = host
         given[workers] = running_hosts[workers].pids()

@@ -50,9 +50,10 @@ class MemoryStore:
     def __init__(self, partitions: int = 1, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         self._rows: dict[tuple[int, bytes], Row] = {}
-        self._located: WeakValueDictionary[tuple[int, bytes], StoredInstance] = WeakValueDictionary()
+        self._placed: WeakValueDictionary[tuple[int, bytes], StoredInstance] = WeakValueDictionary()
         self._reached = dict.fromkeys(range(partitions), (1, 1))
         self._next_number = 1
+        self._placing = threading.Lock()
         self._changed = threading.Condition()
         self._holding = False
         self._waiting = 0
@@ -64,20 +65,33 @@ class MemoryStore:
 
     # The protocol
 
-    def locate(self, type_id: int, name: bytes) -> StoredInstance:
-        """The instance's place, a new one where nothing is stored yet; writes nothing."""
-        with self._changed:
-            found = self._located.get((type_id, name))
+    def place(self, type_id: int, name: bytes) -> StoredInstance:
+        """The instance's place, which may have to be looked up yet; reads and writes nothing."""
+        with self._placing:
+            found = self._placed.get((type_id, name))
             if found is None:
                 partition = partition_of(type_id, name, len(self._reached))
-                row = self._rows.get((type_id, name))
-                if row is None:
-                    found = StoredInstance(partition, type_id, name, self._next_number)
-                    self._next_number += 1
-                else:
-                    found = StoredInstance(partition, type_id, name, row.number, True, row.live_bytes)
-                self._located[type_id, name] = found
+                found = self._placed[type_id, name] = StoredInstance(partition, type_id, name)
             return found
+
+    def look_up(self, instance: StoredInstance) -> None:
+        """Read what is stored of the instance, or number a new one; before anything else is asked of it."""
+        with self._placing:
+            if instance.number:
+                return
+            row = self._rows.get((instance.type_id, instance.name))
+            if row is None:
+                instance.data_number = instance.number = self._next_number
+                self._next_number += 1
+            else:
+                instance.exists, instance.live_bytes = True, row.live_bytes
+                instance.data_number = instance.number = row.number
+
+    def locate(self, type_id: int, name: bytes) -> StoredInstance:
+        """The instance's place, looked up."""
+        instance = self.place(type_id, name)
+        self.look_up(instance)
+        return instance
 
     def get(self, instance: StoredInstance, key: bytes) -> bytes | None:
         """One value as of the last commit."""

@@ -32,7 +32,7 @@ from typing import Any
 
 import lmdb
 
-from holdfast_host.core.errors import HoldfastError, StorageFullError
+from holdfast_host.core.errors import HoldfastError, InternalError, StorageFullError
 from holdfast_host.storage import garbage
 from holdfast_host.storage.keys import (
     META_KEY,
@@ -275,6 +275,8 @@ def _write_instance(partition: Partition, txn: Any, tally: _Tally) -> None:
     """All batches of one instance, in order; its name row with them."""
     instance = tally.instance
     data_number = instance.data_number
+    if not data_number:
+        raise InternalError(f"instance {instance.name!r} is to be written and was never looked up")
     prefix = data_prefix(data_number)
     live_bytes = instance.live_bytes
     for changes in tally.batches:

@@ -48,8 +48,8 @@ class LmdbStore:
         self._partition_count = partition_count
         self._broken: str | None = None
         # Two objects for one instance would hand out two numbers for one name.
-        self._located: WeakValueDictionary[tuple[int, bytes], StoredInstance] = WeakValueDictionary()
-        self._locating = threading.Lock()
+        self._placed: WeakValueDictionary[tuple[int, bytes], StoredInstance] = WeakValueDictionary()
+        self._placing = threading.Lock()
 
     @classmethod
     def open(cls, data: Path, partitions: Sequence[int], limits: Limits, *, make: bool = True) -> LmdbStore:
@@ -76,27 +76,50 @@ class LmdbStore:
             raise
         return cls(opened, directory.partitions, limits.page_read_s)
 
-    def locate(self, type_id: int, name: bytes) -> StoredInstance:
-        """The instance's place, a new one where nothing is stored yet; writes nothing.
+    def place(self, type_id: int, name: bytes) -> StoredInstance:
+        """The instance's place, which may have to be looked up yet; reads and writes nothing.
 
         Raises:
             InternalError: its partition belongs to another worker.
         """
-        with self._locating:
-            instance = self._located.get((type_id, name))
+        with self._placing:
+            instance = self._placed.get((type_id, name))
             if instance is None:
                 number = partition_of(type_id, name, self._partition_count)
-                partition = self._partitions.get(number)
-                if partition is None:
+                if number not in self._partitions:
                     raise InternalError(f"instance {name!r} lies in partition {number}, which this worker does not own")
-                found = partition.find(type_id, name)
-                if found is None:
-                    instance = StoredInstance(number, type_id, name, partition.take_number())
-                else:
-                    own_number, live_bytes, data_number = found
-                    instance = StoredInstance(number, type_id, name, own_number, True, live_bytes, data_number)
-                self._located[type_id, name] = instance
+                instance = self._placed[type_id, name] = StoredInstance(number, type_id, name)
             return instance
+
+    def look_up(self, instance: StoredInstance) -> None:
+        """Read what is stored of the instance, or number a new one. Outside the lock: no other one waits for the disk.
+
+        What was read is still true when it is written down. Before that nothing of the instance can commit: its number
+        is needed for it, and whoever needs that has this very object.
+        """
+        if instance.number:
+            return
+        partition = self._partitions[instance.partition]
+        found = partition.find(instance.type_id, instance.name)
+        with self._placing:
+            if instance.number:
+                return  # somebody else was sooner
+            if found is None:
+                instance.data_number = number = partition.take_number()
+            else:
+                number, instance.live_bytes, instance.data_number = found
+                instance.exists = True
+            instance.number = number  # last: who sees it finds the rest
+
+    def locate(self, type_id: int, name: bytes) -> StoredInstance:
+        """The instance's place, looked up.
+
+        Raises:
+            InternalError: its partition belongs to another worker.
+        """
+        instance = self.place(type_id, name)
+        self.look_up(instance)
+        return instance
 
     def get(self, instance: StoredInstance, key: bytes) -> bytes | None:
         """One value as of the last commit."""

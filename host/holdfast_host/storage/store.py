@@ -20,22 +20,18 @@ from holdfast_host.core.pages import NamePage
 class StoredInstance:
     """An instance's place on disk. One object per instance in memory; the entry owns it, the store knows it weakly.
 
-    `number` is given by `locate`, written with the first commit, never used again. `exists` (it has a key or an alarm),
-    `live_bytes` (keys and values) and `data_number` (what its keys are stored under) are as of the last commit; only
-    `commit` changes them.
+    `number` is given by `look_up`, 0 before; it is written with the first commit and never used again. `exists` (it has
+    a key or an alarm), `live_bytes` (keys and values) and `data_number` (what its keys are stored under) are as of the
+    last commit, once it was looked up; only `commit` changes them.
     """
 
     partition: int
     type_id: int
     name: bytes
-    number: int
+    number: int = 0
     exists: bool = False
     live_bytes: int = 0
-    data_number: int = 0  # made with 0: as `number`
-
-    def __post_init__(self) -> None:
-        """Its keys are stored under its own number, until so many were deleted at once that they are swept later."""
-        self.data_number = self.data_number or self.number
+    data_number: int = 0  # its own number, until so many keys were deleted at once that they are swept later
 
 
 @dataclass(slots=True)
@@ -123,11 +119,20 @@ class StoreBrokenError(Exception):
 class Store(Protocol):
     """Durable storage of the partitions that one worker owns."""
 
-    def locate(self, type_id: int, name: bytes) -> StoredInstance:
-        """The instance's place, a new one where nothing is stored yet; writes nothing.
+    def place(self, type_id: int, name: bytes) -> StoredInstance:
+        """The instance's place, which may have to be looked up yet; reads and writes nothing.
 
         As long as anybody holds the object it is the same one for every caller.
         """
+
+    def look_up(self, instance: StoredInstance) -> None:
+        """Read what is stored of the instance, or number a new one, before anything else is asked; writes nothing.
+
+        One short read, which no other instance's waits for; where it was looked up already nothing happens.
+        """
+
+    def locate(self, type_id: int, name: bytes) -> StoredInstance:
+        """The instance's place, looked up."""
 
     def get(self, instance: StoredInstance, key: bytes) -> bytes | None:
         """One value as of the last commit."""

@@ -1,6 +1,6 @@
 """The worker's end of the control channel: deploys, draining, stopping, and EOF when the supervisor is gone.
 
-The leader's, like the links; loading a component happens on a thread of its own, for it takes 2 to 14 ms.
+Loading a component happens on a thread of its own, for it takes 2 to 14 ms, and so does what is read of the disk.
 """
 
 from __future__ import annotations
@@ -45,12 +45,14 @@ from holdfast_host.wire.control import (
     pack_message,
     read_for_worker,
 )
-from holdfast_host.worker.alarms.readers import types_with_alarms
+from holdfast_host.worker.alarms.readers import types_with_alarms, types_with_instances
 from holdfast_host.worker.inspection.activity import add_places
 from holdfast_host.worker.links import READ_BYTES
+from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
 
     from holdfast_host.storage.store import Store
     from holdfast_host.worker.alarms.deliveries import Alarms
@@ -77,9 +79,10 @@ class Supervised(Protocol):
         """Have the leader run this soon; any thread."""
 
     def drain(self, on_drained: Callable[[], None]) -> None:
-        """Refuse what has not begun; call back when no turn runs and the groups are settled (leader)."""
+        """Refuse what has not begun; call back when no turn runs and the groups are settled; for the leader."""
 
 
+@leaders
 class ControlChannel:
     """Messages from and to the supervisor."""
 
@@ -105,8 +108,9 @@ class ControlChannel:
         worker.health.on_stall = lambda stalled: self.send(CommitStalled(stalled))
         worker.health.on_shortage = lambda shortage: self.send(RoomChanged(shortage))
 
+    @any_thread
     def send(self, message: Message) -> None:
-        """Tell the supervisor; it always reads, so this may block for a moment; any thread."""
+        """Tell the supervisor; it always reads, so this may block for a moment."""
         line = pack_message(message)
         try:
             with self._sending:
@@ -149,10 +153,9 @@ class ControlChannel:
                 worker.deployments.remove(message.function)
                 self.send(Done(message.id))
             case Occupied():
-                found = [each for each in message.types if worker.store.instances(each, b"", b"", 1)[0]]
-                self.send(FoundTypes(message.id, found))
+                self._apart(partial(self._look_for_types, types_with_instances), message)
             case Armed():
-                self._apart(self._look_for_alarms, message)
+                self._apart(partial(self._look_for_types, types_with_alarms), message)
             case Describe():
                 self._apart(self._describe, message)
             case TakeSecrets():
@@ -196,13 +199,13 @@ class ControlChannel:
         except Exception as error:
             self._refuse(question, InternalError(f"the sources of {function} cannot be tried: {error}"))
 
-    def _look_for_alarms(self, question: Armed) -> None:
-        """All alarms of this worker may have to be looked at, whatever their types: a page at a time."""
+    def _look_for_types(self, find: Callable[[Store, AbstractSet[int]], set[int]], question: Occupied | Armed) -> None:
+        """Say which of some types `find` finds on disk; all alarms of this worker may have to be looked at for that."""
         try:
-            found = types_with_alarms(self._worker.store, set(question.types))
+            found = find(self._worker.store, set(question.types))
             self.send(FoundTypes(question.id, sorted(found)))
         except Exception as error:
-            self._refuse(question, InternalError(f"the alarms cannot be read: {error}"))
+            self._refuse(question, InternalError(f"what is stored cannot be read: {error}"))
 
     def _prepare(self, question: Prepare) -> None:
         deployment = question.deployment

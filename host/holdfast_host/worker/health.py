@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from holdfast_host.worker.threads.leaders import leaders
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
 STALL_S: Final = 2.0  # a commit that takes so long makes the host not ready
 
 
+@leaders
 class Health:
-    """The health of one worker, looked at now and then; the leader's."""
+    """The health of one worker, looked at now and then."""
 
     def __init__(self, store: Store, stalled_for: Callable[[float], float]) -> None:
         """`stalled_for(now)` says for how many seconds a commit or a sweep has been in flight."""

@@ -1,6 +1,6 @@
 """The worker's sockets to its clients: frames in, replies out, flow control.
 
-All of it is the leader's, but for `Poller.anything_ready`, which the monitor may ask. Sockets never block: what a
+Sockets never block: what a
 client does not take stays in its out-buffer, and a client with too much there is not read from.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.wire.frames import PROTOCOL, FrameReader, Kind, ProtocolError, pack_json, pack_reply, unpack_json
 from holdfast_host.wire.page import StatePage
+from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ READ_BYTES: Final = 1 << 18
 _BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
 
 
+@leaders
 class Poller:
     """One epoll for every descriptor of the leader; level-triggered, so that the monitor can look without taking."""
 
@@ -51,11 +53,13 @@ class Poller:
             if handler is not None:
                 handler(events)
 
+    @any_thread
     def anything_ready(self) -> bool:
-        """True when a descriptor is ready now; any thread."""
+        """True when a descriptor is ready now (monitor)."""
         return bool(self._epoll.poll(0, 1))
 
 
+@leaders
 class Link:
     """One client: a front, or another worker. Lives until its socket ends."""
 

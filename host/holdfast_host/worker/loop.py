@@ -9,7 +9,7 @@ import os
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from holdfast_host.core.clock import Clock, SystemClock
 from holdfast_host.core.errors import ActorOutputGateError, HoldfastError, InternalError
@@ -30,6 +30,7 @@ from holdfast_host.worker.inspection.questions import Inspection
 from holdfast_host.worker.inspection.slow_turns import SlowTurns
 from holdfast_host.worker.links import Link, Poller
 from holdfast_host.worker.threads.compute_slots import ComputeSlots
+from holdfast_host.worker.threads.leaders import any_thread, leaders
 from holdfast_host.worker.threads.leadership import Leadership
 from holdfast_host.worker.turns.deployments import Deployments
 from holdfast_host.worker.turns.directory import Directory
@@ -51,10 +52,13 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.entry import Entry
 
+_Found = TypeVar("_Found")
+
 HOUSEKEEPING_S: Final = 0.25
 _POLL_S: Final = 1.0
 
 
+@leaders
 class Worker:
     """One worker's tables and its loop; lives as long as the process."""
 
@@ -81,7 +85,7 @@ class Worker:
         self.directory = Directory(store, limits)
         self.gate = Gate(max(group for _, group in store.reached().values()))
         self.poller = Poller()
-        self.leadership = Leadership(self._lead, on_failure)
+        self.leadership = Leadership(self._lead, self.post, self._fail)
         self.mailroom = Mailroom(self, self.directory, self.deployments, limits, self._refuse)
         self.peers = Peers(routing, self.poller, limits)
         self.calls = Calls(
@@ -101,7 +105,7 @@ class Worker:
             store, self.directory, self.deployments, self.mailroom, limits, post=self.post, reply=self._reply_to
         )
         self.inspection.readers["logs"] = output.read
-        self.inspection.readers |= alarm_readers(store, self.deployments)
+        self.inspection.readers |= alarm_readers(store)
         self.alarms = Alarms(self, clock or SystemClock())
         self.functions = Functions(
             self, self.mailroom, self.deployments, limits, self._refuse, settled=lambda: self.gate.settled
@@ -116,15 +120,7 @@ class Worker:
         self.running: dict[Turn, int] = {}  # with its record on the page
         self._page = running_page or RunningPage.create()
         self._pace = Pace(limits.promotion_after_s)
-        self.sweeper = Sweeper(
-            store,
-            self.gate,
-            self.mailroom,
-            self.leadership,
-            self.measures,
-            post=self.post,
-            find_broken=self.find_broken,
-        )
+        self.sweeper = Sweeper(store, self.gate, self.mailroom, self.leadership, self.measures)
         self.slow_turns = SlowTurns(output)
         self._housekeeping_at = 0.0
         self.health = Health(store, partial(self.measures.stalled_for, self))
@@ -134,11 +130,13 @@ class Worker:
 
     # Reached from other threads.
 
+    @any_thread
     def post(self, action: Callable[[], None]) -> None:
-        """Have the leader run this soon; any thread."""
+        """Have the leader run this soon."""
         self._inbox.append(action)
         os.eventfd_write(self._wake_fd, 1)
 
+    @any_thread
     def anything_waits(self) -> bool:
         """True when a leader would have something to do now (monitor)."""
         gate = self.gate
@@ -155,8 +153,7 @@ class Worker:
             leadership.busy = True
             while inbox:
                 inbox.popleft()()
-            self.alarms.release()
-            if not self._run_round(generation):
+            if not (self.alarms.release(generation) and self._run_round(generation)):
                 return
             self._flush()
             if not self._commit(generation):
@@ -189,6 +186,8 @@ class Worker:
 
         `opened`: it runs inside the section, opened then, of a turn of this thread that waits for it.
         """
+        if turn.delivery is not None and not self.alarms.has_row(turn):
+            return self.alarms.read_row(turn, generation)
         loaded = self.deployments.find(entry.type_id)
         if not self._may_run(turn, loaded, now):
             if entry.is_function:
@@ -210,23 +209,20 @@ class Worker:
             self.directory.touch(entry, now)
             overlay = Overlay(self.store, entry.stored, entry.pending, self.limits, entry.label)
         turn.begin(generation, now, loaded, overlay)
-        leadership = self.leadership
-        leadership.open_section(now if opened is None else opened)
-        if self._pace.is_slow(turn):
-            leadership.hand_over(generation)
-        try:
-            self._runner.run(turn, loaded)
-        except StoreBrokenError as error:
-            return self.find_broken(error, generation)
-        if leadership.close_section(generation):
-            self._end(turn)
-            return True
-        # The thread of a turn inside another one's is detached until the outermost one is handed in.
-        self.slow_turns.ended(turn, promoted=leadership.was_promoted(generation))
-        end = partial(self._end, turn)
-        self.post(end if opened is not None else partial(self._hand_in, generation, end))
-        return False
+        work, slow = partial(self._run, turn, loaded), self._pace.is_slow(turn)
+        if opened is None:
+            return self.leadership.in_section(generation, now, work, detached=slow, lost=turn.lost_lead)
+        return self.leadership.in_section(generation, opened, work, detached=slow, nested=True, lost=turn.lost_lead)
 
+    def _run(self, turn: Turn, loaded: LoadedType) -> Callable[[], None]:
+        """Run it on this thread, in a section, which a place that is new to this worker is looked up in too."""
+        entry = turn.entry
+        if not entry.stored.number and not entry.is_function:
+            self.store.look_up(entry.stored)
+        self._runner.run(turn, loaded)
+        return partial(self._end, turn)
+
+    @any_thread
     def call_out(self, call: ActorCall) -> None:
         """Begin a call of the turn that runs on this thread; it may be over on return.
 
@@ -247,9 +243,9 @@ class Worker:
             else:
                 leads = self._run_turn(callee.entry, callee, turn.generation, time.monotonic(), opened)
             if leads:
-                leadership.open_section(opened)
+                leadership.resume_section(turn.generation, opened)
         except BaseException as error:  # ours: as in the loop itself
-            self._on_failure(error)
+            self._fail(error)
             raise
 
     def _may_run(self, turn: Turn, loaded: LoadedType | None, now: float) -> bool:
@@ -260,11 +256,6 @@ class Worker:
         if refusal is not None:
             self._refuse(turn, refusal)
         return refusal is None
-
-    def _hand_in(self, generation: int, what_follows: Callable[[], None]) -> None:
-        """A section that lost the leadership on its way is over."""
-        self.leadership.handed_in(generation)
-        what_follows()
 
     def _end(self, turn: Turn) -> None:
         """A turn that ran is over: its batch joins the group, its reply goes to the door."""
@@ -306,16 +297,11 @@ class Worker:
         if group is None:
             return True
         self.measures.commit_began_at = began_at = time.monotonic()
-        self.leadership.open_section(began_at)
-        try:
-            report = self.store.commit(group.number, group.batches, group.stored_leans())
-        except StoreBrokenError as error:
-            return self.find_broken(error, generation)
-        if self.leadership.close_section(generation):
-            self._settle(group, report)
-            return True
-        self.post(partial(self._hand_in, generation, partial(self._settle, group, report)))
-        return False
+        return self.leadership.in_section(generation, began_at, partial(self._write, group))
+
+    def _write(self, group: Group) -> Callable[[], None]:
+        """Make it durable, in a section."""
+        return partial(self._settle, group, self.store.commit(group.number, group.batches, group.stored_leans()))
 
     def _settle(self, group: Group, report: CommitReport) -> None:
         self.commits += 1
@@ -326,16 +312,15 @@ class Worker:
             lost = {entry: report.lost[id(entry.stored)] for entry in group.entries if id(entry.stored) in report.lost}
         self.alarms.settle(group, self.gate.settle(group, lost))
 
-    def find_broken(self, error: StoreBrokenError, generation: int) -> Literal[False]:
-        """A section has found it: the leader, who that may still be, breaks everything off."""
-        if self.leadership.close_section(generation):
-            self._break(error)
-        else:
-            self.post(lambda: self._break(error))
-        return False
+    def read_store(self, generation: int, read: Callable[[], _Found], then: Callable[[_Found], None]) -> bool:
+        """Read the disk in a section; `then` is told what was found, by the leader. False: the leadership is lost."""
+        return self.leadership.in_section(generation, time.monotonic(), lambda: partial(then, read()))
 
-    def _break(self, error: StoreBrokenError) -> None:
-        """The outcome of a commit is unknown: fail everything that waits for it, then end the process."""
+    def _fail(self, error: BaseException) -> None:
+        """The leader cannot go on: the store is broken, or we are. End the process, which is told so."""
+        if not isinstance(error, StoreBrokenError):
+            self._on_failure(error)
+            return
         self.gate.abandon(ActorOutputGateError("the storage failed while committing: the outcome is unknown"))
         self._flush()
         self._on_broken_store(error)
@@ -346,11 +331,11 @@ class Worker:
         self.mailroom.forget_link(link)
 
     def busy_entries(self) -> list[Entry]:
-        """The instances whose turns run now (leader)."""
+        """The instances whose turns run now."""
         return [turn.entry for turn in self.running]
 
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
-        """Commit what a waiting turn has written so far (leader)."""
+        """Commit what a waiting turn has written so far."""
         if turn.broken is None and changes:
             self.gate.add(turn.entry, changes)
         self.gate.leave(turn.entry, turn, leaving)
@@ -384,15 +369,15 @@ class Worker:
             self.functions.evict_idle()
 
     def drain(self, on_drained: Callable[[], None]) -> None:
-        """Refuse what has not begun; call back when no turn runs and the groups are settled (leader)."""
+        """Refuse what has not begun; call back when no turn runs and the groups are settled."""
         self.mailroom.draining = True
         self._draining = on_drained
 
     @property
     def is_settled(self) -> bool:
-        """True while no turn runs or could begin, and all groups are settled (leader)."""
-        gate, busy = self.gate, self.running or self.mailroom.anything_ready or self.sweeper.running
-        return not (busy or gate.flight or gate.current.batches)
+        """True while no turn runs or could begin, and all groups are settled."""
+        gate, detached = self.gate, self.leadership.detached
+        return not (self.running or self.mailroom.anything_ready or gate.flight or gate.current.batches or detached)
 
     def _check_drained(self, on_drained: Callable[[], None]) -> None:
         if self.is_settled:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from typing import Any
 
 import pytest
 
@@ -366,3 +367,41 @@ def test_what_leans_on_a_lost_instance_is_lost_and_what_it_leans_on_is_not(open_
     assert {id(full), id(last)} <= set(report.lost) <= {id(full), id(silent), id(last)}
     assert [store.get(each, b"k") is not None for each in (first, full, last, other)] == [True, False, False, True]
     assert not store.commit(group + 1, [Batch(last, changes({b"k": b"v"}))], {id(last): [id(first)]}).lost
+
+
+def test_a_place_is_found_without_reading_and_knows_what_is_stored_once_it_was_looked_up(open_store: OpenStore) -> None:
+    store = open_store(SMALL_MAP)
+    alice = store.locate(ACCOUNT, b"alice")
+    number = alice.number
+    Committer(store)((alice, changes({b"balance": b"70"})))
+    del alice
+    gc.collect()
+
+    place = store.place(ACCOUNT, b"alice")
+    assert (place.number, place.exists, place.live_bytes) == (0, False, 0)
+    store.look_up(place)
+
+    assert (place.number, place.exists, place.live_bytes) == (number, True, 9)
+    assert place.data_number > 0
+    assert store.get(place, b"balance") == b"70"
+    assert store.locate(ACCOUNT, b"alice") is store.place(ACCOUNT, b"alice") is place
+
+
+def test_however_many_look_up_a_new_name_at_once_it_is_one_instance(store: Store) -> None:
+    for number in range(200):
+        name, barrier = b"n%d" % number, threading.Barrier(4)
+        found: list[tuple[StoredInstance, int]] = []
+
+        def look(name: bytes = name, barrier: threading.Barrier = barrier, found: Any = found) -> None:
+            barrier.wait()
+            instance = store.locate(ACCOUNT, name)
+            found.append((instance, instance.number))
+
+        threads = [threading.Thread(target=look) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert len({id(instance) for instance, _ in found}) == 1
+        assert len({given for _, given in found}) == 1

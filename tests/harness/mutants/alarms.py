@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from holdfast_host.core.clock import SystemClock
 from holdfast_host.core.errors import UnknownActorTypeError
-from holdfast_host.storage.overlay import Overlay, read_alarm
-from holdfast_host.storage.store import Changes
+from holdfast_host.storage.overlay import Overlay
+from holdfast_host.storage.store import Alarm, Changes
 from holdfast_host.worker.alarms import deliveries as alarms_module
 from holdfast_host.worker.alarms.deliveries import Alarms
 from holdfast_host.worker.alarms.due import MINUTE_US, Timetable
+from holdfast_host.worker.alarms.exits import Noted
 from holdfast_host.worker.alarms.stages import Delivery, Stage
 from holdfast_host.worker.turns.runner import TurnRunner
 from holdfast_host.worker.turns.turn import Turn
@@ -61,14 +62,14 @@ def clear_alarms_before_they_run() -> None:
             delivery.enter(Stage.RUNNING)
             turn.request.body = b'{"retry_count":0,"scheduled_us":%d}' % delivery.due_us
             return True
-        row = read_alarm(self._worker.store, entry.stored, entry.pending)
+        row = delivery.row
         if row is None or row.due_us != delivery.due_us:
             return begin(self, turn, loaded)
         self._leave_ready(delivery)
         delivery.enter(Stage.NOTING)
         entry.turn = turn
         self._worker.gate.add(entry, Changes(alarm_changed=True))
-        self._worker.gate.leave(entry, None, alarms_module._Noted(self, turn))
+        self._worker.gate.leave(entry, None, Noted(self, turn))
         return False
 
     _patch(Alarms, "begin", early)
@@ -116,10 +117,12 @@ def write_no_attempt_down() -> None:
 def keep_alarms_in_memory_only() -> None:
     """The worker knows the alarms that were set while it ran, and reads none from the store."""
 
-    def forgetful(self: Timetable, now_us: int, busy: Any) -> None:
-        self._horizon_us = now_us + MINUTE_US
+    def lacks_nothing(self: Timetable, now_us: int) -> bool:
+        if now_us >= self._horizon_us:
+            self._horizon_us = now_us + MINUTE_US
+        return False
 
-    _patch(Timetable, "_refill", forgetful)
+    _patch(Timetable, "lacks", lacks_nothing)
 
 
 def count_the_time_that_passes() -> None:
@@ -148,14 +151,9 @@ def burn_retries_without_the_class() -> None:
 
 def retry_for_ever() -> None:
     """A failed attempt leaves the alarm as it was."""
-    count = Alarms._count_failure
 
-    def forgetful(self: Alarms, entry: Any, delivery: Delivery, error: Any, **facts: Any) -> None:
-        row = read_alarm(self._worker.store, entry.stored, entry.pending)
-        if row is None:
-            count(self, entry, delivery, error, **facts)
-        else:
-            self._write(entry, delivery, replace(row, due_us=self._clock.wall_us() + 100_000, begun=False))
+    def forgetful(self: Alarms, entry: Any, delivery: Delivery, row: Alarm, error: Any, **facts: Any) -> None:
+        self._write(entry, delivery, replace(row, due_us=self._clock.wall_us() + 100_000, begun=False))
 
     _patch(Alarms, "_count_failure", forgetful)
 

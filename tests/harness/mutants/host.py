@@ -13,7 +13,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 
 def command(*mutations: str) -> tuple[str, ...]:
-    """What runs such a host, for `HostProcess(command=...)`."""
+    """What runs such a host, for `HostProcess(command=...)`; without a mutation, the product under the leader guard."""
     return (sys.executable, "-m", "tests.harness.mutants.host", ",".join(mutations))
 
 

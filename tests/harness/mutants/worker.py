@@ -1,5 +1,6 @@
 """`python -m tests.harness.mutants.worker MUTATIONS FD`: the real worker, with some of its seams patched first.
 
+It asserts that what is the leader's is called by the thread that leads (`leader_guard`), whatever else is patched.
 MUTATIONS are separated by commas, each a function's name in `_MUTATIONS`, with `=PATH` where it takes a file.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
+from holdfast_host.core.errors import StorageFullError
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans, StoreBrokenError
 from holdfast_host.wire.frames import CallKind
@@ -23,6 +25,7 @@ from holdfast_host.worker.turns.directory import Directory
 from holdfast_host.worker.turns.entry import Entry
 from holdfast_host.worker.turns.runner import TurnRunner
 from holdfast_host.worker.turns.turn import Turn
+from tests.harness import leader_guard
 from tests.harness.mutants import alarms
 
 _LOOK_S: Final = 0.002
@@ -58,6 +61,20 @@ def read_free_disk(path: Path) -> None:
         return SimpleNamespace(f_bavail=int(path.read_text()), f_frsize=1)
 
     _patch(os, "statvfs", asked)
+
+
+def lose_batches(path: Path) -> None:
+    """While the file exists, what the instance of the name in it writes is lost at its commit, as for want of room."""
+    commit = LmdbStore.commit
+
+    def losing(self: LmdbStore, group: int, batches: Sequence[Batch], leans: Leans = NO_LEANS) -> CommitReport:
+        name = path.read_bytes() if path.exists() else None
+        losers = {id(each.instance) for each in batches if each.instance.name == name}
+        report = commit(self, group, [each for each in batches if id(each.instance) not in losers], leans)
+        report.lost.update(dict.fromkeys(losers, StorageFullError("a test wanted it lost")))
+        return report
+
+    _patch(LmdbStore, "commit", losing)
 
 
 def lose_sync(path: Path) -> None:
@@ -224,6 +241,7 @@ _MUTATIONS: Final[dict[str, Callable[..., None]]] = {
     for each in (
         hold_commits,
         read_free_disk,
+        lose_batches,
         lose_sync,
         doubt_sync,
         crash_in_deadly_names,
@@ -247,7 +265,8 @@ def _patch(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
 def main() -> None:
     """Patch, then be the worker."""
     mutations = sys.argv.pop(1)
-    for mutation in mutations.split(","):
+    leader_guard.install()
+    for mutation in filter(None, mutations.split(",")):
         name, equals, path = mutation.partition("=")
         if equals:
             _MUTATIONS[name](Path(path))

@@ -6,8 +6,10 @@ import ast
 import json
 import os
 import signal
+import threading
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import lmdb
 import pytest
@@ -18,6 +20,7 @@ from holdfast_host.core.ids import partition_of
 from holdfast_host.storage.data_directory import ensure_data_directory, partition_path, read_data_directory
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.storage.overlay import Overlay
+from holdfast_host.storage.partition import Partition
 from holdfast_host.storage.pending import Pending
 from holdfast_host.storage.store import Alarm, Batch, Changes, StoreBrokenError
 from holdfast_host.wire.page import FIRST_GROUP
@@ -336,3 +339,41 @@ def _rewrite_meta(path: Path, offset: int, version: int) -> None:
         row = bytearray(txn.get(b"\0") or b"")
         row[offset : offset + 4] = version.to_bytes(4, "little")
         txn.put(b"\0", bytes(row))
+
+
+def test_a_name_is_looked_up_while_another_one_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_lmdb(tmp_path)
+    reading, go_on = threading.Event(), threading.Event()
+    find = Partition.find
+
+    def slow(self: Partition, type_id: int, name: bytes) -> Any:
+        if name == b"slow":
+            reading.set()
+            assert go_on.wait(10)
+        return find(self, type_id, name)
+
+    monkeypatch.setattr(Partition, "find", slow)
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(store.locate(1, b"slow").number))
+    thread.start()
+    assert reading.wait(10)
+
+    assert store.locate(1, b"quick").number > 0
+    assert store.place(1, b"slow").number == 0
+    go_on.set()
+    thread.join()
+    assert found[0] > 0
+    store.close()
+
+
+def test_what_was_never_looked_up_is_never_written(tmp_path: Path) -> None:
+    """It has no number: what is written under another one's would be that one's."""
+    store = open_lmdb(tmp_path)
+
+    with pytest.raises(StoreBrokenError, match="instance b'new' is to be written and was never looked up"):
+        store.commit(5, [batch(store.place(1, b"new"), {b"k": b"v"})])
+
+    assert store.locate(1, b"new").exists is False
+    store.close()

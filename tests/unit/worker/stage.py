@@ -27,7 +27,10 @@ from holdfast_host.worker.threads.monitor import Monitor
 from holdfast_host.worker.turns import runner as running
 from holdfast_host.worker.turns.deployments import LoadedType
 from holdfast_host.worker.turns.turn import Turn
+from tests.harness import leader_guard
 from tests.harness.memory_store import MemoryStore
+
+leader_guard.install()
 
 TYPE = 1
 Guest = Callable[[Turn, Any], Any]

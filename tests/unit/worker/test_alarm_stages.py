@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.harness.clock import ManualClock
 from tests.unit.worker.alarm_stage import SECOND, AlarmStage, fail, left_by_a_dead_worker
 
 S = Stage
+READ = [S.QUEUED, S.READING, S.QUEUED]  # what precedes every decision
 
 
 def at(stage: Stage) -> Delivery:
@@ -69,7 +71,7 @@ def test_a_first_attempt_runs_and_is_written(monkeypatch: pytest.MonkeyPatch) ->
     host.set("a", 5)
     host.advance(5)
 
-    assert host.stages == {"a": [S.QUEUED, S.RUNNING, S.WRITING, S.OVER]}
+    assert host.stages == {"a": [*READ, S.RUNNING, S.WRITING, S.OVER]}
 
 
 def test_a_retry_is_noted_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,20 +82,32 @@ def test_a_retry_is_noted_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> Non
     host.handler = None
     host.advance(1)
 
-    assert host.stages == {"a": [S.QUEUED, S.NOTING, S.QUEUED, S.RUNNING, S.WRITING, S.OVER]}
+    assert host.stages == {"a": [*READ, S.NOTING, S.QUEUED, S.RUNNING, S.WRITING, S.OVER]}
 
 
 def test_an_alarm_that_is_cleared_meanwhile_is_over_without_its_handler(monkeypatch: pytest.MonkeyPatch) -> None:
-    def clear_the_other(turn: Turn, _: dict[str, Any]) -> None:
-        host.store._rows[1, b"b"].alarm = None  # as another turn of it would, before its alarm's turn came
+    held, go_on = threading.Event(), threading.Event()
 
-    host = Traced(monkeypatch, clear_the_other)
+    def clear_late(turn: Turn, _: Any) -> None:
+        held.set()
+        assert go_on.wait(10)
+        turn.storage.delete_alarm()
+
+    host = Traced(monkeypatch)
+    host.stage.guests[b"clear_late"] = clear_late
+    host.stage.deploy()
     host.set("a", 5)
-    host.set("b", 5)
-    host.advance(5)
+    slot = host.stage.client.send("a", "clear_late")
+    assert held.wait(10)
+    host.clock.advance(5)
+    while not host.stages:
+        host.stage.do(lambda: None)
+    go_on.set()
+    host.stage.client.wait(slot)
+    host.settle()
 
-    assert host.stages["a"] == [S.QUEUED, S.RUNNING, S.WRITING, S.OVER]
-    assert host.stages["b"] == [S.QUEUED, S.OVER]
+    assert host.runs == []
+    assert host.stages == {"a": [*READ, S.OVER]}
 
 
 def test_those_that_killed_a_worker_wait_in_line_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +123,7 @@ def test_those_that_killed_a_worker_wait_in_line_for_each_other(monkeypatch: pyt
 
     ran = [S.NOTING, S.QUEUED, S.RUNNING, S.WRITING, S.OVER]
     assert sorted(host.runs) == [("a", 1), ("b", 1)]
-    assert sorted(host.stages.values(), key=len) == [[S.QUEUED, *ran], [S.QUEUED, S.IN_LINE, S.QUEUED, *ran]]
+    assert sorted(host.stages.values(), key=len) == [[*READ, *ran], [*READ, S.IN_LINE, *READ, *ran]]
 
 
 def test_what_is_lost_on_its_way_to_the_disk_is_put_aside_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,5 +137,8 @@ def test_what_is_lost_on_its_way_to_the_disk_is_put_aside_and_tried_again(monkey
     host.set("a", 5)
     host.advance(5)
 
-    assert host.stages["a"][:6] == [S.QUEUED, S.RUNNING, S.WRITING, S.ASIDE, S.QUEUED, S.WRITING]
+    assert host.stages["a"][:12] == [
+        *READ, S.RUNNING, *READ, S.WRITING, S.ASIDE, *READ
+    ]  # fmt: skip
+    assert host.stages["a"][12] is S.WRITING
     assert host.stages["a"][-1] is S.OVER

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -19,7 +20,8 @@ class Stage:
         self.events: queue.Queue[tuple[str, int]] = queue.Queue()
         self.failures: queue.Queue[BaseException] = queue.Queue()
         self.release = threading.Semaphore(0)
-        self.leadership = Leadership(self.lead, self.failures.put)
+        self.handed_in: queue.Queue[Callable[[], None]] = queue.Queue()
+        self.leadership = Leadership(self.lead, self.handed_in.put, self.failures.put)
         self.leadership.start()
 
     def lead(self, generation: int) -> None:
@@ -28,15 +30,17 @@ class Stage:
             order = self.orders.get(timeout=10)
             if order == "fail":
                 raise RuntimeError("a bug")
-            self.leadership.open_section(time.monotonic())
-            if order == "block":
-                self.leadership.hand_over(generation)
-            self.events.put(("in section", generation))
-            self.release.acquire(timeout=10)
-            if not self.leadership.close_section(generation):
+            detached = order == "block"
+            if not self.leadership.in_section(
+                generation, time.monotonic(), lambda: self.work(generation), detached=detached
+            ):
                 self.events.put(("hands in", generation))
                 return
-            self.events.put(("still leads", generation))
+
+    def work(self, generation: int) -> Callable[[], None]:
+        self.events.put(("in section", generation))
+        self.release.acquire(timeout=10)
+        return lambda: self.events.put(("follows", generation))
 
     def next(self) -> tuple[str, int]:
         return self.events.get(timeout=10)
@@ -51,7 +55,7 @@ def test_a_short_section_keeps_the_leadership() -> None:
     stage.orders.put("work")
     stage.release.release()
 
-    assert [stage.next() for _ in range(3)] == [("leads", 1), ("in section", 1), ("still leads", 1)]
+    assert [stage.next() for _ in range(3)] == [("leads", 1), ("in section", 1), ("follows", 1)]
 
 
 def test_a_long_section_loses_the_leadership_when_something_waits_and_hands_its_result_in() -> None:
@@ -69,6 +73,11 @@ def test_a_long_section_loses_the_leadership_when_something_waits_and_hands_its_
     assert events == [("leads", 1), ("in section", 1), ("leads", 2), ("hands in", 1)]
     assert stage.leadership.detached == 1
 
+    stage.handed_in.get(timeout=10)()
+
+    assert stage.next() == ("follows", 1)
+    assert stage.leadership.detached == 0
+
 
 def test_a_section_that_is_being_given_away_cannot_be_ended_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else two threads would lead."""
@@ -79,13 +88,13 @@ def test_a_section_that_is_being_given_away_cannot_be_ended_any_more(monkeypatch
     ended: list[object] = []
 
     def end_and_appoint() -> None:
-        ended.extend([leadership.close_section(1), leadership.pause_section(1)])
+        ended.append(leadership.pause_section(1))
         appoint()
 
     monkeypatch.setattr(leadership, "_appoint", end_and_appoint)
 
     assert leadership.promote_if_slow(time.monotonic() + 1, 0.002, lambda: True)
-    assert ended == [False, None]
+    assert ended == [None]
     assert not leadership.hand_over(1)
 
 
@@ -96,7 +105,7 @@ def test_a_section_that_has_ended_cannot_be_given_away() -> None:
     leadership = stage.leadership
 
     def end() -> bool:
-        return leadership.close_section(1)
+        return leadership.pause_section(1) is not None
 
     assert not leadership.promote_if_slow(time.monotonic() + 1, 0.002, end)
     assert leadership.generation == 1

@@ -90,7 +90,7 @@ class PromotedHistory(History):
         self.store.after_each = self.check_disk
         self.actors = [Entry(1, f"T/{n}", self.store.locate(1, b"%d" % n)) for n in range(5)]
         self.worker = worker
-        worker.store, worker.gate, worker.leadership = self.store, self.gate, NobodyFollows(_fail, _fail)
+        worker.store, worker.gate, worker.leadership = self.store, self.gate, NobodyFollows(_fail, worker.post, _fail)
         worker.alarms = Alarms(worker, SystemClock())
         self.commits_left = commit_number
         self.at = at

@@ -20,7 +20,7 @@ class Rows:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
-        self.table = Timetable(self.store)
+        self.table = Timetable()
         self.groups = itertools.count(2)
 
     def arm(self, due: dict[bytes, int | None], *, told: bool = True) -> list[StoredInstance]:
@@ -36,10 +36,15 @@ class Rows:
                 self.table.put(batch.instance, None if batch.changes.alarm is None else batch.changes.alarm.due_us)
         return [batch.instance for batch in batches]
 
+    def take(self, now_us: int) -> tuple[StoredInstance, int] | None:
+        while (found := self.table.take(now_us)) is None and self.table.lacks(now_us):
+            self.table.fill(self.table.open_page(now_us, 0).read(self.store), ())
+        return found
+
     def take_all(self, now_us: int) -> list[tuple[bytes, int]]:
         """Everything that is due, each row removed as it is taken, as its delivery would."""
         taken = []
-        while (found := self.table.take(now_us, ())) is not None:
+        while (found := self.take(now_us)) is not None:
             instance, due_us = found
             taken.append((instance.name, due_us))
             self.arm({instance.name: None})
@@ -58,7 +63,7 @@ def test_far_more_rows_than_a_page_come_out_once_each_and_few_are_in_memory() ->
     rows = Rows()
     names = [b"n%05d" % number for number in range(PAGE_ROWS * 5)]
     rows.arm({name: 1000 + number for number, name in enumerate(names)}, told=False)
-    rows.table.take(0, ())
+    rows.take(0)
 
     assert len(rows.table) == PAGE_ROWS
     assert [name for name, _ in rows.take_all(10_000)] == names

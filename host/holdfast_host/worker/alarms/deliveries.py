@@ -1,14 +1,16 @@
 """Alarms: what is due becomes a turn in its instance's mailbox; what became of that turn is written down.
 
-A delivery goes through these steps, each the leader's; `stages` says which may follow which:
+A delivery goes through these steps; `stages` says which may follow which:
 
 1. `release` takes what is due from the timetable and puts a turn into the mailbox, a bounded number at a time.
-2. `begin` is asked when that turn is taken from the mailbox. It reads the alarm's row again: gone or moved means that
-   there is nothing to do. An attempt that may have killed a worker before (a retry; an alarm that was due when this
-   worker started) is first written down as *begun*, and runs when that is durable.
-3. The handler runs. For it the alarm is gone; its writes and the row's removal are one batch.
-4. `end`: where it failed, a batch of the host's own takes the row on: count, next due time, error; past the last
-   retry the alarm is abandoned.
+2. `read_row` reads the alarm's row again when that turn is taken from the mailbox, in a section like every read of the
+   disk here; then the turn stands first in its mailbox as before.
+3. `begin` decides: a row that is gone or has moved means that there is nothing to do. An attempt that may have killed a
+   worker before (a retry; an alarm that was due when this worker started) is first written down as *begun*, and runs
+   when that is durable.
+4. The handler runs. For it the alarm is gone; its writes and the row's removal are one batch.
+5. `end`: where it failed, the row is read again, and a batch of the host's own takes it on: count, next due time,
+   error; past the last retry the alarm is abandoned.
 
 A row that says *begun* with no attempt of ours behind it was left by a worker that died in the handler: that counts as
 a failure. From then on the alarm is *killed*, and alarms that are so run one at a time: a poisonous one must not take
@@ -27,92 +29,47 @@ import math
 import time
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import ActorUnknownMethodError, HoldfastError, HostUnavailableError, required
 from holdfast_host.storage.keys import has_due_row
 from holdfast_host.storage.overlay import read_alarm
-from holdfast_host.storage.store import Alarm, Changes
+from holdfast_host.storage.store import Changes
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.worker.alarms.due import Timetable
-from holdfast_host.worker.alarms.stages import Delivery, Stage
-from holdfast_host.worker.turns.turn import Turn, TurnHost
+from holdfast_host.worker.alarms.exits import AGAIN_S, Noted, Written
+from holdfast_host.worker.alarms.stages import UNREAD, Delivery, Stage
+from holdfast_host.worker.threads.leaders import any_thread, leaders
+from holdfast_host.worker.turns.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from holdfast_host.core.clock import Clock
-    from holdfast_host.storage.store import Store, StoredInstance
-    from holdfast_host.worker.commits.gate import Gate, Group
-    from holdfast_host.worker.turns.deployments import Deployments, LoadedType
-    from holdfast_host.worker.turns.directory import Directory
+    from holdfast_host.storage.store import Alarm, StoredInstance
+    from holdfast_host.worker.alarms.due import DuePage
+    from holdfast_host.worker.alarms.host import AlarmHost
+    from holdfast_host.worker.commits.gate import Group
+    from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.entry import Entry
-    from holdfast_host.worker.turns.mailboxes import Mailroom
 
 READY_MAX: Final = 4  # alarms in the ready queue: what an ordinary call may find before it
 UNDER_WAY_MAX: Final = 128  # behind a running turn, running, or waiting for their commit
 _PARKED_PAGE: Final = 64
-_AGAIN_S: Final = 1.0
 _CROWDED_S: Final = 0.1
 _ERROR_CHARS_MAX: Final = 1_000
 _NEVER_US: Final = 1 << 63
 
 
-class AlarmHost(TurnHost, Protocol):
-    """What deliveries need of their worker, beside what their turns need."""
-
-    store: Store
-    gate: Gate
-    mailroom: Mailroom
-    directory: Directory
-    deployments: Deployments
-
-
-class _Written:
-    """What became of a delivery, held by the gate until it is durable."""
-
-    __slots__ = ("_alarms", "_delivery", "_entry", "_handled")
-
-    def __init__(self, alarms: Alarms, entry: Entry, delivery: Delivery, *, handled: bool = False) -> None:
-        """`handled`: the handler ran and returned; what is written is what it wrote."""
-        self._alarms = alarms
-        self._entry = entry
-        self._delivery = delivery
-        self._handled = handled
-
-    def go(self) -> None:
-        self._alarms.finish(self._entry, self._delivery)
-
-    def fail(self, error: HoldfastError) -> None:
-        """It is lost: an attempt whose writes were lost has failed, whatever its handler said."""
-        if self._handled:
-            self._delivery.failure = error
-        self._alarms.put_aside(self._delivery, _AGAIN_S)
-
-
-class _Noted:
-    """The note that an attempt has begun; its turn holds the instance until that is durable."""
-
-    __slots__ = ("_alarms", "_turn")
-
-    def __init__(self, alarms: Alarms, turn: Turn) -> None:
-        self._alarms = alarms
-        self._turn = turn
-
-    def go(self) -> None:
-        self._alarms.resume(self._turn)
-
-    def fail(self, error: HoldfastError) -> None:
-        self._alarms.give_back(self._turn)
-
-
+@leaders
 class Alarms:
-    """The alarms of one worker. The leader's, but for `is_due`."""
+    """The alarms of one worker."""
 
     def __init__(self, worker: AlarmHost, clock: Clock) -> None:
         self._worker = worker
         self._clock = clock
-        self._timetable = Timetable(worker.store)
+        self._timetable = Timetable()
         self._under_way: dict[StoredInstance, Delivery] = {}
         self._ready = 0
         self._aside: list[tuple[float, int, Delivery]] = []  # by the monotonic time at which they are tried again
@@ -121,6 +78,8 @@ class Alarms:
         self._alone: Delivery | None = None
         self._parked_types: set[int] = set()  # deployed types that may have parked alarms
         self._unparking = 0
+        self._reading_page = False
+        self._reading_rows = 0  # of instances that count as ready
         self._opened_us = clock.wall_us()  # what is due by then, a predecessor may have begun
         self._next_us = 0
         self.delivered = 0
@@ -139,59 +98,77 @@ class Alarms:
 
     # What the loop asks.
 
+    @any_thread
     def is_due(self) -> bool:
-        """True when `release` would have something to do; any thread."""
+        """True when `release` would have something to do (monitor)."""
         return self._clock.wall_us() >= self._next_us
 
     def wait_s(self, longest_s: float) -> float:
         """How long the leader may sleep."""
-        if self._parked_types and not self._unparking:
+        if self._parked_types and not self._unparking and not self._reading_page:
             return 0.0
         wait_s = min(longest_s, max(0.0, (self._next_us - self._clock.wall_us()) / 1e6))
         if self._aside:
             wait_s = min(wait_s, max(0.0, self._aside[0][0] - time.monotonic()))
         return wait_s
 
-    def release(self) -> None:
-        """Put what is due into the mailboxes, as much as may be there at once."""
+    def release(self, generation: int) -> bool:
+        """Put what is due into the mailboxes, as much as may be there at once. False: the leadership is lost."""
         if self._worker.mailroom.draining:
             self._next_us = _NEVER_US
             self._aside.clear()  # the rows are for the next start
             self._parked_types.clear()
-            return
+            return True
         while self._aside and time.monotonic() >= self._aside[0][0]:
             self._post(heapq.heappop(self._aside)[2])
-        if self._parked_types and not self._unparking:
-            self._take_up_parked()
+        if self._parked_types and not self._unparking and not self._reading_page:
+            return self._read_parked(generation, self._parked_types.pop())
         now_us = self._clock.wall_us()
         while self._ready < READY_MAX:
             if len(self._under_way) - len(self._line) >= UNDER_WAY_MAX:
                 self._next_us = _NEVER_US  # the end of one of them wakes the leader
-                return
-            found = self._timetable.take(now_us, self._under_way)
+                return True
+            found = self._timetable.take(now_us)
             if found is None:
-                self._next_us = self._timetable.next_us()
-                return
+                if not self._timetable.lacks(now_us):
+                    self._next_us = self._timetable.next_us()
+                    return True
+                self._next_us = _NEVER_US  # the end of the read wakes the leader
+                return self._reading_page or self._read_due(generation, now_us)
             self._post(Delivery(*found))
-        self._next_us = now_us
+        self._next_us = _NEVER_US if self._reading_rows else now_us  # the end of a read wakes the leader too
+        return True
+
+    def has_row(self, turn: Turn) -> bool:
+        """Whether the row was read since the instance last changed: then the turn may `begin`."""
+        return required(turn.delivery, "the delivery of an alarm's turn").row_group == turn.entry.last_group
+
+    def read_row(self, turn: Turn, generation: int) -> bool:
+        """Read the row for a turn that was in the mailbox, and put it back there. False: the leadership is lost."""
+        entry, worker = turn.entry, self._worker
+        required(turn.delivery, "the delivery of an alarm's turn").enter(Stage.READING)
+        entry.turn = turn  # nothing of the instance runs or is written meanwhile
+        self._reading_rows += 1
+        read = partial(read_alarm, worker.store, entry.stored, entry.pending)
+        return worker.read_store(generation, read, partial(self._have_row, turn))
 
     def begin(self, turn: Turn, loaded: LoadedType | None) -> bool:
-        """Whether the handler is to run now; if not, everything has been seen to. The turn was in the mailbox."""
+        """Whether the handler is to run now; if not, everything has been seen to. The row was read."""
         entry, delivery = turn.entry, required(turn.delivery, "the delivery of an alarm's turn")
         self._leave_ready(delivery)
-        row = read_alarm(self._worker.store, entry.stored, entry.pending)
+        row = delivery.row
         if delivery.unpark:
             self._take_up(entry, delivery, row, loaded)
         elif row is None or row.due_us != delivery.due_us or not has_due_row(row):
-            self.finish(entry, delivery)
+            self._leave_as_it_is(entry, delivery)
         elif delivery.failure is not None:
-            self._count_failure(entry, delivery, delivery.failure)
+            self._count_failure(entry, delivery, row, delivery.failure)
         elif loaded is None or self._worker.mailroom.is_quarantined(entry.type_id, entry.stored.name):
             self.parked += 1
             self._write(entry, delivery, replace(row, state="parked", begun=False))
         elif row.begun and not delivery.noted:
             died = HostUnavailableError("the worker died while the handler ran")
-            self._count_failure(entry, delivery, died, killed=True)
+            self._count_failure(entry, delivery, row, died, killed=True)
         else:
             return self._may_run(turn, delivery, row, loaded)
         return False
@@ -203,9 +180,12 @@ class Alarms:
         if error is None:
             self.delivered += 1
             delivery.enter(Stage.WRITING)
-            self._worker.gate.leave(entry, None, _Written(self, entry, delivery, handled=True))
+            said = turn.changes is not None and turn.changes.alarm_changed  # not where a sync() has said it before
+            self._worker.gate.leave(entry, None, Written(self, delivery, handled=True, said=said))
         else:
-            self._count_failure(entry, delivery, error)
+            delivery.enter(Stage.QUEUED)
+            delivery.failure, delivery.row_group = error, UNREAD  # a sync() may have changed the row
+            entry.mail.appendleft(self._turn(entry, delivery))
 
     def settle(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> None:
         """The group is durable, but for the lost: learn what it changed. After the gate has let out what it held."""
@@ -217,7 +197,7 @@ class Alarms:
                 self._note(instance, changes.alarm)
         for instance in lost_stored:
             if instance not in under_way:
-                self._note(instance, self._worker.store.alarm(instance))
+                self.look_again(instance)
 
     def take_up_parked(self, type_ids: Iterable[int]) -> None:
         """These types are deployed now: their parked alarms are due again."""
@@ -226,19 +206,20 @@ class Alarms:
 
     # What the gate lets out.
 
-    def finish(self, entry: Entry, delivery: Delivery) -> None:
-        """Nothing is left to do for this delivery; look when the instance's alarm is due next."""
-        stored = delivery.stored
+    def finish(self, delivery: Delivery) -> None:
+        """Nothing is left to do for this delivery."""
         delivery.enter(Stage.OVER)
-        del self._under_way[stored]
+        del self._under_way[delivery.stored]
         self._unparking -= delivery.unpark
         if delivery is self._alone:
             self._alone = None
             if self._line:
                 self._alone = self._line.popleft()
                 self._post(self._alone)
-        if not any(layer.changes.alarm_changed for layer in entry.pending.layers):
-            self._note(stored, self._worker.store.alarm(stored))
+
+    def look_again(self, stored: StoredInstance) -> None:
+        """What is known of its alarm may be wrong: a delivery that is due now reads the row, and notes what it says."""
+        self._note_due(stored, self._clock.wall_us())
 
     def put_aside(self, delivery: Delivery, seconds: float) -> None:
         """Try it again after a while."""
@@ -258,13 +239,15 @@ class Alarms:
         entry.turn = None
         entry.evict()
         self._worker.mailroom.requeue(entry)
-        self.put_aside(delivery, _AGAIN_S)
+        self.put_aside(delivery, AGAIN_S)
 
     # Inside.
 
     def _note(self, instance: StoredInstance, alarm: Alarm | None) -> None:
         """So its row stands now, durably."""
-        due_us = alarm.due_us if alarm is not None and has_due_row(alarm) else None
+        self._note_due(instance, alarm.due_us if alarm is not None and has_due_row(alarm) else None)
+
+    def _note_due(self, instance: StoredInstance, due_us: int | None) -> None:
         self._timetable.put(instance, due_us)
         if due_us is not None:
             self._next_us = min(self._next_us, due_us)
@@ -274,12 +257,16 @@ class Alarms:
         stored, worker = delivery.stored, self._worker
         delivery.enter(Stage.QUEUED)
         self._under_way[stored] = delivery
+        delivery.row_group = UNREAD
         loaded = worker.deployments.find(stored.type_id)
         entry = worker.directory.open(stored.type_id, stored.name, loaded.type if loaded else f"type {stored.type_id}")
-        request = Call(0, stored.type_id, 0, CallKind.ALARM, 0, stored.name, b"alarm", b"", b"")
-        turn = Turn(worker, entry, None, request, math.inf, delivery=delivery)
-        delivery.ready = worker.mailroom.deliver(turn)
+        delivery.ready = worker.mailroom.deliver(self._turn(entry, delivery))
         self._ready += delivery.ready
+
+    def _turn(self, entry: Entry, delivery: Delivery) -> Turn:
+        """A turn for it, that has not begun."""
+        request = Call(0, entry.type_id, 0, CallKind.ALARM, 0, entry.stored.name, b"alarm", b"", b"")
+        return Turn(self._worker, entry, None, request, math.inf, delivery=delivery)
 
     def _leave_ready(self, delivery: Delivery) -> None:
         self._ready -= delivery.ready
@@ -290,11 +277,11 @@ class Alarms:
         worker, entry = self._worker, turn.entry
         if not delivery.noted:
             if worker.mailroom.draining or row.due_us > self._clock.wall_us():  # stopping; or the clock was set back
-                self.finish(entry, delivery)
+                self._leave_as_it_is(entry, delivery)
                 return False
             if not loaded.handles_alarms:
                 text = f"{loaded.type} has no alarm handler in version {loaded.version} of {loaded.function!r}"
-                self._count_failure(entry, delivery, ActorUnknownMethodError(text))
+                self._count_failure(entry, delivery, row, ActorUnknownMethodError(text))
                 return False
             if worker.leadership.detached >= worker.limits.detached_turns_max:
                 self.put_aside(delivery, _CROWDED_S)
@@ -304,9 +291,9 @@ class Alarms:
             if row.retry_count > 0 or row.due_us <= self._opened_us:
                 delivery.enter(Stage.NOTING)
                 entry.turn = turn
-                begun = Changes(alarm=replace(row, begun=True), alarm_changed=True)
-                worker.gate.add(entry, begun)
-                worker.gate.leave(entry, None, _Noted(self, turn))
+                delivery.row = replace(row, begun=True)
+                delivery.row_group = worker.gate.add(entry, Changes(alarm=delivery.row, alarm_changed=True))
+                worker.gate.leave(entry, None, Noted(self, turn))
                 return False
         info = {"retry_count": row.retry_count, "scheduled_us": row.scheduled_us}
         turn.request.body = json.dumps(info, separators=(",", ":")).encode()
@@ -323,14 +310,12 @@ class Alarms:
         self._line.append(delivery)
         return False
 
-    def _count_failure(self, entry: Entry, delivery: Delivery, error: HoldfastError, *, killed: bool = False) -> None:
+    def _count_failure(
+        self, entry: Entry, delivery: Delivery, row: Alarm, error: HoldfastError, *, killed: bool = False
+    ) -> None:
         """An attempt has failed: take the row on to the next one, or abandon it."""
         self.failed += 1
         delivery.failure = error
-        row = read_alarm(self._worker.store, entry.stored, entry.pending)
-        if row is None or row.due_us != delivery.due_us or not has_due_row(row):
-            self.finish(entry, delivery)  # the handler had put another one in its place, and synced
-            return
         last_error = f"{error.name}: {error.message}"[:_ERROR_CHARS_MAX]
         row = replace(row, last_error=last_error, begun=False, killed=killed)
         if row.retry_count >= self._worker.limits.alarm_retries_max:
@@ -349,24 +334,62 @@ class Alarms:
         """A batch of the host's own; the delivery is over when it is durable."""
         delivery.enter(Stage.WRITING)
         self._worker.gate.add(entry, Changes(alarm=row, alarm_changed=True))
-        self._worker.gate.leave(entry, None, _Written(self, entry, delivery))
+        self._worker.gate.leave(entry, None, Written(self, delivery))
 
-    def _take_up_parked(self) -> None:
-        """A page of parked alarms of types that are deployed again."""
-        for type_id in list(self._parked_types):
-            found = [
-                each for each in self._worker.store.parked_alarms(type_id, _PARKED_PAGE) if each not in self._under_way
-            ]
-            for stored in found:
-                self._unparking += 1
-                self._post(Delivery(stored, 0, unpark=True))
-            if found:
-                return
-            self._parked_types.discard(type_id)
+    def _leave_as_it_is(self, entry: Entry, delivery: Delivery) -> None:
+        """Nothing is to be done now: note when the row says that the alarm is due, unless `settle` will."""
+        self.finish(delivery)
+        if not any(layer.changes.alarm_changed for layer in entry.pending.layers):
+            self._note(delivery.stored, delivery.row)
 
     def _take_up(self, entry: Entry, delivery: Delivery, row: Alarm | None, loaded: LoadedType | None) -> None:
         """A parked alarm whose type is deployed: as it was before."""
         if row is None or row.state != "parked" or loaded is None:
-            self.finish(entry, delivery)
+            self._leave_as_it_is(entry, delivery)
         else:
             self._write(entry, delivery, replace(row, state="retrying" if row.retry_count else "armed"))
+
+    # What is read of the disk, each piece in a section of its own.
+
+    def _have_row(self, turn: Turn, row: Alarm | None) -> None:
+        entry, delivery = turn.entry, required(turn.delivery, "the delivery of an alarm's turn")
+        self._reading_rows -= 1
+        if turn.broken is not None:  # of what was read, something may be lost
+            self._leave_ready(delivery)
+            self.give_back(turn)
+            return
+        delivery.enter(Stage.QUEUED)
+        delivery.row, delivery.row_group = row, entry.last_group
+        self._worker.mailroom.put_back(turn)
+        if entry.evictions:
+            entry.evict()
+
+    def _read_due(self, generation: int, now_us: int) -> bool:
+        """A page of what is due soon. False: the leadership is lost."""
+        page = self._timetable.open_page(now_us, len(self._under_way))
+        self._reading_page = True
+        return self._worker.read_store(generation, partial(page.read, self._worker.store), self._have_due)
+
+    def _have_due(self, page: DuePage) -> None:
+        self._end_page()
+        self._timetable.fill(page, self._under_way)
+
+    def _read_parked(self, generation: int, type_id: int) -> bool:
+        """A page of parked alarms of a type that is deployed again. False: the leadership is lost."""
+        read = partial(self._worker.store.parked_alarms, type_id, _PARKED_PAGE)
+        self._reading_page = True
+        return self._worker.read_store(generation, read, partial(self._have_parked, type_id))
+
+    def _have_parked(self, type_id: int, page: Iterable[StoredInstance]) -> None:
+        self._end_page()
+        found = [each for each in page if each not in self._under_way]
+        if not found or self._worker.mailroom.draining:
+            return
+        for stored in found:
+            self._unparking += 1
+            self._post(Delivery(stored, 0, unpark=True))
+        self._parked_types.add(type_id)  # there may be more
+
+    def _end_page(self) -> None:
+        self._reading_page = False
+        self._next_us = 0

@@ -8,12 +8,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Set
 
     from holdfast_host.storage.store import Alarm, Store
-    from holdfast_host.worker.turns.deployments import Deployments
 
 Facts = dict[str, Any]
 
 
 _PAGE: Final = 256
+
+
+def types_with_instances(store: Store, type_ids: Set[int]) -> set[int]:
+    """Those of these types of which there is an instance. Any thread."""
+    return {each for each in type_ids if store.instances(each, b"", b"", 1)[0]}
 
 
 def types_with_alarms(store: Store, type_ids: Set[int]) -> set[int]:
@@ -27,7 +31,7 @@ def types_with_alarms(store: Store, type_ids: Set[int]) -> set[int]:
     return found
 
 
-def alarm_readers(store: Store, deployments: Deployments) -> dict[str, Callable[[Facts], Facts]]:
+def alarm_readers(store: Store) -> dict[str, Callable[[Facts], Facts]]:
     """The readers by the name of their question."""
 
     def read_alarm(facts: Facts) -> Facts:
@@ -35,12 +39,11 @@ def alarm_readers(store: Store, deployments: Deployments) -> dict[str, Callable[
         return {"alarm": describe_alarm(store.alarm(store.locate(facts["type_id"], facts["name"].encode())))}
 
     def read_alarms(facts: Facts) -> Facts:
-        """A page of those in a state: `state`, `after` (a position or empty), `limit`."""
+        """A page of those in a state: `state`, `after` (a position or empty), `limit`; `types`, the names by number."""
         found, position = store.alarm_page(facts["state"], bytes.fromhex(facts["after"]), int(facts["limit"]))
         rows = []
         for type_id, name, alarm in found:
-            loaded = deployments.find(type_id)
-            where = {"type": None if loaded is None else loaded.type, "type_id": type_id, "name": name.decode()}
+            where = {"type": facts["types"].get(type_id), "type_id": type_id, "name": name.decode()}
             rows.append({**where, "alarm": describe_alarm(alarm)})
         return {"rows": rows, "next": None if position is None else position.hex()}
 

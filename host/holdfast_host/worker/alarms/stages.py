@@ -1,6 +1,6 @@
 """The stages of an alarm's delivery, and which may follow which.
 
-    DUE -> QUEUED -> RUNNING -> WRITING -> OVER
+    DUE -> QUEUED -> READING -> QUEUED -> RUNNING -> WRITING -> OVER
 
 That is the way of a first attempt that nothing disturbs. A row may turn out to be gone, or need no handler; an attempt
 that may have killed a worker is written down before it runs; what could not be written is put aside and tried again.
@@ -13,9 +13,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import HoldfastError, InternalError
+from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
-    from holdfast_host.storage.store import StoredInstance
+    from holdfast_host.storage.store import Alarm, StoredInstance
 
 
 class Stage(Enum):
@@ -23,6 +24,7 @@ class Stage(Enum):
 
     DUE = "was taken from the table"
     QUEUED = "waits in the mailbox"
+    READING = "waits for its row, and holds the instance"
     NOTING = "waits for the note that its attempt has begun, and holds the instance"
     IN_LINE = "has killed a worker and waits for another one that has"
     RUNNING = "runs its handler"
@@ -34,21 +36,26 @@ class Stage(Enum):
 NEXT: Final[dict[Stage, frozenset[Stage]]] = {
     Stage.DUE: frozenset({Stage.QUEUED}),
     Stage.QUEUED: frozenset(
-        # The row is read: the handler runs, now or later; or the row is gone, or is taken on without one.
-        {Stage.RUNNING, Stage.NOTING, Stage.IN_LINE, Stage.ASIDE, Stage.WRITING, Stage.OVER}
+        # Once the row is read the handler runs, now or later; or the row is gone, or is taken on without one.
+        {Stage.READING, Stage.RUNNING, Stage.NOTING, Stage.IN_LINE, Stage.ASIDE, Stage.WRITING, Stage.OVER}
     ),
+    Stage.READING: frozenset({Stage.QUEUED, Stage.ASIDE}),  # read; or something of it may be lost
     Stage.NOTING: frozenset({Stage.QUEUED, Stage.ASIDE}),  # noted; or the note is lost
     Stage.IN_LINE: frozenset({Stage.QUEUED}),
-    Stage.RUNNING: frozenset({Stage.WRITING, Stage.OVER}),  # over at once where it failed and its row is gone
+    Stage.RUNNING: frozenset({Stage.WRITING, Stage.QUEUED}),  # it returned; it failed, and its row is read again
     Stage.WRITING: frozenset({Stage.OVER, Stage.ASIDE}),  # durable; or lost
     Stage.ASIDE: frozenset({Stage.QUEUED}),
     Stage.OVER: frozenset(),
 }
 
 
+UNREAD: Final = -1
+
+
+@leaders
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One alarm on its way; lives from `release` until what became of it is durable. The leader's."""
+    """One alarm on its way; lives from `release` until what became of it is durable."""
 
     stored: StoredInstance
     due_us: int
@@ -57,6 +64,8 @@ class Delivery:
     ready: bool = False  # its turn is in the ready queue
     noted: bool = False  # the row says that this attempt has begun
     failure: HoldfastError | None = None  # it failed, and that is not written down yet
+    row: Alarm | None = None  # as the instance's finished turns had left it
+    row_group: int = UNREAD  # when that was read, the instance's last group: true while it is that one
 
     def enter(self, stage: Stage) -> None:
         """Go on to this stage.

@@ -2,7 +2,7 @@
 
 A call leaves when what its caller's earlier turns wrote is durable; the open turn stays atomic. It carries the path of
 instances that wait for it, so that coming back to one of them is refused without a message, and its caller's remaining
-time. All of it is the leader's, but for the waiting itself, which is the calling turn's thread.
+time. The waiting itself is the calling turn's thread's.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from holdfast_host.core.errors import (
 from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.json_text import body_bytes_at_most
 from holdfast_host.wire.frames import Call, CallFlag, CallKind, ProtocolError
+from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
@@ -67,6 +68,7 @@ class Origin(NamedTuple):
             raise ProtocolError("a CALL with a damaged origin") from error
 
 
+@leaders
 class ActorCall:
     """One call of a waiting turn. An exit of the gate, and a caller for the turn at its other end."""
 
@@ -140,6 +142,7 @@ class ActorCall:
             self.fail(error)
             self._calls.withdraw(self)
 
+    @any_thread
     def result(self) -> bytes:
         """After it is over: the typed result, or the error raised."""
         error, self.error = self.error, None
@@ -152,6 +155,7 @@ class ActorCall:
             return self.body
         raise HoldfastError.from_facts(json.loads(self.body)["error"], self.status)
 
+    @any_thread
     def wait(self, timeout_s: float) -> bool:
         """Block until it is over; the calling turn's thread."""
         return self.woken.acquire(timeout=max(0.0, timeout_s))
@@ -162,6 +166,7 @@ class ActorCall:
         self.woken.release()
 
 
+@leaders
 class Calls:
     """The calls that turns of this worker wait for."""
 

@@ -5,7 +5,7 @@ that call's instance, and so on, over workers where need be. A probe that comes 
 found a ring. One CONFIRM lap asks whether every call of it is still waited for; then the latest call of the ring, the
 one that closed it, is ended with ActorDeadlockError, and the others go on.
 
-The last call of a ring to arrive finds all others waiting: none is missed. All of it is the leader's.
+The last call of a ring to arrive finds all others waiting: none is missed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from holdfast_host.core.errors import ActorDeadlockError
 from holdfast_host.wire.frames import Kind
 from holdfast_host.worker.calls.actor_calls import CallNumber
+from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ class Waiting(Protocol):
     waiting: dict[CallNumber, ActorCall]
 
 
+@leaders
 class Rings:
     """The probes that pass through one worker; keeps nothing between messages."""
 

@@ -26,6 +26,7 @@ from holdfast_host.wire.frames import (
 from holdfast_host.wire.page import StatePage
 from holdfast_host.wire.window import Window, read_hello
 from holdfast_host.worker.links import READ_BYTES
+from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
@@ -40,8 +41,9 @@ _REPLY: Final = int(Kind.REPLY)
 _BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
 
 
+@leaders
 class Peer:
-    """One other worker. Lives as long as the process; the leader's."""
+    """One other worker. Lives as long as the process."""
 
     def __init__(self, worker: int, address: str, poller: Poller, limits: Limits) -> None:
         self.worker = worker
@@ -200,8 +202,9 @@ class Peer:
             self._next_page = None
 
 
+@leaders
 class Peers:
-    """All other workers; a Peer is made when it is first needed. The leader's."""
+    """All other workers; a Peer is made when it is first needed."""
 
     def __init__(self, routing: Routing, poller: Poller, limits: Limits) -> None:
         self._routing = routing

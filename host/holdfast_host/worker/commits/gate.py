@@ -16,7 +16,7 @@ in flight may still be leaned on. What leans on it since then was written, or he
 so that it means nothing to the commit; it means all to what the same instance does later, which is lost if what it
 leans on is.
 
-All of it is the leader's. Nothing here waits, commits or knows sockets: `take` says what to commit, `settle` is told
+Nothing here waits, commits or knows sockets: `take` says what to commit, `settle` is told
 how it went.
 """
 
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast_host.core.errors import ActorOutputGateError, HoldfastError, InternalError, required
 from holdfast_host.storage.store import NO_LEANS, Batch, Changes, Leans
+from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +88,7 @@ class Group:
         }
 
 
+@leaders
 class Gate:
     """The groups of one worker: one that gathers, at most one in flight; all before are settled."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast_host.worker.inspection.measures import OK
+from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.turn import Turn
 
 
+@leaders
 class Reply:
-    """What the caller of a turn gets; the leader's. It leaves once, by `go` or by `fail`."""
+    """What the caller of a turn gets. It leaves once, by `go` or by `fail`."""
 
     __slots__ = ("_dirty", "_measures", "_turn")
 

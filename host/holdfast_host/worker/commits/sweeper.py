@@ -8,14 +8,12 @@ ready by then waits for it, a few milliseconds, for a store does one commit at a
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from holdfast_host.storage.store import StoreBrokenError
+from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Literal
 
     from holdfast_host.storage.store import Store
     from holdfast_host.worker.commits.gate import Gate
@@ -26,8 +24,9 @@ if TYPE_CHECKING:
 QUIET_S: Final = 0.010
 
 
+@leaders
 class Sweeper:
-    """The sweeps of one worker, one at a time; the leader's."""
+    """The sweeps of one worker, one at a time."""
 
     def __init__(
         self,
@@ -36,18 +35,12 @@ class Sweeper:
         mailroom: Mailroom,
         leadership: Leadership,
         measures: Measures,
-        *,
-        post: Callable[[Callable[[], None]], None],
-        find_broken: Callable[[StoreBrokenError, int], Literal[False]],
     ) -> None:
-        """`post(action)` has the leader run it; `find_broken(error, generation)` ends what a section has begun."""
         self._store = store
         self._gate = gate
         self._mailroom = mailroom
         self._leadership = leadership
         self._measures = measures
-        self._post = post
-        self._find_broken = find_broken
         self._quiet_at = 0.0
         self.running = False  # a sweep is on its way; no group may be committed
 
@@ -66,20 +59,15 @@ class Sweeper:
 
         Called after each look at the sockets: what that brought goes first, and is never kept waiting by two sweeps.
         """
-        leadership = self._leadership
         if self._mailroom.anything_ready or self.wait_s(1.0) > 0:
             return True
         self.running = True
         self._measures.commit_began_at = now = time.monotonic()
-        leadership.open_section(now)
-        leadership.hand_over(generation)
-        try:
-            self._store.sweep()
-        except StoreBrokenError as error:
-            return self._find_broken(error, generation)
-        self._post(partial(self._hand_in, generation))
-        return False
+        return self._leadership.in_section(generation, now, self._sweep, detached=True)
 
-    def _hand_in(self, generation: int) -> None:
+    def _sweep(self) -> Callable[[], None]:
+        self._store.sweep()
+        return self._end
+
+    def _end(self) -> None:
         self.running = False
-        self._leadership.handed_in(generation)

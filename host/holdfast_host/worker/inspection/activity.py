@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.sandbox.stops.python_frames import place_of
+from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.turn import ThreadState
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ PLACED_AFTER_S: Final = 0.1  # a younger one is gone before anybody reads it
 Facts = dict[str, Any]
 
 
+@leaders
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """Reads the tables of one worker; the leader's, but for `add_places`."""
+    """Reads the tables of one worker."""
 
     running: Collection[Turn]
     mailroom: Mailroom

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from holdfast_host.core.process import private_bytes
+from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
     from holdfast_host.storage.store import Store
@@ -86,8 +87,9 @@ class Tables(Committing, Protocol):
     output: Output
 
 
+@leaders
 class Measures:
-    """The counters of one worker; the leader's."""
+    """The counters of one worker."""
 
     def __init__(self) -> None:
         self._types: dict[int, TypeMeasures] = {}

@@ -16,6 +16,7 @@ from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavai
 from holdfast_host.storage.listing import key_range
 from holdfast_host.wire.frames import unpack_read
 from holdfast_host.worker.alarms.readers import describe_alarm
+from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +33,9 @@ Facts = dict[str, Any]
 WAITING_MAX: Final = 256  # questions that the thread has not begun
 
 
+@leaders
 class Inspection:
-    """The READ frames of one worker. `receive` is the leader's, all readers run on the one thread."""
+    """The READ frames of one worker; all readers run on the one thread."""
 
     def __init__(
         self,
@@ -46,7 +48,7 @@ class Inspection:
         post: Callable[[Callable[[], None]], None],
         reply: Callable[[Link, int, int, bytes], None],
     ) -> None:
-        """`post(action)` has the leader do something soon; `reply(link, slot, status, body)` is the leader's."""
+        """`post(action)` has the leader do something soon; `reply(link, slot, status, body)` answers."""
         self._store = store
         self._directory = directory
         self._deployments = deployments
@@ -80,6 +82,8 @@ class Inspection:
         else:
             if what == "instance":
                 facts |= self._live_facts(facts)
+            elif what == "alarms":
+                facts["types"] = self._deployments.type_names()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._read_all, name="holdfast-inspection", daemon=True)
                 self._thread.start()

@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.worker.inspection.activity import describe_turn, stands
+from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -52,8 +53,9 @@ class LineBudget:
             return passed_over
 
 
+@leaders
 class SlowTurns:
-    """The slow turns of one worker. `look` is the leader's, `ended` is for the turn's own thread, or the leader's."""
+    """The slow turns of one worker."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -72,6 +74,7 @@ class SlowTurns:
                 self._told.add(turn)
                 self._tell("warning", "a turn runs for long", turn, now, self._slow, placed=True)
 
+    @any_thread
     def ended(self, turn: Turn, *, promoted: bool = False) -> None:
         """A turn that ended without the lead, or after which a round is over; one that did not run is none."""
         now = time.monotonic()

@@ -1,9 +1,10 @@
 """Leader and followers: many threads, one of which leads.
 
-The leader is the only thread that touches the worker's tables. A *section* is a stretch of its time that may be long: a
-turn, a commit. When a section is too long and something waits, the monitor gives the leadership to a parked follower;
-the thread in the section finds out at its end and hands its result in instead of using it. The generation counts
-leaderships; a thread leads as long as its generation is the current one.
+The leader is the only thread that touches the worker's tables. A *section* is a stretch of its time that may be long
+and touches none of them: a turn, a commit, a read of the disk. When a section is too long and something waits, the
+monitor gives the leadership to a parked follower; the thread in the section finds out at its end and hands its result
+in instead of using it. The generation counts leaderships; a thread leads as long as its generation is the current one
+and it is in no section.
 
 An open section stands in a table under its generation. The thread in it takes it out to end it, the monitor to give the
 leadership away; a dictionary lets one of them have it, so that no section costs a lock.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 PARKED_MIN: Final = 2  # waking a parked thread takes 39 us, starting a fresh one 119
@@ -35,9 +37,18 @@ class _Follower:
 class Leadership:
     """The generation, the open section and the parked followers of one worker; lives as long as the process."""
 
-    def __init__(self, lead: Callable[[int], None], on_failure: Callable[[BaseException], None]) -> None:
-        """`lead(generation)` runs until it has lost the leadership; an exception from it goes to `on_failure`."""
+    def __init__(
+        self,
+        lead: Callable[[int], None],
+        post: Callable[[Callable[[], None]], None],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """`lead(generation)` runs until it has lost the leadership; an exception from it goes to `on_failure`.
+
+        `post(action)` has whoever leads run it soon; any thread.
+        """
         self._lead = lead
+        self._post = post
         self._on_failure = on_failure
         self._lock = threading.Lock()
         self._parked: list[_Follower] = []
@@ -57,25 +68,70 @@ class Leadership:
         with self._lock:
             self._appoint()
 
-    def open_section(self, now: float) -> None:
-        """Begin a stretch that may be long (leader)."""
-        self._open[self.generation] = now
+    def in_section(
+        self,
+        generation: int,
+        opened: float,
+        work: Callable[[], Callable[[], None]],
+        *,
+        detached: bool = False,
+        nested: bool = False,
+        lost: Callable[[bool], None] | None = None,
+    ) -> bool:
+        """Do what may be long; then what follows from it, which is the leader's: here, or by whoever leads by then.
+
+        Args:
+            generation: the one that this thread leads.
+            opened: when the section began, by the monotonic clock.
+            work: what may be long. It touches nothing of the leader's, and returns what follows; what it raises, the
+                leader does.
+            detached: give the leadership up at once, for it is known to take long.
+            nested: the section is part of one of this thread's that was paused, which hands itself in.
+            lost: called at the end where the leadership is gone, with whether the monitor took it.
+
+        Returns:
+            Whether this thread leads still. False: touch nothing, return from `lead`.
+        """
+        sections = self._open
+        sections[generation] = opened
+        if detached:
+            self.hand_over(generation)
+        try:
+            follow = work()
+        except Exception as error:
+            follow = partial(_raise, error)
+        if sections.pop(generation, None) is not None:
+            follow()
+            return True
+        if lost is not None:
+            with self._lock:
+                promoted = generation in self._promoted
+            lost(promoted)
+        self._post(follow if nested else partial(self._hand_in, generation, follow))
+        return False
+
+    def _hand_in(self, generation: int, follow: Callable[[], None]) -> None:
+        """A section that lost the leadership on its way is over (leader)."""
+        with self._lock:
+            self.detached -= 1
+            self._promoted.discard(generation)
+        follow()
 
     @property
     def section_open(self) -> bool:
         """True while the leader is in a section."""
         return bool(self._open)
 
-    def close_section(self, generation: int) -> bool:
-        """End it. True: still the leader. False: hand the result in, touch nothing, return from `lead`."""
-        return self._open.pop(generation, None) is not None
-
     def pause_section(self, generation: int) -> float | None:
-        """Use the leadership in the middle of a section: when it was opened, to open it again with that. Else None.
+        """Use the leadership in the middle of a section: when it was opened, to resume it with that. Else None.
 
         The thread in the section, which had no way to know whether it leads still. None: it does not.
         """
         return self._open.pop(generation, None)
+
+    def resume_section(self, generation: int, opened: float) -> None:
+        """Go on with the section that was paused; the leader."""
+        self._open[generation] = opened
 
     def hand_over(self, generation: int) -> bool:
         """Give the leadership up before blocking; False if it was gone already. Any thread in a section."""
@@ -85,17 +141,6 @@ class Leadership:
             self._appoint()
             self.detached += 1
             return True
-
-    def was_promoted(self, generation: int) -> bool:
-        """Whether the monitor took the lead from this section, which has ended and is not handed in yet. Any thread."""
-        with self._lock:
-            return generation in self._promoted
-
-    def handed_in(self, generation: int) -> None:
-        """A detached section's result has reached the leader."""
-        with self._lock:
-            self.detached -= 1
-            self._promoted.discard(generation)
 
     def promote_if_slow(self, now: float, after_s: float, anything_waits: Callable[[], bool]) -> bool:
         """Appoint a new leader when the open section is older than `after_s` and something waits (monitor)."""
@@ -137,3 +182,7 @@ class Leadership:
                     self._parked.append(follower)
         except BaseException as error:
             self._on_failure(error)
+
+
+def _raise(error: Exception) -> None:
+    raise error

@@ -20,6 +20,7 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.sandbox.components.trial import try_sources
 from holdfast_host.wire.catalog import ActorType
+from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,8 +83,9 @@ class LoadedType:
             raise BadRequestError(f"{self.type} has no alarm handler that could run then: no alarm can be set")
 
 
+@leaders
 class Deployments:
-    """The current version by type number. The leader's, but for `load`.
+    """The current version by type number.
 
     Attributes:
         checks_arguments: What holds for functions that do not say; set before anything is loaded.
@@ -109,6 +111,10 @@ class Deployments:
         loaded = self._by_type.get(type_id)
         return loaded.type if loaded is not None else f"#{type_id}"
 
+    def type_names(self) -> dict[int, str]:
+        """The names of the deployed types, by their numbers."""
+        return {type_id: loaded.type for type_id, loaded in self._by_type.items() if loaded.type}
+
     def find_name(self, type_name: str) -> LoadedType | None:
         """What runs the type of that name now."""
         return self._by_name.get(type_name)
@@ -130,8 +136,9 @@ class Deployments:
         """Its compiled file is damaged: its types are answered as unavailable until it is switched to again."""
         self._unloadable.update({each.type_id: deployment.function for each in deployment.types})
 
+    @any_thread
     def describe(self, deployment: Deployment, on_traceback: Callable[[str], None]) -> dict[str, Any]:
-        """Try a development component with its sources: what it would ship; any thread, touches no table.
+        """Try a development component with its sources: what it would ship; touches no table.
 
         Raises:
             InvalidComponentError: the sources do not load, `on_traceback` is told where; or what they ship breaks a
@@ -141,8 +148,9 @@ class Deployments:
         loaded = self._loaded_fetch(deployment, component)
         return try_sources(component, self._limits, _environment(loaded, self._secrets), on_traceback)
 
+    @any_thread
     def load(self, deployment: Deployment) -> tuple[LoadedType, ...]:
-        """Map the compiled component (2 to 14 ms) and link it; any thread, touches no table."""
+        """Map the compiled component (2 to 14 ms) and link it; touches no table."""
         component = self._engine.load(Path(deployment.compiled))
         found = [self._loaded_type(deployment, actor, component) for actor in deployment.types]
         if deployment.fetch:

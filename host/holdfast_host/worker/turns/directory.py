@@ -11,6 +11,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.process import private_bytes
+from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.entry import Entry
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 _EVICTIONS_PER_STEP: Final = 50  # closing an activation takes about 60 us
 
 
+@leaders
 class Directory:
-    """Entries by (type number, name). The leader's."""
+    """Entries by (type number, name)."""
 
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
@@ -47,7 +49,7 @@ class Directory:
         key = (type_id, name)
         entry = self._entries.get(key)
         if entry is None:
-            stored = self._store.locate(type_id, name)
+            stored = self._store.place(type_id, name)  # its first turn looks it up
             entry = Entry(type_id, f"{type_name}/{name.decode(errors='replace')}", stored)
             self._entries[key] = entry
         return entry

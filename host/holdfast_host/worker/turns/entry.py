@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from holdfast_host.storage.pending import Pending
+from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.turn import Turn
 
 
+@leaders
 class Entry:
-    """One instance as its worker holds it. The leader's, but for the sandbox, which is its running turn's."""
+    """One instance as its worker holds it. The sandbox is its running turn's."""
 
     __slots__ = (
         "evictions", "is_function", "label", "last_group", "loaded", "mail", "pending", "sandbox", "stored", "turn",
@@ -32,7 +34,7 @@ class Entry:
         self.type_id = type_id
         self.label = label  # Account/alice
         self.stored = stored
-        self.is_function = not stored.number  # a place in a function's pool: no instance, nothing is ever stored
+        self.is_function = not stored.name  # a place in a function's pool: no instance, nothing is ever stored
         self.mail: deque[Turn] = deque()
         self.turn: Turn | None = None
         self.last_group = 0  # the group of its last write; 0: none since it was made or lost
@@ -49,6 +51,7 @@ class Entry:
             f"mail={len(self.mail)} last_group={self.last_group}>"
         )
 
+    @any_thread
     def deactivate(self) -> None:
         """Drop the sandbox; storage and unflushed writes stay. Only while no thread runs in it."""
         sandbox, self.sandbox, self.loaded = self.sandbox, None, None

@@ -4,7 +4,7 @@ A request waits in its function's lobby until a sandbox of the pool is free. The
 when it is idle; past a full lobby requests are refused, so that a burst on one function takes no more than its share.
 A sandbox that trapped or handled much is not used again.
 
-All of it is the leader's; what a running request may reach is its turn's.
+What a running request may reach is its turn's.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from holdfast_host.core.errors import (
     UnsupportedError,
 )
 from holdfast_host.storage.store import StoredInstance
+from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.entry import Entry
 from holdfast_host.worker.turns.turn import Turn
 
@@ -66,6 +67,7 @@ class FunctionTurn(Turn):
         return ActorMethodError(f"the function {self.function!r} failed: its log says why")
 
 
+@leaders
 class Pool:
     """The sandboxes of one function, and the lobby where requests wait for one."""
 
@@ -91,6 +93,7 @@ class Pool:
         return member
 
 
+@leaders
 class Functions:
     """The pools of one worker."""
 
@@ -208,4 +211,4 @@ class Functions:
 
 def _entry(number: int, name: str) -> Entry:
     """A place for requests: it has no instance and nothing on disk."""
-    return Entry(number, f"fn {name}", StoredInstance(0, 0, b"", 0))
+    return Entry(number, f"fn {name}", StoredInstance(0, 0, b""))

@@ -1,6 +1,6 @@
 """Calls on their way to a turn: arrival, the mailboxes and their limits, and whatever takes a call out again.
 
-All of it is the leader's. A call that is refused or taken out never began: its answer waits for nothing.
+A call that is refused or taken out never began: its answer waits for nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from holdfast_host.core.errors import (
 from holdfast_host.wire.frames import CallKind, Kind, ProtocolError, unpack_call, unpack_json, unpack_slot
 from holdfast_host.wire.running_page import FUNCTION
 from holdfast_host.worker.calls.actor_calls import Origin
+from holdfast_host.worker.threads.leaders import any_thread, leaders
 from holdfast_host.worker.turns.turn import Turn, TurnHost
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ class MailHost(TurnHost, Protocol):
     functions: Functions
 
     def busy_entries(self) -> list[Entry]:
-        """The instances whose turns run now (leader)."""
+        """The instances whose turns run now."""
 
 
+@leaders
 class Mailroom:
     """The mailboxes of one worker, and the ready queue of instances that have mail and no running turn."""
 
@@ -106,8 +108,9 @@ class Mailroom:
         return bool(kept_away) and ((type_id, name) in kept_away or (type_id, b"") in kept_away)
 
     @property
+    @any_thread
     def anything_ready(self) -> bool:
-        """Whether `next_turn` may have one; any thread."""
+        """Whether `next_turn` may have one (monitor)."""
         return bool(self._ready)
 
     def next_turn(self) -> Turn | None:

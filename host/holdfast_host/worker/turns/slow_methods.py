@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from holdfast_host.worker.threads.leaders import leaders
+
 if TYPE_CHECKING:
     from holdfast_host.worker.turns.turn import Turn
 
 _LEARNING: Final = 0.2  # weight of the newest turn in a method's moving average
 
 
+@leaders
 class Pace:
-    """A moving average per (type, method), kept for those that were slow lately. The leader's.
+    """A moving average per (type, method), kept for those that were slow lately.
 
     What counts is a turn's own time on a processor. How long it took by the clock grows with what runs beside it: a
     method that is detached for that would compete with the leader, take longer, and stay detached.

@@ -23,6 +23,7 @@ from holdfast_host.core.json_text import is_nested_deeper
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.page import BEGUN, LEFT
 from holdfast_host.worker.calls.actor_calls import ActorCall, check_fetch_message, late_call
+from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from holdfast_host.wire.frames import Call
     from holdfast_host.worker.alarms.stages import Delivery
     from holdfast_host.worker.calls.actor_calls import Calls, Origin
+    from holdfast_host.worker.inspection.slow_turns import SlowTurns
     from holdfast_host.worker.links import Link
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.threads.compute_slots import ComputeSlots
@@ -65,6 +67,7 @@ class TurnHost(Protocol):
     limits: Limits
     output: Output
     calls: Calls
+    slow_turns: SlowTurns
 
     def post(self, action: Callable[[], None]) -> None:
         """Have the leader run this soon; any thread."""
@@ -73,9 +76,10 @@ class TurnHost(Protocol):
         """Begin a call of the turn that runs on this thread; it may be over on return."""
 
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
-        """Commit what the turn has written so far (leader)."""
+        """Commit what the turn has written so far; the leader may ask."""
 
 
+@leaders
 class SyncExit:
     """The end of a `sync()`, held by the gate until it is true."""
 
@@ -203,8 +207,9 @@ class Turn:
         """True once it has left the mailbox."""
         return self.generation > 0
 
+    @leaders
     def begin(self, generation: int, now: float, loaded: LoadedType, overlay: Overlay) -> None:
-        """The leader takes it from the mailbox; its budget runs from here."""
+        """It is taken from the mailbox; its budget runs from here."""
         timeout_s = loaded.method_timeout_s
         if self.delivery is not None:
             timeout_s = self._host.limits.alarm_timeout_s
@@ -219,8 +224,9 @@ class Turn:
         if self.link is not None:
             self.link.page.words[self.request.slot] = BEGUN
 
+    @leaders
     def mark(self, group: int) -> None:
-        """Note in the state page which group its batch is in (leader, before that group commits)."""
+        """Note in the state page which group its batch is in, before that group commits."""
         if self.link is not None:
             words, slot = self.link.page.words, self.request.slot
             if not words[slot] & LEFT:
@@ -240,6 +246,10 @@ class Turn:
         if self.state is COMPUTING:
             self.state = DETACHED
             self._host.compute.leave()
+
+    def lost_lead(self, promoted: bool) -> None:
+        """Its guest has returned on a thread that does not lead any more: `promoted`, for others waited for it."""
+        self._host.slow_turns.ended(self, promoted=promoted)
 
     def told(self, error: HoldfastError) -> HoldfastError:
         """What its caller gets for an error of its guest."""
