@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -226,6 +228,13 @@ NATIVE: Final = ("cryptography", "lxml", "numpy", "orjson", "pandas", "pillow")
 
 # Of the twenty, those that `make test` builds: a native part, data files, late imports, metadata.
 QUICK: Final = ("jinja2", "markdown", "python-dateutil", "pytz", "pyyaml")
+
+
+def trial(actor_type: str, packages: Sequence[Package]) -> str:
+    """A module whose actor has a method for each of these packages: `p0`, `p1`, ..."""
+    methods = [f"    def p{at}(self):\n{textwrap.indent(each.shows, ' ' * 8)}\n" for at, each in enumerate(packages)]
+    imports = "\n".join(each.imports for each in packages)
+    return f"{imports}\nfrom holdfast import StatefulActor\n\nclass {actor_type}(StatefulActor):\n{''.join(methods)}"
 
 
 def table() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,8 @@ from wasmtime import Engine
 
 from holdfast_host.build import BuildError, build_project
 from tests.harness.components import PROJECT
-from tests.packages.catalogue import NATIVE, PACKAGES, QUICK, Package, table
+from tests.packages.catalogue import NATIVE, PACKAGES, QUICK, Package, table, trial
+from tests.unit.build import joint
 from tests.unit.build.test_build import ACTOR, MANIFEST, project
 from tests.unit.guest.plain_host import PlainHost
 
@@ -19,21 +19,20 @@ from tests.unit.guest.plain_host import PlainHost
 def shown(directory: Path, packages: list[Package]) -> tuple[list[str], dict[str, object]]:
     """What a build with these packages warned of, and what their lines returned, by package."""
     needed = [name for each in packages for name in (each.name, *each.needs)]
-    methods = [f"    def p{at}(self):\n{textwrap.indent(each.shows, ' ' * 8)}\n" for at, each in enumerate(packages)]
-    imports = "\n".join(each.imports for each in packages)
-    app = f"{imports}\nfrom holdfast import StatefulActor\n\nclass Trial(StatefulActor):\n{''.join(methods)}"
+    manifest = f"{MANIFEST}dependencies = {json.dumps(needed)}\n"
     stages: list[str] = []
-    built = build_project(project(directory, app, f"{MANIFEST}dependencies = {json.dumps(needed)}\n"), stages.append)
+    built = build_project(project(directory, trial("Trial", packages), manifest), stages.append)
     sandbox = PlainHost(Engine(), built.path.read_bytes()).sandbox("Trial", "t")
     warnings = [stage for stage in stages if stage.startswith("warning: ")]
     return warnings, {each.name: sandbox.call(f"p{at}") for at, each in enumerate(packages)}
 
 
 @pytest.mark.slow
-def test_popular_packages_work_in_one_component(tmp_path: Path) -> None:
+def test_popular_packages_work_in_one_component() -> None:
     packages = [each for each in PACKAGES if each.name in QUICK]
-
-    warnings, returned = shown(tmp_path / "p", packages)
+    warnings = [stage for stage in joint.stages() if stage.startswith("warning: ")]
+    sandbox = joint.sandbox("Popular")
+    returned = {each.name: sandbox.call(f"p{at}") for at, each in enumerate(packages)}
 
     assert returned == {each.name: each.returns for each in packages}
     assert ["markupsafe" in warnings[0], "pyyaml" in warnings[1], len(warnings)] == [True, True, 2]

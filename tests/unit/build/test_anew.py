@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wasmtime import Engine
 
 from holdfast_host.build import BuildError, build_project
-from tests.harness.wheels import write_wheel
-from tests.unit.build.test_build import MANIFEST, project
-from tests.unit.guest.plain_host import PlainHost
+from tests.unit.build import joint
+from tests.unit.build.test_build import project
+
+DICEBOX = "import random\nGENERATOR = random.Random()\n"
 
 APP = """
 import os, random, secrets, uuid
@@ -31,7 +31,7 @@ roll = rolling()
 class Loaded(random.Random):
     pass
 
-class Trial(StatefulActor):
+class Anew(StatefulActor):
     dice = Loaded()
     cards = [{"deck": random.Random()}]
 
@@ -46,13 +46,9 @@ class Trial(StatefulActor):
 
 
 @pytest.mark.slow
-def test_every_generator_that_a_build_seeded_draws_other_numbers_in_each_sandbox(tmp_path: Path) -> None:
-    directory = project(tmp_path / "p", APP, f'{MANIFEST}dependencies = ["./dicebox-1.0-py3-none-any.whl"]\n')
-    write_wheel(directory, "dicebox", {"dicebox.py": "import random\nGENERATOR = random.Random()\n"})
-    host = PlainHost(Engine(), build_project(directory).path.read_bytes())
-
-    first, second = (host.sandbox("Trial", name).call("numbers") for name in ("one", "two"))
-    asked = [host.sandbox("Trial", name).call("asked_for") for name in ("one", "two")]
+def test_every_generator_that_a_build_seeded_draws_other_numbers_in_each_sandbox() -> None:
+    first, second = (joint.sandbox("Anew", name).call("numbers") for name in ("one", "two"))
+    asked = [joint.sandbox("Anew", name).call("asked_for") for name in ("one", "two")]
 
     assert all(a != b for a, b in zip(first, second, strict=True)), (first, second)
     assert asked[0] == asked[1] == [0.6394267984578837, 25]  # who gives a seed means it: as random.Random(42) ever was

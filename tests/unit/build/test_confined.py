@@ -5,18 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wasmtime import Engine
 
 from holdfast_host.build import BuildError, build_project
-from tests.unit.build.test_build import MANIFEST, project
-from tests.unit.guest.plain_host import PlainHost, PlainSandbox
+from tests.unit.build import joint
+from tests.unit.build.test_build import project
 
 HANDLES = """
 import glob, os, pathlib, select, socket, sys
 from holdfast import StatefulActor
 
-HERE = os.path.dirname(__file__) if os.path.isdir(os.path.dirname(__file__)) else [
-    each for each in sys.path if os.path.exists(os.path.join(each, "app.py"))][0]
+HERE = [os.path.join(each, "handles") for each in sys.path if os.path.exists(os.path.join(each, "handles"))][0]
 SAID = []
 
 def keep(make):
@@ -36,7 +34,7 @@ TEXT = pathlib.Path(HERE, "greeting.txt").read_text()
 sys.__stdout__.write("said while it was built\\n")
 sys.__stdout__.flush()
 
-class Trial(StatefulActor):
+class Handles(StatefulActor):
     def kept(self):
         return [len(SAID), sorted(FOUND), len(GLOBBED), TEXT, sorted(each.name for each in ENTRIES)]
 
@@ -60,6 +58,7 @@ class Trial(StatefulActor):
     pass
 """
 
+PACKAGES = ("PyJWT", "anyio", "httpx", "requests", "urllib3")
 CLIENTS = """
 import anyio, httpx, jwt, requests, urllib3
 from holdfast import StatefulActor
@@ -67,7 +66,7 @@ from holdfast import StatefulActor
 SESSION = requests.Session()
 CLIENT = httpx.Client()
 
-class Trial(StatefulActor):
+class Clients(StatefulActor):
     def requests(self):
         requests.get("https://example.com")
 
@@ -102,18 +101,9 @@ class Trial(StatefulActor):
 """
 
 
-def built(directory: Path) -> PlainSandbox:
-    """A sandbox of the project's component."""
-    component = build_project(directory).path.read_bytes()
-    return PlainHost(Engine(), component).sandbox("Trial", "t")
-
-
 @pytest.mark.slow
-def test_no_handle_that_a_build_made_is_used_in_a_sandbox(tmp_path: Path) -> None:
-    directory = project(tmp_path / "p", HANDLES)
-    (directory / "src" / "greeting.txt").write_text("hello")
-
-    sandbox = built(directory)
+def test_no_handle_that_a_build_made_is_used_in_a_sandbox() -> None:
+    sandbox = joint.sandbox("Handles")
 
     names = ["app.py", "greeting.txt"]
     assert sandbox.call("kept") == [3, names, 1, "hello", names]
@@ -132,10 +122,8 @@ def test_a_file_that_is_still_open_when_the_build_ends_is_named(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_packages_that_speak_tls_import_and_refuse_to_connect(tmp_path: Path) -> None:
-    needs = 'dependencies = ["PyJWT", "anyio", "httpx", "requests", "urllib3"]\n'
-
-    sandbox = built(project(tmp_path / "p", CLIENTS, MANIFEST + needs))
+def test_packages_that_speak_tls_import_and_refuse_to_connect() -> None:
+    sandbox = joint.sandbox("Clients")
 
     for method in ("requests", "session", "httpx", "urllib3", "connects"):
         assert "actors and functions have no network" in sandbox.call(method)["message"], method

@@ -17,6 +17,7 @@ from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox
 from tests.harness import components
+from tests.unit.build import joint
 from tests.unit.build.test_build import MANIFEST, project
 from tests.unit.guest.plain_host import PlainHost
 from tests.unit.sandbox.turns import TestTurn
@@ -133,9 +134,9 @@ from holdfast import StatefulActor
 
 TABLE = {"a": ["b"]}
 
-class Trial(StatefulActor):
+class Inside(StatefulActor):
     def immortal(self):
-        born_with = [json, json.dumps, json.dumps.__code__.co_consts, TABLE, TABLE["a"], Trial, Trial.immortal]
+        born_with = [json, json.dumps, json.dumps.__code__.co_consts, TABLE, TABLE["a"], Inside, Inside.immortal]
         return [all(map(sys._is_immortal, born_with)), sys._is_immortal(self), sys._is_immortal(["new"])]
 
     def changes(self):
@@ -152,7 +153,7 @@ def test_the_build_of_another_python_warns_and_leaves_the_component_as_it_is(
     monkeypatch.setattr("holdfast_host.build.immortal.PYTHON", "cpython 3.99")
     said: list[str] = []
     component = build_project(project(tmp_path / "p", INSIDE, MANIFEST), said.append).path.read_bytes()
-    sandbox = PlainHost(Engine(), component).sandbox("Trial", "t")
+    sandbox = PlainHost(Engine(), component).sandbox("Inside", "t")
 
     assert [line for line in said if line.startswith("warning")] == [
         "warning: the component is built, but each of its instances takes more memory: "
@@ -162,9 +163,8 @@ def test_the_build_of_another_python_warns_and_leaves_the_component_as_it_is(
 
 
 @pytest.mark.slow
-def test_what_a_component_is_born_with_is_immortal_and_can_be_changed_all_the_same(tmp_path: Path) -> None:
-    component = build_project(project(tmp_path / "p", INSIDE, MANIFEST)).path.read_bytes()
-    sandbox = PlainHost(Engine(), component).sandbox("Trial", "t")
+def test_what_a_component_is_born_with_is_immortal_and_can_be_changed_all_the_same() -> None:
+    sandbox = joint.sandbox("Inside")
 
     assert sandbox.call("immortal") == [True, False, False]
     assert sandbox.call("changes") == [2, ["c"]]

@@ -23,10 +23,10 @@ VERSION = "1.0.0"
 class PlainHost:
     """One component and the imports of all its sandboxes."""
 
-    def __init__(self, engine: Engine, component: bytes) -> None:
+    def __init__(self, engine: Engine, component: bytes | Component) -> None:
         self.storage, self.alarms, self.calls, self.log = MemoryStorage(), MemoryAlarms(), MemoryCalls(), MemoryLog()
         self._engine = engine
-        self._component = Component(engine, component)
+        self._component = Component(engine, component) if isinstance(component, bytes) else component
 
     def sandbox(self, actor_type: str = "", name: str = "", **environment: Any) -> PlainSandbox:
         """A new instance of the component, activated."""
