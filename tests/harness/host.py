@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -58,7 +59,7 @@ class HostProcess:
         self.environment = {**inherited, **(environment or {})}
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
-        self._seen: set[int] = set()
+        self._seen: dict[int, str] = {}  # with when each began
 
     def __enter__(self) -> HostProcess:
         """Start it."""
@@ -100,7 +101,7 @@ class HostProcess:
                 env=self.environment,
                 start_new_session=True,
             )
-        self._seen = {self._process.pid}
+        self._seen = {self._process.pid: processes.start_of(self._process.pid)}
         self.url = self._wait_for_url()
         self.pids()
 
@@ -118,7 +119,7 @@ class HostProcess:
                     found[role].append(pid)
         found["front"].sort()
         found["worker"].sort(key=lambda pid: (sorted(processes.partitions_of(pid)), pid))
-        self._seen.update(pid for pids in found.values() for pid in pids)
+        self._seen |= {pid: processes.start_of(pid) for pids in found.values() for pid in pids}
         return found
 
     def kill(self, role: str, number: signal.Signals = signal.SIGKILL, index: int = 0) -> int:
@@ -131,13 +132,16 @@ class HostProcess:
         """SIGKILL for every process at once; returns when all are gone."""
         if self._process is None:
             return
-        for pid in {*self._seen, *(pid for pids in self.pids().values() for pid in pids)}:
-            try:
+        self.pids()
+        for pid in self._own():
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
         self._process.wait()
         self.assert_nothing_left()
+
+    def _own(self) -> list[int]:
+        """Those of the processes seen that are there; the numbers of others have perhaps been given to strangers."""
+        return sorted(pid for pid, began in self._seen.items() if began and processes.start_of(pid) == began)
 
     def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """The exit code of a host that ends by itself."""
@@ -161,7 +165,7 @@ class HostProcess:
 
     def assert_nothing_left(self, timeout_s: float = 5.0) -> None:
         """Every process that this host was seen to have is gone."""
-        left = processes.wait_until_gone(sorted(self._seen), timeout_s)
+        left = processes.wait_until_gone(self._own(), timeout_s)
         assert not left, f"processes {left} outlived the host"
 
     def _wait_for_url(self) -> str:

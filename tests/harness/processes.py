@@ -37,6 +37,16 @@ def is_running(pid: int) -> bool:
     return not states(pid) <= _ENDED
 
 
+def start_of(pid: int) -> str:
+    """When a process began, in the kernel's ticks: a number that is given to another process then tells of that one.
+
+    Empty for a process that is gone.
+    """
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return ""
+
+
 def states(pid: int) -> set[str]:
     """The letters by which the kernel names the states of a process's threads; none when it is gone."""
     found = set()
