@@ -29,6 +29,7 @@ from tests.harness.host import PROJECT
 
 LOADS: Final = (Load.deposit(4, 1), Load.empty(4, 1))
 _WARM_CALLS: Final = 200
+_CALLS: Final = 100  # of a round, in short runs too: what is counted beside them is spread over so many
 _START_S: Final = 300.0
 _DUMP_S: Final = 60.0  # a process notices the wish for one when it wakes
 _LIMITS: Final = ("--limit", "map_bytes=1073741824", "--limit", "compile_timeout_s=600")
@@ -110,12 +111,11 @@ def _count(checkout: Path, scale: Scale) -> dict[tuple[str, Load], list[float]]:
         for pid in pids.values():
             _control(pid, "-i", "on")
         found: dict[tuple[str, Load], list[float]] = {}
-        calls = scale.calls // 3
         for load in LOADS:
             for _ in range(scale.rounds):
-                counts = _counted(folder, pids, partial(_call, caller, load, calls))
+                counts = _counted(folder, pids, partial(_call, caller, load, _CALLS))
                 for role, count in counts.items():
-                    found.setdefault((role, load), []).append(count / calls / 1_000)
+                    found.setdefault((role, load), []).append(count / _CALLS / 1_000)
     return found
 
 
