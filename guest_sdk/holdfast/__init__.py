@@ -17,8 +17,8 @@ from holdfast._env import Env
 from holdfast._errors import ActorCallError, ActorError, CodecError, HostError, LimitError
 from holdfast._http import Headers, Request, Response
 from holdfast._state.alarms import AlarmInfo
-from holdfast._state.blocks import Transaction
 from holdfast._state.storage import Storage
+from holdfast._state.transactions import Transaction
 
 __all__ = [
     "ActorCallError",

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from holdfast._coroutines import finish
 from holdfast._env import Env
 from holdfast._state.alarms import AlarmInfo
 from holdfast._state.storage import Storage
-from holdfast._turn import finish
 
 BLOCK_S_MAX: Final = 30
 

@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from holdfast._door import CallsImport, Err, facts_of
 from holdfast._errors import ActorCallError
+from holdfast._host_imports import CallsImport, Err, facts_of
 from holdfast._http import Request, Response
 from holdfast._values.codec import decode, encode_arguments
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from holdfast._door import CallsImport
+    from holdfast._host_imports import CallsImport
 
 
 class Env:

@@ -15,7 +15,7 @@ from holdfast._actor import StatefulActor
 from holdfast._errors import CallRefusedError
 from holdfast._values.annotations import signature_of
 from holdfast._values.arguments import ArgumentTypes
-from holdfast._values.misfit import MisfitError
+from holdfast._values.misfits import MisfitError
 
 # Hooks of the runtime that a subclass may define; callers reach them by other ways.
 HOOKS: Final = frozenset({"alarm", "fetch"})

@@ -79,13 +79,13 @@ FRONT: Final = [
         "front/http/connection.py",
         "front/known/connection.py",
         "front/http/connection_limits.py",
-        "front/http/library.py",
+        "front/http/aiohttp_internals.py",
         "aiohttp/",
     ),
     *_rules("event loop and sockets", "uvloop/", "asyncio/", "front/main.py", "front/process.py"),
 ]
 WORKER: Final = [
-    *_rules("read frames", "worker/links.py:_ready,_read,_greet"),
+    *_rules("read frames", "worker/client_connections.py:_ready,_read,_greet"),
     *_rules(
         "mailbox",
         "worker/turns/mailboxes.py",
@@ -106,7 +106,7 @@ WORKER: Final = [
         "worker/turns/turn.py",
         "worker/turns/function_pool.py",
         "worker/turns/deployments.py",
-        "worker/turns/slow_methods.py",
+        "worker/turns/method_times.py",
         "worker/threads/leadership.py:open_section,close_section,pause_section,hand_over",
         "worker/loop.py:_run_turn,_run_round,_may_run,_end,_hand_in,_refuse,call_out",
     ),
@@ -116,7 +116,7 @@ WORKER: Final = [
         "worker/commits/gate.py",
         "worker/commits/replies.py",
         "worker/inspection/measures.py",
-        "worker/links.py:flush,_watch",
+        "worker/client_connections.py:flush,_watch",
         "worker/loop.py:_flush,_settle",
     ),
     *_rules("loop and monitor", "worker/"),

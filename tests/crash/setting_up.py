@@ -20,7 +20,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.sandbox.components.compiled_store import DamagedError, KeptComponent, sha256_of
 from holdfast_host.storage.lmdb_store import LmdbStore
-from holdfast_host.supervisor.startup import Premises, open_premises
+from holdfast_host.supervisor.startup import HostResources, open_resources
 from tests.crash.power import Disk, Record, read_records
 from tests.faults.shim import Recording
 from tests.harness.components import TestComponent
@@ -124,35 +124,35 @@ def _look(left: Path, possible: list[Held]) -> list[str]:
     """Open what was left as a host would."""
     config = HostConfig.make(listen="127.0.0.1:0", data=left, workers=1)
     try:
-        with open_premises(config, EventLog(stream=io.StringIO())) as premises:
-            new_data = premises.registry.next_type_id() == 1
-            partitions, limits = range(premises.directory.partitions), Limits(map_bytes=1 << 30)
+        with open_resources(config, EventLog(stream=io.StringIO())) as resources:
+            new_data = resources.registry.next_type_id() == 1
+            partitions, limits = range(resources.directory.partitions), Limits(map_bytes=1 << 30)
             LmdbStore.open(left, partitions, limits, make=new_data).close()
-            found = _held(premises)
-            faults = _faults_of_files(premises)
+            found = _held(resources)
+            faults = _faults_of_files(resources)
     except (ConfigurationError, OSError) as error:
         return [f"does not open: {error!r}"]
     return faults if found in possible else [*faults, f"{found} is none of {possible}"]
 
 
-def _held(premises: Premises) -> Held:
-    registry, vault = premises.registry, premises.vault
+def _held(resources: HostResources) -> Held:
+    registry, vault = resources.registry, resources.vault
     probe = registry.type_named("Probe")
     if probe is None:
         return Held(None, vault.values().get("WORD"))
     [deployment] = registry.current()
-    quarantined = premises.quarantine.listed(lambda _: (deployment.function, deployment.version))
+    quarantined = resources.quarantine.listed(lambda _: (deployment.function, deployment.version))
     return Held(deployment.version, vault.values().get("WORD"), (probe.type_id, DEADLY) in quarantined)
 
 
-def _faults_of_files(premises: Premises) -> list[str]:
+def _faults_of_files(resources: HostResources) -> list[str]:
     """A version's component must be whole; its compiled file whole, or known to be wanting."""
     faults = []
-    for deployment in premises.registry.current():
-        component = premises.directory.components / f"{deployment.sha256}.wasm"
+    for deployment in resources.registry.current():
+        component = resources.directory.components / f"{deployment.sha256}.wasm"
         if not component.exists() or sha256_of(component) != deployment.sha256:
             faults.append(f"version {deployment.version} is recorded, its component is not whole")
-        kept = KeptComponent.at(premises.directory.compiled, deployment.sha256)
+        kept = KeptComponent.at(resources.directory.compiled, deployment.sha256)
         try:
             kept.read()
         except DamagedError as damaged:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.manifest import read_manifest
-from holdfast_host.sandbox.components.compile import compile_component
+from holdfast_host.sandbox.components.compile_client import compile_component
 from holdfast_host.sandbox.components.compiled_store import KeptComponent, sha256_of
 
 PROJECT = Path(__file__).resolve().parents[2]

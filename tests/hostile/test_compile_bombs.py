@@ -50,7 +50,7 @@ def wait_for_compiler(host: HostProcess) -> None:
     """Return when the host compiles something."""
     [supervisor] = host.pids()["supervisor"]
     deadline = time.monotonic() + 30.0
-    while not any("sandbox.components.compiler" in command for command in processes.children_of(supervisor).values()):
+    while not any("components.compile_process" in command for command in processes.children_of(supervisor).values()):
         assert time.monotonic() < deadline, "nothing is compiled"
         time.sleep(0.005)
 

@@ -25,7 +25,7 @@ from holdfast_host.front.calls.arguments import check_arguments, split_call
 from holdfast_host.front.functions.dispatch import FunctionHosts
 from holdfast_host.front.functions.messages import read_response
 from holdfast_host.front.http import paths
-from holdfast_host.front.http.origin_checks import Strangers
+from holdfast_host.front.http.origin_checks import OriginChecks
 from holdfast_host.front.http.tokens import TokenCheck
 from holdfast_host.front.known.boundary import Boundary
 from holdfast_host.front.known.direct import DirectCalls
@@ -45,7 +45,7 @@ TURN = TestTurn()
 
 
 def _strangers(text: str) -> None:
-    strangers = Strangers("localhost")
+    strangers = OriginChecks("localhost")
     with suppress(HoldfastError):
         strangers.check_host({"Host": text})
     strangers.check_origin({"Origin": text, "Host": text})

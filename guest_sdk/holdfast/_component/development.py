@@ -17,12 +17,12 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final
 
-from holdfast._anew import Watch
 from holdfast._describe import Component, RuleError
-from holdfast._door import Err, HostImports
 from holdfast._errors import sentence_of, traceback_of
-from holdfast._guest import Guest
-from holdfast._output import Output
+from holdfast._exports import Guest
+from holdfast._host_imports import Err, HostImports
+from holdfast._log_capture import Output
+from holdfast._reseeding import Watch
 from holdfast._values.codec import decode_json
 
 REBUILD: Final = "rebuild"

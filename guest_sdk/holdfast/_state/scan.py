@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from holdfast._door import StorageImport
+from holdfast._host_imports import StorageImport
 from holdfast._values.codec import decode
 
 NOTED_MAX: Final = 128  # changes that are applied one by one; past that the scan reads again

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from holdfast._door import AlarmsImport, Err, StorageImport, raise_refusal
 from holdfast._errors import HostError, LimitError
+from holdfast._host_imports import AlarmsImport, Err, StorageImport, raise_refusal
 from holdfast._state.alarms import instant_of, microseconds_of
-from holdfast._state.blocks import Blocks, Transaction
 from holdfast._state.scan import Bounds, Changes, Entries, Entry, Page, WatchedStorage, well_formed
+from holdfast._state.transactions import Blocks, Transaction
 from holdfast._values.codec import LEAVES, decode, decode_json, decode_pairs, encode, encode_json
 
 RESERVED_PREFIX: Final = "__holdfast_"

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from holdfast._values.annotations import hints_of
 from holdfast._values.conversion import Converter, Known, converter_of, optional
-from holdfast._values.misfit import MisfitError
+from holdfast._values.misfits import MisfitError
 
 _JSON_TYPES: Final[frozenset[type]] = frozenset({str, int, float, bool, NoneType, list, dict})
 _COMBINATIONS_MAX: Final = 128

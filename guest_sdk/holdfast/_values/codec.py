@@ -17,10 +17,10 @@ from json.encoder import encode_basestring
 from typing import Any, Final, NoReturn
 
 from holdfast._errors import CodecError
-from holdfast._values.misfit import MisfitError
-from holdfast._values.spelling import spelled
+from holdfast._values.encoders import NESTING_MAX, PlainWriter, TypedWriter
+from holdfast._values.json_escapes import spelled
+from holdfast._values.misfits import MisfitError
 from holdfast._values.tags import TAG, untag
-from holdfast._values.writers import NESTING_MAX, PlainWriter, TypedWriter
 
 LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 _PLAIN: Final = LEAVES | {dict, list}

@@ -22,8 +22,8 @@ from uuid import UUID
 
 from holdfast._values.annotations import hints_of
 from holdfast._values.codec import decode_json
-from holdfast._values.hashes import check_hashes
-from holdfast._values.misfit import MisfitError, key_step
+from holdfast._values.hash_flooding import check_hashes
+from holdfast._values.misfits import MisfitError, key_step
 from holdfast._values.tags import read_leaf
 
 _EXACT_INTEGER_MAX: Final = 1 << 53  # up to here a float has every integer

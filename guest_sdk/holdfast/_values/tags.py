@@ -16,9 +16,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from holdfast._errors import CodecError
-from holdfast._values.hashes import check_hashes
-from holdfast._values.misfit import MisfitError, key_step
-from holdfast._values.moments import read_datetime, read_time
+from holdfast._values.datetimes import read_datetime, read_time
+from holdfast._values.hash_flooding import check_hashes
+from holdfast._values.misfits import MisfitError, key_step
 
 # 2: text outside ASCII stands for itself, times keep their fold, fixed zones their name. What 1 wrote is read as ever.
 CODEC_VERSION: Final = 2

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from holdfast._actor import StatefulActor
 from holdfast._describe import Component, check_actor, check_extends, check_fetch
-from holdfast._door import Err
 from holdfast._env import Env, make_env
 from holdfast._errors import ActorCallError
+from holdfast._host_imports import Err
 from holdfast._http import Request, Response
 from holdfast.testing._answers import Answer, answer_call
 from holdfast.testing._clock import ManualClock

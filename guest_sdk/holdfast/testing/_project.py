@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from holdfast._actor import StatefulActor
-from holdfast._component.mistakes import check_bindings
+from holdfast._component.lint import check_bindings
 from holdfast._describe import Component, RuleError
 
 MANIFEST_FILE = "holdfast.toml"

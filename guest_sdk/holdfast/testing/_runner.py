@@ -15,15 +15,15 @@ from typing import Any, TypeVar
 
 from holdfast._actor import StatefulActor
 from holdfast._describe import Component
-from holdfast._door import Err, facts_of
 from holdfast._errors import PASSED_THROUGH
-from holdfast._guest import Guest
+from holdfast._exports import Guest
+from holdfast._host_imports import Err, facts_of
 from holdfast._http import body_bytes
 from holdfast._methods import HOOKS, private_names
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError, failure_of_guest
 from holdfast.testing._limits import Limits
-from holdfast.testing._python import Surroundings
+from holdfast.testing._patched_python import Surroundings
 from holdfast.testing._records import Alarm, Record, bytes_of
 from holdfast.testing._sandbox import OutgoingCalls, Sandbox
 from holdfast.testing._turn import CallOut, Turn

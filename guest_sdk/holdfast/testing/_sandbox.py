@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Final, ParamSpec, TypeVar
 
 from holdfast._describe import Component
-from holdfast._door import Err, HostImports
-from holdfast._guest import Guest
-from holdfast._output import Output
+from holdfast._exports import Guest
+from holdfast._host_imports import Err, HostImports
+from holdfast._log_capture import Output
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._overlay import Overlay
 from holdfast.testing._turn import Turn

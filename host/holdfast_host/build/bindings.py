@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from holdfast_host.core.printable import printable
+from holdfast_host.core.terminal_text import printable
 
 BINDINGS_FILE: Final = "bindings.py"
 

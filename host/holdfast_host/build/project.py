@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast_host.build.errors import BuildError
-from holdfast_host.build.immortal import OtherPythonError, make_immortal
-from holdfast_host.build.packages.carried import write_carried, write_unpacked
-from holdfast_host.build.packages.dependencies import Dependencies, gather_dependencies
+from holdfast_host.build.immortal_objects import OtherPythonError, make_immortal
+from holdfast_host.build.packages.bundle import write_carried, write_unpacked
 from holdfast_host.build.packages.requirements import requirements_of
+from holdfast_host.build.packages.resolution import Dependencies, gather_dependencies
 from holdfast_host.build.sources import copy_project, copy_sdk, import_root, inside, read_own, wit_directory
 from holdfast_host.core.limits import GIB, MIB, Limits
 from holdfast_host.core.manifest import MANIFEST_FILE, Manifest, read_manifest
@@ -36,7 +36,7 @@ _ENTRY_MOUNT, _SOURCE_MOUNT = "/0", "/1"
 
 _ENTRY: Final = '''"""The component's entry: what componentize-py exports is the class Instance."""
 
-from holdfast._component.entry import load
+from holdfast._component.loading import load
 
 Instance = load("{mount}/plan.json")
 '''

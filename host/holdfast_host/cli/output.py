@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from holdfast_host.core.printable import printable
+from holdfast_host.core.terminal_text import printable
 
 if TYPE_CHECKING:  # where it is used it is imported: the host's own process does without
     from rich.progress import Progress, TaskID, TextColumn

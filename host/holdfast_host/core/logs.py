@@ -26,7 +26,7 @@ if not _RICH_IS_LOADED:
     sys.modules["rich"] = None  # type: ignore[assignment] # an import of it fails, which structlog is prepared for
 import structlog  # noqa: E402
 
-from holdfast_host.core.printable import printable  # noqa: E402
+from holdfast_host.core.terminal_text import printable  # noqa: E402
 
 if not _RICH_IS_LOADED:
     del sys.modules["rich"]

@@ -17,7 +17,7 @@ from holdfast_host.front.calls.actor_calls import Calls, flags_of
 from holdfast_host.front.functions.dispatch import FunctionHosts
 from holdfast_host.front.http.answers import Answer, allow_line
 from holdfast_host.front.http.errors import RouteError, socket_refused
-from holdfast_host.front.http.origin_checks import Strangers
+from holdfast_host.front.http.origin_checks import OriginChecks
 from holdfast_host.front.http.paths import split_target
 from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.http.tokens import TokenCheck
@@ -56,7 +56,7 @@ class App:
     """All routes of a front. One per front, for its loop."""
 
     def __init__(
-        self, strangers: Strangers, tokens: TokenCheck, functions: FunctionHosts, calls: Calls, routes: list[Route]
+        self, strangers: OriginChecks, tokens: TokenCheck, functions: FunctionHosts, calls: Calls, routes: list[Route]
     ) -> None:
         self._strangers = strangers
         self._tokens = tokens

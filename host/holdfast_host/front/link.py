@@ -29,7 +29,7 @@ from holdfast_host.wire.frames import (
     pack_read,
     unpack_reply,
 )
-from holdfast_host.wire.page import StatePage
+from holdfast_host.wire.state_page import StatePage
 from holdfast_host.wire.window import PendingCall, Receiver, Reply, Window, read_hello
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Link:
             self._send(pack_cancel(pending.slot))
 
     async def read(self, facts: dict[str, Any]) -> dict[str, Any]:
-        """Ask the worker something about its instances; `facts` as `worker.inspection.questions` knows them.
+        """Ask the worker something about its instances; `facts` as `worker.inspection.queries` knows them.
 
         Few questions are under way at once: others wait here for their turn.
 

@@ -8,8 +8,8 @@ import sys
 
 import uvloop
 
+from holdfast_host.core.child_process import calm_collector, enter_child
 from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
-from holdfast_host.core.process import calm_collector, enter_child
 from holdfast_host.front.process import run_front
 
 

@@ -9,20 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import assert_never
 
+from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.config import HTTP_BACKLOG
 from holdfast_host.core.errors import InternalError
 from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
-from holdfast_host.core.process import private_bytes
 from holdfast_host.front.app import App
 from holdfast_host.front.calls.actor_calls import Calls
 from holdfast_host.front.calls.catalog_view import CatalogView
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.functions.dispatch import FunctionHosts
-from holdfast_host.front.http.client_timeouts import Patience
+from holdfast_host.front.http.aiohttp_internals import is_known
+from holdfast_host.front.http.client_timeouts import ClientTimeouts
 from holdfast_host.front.http.connection import Connection
-from holdfast_host.front.http.connection_limits import Connections, allow_descriptors
-from holdfast_host.front.http.library import is_known
-from holdfast_host.front.http.origin_checks import Strangers
+from holdfast_host.front.http.connection_limits import ConnectionLimits, allow_descriptors
+from holdfast_host.front.http.origin_checks import OriginChecks
 from holdfast_host.front.http.proxies import TrustedProxies
 from holdfast_host.front.http.server import HttpServer
 from holdfast_host.front.http.tokens import TokenCheck
@@ -33,11 +33,11 @@ from holdfast_host.front.routes.alarms import AlarmRoutes
 from holdfast_host.front.routes.debug import DebugRoutes
 from holdfast_host.front.routes.functions import FunctionRoutes
 from holdfast_host.front.routes.instances import InstanceRoutes
-from holdfast_host.front.routes.introspection import Health, InspectionRoutes
 from holdfast_host.front.routes.logs import LogRoutes
 from holdfast_host.front.routes.metrics import MetricsRoutes
 from holdfast_host.front.routes.quarantine import QuarantineRoutes
 from holdfast_host.front.routes.secrets import SecretRoutes
+from holdfast_host.front.routes.types_and_health import Health, InspectionRoutes
 from holdfast_host.front.routes.uploads import UploadFolder
 from holdfast_host.wire.control import (
     Drain,
@@ -67,7 +67,7 @@ class Front:
         self._uploads = UploadFolder(Path(start.data), start.front, limits)
         tokens = TokenCheck(start.token)
         app = App(
-            Strangers(start.domain, start.allowed_hosts),
+            OriginChecks(start.domain, start.allowed_hosts),
             tokens,
             FunctionHosts(self._calls, start.routing, self._links, limits, tokens, domain=start.domain, url=start.url),
             self._calls,
@@ -86,7 +86,7 @@ class Front:
         self._direct = DirectCalls(self._calls)
         proxies = TrustedProxies(start.trusted_proxies)
         new_connection = partial(KnowingConnection, self._direct) if start.known_heads and is_known() else Connection
-        api = HttpServer(app.handle, Patience(), Connections(allow_descriptors()), proxies, new_connection)
+        api = HttpServer(app.handle, ClientTimeouts(), ConnectionLimits(allow_descriptors()), proxies, new_connection)
         self._servers = [(start.listen_fd, api)]
         if start.root_fd >= 0:
             serve_root = partial(app.handle_root, function=start.root_function)

@@ -34,6 +34,7 @@ import lmdb
 
 from holdfast_host.core.errors import HoldfastError, InternalError, StorageFullError
 from holdfast_host.storage import garbage
+from holdfast_host.storage.free_space import shown
 from holdfast_host.storage.keys import (
     META_KEY,
     Meta,
@@ -49,7 +50,6 @@ from holdfast_host.storage.keys import (
     unpack_meta,
 )
 from holdfast_host.storage.partition import Partition
-from holdfast_host.storage.room import shown
 from holdfast_host.storage.store import (
     Alarm,
     Batch,

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from holdfast_host.core.durable import sync_directory, write_durably
+from holdfast_host.core.durable_files import sync_directory, write_durably
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import SHARDS
 from holdfast_host.storage.keys import FORMAT

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from holdfast_host.core.errors import ConfigurationError, InternalError, StorageFullError
 from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import Limits
-from holdfast_host.core.pages import NamePage, merge_pages
+from holdfast_host.core.listing_pages import NamePage, merge_pages
 from holdfast_host.storage.commits import commit_group, commit_sweep
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
 from holdfast_host.storage.inspection import count_keys, instance_page

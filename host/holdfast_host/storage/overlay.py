@@ -15,8 +15,8 @@ import builtins
 from holdfast_host.core.errors import BadRequestError, CodecError, LimitError
 from holdfast_host.core.limits import RESERVED_KEY_PREFIX, Limits
 from holdfast_host.storage.listing import key_range, read_page
-from holdfast_host.storage.pending import Pending, apply_changes
 from holdfast_host.storage.store import Alarm, Changes, Store, StoredInstance
+from holdfast_host.storage.unflushed import Pending, apply_changes
 
 RESERVED_PREFIX = RESERVED_KEY_PREFIX.encode()
 _RESERVED_FIRST = RESERVED_PREFIX[0]

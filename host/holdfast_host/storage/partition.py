@@ -18,10 +18,11 @@ from typing import Any
 
 import lmdb
 
-from holdfast_host.core.durable import sync_directory
+from holdfast_host.core.durable_files import sync_directory
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage import garbage
+from holdfast_host.storage.free_space import Room
 from holdfast_host.storage.keys import (
     DUE_FIRST,
     META_KEY,
@@ -41,9 +42,8 @@ from holdfast_host.storage.keys import (
     unpack_meta,
     unpack_name_row,
 )
-from holdfast_host.storage.room import Room
 from holdfast_host.storage.store import Alarm, StoreBrokenError
-from holdfast_host.wire.page import FIRST_GROUP
+from holdfast_host.wire.state_page import FIRST_GROUP
 
 _READERS_MAX = 1024  # threads that may read at once: far above the detached turns of a worker
 _ENGINE = 0  # LMDB 0.9, whose file format is a part of ours; the binding brings 1.0 too

@@ -13,7 +13,7 @@ from graphlib import TopologicalSorter
 from typing import Final, Protocol
 
 from holdfast_host.core.errors import HoldfastError, StorageFullError
-from holdfast_host.core.pages import NamePage
+from holdfast_host.core.listing_pages import NamePage
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)

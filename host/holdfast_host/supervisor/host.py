@@ -12,21 +12,21 @@ import signal
 from collections.abc import Callable
 from typing import Any, Final, assert_never
 
+from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.logs import EventLog, adopt_logging
-from holdfast_host.core.process import private_bytes
-from holdfast_host.supervisor.crashes.attribution import Casualties
-from holdfast_host.supervisor.deploys.component_store import Compile, Shelf
-from holdfast_host.supervisor.deploys.lifecycle import Deploys
+from holdfast_host.supervisor.crashes.attribution import CrashAttribution
+from holdfast_host.supervisor.deploys.component_store import Compile, ComponentStore
+from holdfast_host.supervisor.deploys.deploys import Deploys
 from holdfast_host.supervisor.deploys.rollout import ProcessRollout, without_sources
 from holdfast_host.supervisor.operations import Operations
 from holdfast_host.supervisor.processes.activity import collect_activity
 from holdfast_host.supervisor.processes.child import Child, Programs, spawn_child
 from holdfast_host.supervisor.processes.measures import collect_measures
 from holdfast_host.supervisor.processes.stop_order import StopOrder
-from holdfast_host.supervisor.processes.supervision import Keeper, Patience, Phase
+from holdfast_host.supervisor.processes.supervision import Keeper, Phase, ProbeTimes
 from holdfast_host.supervisor.secrets.operations import Secrets
-from holdfast_host.supervisor.startup import Premises, open_premises
+from holdfast_host.supervisor.startup import HostResources, open_resources
 from holdfast_host.wire.control import (
     ChildNews,
     CommitStalled,
@@ -67,7 +67,7 @@ def serve(
     compile_component: Compile,
     *,
     programs: Programs | None = None,
-    patience: Patience | None = None,
+    patience: ProbeTimes | None = None,
 ) -> int:
     """Run a host until it is told to stop; blocks.
 
@@ -86,10 +86,10 @@ def serve(
     """
     adopt_logging("supervisor", config.log_level, config.log_format)
     log = EventLog(config.log_level, log_format=config.log_format)
-    with open_premises(config, log) as premises:
+    with open_resources(config, log) as resources:
 
         async def run() -> int:
-            host = Host(config, premises, compile_component, log, programs or Programs(), patience or Patience())
+            host = Host(config, resources, compile_component, log, programs or Programs(), patience or ProbeTimes())
             return await host.run(announce)
 
         return asyncio.run(run())
@@ -101,35 +101,37 @@ class Host:
     def __init__(
         self,
         config: HostConfig,
-        premises: Premises,
+        resources: HostResources,
         compile_component: Compile,
         log: EventLog,
         programs: Programs,
-        patience: Patience,
+        patience: ProbeTimes,
     ) -> None:
         self._config = config
-        self._premises = premises
+        self._resources = resources
         self._log = log
         self._programs = programs
         self._patience = patience
-        workers = len(premises.worker_listeners)
-        self._casualties = Casualties(premises.quarantine, premises.registry, workers, log)
-        self._workers = [self._worker(number) for number in range(len(premises.worker_listeners))]
+        workers = len(resources.worker_listeners)
+        self._attribution = CrashAttribution(resources.quarantine, resources.registry, workers, log)
+        self._workers = [self._worker(number) for number in range(len(resources.worker_listeners))]
         self._fronts = [self._front(number) for number in range(config.fronts)]
         self._all = [*self._workers, *self._fronts]
-        self._shelf = Shelf(premises.directory, premises.registry, compile_component, config.limits, log)
+        self._components = ComponentStore(
+            resources.directory, resources.registry, compile_component, config.limits, log
+        )
         rollout = ProcessRollout(self._workers, self._fronts, log)
-        self._secrets = Secrets(premises.vault, premises.registry, rollout.tell_secrets, log)
-        self._deploys = Deploys(premises.registry, rollout, self._shelf, config.limits, log)
+        self._secrets = Secrets(resources.vault, resources.registry, rollout.tell_secrets, log)
+        self._deploys = Deploys(resources.registry, rollout, self._components, config.limits, log)
         self._operations = Operations(
-            premises.registry,
+            resources.registry,
             self._deploys,
             config.domain,
-            premises.url,
+            resources.url,
             log,
             self._perform,
-            premises.vault.all,
-            self._shelf.bytes_of,
+            resources.vault.all,
+            self._components.bytes_of,
         )
         self._exit_code = 0
         self._announced = False
@@ -146,14 +148,14 @@ class Host:
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number).name)
         keepers: list[asyncio.Task[None]] = []
         try:
-            await self._or_stop(self._shelf.restore())
+            await self._or_stop(self._components.restore())
             if not self._stop_asked.is_set():
                 keepers = [asyncio.create_task(self._keep(keeper)) for keeper in self._all]
                 await self._or_stop(self._until_ready())
             if not self._stop_asked.is_set():
                 self._announced = True
-                announce(self._premises.url)
-                self._log.info("ready", url=self._premises.url, workers=len(self._workers), fronts=len(self._fronts))
+                announce(self._resources.url)
+                self._log.info("ready", url=self._resources.url, workers=len(self._workers), fronts=len(self._fronts))
             await self._stop_asked.wait()
             await self._stop_all()
         finally:
@@ -162,7 +164,7 @@ class Host:
                 if keeper.child is not None:
                     keeper.child.kill()
             await asyncio.gather(*keepers)
-            self._casualties.close()
+            self._attribution.close()
             for number in _STOP_SIGNALS:
                 loop.remove_signal_handler(number)
         self._log.info("stopped", exit_code=self._exit_code)
@@ -188,9 +190,9 @@ class Host:
     async def _stop_all(self) -> None:
         """The orderly stop, within its time."""
         self._stop = StopOrder(self._fronts, self._workers, self._log)
-        self._premises.listener.close()
-        if self._premises.root_listener is not None:
-            self._premises.root_listener.close()
+        self._resources.listener.close()
+        if self._resources.root_listener is not None:
+            self._resources.root_listener.close()
         self._tell_health()
         order = asyncio.create_task(self._stop_in_order(self._stop))
         killed = asyncio.create_task(self._kill_asked.wait())
@@ -236,52 +238,52 @@ class Host:
 
     def _worker(self, number: int) -> Keeper:
         """The keeper of one worker; each start carries the catalog of that moment."""
-        listener = self._premises.worker_listeners[number]
+        listener = self._resources.worker_listeners[number]
 
         async def launch(receive: Receive) -> Child:
             keeper = self._workers[number]
             if keeper.failed_starts or keeper.last_code in _DEATHS_BY_CODE:
-                await self._shelf.restore(doubt=True)  # what it loads may be damaged in a way that kills it
+                await self._components.restore(doubt=True)  # what it loads may be damaged in a way that kills it
 
-            running_fd = self._casualties.prepare(number)
+            running_fd = self._attribution.prepare(number)
 
             def start() -> WorkerStart:
                 return WorkerStart(
                     worker=number,
-                    data=str(self._premises.directory.root),
+                    data=str(self._resources.directory.root),
                     listen_fd=listener.fileno(),
-                    routing=self._premises.routing,
-                    catalog=self._premises.registry.catalog(),
+                    routing=self._resources.routing,
+                    catalog=self._resources.registry.catalog(),
                     limits=self._config.limits,
                     log_level=self._config.log_level,
                     log_format=self._config.log_format,
                     check_arguments=self._config.check_arguments,
-                    secrets=self._premises.vault.values(),
+                    secrets=self._resources.vault.values(),
                     running_fd=running_fd,
-                    quarantined=self._casualties.quarantined(),
-                    new_data=self._premises.registry.next_type_id() == 1,
+                    quarantined=self._attribution.quarantined(),
+                    new_data=self._resources.registry.next_type_id() == 1,
                 )
 
-            inherited = (listener.fileno(), self._premises.lock_fd, running_fd)
+            inherited = (listener.fileno(), self._resources.lock_fd, running_fd)
             return await spawn_child(f"worker {number}", self._programs.worker, start, inherited, receive)
 
         return self._keeper(f"worker {number}", launch)
 
     def _front(self, number: int) -> Keeper:
         """The keeper of one front."""
-        listener, root = self._premises.listener, self._premises.root_listener
+        listener, root = self._resources.listener, self._resources.root_listener
 
         async def launch(receive: Receive) -> Child:
             def start() -> FrontStart:
                 return FrontStart(
                     front=number,
-                    data=str(self._premises.directory.root),
+                    data=str(self._resources.directory.root),
                     listen_fd=listener.fileno(),
-                    url=self._premises.url,
+                    url=self._resources.url,
                     domain=self._config.domain,
                     token=self._config.token,
-                    routing=self._premises.routing,
-                    catalog=without_sources(self._premises.registry.catalog()),
+                    routing=self._resources.routing,
+                    catalog=without_sources(self._resources.registry.catalog()),
                     limits=self._config.limits,
                     log_level=self._config.log_level,
                     log_format=self._config.log_format,
@@ -292,7 +294,7 @@ class Host:
                     root_function=self._config.root_function,
                 )
 
-            inherited = (listener.fileno(), self._premises.lock_fd, *([] if root is None else [root.fileno()]))
+            inherited = (listener.fileno(), self._resources.lock_fd, *([] if root is None else [root.fileno()]))
             return await spawn_child(f"front {number}", self._programs.front, start, inherited, receive)
 
         return self._keeper(f"front {number}", launch)
@@ -355,13 +357,13 @@ class Host:
             case CollectMeasures():
                 return await self._measure()
             case CollectActivity():
-                return await collect_activity(self._workers, self._casualties.running, operation.limit)
+                return await collect_activity(self._workers, self._attribution.running, operation.limit)
             case ListQuarantined():
-                return self._casualties.show(operation.after, operation.limit)
+                return self._attribution.show(operation.after, operation.limit)
             case ReleaseInstance():
-                return await self._casualties.release_instance(operation.type_id, operation.name, self._workers)
+                return await self._attribution.release_instance(operation.type_id, operation.name, self._workers)
             case ReleaseFunction():
-                return await self._casualties.release_function(operation.function, self._workers)
+                return await self._attribution.release_function(operation.function, self._workers)
             case ListSecrets():
                 return self._secrets.list()
             case SetSecret():
@@ -373,8 +375,8 @@ class Host:
 
     async def _measure(self) -> JsonObject:
         counted = await collect_measures(self._workers, self._fronts)
-        own = {"deploys_waiting": self._shelf.waiting, "private_bytes": private_bytes()}
-        return {**counted, "quarantined": self._casualties.measures(), **own}
+        own = {"deploys_waiting": self._components.waiting, "private_bytes": private_bytes()}
+        return {**counted, "quarantined": self._attribution.measures(), **own}
 
     def _repair(self, keeper: Keeper, message: Unloadable) -> None:
         """A worker runs without a function whose compiled file it cannot load."""
@@ -387,7 +389,7 @@ class Host:
         """A child started, got ready or died."""
         self._changed.set()
         if keeper.phase is Phase.DOWN and keeper in self._workers:
-            self._casualties.after_death(self._workers.index(keeper), self._workers)
+            self._attribution.after_death(self._workers.index(keeper), self._workers)
         self._operations.withdraw_of_gone_fronts()
         if keeper.phase is Phase.DOWN and keeper.failed_starts >= FAILED_STARTS_MAX and not self._announced:
             self._log.error(

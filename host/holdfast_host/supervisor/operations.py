@@ -15,7 +15,7 @@ from holdfast_host.core.errors import HoldfastError, HostUnavailableError, Inter
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.deploys.compile_queue import Applicant
 from holdfast_host.supervisor.deploys.component_store import Progress
-from holdfast_host.supervisor.deploys.lifecycle import DeployRequest, Deploys
+from holdfast_host.supervisor.deploys.deploys import DeployRequest, Deploys
 from holdfast_host.supervisor.processes.child import Child
 from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry
 from holdfast_host.wire.catalog import Deployment

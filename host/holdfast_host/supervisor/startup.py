@@ -14,22 +14,22 @@ from dataclasses import dataclass
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.crashes.quarantine import Quarantine
-from holdfast_host.supervisor.directory.layout import DataDirectory, make_directory, open_directory
+from holdfast_host.supervisor.directory.layout import DirectoryLayout, make_directory, open_directory
 from holdfast_host.supervisor.directory.lock import DirectoryLock, Holder
 from holdfast_host.supervisor.processes.listeners import RuntimeDirectory, bind_http, remove_leftover, url_of
 from holdfast_host.supervisor.registry.registry import Registry
-from holdfast_host.supervisor.secrets.secret_store import Vault
+from holdfast_host.supervisor.secrets.secret_store import SecretStore
 from holdfast_host.wire.routing import Routing
 
 
 @dataclass(frozen=True, slots=True)
-class Premises:
-    """Made by `open_premises`, valid inside its block."""
+class HostResources:
+    """Made by `open_resources`, valid inside its block."""
 
-    directory: DataDirectory
+    directory: DirectoryLayout
     registry: Registry
     quarantine: Quarantine
-    vault: Vault
+    vault: SecretStore
     lock_fd: int
     listener: socket.socket  # HTTP
     root_listener: socket.socket | None  # HTTP for one function alone, see HostConfig.root_listen
@@ -39,7 +39,7 @@ class Premises:
 
 
 @contextmanager
-def open_premises(config: HostConfig, log: EventLog) -> Iterator[Premises]:
+def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]:
     """Take what the host needs; waits up to 5 s for the processes of a dead host on the same directory to go.
 
     Raises:
@@ -52,7 +52,7 @@ def open_premises(config: HostConfig, log: EventLog) -> Iterator[Premises]:
         if lock.predecessor is not None:
             removed = remove_leftover(lock.predecessor.runtime)
             log.warning("the last host did not stop in order", pid=lock.predecessor.pid, sockets_removed=removed)
-        vault = Vault.open(directory.secrets)
+        vault = SecretStore.open(directory.secrets)
         registry = Registry.open(directory.registry, directory.compiled)
         cleanup.callback(registry.close)
         quarantine = Quarantine.open(directory.registry.with_name("quarantine.json"))
@@ -64,12 +64,12 @@ def open_premises(config: HostConfig, log: EventLog) -> Iterator[Premises]:
         lock.describe(Holder(os.getpid(), url, str(runtime.path)))
         listeners = [cleanup.enter_context(runtime.listen(f"w{n}")) for n in range(_workers(config, directory, log))]
         routing = Routing.over(directory.partitions, [str(each.getsockname()) for each in listeners])
-        yield Premises(
+        yield HostResources(
             directory, registry, quarantine, vault, lock.fd, listener, root_listener, tuple(listeners), routing, url
         )
 
 
-def _workers(config: HostConfig, directory: DataDirectory, log: EventLog) -> int:
+def _workers(config: HostConfig, directory: DirectoryLayout, log: EventLog) -> int:
     """How many workers there can be: each needs a partition of its own."""
     if config.workers > directory.partitions:
         log.warning(

@@ -93,7 +93,7 @@ class WorkerStart(Message, tag="start"):
     limits: Limits
     log_level: str = "info"
     secrets: dict[str, str] = {}
-    running_fd: int = -1  # the page on which it notes whose turns run, see wire.running_page; -1 for none
+    running_fd: int = -1  # the page on which it notes whose turns run, see wire.running_turns_page; -1 for none
     quarantined: Quarantined = []
     check_arguments: bool = False  # for functions that do not say
     new_data: bool = True  # nothing can have been stored yet: partitions that are missing are made

@@ -18,7 +18,7 @@ from holdfast_host.core.errors import HoldfastError, HostUnavailableError, Mailb
 from holdfast_host.core.limits import SLOTS, Limits
 from holdfast_host.wire.evidence import Opened, judge
 from holdfast_host.wire.frames import PROTOCOL, Kind, ProtocolError, unpack_json
-from holdfast_host.wire.page import StatePage
+from holdfast_host.wire.state_page import StatePage
 
 Reply = tuple[int, bytes]  # HTTP status and body
 

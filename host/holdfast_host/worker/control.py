@@ -45,9 +45,9 @@ from holdfast_host.wire.control import (
     pack_message,
     read_for_worker,
 )
-from holdfast_host.worker.alarms.readers import types_with_alarms, types_with_instances
+from holdfast_host.worker.alarms.queries import types_with_alarms, types_with_instances
+from holdfast_host.worker.client_connections import READ_BYTES
 from holdfast_host.worker.inspection.activity import add_places
-from holdfast_host.worker.links import READ_BYTES
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ if TYPE_CHECKING:
 
     from holdfast_host.storage.store import Store
     from holdfast_host.worker.alarms.deliveries import Alarms
+    from holdfast_host.worker.client_connections import Poller
     from holdfast_host.worker.health import Health
-    from holdfast_host.worker.links import Poller
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.turns.deployments import Deployments
-    from holdfast_host.worker.turns.mailboxes import Mailroom
+    from holdfast_host.worker.turns.mailboxes import Mailboxes
     from holdfast_host.worker.turns.turn import Turn
 
 
@@ -71,7 +71,7 @@ class Supervised(Protocol):
     output: Output
     poller: Poller
     deployments: Deployments
-    mailroom: Mailroom
+    mailboxes: Mailboxes
     alarms: Alarms
     health: Health
 
@@ -141,12 +141,12 @@ class ControlChannel:
             case Switch():
                 deployment = message.deployment
                 worker.deployments.switch(deployment)
-                worker.mailroom.pardon(deployment.function, {each.type_id for each in deployment.types})
+                worker.mailboxes.pardon(deployment.function, {each.type_id for each in deployment.types})
                 worker.alarms.take_up_parked(each.type_id for each in deployment.types)
                 self.send(Done(message.id))
             case KeepAway():
-                lifted = {type_id for type_id, _ in worker.mailroom.quarantined}
-                worker.mailroom.set_quarantined(message.instances)
+                lifted = {type_id for type_id, _ in worker.mailboxes.quarantined}
+                worker.mailboxes.set_quarantined(message.instances)
                 worker.alarms.take_up_parked(lifted)
                 self.send(Done(message.id))
             case Remove():

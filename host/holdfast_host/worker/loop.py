@@ -15,29 +15,29 @@ from holdfast_host.core.clock import Clock, SystemClock
 from holdfast_host.core.errors import ActorOutputGateError, HoldfastError, InternalError
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import CommitReport, StoreBrokenError
-from holdfast_host.wire.running_page import FUNCTION, RunningPage
+from holdfast_host.wire.running_turns_page import FUNCTION, RunningPage
 from holdfast_host.worker.alarms.deliveries import Alarms
-from holdfast_host.worker.alarms.readers import alarm_readers
+from holdfast_host.worker.alarms.queries import alarm_readers
 from holdfast_host.worker.calls.actor_calls import Calls
-from holdfast_host.worker.calls.deadlocks import Rings
+from holdfast_host.worker.calls.deadlocks import Deadlocks
 from holdfast_host.worker.calls.peers import Peers
+from holdfast_host.worker.client_connections import Link, Poller
 from holdfast_host.worker.commits.gate import Gate, Group
 from holdfast_host.worker.commits.replies import Reply
 from holdfast_host.worker.commits.sweeper import Sweeper
 from holdfast_host.worker.health import Health
 from holdfast_host.worker.inspection.measures import Measures
-from holdfast_host.worker.inspection.questions import Inspection
+from holdfast_host.worker.inspection.queries import Inspection
 from holdfast_host.worker.inspection.slow_turns import SlowTurns
-from holdfast_host.worker.links import Link, Poller
 from holdfast_host.worker.threads.compute_slots import ComputeSlots
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 from holdfast_host.worker.threads.leadership import Leadership
 from holdfast_host.worker.turns.deployments import Deployments
 from holdfast_host.worker.turns.directory import Directory
 from holdfast_host.worker.turns.function_pool import Functions
-from holdfast_host.worker.turns.mailboxes import Mailroom
+from holdfast_host.worker.turns.mailboxes import Mailboxes
+from holdfast_host.worker.turns.method_times import MethodTimes
 from holdfast_host.worker.turns.runner import TurnRunner
-from holdfast_host.worker.turns.slow_methods import Pace
 from holdfast_host.worker.turns.turn import SyncExit, Turn
 
 if TYPE_CHECKING:
@@ -86,29 +86,29 @@ class Worker:
         self.gate = Gate(max(group for _, group in store.reached().values()))
         self.poller = Poller()
         self.leadership = Leadership(self._lead, self.post, self._fail)
-        self.mailroom = Mailroom(self, self.directory, self.deployments, limits, self._refuse)
+        self.mailboxes = Mailboxes(self, self.directory, self.deployments, limits, self._refuse)
         self.peers = Peers(routing, self.poller, limits)
         self.calls = Calls(
             number,
             routing,
             limits,
             gate=self.gate,
-            mailroom=self.mailroom,
+            mailboxes=self.mailboxes,
             deployments=self.deployments,
             peers=self.peers,
         )
-        self.rings = Rings(
+        self.deadlocks = Deadlocks(
             number, self.calls, running_call=self._running_call, place=routing.place, send=self.peers.tell
         )
         self.measures = Measures()
         self.inspection = Inspection(
-            store, self.directory, self.deployments, self.mailroom, limits, post=self.post, reply=self._reply_to
+            store, self.directory, self.deployments, self.mailboxes, limits, post=self.post, reply=self._reply_to
         )
         self.inspection.readers["logs"] = output.read
         self.inspection.readers |= alarm_readers(store)
         self.alarms = Alarms(self, clock or SystemClock())
         self.functions = Functions(
-            self, self.mailroom, self.deployments, limits, self._refuse, settled=lambda: self.gate.settled
+            self, self.mailboxes, self.deployments, limits, self._refuse, settled=lambda: self.gate.settled
         )
         self._runner = TurnRunner(limits, output)
         self._on_broken_store = on_broken_store
@@ -119,8 +119,8 @@ class Worker:
         self._dirty: dict[Link, None] = {}
         self.running: dict[Turn, int] = {}  # with its record on the page
         self._page = running_page or RunningPage.create()
-        self._pace = Pace(limits.promotion_after_s)
-        self.sweeper = Sweeper(store, self.gate, self.mailroom, self.leadership, self.measures)
+        self._method_times = MethodTimes(limits.promotion_after_s)
+        self.sweeper = Sweeper(store, self.gate, self.mailboxes, self.leadership, self.measures)
         self.slow_turns = SlowTurns(output)
         self._housekeeping_at = 0.0
         self.health = Health(store, partial(self.measures.stalled_for, self))
@@ -141,14 +141,14 @@ class Worker:
         """True when a leader would have something to do now (monitor)."""
         gate = self.gate
         gathered = gate.flight is None and not self.sweeper.running and bool(gate.current.batches)
-        if self.mailroom.anything_ready or self._inbox or self._dirty or gathered:
+        if self.mailboxes.anything_ready or self._inbox or self._dirty or gathered:
             return True
         return self.alarms.is_due() or self.poller.anything_ready()
 
     # The loop.
 
     def _lead(self, generation: int) -> None:
-        leadership, poller, inbox, mailroom = self.leadership, self.poller, self._inbox, self.mailroom
+        leadership, poller, inbox, mailboxes = self.leadership, self.poller, self._inbox, self.mailboxes
         while self.sweeper.run(generation):
             leadership.busy = True
             while inbox:
@@ -164,15 +164,15 @@ class Worker:
                 self._keep_house(now)
             if self._draining is not None:
                 self._check_drained(self._draining)
-            waiting = mailroom.anything_ready or bool(inbox)
+            waiting = mailboxes.anything_ready or bool(inbox)
             leadership.busy = waiting
             poller.run(0 if waiting else self.sweeper.wait_s(self.alarms.wait_s(_POLL_S)))
 
     def _run_round(self, generation: int) -> bool:
         """One turn of each ready instance, until the round is long enough. False: the leadership is lost."""
-        mailroom, limits, gate = self.mailroom, self.limits, self.gate
+        mailboxes, limits, gate = self.mailboxes, self.limits, self.gate
         started = now = time.monotonic()
-        while (turn := mailroom.next_turn()) is not None:
+        while (turn := mailboxes.next_turn()) is not None:
             if not self._run_turn(turn.entry, turn, generation, now):
                 return False
             now = time.monotonic()
@@ -192,7 +192,7 @@ class Worker:
         if not self._may_run(turn, loaded, now):
             if entry.is_function:
                 self.functions.release(entry, turn)
-            self.mailroom.requeue(entry)
+            self.mailboxes.requeue(entry)
             return True
         if loaded is None:
             raise InternalError(f"{entry.label}: a turn may run, and there is nothing for it to run")
@@ -209,7 +209,7 @@ class Worker:
             self.directory.touch(entry, now)
             overlay = Overlay(self.store, entry.stored, entry.pending, self.limits, entry.label)
         turn.begin(generation, now, loaded, overlay)
-        work, slow = partial(self._run, turn, loaded), self._pace.is_slow(turn)
+        work, slow = partial(self._run, turn, loaded), self._method_times.is_slow(turn)
         if opened is None:
             return self.leadership.in_section(generation, now, work, detached=slow, lost=turn.lost_lead)
         return self.leadership.in_section(generation, opened, work, detached=slow, nested=True, lost=turn.lost_lead)
@@ -238,7 +238,7 @@ class Worker:
         try:
             self.calls.request(call, at_once=True)
             callee = call.callee
-            if callee is None or not self.mailroom.take_next(callee):
+            if callee is None or not self.mailboxes.take_next(callee):
                 leads = True
             else:
                 leads = self._run_turn(callee.entry, callee, turn.generation, time.monotonic(), opened)
@@ -252,7 +252,7 @@ class Worker:
         """Whether a turn that was taken runs; one that does not has been answered."""
         if turn.delivery is not None:
             return self.alarms.begin(turn, loaded)
-        refusal = self.mailroom.refusal(turn, loaded, self.leadership.detached, now)
+        refusal = self.mailboxes.refusal(turn, loaded, self.leadership.detached, now)
         if refusal is not None:
             self._refuse(turn, refusal)
         return refusal is None
@@ -261,7 +261,7 @@ class Worker:
         """A turn that ran is over: its batch joins the group, its reply goes to the door."""
         entry, changes = turn.entry, turn.changes
         self.turns += 1
-        self._pace.learn(turn)
+        self._method_times.learn(turn)
         self._page.clear(self.running.pop(turn))
         entry.turn = None
         if turn.broken is not None:
@@ -278,7 +278,7 @@ class Worker:
             entry.evict()
         if entry.is_function:
             self.functions.release(entry, turn)
-        self.mailroom.requeue(entry)
+        self.mailboxes.requeue(entry)
 
     def _reply_to(self, link: Link, slot: int, status: int, body: bytes) -> None:
         """Answer a frame that is no turn; nothing holds that back."""
@@ -328,7 +328,7 @@ class Worker:
     def forget_link(self, link: Link) -> None:
         """The client is gone: nothing more to send; what it asked for and has not begun does not run."""
         self._dirty.pop(link, None)
-        self.mailroom.forget_link(link)
+        self.mailboxes.forget_link(link)
 
     def busy_entries(self) -> list[Entry]:
         """The instances whose turns run now."""
@@ -358,7 +358,7 @@ class Worker:
     def _keep_house(self, now: float) -> None:
         self._housekeeping_at = now + HOUSEKEEPING_S
         for running in self.running:
-            self.mailroom.expire(running.entry, now)
+            self.mailboxes.expire(running.entry, now)
         self.slow_turns.look(self.running, now)
         if self.directory.evict_idle(now, self.gate.settled):
             self._housekeeping_at = now
@@ -370,14 +370,14 @@ class Worker:
 
     def drain(self, on_drained: Callable[[], None]) -> None:
         """Refuse what has not begun; call back when no turn runs and the groups are settled."""
-        self.mailroom.draining = True
+        self.mailboxes.draining = True
         self._draining = on_drained
 
     @property
     def is_settled(self) -> bool:
         """True while no turn runs or could begin, and all groups are settled."""
         gate, detached = self.gate, self.leadership.detached
-        return not (self.running or self.mailroom.anything_ready or gate.flight or gate.current.batches or detached)
+        return not (self.running or self.mailboxes.anything_ready or gate.flight or gate.current.batches or detached)
 
     def _check_drained(self, on_drained: Callable[[], None]) -> None:
         if self.is_settled:

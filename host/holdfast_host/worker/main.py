@@ -13,9 +13,9 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from holdfast_host.core.child_process import calm_collector, enter_child
 from holdfast_host.core.errors import ConfigurationError, HoldfastError, InternalError
 from holdfast_host.core.logs import EventLog, adopt_logging, adopt_tracebacks
-from holdfast_host.core.process import calm_collector, enter_child
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.wire.control import (
@@ -30,10 +30,10 @@ from holdfast_host.wire.control import (
     read_for_worker,
 )
 from holdfast_host.wire.frames import PROTOCOL
-from holdfast_host.wire.running_page import RunningPage
+from holdfast_host.wire.running_turns_page import RunningPage
+from holdfast_host.worker.client_connections import READ_BYTES, Link
 from holdfast_host.worker.control import ControlChannel
 from holdfast_host.worker.inspection.activity import Activity
-from holdfast_host.worker.links import READ_BYTES, Link
 from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.loop import Worker
 from holdfast_host.worker.threads.monitor import Monitor
@@ -74,7 +74,7 @@ class WorkerProcess:
             running_page=None if start.running_fd < 0 else RunningPage(start.running_fd),
         )
         self._worker.deployments.checks_arguments = start.check_arguments
-        self._worker.mailroom.set_quarantined(start.quarantined)
+        self._worker.mailboxes.set_quarantined(start.quarantined)
         self._control = ControlChannel(
             control,
             self._worker,
@@ -130,7 +130,7 @@ class WorkerProcess:
                 self._worker.poller,
                 unsent_bytes_max=self._start.limits.client_unsent_bytes_max,
                 greeting=self._greeting,
-                on_frame=self._worker.mailroom.receive,
+                on_frame=self._worker.mailboxes.receive,
                 on_close=self._worker.forget_link,
             )
 

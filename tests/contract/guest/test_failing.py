@@ -89,7 +89,7 @@ def test_the_traceback_goes_to_the_log_with_the_authors_file_and_line(shapes: Su
     assert trace.startswith("Traceback (most recent call last):")
     assert "src/app.py" in trace
     assert "raise failures[kind]" in trace
-    assert "_guest.py" not in trace
+    assert "_exports.py" not in trace
 
 
 def test_a_refusal_leaves_no_traceback(shapes: Subject) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from holdfast_host.core.errors import StorageFullError
 from holdfast_host.storage.store import Alarm, Batch, Changes, Store, StoreBrokenError, StoredInstance
-from holdfast_host.wire.page import FIRST_GROUP
+from holdfast_host.wire.state_page import FIRST_GROUP
 from tests.contract.stores.conftest import SMALL_MAP, OpenStore
 
 ACCOUNT = 7

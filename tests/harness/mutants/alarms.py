@@ -16,7 +16,7 @@ from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import Alarm, Changes
 from holdfast_host.worker.alarms import deliveries as alarms_module
 from holdfast_host.worker.alarms.deliveries import Alarms
-from holdfast_host.worker.alarms.due import MINUTE_US, Timetable
+from holdfast_host.worker.alarms.due import MINUTE_US, DueAlarms
 from holdfast_host.worker.alarms.exits import Noted
 from holdfast_host.worker.alarms.stages import Delivery, Stage
 from holdfast_host.worker.turns.runner import TurnRunner
@@ -117,12 +117,12 @@ def write_no_attempt_down() -> None:
 def keep_alarms_in_memory_only() -> None:
     """The worker knows the alarms that were set while it ran, and reads none from the store."""
 
-    def lacks_nothing(self: Timetable, now_us: int) -> bool:
+    def lacks_nothing(self: DueAlarms, now_us: int) -> bool:
         if now_us >= self._horizon_us:
             self._horizon_us = now_us + MINUTE_US
         return False
 
-    _patch(Timetable, "lacks", lacks_nothing)
+    _patch(DueAlarms, "lacks", lacks_nothing)
 
 
 def count_the_time_that_passes() -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from holdfast_host.build import BuildError
-from holdfast_host.build.packages import wheels
-from holdfast_host.build.packages.dependencies import Dependencies, gather_dependencies
+from holdfast_host.build.packages import wheel_archives as wheels
 from holdfast_host.build.packages.requirements import requirements_of
-from holdfast_host.build.packages.wheels import without_native_parts
+from holdfast_host.build.packages.resolution import Dependencies, gather_dependencies
+from holdfast_host.build.packages.wheel_archives import without_native_parts
 from holdfast_host.core.limits import MIB
 from holdfast_host.core.manifest import read_manifest
 from tests.harness.wheels import write_wheel

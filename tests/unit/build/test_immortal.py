@@ -12,7 +12,7 @@ import pytest
 from wasmtime import Engine, wat2wasm
 
 from holdfast_host.build import build_project
-from holdfast_host.build.immortal import IMMORTAL, IMMORTAL_MIN, OtherPythonError, make_immortal
+from holdfast_host.build.immortal_objects import IMMORTAL, IMMORTAL_MIN, OtherPythonError, make_immortal
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox
@@ -150,7 +150,7 @@ class Inside(StatefulActor):
 def test_the_build_of_another_python_warns_and_leaves_the_component_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("holdfast_host.build.immortal.PYTHON", "cpython 3.99")
+    monkeypatch.setattr("holdfast_host.build.immortal_objects.PYTHON", "cpython 3.99")
     said: list[str] = []
     component = build_project(project(tmp_path / "p", INSIDE, MANIFEST), said.append).path.read_bytes()
     sandbox = PlainHost(Engine(), component).sandbox("Inside", "t")

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from holdfast_host.cli.client import RefusedError, StrangeAnswerError, UnreachableError
-from holdfast_host.cli.following import follow
+from holdfast_host.cli.follow_logs import follow
 
 GONE = "The host at http://h has stopped or is not reached any more: waiting for it."
 BACK = "The host at http://h is back: going on."

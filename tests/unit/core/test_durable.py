@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, cast
 
 import pytest
 
-from holdfast_host.core import durable
-from holdfast_host.core.durable import move_durably, write_durably
+from holdfast_host.core import durable_files as durable
+from holdfast_host.core.durable_files import move_durably, write_durably
 
 OLD, NEW = b"the old content", b"the new content, which is longer"
 # In their order, each with the content of the file after it has failed.
@@ -148,4 +148,4 @@ def test_whatever_of_the_host_renames_a_file_for_good_does_it_here() -> None:
     package = Path(durable.__file__).parents[1]
     syncing = {str(path.relative_to(package)) for path in package.rglob("*.py") if "os.fsync(" in path.read_text()}
 
-    assert syncing == {"core/durable.py", "sandbox/components/compiler.py"}
+    assert syncing == {"core/durable_files.py", "sandbox/components/compile_process.py"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast_host.core.printable import printable
+from holdfast_host.core.terminal_text import printable
 
 ANY = st.text(st.characters())  # lone surrogates included
 VALUES = st.recursive(st.none() | st.integers() | ANY, lambda inner: st.lists(inner) | st.dictionaries(ANY, inner))

@@ -31,8 +31,8 @@ from holdfast_host.wire.frames import (
     unpack_json,
     unpack_slot,
 )
-from holdfast_host.wire.page import StatePage
 from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.state_page import StatePage
 
 PATIENCE_S = 10.0  # no test waits so long unless it fails
 

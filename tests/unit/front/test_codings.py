@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from holdfast_host.core.limits import KIB, MIB, Limits
-from holdfast_host.front.http.codings import PIECE_BYTES, Inflater
+from holdfast_host.front.http.content_encoding import PIECE_BYTES, Inflater
 from tests.unit.front.stage import Stage, read_response, request_bytes, staged
 from tests.unit.front.test_function_hosts import HOST, asked, deploy
 

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.front.http import library
+from holdfast_host.front.http import aiohttp_internals as library
 from holdfast_host.front.known.boundary import HEAD_BYTES_MAX
 from holdfast_host.front.known.connection import KnowingConnection
 from holdfast_host.front.known.direct import DirectCalls

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from holdfast_host.core.limits import SLOTS
-from holdfast_host.front.http.connection_limits import Connections
+from holdfast_host.front.http.connection_limits import ConnectionLimits
 from holdfast_host.front.http.server import KEEP_ALIVE_S
 from holdfast_host.front.known import connection as connection_module
 from holdfast_host.front.known.connection import HELD_BYTES_MAX, KnowingConnection
@@ -303,7 +303,7 @@ def test_where_there_is_no_room_a_connection_with_a_direct_call_stays() -> None:
         async with staged() as stage:
             await stage.teach(CALL)
             await until(lambda: not stage.server._kept.live)
-            stage.server._kept = Connections(1)
+            stage.server._kept = ConnectionLimits(1)
             stage.server._busy = stage.server._kept.busy
             async with connected(stage) as (client, _):
                 client.send(CALL)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from holdfast_host.front.http.client_timeouts import Patience
-from holdfast_host.front.http.connection_limits import Connections
+from holdfast_host.front.http.client_timeouts import ClientTimeouts
+from holdfast_host.front.http.connection_limits import ConnectionLimits
 from holdfast_host.front.http.server import HttpServer
 from tests.unit.front.stage import Stage, read_response, request_bytes, staged, until
 
@@ -171,7 +171,7 @@ def test_bodies_that_are_coming_in_may_not_fill_the_memory() -> None:
 def test_a_client_that_sends_no_head_in_time_is_cut(sent: bytes) -> None:
     async def play() -> None:
         async with staged() as stage:
-            api_server(stage)._kept = Connections(100, head_s=0.1)
+            api_server(stage)._kept = ConnectionLimits(100, head_s=0.1)
             api_server(stage)._busy = api_server(stage)._kept.busy
             reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
             writer.write(sent)
@@ -186,7 +186,7 @@ def test_a_client_that_sends_no_head_in_time_is_cut(sent: bytes) -> None:
 def test_a_head_that_dribbles_on_a_kept_connection_is_cut_like_the_first_one_and_idleness_is_not() -> None:
     async def play() -> None:
         async with staged() as stage:
-            api_server(stage)._kept = Connections(100, head_s=0.2)
+            api_server(stage)._kept = ConnectionLimits(100, head_s=0.2)
             api_server(stage)._busy = api_server(stage)._kept.busy
             (reader, writer), (idle_reader, idle_writer) = [
                 await asyncio.open_connection("127.0.0.1", stage.port) for _ in range(2)
@@ -213,7 +213,7 @@ def test_a_head_that_dribbles_on_a_kept_connection_is_cut_like_the_first_one_and
 def test_where_there_is_no_room_a_connection_that_waits_goes_and_one_that_is_served_stays() -> None:
     async def play() -> None:
         async with staged() as stage:
-            api_server(stage)._kept = Connections(20)
+            api_server(stage)._kept = ConnectionLimits(20)
             api_server(stage)._busy = api_server(stage)._kept.busy
             served = asyncio.create_task(stage.deposit())
             call = await stage.worker.next_call()
@@ -294,7 +294,7 @@ def api_server(stage: Stage) -> HttpServer:
     return server
 
 
-def patient(stage: Stage, **settings: Any) -> Patience:
+def patient(stage: Stage, **settings: Any) -> ClientTimeouts:
     """Give the front another patience."""
-    api_server(stage).patience = Patience(**settings)
+    api_server(stage).patience = ClientTimeouts(**settings)
     return api_server(stage).patience

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from holdfast_host.front.http.server import HttpServer
-from holdfast_host.front.http.write_backpressure import DRAIN_S, Unread
+from holdfast_host.front.http.write_backpressure import DRAIN_S, WriteBackpressure
 from holdfast_host.wire.control import Drain
 from tests.unit.front.stage import Stage, request_bytes, staged, until
 
@@ -42,7 +42,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut() -> None:
     async def play() -> None:
         async with staged() as stage:
             server = server_of(stage)
-            server.unread = Unread(take_s=0.3)
+            server.unread = WriteBackpressure(take_s=0.3)
             client = await never_reading(stage, CALL)
             await stage.worker.reply(await stage.worker.next_call(), 200, LARGE)
 
@@ -58,7 +58,7 @@ def test_a_client_that_takes_its_answer_slowly_gets_all_of_it() -> None:
     async def play() -> None:
         async with staged() as stage:
             server = server_of(stage)
-            server.unread = Unread(take_s=0.5)
+            server.unread = WriteBackpressure(take_s=0.5)
             client = await never_reading(stage, CALL, room_bytes=65_536)
             await stage.worker.reply(await stage.worker.next_call(), 200, LARGE)
             received = bytearray()
@@ -77,7 +77,7 @@ def test_answers_that_wait_may_not_fill_the_memory_and_who_waits_longest_goes() 
     async def play() -> None:
         async with staged() as stage:
             server = server_of(stage)
-            server.unread = Unread(unread_bytes_max=30_000_000)
+            server.unread = WriteBackpressure(unread_bytes_max=30_000_000)
             clients = []
             for _ in range(6):
                 clients.append(await never_reading(stage, CALL))

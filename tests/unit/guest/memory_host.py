@@ -9,9 +9,9 @@ from typing import Any
 
 from holdfast import StatefulActor
 from holdfast._describe import Component
-from holdfast._door import Err, HostImports
-from holdfast._guest import Guest
-from holdfast._output import Output
+from holdfast._exports import Guest
+from holdfast._host_imports import Err, HostImports
+from holdfast._log_capture import Output
 
 
 def refusal(name: str, message: str, **more: Any) -> Err:

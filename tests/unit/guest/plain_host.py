@@ -14,7 +14,7 @@ from typing import Any
 from wasmtime import Engine, Store, WasiConfig, wat2wasm
 from wasmtime.component import Component, Linker, LinkerInstance, Variant
 
-from holdfast._door import Err
+from holdfast._host_imports import Err
 from tests.unit.guest.memory_host import MemoryAlarms, MemoryCalls, MemoryLog, MemoryStorage
 
 VERSION = "1.0.0"

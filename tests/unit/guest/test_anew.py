@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from holdfast import _anew
-from holdfast._anew import Watch, seed_anew
+from holdfast import _reseeding as _anew
 from holdfast._describe import RuleError
+from holdfast._reseeding import Watch, seed_anew
 
 DRAWN = "numbers are drawn from a generator"
 ASKED = "random bytes are asked of the system"

@@ -14,12 +14,12 @@ import pytest
 
 from holdfast import CodecError, StatefulActor
 from holdfast._describe import Component
-from holdfast._door import Err, HostImports
-from holdfast._guest import Guest
+from holdfast._exports import Guest
+from holdfast._host_imports import Err, HostImports
+from holdfast._log_capture import Output
 from holdfast._methods import Method
-from holdfast._output import Output
 from holdfast._values.codec import decode, encode
-from holdfast._values.misfit import MisfitError
+from holdfast._values.misfits import MisfitError
 from tests.unit.guest.memory_host import MemoryAlarms, MemoryCalls, MemoryLog, MemoryStorage
 
 if TYPE_CHECKING:

@@ -77,24 +77,24 @@ def test_a_component_describes_its_classes_and_methods() -> None:
     }
 
 
-class Rings(Account):
+class Deadlocks(Account):
     def alarm(self, info: AlarmInfo) -> None: ...
 
     def fetch(self, request: Request) -> Response:
         return Response()
 
 
-class RingsToo(Rings):
+class RingsToo(Deadlocks):
     """What a base has, it has."""
 
 
-class Mute(Rings):
+class Mute(Deadlocks):
     alarm = None  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize(
     ("actor", "hooks"),
-    [(Account, []), (Rings, ["alarm", "fetch"]), (RingsToo, ["alarm", "fetch"]), (Mute, ["fetch"])],
+    [(Account, []), (Deadlocks, ["alarm", "fetch"]), (RingsToo, ["alarm", "fetch"]), (Mute, ["fetch"])],
 )
 def test_a_class_says_which_handlers_it_has(actor: type[StatefulActor], hooks: list[str]) -> None:
     facts = json.loads(component_of(Actor=actor).description)

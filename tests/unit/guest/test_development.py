@@ -13,8 +13,8 @@ import pytest
 
 from holdfast._component.development import REBUILD, DevelopmentGuest, MissingModules
 from holdfast._describe import Component
-from holdfast._door import Err, HostImports
-from holdfast._output import Output
+from holdfast._host_imports import Err, HostImports
+from holdfast._log_capture import Output
 from tests.unit.guest.memory_host import MemoryAlarms, MemoryCalls, MemoryLog, MemoryStorage
 
 APP = """from holdfast import StatefulActor

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import pytest
 
 from holdfast import ActorCallError, ActorError, Context, StatefulActor
-from holdfast._door import Err
+from holdfast._host_imports import Err
 from tests.unit.guest.memory_host import Hosted
 
 
@@ -251,7 +251,7 @@ def test_the_traceback_begins_and_ends_in_the_authors_code(bank: Hosted) -> None
     trace = bank.error("type_error", "[1]")["traceback"]
 
     assert "in type_error" in trace
-    assert "holdfast/_guest.py" not in trace
+    assert "holdfast/_exports.py" not in trace
 
 
 def test_an_actor_error_keeps_its_code_and_status_and_has_no_traceback(bank: Hosted) -> None:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from holdfast import Env, Headers, Request, Response, StatefulActor
 from holdfast._describe import Component
-from holdfast._door import Err, HostImports
-from holdfast._guest import Guest
+from holdfast._exports import Guest
+from holdfast._host_imports import Err, HostImports
 from holdfast._http import _path_and_query
-from holdfast._output import Output
+from holdfast._log_capture import Output
 from tests.unit.guest.memory_host import Hosted, MemoryAlarms, MemoryCalls, MemoryLog, MemoryStorage
 
 

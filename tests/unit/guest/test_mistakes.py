@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from holdfast import StatefulActor
-from holdfast._component.mistakes import check_bindings, doubts
+from holdfast._component.lint import check_bindings, doubts
 from holdfast._describe import Component, RuleError
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from holdfast import StatefulActor
-from holdfast._output import LINE_CHARS_MAX, Output
+from holdfast._log_capture import LINE_CHARS_MAX, Output
 from tests.unit.guest.memory_host import Hosted, MemoryLog
 
 

@@ -30,9 +30,9 @@ from holdfast import (
 )
 from holdfast._calls import ActorNamespace
 from holdfast._describe import Component
-from holdfast._door import Err, HostImports
-from holdfast._guest import Guest
-from holdfast._output import Output
+from holdfast._exports import Guest
+from holdfast._host_imports import Err, HostImports
+from holdfast._log_capture import Output
 from tests.unit.guest.memory_host import MemoryLog
 
 LARGE = "x" * 100_000

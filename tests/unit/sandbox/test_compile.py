@@ -14,7 +14,7 @@ from wasmtime import wat2wasm
 
 from holdfast_host.core.errors import HostUnavailableError, InvalidComponentError
 from holdfast_host.core.limits import MIB, Limits
-from holdfast_host.sandbox.components.compile import CompiledComponent, compile_component
+from holdfast_host.sandbox.components.compile_client import CompiledComponent, compile_component
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox
 from tests.harness import processes
@@ -223,7 +223,7 @@ def test_the_compiling_process_dies_with_its_parent(compiler: Compiler, tmp_path
         "import asyncio, os, signal, sys\n"
         "from pathlib import Path\n"
         "from holdfast_host.core.limits import Limits\n"
-        "from holdfast_host.sandbox.components.compile import compile_component\n"
+        "from holdfast_host.sandbox.components.compile_client import compile_component\n"
         "def on_stage(stage):\n"
         "    if stage == 'compiling':\n"
         "        print(Path('/proc/thread-self/children').read_text(), flush=True)\n"
@@ -254,10 +254,10 @@ def children_of(pid: int) -> list[int]:
     """The compiling processes that this process has."""
     children = [task / "children" for task in Path(f"/proc/{pid}/task").iterdir()]
     pids = [int(child) for path in children for child in path.read_text().split()]
-    return [each for each in pids if b"sandbox.components.compiler" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    return [each for each in pids if b"components.compile_process" in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 
 def test_the_supervisors_side_loads_no_wasmtime() -> None:
-    script = "import sys, holdfast_host.sandbox.components.compile; sys.exit('wasmtime' in sys.modules)"
+    script = "import sys, holdfast_host.sandbox.components.compile_client; sys.exit('wasmtime' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == 0

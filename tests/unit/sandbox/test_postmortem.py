@@ -81,7 +81,7 @@ def test_a_turn_that_was_ended_and_one_that_trapped_stood_in_their_own_lines(
     assert late[0].line in lines_of("spin")
     assert [(frame.file, frame.name) for frame in trapped if is_authors(frame)] == [("src/app.py", "Probe.trap")]
     assert next(frame.line for frame in trapped if is_authors(frame)) in lines_of("trap")
-    assert late[-1].file.endswith("/_guest.py")
+    assert late[-1].file.endswith("/_exports.py")
     assert sandboxes[0].frames() == []  # it stands nowhere
 
 

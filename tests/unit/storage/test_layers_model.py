@@ -16,8 +16,8 @@ from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.storage.data_directory import ensure_data_directory
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.storage.overlay import Overlay
-from holdfast_host.storage.pending import Pending
 from holdfast_host.storage.store import Batch, Store, StoredInstance
+from holdfast_host.storage.unflushed import Pending
 from tests.harness.memory_store import MemoryStore
 from tests.harness.partitions import faults_of, rows_of, sweep_all
 

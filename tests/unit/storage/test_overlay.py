@@ -8,8 +8,8 @@ from holdfast_host.core.errors import BadRequestError, CodecError, HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.capabilities import StorageCalls
 from holdfast_host.storage.overlay import Overlay
-from holdfast_host.storage.pending import Pending
 from holdfast_host.storage.store import Batch, StoredInstance
+from holdfast_host.storage.unflushed import Pending
 from tests.harness.memory_store import MemoryStore
 
 LIMITS = Limits()

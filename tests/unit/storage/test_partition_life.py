@@ -21,9 +21,9 @@ from holdfast_host.storage.data_directory import ensure_data_directory, partitio
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.partition import Partition
-from holdfast_host.storage.pending import Pending
 from holdfast_host.storage.store import Alarm, Batch, Changes, StoreBrokenError
-from holdfast_host.wire.page import FIRST_GROUP
+from holdfast_host.storage.unflushed import Pending
+from holdfast_host.wire.state_page import FIRST_GROUP
 from tests.unit.storage import children
 from tests.unit.storage.conftest import LIMITS, batch, open_lmdb, run_child, start_child
 

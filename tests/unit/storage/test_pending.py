@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast_host.storage.pending import Pending
 from holdfast_host.storage.store import Alarm, Changes
+from holdfast_host.storage.unflushed import Pending
 
 
 def written(pending: Pending) -> list[tuple[int, dict[bytes, bytes | None], bool]]:

@@ -12,9 +12,9 @@ from typing import Any
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
-from holdfast_host.supervisor.deploys.component_store import Shelf
-from holdfast_host.supervisor.deploys.lifecycle import DeployRequest, Deploys
-from holdfast_host.supervisor.directory.layout import DataDirectory, open_directory
+from holdfast_host.supervisor.deploys.component_store import ComponentStore
+from holdfast_host.supervisor.deploys.deploys import DeployRequest, Deploys
+from holdfast_host.supervisor.directory.layout import DirectoryLayout, open_directory
 from holdfast_host.supervisor.operations import Operations
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.wire.catalog import Catalog, Deployment
@@ -77,12 +77,12 @@ class DeployBench:
         self.open()
 
     def open(self) -> None:
-        self.directory: DataDirectory = open_directory(self.folder, 1)
+        self.directory: DirectoryLayout = open_directory(self.folder, 1)
         self.registry = Registry.open(self.directory.registry, self.directory.compiled)
         self.rollout = ScriptedRollout(self.registry)
         self.log = io.StringIO()
         log = EventLog("debug", self.log)
-        self.shelf = Shelf(self.directory, self.registry, compile_json, self.limits, log)
+        self.shelf = ComponentStore(self.directory, self.registry, compile_json, self.limits, log)
         self.deploys = Deploys(self.registry, self.rollout, self.shelf, self.limits, log)
         self.operations = Operations(
             self.registry,

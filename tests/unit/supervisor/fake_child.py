@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from holdfast_host.core.process import enter_child
+from holdfast_host.core.child_process import enter_child
 from holdfast_host.wire.control import (
     Answer,
     Done,

@@ -8,7 +8,7 @@ from pathlib import Path
 from holdfast_host.core.config import HostConfig
 from holdfast_host.supervisor.host import serve
 from holdfast_host.supervisor.processes.child import Programs
-from holdfast_host.supervisor.processes.supervision import Patience
+from holdfast_host.supervisor.processes.supervision import ProbeTimes
 from tests.unit.supervisor.fake_compile import compile_json
 
 
@@ -28,7 +28,7 @@ def main() -> int:
         announce,
         compile_json,
         programs=Programs((*child, "worker"), (*child, "front")),
-        patience=Patience(ping_every_s=0.05, pings_unanswered_max=10, start_s=5.0, closing_s=0.5),
+        patience=ProbeTimes(ping_every_s=0.05, pings_unanswered_max=10, start_s=5.0, closing_s=0.5),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from holdfast_host.core.errors import DeployQueueFullError, HostUnavailableError
 from holdfast_host.core.limits import Limits
-from holdfast_host.supervisor.deploys.compile_queue import COMPILES_MAX, Applicant, CompileLine
+from holdfast_host.supervisor.deploys.compile_queue import COMPILES_MAX, Applicant, CompileQueue
 from tests.unit.supervisor.deploying import DeployBench
 from tests.unit.supervisor.fake_compile import component_text
 
@@ -20,7 +20,7 @@ class Stage:
     """A line whose places are all taken; each `apply` is a task that notes its name once it has one."""
 
     def __init__(self, **limits: Any) -> None:
-        self.line = CompileLine(Limits().replace(**limits))
+        self.line = CompileQueue(Limits().replace(**limits))
         self.served: list[str] = []
         self.waits = 0
         self.over = asyncio.Event()

@@ -100,7 +100,7 @@ def test_a_killed_supervisor_leaves_no_stopped_process_either(host: RunningHost)
 
 def test_a_process_whose_parent_is_gone_already_ends_at_once() -> None:
     script = (
-        "import os; from holdfast_host.core.process import die_with_parent; die_with_parent(os.getppid() + 1); print()"
+        "import os; from holdfast_host.core import child_process as its; its.die_with_parent(os.getppid() + 1); print()"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
 

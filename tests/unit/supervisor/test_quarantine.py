@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.logs import EventLog
-from holdfast_host.supervisor.crashes.attribution import Casualties
+from holdfast_host.supervisor.crashes.attribution import CrashAttribution
 from holdfast_host.supervisor.crashes.quarantine import DEATHS_MAX, VERSION_DEATHS_MAX, Quarantine
-from holdfast_host.wire.running_page import FUNCTION
+from holdfast_host.wire.running_turns_page import FUNCTION
 from tests.unit.supervisor.deploying import DeployBench
 from tests.unit.supervisor.fake_compile import component_text
 
@@ -32,7 +32,7 @@ def test_a_release_that_cannot_be_recorded_releases_nobody(tmp_path: Path, monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as disk:
-        disk.setattr("holdfast_host.core.durable.sync_directory", refuse)
+        disk.setattr("holdfast_host.core.durable_files.sync_directory", refuse)
         with pytest.raises(OSError, match="No space left"):
             quarantine.release(DEADLY)
 
@@ -47,20 +47,20 @@ def test_all_of_a_version_is_kept_away_from_workers_and_shown_as_one_row(tmp_pat
     bench.deploy("bank", component_text("Account"))
     cart = bench.type_id("Cart")
     quarantine = Quarantine.open(bench.directory.registry.with_name("quarantine.json"))
-    casualties = Casualties(quarantine, bench.registry, 0, EventLog("debug", bench.log))
+    attribution = CrashAttribution(quarantine, bench.registry, 0, EventLog("debug", bench.log))
     for number in range(int(VERSION_DEATHS_MAX)):
         quarantine.blame([(cart, b"%d" % number)], lambda _: ("shop", 1))
     for _ in range(int(DEATHS_MAX)):
         quarantine.blame([(FUNCTION, b"shop")], lambda _: ("shop", 1))
-    page = casualties.show(("", ""), 10)
+    page = attribution.show(("", ""), 10)
 
-    assert sorted(casualties.quarantined()) == sorted([(FUNCTION, "shop"), (cart, ""), (bench.type_id("Zebra"), "")])
+    assert sorted(attribution.quarantined()) == sorted([(FUNCTION, "shop"), (cart, ""), (bench.type_id("Zebra"), "")])
     assert [(each["function"], each["type"], each["name"], each["what"]) for each in page["rows"]] == [
         ("shop", None, None, "version")
     ]
-    assert casualties.measures() == {"instance": 0, "function": 1}
-    assert asyncio.run(casualties.release_function("shop", [])) == {"released": True}
-    assert casualties.quarantined() == []
+    assert attribution.measures() == {"instance": 0, "function": 1}
+    assert asyncio.run(attribution.release_function("shop", [])) == {"released": True}
+    assert attribution.quarantined() == []
     bench.registry.close()
 
 
@@ -78,12 +78,12 @@ def test_functions_then_instances_are_listed_in_order_page_by_page(tmp_path: Pat
             quarantine.blame([instance], lambda _: ("", 1))
     quarantine.blame([(ids["Cart"], b"died once")], lambda _: ("", 1))
     bench.deploy("bank", component_text("Account", fetch=True, remark="another version"))
-    casualties = Casualties(quarantine, bench.registry, 0, EventLog("debug", bench.log))
+    attribution = CrashAttribution(quarantine, bench.registry, 0, EventLog("debug", bench.log))
 
     found: list[dict[str, Any]] = []
     after, more = ("", ""), True
     while more:
-        page = casualties.show(after, 2)
+        page = attribution.show(after, 2)
         found, more = found + page["rows"], page["more"]
         assert len(page["rows"]) == (2 if more else 1)
         after = (found[-1]["type"] or "", found[-1]["name"] or found[-1]["function"])

@@ -14,7 +14,7 @@ import pytest
 from holdfast_host.core.errors import ConfigurationError, HoldfastError, HostUnavailableError
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.secrets.operations import ALL_BYTES_MAX, VALUE_BYTES_MAX, Secrets
-from holdfast_host.supervisor.secrets.secret_store import Secret, Vault
+from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
 from holdfast_host.wire.catalog import Deployment
 from holdfast_host.wire.control import WorkerStart
 from holdfast_host.wire.routing import Routing
@@ -30,7 +30,7 @@ class Bench:
         folder.mkdir(mode=0o700)
         self.deploys = DeployBench(folder)
         self.folder = self.deploys.directory.secrets
-        self.vault = Vault.open(self.folder)
+        self.vault = SecretStore.open(self.folder)
         self.told: list[dict[str, str]] = []
         self.log = io.StringIO()
         self.secrets = Secrets(self.vault, self.deploys.registry, self._tell, EventLog("debug", self.log))
@@ -60,7 +60,7 @@ def test_a_secret_is_told_to_workers_and_survives_a_restart(bench: Bench) -> Non
 
     assert (first["created"], second["created"]) == (True, False)
     assert bench.told == [{"API_KEY": VALUE}, {"API_KEY": "other"}, {"ANOTHER": VALUE, "API_KEY": "other"}]
-    assert Vault.open(bench.folder).values() == {"ANOTHER": VALUE, "API_KEY": "other"}
+    assert SecretStore.open(bench.folder).values() == {"ANOTHER": VALUE, "API_KEY": "other"}
     assert bench.names() == ["ANOTHER", "API_KEY"]
 
 
@@ -137,7 +137,7 @@ def test_a_host_does_not_start_on_a_vault_that_it_cannot_open(bench: Bench, dama
     damage(bench.folder)
 
     with pytest.raises(ConfigurationError, match=says) as refused:
-        Vault.open(bench.folder)
+        SecretStore.open(bench.folder)
     assert "correct horse" not in str(refused.value)
 
 

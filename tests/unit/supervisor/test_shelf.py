@@ -14,9 +14,9 @@ import pytest
 
 from holdfast_host.core.errors import HoldfastError, InvalidComponentError
 from holdfast_host.core.limits import Limits
-from holdfast_host.sandbox.components.compile import CompiledComponent
+from holdfast_host.sandbox.components.compile_client import CompiledComponent
 from holdfast_host.sandbox.components.compiled_store import KeptComponent
-from holdfast_host.supervisor.deploys.component_store import Shelf
+from holdfast_host.supervisor.deploys.component_store import ComponentStore
 from tests.unit.supervisor.deploying import DeployBench
 from tests.unit.supervisor.fake_compile import component_text
 
@@ -33,7 +33,7 @@ class Stage:
         self.kept = KeptComponent.at(bench.directory.compiled, SHA256)
         self.keep()
         (bench.directory.components / f"{SHA256}.wasm").write_bytes(b"component")
-        self.shelf = Shelf(bench.directory, bench.registry, self.compile, Limits(), bench.deploys._log)
+        self.shelf = ComponentStore(bench.directory, bench.registry, self.compile, Limits(), bench.deploys._log)
         self.deployment = replace(bench.rollout.runs["account"], sha256=SHA256, compiled=str(self.kept.compiled))
 
     def keep(self) -> None:
@@ -103,7 +103,7 @@ def test_a_damaged_file_that_cannot_be_made_again_is_not_left_to_be_loaded(stage
         raise HoldfastError("the compiler is gone")
 
     bench = stage.bench
-    shelf = Shelf(bench.directory, bench.registry, fail, Limits(), bench.deploys._log)
+    shelf = ComponentStore(bench.directory, bench.registry, fail, Limits(), bench.deploys._log)
     asyncio.run(shelf.restore(doubt=True))
 
     assert not compiled.exists()

@@ -12,7 +12,7 @@ from holdfast_host.core.errors import HoldfastError, HostUnavailableError, Mailb
 from holdfast_host.core.limits import SLOTS, Limits
 from holdfast_host.wire.evidence import Opened
 from holdfast_host.wire.frames import PROTOCOL, Kind, ProtocolError, pack_json
-from holdfast_host.wire.page import LEFT, StatePage
+from holdfast_host.wire.state_page import LEFT, StatePage
 from holdfast_host.wire.window import PendingCall, Reply, Window, read_hello
 
 REACHED = 5

@@ -18,9 +18,9 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import SLOTS, Limits
 from holdfast_host.sandbox.instance import Outcome, SandboxTrap
 from holdfast_host.wire.frames import PROTOCOL, Call, Kind, pack_call, pack_cancel, pack_json, split, unpack_reply
-from holdfast_host.wire.page import StatePage
 from holdfast_host.wire.routing import Routing
-from holdfast_host.worker.links import Link
+from holdfast_host.wire.state_page import StatePage
+from holdfast_host.worker.client_connections import Link
 from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.loop import Worker
 from holdfast_host.worker.threads.monitor import Monitor
@@ -252,7 +252,7 @@ class Client:
             worker.poller,
             unsent_bytes_max=worker.limits.client_unsent_bytes_max,
             greeting=lambda: hello,
-            on_frame=worker.mailroom.receive,
+            on_frame=worker.mailboxes.receive,
             on_close=worker.forget_link,
         )
 

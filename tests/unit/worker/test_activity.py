@@ -128,9 +128,9 @@ def test_of_a_thousand_queues_the_longest_are_shown_and_the_rest_counted(monkeyp
         for number in range(1_000):
             for _ in range(1 + (number == 700)):
                 request = Call(0, TYPE, 0, CallKind.METHOD, 0, b"%d" % number, b"read", b"", b"")
-                worker.mailroom.submit(None, request, None)
+                worker.mailboxes.submit(None, request, None)
         facts, _ = Activity.of(worker).report(3)
-        while worker.mailroom.next_turn() is not None:
+        while worker.mailboxes.next_turn() is not None:
             pass
         return facts
 

@@ -13,7 +13,7 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.imports import HANDLERS
 from holdfast_host.storage.store import Alarm, Batch, Changes
-from holdfast_host.worker.alarms.readers import types_with_alarms
+from holdfast_host.worker.alarms.queries import types_with_alarms
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.clock import ManualClock
 from tests.harness.memory_store import MemoryStore
@@ -294,7 +294,7 @@ def test_few_alarms_at_a_time_stand_before_an_ordinary_call(monkeypatch: pytest.
 
     def handler(turn: Turn, info: dict[str, Any]) -> None:
         nonlocal most
-        most = max(most, len(host.stage.worker.mailroom._ready))
+        most = max(most, len(host.stage.worker.mailboxes._ready))
 
     host = AlarmStage(monkeypatch, handler)
     for number in range(200):

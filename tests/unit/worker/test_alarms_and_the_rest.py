@@ -210,4 +210,4 @@ def test_an_alarm_finds_room_in_a_full_mailbox(monkeypatch: pytest.MonkeyPatch) 
     assert refused[0] == 429
     assert replies == [200, 200, 200]
     assert host.runs == [("a", 0)]
-    assert host.stage.do(lambda: host.stage.worker.mailroom.waiting_turns) == 0
+    assert host.stage.do(lambda: host.stage.worker.mailboxes.waiting_turns) == 0

@@ -14,7 +14,7 @@ import pytest
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.store import StoreBrokenError
-from holdfast_host.wire.page import LEFT
+from holdfast_host.wire.state_page import LEFT
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import Stage, add
 from tests.unit.worker.test_calls import call_out, calling_stage, error_of
@@ -425,7 +425,7 @@ def test_the_callers_budget_ends_both_and_is_the_callers_error(monkeypatch: pyte
 
 def test_a_bug_of_the_host_in_a_call_ends_the_worker_as_anywhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = nested_stage(monkeypatch)
-    monkeypatch.setattr(stage.worker.mailroom, "take_next", lambda turn: 1 // 0)
+    monkeypatch.setattr(stage.worker.mailboxes, "take_next", lambda turn: 1 // 0)
     stage.client.send("a", "call_out", ["b", "add", 5])
 
     assert isinstance(stage.failures.get(timeout=5), ZeroDivisionError)

@@ -108,7 +108,7 @@ def refused(stage: Stage, act: Callable[[], Any]) -> str:
 def test_a_thread_that_never_leads_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch)
 
-    assert refused(stage, lambda: stage.worker.mailroom.depth()) == (
+    assert refused(stage, lambda: stage.worker.mailboxes.depth()) == (
         "Mailroom.depth is the leader's: the thread MainThread never leads"
     )
     assert "Worker.is_settled" in refused(stage, lambda: stage.worker.is_settled)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.page import LEFT
+from holdfast_host.wire.state_page import LEFT
 from holdfast_host.worker.main import WorkerProcess
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import TYPE, Client, Stage, add

@@ -8,7 +8,7 @@ from typing import Any, cast
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.store import StoredInstance
 from holdfast_host.worker.turns.entry import Entry
-from holdfast_host.worker.turns.mailboxes import Mailroom
+from holdfast_host.worker.turns.mailboxes import Mailboxes
 from holdfast_host.worker.turns.turn import Turn
 
 NOBODY: Any = None  # a worker, its directory, its deployments: none of them is asked
@@ -18,7 +18,7 @@ class Post:
     """A mailroom whose instances take whatever comes."""
 
     def __init__(self) -> None:
-        self.mailroom = Mailroom(NOBODY, NOBODY, NOBODY, Limits(), answer=lambda turn, error: None)
+        self.mailboxes = Mailboxes(NOBODY, NOBODY, NOBODY, Limits(), answer=lambda turn, error: None)
         self._numbers = 0
 
     def entry(self, name: str) -> Entry:
@@ -30,9 +30,9 @@ class Post:
 
     def arrive(self, entry: Entry) -> Turn:
         turn, is_first = self.turn(entry), not entry.mail
-        self.mailroom.wait_in(entry, turn)
+        self.mailboxes.wait_in(entry, turn)
         if is_first:
-            self.mailroom.requeue(entry)
+            self.mailboxes.requeue(entry)
         return turn
 
 
@@ -41,9 +41,9 @@ def test_instances_have_their_turns_in_the_order_of_their_mail() -> None:
     a, b = post.entry("a"), post.entry("b")
     first, second = post.arrive(a), post.arrive(b)
 
-    assert (post.mailroom.anything_ready, post.mailroom.waiting_turns) == (True, 2)
-    assert [post.mailroom.next_turn(), post.mailroom.next_turn(), post.mailroom.next_turn()] == [first, second, None]
-    assert (post.mailroom.anything_ready, post.mailroom.waiting_turns) == (False, 0)
+    assert (post.mailboxes.anything_ready, post.mailboxes.waiting_turns) == (True, 2)
+    assert [post.mailboxes.next_turn(), post.mailboxes.next_turn(), post.mailboxes.next_turn()] == [first, second, None]
+    assert (post.mailboxes.anything_ready, post.mailboxes.waiting_turns) == (False, 0)
 
 
 def test_an_instance_with_a_running_turn_or_without_mail_is_passed_over() -> None:
@@ -55,8 +55,8 @@ def test_an_instance_with_a_running_turn_or_without_mail_is_passed_over() -> Non
     busy.turn = post.turn(busy)
     empty.mail.clear()
 
-    assert post.mailroom.next_turn() is expected
-    assert post.mailroom.next_turn() is None
+    assert post.mailboxes.next_turn() is expected
+    assert post.mailboxes.next_turn() is None
 
 
 def test_what_waits_behind_a_running_turn_is_queued_when_that_one_is_over() -> None:
@@ -65,33 +65,33 @@ def test_what_waits_behind_a_running_turn_is_queued_when_that_one_is_over() -> N
     entry.turn = post.turn(entry)
     behind = post.arrive(entry)
 
-    assert post.mailroom.next_turn() is None
+    assert post.mailboxes.next_turn() is None
     entry.turn = None
-    post.mailroom.requeue(entry)
-    assert post.mailroom.next_turn() is behind
+    post.mailboxes.requeue(entry)
+    assert post.mailboxes.next_turn() is behind
 
 
 def test_a_turn_that_is_put_back_is_its_instances_next_one() -> None:
     post = Post()
     a, b = post.entry("a"), post.entry("b")
     first, second, others = post.arrive(a), post.arrive(a), post.arrive(b)
-    a.turn = post.mailroom.next_turn()
+    a.turn = post.mailboxes.next_turn()
 
     assert a.turn is first
-    post.mailroom.put_back(first)
+    post.mailboxes.put_back(first)
     assert a.turn is None
-    assert [post.mailroom.next_turn(), post.mailroom.next_turn()] == [others, first]
-    post.mailroom.requeue(a)
-    assert post.mailroom.next_turn() is second
+    assert [post.mailboxes.next_turn(), post.mailboxes.next_turn()] == [others, first]
+    post.mailboxes.requeue(a)
+    assert post.mailboxes.next_turn() is second
 
 
 def test_a_turn_of_a_lobby_runs_where_it_is_moved_to() -> None:
     post = Post()
     lobby, member = post.entry("lobby"), post.entry("member")
     turn = post.turn(lobby)
-    post.mailroom.wait_in(lobby, turn)
+    post.mailboxes.wait_in(lobby, turn)
 
-    assert post.mailroom.next_turn() is None
-    post.mailroom.move_on(lobby, member)
-    post.mailroom.requeue(member)
-    assert (post.mailroom.next_turn(), turn.entry) == (turn, member)
+    assert post.mailboxes.next_turn() is None
+    post.mailboxes.move_on(lobby, member)
+    post.mailboxes.requeue(member)
+    assert (post.mailboxes.next_turn(), turn.entry) == (turn, member)

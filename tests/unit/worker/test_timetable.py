@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast_host.storage.store import Alarm, Batch, Changes, StoredInstance
-from holdfast_host.worker.alarms import due as timetable
-from holdfast_host.worker.alarms.due import MINUTE_US, PAGE_ROWS, Timetable
+from holdfast_host.worker.alarms import due as due_alarms
+from holdfast_host.worker.alarms.due import MINUTE_US, PAGE_ROWS, DueAlarms
 from tests.harness.memory_store import MemoryStore
 
 TYPE = 1
@@ -20,7 +20,7 @@ class Rows:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
-        self.table = Timetable()
+        self.table = DueAlarms()
         self.groups = itertools.count(2)
 
     def arm(self, due: dict[bytes, int | None], *, told: bool = True) -> list[StoredInstance]:
@@ -92,21 +92,21 @@ def test_an_alarm_beyond_the_horizon_costs_no_memory() -> None:
 def test_an_alarm_that_is_pushed_out_again_and_again_does_not_fill_the_memory() -> None:
     rows = Rows()
     rows.take_all(0)
-    for due_us in range(1000, 1000 + 3 * timetable._HEAP_MAX):
+    for due_us in range(1000, 1000 + 3 * due_alarms._HEAP_MAX):
         rows.table.put(rows.store.locate(TYPE, b"session"), due_us)
     rows.arm({b"session": 50_000}, told=True)
 
-    assert len(rows.table._heap) <= timetable._HEAP_MAX
+    assert len(rows.table._heap) <= due_alarms._HEAP_MAX
     assert rows.take_all(60_000) == [(b"session", 50_000)]
 
 
 def test_what_no_longer_fits_is_read_again_when_its_time_has_come() -> None:
     rows = Rows()
     rows.take_all(0)
-    names = [b"n%05d" % number for number in range(timetable._HEAP_MAX + PAGE_ROWS)]
+    names = [b"n%05d" % number for number in range(due_alarms._HEAP_MAX + PAGE_ROWS)]
     rows.arm({name: 1000 + number for number, name in enumerate(names)})
 
-    assert len(rows.table) < timetable._HEAP_MAX
+    assert len(rows.table) < due_alarms._HEAP_MAX
     assert [name for name, _ in rows.take_all(100_000)] == names
 
 

@@ -17,7 +17,7 @@ from holdfast_host.cli.dev.project import DevProject
 from holdfast_host.cli.output import CommandFailedError, say, say_labelled
 from holdfast_host.core.config import HostConfig, Listen, is_loopback, parse_listen
 from holdfast_host.core.errors import HoldfastError
-from holdfast_host.sandbox.components.compile import compile_component
+from holdfast_host.sandbox.components.compile_client import compile_component
 from holdfast_host.supervisor.directory.lock import DirectoryLock
 from holdfast_host.supervisor.host import serve
 

@@ -13,7 +13,7 @@ from holdfast_host.cli.output import say
 from holdfast_host.cli.variables import name_unknown, option
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.logs import FORMATS, LEVELS, EventLog
-from holdfast_host.sandbox.components.compile import compile_component
+from holdfast_host.sandbox.components.compile_client import compile_component
 from holdfast_host.supervisor.host import serve
 
 _EXAMPLES = """\b

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from holdfast_host.core.errors import BadRequestError, PayloadTooLargeError
-from holdfast_host.front.http.codings import Inflater, coding_of
+from holdfast_host.front.http.content_encoding import Inflater, coding_of
 from holdfast_host.front.http.server import Exchange
 
 

@@ -22,7 +22,7 @@ DRAIN_S: Final = 3.0  # for what is still coming when the front is to stop
 COMING_BYTES_MAX: Final = 64 * MIB  # of bodies still incomplete, over all connections
 
 
-class Patience:
+class ClientTimeouts:
     """The bodies that are coming in over the connections of one front; for its loop."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Patience:
 class Coming:
     """One body on its way in; a context manager for the time of it."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: ClientTimeouts) -> None:
         self._patience = patience
         self._began_at = asyncio.get_running_loop().time()
         self._received_bytes = 0

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from aiohttp import HttpVersion11
 
 from holdfast_host.core.errors import BadRequestError, HoldfastError, InternalError
+from holdfast_host.front.http.aiohttp_internals import LibraryConnection, is_known
 from holdfast_host.front.http.errors import answer_of
-from holdfast_host.front.http.library import LibraryConnection, is_known
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -43,7 +43,7 @@ def allow_descriptors() -> int:
     return max(16, min(CONNECTIONS_MAX, soft - _SPARE_DESCRIPTORS))
 
 
-class Connections:
+class ConnectionLimits:
     """The connections of one front. For its loop."""
 
     def __init__(self, connections_max: int, head_s: float = HEAD_S) -> None:

@@ -22,7 +22,7 @@ _OWN_SITES: Final = ("same-origin", "none")  # "none": typed into the address ba
 _REMEMBERED_MAX: Final = 64
 
 
-class Strangers:
+class OriginChecks:
     """Which Host and Origin values pass. One per front; keeps the few good Host values that it has seen."""
 
     def __init__(self, domain: str, allowed_hosts: Iterable[str] = ()) -> None:

@@ -15,12 +15,12 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http import RawRequestMessage
 
 from holdfast_host.front.http.answers import Answer, DateLine
-from holdfast_host.front.http.client_timeouts import Patience
+from holdfast_host.front.http.client_timeouts import ClientTimeouts
 from holdfast_host.front.http.connection import CLOSE_LINE, Connection
-from holdfast_host.front.http.connection_limits import CONNECTIONS_MAX, Connections
+from holdfast_host.front.http.connection_limits import CONNECTIONS_MAX, ConnectionLimits
 from holdfast_host.front.http.errors import RouteError, answer_of
 from holdfast_host.front.http.proxies import CameBy, TrustedProxies
-from holdfast_host.front.http.write_backpressure import DRAIN_S, Unread
+from holdfast_host.front.http.write_backpressure import DRAIN_S, WriteBackpressure
 
 KEEP_ALIVE_S: Final = 75.0
 LINGER_S: Final = 5.0  # for a client that is still sending when its request was refused
@@ -91,8 +91,8 @@ class HttpServer(web.Server):
     def __init__(
         self,
         handle: Handler,
-        patience: Patience | None = None,
-        connections: Connections | None = None,
+        patience: ClientTimeouts | None = None,
+        connections: ConnectionLimits | None = None,
         proxies: TrustedProxies | None = None,
         new_connection: Callable[..., Connection] = Connection,
     ) -> None:
@@ -100,7 +100,7 @@ class HttpServer(web.Server):
             "keepalive_timeout": KEEP_ALIVE_S,
             "lingering_time": LINGER_S,
             "access_log": None,
-            "auto_decompress": False,  # it would inflate before a request is let in; `front.http.codings` does after
+            "auto_decompress": False,  # it would inflate before a request is let in; `content_encoding` does after
         }
         super().__init__(self._serve, request_factory=self._new_exchange, handler_cancellation=True)  # type: ignore[arg-type]
         self.draining = False
@@ -108,10 +108,10 @@ class HttpServer(web.Server):
         self._new_connection = new_connection
         self.dates = DateLine()
         self._running = asyncio.get_running_loop()
-        self.patience = patience or Patience()
+        self.patience = patience or ClientTimeouts()
         self.proxies = proxies or TrustedProxies()
-        self.unread = Unread()
-        self._kept = connections or Connections(CONNECTIONS_MAX)
+        self.unread = WriteBackpressure()
+        self._kept = connections or ConnectionLimits(CONNECTIONS_MAX)
         self._busy = self._kept.busy
         self._refused: dict[str, int] = {}  # by the error's name: ours, or that of a bug
         self._empty = asyncio.Event()

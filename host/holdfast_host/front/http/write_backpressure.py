@@ -30,7 +30,7 @@ class _Answer:
     left_bytes: int
 
 
-class Unread:
+class WriteBackpressure:
     """The answers that wait to be taken over the connections of one front; for its loop."""
 
     def __init__(

@@ -16,7 +16,7 @@ from aiohttp import web
 from holdfast_host.core.errors import BadRequestError, CodecError, PayloadTooLargeError, UnknownKeyError
 from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.limits import MIB, RESERVED_KEY_PREFIX, Limits
-from holdfast_host.core.pages import NamePage, merge_pages
+from holdfast_host.core.listing_pages import NamePage, merge_pages
 from holdfast_host.core.values import check_encoded, encode_plain, plain_text
 from holdfast_host.front.app import Route
 from holdfast_host.front.calls.actor_calls import Calls

@@ -21,7 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from holdfast_host.core.errors import BadRequestError, InvalidManifestError, PayloadTooLargeError, disk_error
 from holdfast_host.core.limits import KIB, MIB, Limits
 from holdfast_host.front.http.client_timeouts import Coming
-from holdfast_host.front.http.codings import coding_of
+from holdfast_host.front.http.content_encoding import coding_of
 from holdfast_host.front.http.server import Exchange
 
 MANIFEST_BYTES_MAX: Final = 256 * KIB

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast_host.core.durable import write_durably
+from holdfast_host.core.durable_files import write_durably
 from holdfast_host.sandbox.settings import ENGINE_SETTINGS, RULES_VERSION, wasmtime_version
 
 DRAFT_PREFIX: Final = "new-"  # of what is still being written in the same folder

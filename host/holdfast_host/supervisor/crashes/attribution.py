@@ -22,7 +22,7 @@ from holdfast_host.supervisor.processes.supervision import Keeper
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.wire.catalog import ActorType
 from holdfast_host.wire.control import EXIT_BUG, Done, JsonObject, KeepAway, Quarantined
-from holdfast_host.wire.running_page import FUNCTION, RunningPage
+from holdfast_host.wire.running_turns_page import FUNCTION, RunningPage
 
 # What a fault of the sandbox ends in. SIGKILL is missing by intent, unless our own was sent to a worker that hung.
 _CRASHES: Final = frozenset(
@@ -44,7 +44,7 @@ _NAMED_MAX: Final = 20
 _WHAT: Final = {VERSION: "version", FUNCTION: "handler"}  # of a row; else an instance
 
 
-class Casualties:
+class CrashAttribution:
     """One per host; event loop's thread only."""
 
     def __init__(self, quarantine: Quarantine, registry: Registry, workers: int, log: EventLog) -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from holdfast_host.core.durable import write_durably
+from holdfast_host.core.durable_files import write_durably
 from holdfast_host.core.errors import ConfigurationError
 
 DEATHS_MAX: Final = 3.0
@@ -34,7 +34,7 @@ _RECORDS_MAX: Final = 10_000  # suspects that are remembered; the oldest go
 
 VERSION: Final = -1  # in place of a type's number: the version of a function, all of it
 
-# Type number and name; for a function's handler FUNCTION of wire.running_page and its name, for all of it VERSION.
+# Type number and name; for a function's handler FUNCTION of running_turns_page and its name, for all of it VERSION.
 Instance = tuple[int, bytes]
 DeployedOf = Callable[[Instance], tuple[str, int] | None]  # the function that it runs, and which version is deployed
 _SLACK: Final = 0.001  # three thirds are no whole in floating point

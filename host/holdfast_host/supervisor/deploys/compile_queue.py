@@ -33,7 +33,7 @@ class Applicant:
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class CompileLine:
+class CompileQueue:
     """The places of one host; used by the event loop's thread."""
 
     def __init__(self, limits: Limits) -> None:

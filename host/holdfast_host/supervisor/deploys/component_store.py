@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from holdfast_host.core.durable import move_durably
+from holdfast_host.core.durable_files import move_durably
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, InvalidComponentError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.sandbox.components.compiled_store import DRAFT_PREFIX, KeptComponent
-from holdfast_host.supervisor.deploys.compile_queue import Applicant, CompileLine
-from holdfast_host.supervisor.directory.layout import DataDirectory
+from holdfast_host.supervisor.deploys.compile_queue import Applicant, CompileQueue
+from holdfast_host.supervisor.directory.layout import DirectoryLayout
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.wire.catalog import Deployment
 
@@ -42,12 +42,12 @@ class Compiled(Protocol):
 Compile = Callable[[Path, Path, Limits, Progress], Awaitable[Compiled]]
 
 
-class Shelf:
+class ComponentStore:
     """The components of one host; used by the event loop's thread."""
 
     def __init__(
         self,
-        directory: DataDirectory,
+        directory: DirectoryLayout,
         registry: Registry,
         compile_component: Compile,
         limits: Limits,
@@ -58,7 +58,7 @@ class Shelf:
         self._compile_component = compile_component
         self._limits = limits
         self._log = log
-        self._line = CompileLine(limits)
+        self._line = CompileQueue(limits)
         self._brought: Counter[str] = Counter()  # components that are not recorded yet, by hash
 
     @property
@@ -87,7 +87,7 @@ class Shelf:
     async def compile(
         self, sha256: str, progress: Progress, applicant: Applicant | None = None, *, first: bool = False
     ) -> Compiled:
-        """Compile a component that is on the shelf, and try it once; or find that this has been done.
+        """Compile a component that is kept, and try it once; or find that this has been done.
 
         COMPILES_MAX at once; others wait in line. `applicant` and `first` say where in it, see CompileLine.
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from holdfast_host.core.durable import sync_directory
+from holdfast_host.core.durable_files import sync_directory
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.storage.data_directory import ensure_data_directory, read_data_directory
 
@@ -27,7 +27,7 @@ _FOLDERS: Final = ("registry", "secrets", "components", "compiled", "uploads")
 
 
 @dataclass(frozen=True, slots=True)
-class DataDirectory:
+class DirectoryLayout:
     """A directory of the format that this host writes; made by `make_directory` and `open_directory`."""
 
     root: Path
@@ -40,7 +40,7 @@ class DataDirectory:
 
     @property
     def secrets(self) -> Path:
-        """The vault's folder."""
+        """Where the sealed secrets lie."""
         return self.root / "secrets"
 
     @property
@@ -78,7 +78,7 @@ def make_directory(root: Path) -> None:
         raise ConfigurationError(f"the data directory {root} is not writable for this user (uid {os.getuid()})")
 
 
-def open_directory(root: Path, workers: int) -> DataDirectory:
+def open_directory(root: Path, workers: int) -> DirectoryLayout:
     """Check the format, or write it into a new directory with P = `workers`. The lock is held.
 
     Raises:
@@ -86,7 +86,7 @@ def open_directory(root: Path, workers: int) -> DataDirectory:
     """
     if read_data_directory(root) is None:
         _refuse_foreign(root)
-    directory = DataDirectory(root, ensure_data_directory(root, workers).partitions)
+    directory = DirectoryLayout(root, ensure_data_directory(root, workers).partitions)
     for name in _FOLDERS:
         (root / name).mkdir(mode=0o700, exist_ok=True)
     _empty(directory.uploads)

@@ -21,7 +21,7 @@ Launch = Callable[[Callable[[ChildNews], None]], Awaitable[Child]]
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ProbeTimes:
     """How long a keeper waits for signs of life; seconds."""
 
     ping_every_s: float = 1.0
@@ -48,7 +48,7 @@ class Keeper:
         launch: Launch,
         log: EventLog,
         *,
-        patience: Patience,
+        patience: ProbeTimes,
         on_message: Callable[[Keeper, ChildNews], None],
         on_phase: Callable[[Keeper], None],
     ) -> None:

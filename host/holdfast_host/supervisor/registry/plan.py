@@ -22,7 +22,7 @@ from holdfast_host.core.errors import (
 from holdfast_host.core.ids import check_type_name
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.manifest import Manifest
-from holdfast_host.supervisor.registry.breaking import breaking_changes, broken_references, refusal
+from holdfast_host.supervisor.registry.breaking_changes import breaking_changes, broken_references, refusal
 from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry
 from holdfast_host.supervisor.registry.type_numbers import check_owned, find_renames, number_types
 from holdfast_host.wire.catalog import ActorType, Binding, Deployment, Method

@@ -14,7 +14,7 @@ from holdfast_host.core.ids import check_identifier
 from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.registry.registry import Registry, now_us
-from holdfast_host.supervisor.secrets.secret_store import Secret, Vault
+from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
 from holdfast_host.wire.control import JsonObject
 
 VALUE_BYTES_MAX: Final = 64 * KIB
@@ -26,16 +26,16 @@ Tell = Callable[[dict[str, str]], Awaitable[None]]
 class Secrets:
     """The secrets of a host; one per host, used by the event loop's thread."""
 
-    def __init__(self, vault: Vault, registry: Registry, tell: Tell, log: EventLog) -> None:
+    def __init__(self, vault: SecretStore, registry: Registry, tell: Tell, log: EventLog) -> None:
         """`tell(values)` returns when every turn that starts sees these values."""
-        self._vault = vault
+        self._store = vault
         self._registry = registry
         self._tell = tell
         self._log = log
 
     def list(self) -> JsonObject:
         """Their names, when each was set, and which functions name it."""
-        return {"secrets": [self._show(name, secret) for name, secret in self._vault.all().items()]}
+        return {"secrets": [self._show(name, secret) for name, secret in self._store.all().items()]}
 
     async def set(self, name: str, value: str) -> JsonObject:
         """Set one; every turn that starts after the return sees it.
@@ -45,12 +45,12 @@ class Secrets:
             BadRequestError: the value is too large.
         """
         check_secret_name(name)
-        found = self._vault.all()
+        found = self._store.all()
         _check_size(name, value, found)
         created = name not in found
         secret = Secret(value, now_us())
-        self._vault.replace({**found, name: secret})
-        await self._tell(self._vault.values())
+        self._store.replace({**found, name: secret})
+        await self._tell(self._store.values())
         self._log.info("secret set", name=name)
         return {**self._show(name, secret), "created": created}
 
@@ -60,12 +60,12 @@ class Secrets:
         Raises:
             UnknownSecretError: there is none of that name.
         """
-        found = self._vault.all()
+        found = self._store.all()
         if name not in found:
             raise UnknownSecretError(f"there is no secret {name[:64]!r}")
         secret = found.pop(name)
-        self._vault.replace(found)
-        await self._tell(self._vault.values())
+        self._store.replace(found)
+        await self._tell(self._store.values())
         self._log.info("secret deleted", name=name)
         return self._show(name, secret)
 

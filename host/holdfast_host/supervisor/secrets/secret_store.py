@@ -17,7 +17,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from holdfast_host.core.durable import write_durably
+from holdfast_host.core.durable_files import write_durably
 from holdfast_host.core.errors import ConfigurationError, HostUnavailableError
 
 FORMAT: Final = 1
@@ -36,7 +36,7 @@ class Secret:
         return f"<Secret of {len(self.value)} characters>"
 
 
-class Vault:
+class SecretStore:
     """The secrets of one data directory; opened by the supervisor under the directory's lock, used by its thread."""
 
     def __init__(self, folder: Path) -> None:
@@ -45,7 +45,7 @@ class Vault:
         self._found: dict[str, Secret] = {}
 
     @classmethod
-    def open(cls, folder: Path) -> Vault:
+    def open(cls, folder: Path) -> SecretStore:
         """Read what is there; the folder is made if it is not.
 
         Raises:

@@ -37,7 +37,7 @@ from holdfast_host.storage.keys import has_due_row
 from holdfast_host.storage.overlay import read_alarm
 from holdfast_host.storage.store import Changes
 from holdfast_host.wire.frames import Call, CallKind
-from holdfast_host.worker.alarms.due import Timetable
+from holdfast_host.worker.alarms.due import DueAlarms
 from holdfast_host.worker.alarms.exits import AGAIN_S, Noted, Written
 from holdfast_host.worker.alarms.stages import UNREAD, Delivery, Stage
 from holdfast_host.worker.threads.leaders import any_thread, leaders
@@ -69,7 +69,7 @@ class Alarms:
     def __init__(self, worker: AlarmHost, clock: Clock) -> None:
         self._worker = worker
         self._clock = clock
-        self._timetable = Timetable()
+        self._due_alarms = DueAlarms()
         self._under_way: dict[StoredInstance, Delivery] = {}
         self._ready = 0
         self._aside: list[tuple[float, int, Delivery]] = []  # by the monotonic time at which they are tried again
@@ -114,7 +114,7 @@ class Alarms:
 
     def release(self, generation: int) -> bool:
         """Put what is due into the mailboxes, as much as may be there at once. False: the leadership is lost."""
-        if self._worker.mailroom.draining:
+        if self._worker.mailboxes.draining:
             self._next_us = _NEVER_US
             self._aside.clear()  # the rows are for the next start
             self._parked_types.clear()
@@ -128,10 +128,10 @@ class Alarms:
             if len(self._under_way) - len(self._line) >= UNDER_WAY_MAX:
                 self._next_us = _NEVER_US  # the end of one of them wakes the leader
                 return True
-            found = self._timetable.take(now_us)
+            found = self._due_alarms.take(now_us)
             if found is None:
-                if not self._timetable.lacks(now_us):
-                    self._next_us = self._timetable.next_us()
+                if not self._due_alarms.lacks(now_us):
+                    self._next_us = self._due_alarms.next_us()
                     return True
                 self._next_us = _NEVER_US  # the end of the read wakes the leader
                 return self._reading_page or self._read_due(generation, now_us)
@@ -163,7 +163,7 @@ class Alarms:
             self._leave_as_it_is(entry, delivery)
         elif delivery.failure is not None:
             self._count_failure(entry, delivery, row, delivery.failure)
-        elif loaded is None or self._worker.mailroom.is_quarantined(entry.type_id, entry.stored.name):
+        elif loaded is None or self._worker.mailboxes.is_quarantined(entry.type_id, entry.stored.name):
             self.parked += 1
             self._write(entry, delivery, replace(row, state="parked", begun=False))
         elif row.begun and not delivery.noted:
@@ -231,14 +231,14 @@ class Alarms:
         delivery = required(turn.delivery, "the delivery of an alarm's turn")
         delivery.noted = True
         delivery.enter(Stage.QUEUED)
-        self._worker.mailroom.put_back(turn)
+        self._worker.mailboxes.put_back(turn)
 
     def give_back(self, turn: Turn) -> None:
         """It could not be written down, and earlier writes of the instance may be lost: the attempt has not begun."""
         entry, delivery = turn.entry, required(turn.delivery, "the delivery of an alarm's turn")
         entry.turn = None
         entry.evict()
-        self._worker.mailroom.requeue(entry)
+        self._worker.mailboxes.requeue(entry)
         self.put_aside(delivery, AGAIN_S)
 
     # Inside.
@@ -248,7 +248,7 @@ class Alarms:
         self._note_due(instance, alarm.due_us if alarm is not None and has_due_row(alarm) else None)
 
     def _note_due(self, instance: StoredInstance, due_us: int | None) -> None:
-        self._timetable.put(instance, due_us)
+        self._due_alarms.put(instance, due_us)
         if due_us is not None:
             self._next_us = min(self._next_us, due_us)
 
@@ -260,7 +260,7 @@ class Alarms:
         delivery.row_group = UNREAD
         loaded = worker.deployments.find(stored.type_id)
         entry = worker.directory.open(stored.type_id, stored.name, loaded.type if loaded else f"type {stored.type_id}")
-        delivery.ready = worker.mailroom.deliver(self._turn(entry, delivery))
+        delivery.ready = worker.mailboxes.deliver(self._turn(entry, delivery))
         self._ready += delivery.ready
 
     def _turn(self, entry: Entry, delivery: Delivery) -> Turn:
@@ -276,7 +276,7 @@ class Alarms:
         """The row stands, the class is there: run it, unless it has to wait for something."""
         worker, entry = self._worker, turn.entry
         if not delivery.noted:
-            if worker.mailroom.draining or row.due_us > self._clock.wall_us():  # stopping; or the clock was set back
+            if worker.mailboxes.draining or row.due_us > self._clock.wall_us():  # stopping; or the clock was set back
                 self._leave_as_it_is(entry, delivery)
                 return False
             if not loaded.handles_alarms:
@@ -360,19 +360,19 @@ class Alarms:
             return
         delivery.enter(Stage.QUEUED)
         delivery.row, delivery.row_group = row, entry.last_group
-        self._worker.mailroom.put_back(turn)
+        self._worker.mailboxes.put_back(turn)
         if entry.evictions:
             entry.evict()
 
     def _read_due(self, generation: int, now_us: int) -> bool:
         """A page of what is due soon. False: the leadership is lost."""
-        page = self._timetable.open_page(now_us, len(self._under_way))
+        page = self._due_alarms.open_page(now_us, len(self._under_way))
         self._reading_page = True
         return self._worker.read_store(generation, partial(page.read, self._worker.store), self._have_due)
 
     def _have_due(self, page: DuePage) -> None:
         self._end_page()
-        self._timetable.fill(page, self._under_way)
+        self._due_alarms.fill(page, self._under_way)
 
     def _read_parked(self, generation: int, type_id: int) -> bool:
         """A page of parked alarms of a type that is deployed again. False: the leadership is lost."""
@@ -383,7 +383,7 @@ class Alarms:
     def _have_parked(self, type_id: int, page: Iterable[StoredInstance]) -> None:
         self._end_page()
         found = [each for each in page if each not in self._under_way]
-        if not found or self._worker.mailroom.draining:
+        if not found or self._worker.mailboxes.draining:
             return
         for stored in found:
             self._unparking += 1

@@ -42,7 +42,7 @@ class DuePage:
 
 
 @leaders
-class Timetable:
+class DueAlarms:
     """A heap of due times."""
 
     def __init__(self) -> None:

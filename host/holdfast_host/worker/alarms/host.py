@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.turns.deployments import Deployments
     from holdfast_host.worker.turns.directory import Directory
-    from holdfast_host.worker.turns.mailboxes import Mailroom
+    from holdfast_host.worker.turns.mailboxes import Mailboxes
 
 _Found = TypeVar("_Found")
 
@@ -23,7 +23,7 @@ class AlarmHost(TurnHost, Protocol):
 
     store: Store
     gate: Gate
-    mailroom: Mailroom
+    mailboxes: Mailboxes
     directory: Directory
     deployments: Deployments
 

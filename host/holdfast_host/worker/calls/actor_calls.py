@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.calls.peers import Peer, Peers
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.turns.deployments import Deployments, LoadedType
-    from holdfast_host.worker.turns.mailboxes import Mailroom
+    from holdfast_host.worker.turns.mailboxes import Mailboxes
     from holdfast_host.worker.turns.turn import Turn
 
 TYPED: Final = int(CallFlag.TYPED_ARGUMENTS | CallFlag.TYPED_RESULT)
@@ -177,7 +177,7 @@ class Calls:
         limits: Limits,
         *,
         gate: Gate,
-        mailroom: Mailroom,
+        mailboxes: Mailboxes,
         deployments: Deployments,
         peers: Peers,
     ) -> None:
@@ -185,7 +185,7 @@ class Calls:
         self._routing = routing
         self._limits = limits
         self._gate = gate
-        self._mailroom = mailroom
+        self._mailboxes = mailboxes
         self._deployments = deployments
         self._peers = peers
         self._count = 0
@@ -208,7 +208,7 @@ class Calls:
         turn.waiting = call
         callee = None
         if at_once and call.owner == self._worker:
-            callee = self._mailroom.idle_entry(call.type_id, call.name)
+            callee = self._mailboxes.idle_entry(call.type_id, call.name)
         self._gate.call(turn.entry, turn, callee, call)
 
     def send(self, call: ActorCall) -> None:
@@ -227,8 +227,8 @@ class Calls:
         )
         try:
             if call.owner == self._worker:
-                call.callee = self._mailroom.submit(None, request, call)
-                self._mailroom.chase(call.callee)
+                call.callee = self._mailboxes.submit(None, request, call)
+                self._mailboxes.chase(call.callee)
             else:
                 request.origin = call.origin.pack()
                 call.peer = self._peers.find(call.owner)
@@ -239,7 +239,7 @@ class Calls:
     def withdraw(self, call: ActorCall) -> None:
         """Take it back where it has not begun."""
         if call.callee is not None:
-            self._mailroom.withdraw(call.callee)
+            self._mailboxes.withdraw(call.callee)
         elif call.peer is not None:
             call.peer.cancel(call)
 

@@ -34,7 +34,7 @@ class Waiting(Protocol):
 
 
 @leaders
-class Rings:
+class Deadlocks:
     """The probes that pass through one worker; keeps nothing between messages."""
 
     def __init__(

@@ -23,9 +23,9 @@ from holdfast_host.wire.frames import (
     pack_json,
     unpack_reply,
 )
-from holdfast_host.wire.page import StatePage
+from holdfast_host.wire.state_page import StatePage
 from holdfast_host.wire.window import Window, read_hello
-from holdfast_host.worker.links import READ_BYTES
+from holdfast_host.worker.client_connections import READ_BYTES
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from holdfast_host.wire.frames import Call
     from holdfast_host.wire.routing import Routing
     from holdfast_host.worker.calls.actor_calls import ActorCall
-    from holdfast_host.worker.links import Poller
+    from holdfast_host.worker.client_connections import Poller
 
 _log = logging.getLogger(__name__)
 

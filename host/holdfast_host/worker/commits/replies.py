@@ -9,8 +9,8 @@ from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
+    from holdfast_host.worker.client_connections import Link
     from holdfast_host.worker.inspection.measures import Measures
-    from holdfast_host.worker.links import Link
     from holdfast_host.worker.turns.turn import Turn
 
 

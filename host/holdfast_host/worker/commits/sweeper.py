@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.inspection.measures import Measures
     from holdfast_host.worker.threads.leadership import Leadership
-    from holdfast_host.worker.turns.mailboxes import Mailroom
+    from holdfast_host.worker.turns.mailboxes import Mailboxes
 
 QUIET_S: Final = 0.010
 
@@ -32,13 +32,13 @@ class Sweeper:
         self,
         store: Store,
         gate: Gate,
-        mailroom: Mailroom,
+        mailboxes: Mailboxes,
         leadership: Leadership,
         measures: Measures,
     ) -> None:
         self._store = store
         self._gate = gate
-        self._mailroom = mailroom
+        self._mailboxes = mailboxes
         self._leadership = leadership
         self._measures = measures
         self._quiet_at = 0.0
@@ -50,7 +50,7 @@ class Sweeper:
 
     def wait_s(self, most_s: float) -> float:
         """For how long, up to `most_s`, there is nothing to sweep."""
-        if self.running or not self._store.has_garbage or self._gate.flight or self._mailroom.draining:
+        if self.running or not self._store.has_garbage or self._gate.flight or self._mailboxes.draining:
             return most_s
         return min(most_s, max(0.0, self._quiet_at - time.monotonic()))
 
@@ -59,7 +59,7 @@ class Sweeper:
 
         Called after each look at the sockets: what that brought goes first, and is never kept waiting by two sweeps.
         """
-        if self._mailroom.anything_ready or self.wait_s(1.0) > 0:
+        if self._mailboxes.anything_ready or self.wait_s(1.0) > 0:
             return True
         self.running = True
         self._measures.commit_began_at = now = time.monotonic()

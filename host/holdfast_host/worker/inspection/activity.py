@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.entry import Entry
     from holdfast_host.worker.turns.function_pool import Functions
-    from holdfast_host.worker.turns.mailboxes import Mailroom
+    from holdfast_host.worker.turns.mailboxes import Mailboxes
     from holdfast_host.worker.turns.turn import Turn
 
 PLACED_MAX: Final = 4  # turns of which one answer says where their code stands: looking holds up everybody
@@ -46,7 +46,7 @@ class Activity:
     """Reads the tables of one worker."""
 
     running: Collection[Turn]
-    mailroom: Mailroom
+    mailboxes: Mailboxes
     directory: Directory
     functions: Functions
     gate: Gate
@@ -75,7 +75,7 @@ class Activity:
             "turns_total": len(self.running),
             "queues": [_describe_queue(entry, now) for entry in longest],
             "queues_total": len(queues),
-            "waiting_turns": self.mailroom.waiting_turns,
+            "waiting_turns": self.mailboxes.waiting_turns,
             "groups": self._groups(now),
             "detached": self.leadership.detached,
             "compute": self.compute.occupancy(),
@@ -89,7 +89,7 @@ class Activity:
     def _queues(self) -> Collection[Entry]:
         """Where turns wait: at instances, behind alarms that are not written down as begun yet, before functions."""
         marked = (self.directory.find(each.type_id, each.name) for each in self.alarms.under_way)
-        places = (*self.mailroom.queues(), *marked, *self.functions.lobbies())
+        places = (*self.mailboxes.queues(), *marked, *self.functions.lobbies())
         return {id(entry): entry for entry in places if entry is not None and entry.mail}.values()
 
     def _groups(self, now: float) -> list[Facts]:

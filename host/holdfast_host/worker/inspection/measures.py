@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from holdfast_host.core.process import private_bytes
+from holdfast_host.core.child_process import private_bytes
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.threads.leadership import Leadership
     from holdfast_host.worker.turns.deployments import Deployments
     from holdfast_host.worker.turns.directory import Directory
-    from holdfast_host.worker.turns.mailboxes import Mailroom
+    from holdfast_host.worker.turns.mailboxes import Mailboxes
     from holdfast_host.worker.turns.turn import Turn
 
 # Upper bounds, inclusive: seconds of calls and queues, seconds of a commit, turns of a group.
@@ -79,7 +79,7 @@ class Tables(Committing, Protocol):
     """What a report reads beside the counters."""
 
     store: Store
-    mailroom: Mailroom
+    mailboxes: Mailboxes
     deployments: Deployments
     directory: Directory
     leadership: Leadership
@@ -124,7 +124,7 @@ class Measures:
     def report(self, worker: Tables) -> dict[str, Any]:
         """Everything, with what the worker's tables say now; about a millisecond with many types."""
         now = time.monotonic()
-        deepest, oldest_at = worker.mailroom.depth()
+        deepest, oldest_at = worker.mailboxes.depth()
         room = worker.store.room()
         return {
             "types": [
@@ -145,7 +145,7 @@ class Measures:
             "disk_free_bytes": room.disk_free_bytes,
             "short_of_room": room.shortage is not None,
             "commit_in_flight_s": self.stalled_for(worker, now),
-            "waiting_turns": worker.mailroom.waiting_turns,
+            "waiting_turns": worker.mailboxes.waiting_turns,
             "deepest_mailbox": deepest,
             "oldest_wait_s": 0.0 if oldest_at is None else now - oldest_at,
             "instances": len(worker.directory),

@@ -10,7 +10,7 @@ import gc
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from holdfast_host.core.process import private_bytes
+from holdfast_host.core.child_process import private_bytes
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.entry import Entry
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.overlay import Overlay
     from holdfast_host.wire.frames import Call
-    from holdfast_host.worker.links import Link
+    from holdfast_host.worker.client_connections import Link
     from holdfast_host.worker.turns.deployments import Deployments
-    from holdfast_host.worker.turns.mailboxes import Mailroom
+    from holdfast_host.worker.turns.mailboxes import Mailboxes
     from holdfast_host.worker.turns.turn import TurnHost
 
 
@@ -100,7 +100,7 @@ class Functions:
     def __init__(
         self,
         host: TurnHost,
-        mailroom: Mailroom,
+        mailboxes: Mailboxes,
         deployments: Deployments,
         limits: Limits,
         answer: Callable[[Turn, HoldfastError], None],
@@ -108,7 +108,7 @@ class Functions:
     ) -> None:
         """`answer(turn, error)` tells the caller of a turn that never began; `settled()` is the last settled group."""
         self._host = host
-        self._mailroom = mailroom
+        self._mailboxes = mailboxes
         self._deployments = deployments
         self._limits = limits
         self._answer = answer
@@ -129,7 +129,7 @@ class Functions:
             self._answer(turn, error)
             return
         self._pools[number] = pool
-        self._mailroom.wait_in(pool.lobby, turn)
+        self._mailboxes.wait_in(pool.lobby, turn)
         self._assign(pool)
 
     def touch(self, member: Entry, now: float) -> None:
@@ -142,12 +142,12 @@ class Functions:
             member.deactivate()
         lobby = self._pools[member.type_id].lobby
         if lobby.mail and not member.mail:
-            self._mailroom.move_on(lobby, member)
+            self._mailboxes.move_on(lobby, member)
 
     def keep_house(self, now: float) -> None:
         """Drop what has been idle for too long, or is not deployed any more; give up on what waited too long."""
         for number, pool in list(self._pools.items()):
-            self._mailroom.expire(pool.lobby, now)
+            self._mailboxes.expire(pool.lobby, now)
             self._assign(pool)
             gone = self._deployments.find(number) is None
             idle_s = 0.0 if gone else self._limits.idle_eviction_s
@@ -178,15 +178,15 @@ class Functions:
 
     def _check(self, pool: Pool, number: int) -> None:
         label, waiting, limits = pool.lobby.label, len(pool.lobby.mail), self._limits
-        if self._mailroom.draining:
+        if self._mailboxes.draining:
             raise HostUnavailableError(f"{label}: the host is stopping; the request did not run")
         if self._deployments.find(number) is None:
             raise UnknownFunctionError(f"{label}: no such function is deployed")
         if waiting >= limits.function_queue_max:
             raise MailboxFullError(f"{label}: {waiting} requests wait, the limit is {limits.function_queue_max}")
-        if self._mailroom.waiting_turns >= limits.worker_turns_max:
+        if self._mailboxes.waiting_turns >= limits.worker_turns_max:
             raise MailboxFullError(
-                f"{label}: {self._mailroom.waiting_turns} turns wait at its worker, the limit is "
+                f"{label}: {self._mailboxes.waiting_turns} turns wait at its worker, the limit is "
                 f"{limits.worker_turns_max}"
             )
 
@@ -196,8 +196,8 @@ class Functions:
             member = pool.free_member(self._limits.function_sandboxes_max, self._settled())
             if member is None:
                 return
-            self._mailroom.move_on(pool.lobby, member)
-            self._mailroom.requeue(member)
+            self._mailboxes.move_on(pool.lobby, member)
+            self._mailboxes.requeue(member)
 
     def _shrink(self, pool: Pool, unused_since: float) -> None:
         kept: list[Entry] = []

@@ -18,7 +18,7 @@ from holdfast_host.core.errors import (
     UnknownFunctionError,
 )
 from holdfast_host.wire.frames import CallKind, Kind, ProtocolError, unpack_call, unpack_json, unpack_slot
-from holdfast_host.wire.running_page import FUNCTION
+from holdfast_host.wire.running_turns_page import FUNCTION
 from holdfast_host.worker.calls.actor_calls import Origin
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 from holdfast_host.worker.turns.turn import Turn, TurnHost
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.wire.frames import Call
     from holdfast_host.worker.calls.actor_calls import ActorCall
-    from holdfast_host.worker.calls.deadlocks import Rings
-    from holdfast_host.worker.inspection.questions import Inspection
-    from holdfast_host.worker.links import Link
+    from holdfast_host.worker.calls.deadlocks import Deadlocks
+    from holdfast_host.worker.client_connections import Link
+    from holdfast_host.worker.inspection.queries import Inspection
     from holdfast_host.worker.turns.deployments import Deployments, LoadedType
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.entry import Entry
@@ -45,7 +45,7 @@ _RING_KINDS: Final = (Kind.PROBE, Kind.CONFIRM, Kind.KILL)
 class MailHost(TurnHost, Protocol):
     """What the mailboxes need of their worker: whom other frames are for, and what its turns need."""
 
-    rings: Rings
+    deadlocks: Deadlocks
     inspection: Inspection
     functions: Functions
 
@@ -54,7 +54,7 @@ class MailHost(TurnHost, Protocol):
 
 
 @leaders
-class Mailroom:
+class Mailboxes:
     """The mailboxes of one worker, and the ready queue of instances that have mail and no running turn."""
 
     def __init__(
@@ -89,7 +89,7 @@ class Mailroom:
         elif kind == Kind.READ:
             self._host.inspection.receive(link, payload)
         elif kind in _RING_KINDS:
-            self._host.rings.receive(kind, unpack_json(payload))
+            self._host.deadlocks.receive(kind, unpack_json(payload))
         else:
             raise ProtocolError(f"a frame of kind {kind} from {link.client}")
 
@@ -254,7 +254,7 @@ class Mailroom:
         """A nested call that waits behind a running turn: look whether that one waits for its caller."""
         entry, origin = turn.entry, turn.origin
         if origin is not None and entry.turn is not None and not turn.begun:
-            self._host.rings.chase(entry.type_id, entry.stored.name, origin.number, origin.path[-1])
+            self._host.deadlocks.chase(entry.type_id, entry.stored.name, origin.number, origin.path[-1])
 
     def withdraw(self, turn: Turn) -> None:
         """Nobody waits for it: take the turn out if it has not begun."""

@@ -21,7 +21,7 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.core.json_text import is_nested_deeper
 from holdfast_host.wire.frames import CallKind
-from holdfast_host.wire.page import BEGUN, LEFT
+from holdfast_host.wire.state_page import BEGUN, LEFT
 from holdfast_host.worker.calls.actor_calls import ActorCall, check_fetch_message, late_call
 from holdfast_host.worker.threads.leaders import leaders
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from holdfast_host.wire.frames import Call
     from holdfast_host.worker.alarms.stages import Delivery
     from holdfast_host.worker.calls.actor_calls import Calls, Origin
+    from holdfast_host.worker.client_connections import Link
     from holdfast_host.worker.inspection.slow_turns import SlowTurns
-    from holdfast_host.worker.links import Link
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.threads.compute_slots import ComputeSlots
     from holdfast_host.worker.threads.leadership import Leadership

@@ -16,7 +16,8 @@ from typing import Any
 from odd_things import Endless, Evil, Lingering
 from wit_world.imports import calls, log, storage
 
-from holdfast import Context, Env, Request, _guest
+from holdfast import Context, Env, Request
+from holdfast import _exports as _guest
 
 MIB = 1 << 20
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from holdfast._confinement.absent import (
+from holdfast._confinement.denied import (
     no_files,
     no_loop,
     no_network,
@@ -144,7 +144,7 @@ def _futures(module: Any) -> Iterator[Swap]:
 
 
 def _asyncio(module: Any) -> Iterator[Swap]:
-    from holdfast._confinement.loop import TurnLoop  # nobody pays for asyncio who does not import it
+    from holdfast._confinement.event_loop import TurnLoop  # nobody pays for asyncio who does not import it
 
     def running_loop(*_: Any, **__: Any) -> Any:
         loop = module.events._get_running_loop()  # noqa: SLF001

@@ -13,7 +13,7 @@ _LEARNING: Final = 0.2  # weight of the newest turn in a method's moving average
 
 
 @leaders
-class Pace:
+class MethodTimes:
     """A moving average per (type, method), kept for those that were slow lately.
 
     What counts is a turn's own time on a processor. How long it took by the clock grows with what runs beside it: a

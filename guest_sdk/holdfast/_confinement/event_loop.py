@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast._confinement.absent import no_network, no_processes, no_signals, no_sleep, no_threads, refusing
+from holdfast._confinement.denied import no_network, no_processes, no_signals, no_sleep, no_threads, refusing
 
 _STUCK: Final = (
     "this await would never end: nothing is left in the turn that could end it, and a turn waits neither for time nor"

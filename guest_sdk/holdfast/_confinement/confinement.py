@@ -18,10 +18,10 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-from holdfast._confinement import absent as _absent
-from holdfast._confinement.absent import no_processes, no_signals, no_threads, refusing
-from holdfast._confinement.amended import AMENDERS, swaps_of, swaps_of_os
-from holdfast._shown import PACKAGES
+from holdfast._confinement import denied as _absent
+from holdfast._confinement.denied import no_processes, no_signals, no_threads, refusing
+from holdfast._confinement.stdlib_patches import AMENDERS, swaps_of, swaps_of_os
+from holdfast._source_paths import PACKAGES
 
 # What this Python's `os` and `signal` lack. Nobody looks whether there is an `os.system`: it can be there and refuse.
 # A `fork` that were there would be registered with.
@@ -106,7 +106,7 @@ class _StandInLoader:
 
 
 def _make_tls() -> ModuleType:
-    from holdfast._confinement.tls import make_module  # nobody pays for `ssl` who does not import it
+    from holdfast._confinement.ssl_stub import make_module  # nobody pays for `ssl` who does not import it
 
     return make_module()
 

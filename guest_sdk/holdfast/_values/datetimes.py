@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo
 
-from holdfast._values.misfit import MisfitError
+from holdfast._values.misfits import MisfitError
 
 _FOLD: Final = "_fold=1"
 _NAME: Final = "_name="

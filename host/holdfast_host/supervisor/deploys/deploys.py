@@ -32,7 +32,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.core.manifest import Manifest, derive_manifest, parse_manifest
 from holdfast_host.supervisor.deploys.compile_queue import Applicant
-from holdfast_host.supervisor.deploys.component_store import Progress, Shelf, discard
+from holdfast_host.supervisor.deploys.component_store import ComponentStore, Progress, discard
 from holdfast_host.supervisor.deploys.rollout import Rollout
 from holdfast_host.supervisor.registry import plan
 from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry, VersionRecord, now_us
@@ -58,13 +58,13 @@ class Deploys:
         self,
         registry: Registry,
         rollout: Rollout,
-        shelf: Shelf,
+        shelf: ComponentStore,
         limits: Limits,
         log: EventLog,
     ) -> None:
         self._registry = registry
         self._rollout = rollout
-        self._shelf = shelf
+        self._components = shelf
         self._limits = limits
         self._log = log
         self._changing: set[str] = set()
@@ -110,7 +110,7 @@ class Deploys:
                 raise InvalidComponentError(
                     f"the component of {function!r} is no development component: it takes no sources, deploy it again"
                 )
-            draft = await self._shelf.ready(replace(found.deployment, sources=sources))
+            draft = await self._components.ready(replace(found.deployment, sources=sources))
             description = await self._rollout.describe(draft)
             shipped = plan.shipped_types(description, self._limits)
             proposal = plan.Proposal(
@@ -142,7 +142,7 @@ class Deploys:
                 raise UnknownVersionError(f"{function!r} has no such version to go back to; kept are {numbers}")
             found = required(self._registry.version(record.func_id, version), f"version {version} of {function!r}")
             plan.check_rollback(self._registry, found.deployment)
-            deployment = await self._shelf.ready(found.deployment)
+            deployment = await self._components.ready(found.deployment)
             await self._rollout.prepare(deployment)
             self._registry.commit_current(deployment)
             await self._follow(deployment)
@@ -163,7 +163,7 @@ class Deploys:
             if found is None:
                 return
             try:
-                deployment = await self._shelf.ready(found.deployment, doubt=True)
+                deployment = await self._components.ready(found.deployment, doubt=True)
                 await self._rollout.prepare(deployment)
                 await self._follow(deployment)
                 self._log.info("repaired", function=function, version=deployment.version)
@@ -185,7 +185,7 @@ class Deploys:
             self._registry.commit_removal(record.func_id)
             self._rollout.publish(self._registry.catalog())
             await self._rollout.remove(function)
-            self._shelf.sweep()
+            self._components.sweep()
             self._log.info("undeployed", function=function, func_id=record.func_id)
 
     async def undeployed(self) -> list[dict[str, str]]:
@@ -215,10 +215,10 @@ class Deploys:
             self._registry.commit_failure(known.func_id, None)
             return False
         try:
-            with self._shelf.bringing(sha256):
-                await self._shelf.take(request.component, sha256)
+            with self._components.bringing(sha256):
+                await self._components.take(request.component, sha256)
                 first = known is None or known.current is None
-                compiled = await self._shelf.compile(sha256, progress, request.applicant, first=first)
+                compiled = await self._components.compile(sha256, progress, request.applicant, first=first)
                 shipped = plan.shipped_types(compiled.description, self._limits)
                 async with self._one_at_a_time:
                     known, func_id = self._identify(request.function, manifest)  # again: others were deployed meanwhile
@@ -233,7 +233,7 @@ class Deploys:
                     consent = plan.Consent(request.allow_breaking, request.adopt)
                     await self._bring(proposal, consent, request.manifest, progress)
         finally:
-            self._shelf.sweep()
+            self._components.sweep()
         return known is None or known.current is None
 
     async def _bring(

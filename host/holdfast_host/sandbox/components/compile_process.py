@@ -1,4 +1,4 @@
-"""The compiling process: `python -m holdfast_host.sandbox.components.compiler`, one component, then it ends.
+"""The compiling process: `python -m holdfast_host.sandbox.components.compile_process`, one component, then it ends.
 
 It reads a request (one JSON line) and writes stages and one answer (JSON lines); `compile` is the other side. It limits
 itself before it loads wasmtime or looks at the component, and dies with its parent. The guest runs here for the first
@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from holdfast_host.core.child_process import die_with_parent
 from holdfast_host.core.errors import InvalidComponentError
 from holdfast_host.core.limits import Limits
-from holdfast_host.core.process import die_with_parent
 from holdfast_host.sandbox.components.compiled_store import sha256_of
 
 _TRIAL_CPU_S: Final = 15

@@ -12,9 +12,9 @@ from packaging.utils import NormalizedName, canonicalize_name, parse_wheel_filen
 from packaging.version import Version
 
 from holdfast_host.build.errors import BuildError
-from holdfast_host.build.packages.index import Index, Release, ResolutionError, is_native, reason
+from holdfast_host.build.packages.pip_index import Index, Release, ResolutionError, is_native, reason
 from holdfast_host.build.packages.requirements import Requirements
-from holdfast_host.build.packages.wheels import check_size, check_wheel, files_of, without_native_parts
+from holdfast_host.build.packages.wheel_archives import check_size, check_wheel, files_of, without_native_parts
 from holdfast_host.build.sources import read_own
 
 

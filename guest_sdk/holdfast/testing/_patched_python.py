@@ -19,9 +19,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Self, TextIO
 
-from holdfast._output import Output
+from holdfast._log_capture import Output
 from holdfast.testing._clock import ManualClock
-from holdfast.testing._doors import Doors
+from holdfast.testing._denied import Doors
 
 _SHARED: Final = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
 _SDK: Final = str(Path(__file__).parents[1])

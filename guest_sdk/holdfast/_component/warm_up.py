@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from holdfast._actor import StatefulActor
 from holdfast._describe import Component
-from holdfast._door import HostImports
 from holdfast._env import Env
-from holdfast._guest import Guest
+from holdfast._exports import Guest
+from holdfast._host_imports import HostImports
 from holdfast._http import Request, Response
-from holdfast._output import Output
+from holdfast._log_capture import Output
 
 ROUNDS: Final = 50  # specialisation sets in after a few, and gives up a wrong guess after a few more
 

@@ -37,7 +37,7 @@ def write_unpacked(files: Mapping[str, bytes], folder: Path) -> None:
 
 
 def write_carried(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write what `holdfast._component.carried` of the SDK reads: `index.json` (path to offset and size) and `bytes`."""
+    """Write what the SDK's `bundled_packages` reads: `index.json` (path to offset and size) and `bytes`."""
     folder.mkdir()
     index: dict[str, tuple[int, int]] = {}
     offset = 0

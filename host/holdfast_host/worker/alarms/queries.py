@@ -1,4 +1,4 @@
-"""What `worker.inspection.questions` answers about alarms, as of the last commit. Runs on its thread."""
+"""What `worker.inspection.queries` answers about alarms, as of the last commit. Runs on its thread."""
 
 from __future__ import annotations
 

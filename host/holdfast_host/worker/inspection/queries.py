@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavailableError, InternalError
 from holdfast_host.storage.listing import key_range
 from holdfast_host.wire.frames import unpack_read
-from holdfast_host.worker.alarms.readers import describe_alarm
+from holdfast_host.worker.alarms.queries import describe_alarm
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.store import Store
-    from holdfast_host.worker.links import Link
+    from holdfast_host.worker.client_connections import Link
     from holdfast_host.worker.turns.deployments import Deployments
     from holdfast_host.worker.turns.directory import Directory
-    from holdfast_host.worker.turns.mailboxes import Mailroom
+    from holdfast_host.worker.turns.mailboxes import Mailboxes
 
 Facts = dict[str, Any]
 
@@ -42,7 +42,7 @@ class Inspection:
         store: Store,
         directory: Directory,
         deployments: Deployments,
-        mailroom: Mailroom,
+        mailboxes: Mailboxes,
         limits: Limits,
         *,
         post: Callable[[Callable[[], None]], None],
@@ -53,7 +53,7 @@ class Inspection:
         self._directory = directory
         self._deployments = deployments
         self._limits = limits
-        self._mailroom = mailroom
+        self._mailboxes = mailboxes
         self._post = post
         self._reply = reply
         self._questions: queue.SimpleQueue[tuple[Link, int, Callable[[Facts], Facts], Facts]] = queue.SimpleQueue()
@@ -104,7 +104,7 @@ class Inspection:
             "active": running is not None,
             "queued": 0 if entry is None else len(entry.mail),
             "version": None if version is None else version.version,
-            "quarantined": self._mailroom.is_quarantined(facts["type_id"], _name(facts)),
+            "quarantined": self._mailboxes.is_quarantined(facts["type_id"], _name(facts)),
         }
 
     def _evict(self, link: Link, slot: int, facts: Facts) -> None:

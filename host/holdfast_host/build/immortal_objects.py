@@ -47,7 +47,7 @@ def make_immortal(component: Path, objects: Path) -> int:
 
     Args:
         component: A component of componentize-py; its size does not change.
-        objects: What the guest said: a line of JSON about itself (`holdfast._component.immortal`), then where its
+        objects: What the guest said: a line of JSON about itself (the SDK's `immortal_objects`), then where its
             objects lie in its linear memory, four bytes little-endian each.
 
     Returns:

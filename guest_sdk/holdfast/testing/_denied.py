@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
-from holdfast._confinement.absent import EVENTS, refusal_of
-from holdfast._confinement.amended import AMENDERS, Swap, swaps_of, swaps_of_os
-from holdfast._confinement.loop import no_running_loop
+from holdfast._confinement.denied import EVENTS, refusal_of
+from holdfast._confinement.event_loop import no_running_loop
+from holdfast._confinement.stdlib_patches import AMENDERS, Swap, swaps_of, swaps_of_os
 
 # What belongs to a component of packages may be read in it, and zones may.
 _READABLE: Final = tuple(

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast import _confinement
-from holdfast._shown import PACKAGES, ShownLoader
+from holdfast._source_paths import PACKAGES, ShownLoader
 
 LIBRARY: Final = "/python"  # where componentize-py has Python's own modules while it builds
 
@@ -33,7 +33,7 @@ _NO_LIBRARY: Final = frozenset({
     "pydoc_data", "site-packages", "test", "this.py", "tkinter", "turtle.py", "turtledemo", "venv", "webbrowser.py",
 })  # fmt: skip
 _LIBRARY_FILE_BYTES_MAX: Final = 1 << 19
-_LATE: Final = ("loop.py", "tls.py")  # what of the SDK comes with asyncio and ssl
+_LATE: Final = ("event_loop.py", "ssl_stub.py")  # what of the SDK comes with asyncio and ssl
 
 
 class Files:
@@ -138,7 +138,7 @@ class Carried:
         self._files = Files()
 
     def take_packages(self, folder: Path) -> None:
-        """Take in what `holdfast_host.build.packages.carried` wrote."""
+        """Take in what `holdfast_host.build.packages.bundle` wrote."""
         self._files.add(PACKAGES, json.loads((folder / "index.json").read_text()), (folder / "bytes").read_bytes())
 
     def install(self) -> None:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any, Final
 
-from holdfast._values.misfit import MisfitError
+from holdfast._values.misfits import MisfitError
 
 SAME_HASH_MAX: Final = 100  # by chance it is two or three, in a million
 

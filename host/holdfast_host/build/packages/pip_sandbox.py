@@ -1,4 +1,4 @@
-"""pip, for downloads only: `python -I -m holdfast_host.build.packages.pip_alone ARGUMENTS...`.
+"""pip, for downloads only: `python -I -m holdfast_host.build.packages.pip_sandbox ARGUMENTS...`.
 
 It resolves for the Python that guests run on, not for the one that runs it; and it starts no program, whatever a
 package asks for: what has to be built is refused, because building runs the package's code.

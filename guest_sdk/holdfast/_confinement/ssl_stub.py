@@ -12,7 +12,7 @@ import sys
 from types import ModuleType
 from typing import Any, Final
 
-from holdfast._confinement.absent import no_network, refusing
+from holdfast._confinement.denied import no_network, refusing
 
 _ALERTS: Final = {
     "CLOSE_NOTIFY": 0, "UNEXPECTED_MESSAGE": 10, "BAD_RECORD_MAC": 20, "RECORD_OVERFLOW": 22,

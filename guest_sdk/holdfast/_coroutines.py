@@ -36,7 +36,7 @@ class Coroutines:
         )
 
     def _run(self, coroutine: Any) -> Any:
-        from holdfast._confinement.loop import TurnLoop  # in a component there is one only beside asyncio
+        from holdfast._confinement.event_loop import TurnLoop  # in a component there is one only beside asyncio
 
         if self._loop is None:
             self._loop = TurnLoop()

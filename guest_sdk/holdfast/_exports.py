@@ -10,19 +10,19 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
 
+from holdfast._activation_mark import keep_mark
 from holdfast._actor import Context, StatefulActor
-from holdfast._anew import seed_anew
+from holdfast._coroutines import Coroutines
 from holdfast._describe import Component
-from holdfast._door import Err, HostImports
 from holdfast._env import Env, make_env
 from holdfast._errors import CallRefusedError, CodecError, error_json
+from holdfast._host_imports import Err, HostImports
 from holdfast._http import Request, Response
-from holdfast._mark import keep_mark
+from holdfast._log_capture import Output
 from holdfast._methods import Method, hooks_of
-from holdfast._output import Output
+from holdfast._reseeding import seed_anew
 from holdfast._state.alarms import AlarmInfo, NoHandler
 from holdfast._state.storage import HELD_CHARS_MAX, HELD_NOTHING, Storage
-from holdfast._turn import Coroutines
 from holdfast._values.arguments import ArgumentTypes
 from holdfast._values.codec import (
     decode_arguments,

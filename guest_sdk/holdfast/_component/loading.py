@@ -22,19 +22,19 @@ from types import ModuleType, TracebackType
 from typing import Any
 from zoneinfo import _common
 
-from holdfast._anew import Watch
 from holdfast._component.development import DevelopmentGuest, MissingModules
-from holdfast._component.immortal import name_objects
-from holdfast._component.mistakes import check_bindings, doubts
+from holdfast._component.immortal_objects import name_objects
+from holdfast._component.lint import check_bindings, doubts
 from holdfast._component.preload import preload
-from holdfast._component.warm import warm_up
-from holdfast._confinement.confined import Confinement, open_files
+from holdfast._component.warm_up import warm_up
+from holdfast._confinement.confinement import Confinement, open_files
 from holdfast._describe import Component, RuleError, shown_file
-from holdfast._door import HOST
 from holdfast._errors import sentence_of, traceback_of
-from holdfast._guest import Guest
-from holdfast._output import Output
-from holdfast._shown import ShownLoader
+from holdfast._exports import Guest
+from holdfast._host_imports import HOST
+from holdfast._log_capture import Output
+from holdfast._reseeding import Watch
+from holdfast._source_paths import ShownLoader
 
 
 def load(plan_file: str) -> type:
@@ -47,7 +47,7 @@ def load(plan_file: str) -> type:
     """
     plan = json.loads(Path(plan_file).read_text())
     if HOST is None:
-        raise RuntimeError("holdfast._component.entry runs inside componentize-py only")
+        raise RuntimeError("holdfast._component.loading runs inside componentize-py only")
     sys.dont_write_bytecode = True
     output = Output()
     output.install()
@@ -113,7 +113,9 @@ def _carry(plan: dict[str, Any]) -> Any:
     """The Carried packages of the component; None where it has none, and pays for none."""
     if "packages" not in plan:
         return None
-    from holdfast._component.carried import Carried  # only here: a component without packages is without this as well
+    from holdfast._component.bundled_packages import (
+        Carried,  # only here: a component without packages is without this as well
+    )
 
     carried = Carried()
     carried.take_packages(Path(plan["packages"]))

@@ -16,12 +16,12 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from holdfast._values.hashes import check_hashes
-from holdfast._values.instead import base_value, refusal_of
-from holdfast._values.misfit import MisfitError, key_step
-from holdfast._values.moments import datetime_text, time_text
-from holdfast._values.spelling import string_text
+from holdfast._values.datetimes import datetime_text, time_text
+from holdfast._values.hash_flooding import check_hashes
+from holdfast._values.json_escapes import string_text
+from holdfast._values.misfits import MisfitError, key_step
 from holdfast._values.tags import TAG
+from holdfast._values.unsupported import base_value, refusal_of
 
 NESTING_MAX: Final = 100  # of the text, as the host bounds it: deeper JSON would overflow a C stack
 

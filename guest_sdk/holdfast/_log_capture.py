@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from holdfast._confinement.absent import no_sleep
-from holdfast._door import LogImport
+from holdfast._confinement.denied import no_sleep
+from holdfast._host_imports import LogImport
 
 LINE_CHARS_MAX: Final = 16_000
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from holdfast._door import Err, StorageImport, facts_of, raise_refusal
+from holdfast._host_imports import Err, StorageImport, facts_of, raise_refusal
 
 
 class Blocks:

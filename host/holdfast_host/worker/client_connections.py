@@ -12,7 +12,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.wire.frames import PROTOCOL, FrameReader, Kind, ProtocolError, pack_json, pack_reply, unpack_json
-from holdfast_host.wire.page import StatePage
+from holdfast_host.wire.state_page import StatePage
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:

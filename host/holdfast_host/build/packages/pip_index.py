@@ -19,7 +19,7 @@ from packaging.utils import NormalizedName, canonicalize_name, parse_wheel_filen
 from packaging.version import Version
 
 from holdfast_host.build.errors import BuildError
-from holdfast_host.build.packages.pip_alone import DATA_BYTES_MAX
+from holdfast_host.build.packages.pip_sandbox import DATA_BYTES_MAX
 
 INSTALL_TIMEOUT_S: Final = 300.0
 GUEST_PYTHON: Final = "3.14"
@@ -128,7 +128,7 @@ class Index:
         self._pip([*command, *wheels])
 
     def _pip(self, words: Sequence[str]) -> None:
-        command = [sys.executable, "-I", "-m", "holdfast_host.build.packages.pip_alone", *words]
+        command = [sys.executable, "-I", "-m", "holdfast_host.build.packages.pip_sandbox", *words]
         command += ["--disable-pip-version-check", "--no-input", "--no-color"]
         passed = {key: value for key, value in os.environ.items() if key.upper() in _PASSED}
         try:
