@@ -13,6 +13,7 @@ from holdfast_host.storage.store import Alarm, StoredInstance
 from holdfast_host.worker.alarms.stages import NEXT, Delivery, Stage
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.clock import ManualClock
+from tests.harness.memory_store import MemoryStore
 from tests.unit.worker.alarm_stage import SECOND, AlarmStage, fail, left_by_a_dead_worker
 
 S = Stage
@@ -56,11 +57,13 @@ class Traced(AlarmStage):
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *arguments: Any, **further: Any) -> None:
         self.stages: dict[str, list[Stage]] = {}
-        enter = Delivery.enter
+        enter, store = Delivery.enter, further.setdefault("store", MemoryStore())
 
         def noted(delivery: Delivery, stage: Stage) -> None:
             enter(delivery, stage)
-            self.stages.setdefault(delivery.stored.name.decode(), []).append(stage)
+            stored = delivery.stored
+            if stored is store.place(stored.type_id, stored.name):  # workers of tests before this one run on
+                self.stages.setdefault(stored.name.decode(), []).append(stage)
 
         monkeypatch.setattr(Delivery, "enter", noted)
         super().__init__(monkeypatch, *arguments, **further)

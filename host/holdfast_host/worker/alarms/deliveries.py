@@ -134,7 +134,11 @@ class Alarms:
                     self._next_us = self._due_alarms.next_us()
                     return True
                 self._next_us = _NEVER_US  # the end of the read wakes the leader
-                return self._reading_page or self._read_due(generation, now_us)
+                if self._reading_page:
+                    return True
+                if not self._read_due(generation, now_us):
+                    return False
+                continue
             self._post(Delivery(*found))
         self._next_us = _NEVER_US if self._reading_rows else now_us  # the end of a read wakes the leader too
         return True
