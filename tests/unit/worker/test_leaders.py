@@ -87,7 +87,7 @@ def test_the_marks_cover_what_they_are_made_for() -> None:
 
     assert {
         "Gate.add",
-        "Mailroom.submit",
+        "Mailboxes.submit",
         "Directory.__len__",
         "Worker.is_settled",
         "Turn.begin",
@@ -109,7 +109,7 @@ def test_a_thread_that_never_leads_is_caught(monkeypatch: pytest.MonkeyPatch) ->
     stage = Stage(monkeypatch)
 
     assert refused(stage, lambda: stage.worker.mailboxes.depth()) == (
-        "Mailroom.depth is the leader's: the thread MainThread never leads"
+        "Mailboxes.depth is the leader's: the thread MainThread never leads"
     )
     assert "Worker.is_settled" in refused(stage, lambda: stage.worker.is_settled)
     assert "Gate.take" in refused(stage, stage.worker.gate.take)
