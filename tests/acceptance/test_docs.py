@@ -127,7 +127,13 @@ def test_the_quick_start_prints_what_it_says(tmp_path: Path) -> None:
         for _, text in blocks("quick-start.md", "bash"):
             script = text.replace("http://127.0.0.1:8787", host.url)
             done = subprocess.run(
-                ["bash", "-ec", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+                ["bash", "-ec", script],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=300,  # what a block leaves behind holds its output open
             )
             expected = [line.partition(" # ")[2].strip() for line in text.splitlines() if " # " in line]
 
