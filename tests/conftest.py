@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
+import pytest
+
 from tests.harness.fixtures import (
     account_component,
     probe_component,
@@ -12,3 +17,11 @@ from tests.harness.fixtures import (
 )
 
 __all__ = ["account_component", "probe_component", "probe_data", "probe_host", "running_hosts", "start_probe_host"]
+
+
+@pytest.fixture(autouse=True)
+def digits_of_integers() -> Iterator[None]:
+    """A command that a test ran in its own process shows integers of any length; the tests after it know the limit."""
+    digits_max = sys.get_int_max_str_digits()
+    yield
+    sys.set_int_max_str_digits(digits_max)

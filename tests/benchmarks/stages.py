@@ -107,7 +107,7 @@ WORKER: Final = [
         "worker/turns/function_pool.py",
         "worker/turns/deployments.py",
         "worker/turns/method_times.py",
-        "worker/threads/leadership.py:open_section,close_section,pause_section,hand_over",
+        "worker/threads/leadership.py:in_section,pause_section,resume_section,hand_over",
         "worker/loop.py:_run_turn,_run_round,_may_run,_end,_hand_in,_refuse,call_out",
     ),
     *_rules("commit", "storage/commits.py", "worker/loop.py:_commit"),

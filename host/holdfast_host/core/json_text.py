@@ -80,7 +80,7 @@ def check_numbers(text: bytes) -> None:
         len(text) <= _DIGITS_MAX or b"0" * _DIGITS_MAX not in text.translate(_ONLY_DIGITS)
     ):
         return
-    _read_numbers(text.decode())
+    _read_numbers(text.decode("utf-8", "surrogatepass"))
 
 
 def _check_float(text: str) -> None:

@@ -77,9 +77,9 @@ def test_a_turn_that_was_ended_and_one_that_trapped_stood_in_their_own_lines(
     sandboxes = [activate(number) for number in range(8)]
     late, trapped = stop(sandboxes[3], b"spin", b'{"seconds": 20}'), stop(sandboxes[5], b"trap")
 
-    assert (late[0].file, late[0].name) == ("src/app.py", "Probe.spin")
+    assert (late[0].file, late[0].name) == ("src/probe/app.py", "Probe.spin")
     assert late[0].line in lines_of("spin")
-    assert [(frame.file, frame.name) for frame in trapped if is_authors(frame)] == [("src/app.py", "Probe.trap")]
+    assert [(frame.file, frame.name) for frame in trapped if is_authors(frame)] == [("src/probe/app.py", "Probe.trap")]
     assert next(frame.line for frame in trapped if is_authors(frame)) in lines_of("trap")
     assert late[-1].file.endswith("/_exports.py")
     assert sandboxes[0].frames() == []  # it stands nowhere
@@ -101,7 +101,7 @@ def test_each_of_many_that_are_stopped_at_once_finds_its_own(activate: Callable[
         thread.join()
 
     for number in range(6):
-        names = [frame.name for frame in found[number] if frame.file == "src/app.py"]
+        names = [frame.name for frame in found[number] if frame.file == "src/probe/app.py"]
         assert names == [f"Probe.{methods[number % 3][0].decode()}"]
 
 
