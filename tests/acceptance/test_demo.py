@@ -40,7 +40,10 @@ class Terminal:
         while not (found := re.search(pattern, self.printed)):
             assert time.monotonic() < deadline, f"{pattern!r} was not printed in time:\n{self.printed}"
             if select.select([self._fd], [], [], 0.2)[0]:
-                self.printed += os.read(self._fd, 65536).decode(errors="replace")
+                try:
+                    self.printed += os.read(self._fd, 65536).decode(errors="replace")
+                except OSError:
+                    raise AssertionError(f"it ended before it printed {pattern!r}:\n{self.printed}") from None
         return found
 
     def exit_code(self, timeout_s: float) -> int:
@@ -65,6 +68,7 @@ def test_the_demo_serves_until_ctrl_c_and_then_ends_with_exit_0(
     data = tmp_path / "data"
     if through_make:
         terminal = Terminal("/usr/bin/env", "make", "demo", "LISTEN=127.0.0.1:0", f"DATA={data}")
+        terminal.read_until(r"Holdfast is ready: http://\S+", 180)  # before that the directory is to be empty
         with compiled_once(account_component.component, data):  # a build of the same gives the same bytes
             url = terminal.read_until(TO_TRY, 180).group(1)
     else:

@@ -108,7 +108,7 @@ WORKER: Final = [
         "worker/turns/deployments.py",
         "worker/turns/method_times.py",
         "worker/threads/leadership.py:in_section,pause_section,resume_section,hand_over",
-        "worker/loop.py:_run_turn,_run_round,_may_run,_end,_hand_in,_refuse,call_out",
+        "worker/loop.py:_run_turn,_run_round,_may_run,_end,_refuse,call_out",
     ),
     *_rules("commit", "storage/commits.py", "worker/loop.py:_commit"),
     *_rules(
