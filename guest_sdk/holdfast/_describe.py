@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from holdfast._actor import StatefulActor
+from holdfast._contract import CONTRACT_VERSION
 from holdfast._methods import (
     HOOKS,
     Method,
@@ -24,7 +25,6 @@ from holdfast._methods import (
 from holdfast._values.annotations import signature_of
 from holdfast._values.tags import CODEC_VERSION
 
-CONTRACT_VERSION: Final = "1.0.0"
 TYPE_CHARS_MAX: Final = 32
 METHOD_CHARS_MAX: Final = 64
 METHODS_MAX: Final = 500

@@ -146,7 +146,7 @@ def deploy_cases(component_bytes_max: int, real: bytes) -> list[Case]:
         ("wrong_export", "the export 'call'"),
         ("wrong_signature", "another signature"),
         ("unknown_function", "'steal' of"),
-        ("unknown_interface", "sockets@1.0.0"),
+        ("unknown_interface", "telepathy@1.0.0"),
         ("wasi_http", "wasi:http"),
         ("bare_function_import", "'system'"),
         ("future_parameter", "requires the component model"),

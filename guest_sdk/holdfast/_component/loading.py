@@ -28,6 +28,7 @@ from holdfast._component.lint import check_bindings, doubts
 from holdfast._component.preload import preload
 from holdfast._component.warm_up import warm_up
 from holdfast._confinement.confinement import Confinement, open_files
+from holdfast._contract import EXPORTS
 from holdfast._describe import Component, RuleError, shown_file
 from holdfast._errors import sentence_of, traceback_of
 from holdfast._exports import Guest
@@ -90,7 +91,7 @@ def load(plan_file: str) -> type:
     else:
         sys.meta_path.remove(missing)
         guest = Guest(component, HOST, output)
-    exports = {each: getattr(guest, each) for each in ("describe", "activate", "call", "alarm", "fetch")}
+    exports = {each: getattr(guest, each) for each in EXPORTS}
     output.connect(HOST.log)
     vars(sys).update(__stdout__=sys.stdout, __stderr__=sys.stderr)  # what they were leads nowhere in a sandbox
     warm_up(HOST)

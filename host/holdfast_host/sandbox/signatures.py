@@ -1,6 +1,9 @@
 """The functions of `wit/` as data: what the host links, calls, and checks a component against.
 
 The WIT files are the contract; a test holds this table against them. Imports no wasmtime.
+
+This is the place where the next minor version begins on the host's side: its number and its functions. A new export is
+optional; what a new import does is in `imports`. `guest_sdk/holdfast/_contract.py` is the same place of the SDK.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from enum import Enum
 from typing import Final
 
 PACKAGE: Final = "holdfast:actor"
-CONTRACT_VERSION: Final = "1.0.0"
+CONTRACT_VERSION: Final = "1.1.0"
 EXPORTED: Final = "instance"
 
 
@@ -79,6 +82,12 @@ EXPORTS: Final[dict[str, Signature]] = {
 REQUIRED_EXPORTS: Final = ("describe", "activate", "call")
 
 
+def is_offered(major: int, minor: int) -> bool:
+    """Whether a component that was built against this version of the contract runs here; see "Versions" in `wit/`."""
+    own_major, own_minor, _ = map(int, CONTRACT_VERSION.split("."))
+    return major == own_major and minor <= own_minor
+
+
 def interface_name(interface: str) -> str:
-    """`storage` as a component spells it: `holdfast:actor/storage@1.0.0`."""
+    """`storage` as a component spells it: `holdfast:actor/storage@1.1.0`."""
     return f"{PACKAGE}/{interface}@{CONTRACT_VERSION}"

@@ -1,2 +1,2 @@
 ;;@imports
-(import "holdfast:actor/sockets@1.0.0" (instance))
+(import "holdfast:actor/telepathy@1.0.0" (instance))

@@ -55,7 +55,7 @@ def test_a_component_describes_its_classes_and_methods() -> None:
     facts = json.loads(component_of(Account=Account, fetch=fetch).description)
 
     assert facts == {
-        "contract": "1.0.0",
+        "contract": "1.1.0",
         "codec": 2,
         "actors": [
             {

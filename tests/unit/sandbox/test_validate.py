@@ -14,6 +14,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.components.validate import check_component, read_component
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox
+from holdfast_host.sandbox.signatures import CONTRACT_VERSION
 from tests.unit.sandbox.conftest import minimal_wat
 from tests.unit.sandbox.turns import TestTurn
 
@@ -91,9 +92,8 @@ def test_a_future_or_stream_does_not_even_compile(engine: SandboxEngine, kind: s
 @pytest.mark.parametrize(
     "interface",
     [
-        "holdfast:actor/storage@2.0.0",
         "holdfast:actor/storage@1.0.0-draft",
-        "holdfast:actor/sockets@1.0.0",
+        "holdfast:actor/telepathy@1.0.0",
         "wasi:http/outgoing-handler@0.2.9",
         "wasi:io/streams@0.3.0",
         "wasi:keyvalue/store@0.2.0",
@@ -120,7 +120,20 @@ def test_an_unknown_function_is_named(engine: SandboxEngine) -> None:
     assert "'steal' of 'holdfast:actor/storage@1.0.0'" in problem
 
 
-@pytest.mark.parametrize("version", ["1.0.0", "1.0.7", "1.4.0"])
+@pytest.mark.parametrize("version", ["1.2.0", "2.0.0", "0.9.0"])
+@pytest.mark.parametrize("interface", ["storage", "instance"])
+def test_a_version_that_this_host_does_not_have_is_refused_with_both_named(
+    engine: SandboxEngine, version: str, interface: str
+) -> None:
+    text = importing("holdfast:actor/storage@1.0.0").replace(f"{interface}@1.0.0", f"{interface}@{version}")
+
+    assert problem_of(engine, text) == (
+        f"the component was built against holdfast:actor {version}, as its 'holdfast:actor/{interface}@{version}' "
+        f"says; this host has {CONTRACT_VERSION}: build it against that, or deploy it to a newer host"
+    )
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "1.0.7", CONTRACT_VERSION])
 def test_a_compatible_version_runs(engine: SandboxEngine, version: str) -> None:
     text = importing(
         f"holdfast:actor/storage@{version}", f'(export "get" (func (param "key" string) {TEXT_RESULT}))'
@@ -154,12 +167,12 @@ def test_a_missing_export_is_named(engine: SandboxEngine, missing: str) -> None:
 
 
 def test_a_missing_interface_is_named(engine: SandboxEngine) -> None:
-    text = minimal_wat().replace("holdfast:actor/instance@1.0.0", "holdfast:actor/instance@2.0.0")
+    text = minimal_wat().replace("holdfast:actor/instance@1.0.0", "holdfast:actor/another@1.0.0")
 
-    assert problem_of(engine, text) == "the component does not export 'holdfast:actor/instance@1.0.0'"
+    assert problem_of(engine, text) == f"the component does not export 'holdfast:actor/instance@{CONTRACT_VERSION}'"
 
 
-@pytest.mark.parametrize("other", ["1.0.1", "1.4.0"])
+@pytest.mark.parametrize("other", ["1.0.1", CONTRACT_VERSION])
 def test_two_versions_of_the_exports_are_refused_when_they_are_checked_and_when_they_are_loaded(
     engine: SandboxEngine, other: str
 ) -> None:
@@ -173,7 +186,7 @@ def test_two_versions_of_the_exports_are_refused_when_they_are_checked_and_when_
         LoadedComponent(engine, component)
 
 
-def test_the_exports_of_another_major_version_are_nothing_to_this_host(engine: SandboxEngine, turn: TestTurn) -> None:
+def test_the_exports_of_another_version_are_nothing_to_this_host(engine: SandboxEngine, turn: TestTurn) -> None:
     export = '(export "holdfast:actor/instance@1.0.0" (instance $exports))'
     text = minimal_wat().replace(export, f'{export}(export "holdfast:actor/instance@2.0.0" (func $describe))')
     component = Component(engine.engine, text)

@@ -6,15 +6,17 @@ It is a guest's text. What passes here is shown to callers, becomes routes, and 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 from holdfast_host.core.errors import InvalidComponentError, InvalidNameError
 from holdfast_host.core.ids import check_type_name
 from holdfast_host.core.limits import Limits
+from holdfast_host.sandbox.signatures import CONTRACT_VERSION, is_offered
 
 CODEC_VERSION: Final = 2
-CONTRACT_MAJOR: Final = "1"
 METHOD_CHARS_MAX: Final = 64
+_VERSION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})\.[0-9]{1,9}")
 _HOOKS: Final = frozenset({"alarm", "fetch"})
 _RESERVED_METHODS: Final = _HOOKS | {"id", "name"}  # the runtime's, or the stub's own
 
@@ -29,8 +31,9 @@ def check_description(text: bytes, limits: Limits) -> dict[str, Any]:
         raise _wrong(f"is not JSON: {error}") from None
     facts = _object(facts, "is")
     contract = _text(facts, "contract")
-    if contract.split(".")[0] != CONTRACT_MAJOR:
-        raise _wrong(f"asks for contract {contract!r}, this host has {CONTRACT_MAJOR}.x")
+    version = _VERSION.fullmatch(contract)
+    if version is None or not is_offered(int(version[1]), int(version[2])):
+        raise _wrong(f"asks for contract {contract!r}, this host has {CONTRACT_VERSION}")
     codec = facts.get("codec")
     if type(codec) is not int or not 1 <= codec <= CODEC_VERSION:
         raise _wrong(f"asks for value encoding {codec!r}, this host has {CODEC_VERSION}")

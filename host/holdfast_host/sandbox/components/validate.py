@@ -36,6 +36,7 @@ from holdfast_host.sandbox.signatures import (
     Kind,
     Signature,
     interface_name,
+    is_offered,
 )
 
 _MAGIC: Final = b"\0asm\x0d\x00\x01\x00"  # a component; anything else that wasmtime reads would be a text or a module
@@ -124,6 +125,8 @@ def checked_exports(component: Component, engine: Engine) -> dict[str, ExportInd
     exports = component.type.exports(engine)
     found = [name for name in exports if _interface_of(name) == EXPORTED]
     if not found:
+        for name in exports:
+            _check_version(name)
         raise InvalidComponentError(f"the component does not export {interface_name(EXPORTED)!r}")
     if len(found) > 1:
         raise InvalidComponentError(
@@ -147,6 +150,7 @@ def checked_exports(component: Component, engine: Engine) -> dict[str, ExportInd
 
 
 def _check_import(name: str, item: Any, engine: Engine) -> None:
+    _check_version(name)
     ours = _interface_of(name)
     if ours in IMPORTS:
         for function, extern in _functions_of(item, engine, name).items():
@@ -167,11 +171,21 @@ def _check_import(name: str, item: Any, engine: Engine) -> None:
 
 
 def _interface_of(name: str) -> str | None:
-    """`storage` for any compatible version of holdfast:actor/storage, else None."""
+    """`storage` for holdfast:actor/storage in any version that runs here, else None."""
     match = _NAME.fullmatch(name)
-    if match is None or match[1] != PACKAGE or match[3] != CONTRACT_VERSION.split(".")[0]:
+    if match is None or match[1] != PACKAGE or not is_offered(int(match[3]), int(match[4])):
         return None
     return match[2]
+
+
+def _check_version(name: str) -> None:
+    """Refuse an interface of ours in a version that does not run here, with both versions."""
+    match = _NAME.fullmatch(name)
+    if match is not None and match[1] == PACKAGE and not is_offered(int(match[3]), int(match[4])):
+        raise InvalidComponentError(
+            f"the component was built against {PACKAGE} {match[3]}.{match[4]}.{match[5]}, as its {_shown(name)} says; "
+            f"this host has {CONTRACT_VERSION}: build it against that, or deploy it to a newer host"
+        )
 
 
 def _functions_of(item: Any, engine: Engine, name: str) -> dict[str, Any]:
