@@ -11,11 +11,10 @@ from types import ModuleType
 from typing import Any, Final
 
 from holdfast._actor import StatefulActor
-from holdfast._contract import CONTRACT_VERSION
+from holdfast._contract import CONTRACT_VERSION, FUNCTION_HANDLERS, HANDLERS, TAKEN
 from holdfast._methods import (
-    HOOKS,
     Method,
-    hooks_of,
+    handlers_of,
     method_function,
     methods_of,
     private_names,
@@ -30,14 +29,6 @@ METHOD_CHARS_MAX: Final = 64
 METHODS_MAX: Final = 500
 TYPES_MAX: Final = 100
 DOC_CHARS_MAX: Final = 4096
-
-# Attributes of StatefulActor and of a stub that a method of the same name would hide.
-HIDDEN: Final = {
-    "ctx": "self.ctx, the instance's context",
-    "env": "self.env, its bindings and variables",
-    "id": "the id of a stub",
-    "name": "the name of a stub",
-}
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -101,19 +92,19 @@ class Component:
                     for each, method in self.methods[name].items()
                 ],
                 "private": private_names(actor),
-                "hooks": hooks_of(actor),
+                "handlers": handlers_of(actor),
             }
             for name, actor in self.actors.items()
         ]
         facts = {"contract": CONTRACT_VERSION, "codec": CODEC_VERSION, "actors": actors}
-        return {**facts, "fetch": self.fetch is not None}
+        return {**facts, "handlers": [] if self.fetch is None else ["fetch"]}
 
 
 def check_fetch(fetch: Any, module: ModuleType | None = None) -> None:
     """Raise RuleError where this cannot be the handler of a function; `module` is where it was found."""
     if not callable(fetch):
         raise RuleError("fetch is not a function", *place_of(module or fetch))
-    _check_takes(fetch, 2, "fetch", "(request, env)")
+    _check_takes(fetch, "fetch", FUNCTION_HANDLERS["fetch"])
 
 
 def check_extends(found: Any) -> None:
@@ -137,7 +128,7 @@ def check_actor(actor: type[StatefulActor]) -> None:
         raise RuleError(text, *place_of(actor))
     for each in sorted(public_names(actor)):
         value = inspect.getattr_static(actor, each)
-        if each in HOOKS and value is not None and not callable(getattr(actor, each)):
+        if each in HANDLERS and value is not None and not callable(getattr(actor, each)):
             raise RuleError(f"{name}.{each} is no method: {each} is what the runtime calls", *place_of(actor))
         function = method_function(actor, each, value)
         if function is None:
@@ -145,11 +136,11 @@ def check_actor(actor: type[StatefulActor]) -> None:
                 raise RuleError(_unbound(f"{name}.{each}", value), *place_of(value))
             continue
         value = function
-        if each in HIDDEN:
-            text = f"the method {name}.{each} hides {HIDDEN[each]}: give it another name"
+        if each in TAKEN:
+            text = f"the method {name}.{each} hides {TAKEN[each]}: give it another name"
             raise RuleError(text, *place_of(value))
-        if each in HOOKS:
-            _check_takes(value, 2, f"{name}.{each}", "(self, info)" if each == "alarm" else "(self, request)")
+        if each in HANDLERS:
+            _check_takes(value, f"{name}.{each}", HANDLERS[each])
         elif not _IDENTIFIER.fullmatch(each) or len(each) > METHOD_CHARS_MAX:
             text = f"the method {name}.{each} must be an ASCII identifier of at most {METHOD_CHARS_MAX} characters"
             raise RuleError(text, *place_of(value))
@@ -159,7 +150,7 @@ def check_actor(actor: type[StatefulActor]) -> None:
         text = f"the actor class {name} has {len(methods_of(actor))} methods, the limit is {METHODS_MAX}"
         raise RuleError(text, *place_of(actor))
     if "__init__" in vars(actor):
-        _check_takes(vars(actor)["__init__"], 3, f"{name}.__init__", "(self, ctx, env)")
+        _check_takes(vars(actor)["__init__"], f"{name}.__init__", "(self, ctx, env)")
 
 
 def _unbound(label: str, value: Any) -> str:
@@ -176,9 +167,9 @@ def _takes_self(function: Callable[..., Any]) -> bool:
     return bool(kinds) and kinds[0] in (*positional, inspect.Parameter.VAR_POSITIONAL)
 
 
-def _check_takes(function: Callable[..., Any], count: int, label: str, wanted: str) -> None:
+def _check_takes(function: Callable[..., Any], label: str, wanted: str) -> None:
     try:
-        signature_of(function).bind(*range(count))
+        signature_of(function).bind(*wanted.split(","))
     except TypeError:
         text = f"{label}{signature_text(function, without_self=False)} must be callable with {wanted}"
         raise RuleError(text, *place_of(function)) from None

@@ -12,6 +12,7 @@ from typing import Any
 
 from holdfast._activation_mark import keep_mark
 from holdfast._actor import Context, StatefulActor
+from holdfast._contract import HANDLER_NAMES
 from holdfast._coroutines import Coroutines
 from holdfast._describe import Component
 from holdfast._env import Env, make_env
@@ -19,7 +20,7 @@ from holdfast._errors import CallRefusedError, CodecError, error_json
 from holdfast._host_imports import Err, HostImports
 from holdfast._http import Request, Response
 from holdfast._log_capture import Output
-from holdfast._methods import Method, hooks_of
+from holdfast._methods import Method, handlers_of
 from holdfast._reseeding import seed_anew
 from holdfast._state.alarms import AlarmInfo, NoHandler
 from holdfast._state.storage import HELD_CHARS_MAX, HELD_NOTHING, Storage
@@ -86,7 +87,7 @@ class Guest:
         if actor_class is None:
             raise CallRefusedError("ActorInitError", f"the component has no actor class {actor_type!r}")
         held_chars_max = HELD_NOTHING if self._host.sees_each_read else HELD_CHARS_MAX
-        alarms = self._host.alarms if "alarm" in hooks_of(actor_class) else NoHandler(actor_type, self._host.alarms)
+        alarms = self._host.alarms if "alarm" in handlers_of(actor_class) else NoHandler(actor_type, self._host.alarms)
         end = self._output.at_turn_end
         storage = Storage(self._host.storage, alarms, held_chars_max=held_chars_max, at_turn_end=end)
         actor = actor_class(Context(actor_type, name, storage), self._env)
@@ -166,7 +167,8 @@ class Guest:
     def _refuse(self, method: str) -> None:
         if self._actor is None:
             raise CallRefusedError("ActorUnknownMethodError", "the function's sandbox has no methods")
-        if method.startswith("_") or hasattr(type(self._actor), method) or method in vars(self._actor):
+        actor = self._actor
+        if method.startswith("_") or method in HANDLER_NAMES or hasattr(type(actor), method) or method in vars(actor):
             text = f"{self._label}.{method} is not callable from outside"
             raise CallRefusedError("ActorPrivateMethodError", text)
         public = ", ".join(self._methods) or "none"
@@ -183,7 +185,7 @@ class Guest:
             self._output.flush()
 
     def _alarm_handler(self) -> Callable[[AlarmInfo], Any]:
-        if self._actor is None or "alarm" not in hooks_of(type(self._actor)):
+        if self._actor is None or "alarm" not in handlers_of(type(self._actor)):
             raise CallRefusedError("ActorUnknownMethodError", f"{self._label} has no alarm(self, info)")
         return self._actor.alarm
 

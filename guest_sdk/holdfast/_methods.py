@@ -12,13 +12,11 @@ from types import BuiltinFunctionType, FunctionType, MethodDescriptorType
 from typing import Any, Final, NoReturn
 
 from holdfast._actor import StatefulActor
+from holdfast._contract import HANDLER_NAMES, HANDLERS
 from holdfast._errors import CallRefusedError
 from holdfast._values.annotations import signature_of
 from holdfast._values.arguments import ArgumentTypes
 from holdfast._values.misfits import MisfitError
-
-# Hooks of the runtime that a subclass may define; callers reach them by other ways.
-HOOKS: Final = frozenset({"alarm", "fetch"})
 
 _BY_POSITION: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME: Final = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -131,7 +129,7 @@ def methods_of(actor: type[StatefulActor]) -> dict[str, Method]:
     for name in sorted(public_names(actor)):
         value = inspect.getattr_static(actor, name)
         function = method_function(actor, name, value)
-        if function is not None and name not in HOOKS:
+        if function is not None and name not in HANDLER_NAMES:
             found[name] = Method(f"{actor.__name__}.{name}", function, value)
     return found
 
@@ -152,9 +150,9 @@ def method_function(actor: type[StatefulActor], name: str, value: Any) -> Callab
     return function if callable(function) else None
 
 
-def hooks_of(actor: type[StatefulActor]) -> list[str]:
-    """Those of HOOKS that the class or a base other than StatefulActor defines."""
-    found = ((name, getattr(actor, name, None)) for name in sorted(HOOKS))
+def handlers_of(actor: type[StatefulActor]) -> list[str]:
+    """Those of HANDLERS that the class or a base other than StatefulActor defines."""
+    found = ((name, getattr(actor, name, None)) for name in HANDLERS)
     return [name for name, value in found if callable(value) and value is not getattr(StatefulActor, name, None)]
 
 
@@ -167,7 +165,7 @@ def public_names(actor: type[StatefulActor]) -> set[str]:
 def private_names(actor: type[StatefulActor]) -> list[str]:
     """What the class has and callers may not call: answered with "private" instead of "unknown"."""
     methods = methods_of(actor)
-    names = {name for name in dir(actor) if not name.startswith("__")} | HOOKS | {"__init__", "ctx", "env"}
+    names = {name for name in dir(actor) if not name.startswith("__")} | HANDLER_NAMES | {"__init__", "ctx", "env"}
     return sorted(names - methods.keys())
 
 

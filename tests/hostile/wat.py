@@ -52,17 +52,18 @@ def assemble(text: str) -> bytes:
 def with_types(count: int) -> str:
     """A component that describes so many actor types."""
     entries = ",".join(f'{{"type":"C{number}","methods":[],"private":[]}}' for number in range(count))
-    return _described(f'{{"contract":"1.0.0","codec":1,"actors":[{entries}],"fetch":false}}')
+    return described_as(f'{{"contract":"1.0.0","codec":1,"actors":[{entries}],"fetch":false}}')
 
 
 def with_methods(count: int) -> str:
     """A component whose one type describes so many methods."""
     entries = ",".join(f'{{"name":"m{number}"}}' for number in range(count))
     actor = f'{{"type":"Many","methods":[{entries}],"private":[]}}'
-    return _described(f'{{"contract":"1.0.0","codec":1,"actors":[{actor}],"fetch":false}}')
+    return described_as(f'{{"contract":"1.0.0","codec":1,"actors":[{actor}],"fetch":false}}')
 
 
-def _described(description: str) -> str:
+def described_as(description: str) -> str:
+    """The smallest component, with this as its description."""
     text = _MINIMAL.read_text()
     escaped = description.replace('"', '\\"')
     pages = len(description) // 65_536 + 2

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from holdfast._errors import LimitError
-from holdfast._methods import hooks_of
+from holdfast._methods import handlers_of
 from holdfast._state.alarms import instant_of, microseconds_of
 from holdfast._state.storage import check_key
 from holdfast._values.codec import decode, encode
@@ -117,7 +117,7 @@ class Instance:
 
     def set_alarm(self, when: datetime | timedelta | float) -> None:
         """Set or replace its alarm, also one that was abandoned; as `ctx.storage.set_alarm` does, with its errors."""
-        if "alarm" not in hooks_of(self._runner.component.actors[self._record.actor_type]):
+        if "alarm" not in handlers_of(self._runner.component.actors[self._record.actor_type]):
             raise RuntimeError(f"{self._record.actor_type} has no alarm(self, info) that could run then")
         if isinstance(when, timedelta):
             when = self._clock.now + when

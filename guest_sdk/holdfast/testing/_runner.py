@@ -14,12 +14,13 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from holdfast._actor import StatefulActor
+from holdfast._contract import HANDLER_NAMES
 from holdfast._describe import Component
 from holdfast._errors import PASSED_THROUGH
 from holdfast._exports import Guest
 from holdfast._host_imports import Err, facts_of
 from holdfast._http import body_bytes
-from holdfast._methods import HOOKS, private_names
+from holdfast._methods import handlers_of, private_names
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError, failure_of_guest
 from holdfast.testing._limits import Limits
@@ -117,6 +118,8 @@ class Runner:
     def fetch(self, record: Record | None, request: str, *, left_s: float | None = None) -> str:
         """Run the fetch handler of an instance, or of the function (None)."""
         label = self._function_label if record is None else record.label
+        if record is not None and "fetch" not in handlers_of(self.component.actors[record.actor_type]):
+            raise RefusedError("ActorUnknownMethodError", f"{record.actor_type} has no fetch handler")
         timeout_s = self.limits.fetch_timeout_s
         turn = Turn(self, record, label, budget_s=_least(timeout_s, left_s), timeout_name="ActorFetchTimeoutError")
         return self._run(
@@ -363,6 +366,6 @@ def _why_private(method: str) -> str:
     """What a name that a type has, and callers may not call, must be: as the host says it."""
     if method.startswith("_"):
         return "its name begins with an underscore"
-    if method in HOOKS:
+    if method in HANDLER_NAMES:
         return "it is a handler, which the host runs" + (": use stub.fetch(request)" if method == "fetch" else "")
     return "it is no method of an instance: a property, a static or class method, an attribute, or every actor's own"

@@ -2,12 +2,15 @@
 
 The WIT files are the contract; a test holds this table against them. Imports no wasmtime.
 
-This is the place where the next minor version begins on the host's side: its number and its functions. A new export is
-optional; what a new import does is in `imports`. `guest_sdk/holdfast/_contract.py` is the same place of the SDK.
+This is the place where the next minor version begins on the host's side: its number, its functions, the handlers that
+a new export runs (it is optional: a component whose description lists none of its handlers need not have it), and the
+names that no method may have from then on. What a new import does is in `imports`. `guest_sdk/holdfast/_contract.py` is
+the same place of the SDK.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -80,6 +83,32 @@ EXPORTS: Final[dict[str, Signature]] = {
     "fetch": Signature((_T,), _T),
 }
 REQUIRED_EXPORTS: Final = ("describe", "activate", "call")
+
+# What a description lists of an actor type, and of the function: each with the export that runs it.
+HANDLERS: Final = {"alarm": "alarm", "fetch": "fetch"}
+FUNCTION_HANDLERS: Final = {"fetch": "fetch"}
+
+# No methods for callers, who could otherwise forge events; also those that come with a later part of this version.
+HANDLER_NAMES: Final = frozenset({*HANDLERS, "socket_message", "socket_close", "socket_error"})
+
+# What no method may be called, by the minor version that took the name: components of an earlier one keep theirs.
+_TAKEN: Final = {
+    0: frozenset({"alarm", "fetch", "id", "name"}),  # what the runtime calls; a stub's own
+    1: frozenset({"socket_message", "socket_close", "socket_error", "once", "start", "then", "toJSON", "constructor"}),
+}
+
+_VERSION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})\.[0-9]{1,9}")
+
+
+def minor_of(version: str) -> int | None:
+    """The minor number of a version of the contract that runs here, else None; see "Versions" in `wit/`."""
+    match = _VERSION.fullmatch(version)
+    return int(match[2]) if match is not None and is_offered(int(match[1]), int(match[2])) else None
+
+
+def taken_names(minor: int) -> frozenset[str]:
+    """What no method of a component of that minor version may be called."""
+    return frozenset().union(*(names for since, names in _TAKEN.items() if since <= minor))
 
 
 def is_offered(major: int, minor: int) -> bool:

@@ -28,11 +28,11 @@ class ActorType:
     methods: tuple[Method, ...]
     doc: str = ""
     private: tuple[str, ...] = ()  # attributes that exist and are not callable: 403 instead of 404
-    hooks: tuple[str, ...] | None = None  # those of `alarm` and `fetch` that it has; None where it does not say
+    handlers: tuple[str, ...] | None = None  # what the host may call of it; None where its component does not say
 
-    def has_hook(self, name: str) -> bool:
+    def may_handle(self, name: str) -> bool:
         """Whether it has the handler, or may have it, where its component does not say."""
-        return self.hooks is None or name in self.hooks
+        return self.handlers is None or name in self.handlers
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,17 @@ class Deployment:
     types: tuple[ActorType, ...]
     bindings: tuple[Binding, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
-    fetch: bool = False
+    handlers: tuple[str, ...] = ()  # the function's own
     memory_bytes_max: int = 0  # 0: the host's
     method_timeout_s: float = 0.0  # 0: the host's
     check_arguments: bool | None = None  # by their annotations, where they come as plain JSON; None: as the host does
     sources: str = ""  # JSON, as an author's tool handed it in; for development components only, handed through unread
     secrets: tuple[str, ...] = ()  # the names of those that it sees, set or not; a version that was kept without: none
+
+    @property
+    def fetch(self) -> bool:
+        """Whether the function answers requests of its own."""
+        return "fetch" in self.handlers
 
     def to_json(self) -> dict[str, Any]:
         """For the registry."""
@@ -69,7 +74,9 @@ class Deployment:
 
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> Deployment:
-        """What `to_json` wrote."""
+        """What `to_json` wrote, also that of a release that knew `hooks` and `fetch`."""
+        facts = {"handlers": ["fetch"] if facts.get("fetch") else [], **facts}
+        facts.pop("fetch", None)
         types = tuple(
             ActorType(
                 entry["type"],
@@ -77,13 +84,18 @@ class Deployment:
                 tuple(Method(**method) for method in entry["methods"]),
                 entry["doc"],
                 tuple(entry["private"]),
-                None if entry.get("hooks") is None else tuple(entry["hooks"]),
+                _handlers(entry),
             )
             for entry in facts["types"]
         )
         bindings = tuple(Binding(**entry) for entry in facts["bindings"])
-        secrets = tuple(facts.get("secrets", ()))
-        return cls(**{**facts, "types": types, "bindings": bindings, "secrets": secrets})
+        secrets, handlers = tuple(facts.get("secrets", ())), tuple(facts["handlers"])
+        return cls(**{**facts, "types": types, "bindings": bindings, "secrets": secrets, "handlers": handlers})
+
+
+def _handlers(entry: dict[str, Any]) -> tuple[str, ...] | None:
+    told = entry.get("handlers", entry.get("hooks"))
+    return None if told is None else tuple(told)
 
 
 @dataclass(frozen=True, slots=True)

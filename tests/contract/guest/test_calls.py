@@ -231,8 +231,9 @@ def test_a_fetch_that_fails_commits_nothing_and_is_an_actor_call_error(caller: S
     assert other.call("mine").typed is None
 
 
-def test_an_actor_without_a_fetch_says_so(caller: Subject) -> None:
-    assert caller.call("fetch_probe").typed[0] == "ActorUnknownMethodError"
+def test_an_actor_that_has_no_fetch_is_not_asked(caller: Subject) -> None:
+    """In the host's words, not in those of a guest."""
+    assert caller.call("fetch_probe").typed == ["ActorUnknownMethodError", "Probe has no fetch handler"]
 
 
 def test_a_fetch_that_comes_back_is_refused(caller: Subject) -> None:

@@ -13,10 +13,11 @@ NO_METHOD = "it is no method of an instance: a property, a static or class metho
 WHY = {
     "alarm": "it is a handler, which the host runs",
     "fetch": "it is a handler, which the host runs: use stub.fetch(request)",
+    **dict.fromkeys(("socket_message", "socket_close", "socket_error"), "it is a handler, which the host runs"),
 }
 PRIVATE = [
     "_private", "__init__", "__class__", "__dict__", "_nothing_of_that_name", "alarm", "fetch", "ctx", "env",
-    "computed", "static", "of_class", "constant", "Inner",
+    "computed", "static", "of_class", "constant", "Inner", "socket_message", "socket_close", "socket_error",
 ]  # fmt: skip
 
 

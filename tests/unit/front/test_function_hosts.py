@@ -21,7 +21,7 @@ from tests.unit.front.stage import CATALOG, Response, Stage, read_response, requ
 
 HOST = "web.localhost:8787"
 OK = b'{"status":200,"headers":[],"body":"fine"}'
-WEB = Deployment("web", "fn_2", 1, "cd", "/y.cwasm", (), fetch=True)
+WEB = Deployment("web", "fn_2", 1, "cd", "/y.cwasm", (), handlers=("fetch",))
 
 
 def deploy(stage: Stage) -> None:

@@ -69,11 +69,14 @@ def test_a_component_describes_its_classes_and_methods() -> None:
                         "doc": "Add funds.\n\nReturns the new balance.",
                     },
                 ],
-                "private": ["__init__", "_private", "alarm", "ctx", "env", "fetch", "total"],
-                "hooks": [],
+                "private": [
+                    *("__init__", "_private", "alarm", "ctx", "env", "fetch"),
+                    *("socket_close", "socket_error", "socket_message", "total"),
+                ],
+                "handlers": [],
             }
         ],
-        "fetch": True,
+        "handlers": ["fetch"],
     }
 
 
@@ -93,13 +96,13 @@ class Mute(Deadlocks):
 
 
 @pytest.mark.parametrize(
-    ("actor", "hooks"),
+    ("actor", "handlers"),
     [(Account, []), (Deadlocks, ["alarm", "fetch"]), (RingsToo, ["alarm", "fetch"]), (Mute, ["fetch"])],
 )
-def test_a_class_says_which_handlers_it_has(actor: type[StatefulActor], hooks: list[str]) -> None:
+def test_a_class_says_which_handlers_it_has(actor: type[StatefulActor], handlers: list[str]) -> None:
     facts = json.loads(component_of(Actor=actor).description)
 
-    assert facts["actors"][0]["hooks"] == hooks
+    assert facts["actors"][0]["handlers"] == handlers
 
 
 def test_inherited_methods_belong_to_the_type_and_a_name_only_for_types_does_no_harm() -> None:
@@ -139,6 +142,11 @@ def make(called: str = "Bad", /, **members: Any) -> type[StatefulActor]:
         ({"A": make("Twin"), "B": make("Twin")}, "two actor classes are called Twin"),
         ({"A": make(name=lambda self: 1)}, "Bad.name hides the name of a stub"),
         ({"A": make(id=lambda self: 1)}, "Bad.id hides the id of a stub"),
+        ({"A": make(once=lambda self: 1)}, "Bad.once hides once of a stub, .*: give it another name"),
+        ({"A": make(start=lambda self: 1)}, "Bad.start hides start of a stub, .*: give it another name"),
+        ({"A": make(then=lambda self: 1)}, "Bad.then hides what JavaScript takes for a promise: give it another"),
+        ({"A": make(toJSON=lambda self: 1)}, "Bad.toJSON hides what JavaScript .*: give it another name"),
+        ({"A": make(constructor=lambda self: 1)}, "Bad.constructor hides .* of a JavaScript object: give it another"),
         ({"A": make(ctx=lambda self: 1)}, r"Bad.ctx hides self\.ctx"),
         ({"A": make(env=lambda self: 1)}, r"Bad.env hides self\.env"),
         ({"A": make(größe=lambda self: 1)}, "Bad.größe must be an ASCII identifier"),

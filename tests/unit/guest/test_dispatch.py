@@ -198,7 +198,7 @@ def test_a_type_error_inside_the_method_is_the_methods(bank: Hosted) -> None:
 @pytest.mark.parametrize(
     "method",
     ["__init__", "__class__", "_hidden", "_nothing", "alarm", "fetch", "a_property", "a_static", "a_class_method",
-     "ctx", "env", "cache", "rate"],
+     "ctx", "env", "cache", "rate", "socket_message", "socket_close", "socket_error"],
 )  # fmt: skip
 def test_what_is_not_a_public_function_is_private(bank: Hosted, method: str) -> None:
     assert bank.error(method)["name"] == "ActorPrivateMethodError"

@@ -11,6 +11,7 @@ import pytest
 from holdfast_host.core.errors import InvalidComponentError
 from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.components.description import check_description
+from holdfast_host.sandbox.signatures import taken_names
 
 
 def described(**changes: Any) -> bytes:
@@ -35,7 +36,7 @@ def test_what_is_left_out_is_filled_in() -> None:
                 "private": [],
             }
         ],
-        "fetch": False,
+        "handlers": [],
     }
 
 
@@ -70,7 +71,7 @@ def test_a_function_without_actors_needs_a_fetch() -> None:
         (described(actors=[{"type": "A", "private": [7]}]), "no list of names"),
         (described(actors=[{"type": "A", "doc": "\ud800"}]), "lone surrogate"),
         (with_method("_hidden"), "'_hidden'"),
-        (with_method("fetch"), "'fetch'"),
+        (with_method("fetch"), "a method 'fetch' of Account, a name that no method may have"),
         (with_method("not a name"), "'not a name'"),
         (with_method(None), "'name' that is no text"),
         (with_method("m" * 65), "the limit is 64"),
@@ -113,17 +114,56 @@ def test_a_description_at_a_limit_passes_and_one_past_it_does_not(
         check_description(of_size(401), limits)
 
 
-@pytest.mark.parametrize(
-    ("told", "kept"),
-    [({}, None), ({"hooks": []}, []), ({"hooks": ["alarm"]}, ["alarm"]), ({"hooks": ["later", "fetch"]}, ["fetch"])],
-)
-def test_a_type_that_tells_no_handlers_is_not_known_to_have_none(told: dict[str, Any], kept: Any) -> None:
-    actor = check_description(described(actors=[{"type": "Account", "methods": [], **told}]), Limits())["actors"][0]
+def handlers_of(contract: str, **told: Any) -> Any:
+    text = described(contract=contract, actors=[{"type": "Account", "methods": [], **told}])
+    checked = check_description(text, Limits())
 
-    assert actor.get("hooks") == kept
+    assert check_description(json.dumps(checked).encode(), Limits()) == checked, "it is checked again where it is kept"
+    return checked["actors"][0].get("handlers")
 
 
-@pytest.mark.parametrize("hooks", ["alarm", {"alarm": True}, [1]])
-def test_handlers_that_are_no_list_of_names_are_refused(hooks: Any) -> None:
+def test_a_type_of_1_0_that_tells_no_handlers_is_not_known_to_have_none() -> None:
+    assert handlers_of("1.0.0") is None
+    assert handlers_of("1.0.0", hooks=[]) == []
+    assert handlers_of("1.0.0", hooks=["alarm"]) == ["alarm"]
+    assert handlers_of("1.0.0", hooks=["later", "fetch"]) == ["fetch"]
+
+
+def test_a_type_has_the_handlers_that_it_lists_and_no_other() -> None:
+    assert handlers_of("1.1.0") == []
+    assert handlers_of("1.1.0", hooks=["alarm"]) == []
+    assert handlers_of("1.1.0", handlers=["later", "fetch", "alarm"]) == ["alarm", "fetch"]
+
+
+def test_a_function_has_the_handlers_that_it_lists() -> None:
+    def own(**told: Any) -> Any:
+        return check_description(described(**told), Limits())["handlers"]
+
+    assert [own(fetch=True), own(fetch=False)] == [["fetch"], []]
+    assert own(contract="1.1.0", fetch=True) == own(contract="1.1.0", fetch=True, handlers=[]) == []
+    assert own(contract="1.1.0", handlers=["fetch", "later"]) == ["fetch"]
+
+
+@pytest.mark.parametrize("told", ["alarm", {"alarm": True}, [1]])
+def test_handlers_that_are_no_list_of_names_are_refused(told: Any) -> None:
     with pytest.raises(InvalidComponentError, match="'hooks' of Account that are no list of names"):
-        check_description(described(actors=[{"type": "Account", "methods": [], "hooks": hooks}]), Limits())
+        handlers_of("1.0.0", hooks=told)
+    with pytest.raises(InvalidComponentError, match="'handlers' of Account that are no list of names"):
+        handlers_of("1.1.0", handlers=told)
+    with pytest.raises(InvalidComponentError, match="'handlers' that are no list of names"):
+        check_description(described(handlers=told), Limits())
+
+
+@pytest.mark.parametrize("name", sorted(taken_names(1)))
+def test_a_name_that_is_taken_is_no_methods(name: str) -> None:
+    text = with_method(name).replace(b"1.0.0", b"1.1.0")
+
+    with pytest.raises(InvalidComponentError, match=f"a method '{name}' of Account, a name that no method may have"):
+        check_description(text, Limits())
+
+
+@pytest.mark.parametrize("name", sorted(taken_names(1) - taken_names(0)))
+def test_a_component_of_1_0_keeps_the_names_that_1_1_takes(name: str) -> None:
+    [actor] = check_description(with_method(name), Limits())["actors"]
+
+    assert actor["methods"][0]["name"] == name

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import re
 
-from holdfast_host.sandbox.signatures import CONTRACT_VERSION, EXPORTED, EXPORTS, IMPORTS, PACKAGE, Signature
+from holdfast import _contract
+from holdfast_host.sandbox.signatures import (
+    CONTRACT_VERSION,
+    EXPORTED,
+    EXPORTS,
+    FUNCTION_HANDLERS,
+    HANDLER_NAMES,
+    HANDLERS,
+    IMPORTS,
+    PACKAGE,
+    REQUIRED_EXPORTS,
+    Signature,
+    minor_of,
+    taken_names,
+)
 from tests.unit.sandbox.conftest import WIT
 
 
@@ -32,6 +46,19 @@ def test_the_imports_are_those_of_the_contract() -> None:
 
 def test_the_exports_are_those_of_the_contract() -> None:
     assert written(EXPORTS) == functions_of(EXPORTED)
+
+
+def test_the_sdk_is_of_the_same_version_with_the_same_exports_handlers_and_names() -> None:
+    assert _contract.CONTRACT_VERSION == CONTRACT_VERSION
+    assert set(_contract.EXPORTS) == set(EXPORTS)
+    assert list(_contract.HANDLERS) == list(HANDLERS)
+    assert list(_contract.FUNCTION_HANDLERS) == list(FUNCTION_HANDLERS)
+    assert _contract.HANDLER_NAMES == HANDLER_NAMES
+    assert {*_contract.TAKEN, *HANDLER_NAMES} - {"ctx", "env"} == taken_names(minor_of(CONTRACT_VERSION) or 0)
+
+
+def test_every_handler_is_run_by_an_export() -> None:
+    assert {*HANDLERS.values(), *FUNCTION_HANDLERS.values()} <= EXPORTS.keys() - set(REQUIRED_EXPORTS)
 
 
 def test_the_version_is_that_of_the_contract() -> None:

@@ -41,13 +41,14 @@ def component_text(
     gate: Path | str = "",
     methods: Sequence[str] = ("deposit",),
     development: bool = False,
-    hooks: Sequence[str] | None = None,
+    handlers: Sequence[str] | None = None,
 ) -> str:
     """A component that ships these classes, each with these methods; it compiles once the file `gate` is there."""
     described = [{"name": each, "signature": "(amount: int) -> dict", "doc": ""} for each in methods]
-    told = {} if hooks is None else {"hooks": list(hooks)}
+    told = {} if handlers is None else {"handlers": list(handlers)}
     actors = [{"type": each, "doc": "", "methods": described, "private": ["alarm"], **told} for each in types]
-    facts = {"actors": actors, "fetch": fetch, "remark": remark, "development": development}
+    own = ["fetch"] if fetch else []
+    facts = {"actors": actors, "handlers": own, "remark": remark, "development": development}
     return json.dumps({**facts, "compile_s": compile_s, "gate": str(gate)})
 
 

@@ -156,9 +156,9 @@ def test_a_rollback_that_would_leave_a_reference_without_its_type_is_refused(ben
 
 
 def test_a_version_that_drops_an_alarm_handler_is_refused_while_alarms_wait_for_it(bench: DeployBench) -> None:
-    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), hooks=["alarm"]))
+    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), handlers=["alarm"]))
     bench.rollout.alarms = {bench.type_id("Wallet")}
-    deaf = component_text("Wallet", methods=("deposit", "debit"), hooks=[])
+    deaf = component_text("Wallet", methods=("deposit", "debit"), handlers=[])
     with pytest.raises(BreakingChangeError, match="the alarm handler of Wallet, of which instances have an alarm set"):
         bench.deploy("wallet", deaf)
 
@@ -168,10 +168,10 @@ def test_a_version_that_drops_an_alarm_handler_is_refused_while_alarms_wait_for_
 
 
 def test_a_renamed_class_without_the_handler_is_refused_while_alarms_wait_for_it(bench: DeployBench) -> None:
-    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), hooks=["alarm"]))
+    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), handlers=["alarm"]))
     bench.rollout.instances = bench.rollout.alarms = {bench.type_id("Wallet")}
 
-    deaf = component_text("Account", methods=("deposit", "debit"), hooks=["fetch"])
+    deaf = component_text("Account", methods=("deposit", "debit"), handlers=["fetch"])
     with pytest.raises(BreakingChangeError, match="the alarm handler of Account"):
         bench.deploy("wallet", deaf, renamed("Account", "Wallet"))
     bench.deploy("wallet", deaf, renamed("Account", "Wallet"), allow_breaking=True)
@@ -179,8 +179,9 @@ def test_a_renamed_class_without_the_handler_is_refused_while_alarms_wait_for_it
 
 def test_alarms_are_looked_for_only_where_a_handler_goes(bench: DeployBench) -> None:
     """All alarms of a host may have to be read for it."""
-    for hooks in (["alarm"], ["alarm"], None, ["alarm"], [], []):
-        bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), hooks=hooks, remark=str(hooks)))
+    for handlers in (["alarm"], ["alarm"], None, ["alarm"], [], []):
+        text = component_text("Wallet", methods=("deposit", "debit"), handlers=handlers, remark=str(handlers))
+        bench.deploy("wallet", text)
 
     assert bench.rollout.looked_for_alarms == [{bench.type_id("Wallet")}]
 
@@ -189,15 +190,15 @@ def test_a_version_that_does_not_say_which_handlers_it_had_counts_where_alarms_w
     bench.rollout.alarms = {bench.type_id("Wallet")}
 
     with pytest.raises(BreakingChangeError, match="the alarm handler of Wallet"):
-        bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), hooks=[]))
+        bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), handlers=[]))
 
 
 def test_a_version_that_drops_the_fetch_of_an_actor_is_refused_while_another_function_refers_to_it(
     bench: DeployBench,
 ) -> None:
-    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), hooks=["fetch"]))
+    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), handlers=["fetch"]))
     bench.deploy("reader", component_text(fetch=True), READER)
-    without = component_text("Wallet", methods=("deposit", "debit"), hooks=[])
+    without = component_text("Wallet", methods=("deposit", "debit"), handlers=[])
     with pytest.raises(BreakingChangeError, match="the fetch handler of Wallet, to which the function 'reader' refers"):
         bench.deploy("wallet", without)
 
@@ -216,10 +217,10 @@ def test_a_version_that_drops_the_functions_fetch_is_refused(bench: DeployBench)
 
 
 def test_what_a_type_handles_survives_a_restart(bench: DeployBench) -> None:
-    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), hooks=["alarm"]))
+    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), handlers=["alarm"]))
     bench.reopen()
 
-    assert [each.hooks for each in bench.registry.catalog().deployments[0].types] == [("alarm",)]
+    assert [each.handlers for each in bench.registry.catalog().deployments[0].types] == [("alarm",)]
 
 
 def test_other_sources_run_in_a_development_component_as_a_new_version(bench: DeployBench) -> None:

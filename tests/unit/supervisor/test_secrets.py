@@ -184,8 +184,8 @@ type = "Cart"
 [vars]
 GREETING = "hello"
 """
-NOTE = json.dumps({"actors": [{"type": "Note", "methods": [], "doc": ""}], "fetch": False})
-CART = json.dumps({"actors": [{"type": "Cart", "methods": [], "doc": ""}], "fetch": False})
+NOTE = json.dumps({"actors": [{"type": "Note", "methods": [], "doc": ""}], "handlers": []})
+CART = json.dumps({"actors": [{"type": "Cart", "methods": [], "doc": ""}], "handlers": []})
 
 
 def test_a_version_keeps_the_names_of_its_secrets_and_the_list_says_who_sees_them(bench: Bench) -> None:

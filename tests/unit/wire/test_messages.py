@@ -15,7 +15,9 @@ from holdfast_host.wire import control, operations
 from holdfast_host.wire.catalog import ActorType, Binding, Catalog, Deployment, Method
 from holdfast_host.wire.routing import Routing
 
-ACCOUNT = ActorType("Account", 7, (Method("deposit", "(amount: int) -> dict", 'Adds "ü"\nfunds.'),), "", ("alarm",))
+ACCOUNT = ActorType(
+    "Account", 7, (Method("deposit", "(amount: int) -> dict", 'Adds "ü"\nfunds.'),), "", ("private",), ("alarm",)
+)
 DEPLOYMENT = Deployment(
     "account",
     "fn_1",
@@ -25,7 +27,7 @@ DEPLOYMENT = Deployment(
     (ACCOUNT,),
     (Binding("ACCOUNT", "Account", owner=False),),
     {"A": "1"},
-    True,
+    ("fetch",),
     9,
     1.5,
 )
@@ -189,3 +191,15 @@ def test_an_instance_is_looked_for_where_its_worker_stores_it(partitions: int, w
 
         assert partition == partition_of(7, name, partitions)
         assert partition in routing.partitions_of(worker)
+
+
+@pytest.mark.parametrize("fetch", [True, False])
+def test_a_version_that_an_older_release_recorded_has_its_handlers(fetch: bool) -> None:
+    written = DEPLOYMENT.to_json()
+    del written["handlers"]
+    [entry] = written["types"]
+    entry["hooks"] = entry.pop("handlers")
+    read = Deployment.from_json({**written, "fetch": fetch})
+
+    assert read == replace(DEPLOYMENT, handlers=("fetch",) if fetch else ())
+    assert read.fetch is fetch

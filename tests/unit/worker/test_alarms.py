@@ -136,7 +136,7 @@ def test_an_alarm_that_nobody_handles_ends_abandoned_and_is_handled_once_somebod
 ) -> None:
     host = AlarmStage(monkeypatch)
     host.set("a", 1.0)
-    deaf = replace(host.stage.loaded(2), handles_alarms=False)
+    deaf = replace(host.stage.loaded(2), handlers=frozenset())
     host.stage.do(lambda: host.stage.worker.deployments._install(deaf))
     for _ in range(8):
         host.advance(64.0)
@@ -155,7 +155,7 @@ def test_an_alarm_that_nobody_handles_ends_abandoned_and_is_handled_once_somebod
 def test_a_type_without_a_handler_can_set_no_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
     host = AlarmStage(monkeypatch)
     host.stage.guests[b"by_import"] = lambda turn, due_us: HANDLERS["alarms", "set"](turn, due_us)
-    deaf = replace(host.stage.deploy(2), handles_alarms=False)
+    deaf = replace(host.stage.deploy(2), handlers=frozenset())
     host.stage.do(lambda: host.stage.worker.deployments._install(deaf))
 
     status, said = host.stage.call("a", "by_import", 5)

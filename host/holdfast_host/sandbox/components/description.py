@@ -6,23 +6,30 @@ It is a guest's text. What passes here is shown to callers, becomes routes, and 
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from holdfast_host.core.errors import InvalidComponentError, InvalidNameError
 from holdfast_host.core.ids import check_type_name
 from holdfast_host.core.limits import Limits
-from holdfast_host.sandbox.signatures import CONTRACT_VERSION, is_offered
+from holdfast_host.sandbox.signatures import (
+    CONTRACT_VERSION,
+    FUNCTION_HANDLERS,
+    HANDLERS,
+    minor_of,
+    taken_names,
+)
 
 CODEC_VERSION: Final = 2
 METHOD_CHARS_MAX: Final = 64
-_VERSION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})\.[0-9]{1,9}")
-_HOOKS: Final = frozenset({"alarm", "fetch"})
-_RESERVED_METHODS: Final = _HOOKS | {"id", "name"}  # the runtime's, or the stub's own
 
 
 def check_description(text: bytes, limits: Limits) -> dict[str, Any]:
-    """The description with every field there is, or InvalidComponentError that names what is wrong in it."""
+    """The description as one of today says it, or InvalidComponentError that names what is wrong in it.
+
+    What it says of itself in an older way (`hooks`, `fetch`) stands under the newer name. A type of contract 1.0 that
+    does not say which handlers it has says nothing here either.
+    """
     if len(text) > limits.description_bytes_max:
         raise _wrong(f"has {len(text)} bytes, the limit is {limits.description_bytes_max}")
     try:
@@ -31,8 +38,8 @@ def check_description(text: bytes, limits: Limits) -> dict[str, Any]:
         raise _wrong(f"is not JSON: {error}") from None
     facts = _object(facts, "is")
     contract = _text(facts, "contract")
-    version = _VERSION.fullmatch(contract)
-    if version is None or not is_offered(int(version[1]), int(version[2])):
+    minor = minor_of(contract)
+    if minor is None:
         raise _wrong(f"asks for contract {contract!r}, this host has {CONTRACT_VERSION}")
     codec = facts.get("codec")
     if type(codec) is not int or not 1 <= codec <= CODEC_VERSION:
@@ -40,27 +47,29 @@ def check_description(text: bytes, limits: Limits) -> dict[str, Any]:
     fetch = facts.get("fetch", False)
     if type(fetch) is not bool:
         raise _wrong("has a 'fetch' that is neither true nor false")
-    actors = _check_actors(facts.get("actors", []), limits)
-    if not actors and not fetch:
+    told = facts.get("handlers", ["fetch"] if fetch and minor == 0 else [])
+    handlers = _check_handlers("'handlers'", told, FUNCTION_HANDLERS)
+    actors = _check_actors(facts.get("actors", []), minor, limits)
+    if not actors and not handlers:
         raise _wrong("has neither an actor class nor a fetch")
     development = facts.get("development", False)
     if type(development) is not bool:
         raise _wrong("has a 'development' that is neither true nor false")
-    checked = {"contract": contract, "codec": codec, "actors": actors, "fetch": fetch}
+    checked = {"contract": contract, "codec": codec, "actors": actors, "handlers": handlers}
     return {**checked, "development": True} if development else checked
 
 
-def _check_actors(entries: Any, limits: Limits) -> list[dict[str, Any]]:
+def _check_actors(entries: Any, minor: int, limits: Limits) -> list[dict[str, Any]]:
     if not isinstance(entries, list):
         raise _wrong("has 'actors' that are no list")
     if len(entries) > limits.actor_types_max:
         raise _wrong(f"has {len(entries)} actor types, the limit is {limits.actor_types_max}")
-    actors = [_check_actor(entry, limits) for entry in entries]
+    actors = [_check_actor(entry, minor, limits) for entry in entries]
     _refuse_twice("the actor type", [actor["type"] for actor in actors])
     return actors
 
 
-def _check_actor(entry: Any, limits: Limits) -> dict[str, Any]:
+def _check_actor(entry: Any, minor: int, limits: Limits) -> dict[str, Any]:
     facts = _object(entry, "has an actor that is")
     name = _text(facts, "type")
     try:
@@ -75,22 +84,30 @@ def _check_actor(entry: Any, limits: Limits) -> dict[str, Any]:
         raise _wrong(f"has {len(methods)} methods of {name}, the limit is {limits.methods_max}")
     if not isinstance(private, list) or not all(isinstance(each, str) for each in private):
         raise _wrong(f"has 'private' of {name} that is no list of names")
-    checked = [_check_method(method, name) for method in methods]
+    checked = [_check_method(method, name, minor) for method in methods]
     _refuse_twice(f"the method of {name}", [method["name"] for method in checked])
     actor = {"type": name, "doc": _text(facts, "doc", ""), "methods": checked, "private": private}
-    hooks = facts.get("hooks")
-    if hooks is None:
+    key = "hooks" if "handlers" not in facts and minor == 0 else "handlers"
+    told = facts.get(key, None if minor == 0 else [])
+    if told is None:
         return actor  # it was built when nobody asked: not known
-    if not isinstance(hooks, list) or not all(isinstance(each, str) for each in hooks):
-        raise _wrong(f"has 'hooks' of {name} that are no list of names")
-    return {**actor, "hooks": [each for each in hooks if each in _HOOKS]}
+    return {**actor, "handlers": _check_handlers(f"{key!r} of {name}", told, HANDLERS)}
 
 
-def _check_method(entry: Any, actor_type: str) -> dict[str, str]:
+def _check_handlers(what: str, told: Any, known: Iterable[str]) -> list[str]:
+    """Those that this host can call."""
+    if not isinstance(told, list) or not all(isinstance(each, str) for each in told):
+        raise _wrong(f"has {what} that are no list of names")
+    return [each for each in known if each in told]
+
+
+def _check_method(entry: Any, actor_type: str, minor: int) -> dict[str, str]:
     facts = _object(entry, f"has a method of {actor_type} that is")
     name = _text(facts, "name")
-    if not name.isidentifier() or name.startswith("_") or name in _RESERVED_METHODS:
-        raise _wrong(f"has a method {name!r} of {actor_type}: not an identifier, or a name that is reserved")
+    if not name.isidentifier() or name.startswith("_"):
+        raise _wrong(f"has a method {name!r} of {actor_type}, which is no identifier, or begins with an underscore")
+    if name in taken_names(minor):
+        raise _wrong(f"has a method {name!r} of {actor_type}, a name that no method may have: give it another one")
     if len(name) > METHOD_CHARS_MAX:
         raise _wrong(f"has a method of {actor_type} of {len(name)} characters, the limit is {METHOD_CHARS_MAX}")
     return {"name": name, "signature": _text(facts, "signature", ""), "doc": _text(facts, "doc", "")}

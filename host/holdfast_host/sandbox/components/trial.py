@@ -16,6 +16,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.components.description import check_description
 from holdfast_host.sandbox.engine import LoadedComponent
 from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
+from holdfast_host.sandbox.signatures import FUNCTION_HANDLERS, HANDLERS, minor_of
 
 TRIAL_TIMEOUT_S: Final = 10.0
 _REASON_CHARS_MAX: Final = 500
@@ -72,9 +73,22 @@ def _try(
         reason = _one_line(text.decode())
         raise InvalidComponentError(f"the component could not describe itself: {reason}")
     description = check_description(text, limits)
-    if description["fetch"] and "fetch" not in component.exports:
-        raise InvalidComponentError("the component describes a fetch but exports none")
+    _check_exported(description, component)
     return description
+
+
+def _check_exported(description: dict[str, Any], component: LoadedComponent) -> None:
+    """What it says that it handles, it can be called for. (One of contract 1.0 answers for itself.)."""
+    told = [("the function", description["handlers"], FUNCTION_HANDLERS)]
+    if minor_of(description["contract"]):
+        told += [(each["type"], each["handlers"], HANDLERS) for each in description["actors"]]
+    for whose, handlers, exports in told:
+        for handler in handlers:
+            if exports[handler] not in component.exports:
+                raise InvalidComponentError(
+                    f"the component describes a handler {handler!r} of {whose}, but does not export "
+                    f"{exports[handler]!r}, which runs it"
+                )
 
 
 def _not_loaded(text: bytes, on_traceback: Callable[[str], None]) -> InvalidComponentError:

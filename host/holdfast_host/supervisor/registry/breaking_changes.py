@@ -67,9 +67,9 @@ def refusal(function: str, found: Sequence[str], what_to_do: str) -> BreakingCha
 
 def _handlers_gone(old: ActorType, new: ActorType, others: Sequence[Deployment], armed: Set[int]) -> Iterable[str]:
     """A handler of which the running version does not say whether it is there counts where alarms wait for it."""
-    if old.has_hook("alarm") and not new.has_hook("alarm") and old.type_id in armed:
+    if old.may_handle("alarm") and not new.may_handle("alarm") and old.type_id in armed:
         yield f"the alarm handler of {new.type}, of which instances have an alarm set, is gone"
-    if old.hooks is not None and "fetch" in old.hooks and not new.has_hook("fetch"):
+    if old.handlers is not None and "fetch" in old.handlers and not new.may_handle("fetch"):
         for other in others:
             for binding in other.bindings:
                 if not binding.owner and binding.type == new.type:

@@ -103,9 +103,9 @@ def types_at_stake(registry: Registry, proposal: Proposal) -> set[int]:
 def alarms_at_stake(registry: Registry, proposal: Proposal) -> set[int]:
     """The numbers of those types that would lose their alarm handler: the plan must know whether alarms wait for it."""
     running = _running(registry, registry.by_id(proposal.func_id))
-    had = {each.type: each for each in running.types if each.has_hook("alarm")} if running else {}
+    had = {each.type: each for each in running.types if each.may_handle("alarm")} if running else {}
     former = {each.type: each.renamed_from for each in proposal.manifest.actors if each.renamed_from}
-    deaf = [name for name in proposal.owned if not proposal.shipped[name].has_hook("alarm")]
+    deaf = [name for name in proposal.owned if not proposal.shipped[name].may_handle("alarm")]
     return {had[name].type_id for each in deaf for name in (each, former.get(each)) if name in had}
 
 
@@ -126,8 +126,8 @@ def plan_deployment(
         TypeOwnedError, UnresolvedBindingError, BreakingChangeError: it does not fit what else is deployed.
     """
     manifest, shipped, owned = proposal.manifest, proposal.shipped, proposal.owned
-    fetch = bool(proposal.description.get("fetch"))
-    if not owned and not fetch:
+    handlers = tuple(proposal.description.get("handlers", ()))
+    if not owned and not handlers:
         raise _nothing_to_run(manifest.name, shipped)
     known = registry.by_id(proposal.func_id)
     renames = find_renames(registry, manifest, proposal.func_id, owned, occupied)
@@ -142,7 +142,7 @@ def plan_deployment(
         bindings=tuple(Binding(each.binding, each.type, each.type in shipped) for each in manifest.actors),
         variables=dict(manifest.vars),
         secrets=manifest.secrets,
-        fetch=fetch,
+        handlers=handlers,
         memory_bytes_max=manifest.memory_bytes_max,
         method_timeout_s=manifest.method_timeout_s,
         check_arguments=manifest.check_arguments,
@@ -237,14 +237,14 @@ def shipped_types(description: dict[str, Any], limits: Limits) -> dict[str, Acto
         methods = tuple(Method(each["name"], each["signature"], each.get("doc") or "") for each in entry["methods"])
         if len(methods) > limits.methods_max:
             raise InvalidComponentError(f"{name} has {len(methods)} methods, the limit is {limits.methods_max}")
-        hooks = entry.get("hooks")
+        handlers = entry.get("handlers")
         found[name] = ActorType(
             name,
             0,
             methods,
             entry.get("doc") or "",
             tuple(entry.get("private") or ()),
-            None if hooks is None else tuple(hooks),
+            None if handlers is None else tuple(handlers),
         )
     if len(found) > limits.actor_types_max:
         raise InvalidComponentError(

@@ -283,7 +283,7 @@ class Alarms:
             if worker.mailboxes.draining or row.due_us > self._clock.wall_us():  # stopping; or the clock was set back
                 self._leave_as_it_is(entry, delivery)
                 return False
-            if not loaded.handles_alarms:
+            if not loaded.may_handle("alarm"):
                 text = f"{loaded.type} has no alarm handler in version {loaded.version} of {loaded.function!r}"
                 self._count_failure(entry, delivery, row, ActorUnknownMethodError(text))
                 return False

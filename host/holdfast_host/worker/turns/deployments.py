@@ -19,6 +19,7 @@ from holdfast_host.core.errors import (
     UnknownActorTypeError,
 )
 from holdfast_host.sandbox.components.trial import try_sources
+from holdfast_host.sandbox.signatures import HANDLER_NAMES
 from holdfast_host.wire.catalog import ActorType
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
     from holdfast_host.wire.catalog import Deployment
 
-HOOKS: Final = frozenset({"alarm", "fetch"})
 BODY_COPIES: Final = 5  # of the largest body, base64 in part, that are in a guest at once while it echoes one
 
 
@@ -55,7 +55,7 @@ class LoadedType:
     variables: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()  # the names of those that it sees
     sources: str = ""  # JSON, for a development component
-    handles_alarms: bool = True  # or may, where the component does not say
+    handlers: frozenset[str] | None = None  # what may be called of it; None: the component does not say
     check_arguments: bool = False
 
     def check_method(self, method: bytes) -> None:
@@ -68,10 +68,23 @@ class LoadedType:
         if method in self.methods:
             return
         text = method.decode(errors="replace")
-        if method.startswith(b"_") or method in self.private:
+        if method.startswith(b"_") or method in self.private or text in HANDLER_NAMES:
             raise ActorPrivateMethodError(f"{self.type}.{text} is not callable from outside: {_why_private(text)}")
         known = ", ".join(sorted(name.decode() for name in self.methods)) or "none"
         raise ActorUnknownMethodError(f"{self.type} has no method {text!r}; it has: {known}")
+
+    def may_handle(self, name: str) -> bool:
+        """Whether it has the handler, or may have it."""
+        return self.handlers is None or name in self.handlers
+
+    def check_fetch_handler(self) -> None:
+        """Refuse a request that nobody would answer, before an instance is disturbed.
+
+        Raises:
+            ActorUnknownMethodError: the type has no fetch handler.
+        """
+        if not self.may_handle("fetch"):
+            raise ActorUnknownMethodError(f"{self.type} has no fetch handler")
 
     def check_alarm_handler(self) -> None:
         """Refuse to set an alarm that nobody would handle.
@@ -79,7 +92,7 @@ class LoadedType:
         Raises:
             BadRequestError: the type has no alarm handler.
         """
-        if not self.handles_alarms:
+        if not self.may_handle("alarm"):
             raise BadRequestError(f"{self.type} has no alarm handler that could run then: no alarm can be set")
 
 
@@ -219,7 +232,7 @@ class Deployments:
             variables=deployment.variables,
             secrets=deployment.secrets,
             sources=deployment.sources,
-            handles_alarms=actor.has_hook("alarm"),
+            handlers=None if actor.handlers is None else frozenset(actor.handlers),
             check_arguments=self.checks_arguments if deployment.check_arguments is None else deployment.check_arguments,
         )
 
@@ -228,7 +241,7 @@ def _why_private(method: str) -> str:
     """What a name that a type has, and callers may not call, must be."""
     if method.startswith("_"):
         return "its name begins with an underscore"
-    if method in HOOKS:
+    if method in HANDLER_NAMES:
         return "it is a handler, which the host runs" + (": use stub.fetch(request)" if method == "fetch" else "")
     return "it is no method of an instance: a property, a static or class method, an attribute, or every actor's own"
 

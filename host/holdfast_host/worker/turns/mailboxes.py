@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.function_pool import Functions
 
 # Plain integers: to look a member of an enumeration up costs more than to compare it.
-_CALL, _METHOD, _FUNCTION = int(Kind.CALL), int(CallKind.METHOD), int(CallKind.FUNCTION)
+_CALL, _METHOD = int(Kind.CALL), int(CallKind.METHOD)
+_FETCH, _FUNCTION = int(CallKind.FETCH), int(CallKind.FUNCTION)
 _RING_KINDS: Final = (Kind.PROBE, Kind.CONFIRM, Kind.KILL)
 
 
@@ -240,6 +241,8 @@ class Mailboxes:
                 raise self._quarantine_error(entry, loaded.function)
             if request.kind == _METHOD:
                 loaded.check_method(request.method)
+            elif request.kind == _FETCH:
+                loaded.check_fetch_handler()
             self._check_room(entry, nested=origin is not None)
         except HoldfastError as error:
             self._answer(turn, error)
