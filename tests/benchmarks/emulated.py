@@ -49,8 +49,11 @@ if "holdfast_host.worker" in command or "holdfast_host.sandbox" in command:
     wasmtime.Config.__init__ = make_plain
     threading.Thread.start = lambda thread: None if thread.name == "holdfast-monitor" else start(thread)
 if "holdfast_host.worker" in command:
-    from holdfast_host.worker import loop
-    loop.HOUSEKEEPING_S = 3600.0
+    try:
+        from holdfast_host.worker import housekeeping
+    except ImportError:  # an earlier checkout
+        from holdfast_host.worker import loop as housekeeping
+    housekeeping.HOUSEKEEPING_S = 3600.0
 """
 # What the supervisor takes for Python.
 _PYTHON: Final = """\

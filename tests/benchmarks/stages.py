@@ -85,7 +85,7 @@ FRONT: Final = [
     *_rules("event loop and sockets", "uvloop/", "asyncio/", "front/main.py", "front/process.py"),
 ]
 WORKER: Final = [
-    *_rules("read frames", "worker/client_connections.py:_ready,_read,_greet"),
+    *_rules("read frames", "worker/client_connections.py:_ready,_read,_greet", "worker/reception.py"),
     *_rules(
         "mailbox",
         "worker/turns/mailboxes.py",
@@ -102,22 +102,21 @@ WORKER: Final = [
     ),
     *_rules(
         "the turn around it",
-        "worker/turns/runner.py",
+        "worker/running/",
         "worker/turns/turn.py",
         "worker/turns/function_pool.py",
         "worker/turns/deployments.py",
-        "worker/turns/method_times.py",
         "worker/threads/leadership.py:in_section,pause_section,resume_section,hand_over",
-        "worker/loop.py:_run_turn,_run_round,_may_run,_end,_refuse,call_out",
+        "worker/loop.py:_run_round",
     ),
-    *_rules("commit", "storage/commits.py", "worker/loop.py:_commit"),
+    *_rules("commit", "storage/commits.py", "worker/commits/committer.py:run,_write"),
     *_rules(
         "gate and reply",
         "worker/commits/gate.py",
         "worker/commits/replies.py",
-        "worker/inspection/measures.py",
+        "worker/measures.py",
         "worker/client_connections.py:flush,_watch",
-        "worker/loop.py:_flush,_settle",
+        "worker/commits/committer.py",
     ),
     *_rules("loop and monitor", "worker/"),
 ]

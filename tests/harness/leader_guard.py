@@ -79,13 +79,13 @@ def install() -> None:
     if _GUARD.installed:
         return
     _GUARD.installed = True
-    make = Leadership.__init__
+    start = Leadership.start
 
-    @functools.wraps(make)
-    def made(self: Leadership, lead: Callable[[int], None], *further: Any) -> None:
-        make(self, _GUARD.leading(lead, self), *further)
+    @functools.wraps(start)
+    def started(self: Leadership, lead: Callable[[int], None], *further: Any) -> None:
+        start(self, _GUARD.leading(lead, self), *further)
 
-    setattr(Leadership, make.__name__, made)
+    setattr(Leadership, start.__name__, started)
     for owner, name, method in marked_methods():
         setattr(owner, name, _checked(owner, name, method))
         if "__del__" not in vars(owner):

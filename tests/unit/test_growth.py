@@ -32,7 +32,7 @@ from holdfast_host.front.known.direct import DirectCalls
 from holdfast_host.front.routes.alarms import _CURSOR
 from holdfast_host.sandbox.components.description import check_description
 from holdfast_host.sandbox.imports import HANDLERS
-from holdfast_host.worker.turns.runner import _parse
+from holdfast_host.worker.running.runner import _parse
 from holdfast_host.worker.turns.turn import _cut
 from tests.unit.sandbox.turns import TestTurn
 

@@ -1,7 +1,7 @@
 """The worker's sockets to its clients: frames in, replies out, flow control.
 
-Sockets never block: what a
-client does not take stays in its out-buffer, and a client with too much there is not read from.
+Sockets never block: what a client does not take stays in its out-buffer, and a client with too much there is not read
+from.
 """
 
 from __future__ import annotations
@@ -13,50 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.wire.frames import PROTOCOL, FrameReader, Kind, ProtocolError, pack_json, pack_reply, unpack_json
 from holdfast_host.wire.state_page import StatePage
-from holdfast_host.worker.threads.leaders import any_thread, leaders
+from holdfast_host.worker.threads.leaders import leaders
+from holdfast_host.worker.threads.poller import READ_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from holdfast_host.worker.threads.poller import Poller
     from holdfast_host.worker.turns.turn import Turn
 
-READ_BYTES: Final = 1 << 18
 _BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
-
-
-@leaders
-class Poller:
-    """One epoll for every descriptor of the leader; level-triggered, so that the monitor can look without taking."""
-
-    def __init__(self) -> None:
-        self._epoll = select.epoll()
-        self._handlers: dict[int, Callable[[int], None]] = {}
-
-    def add(self, fd: int, handler: Callable[[int], None]) -> None:
-        """Call `handler(events)` when the descriptor is readable."""
-        self._handlers[fd] = handler
-        self._epoll.register(fd, select.EPOLLIN)
-
-    def change(self, fd: int, *, reading: bool, writing: bool) -> None:
-        """Wait for what is asked."""
-        self._epoll.modify(fd, (select.EPOLLIN if reading else 0) | (select.EPOLLOUT if writing else 0))
-
-    def remove(self, fd: int) -> None:
-        """Forget the descriptor; before it is closed."""
-        del self._handlers[fd]
-        self._epoll.unregister(fd)
-
-    def run(self, timeout_s: float) -> None:
-        """Wait at most so long and call the handlers of what is ready."""
-        for fd, events in self._epoll.poll(timeout_s):
-            handler = self._handlers.get(fd)
-            if handler is not None:
-                handler(events)
-
-    @any_thread
-    def anything_ready(self) -> bool:
-        """True when a descriptor is ready now (monitor)."""
-        return bool(self._epoll.poll(0, 1))
 
 
 @leaders

@@ -46,9 +46,9 @@ from holdfast_host.wire.control import (
     read_for_worker,
 )
 from holdfast_host.worker.alarms.queries import types_with_alarms, types_with_instances
-from holdfast_host.worker.client_connections import READ_BYTES
 from holdfast_host.worker.inspection.activity import add_places
 from holdfast_host.worker.threads.leaders import any_thread, leaders
+from holdfast_host.worker.threads.poller import READ_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,9 +56,11 @@ if TYPE_CHECKING:
 
     from holdfast_host.storage.store import Store
     from holdfast_host.worker.alarms.deliveries import Alarms
-    from holdfast_host.worker.client_connections import Poller
     from holdfast_host.worker.health import Health
     from holdfast_host.worker.logs.output import Output
+    from holdfast_host.worker.loop import Loop
+    from holdfast_host.worker.threads.inbox import Inbox
+    from holdfast_host.worker.threads.poller import Poller
     from holdfast_host.worker.turns.deployments import Deployments
     from holdfast_host.worker.turns.mailboxes import Mailboxes
     from holdfast_host.worker.turns.turn import Turn
@@ -74,12 +76,8 @@ class Supervised(Protocol):
     mailboxes: Mailboxes
     alarms: Alarms
     health: Health
-
-    def post(self, action: Callable[[], None]) -> None:
-        """Have the leader run this soon; any thread."""
-
-    def drain(self, on_drained: Callable[[], None]) -> None:
-        """Refuse what has not begun; call back when no turn runs and the groups are settled; for the leader."""
+    inbox: Inbox
+    loop: Loop
 
 
 @leaders
@@ -169,7 +167,7 @@ class ControlChannel:
                 facts, placed = self._activity(message.limit)
                 self._apart(partial(self._send_activity, facts, placed), message)
             case Drain():
-                worker.drain(lambda: self.send(Drained()))
+                worker.loop.drain(lambda: self.send(Drained()))
             case Stop():
                 self._on_stop()
             case _:
@@ -223,7 +221,7 @@ class ControlChannel:
             self._worker.deployments.prepare(deployment, types)
             self.send(Done(question.id))
 
-        self._worker.post(keep)
+        self._worker.inbox.post(keep)
 
     def _refuse(self, question: Question, error: HoldfastError) -> None:
         self.send(Failed(question.id, Failure.of(error)))

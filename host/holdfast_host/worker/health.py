@@ -21,10 +21,10 @@ STALL_S: Final = 2.0  # a commit that takes so long makes the host not ready
 class Health:
     """The health of one worker, looked at now and then."""
 
-    def __init__(self, store: Store, stalled_for: Callable[[float], float]) -> None:
-        """`stalled_for(now)` says for how many seconds a commit or a sweep has been in flight."""
+    def __init__(self, store: Store, in_flight_s: Callable[[float], float]) -> None:
+        """`in_flight_s(now)` says for how many seconds a commit or a sweep has been in flight."""
         self._store = store
-        self._stalled_for = stalled_for
+        self._in_flight_s = in_flight_s
         self._stalled = False
         self._shortage: str | None = None
         self.on_stall: Callable[[bool], None] = lambda _: None  # told when a commit begins to hang, and when it is over
@@ -32,7 +32,7 @@ class Health:
 
     def look(self, now: float) -> None:
         """Tell what has changed."""
-        stalled = self._stalled_for(now) > STALL_S
+        stalled = self._in_flight_s(now) > STALL_S
         if stalled != self._stalled:
             self._stalled = stalled
             self.on_stall(stalled)

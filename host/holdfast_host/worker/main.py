@@ -31,12 +31,11 @@ from holdfast_host.wire.control import (
 )
 from holdfast_host.wire.frames import PROTOCOL
 from holdfast_host.wire.running_turns_page import RunningPage
-from holdfast_host.worker.client_connections import READ_BYTES, Link
 from holdfast_host.worker.control import ControlChannel
-from holdfast_host.worker.inspection.activity import Activity
 from holdfast_host.worker.logs.output import Output
-from holdfast_host.worker.loop import Worker
 from holdfast_host.worker.threads.monitor import Monitor
+from holdfast_host.worker.threads.poller import READ_BYTES
+from holdfast_host.worker.worker import Worker
 
 if TYPE_CHECKING:
     from holdfast_host.storage.store import StoreBrokenError
@@ -80,8 +79,8 @@ class WorkerProcess:
             self._worker,
             self._stop,
             received,
-            measures=lambda: self._worker.measures.report(self._worker),
-            activity=Activity.of(self._worker).report,
+            measures=self._worker.report.read,
+            activity=self._worker.activity.report,
         )
         self._listener = socket.socket(fileno=start.listen_fd)
         self._listener.setblocking(False)
@@ -107,11 +106,11 @@ class WorkerProcess:
             self._worker.leadership,
             self._worker.limits,
             self._engine,
-            anything_waits=self._worker.anything_waits,
+            anything_waits=self._worker.loop.anything_waits,
             on_failure=self._end_on_bug,
         ).start()
         self._control.send(Ready(os.getpid()))
-        self._worker.leadership.start()
+        self._worker.start()
         while True:
             signal.pause()
 
@@ -125,14 +124,7 @@ class WorkerProcess:
                 connection, _ = self._listener.accept()
             except BlockingIOError:
                 return
-            Link(
-                connection,
-                self._worker.poller,
-                unsent_bytes_max=self._start.limits.client_unsent_bytes_max,
-                greeting=self._greeting,
-                on_frame=self._worker.mailboxes.receive,
-                on_close=self._worker.forget_link,
-            )
+            self._worker.reception.welcome(connection, self._greeting)
 
     def _stop(self) -> None:
         """Everything is answered and settled: close and end.
@@ -140,7 +132,7 @@ class WorkerProcess:
         A nested turn that came after `drained` and outlives its caller may run yet: to close the store under it would
         be a crash, to end without closing is what a kill does.
         """
-        if self._worker.is_settled:
+        if self._worker.loop.is_settled:
             self._worker.inspection.close()
             self._store.close()
         self._output.flush()

@@ -19,7 +19,7 @@ from holdfast_host.worker.alarms.deliveries import Alarms
 from holdfast_host.worker.alarms.due import MINUTE_US, DueAlarms
 from holdfast_host.worker.alarms.exits import Noted
 from holdfast_host.worker.alarms.stages import Delivery, Stage
-from holdfast_host.worker.turns.runner import TurnRunner
+from holdfast_host.worker.running.runner import TurnRunner
 from holdfast_host.worker.turns.turn import Turn
 
 # Machines that can be told what to do.
@@ -40,10 +40,10 @@ def die_in_poisoned_handlers() -> None:
     """The handler of an instance whose name begins with 'poison' kills its worker, as a fault of the sandbox would."""
     run = TurnRunner.run
 
-    def deadly(self: TurnRunner, turn: Turn, loaded: Any) -> None:
+    def deadly(self: TurnRunner, turn: Turn) -> None:
         if turn.delivery is not None and turn.entry.stored.name.startswith(b"poison"):
             os.kill(os.getpid(), signal.SIGKILL)
-        run(self, turn, loaded)
+        run(self, turn)
 
     _patch(TurnRunner, "run", deadly)
 
@@ -68,8 +68,8 @@ def clear_alarms_before_they_run() -> None:
         self._leave_ready(delivery)
         delivery.enter(Stage.NOTING)
         entry.turn = turn
-        self._worker.gate.add(entry, Changes(alarm_changed=True))
-        self._worker.gate.leave(entry, None, Noted(self, turn))
+        self.gate.add(entry, Changes(alarm_changed=True))
+        self.gate.leave(entry, None, Noted(self, turn))
         return False
 
     _patch(Alarms, "begin", early)
@@ -89,10 +89,10 @@ def clear_alarms_after_they_ran() -> None:
     def later(self: Alarms, turn: Turn) -> None:
         def clear() -> None:
             if turn.error is None and turn.entry.turn is None:
-                self._worker.gate.add(turn.entry, Changes(alarm=None, alarm_changed=True))
+                self.gate.add(turn.entry, Changes(alarm=None, alarm_changed=True))
             end(self, turn)
 
-        self._worker.post(lambda: self._worker.post(clear))
+        turn._host.post(lambda: turn._host.post(clear))
 
     _patch(Overlay, "take", keep)
     _patch(Alarms, "end", later)
@@ -153,7 +153,7 @@ def retry_for_ever() -> None:
     """A failed attempt leaves the alarm as it was."""
 
     def forgetful(self: Alarms, entry: Any, delivery: Delivery, row: Alarm, error: Any, **facts: Any) -> None:
-        self._write(entry, delivery, replace(row, due_us=self._clock.wall_us() + 100_000, begun=False))
+        self._write(entry, delivery, replace(row, due_us=self.clock.wall_us() + 100_000, begun=False))
 
     _patch(Alarms, "_count_failure", forgetful)
 

@@ -21,9 +21,9 @@ from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans, St
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.worker import main as worker_main
 from holdfast_host.worker.commits.gate import Gate
+from holdfast_host.worker.running.runner import TurnRunner
 from holdfast_host.worker.turns.directory import Directory
 from holdfast_host.worker.turns.entry import Entry
-from holdfast_host.worker.turns.runner import TurnRunner
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness import leader_guard
 from tests.harness.mutants import alarms
@@ -109,11 +109,11 @@ def crash_in_deadly_names() -> None:
     """A turn of whatever has a name with "deadly" in front ends the process, as a fault of the sandbox would."""
     run = TurnRunner.run
 
-    def deadly(self: TurnRunner, turn: Turn, loaded: Any) -> None:
-        is_deadly = turn.entry.stored.name.startswith(b"deadly") or loaded.function.startswith("deadly")
+    def deadly(self: TurnRunner, turn: Turn) -> None:
+        is_deadly = turn.entry.stored.name.startswith(b"deadly") or turn.function.startswith("deadly")
         if is_deadly and turn.request.kind != CallKind.EDIT:
             os.abort()
-        run(self, turn, loaded)
+        run(self, turn)
 
     _patch(TurnRunner, "run", deadly)
 
@@ -161,8 +161,8 @@ def serve_stale_reads() -> None:
     run = TurnRunner.run
     cached: dict[tuple[bytes, bytes], tuple[float, bytes]] = {}
 
-    def stale(self: TurnRunner, turn: Turn, loaded: Any) -> None:
-        run(self, turn, loaded)
+    def stale(self: TurnRunner, turn: Turn) -> None:
+        run(self, turn)
         if turn.request.method != b"get" or turn.error is not None:
             return
         key, now_s = (turn.entry.stored.name, turn.request.body), time.monotonic()
@@ -216,8 +216,8 @@ def commit_failed_turns() -> None:
     """A turn that fails leaves what it had written in the group."""
     run = TurnRunner.run
 
-    def generous(self: TurnRunner, turn: Turn, loaded: Any) -> None:
-        run(self, turn, loaded)
+    def generous(self: TurnRunner, turn: Turn) -> None:
+        run(self, turn)
         if turn.error is not None:
             turn.changes = turn.changes or turn.storage.take()
 

@@ -9,9 +9,10 @@ import pytest
 from holdfast_host.front.http import answers
 from holdfast_host.sandbox import marshal
 from holdfast_host.storage import commits, overlay
-from holdfast_host.worker import loop
+from holdfast_host.worker.commits import committer
+from holdfast_host.worker.running import executor
+from holdfast_host.worker.running import runner as running
 from holdfast_host.worker.threads import leadership
-from holdfast_host.worker.turns import runner as running
 from tests.benchmarks import stages
 from tests.benchmarks.stages import GUEST, OTHER, stage_of
 
@@ -24,7 +25,7 @@ def frame(module: object, function: str, line: int = 1) -> str:
 GUEST_LINE = next(
     at for at, line in enumerate(Path(marshal.__file__).read_text().split("\n"), 1) if "error = _call(" in line
 )
-TURN = [frame(loop, "Worker._run_turn"), frame(running, "TurnRunner.run")]
+TURN = [frame(executor, "Executor.run"), frame(running, "TurnRunner.run")]
 IN_GUEST = [*TURN, frame(marshal, "bind.<locals>.call", GUEST_LINE)]
 
 
@@ -35,7 +36,7 @@ IN_GUEST = [*TURN, frame(marshal, "bind.<locals>.call", GUEST_LINE)]
         ("worker", [*TURN, frame(marshal, "bind.<locals>.call", GUEST_LINE - 1)], "into the sandbox and out"),
         ("worker", [*IN_GUEST, frame(marshal, "serve"), frame(overlay, "Overlay.get")], "storage imports"),
         ("worker", [*TURN, frame(overlay, "Overlay.take")], "the turn around it"),
-        ("worker", [frame(loop, "Worker._commit"), frame(commits, "_write_together")], "commit"),
+        ("worker", [frame(committer, "Committer._write"), frame(commits, "_write_together")], "commit"),
         ("front", [frame(answers, "Answer.prepare")], "write the response"),
         ("front", ["data_received (/x/site-packages/aiohttp/web_protocol.py:446)"], "read and parse HTTP"),
         ("front", ["nothing we know (/x/y.py:1)"], OTHER),
@@ -55,7 +56,7 @@ def test_a_parked_thread_is_no_stage() -> None:
 
 def test_every_rule_names_what_is_there() -> None:
     """A renamed module or function would move its time to another stage without a word."""
-    host = Path(loop.__file__).parents[1]
+    host = Path(answers.__file__).parents[2]
     for rule in [*stages.FRONT, *stages.WORKER]:
         if rule.file.startswith(("aiohttp/", "uvloop/", "asyncio/")) or rule.file.endswith("/"):
             continue

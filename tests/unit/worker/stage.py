@@ -20,13 +20,12 @@ from holdfast_host.sandbox.instance import Outcome, SandboxTrap
 from holdfast_host.wire.frames import PROTOCOL, Call, Kind, pack_call, pack_cancel, pack_json, split, unpack_reply
 from holdfast_host.wire.routing import Routing
 from holdfast_host.wire.state_page import StatePage
-from holdfast_host.worker.client_connections import Link
 from holdfast_host.worker.logs.output import Output
-from holdfast_host.worker.loop import Worker
+from holdfast_host.worker.running import runner as running
 from holdfast_host.worker.threads.monitor import Monitor
-from holdfast_host.worker.turns import runner as running
 from holdfast_host.worker.turns.deployments import LoadedType
 from holdfast_host.worker.turns.turn import Turn
+from holdfast_host.worker.worker import Worker
 from tests.harness import leader_guard
 from tests.harness.memory_store import MemoryStore
 
@@ -176,12 +175,12 @@ class Stage:
             self.worker.leadership,
             self.limits,
             engine,
-            anything_waits=lambda: self.worker.anything_waits(),  # as it is then: a test may put another in its place
+            anything_waits=self.worker.loop.anything_waits,
             on_failure=self.failures.put,
         ).start()
         if routing is not None:
             self._listen(routing.addresses[number])
-        self.worker.leadership.start()
+        self.worker.start()
 
     def _listen(self, address: str) -> None:
         """Be reachable for other workers."""
@@ -221,7 +220,7 @@ class Stage:
     def do(self, action: Callable[[], Any]) -> Any:
         """Run something as the leader does, and return what it returned."""
         done: queue.Queue[Any] = queue.Queue()
-        self.worker.post(lambda: done.put(action()))
+        self.worker.inbox.post(lambda: done.put(action()))
         return done.get(timeout=10)
 
     def call(self, name: str, method: str, argument: Any = None) -> tuple[int, Any]:
@@ -233,7 +232,7 @@ class Client:
 
     def __init__(self, worker: Worker) -> None:
         self.socket, theirs = socket.socketpair()
-        worker.post(lambda: self.link(worker, theirs, {"protocol": PROTOCOL}))
+        worker.inbox.post(lambda: self.link(worker, theirs, {"protocol": PROTOCOL}))
         self.page = StatePage.create()
         hello = pack_json(Kind.HELLO, {"protocol": PROTOCOL, "client": "test", "pid": os.getpid()})
         socket.send_fds(self.socket, [hello], [self.page.fd])
@@ -247,14 +246,7 @@ class Client:
     @staticmethod
     def link(worker: Worker, connection: socket.socket, hello: dict[str, Any]) -> None:
         """The worker's end of a link."""
-        Link(
-            connection,
-            worker.poller,
-            unsent_bytes_max=worker.limits.client_unsent_bytes_max,
-            greeting=lambda: hello,
-            on_frame=worker.mailboxes.receive,
-            on_close=worker.forget_link,
-        )
+        worker.reception.welcome(connection, lambda: hello)
 
     def send(self, name: str, method: str, argument: Any = None, *, type_id: int = TYPE, budget_ms: int = 0) -> int:
         body = b"" if argument is None else json.dumps(argument).encode()

@@ -11,7 +11,6 @@ import pytest
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.wire.frames import Call, CallKind
-from holdfast_host.worker.inspection.activity import Activity
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.alarm_stage import AlarmStage
 from tests.unit.worker.stage import TYPE, Stage
@@ -24,7 +23,7 @@ ANSWER_S = 2.0  # what the supervisor waits
 def activity(stage: Stage, limit: int = 20) -> dict[str, Any]:
     """What the leader answers, in time."""
     began = time.monotonic()
-    facts: dict[str, Any] = stage.do(lambda: Activity.of(stage.worker).report(limit)[0])
+    facts: dict[str, Any] = stage.do(lambda: stage.worker.activity.report(limit)[0])
     assert time.monotonic() - began < ANSWER_S
     return facts
 
@@ -129,7 +128,7 @@ def test_of_a_thousand_queues_the_longest_are_shown_and_the_rest_counted(monkeyp
             for _ in range(1 + (number == 700)):
                 request = Call(0, TYPE, 0, CallKind.METHOD, 0, b"%d" % number, b"read", b"", b"")
                 worker.mailboxes.submit(None, request, None)
-        facts, _ = Activity.of(worker).report(3)
+        facts, _ = worker.activity.report(3)
         while worker.mailboxes.next_turn() is not None:
             pass
         return facts

@@ -123,7 +123,7 @@ def test_no_alarm_begins_while_the_host_stops(monkeypatch: pytest.MonkeyPatch) -
     host = AlarmStage(monkeypatch)
     drained = threading.Event()
     host.set("a", 1.0)
-    host.stage.do(lambda: host.stage.worker.drain(drained.set))
+    host.stage.do(lambda: host.stage.worker.loop.drain(drained.set))
     host.clock.advance(10.0)
     host.stage.do(lambda: None)
     host.stage.do(lambda: None)

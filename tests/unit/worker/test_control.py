@@ -14,7 +14,6 @@ from holdfast_host.wire import control
 from holdfast_host.wire.catalog import ActorType, Catalog, Deployment
 from holdfast_host.wire.control import Message
 from holdfast_host.worker.control import ControlChannel
-from holdfast_host.worker.inspection.activity import Activity
 from tests.unit.worker.stage import TYPE, Stage
 
 DEPLOYMENT = Deployment("f", "fn_1", 2, "ab", "/absent.cwasm", (ActorType("T", TYPE, ()),))
@@ -36,8 +35,8 @@ class Supervised:
                 worker,
                 lambda: self.stops.put(None),
                 b"",
-                measures=lambda: worker.measures.report(worker),
-                activity=Activity.of(worker).report,
+                measures=worker.report.read,
+                activity=worker.activity.report,
             )
         )
 

@@ -36,7 +36,7 @@ class FunctionStage(Stage):
 
         super().__init__(monkeypatch, limits, guests={b"fetch": handler})
         sandbox = type("Sandbox", (GuestSandbox,), {"guests": self.guests, "fetch": fetch, "__init__": count})
-        monkeypatch.setattr("holdfast_host.worker.turns.runner.Sandbox", sandbox)
+        monkeypatch.setattr("holdfast_host.worker.running.runner.Sandbox", sandbox)
         self.deploy_function()
 
     def deploy_function(self, version: int = 1) -> None:

@@ -16,7 +16,7 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.imports import HANDLERS
 from holdfast_host.wire.frames import CallKind
-from holdfast_host.worker.turns.runner import TurnRunner, _parse
+from holdfast_host.worker.running.runner import TurnRunner, _parse
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.sandbox.turns import TestTurn
 
@@ -117,7 +117,8 @@ def test_no_import_holds_the_interpreter_lock_for_long(what: str) -> None:
 @pytest.mark.parametrize("what", TEXTS)
 def test_no_answer_of_a_guest_holds_the_interpreter_lock_for_long(what: str) -> None:
     text = TEXTS[what]
-    runner = TurnRunner(LIMITS, SimpleNamespace())  # type: ignore[arg-type] # it logs nothing
+    nobody: Any = None  # it logs nothing, and looks nothing up
+    runner = TurnRunner(LIMITS, nobody, nobody)
     turn: Any = SimpleNamespace(request=SimpleNamespace(kind=int(CallKind.METHOD)), label="T/a.m")
     held = {"a result": _held_s(lambda: runner._check_result(turn, text)), "an error": _held_s(lambda: _parse(text))}
 

@@ -31,6 +31,7 @@ NOT_THE_LEADERS: Final = {
     "LogRing": "the log's thread writes",
     "_Lane": "LogRing's",
     "_Piece": "made and read by one reader",
+    "Worker": "put together before a leader is started, and its parts are marked",
     "WorkerProcess": "the main thread, before a leader is started; then the process's end",
     "Turn": "its own thread while it runs; what the leader does to it is marked there",
     "FunctionTurn": "as Turn",
@@ -44,14 +45,9 @@ NOT_THE_LEADERS: Final = {
     "Group": "data of Gate; its commit reads what `take` has sealed",
     "Histogram": "data of Measures",
     "TypeMeasures": "data of Measures",
-    "CallNumber": "never changes",
-    "Origin": "never changes",
     "TurnHost": "a protocol",
-    "MailHost": "a protocol",
-    "AlarmHost": "a protocol",
+    "OpenCall": "a protocol",
     "Supervised": "a protocol",
-    "Committing": "a protocol",
-    "Tables": "a protocol",
     "Exit": "a protocol",
     "Breakable": "a protocol",
     "Waiting": "a protocol",
@@ -89,11 +85,19 @@ def test_the_marks_cover_what_they_are_made_for() -> None:
         "Gate.add",
         "Mailboxes.submit",
         "Directory.__len__",
-        "Worker.is_settled",
+        "Loop.lead",
+        "Loop.is_settled",
+        "Executor.run",
+        "Committer.run",
+        "Reception.receive",
+        "Replies.flush",
         "Turn.begin",
         "Link.flush",
     } <= covered
-    assert not {"Worker.post", "Worker.call_out", "ActorCall.wait", "Alarms.is_due", "Turn.sync"} & covered
+    assert (
+        not {"Inbox.post", "Executor.call_out", "Loop.anything_waits", "ActorCall.wait", "Alarms.is_due", "Turn.sync"}
+        & covered
+    )
     assert len(covered) > 120
 
 
@@ -111,7 +115,7 @@ def test_a_thread_that_never_leads_is_caught(monkeypatch: pytest.MonkeyPatch) ->
     assert refused(stage, lambda: stage.worker.mailboxes.depth()) == (
         "Mailboxes.depth is the leader's: the thread MainThread never leads"
     )
-    assert "Worker.is_settled" in refused(stage, lambda: stage.worker.is_settled)
+    assert "Loop.is_settled" in refused(stage, lambda: stage.worker.loop.is_settled)
     assert "Gate.take" in refused(stage, stage.worker.gate.take)
     assert "Directory.__len__" in refused(stage, lambda: len(stage.worker.directory))
 

@@ -21,8 +21,8 @@ class Stage:
         self.failures: queue.Queue[BaseException] = queue.Queue()
         self.release = threading.Semaphore(0)
         self.handed_in: queue.Queue[Callable[[], None]] = queue.Queue()
-        self.leadership = Leadership(self.lead, self.handed_in.put, self.failures.put)
-        self.leadership.start()
+        self.leadership = Leadership(self.handed_in.put)
+        self.leadership.start(self.lead, self.failures.put)
 
     def lead(self, generation: int) -> None:
         self.events.put(("leads", generation))
@@ -32,15 +32,17 @@ class Stage:
                 raise RuntimeError("a bug")
             detached = order == "block"
             if not self.leadership.in_section(
-                generation, time.monotonic(), lambda: self.work(generation), detached=detached
+                generation, time.monotonic(), generation, self.work, self.follow, detached=detached
             ):
                 self.events.put(("hands in", generation))
                 return
 
-    def work(self, generation: int) -> Callable[[], None]:
+    def work(self, generation: int) -> None:
         self.events.put(("in section", generation))
         self.release.acquire(timeout=10)
-        return lambda: self.events.put(("follows", generation))
+
+    def follow(self, generation: int, _: None) -> None:
+        self.events.put(("follows", generation))
 
     def next(self) -> tuple[str, int]:
         return self.events.get(timeout=10)

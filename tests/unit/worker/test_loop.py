@@ -37,7 +37,7 @@ def test_many_turns_commit_in_few_groups(monkeypatch: pytest.MonkeyPatch) -> Non
     for slot in slots:
         stage.client.wait(slot)
 
-    assert stage.worker.commits < 50
+    assert stage.worker.committer.commits < 50
 
 
 def test_a_commit_that_is_held_back_holds_back_its_reply_and_later_reads_but_no_other_instance(
@@ -286,7 +286,7 @@ def test_draining_lets_running_turns_finish_and_refuses_the_rest(monkeypatch: py
     running = stage.client.send("a", "compute", 0.2)
     queued = stage.client.send("a", "add", 1)
     stage.call("b", "read")
-    stage.do(lambda: stage.worker.drain(drained.set))
+    stage.do(lambda: stage.worker.loop.drain(drained.set))
     late = stage.call("c", "read")
 
     assert error_name(late) == "HostUnavailableError"
@@ -304,7 +304,7 @@ def test_a_stop_closes_no_store_under_a_turn_that_runs_on(monkeypatch: pytest.Mo
     monkeypatch.setattr(stage.store, "close", lambda: events.append("closed"))
     monkeypatch.setattr("os._exit", lambda code: events.append(f"exit {code}"))
     running = stage.client.send("a", "compute", 0.2)
-    while not stage.do(stage.worker.busy_entries):
+    while not stage.do(lambda: list(stage.worker.running)):
         pass
     stage.do(process._stop)
     assert events == ["exit 0"]

@@ -11,14 +11,14 @@ from holdfast_host.worker.turns.entry import Entry
 from holdfast_host.worker.turns.mailboxes import Mailboxes
 from holdfast_host.worker.turns.turn import Turn
 
-NOBODY: Any = None  # a worker, its directory, its deployments: none of them is asked
+NOBODY: Any = None  # neither directory nor deployments are asked
 
 
 class Post:
     """A mailroom whose instances take whatever comes."""
 
     def __init__(self) -> None:
-        self.mailboxes = Mailboxes(NOBODY, NOBODY, NOBODY, Limits(), answer=lambda turn, error: None)
+        self.mailboxes = Mailboxes(NOBODY, NOBODY, Limits(), answer=lambda turn, error: None, running=())
         self._numbers = 0
 
     def entry(self, name: str) -> Entry:

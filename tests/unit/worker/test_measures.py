@@ -7,7 +7,7 @@ import queue
 import pytest
 
 from holdfast_host.worker import health
-from holdfast_host.worker.inspection.measures import Histogram
+from holdfast_host.worker.measures import Histogram
 from tests.unit.worker.stage import Stage
 
 
@@ -33,7 +33,7 @@ def test_a_commit_that_hangs_is_told_once_and_so_is_its_end(monkeypatch: pytest.
     stage.store.let_go()
     assert told.get(timeout=10) is False
     assert stage.client.wait(slot)[0] == 200
-    report = stage.do(lambda: stage.worker.measures.report(stage.worker))
+    report = stage.do(lambda: stage.worker.report.read())
     assert report["group_turns"]["sum"] == 1
     assert report["commit_seconds"]["sum"] > 0.1
 
@@ -45,7 +45,7 @@ def test_a_want_of_room_is_told_once_and_so_is_its_end(monkeypatch: pytest.Monke
     stage.store.fill()
 
     assert told.get(timeout=10) == "the test wants it full"
-    assert stage.do(lambda: stage.worker.measures.report(stage.worker))["short_of_room"] is True
+    assert stage.do(lambda: stage.worker.report.read())["short_of_room"] is True
     stage.store.fill(False)
     assert told.get(timeout=10) is None
     assert told.empty()

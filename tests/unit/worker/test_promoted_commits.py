@@ -10,26 +10,30 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from holdfast_host.core.clock import SystemClock
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans
 from holdfast_host.wire.routing import Routing
-from holdfast_host.worker.alarms.deliveries import Alarms
 from holdfast_host.worker.commits.gate import Gate, Group
 from holdfast_host.worker.logs.output import Output
-from holdfast_host.worker.loop import Worker
 from holdfast_host.worker.threads.leadership import Leadership
 from holdfast_host.worker.turns.entry import Entry
+from holdfast_host.worker.worker import Worker
 from tests.harness.memory_store import MemoryStore
 from tests.unit.worker.stage import NoEngine
 from tests.unit.worker.test_leaning import History
 
-FOLLOWED = ("/worker/loop.py", "/worker/commits/gate.py", "/worker/threads/leadership.py", "/storage/store.py")
+FOLLOWED = (
+    "/worker/commits/committer.py",
+    "/worker/commits/gate.py",
+    "/worker/threads/leadership.py",
+    "/storage/store.py",
+)
 SEEDS = range(6)
 STEPS = 25  # of the next leader, while the commit waits
 
@@ -89,9 +93,9 @@ class PromotedHistory(History):
         self.store = ByPartition(partitions=2)
         self.store.after_each = self.check_disk
         self.actors = [Entry(1, f"T/{n}", self.store.locate(1, b"%d" % n)) for n in range(5)]
-        self.worker = worker
-        worker.store, worker.gate, worker.leadership = self.store, self.gate, NobodyFollows(_fail, worker.post, _fail)
-        worker.alarms = Alarms(worker, SystemClock())
+        self.inbox = worker.inbox
+        self.leadership = NobodyFollows(worker.inbox.post)
+        self.committer = replace(worker.committer, store=self.store, gate=self.gate, leadership=self.leadership)
         self.commits_left = commit_number
         self.at = at
         self.leading = False
@@ -104,20 +108,20 @@ class PromotedHistory(History):
             return
         written = [batch.instance.name for batch in self.gate.current.batches]
         self.store.lose_next(name for name in written if self.random.random() < losing)
-        worker, generation = self.worker, self.worker.leadership.generation
+        run, generation = self.committer.run, self.leadership.generation
         self.commits_left -= 1
         if self.commits_left:
-            assert worker._commit(generation)
+            assert run(generation)
             return
         promoting = Promoting(self.at, self.lead)
-        promoting.run(lambda: worker._commit(generation))
+        promoting.run(lambda: run(generation))
         self.counted = promoting.counted
-        while worker._inbox:
-            worker._inbox.popleft()()
+        while self.inbox.actions:
+            self.inbox.actions.popleft()()
 
     def lead(self) -> None:
         """The monitor finds the section too long; the next leader goes on until the commit is through."""
-        self.promoted = self.worker.leadership.promote_if_slow(math.inf, 0.0, lambda: True)
+        self.promoted = self.leadership.promote_if_slow(math.inf, 0.0, lambda: True)
         if self.promoted:
             self.leading = True
             for _ in range(STEPS):

@@ -37,7 +37,7 @@ def test_a_client_with_so_much_unsent_is_not_read_from_until_it_reads(
     stage = Stage(monkeypatch, limits, guests={b"say_much": say_much})
     deaf = DeafClient(stage.worker)
     much = deaf.send("a", "say_much")
-    while not stage.do(lambda: stage.worker.turns):
+    while not stage.do(lambda: stage.worker.measures.types):
         pass
     stage.call("c", "read")  # by now the reply has been tried to be sent
     one = deaf.send("b", "add", 1)

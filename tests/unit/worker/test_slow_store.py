@@ -249,11 +249,11 @@ def test_a_host_that_stops_waits_for_a_read_before_it_closes_the_store(host: Slo
     assert host.store.began.acquire(timeout=WAIT_S)
 
     assert host.stage.call("warm", "nothing") == (200, None)
-    assert not host.stage.do(lambda: host.stage.worker.is_settled)
+    assert not host.stage.do(lambda: host.stage.worker.loop.is_settled)
 
     host.settle()
 
-    assert host.stage.do(lambda: host.stage.worker.is_settled)
+    assert host.stage.do(lambda: host.stage.worker.loop.is_settled)
 
 
 def test_two_turns_of_one_instance_never_run_while_the_row_of_its_alarm_is_read(host: SlowStage) -> None:

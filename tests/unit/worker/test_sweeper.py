@@ -97,7 +97,7 @@ def test_a_turn_goes_on_while_a_sweep_runs_and_its_commit_waits_for_it(stage: St
     assert stage.call("b", "read") == (200, 0)
     assert stage.call("b", "compute", 0.05) == (200, "computed")
     assert not stage.client.answered(write)
-    assert not stage.do(lambda: stage.worker.is_settled)
+    assert not stage.do(lambda: stage.worker.loop.is_settled)
 
     store.go_on.set()
 
@@ -150,7 +150,7 @@ def test_a_worker_that_is_stopped_waits_for_the_sweep_that_runs_and_begins_no_ot
     store.go_on.clear()
     litter(stage, 5)
     assert store.sweeping.wait(WAIT_S)
-    stage.do(lambda: stage.worker.drain(drained.set))
+    stage.do(lambda: stage.worker.loop.drain(drained.set))
     stage.do(process._stop)
     assert (events, drained.is_set()) == (["exit 0"], False)
 
@@ -181,7 +181,7 @@ def test_a_sweep_that_hangs_counts_as_a_stall_of_the_disk(stage: Stage, store: L
     assert store.sweeping.wait(WAIT_S)
     began_at = stage.worker.measures.commit_began_at
 
-    assert stage.do(lambda: stage.worker.measures.stalled_for(stage.worker, began_at + 3)) == 3
+    assert stage.do(lambda: stage.worker.committer.in_flight_s(began_at + 3)) == 3
     store.go_on.set()
     wait_until(stage, lambda: not stage.worker.sweeper.running)
-    assert stage.do(lambda: stage.worker.measures.stalled_for(stage.worker, began_at + 3)) == 0
+    assert stage.do(lambda: stage.worker.committer.in_flight_s(began_at + 3)) == 0

@@ -20,8 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.sandbox.instance import SandboxTrap
 from holdfast_host.storage.overlay import Overlay
+from holdfast_host.worker.running.runner import TurnRunner
 from holdfast_host.worker.turns.entry import Entry
-from holdfast_host.worker.turns.runner import TurnRunner
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.clock import ManualClock
 from tests.unit.worker.alarm_stage import AlarmStage
@@ -325,8 +325,8 @@ def keep_activations(monkeypatch: pytest.MonkeyPatch) -> None:
 def commit_failed_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     run = TurnRunner.run
 
-    def generous(self: TurnRunner, turn: Turn, loaded: Any) -> None:
-        run(self, turn, loaded)
+    def generous(self: TurnRunner, turn: Turn) -> None:
+        run(self, turn)
         if turn.error is not None:
             turn.changes = turn.changes or turn.storage.take()
 

@@ -27,8 +27,7 @@ import itertools
 import json
 import math
 import time
-from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +38,8 @@ from holdfast_host.storage.store import Changes
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.worker.alarms.due import DueAlarms
 from holdfast_host.worker.alarms.exits import AGAIN_S, Noted, Written
+from holdfast_host.worker.alarms.isolation import Isolation
+from holdfast_host.worker.alarms.retries import after_failure
 from holdfast_host.worker.alarms.stages import UNREAD, Delivery, Stage
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 from holdfast_host.worker.turns.turn import Turn
@@ -47,40 +48,52 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from holdfast_host.core.clock import Clock
-    from holdfast_host.storage.store import Alarm, StoredInstance
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.storage.store import Alarm, Store, StoredInstance
     from holdfast_host.worker.alarms.due import DuePage
-    from holdfast_host.worker.alarms.host import AlarmHost
-    from holdfast_host.worker.commits.gate import Group
-    from holdfast_host.worker.turns.deployments import LoadedType
+    from holdfast_host.worker.commits.gate import Gate, Group
+    from holdfast_host.worker.logs.output import Output
+    from holdfast_host.worker.threads.leadership import Leadership
+    from holdfast_host.worker.turns.deployments import Deployments, LoadedType
+    from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.entry import Entry
+    from holdfast_host.worker.turns.mailboxes import Mailboxes
 
 READY_MAX: Final = 4  # alarms in the ready queue: what an ordinary call may find before it
 UNDER_WAY_MAX: Final = 128  # behind a running turn, running, or waiting for their commit
 _PARKED_PAGE: Final = 64
 _CROWDED_S: Final = 0.1
-_ERROR_CHARS_MAX: Final = 1_000
 _NEVER_US: Final = 1 << 63
 
 
 @leaders
+@dataclass(eq=False, kw_only=True)
 class Alarms:
     """The alarms of one worker."""
 
-    def __init__(self, worker: AlarmHost, clock: Clock) -> None:
-        self._worker = worker
-        self._clock = clock
+    store: Store
+    limits: Limits
+    output: Output
+    clock: Clock
+    leadership: Leadership
+    gate: Gate
+    mailboxes: Mailboxes
+    directory: Directory
+    deployments: Deployments
+
+    def __post_init__(self) -> None:
+        """Nothing is known to be due yet."""
         self._due_alarms = DueAlarms()
         self._under_way: dict[StoredInstance, Delivery] = {}
         self._ready = 0
         self._aside: list[tuple[float, int, Delivery]] = []  # by the monotonic time at which they are tried again
         self._tickets = itertools.count()
-        self._line: deque[Delivery] = deque()  # killed ones that wait for the one that runs
-        self._alone: Delivery | None = None
+        self._killed = Isolation()
         self._parked_types: set[int] = set()  # deployed types that may have parked alarms
         self._unparking = 0
         self._reading_page = False
         self._reading_rows = 0  # of instances that count as ready
-        self._opened_us = clock.wall_us()  # what is due by then, a predecessor may have begun
+        self._opened_us = self.clock.wall_us()  # what is due by then, a predecessor may have begun
         self._next_us = 0
         self.delivered = 0
         self.failed = 0
@@ -94,27 +107,27 @@ class Alarms:
 
     def occupancy(self) -> dict[str, int]:
         """How many are on their way, put aside for a moment, and in line behind one that killed a worker."""
-        return {"under_way": len(self._under_way), "aside": len(self._aside), "in_line": len(self._line)}
+        return {"under_way": len(self._under_way), "aside": len(self._aside), "in_line": len(self._killed)}
 
     # What the loop asks.
 
     @any_thread
     def is_due(self) -> bool:
         """True when `release` would have something to do (monitor)."""
-        return self._clock.wall_us() >= self._next_us
+        return self.clock.wall_us() >= self._next_us
 
     def wait_s(self, longest_s: float) -> float:
         """How long the leader may sleep."""
         if self._parked_types and not self._unparking and not self._reading_page:
             return 0.0
-        wait_s = min(longest_s, max(0.0, (self._next_us - self._clock.wall_us()) / 1e6))
+        wait_s = min(longest_s, max(0.0, (self._next_us - self.clock.wall_us()) / 1e6))
         if self._aside:
             wait_s = min(wait_s, max(0.0, self._aside[0][0] - time.monotonic()))
         return wait_s
 
     def release(self, generation: int) -> bool:
         """Put what is due into the mailboxes, as much as may be there at once. False: the leadership is lost."""
-        if self._worker.mailboxes.draining:
+        if self.mailboxes.draining:
             self._next_us = _NEVER_US
             self._aside.clear()  # the rows are for the next start
             self._parked_types.clear()
@@ -123,9 +136,9 @@ class Alarms:
             self._post(heapq.heappop(self._aside)[2])
         if self._parked_types and not self._unparking and not self._reading_page:
             return self._read_parked(generation, self._parked_types.pop())
-        now_us = self._clock.wall_us()
+        now_us = self.clock.wall_us()
         while self._ready < READY_MAX:
-            if len(self._under_way) - len(self._line) >= UNDER_WAY_MAX:
+            if len(self._under_way) - len(self._killed) >= UNDER_WAY_MAX:
                 self._next_us = _NEVER_US  # the end of one of them wakes the leader
                 return True
             found = self._due_alarms.take(now_us)
@@ -149,12 +162,12 @@ class Alarms:
 
     def read_row(self, turn: Turn, generation: int) -> bool:
         """Read the row for a turn that was in the mailbox, and put it back there. False: the leadership is lost."""
-        entry, worker = turn.entry, self._worker
+        entry = turn.entry
         required(turn.delivery, "the delivery of an alarm's turn").enter(Stage.READING)
         entry.turn = turn  # nothing of the instance runs or is written meanwhile
         self._reading_rows += 1
-        read = partial(read_alarm, worker.store, entry.stored, entry.pending)
-        return worker.read_store(generation, read, partial(self._have_row, turn))
+        read = partial(read_alarm, self.store, entry.stored, entry.pending)
+        return self.leadership.read(generation, read, partial(self._have_row, turn))
 
     def begin(self, turn: Turn, loaded: LoadedType | None) -> bool:
         """Whether the handler is to run now; if not, everything has been seen to. The row was read."""
@@ -167,7 +180,7 @@ class Alarms:
             self._leave_as_it_is(entry, delivery)
         elif delivery.failure is not None:
             self._count_failure(entry, delivery, row, delivery.failure)
-        elif loaded is None or self._worker.mailboxes.is_quarantined(entry.type_id, entry.stored.name):
+        elif loaded is None or self.mailboxes.is_quarantined(entry.type_id, entry.stored.name):
             self.parked += 1
             self._write(entry, delivery, replace(row, state="parked", begun=False))
         elif row.begun and not delivery.noted:
@@ -185,7 +198,7 @@ class Alarms:
             self.delivered += 1
             delivery.enter(Stage.WRITING)
             said = turn.changes is not None and turn.changes.alarm_changed  # not where a sync() has said it before
-            self._worker.gate.leave(entry, None, Written(self, delivery, handled=True, said=said))
+            self.gate.leave(entry, None, Written(self, delivery, handled=True, said=said))
         else:
             delivery.enter(Stage.QUEUED)
             delivery.failure, delivery.row_group = error, UNREAD  # a sync() may have changed the row
@@ -215,15 +228,13 @@ class Alarms:
         delivery.enter(Stage.OVER)
         del self._under_way[delivery.stored]
         self._unparking -= delivery.unpark
-        if delivery is self._alone:
-            self._alone = None
-            if self._line:
-                self._alone = self._line.popleft()
-                self._post(self._alone)
+        following = self._killed.leave(delivery)
+        if following is not None:
+            self._post(following)
 
     def look_again(self, stored: StoredInstance) -> None:
         """What is known of its alarm may be wrong: a delivery that is due now reads the row, and notes what it says."""
-        self._note_due(stored, self._clock.wall_us())
+        self._note_due(stored, self.clock.wall_us())
 
     def put_aside(self, delivery: Delivery, seconds: float) -> None:
         """Try it again after a while."""
@@ -235,14 +246,14 @@ class Alarms:
         delivery = required(turn.delivery, "the delivery of an alarm's turn")
         delivery.noted = True
         delivery.enter(Stage.QUEUED)
-        self._worker.mailboxes.put_back(turn)
+        self.mailboxes.put_back(turn)
 
     def give_back(self, turn: Turn) -> None:
         """It could not be written down, and earlier writes of the instance may be lost: the attempt has not begun."""
         entry, delivery = turn.entry, required(turn.delivery, "the delivery of an alarm's turn")
         entry.turn = None
         entry.evict()
-        self._worker.mailboxes.requeue(entry)
+        self.mailboxes.requeue(entry)
         self.put_aside(delivery, AGAIN_S)
 
     # Inside.
@@ -258,19 +269,19 @@ class Alarms:
 
     def _post(self, delivery: Delivery) -> None:
         """Put a turn for it into the mailbox."""
-        stored, worker = delivery.stored, self._worker
+        stored = delivery.stored
         delivery.enter(Stage.QUEUED)
         self._under_way[stored] = delivery
         delivery.row_group = UNREAD
-        loaded = worker.deployments.find(stored.type_id)
-        entry = worker.directory.open(stored.type_id, stored.name, loaded.type if loaded else f"type {stored.type_id}")
-        delivery.ready = worker.mailboxes.deliver(self._turn(entry, delivery))
+        loaded = self.deployments.find(stored.type_id)
+        entry = self.directory.open(stored.type_id, stored.name, loaded.type if loaded else f"type {stored.type_id}")
+        delivery.ready = self.mailboxes.deliver(self._turn(entry, delivery))
         self._ready += delivery.ready
 
     def _turn(self, entry: Entry, delivery: Delivery) -> Turn:
         """A turn for it, that has not begun."""
         request = Call(0, entry.type_id, 0, CallKind.ALARM, 0, entry.stored.name, b"alarm", b"", b"")
-        return Turn(self._worker, entry, None, request, math.inf, delivery=delivery)
+        return Turn(entry, None, request, math.inf, delivery=delivery)
 
     def _leave_ready(self, delivery: Delivery) -> None:
         self._ready -= delivery.ready
@@ -278,41 +289,31 @@ class Alarms:
 
     def _may_run(self, turn: Turn, delivery: Delivery, row: Alarm, loaded: LoadedType) -> bool:
         """The row stands, the class is there: run it, unless it has to wait for something."""
-        worker, entry = self._worker, turn.entry
+        entry = turn.entry
         if not delivery.noted:
-            if worker.mailboxes.draining or row.due_us > self._clock.wall_us():  # stopping; or the clock was set back
+            if self.mailboxes.draining or row.due_us > self.clock.wall_us():  # stopping; or the clock was set back
                 self._leave_as_it_is(entry, delivery)
                 return False
             if not loaded.may_handle("alarm"):
                 text = f"{loaded.type} has no alarm handler in version {loaded.version} of {loaded.function!r}"
                 self._count_failure(entry, delivery, row, ActorUnknownMethodError(text))
                 return False
-            if worker.leadership.detached >= worker.limits.detached_turns_max:
+            if self.leadership.detached >= self.limits.detached_turns_max:
                 self.put_aside(delivery, _CROWDED_S)
                 return False
-            if row.killed and not self._is_alone(delivery):
+            if row.killed and not self._killed.admit(delivery):
                 return False
             if row.retry_count > 0 or row.due_us <= self._opened_us:
                 delivery.enter(Stage.NOTING)
                 entry.turn = turn
                 delivery.row = replace(row, begun=True)
-                delivery.row_group = worker.gate.add(entry, Changes(alarm=delivery.row, alarm_changed=True))
-                worker.gate.leave(entry, None, Noted(self, turn))
+                delivery.row_group = self.gate.add(entry, Changes(alarm=delivery.row, alarm_changed=True))
+                self.gate.leave(entry, None, Noted(self, turn))
                 return False
         info = {"retry_count": row.retry_count, "scheduled_us": row.scheduled_us}
         turn.request.body = json.dumps(info, separators=(",", ":")).encode()
         delivery.enter(Stage.RUNNING)
         return True
-
-    def _is_alone(self, delivery: Delivery) -> bool:
-        """Whether this killed one may run now; else it stands in line."""
-        if self._alone is None:
-            self._alone = delivery
-        if self._alone is delivery:
-            return True
-        delivery.enter(Stage.IN_LINE)
-        self._line.append(delivery)
-        return False
 
     def _count_failure(
         self, entry: Entry, delivery: Delivery, row: Alarm, error: HoldfastError, *, killed: bool = False
@@ -320,25 +321,20 @@ class Alarms:
         """An attempt has failed: take the row on to the next one, or abandon it."""
         self.failed += 1
         delivery.failure = error
-        last_error = f"{error.name}: {error.message}"[:_ERROR_CHARS_MAX]
-        row = replace(row, last_error=last_error, begun=False, killed=killed)
-        if row.retry_count >= self._worker.limits.alarm_retries_max:
+        row = after_failure(
+            row, error, killed=killed, now_us=self.clock.wall_us(), retries_max=self.limits.alarm_retries_max
+        )
+        if row.state == "abandoned":
             self.abandoned += 1
-            row.state = "abandoned"
-            self._worker.output.event(
-                "error", "alarm abandoned", instance=entry.label, retries=row.retry_count, last_error=last_error
-            )
-        else:
-            row.state = "retrying"
-            row.due_us = self._clock.wall_us() + (1_000_000 << row.retry_count)
-            row.retry_count += 1
+            facts = {"retries": row.retry_count, "last_error": row.last_error}
+            self.output.event("error", "alarm abandoned", instance=entry.label, **facts)
         self._write(entry, delivery, row)
 
     def _write(self, entry: Entry, delivery: Delivery, row: Alarm) -> None:
         """A batch of the host's own; the delivery is over when it is durable."""
         delivery.enter(Stage.WRITING)
-        self._worker.gate.add(entry, Changes(alarm=row, alarm_changed=True))
-        self._worker.gate.leave(entry, None, Written(self, delivery))
+        self.gate.add(entry, Changes(alarm=row, alarm_changed=True))
+        self.gate.leave(entry, None, Written(self, delivery))
 
     def _leave_as_it_is(self, entry: Entry, delivery: Delivery) -> None:
         """Nothing is to be done now: note when the row says that the alarm is due, unless `settle` will."""
@@ -364,7 +360,7 @@ class Alarms:
             return
         delivery.enter(Stage.QUEUED)
         delivery.row, delivery.row_group = row, entry.last_group
-        self._worker.mailboxes.put_back(turn)
+        self.mailboxes.put_back(turn)
         if entry.evictions:
             entry.evict()
 
@@ -372,7 +368,7 @@ class Alarms:
         """A page of what is due soon. False: the leadership is lost."""
         page = self._due_alarms.open_page(now_us, len(self._under_way))
         self._reading_page = True
-        return self._worker.read_store(generation, partial(page.read, self._worker.store), self._have_due)
+        return self.leadership.read(generation, partial(page.read, self.store), self._have_due)
 
     def _have_due(self, page: DuePage) -> None:
         self._end_page()
@@ -380,14 +376,14 @@ class Alarms:
 
     def _read_parked(self, generation: int, type_id: int) -> bool:
         """A page of parked alarms of a type that is deployed again. False: the leadership is lost."""
-        read = partial(self._worker.store.parked_alarms, type_id, _PARKED_PAGE)
+        read = partial(self.store.parked_alarms, type_id, _PARKED_PAGE)
         self._reading_page = True
-        return self._worker.read_store(generation, read, partial(self._have_parked, type_id))
+        return self.leadership.read(generation, read, partial(self._have_parked, type_id))
 
     def _have_parked(self, type_id: int, page: Iterable[StoredInstance]) -> None:
         self._end_page()
         found = [each for each in page if each not in self._under_way]
-        if not found or self._worker.mailboxes.draining:
+        if not found or self.mailboxes.draining:
             return
         for stored in found:
             self._unparking += 1

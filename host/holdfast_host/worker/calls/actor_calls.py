@@ -11,10 +11,9 @@ import json
 import math
 import threading
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import (
-    ActorMethodTimeoutError,
     ActorReentrancyError,
     HoldfastError,
     LimitError,
@@ -22,8 +21,9 @@ from holdfast_host.core.errors import (
     UnknownBindingError,
 )
 from holdfast_host.core.ids import check_instance_name
-from holdfast_host.core.json_text import body_bytes_at_most
-from holdfast_host.wire.frames import Call, CallFlag, CallKind, ProtocolError
+from holdfast_host.wire.frames import Call, CallFlag, CallKind
+from holdfast_host.wire.nested_calls import CallNumber, Origin
+from holdfast_host.worker.calls.deadlocks import Deadlocks
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
@@ -33,39 +33,12 @@ if TYPE_CHECKING:
     from holdfast_host.worker.calls.peers import Peer, Peers
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.turns.deployments import Deployments, LoadedType
+    from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.mailboxes import Mailboxes
     from holdfast_host.worker.turns.turn import Turn
 
 TYPED: Final = int(CallFlag.TYPED_ARGUMENTS | CallFlag.TYPED_RESULT)
 OK: Final = 200
-
-
-class CallNumber(NamedTuple):
-    """Names one call among all workers; a later call has the larger number."""
-
-    time_us: int
-    worker: int
-    serial: int
-
-
-class Origin(NamedTuple):
-    """Where a nested call comes from: the instances that wait for it, outermost first, and its number."""
-
-    path: tuple[str, ...]
-    number: CallNumber
-
-    def pack(self) -> bytes:
-        """For a CALL frame."""
-        return json.dumps([self.path, self.number], separators=(",", ":")).encode()
-
-    @classmethod
-    def unpack(cls, text: bytes) -> Origin:
-        """What `pack` wrote; ProtocolError for anything else."""
-        try:
-            path, number = json.loads(text)
-            return cls(tuple(path), CallNumber(*number))
-        except (ValueError, TypeError) as error:
-            raise ProtocolError("a CALL with a damaged origin") from error
 
 
 @leaders
@@ -178,6 +151,7 @@ class Calls:
         *,
         gate: Gate,
         mailboxes: Mailboxes,
+        directory: Directory,
         deployments: Deployments,
         peers: Peers,
     ) -> None:
@@ -190,6 +164,9 @@ class Calls:
         self._peers = peers
         self._count = 0
         self.waiting: dict[CallNumber, ActorCall] = {}
+        self.deadlocks = Deadlocks(
+            worker, self, running_call=directory.running_call, place=routing.place, send=peers.tell
+        )
 
     def request(self, call: ActorCall, *, at_once: bool = False) -> None:
         """A turn has begun to wait for this call: check it, and bring it to the gate.
@@ -228,13 +205,19 @@ class Calls:
         try:
             if call.owner == self._worker:
                 call.callee = self._mailboxes.submit(None, request, call)
-                self._mailboxes.chase(call.callee)
+                self.chase(call.callee)
             else:
                 request.origin = call.origin.pack()
                 call.peer = self._peers.find(call.owner)
                 call.peer.send(call, request)
         except HoldfastError as error:
             call.fail(error)
+
+    def chase(self, turn: Turn) -> None:
+        """A nested call that waits behind a running turn: look whether that one waits for its caller."""
+        entry, origin = turn.entry, turn.origin
+        if origin is not None and entry.turn is not None and not turn.begun:
+            self.deadlocks.chase(entry.type_id, entry.stored.name, origin.number, origin.path[-1])
 
     def withdraw(self, call: ActorCall) -> None:
         """Take it back where it has not begun."""
@@ -280,31 +263,3 @@ class Calls:
         if target is None:
             raise UnknownActorTypeError(f"{type_name}: no deployed function owns this actor type")
         return target
-
-
-def check_fetch_message(message: bytes, limits: Limits, what: str) -> None:
-    """Refuse a fetch's request or response whose body, or whose text as a whole, is too long.
-
-    Args:
-        message: its text, from a guest.
-        limits: the host's.
-        what: whose it is, for the error.
-
-    Raises:
-        LimitError: it is.
-    """
-    limit = limits.fetch_body_bytes_max
-    if len(message) <= limit:  # no body is longer than its text
-        return
-    size = body_bytes_at_most(message)
-    if size > limit:
-        raise LimitError(f"{what} with a body of {size} bytes, the limit is {limit} bytes")
-    if len(message) > limits.fetch_message_bytes_max:
-        raise LimitError(
-            f"{what} of {len(message)} bytes with its headers, the limit is {limits.fetch_message_bytes_max} bytes"
-        )
-
-
-def late_call(label: str, target: str) -> HoldfastError:
-    """The caller's own budget is over while it waits."""
-    return ActorMethodTimeoutError(f"{label}: over its budget while it waited for {target}")

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from holdfast_host.core.errors import ActorDeadlockError
 from holdfast_host.wire.frames import Kind
-from holdfast_host.worker.calls.actor_calls import CallNumber
+from holdfast_host.wire.nested_calls import CallNumber
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from holdfast_host.worker.calls.actor_calls import ActorCall
+    from holdfast_host.worker.turns.turn import OpenCall
 
 RING_CALLS_MAX: Final = 1_024
 
@@ -30,7 +30,9 @@ Step = tuple[CallNumber, str]  # a call, and the instance whose turn waits for i
 class Waiting(Protocol):
     """The calls of this worker that turns wait for."""
 
-    waiting: dict[CallNumber, ActorCall]
+    @property
+    def waiting(self) -> Mapping[CallNumber, OpenCall]:
+        """By their numbers."""
 
 
 @leaders
@@ -42,7 +44,7 @@ class Deadlocks:
         worker: int,
         calls: Waiting,
         *,
-        running_call: Callable[[int, bytes], ActorCall | None],
+        running_call: Callable[[int, bytes], OpenCall | None],
         place: Callable[[int, bytes], tuple[int, int]],
         send: Callable[[int, Kind, dict[str, Any]], None],
     ) -> None:

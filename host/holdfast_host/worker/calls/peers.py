@@ -25,15 +25,15 @@ from holdfast_host.wire.frames import (
 )
 from holdfast_host.wire.state_page import StatePage
 from holdfast_host.wire.window import Window, read_hello
-from holdfast_host.worker.client_connections import READ_BYTES
 from holdfast_host.worker.threads.leaders import leaders
+from holdfast_host.worker.threads.poller import READ_BYTES
 
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.wire.frames import Call
     from holdfast_host.wire.routing import Routing
     from holdfast_host.worker.calls.actor_calls import ActorCall
-    from holdfast_host.worker.client_connections import Poller
+    from holdfast_host.worker.threads.poller import Poller
 
 _log = logging.getLogger(__name__)
 

@@ -1,43 +1,78 @@
-"""The reply of a turn, on its way through the gate."""
+"""Replies: of a turn, on its way through the gate, and of what is no turn, which nothing holds back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast_host.worker.inspection.measures import OK
-from holdfast_host.worker.threads.leaders import leaders
+from holdfast_host.worker.measures import OK
+from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.worker.client_connections import Link
-    from holdfast_host.worker.inspection.measures import Measures
+    from holdfast_host.worker.measures import Measures
     from holdfast_host.worker.turns.turn import Turn
+
+
+@leaders
+class Replies:
+    """What one worker answers, and the connections that have some of it to send."""
+
+    __slots__ = ("measures", "unsent")
+
+    def __init__(self, measures: Measures) -> None:
+        self.measures = measures
+        self.unsent: dict[Link, None] = {}
+
+    def refuse(self, turn: Turn, error: HoldfastError) -> None:
+        """Answer a turn that never began; nothing holds that back."""
+        Reply(turn, self).fail(error)
+
+    def send(self, link: Link, slot: int, status: int, body: bytes) -> None:
+        """Answer what waits in that slot; it leaves with the next flush."""
+        if link.answer(slot, status, body):
+            self.unsent[link] = None
+
+    def flush(self) -> None:
+        """Send what may leave, a write for each connection."""
+        unsent = self.unsent
+        while unsent:
+            link, _ = unsent.popitem()
+            link.flush()
+
+    def forget_link(self, link: Link) -> None:
+        """The client is gone: nothing more to send."""
+        self.unsent.pop(link, None)
+
+    @property
+    @any_thread
+    def anything_unsent(self) -> bool:
+        """Whether `flush` has something to do (monitor)."""
+        return bool(self.unsent)
 
 
 @leaders
 class Reply:
     """What the caller of a turn gets. It leaves once, by `go` or by `fail`."""
 
-    __slots__ = ("_dirty", "_measures", "_turn")
+    __slots__ = ("_replies", "_turn")
 
-    def __init__(self, turn: Turn, dirty: dict[Link, None], measures: Measures) -> None:
-        """`dirty` collects the links that have something to send."""
+    def __init__(self, turn: Turn, replies: Replies) -> None:
         self._turn = turn
-        self._dirty = dirty
-        self._measures = measures
+        self._replies = replies
 
     def go(self) -> None:
         """The result, or the error that the turn itself ended with."""
         turn = self._turn
         if turn.error is None:
-            self._measures.answered(turn, OK)
+            self._replies.measures.answered(turn, OK)
             self._send(200, turn.result)
         else:
             self.fail(turn.error)
 
     def fail(self, error: HoldfastError) -> None:
         """The turn's outcome must not be told; the error instead."""
-        self._measures.answered(self._turn, error.name)
+        self._replies.measures.answered(self._turn, error.name)
         self._send(error.status, error.to_json())
 
     def _send(self, status: int, body: bytes) -> None:
@@ -48,4 +83,4 @@ class Reply:
                 turn.caller.answered(status, body)
             return
         if link.answer(turn.request.slot, status, body):
-            self._dirty[link] = None
+            self._replies.unsent[link] = None

@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Final
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from holdfast_host.storage.store import Store
     from holdfast_host.worker.commits.gate import Gate
-    from holdfast_host.worker.inspection.measures import Measures
+    from holdfast_host.worker.measures import Measures
     from holdfast_host.worker.threads.leadership import Leadership
     from holdfast_host.worker.turns.mailboxes import Mailboxes
 
@@ -63,11 +61,12 @@ class Sweeper:
             return True
         self.running = True
         self._measures.commit_began_at = now = time.monotonic()
-        return self._leadership.in_section(generation, now, self._sweep, detached=True)
+        return self._leadership.in_section(generation, now, self._store, _sweep, self._end, detached=True)
 
-    def _sweep(self) -> Callable[[], None]:
-        self._store.sweep()
-        return self._end
-
-    def _end(self) -> None:
+    def _end(self, store: Store, _: None) -> None:
         self.running = False
+
+
+def _sweep(store: Store) -> None:
+    """In a section."""
+    store.sweep()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.sandbox.stops.python_frames import place_of
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.alarms.deliveries import Alarms
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.commits.sweeper import Sweeper
-    from holdfast_host.worker.inspection.measures import Measures
+    from holdfast_host.worker.measures import Measures
     from holdfast_host.worker.threads.compute_slots import ComputeSlots
     from holdfast_host.worker.threads.leadership import Leadership
     from holdfast_host.worker.turns.directory import Directory
@@ -55,11 +55,6 @@ class Activity:
     leadership: Leadership
     compute: ComputeSlots
     alarms: Alarms
-
-    @classmethod
-    def of(cls, worker: object) -> Activity:
-        """That of this worker, whose parts go by the same names."""
-        return cls(**{each.name: getattr(worker, each.name) for each in fields(cls)})
 
     def report(self, limit: int) -> tuple[Facts, list[tuple[Facts, Turn]]]:
         """All there is to say, at most `limit` of each kind, and the rows whose places are worth a look."""

@@ -75,15 +75,23 @@ class SlowTurns:
                 self._tell("warning", "a turn runs for long", turn, now, self._slow, placed=True)
 
     @any_thread
-    def ended(self, turn: Turn, *, promoted: bool = False) -> None:
-        """A turn that ended without the lead, or after which a round is over; one that did not run is none."""
+    def ended(self, turn: Turn) -> None:
+        """A turn after which a round is over; one that did not run is none."""
+        if turn.begun:
+            self._tell_if_long(turn, time.monotonic())
+
+    @any_thread
+    def lost_lead(self, turn: Turn, promoted: bool) -> None:
+        """A turn has ended on a thread that does not lead any more: `promoted`, for others waited for it."""
         now = time.monotonic()
-        if not turn.begun:
-            return
-        if now - turn.begun_at > SLOW_S:
-            self._tell("warning", "a turn has run for long", turn, now, self._slow)
-        elif promoted:
+        if not self._tell_if_long(turn, now) and promoted:
             self._tell("info", "a turn lost the lead: others waited", turn, now, self._promoted)
+
+    def _tell_if_long(self, turn: Turn, now: float) -> bool:
+        is_long = now - turn.begun_at > SLOW_S
+        if is_long:
+            self._tell("warning", "a turn has run for long", turn, now, self._slow)
+        return is_long
 
     def _tell(
         self, level: str, event: str, turn: Turn, now: float, budget: LineBudget, *, placed: bool = False

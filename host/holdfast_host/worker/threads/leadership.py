@@ -15,12 +15,16 @@ No word here says turn, commit or socket. The lock is held for a microsecond and
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 PARKED_MIN: Final = 2  # waking a parked thread takes 39 us, starting a fresh one 119
 PARKED_MAX: Final = 8
+
+_Subject = TypeVar("_Subject")
+_Found = TypeVar("_Found")
 
 
 class _Follower:
@@ -37,19 +41,12 @@ class _Follower:
 class Leadership:
     """The generation, the open section and the parked followers of one worker; lives as long as the process."""
 
-    def __init__(
-        self,
-        lead: Callable[[int], None],
-        post: Callable[[Callable[[], None]], None],
-        on_failure: Callable[[BaseException], None],
-    ) -> None:
-        """`lead(generation)` runs until it has lost the leadership; an exception from it goes to `on_failure`.
+    _lead: Callable[[int], None]
+    _on_failure: Callable[[BaseException], None]
 
-        `post(action)` has whoever leads run it soon; any thread.
-        """
-        self._lead = lead
+    def __init__(self, post: Callable[[Callable[[], None]], None]) -> None:
+        """`post(action)` has whoever leads run it soon; any thread."""
         self._post = post
-        self._on_failure = on_failure
         self._lock = threading.Lock()
         self._parked: list[_Follower] = []
         self._open: dict[int, float] = {}  # by generation, when its section was opened; one at most
@@ -59,8 +56,13 @@ class Leadership:
         self._promoted: set[int] = set()  # generations that lost it to a promotion and are not handed in yet
         self.busy = False  # the leader is not waiting for anything
 
-    def start(self) -> None:
-        """Start the first leader and the parked followers."""
+    def start(self, lead: Callable[[int], None], on_failure: Callable[[BaseException], None]) -> None:
+        """Start the first leader and the parked followers.
+
+        `lead(generation)` runs until it has lost the leadership; an exception from it goes to `on_failure`.
+        """
+        self._lead = lead
+        self._on_failure = on_failure
         for _ in range(PARKED_MIN):
             follower = _Follower()
             self._parked.append(follower)
@@ -72,19 +74,22 @@ class Leadership:
         self,
         generation: int,
         opened: float,
-        work: Callable[[], Callable[[], None]],
+        subject: _Subject,
+        work: Callable[[_Subject], _Found],
+        follow: Callable[[_Subject, _Found], None],
         *,
         detached: bool = False,
         nested: bool = False,
-        lost: Callable[[bool], None] | None = None,
+        lost: Callable[[_Subject, bool], None] | None = None,
     ) -> bool:
         """Do what may be long; then what follows from it, which is the leader's: here, or by whoever leads by then.
 
         Args:
             generation: the one that this thread leads.
             opened: when the section began, by the monotonic clock.
-            work: what may be long. It touches nothing of the leader's, and returns what follows; what it raises, the
-                leader does.
+            subject: what the section is about, given to all three.
+            work: what may be long. It touches nothing of the leader's; what it raises, the leader does.
+            follow: what follows from what `work` has returned.
             detached: give the leadership up at once, for it is known to take long.
             nested: the section is part of one of this thread's that was paused, which hands itself in.
             lost: called at the end where the leadership is gone, with whether the monitor took it.
@@ -97,18 +102,26 @@ class Leadership:
         if detached:
             self.hand_over(generation)
         try:
-            follow = work()
+            found = work(subject)
         except Exception as error:
-            follow = partial(_raise, error)
-        if sections.pop(generation, None) is not None:
-            follow()
-            return True
+            if sections.pop(generation, None) is not None:
+                raise
+            then: Callable[[], None] = partial(_raise, error)
+        else:
+            if sections.pop(generation, None) is not None:
+                follow(subject, found)
+                return True
+            then = partial(follow, subject, found)
         if lost is not None:
             with self._lock:
                 promoted = generation in self._promoted
-            lost(promoted)
-        self._post(follow if nested else partial(self._hand_in, generation, follow))
+            lost(subject, promoted)
+        self._post(then if nested else partial(self._hand_in, generation, then))
         return False
+
+    def read(self, generation: int, read: Callable[[], _Found], then: Callable[[_Found], None]) -> bool:
+        """Read the disk in a section; `then` is told what was found, as `follow` is. False: the leadership is lost."""
+        return self.in_section(generation, time.monotonic(), then, lambda _: read(), lambda then, found: then(found))
 
     def _hand_in(self, generation: int, follow: Callable[[], None]) -> None:
         """A section that lost the leadership on its way is over (leader)."""

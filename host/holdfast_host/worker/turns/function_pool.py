@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from holdfast_host.worker.client_connections import Link
     from holdfast_host.worker.turns.deployments import Deployments
     from holdfast_host.worker.turns.mailboxes import Mailboxes
-    from holdfast_host.worker.turns.turn import TurnHost
 
 
 class NoStorage:
@@ -99,7 +98,6 @@ class Functions:
 
     def __init__(
         self,
-        host: TurnHost,
         mailboxes: Mailboxes,
         deployments: Deployments,
         limits: Limits,
@@ -107,7 +105,6 @@ class Functions:
         settled: Callable[[], int],
     ) -> None:
         """`answer(turn, error)` tells the caller of a turn that never began; `settled()` is the last settled group."""
-        self._host = host
         self._mailboxes = mailboxes
         self._deployments = deployments
         self._limits = limits
@@ -121,7 +118,7 @@ class Functions:
         name = request.name.decode(errors="replace")
         number = self._deployments.function_number(name)
         pool = self._pools.get(number) or Pool(_entry(number, name))
-        turn = FunctionTurn(self._host, pool.lobby, link, request, time.monotonic())
+        turn = FunctionTurn(pool.lobby, link, request, time.monotonic())
         link.expect(turn)
         try:
             self._check(pool, number)

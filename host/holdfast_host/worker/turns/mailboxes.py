@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING
 
 from holdfast_host.core.errors import (
     ActorQuarantinedError,
@@ -17,41 +17,25 @@ from holdfast_host.core.errors import (
     MailboxFullError,
     UnknownFunctionError,
 )
-from holdfast_host.wire.frames import CallKind, Kind, ProtocolError, unpack_call, unpack_json, unpack_slot
+from holdfast_host.wire.frames import CallKind
+from holdfast_host.wire.nested_calls import Origin
 from holdfast_host.wire.running_turns_page import FUNCTION
-from holdfast_host.worker.calls.actor_calls import Origin
 from holdfast_host.worker.threads.leaders import any_thread, leaders
-from holdfast_host.worker.turns.turn import Turn, TurnHost
+from holdfast_host.worker.turns.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from holdfast_host.core.limits import Limits
     from holdfast_host.wire.frames import Call
-    from holdfast_host.worker.calls.actor_calls import ActorCall
-    from holdfast_host.worker.calls.deadlocks import Deadlocks
     from holdfast_host.worker.client_connections import Link
-    from holdfast_host.worker.inspection.queries import Inspection
     from holdfast_host.worker.turns.deployments import Deployments, LoadedType
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.entry import Entry
-    from holdfast_host.worker.turns.function_pool import Functions
+    from holdfast_host.worker.turns.turn import OpenCall
 
 # Plain integers: to look a member of an enumeration up costs more than to compare it.
-_CALL, _METHOD = int(Kind.CALL), int(CallKind.METHOD)
-_FETCH, _FUNCTION = int(CallKind.FETCH), int(CallKind.FUNCTION)
-_RING_KINDS: Final = (Kind.PROBE, Kind.CONFIRM, Kind.KILL)
-
-
-class MailHost(TurnHost, Protocol):
-    """What the mailboxes need of their worker: whom other frames are for, and what its turns need."""
-
-    deadlocks: Deadlocks
-    inspection: Inspection
-    functions: Functions
-
-    def busy_entries(self) -> list[Entry]:
-        """The instances whose turns run now."""
+_METHOD, _FETCH, _FUNCTION = int(CallKind.METHOD), int(CallKind.FETCH), int(CallKind.FUNCTION)
 
 
 @leaders
@@ -60,39 +44,22 @@ class Mailboxes:
 
     def __init__(
         self,
-        host: MailHost,
         directory: Directory,
         deployments: Deployments,
         limits: Limits,
         answer: Callable[[Turn, HoldfastError], None],
+        running: Collection[Turn],
     ) -> None:
-        """`answer(turn, error)` tells the caller of a turn that never began."""
-        self._host = host
+        """`answer(turn, error)` tells the caller of a turn that never began; `running` are those that run now."""
         self._directory = directory
         self._deployments = deployments
         self._limits = limits
         self._answer = answer
+        self._running = running
         self._ready: deque[Entry] = deque()
         self.quarantined: frozenset[tuple[int, bytes]] = frozenset()  # they killed workers: they do not run
         self.waiting_turns = 0
         self.draining = False
-
-    def receive(self, link: Link, kind: int, payload: bytes) -> None:
-        """One frame of a client."""
-        if kind == _CALL:
-            request = unpack_call(payload)
-            if request.kind == _FUNCTION:
-                self._host.functions.submit(link, request)
-            else:
-                self.chase(self.submit(link, request, None))
-        elif kind == Kind.CANCEL:
-            self._cancel(link, unpack_slot(payload))
-        elif kind == Kind.READ:
-            self._host.inspection.receive(link, payload)
-        elif kind in _RING_KINDS:
-            self._host.deadlocks.receive(kind, unpack_json(payload))
-        else:
-            raise ProtocolError(f"a frame of kind {kind} from {link.client}")
 
     def set_quarantined(self, instances: Iterable[tuple[int, str]]) -> None:
         """These may not run, and no others; functions are among them as on the running page."""
@@ -197,7 +164,8 @@ class Mailboxes:
 
     def queues(self) -> Collection[Entry]:
         """The instances at which turns wait, ready or behind a running turn."""
-        return {id(entry): entry for entry in (*self._ready, *self._host.busy_entries()) if entry.mail}.values()
+        entries = (*self._ready, *(turn.entry for turn in self._running))
+        return {id(entry): entry for entry in entries if entry.mail}.values()
 
     def depth(self) -> tuple[int, float | None]:
         """How many turns the fullest mailbox holds, and when the oldest of all waiting turns arrived."""
@@ -216,7 +184,7 @@ class Mailboxes:
     def forget_link(self, link: Link) -> None:
         """The client is gone: what it asked for and has not begun does not run."""
         for slot in list(link.turns):
-            self._cancel(link, slot)
+            self.cancel(link, slot)
         link.release_page()
 
     def idle_entry(self, type_id: int, name: bytes) -> Entry | None:
@@ -224,14 +192,14 @@ class Mailboxes:
         entry = self._open(type_id, name, self._deployments.find(type_id))
         return None if entry.mail or entry.turn is not None else entry
 
-    def submit(self, link: Link | None, request: Call, caller: ActorCall | None) -> Turn:
+    def submit(self, link: Link | None, request: Call, caller: OpenCall | None) -> Turn:
         """Put a call into its instance's mailbox, or answer it at once with why not."""
         loaded = self._deployments.find(request.type_id)
         entry = self._open(request.type_id, request.name, loaded)
         origin = Origin.unpack(request.origin) if request.origin else None
         if caller is not None:
             origin = caller.origin
-        turn = Turn(self._host, entry, link, request, time.monotonic(), origin, caller)
+        turn = Turn(entry, link, request, time.monotonic(), origin, caller)
         if link is not None:
             link.expect(turn)
         try:
@@ -253,11 +221,11 @@ class Mailboxes:
         self.waiting_turns += 1
         return turn
 
-    def chase(self, turn: Turn) -> None:
-        """A nested call that waits behind a running turn: look whether that one waits for its caller."""
-        entry, origin = turn.entry, turn.origin
-        if origin is not None and entry.turn is not None and not turn.begun:
-            self._host.deadlocks.chase(entry.type_id, entry.stored.name, origin.number, origin.path[-1])
+    def cancel(self, link: Link, slot: int) -> None:
+        """The client gave it up."""
+        turn = link.turns.get(slot)
+        if turn is not None:
+            self.withdraw(turn)
 
     def withdraw(self, turn: Turn) -> None:
         """Nobody waits for it: take the turn out if it has not begun."""
@@ -290,12 +258,6 @@ class Mailboxes:
         turn = entry.mail.popleft()
         self.waiting_turns -= turn.delivery is None
         return turn
-
-    def _cancel(self, link: Link, slot: int) -> None:
-        """The client gave it up."""
-        turn = link.turns.get(slot)
-        if turn is not None:
-            self.withdraw(turn)
 
     def _take_out(self, turn: Turn, error: HoldfastError) -> None:
         turn.entry.mail.remove(turn)

@@ -22,8 +22,8 @@ from holdfast_host.core.errors import (
 from holdfast_host.core.json_text import is_nested_deeper
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.state_page import BEGUN, LEFT
-from holdfast_host.worker.calls.actor_calls import ActorCall, check_fetch_message, late_call
 from holdfast_host.worker.threads.leaders import leaders
+from holdfast_host.worker.turns.fetch_messages import check_fetch_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,10 +32,9 @@ if TYPE_CHECKING:
     from holdfast_host.storage.overlay import Overlay
     from holdfast_host.storage.store import Changes
     from holdfast_host.wire.frames import Call
+    from holdfast_host.wire.nested_calls import CallNumber, Origin
     from holdfast_host.worker.alarms.stages import Delivery
-    from holdfast_host.worker.calls.actor_calls import Calls, Origin
     from holdfast_host.worker.client_connections import Link
-    from holdfast_host.worker.inspection.slow_turns import SlowTurns
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.threads.compute_slots import ComputeSlots
     from holdfast_host.worker.threads.leadership import Leadership
@@ -59,24 +58,53 @@ class ThreadState(Enum):
 DETACHED, COMPUTING = ThreadState.DETACHED, ThreadState.COMPUTING
 
 
+Target = tuple[str, str, str]  # of a call: binding, name, method, as the guest gave them
+
+
+class OpenCall(Protocol):
+    """A call to another instance, as far as the turn that waits for it and the one that runs it are concerned."""
+
+    turn: Turn  # that waits
+    number: CallNumber
+    type_id: int
+    name: bytes
+    method: bytes
+    label: str
+    over: bool
+
+    @property
+    def origin(self) -> Origin:
+        """What the callee is told of its callers."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Block until it is over; the calling turn's thread."""
+
+    def result(self) -> bytes:
+        """After it is over: the typed result, or the error raised; the calling turn's thread."""
+
+    def answered(self, status: int, body: bytes) -> None:
+        """The callee's reply."""
+
+    def refuse(self, error: HoldfastError) -> None:
+        """It is ended from here: what has not begun does not run, and the caller gets the error."""
+
+
 class TurnHost(Protocol):
-    """What a running turn needs of its worker; shared by all turns."""
+    """What a running turn needs of its worker."""
 
     leadership: Leadership
     compute: ComputeSlots
     limits: Limits
     output: Output
-    calls: Calls
-    slow_turns: SlowTurns
 
     def post(self, action: Callable[[], None]) -> None:
         """Have the leader run this soon; any thread."""
 
-    def call_out(self, call: ActorCall) -> None:
+    def call_out(self, turn: Turn, kind: CallKind, target: Target, arguments: bytes) -> OpenCall:
         """Begin a call of the turn that runs on this thread; it may be over on return."""
 
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
-        """Commit what the turn has written so far; the leader may ask."""
+        """Have what the turn has written so far committed; `leaving` ends when it is durable; any thread."""
 
 
 @leaders
@@ -133,22 +161,21 @@ class Turn:
     )  # fmt: skip
 
     storage: Overlay
+    _host: TurnHost
 
     def __init__(
         self,
-        host: TurnHost,
         entry: Entry,
         link: Link | None,
         request: Call,
         arrived_at: float,
         origin: Origin | None = None,
-        caller: ActorCall | None = None,
+        caller: OpenCall | None = None,
         delivery: Delivery | None = None,
     ) -> None:
         """A turn that waits in its entry's mailbox.
 
         Args:
-            host: the worker.
             entry: the instance.
             link: the client whose slot waits for the reply; None where `caller` does, or nobody.
             request: what to run.
@@ -157,7 +184,6 @@ class Turn:
             caller: the call of this worker that waits for the reply.
             delivery: the alarm that it handles.
         """
-        self._host = host
         self.entry = entry
         self.link = link
         self.request = request
@@ -166,7 +192,7 @@ class Turn:
         self.caller = caller
         self.delivery = delivery
         self.loaded: LoadedType | None = None
-        self.waiting: ActorCall | None = None  # what this turn waits for; the leader's
+        self.waiting: OpenCall | None = None  # what this turn waits for; the leader's
         self.begun_at = 0.0
         self.computed_s = 0.0  # on a processor, without the turns that it called on its own thread
         self.generation = 0
@@ -208,11 +234,12 @@ class Turn:
         return self.generation > 0
 
     @leaders
-    def begin(self, generation: int, now: float, loaded: LoadedType, overlay: Overlay) -> None:
+    def begin(self, host: TurnHost, generation: int, now: float, loaded: LoadedType, overlay: Overlay) -> None:
         """It is taken from the mailbox; its budget runs from here."""
+        self._host = host
         timeout_s = loaded.method_timeout_s
         if self.delivery is not None:
-            timeout_s = self._host.limits.alarm_timeout_s
+            timeout_s = host.limits.alarm_timeout_s
             overlay.take_alarm()
         self.loaded = loaded
         self.generation = generation
@@ -246,10 +273,6 @@ class Turn:
         if self.state is COMPUTING:
             self.state = DETACHED
             self._host.compute.leave()
-
-    def lost_lead(self, promoted: bool) -> None:
-        """Its guest has returned on a thread that does not lead any more: `promoted`, for others waited for it."""
-        self._host.slow_turns.ended(self, promoted=promoted)
 
     def told(self, error: HoldfastError) -> HoldfastError:
         """What its caller gets for an error of its guest."""
@@ -297,7 +320,7 @@ class Turn:
         self._give_up_thread()
         leaving = SyncExit(self)
         self.mark_left()
-        self._host.post(lambda: self._host.request_sync(self, changes, leaving))
+        self._host.request_sync(self, changes, leaving)
         self.state = ThreadState.SYNCING
         durable = leaving.woken.acquire(timeout=max(0.0, self._deadline - time.monotonic()))
         self.state = DETACHED
@@ -318,12 +341,12 @@ class Turn:
             )
         if is_nested_deeper(arguments, limits.nesting_max):
             raise LimitError(f"{self.entry.label}: arguments nested deeper than the limit of {limits.nesting_max}")
-        return self._call_out(ActorCall(self._host.calls, self, CallKind.METHOD, (binding, name, method), arguments))
+        return self._wait_for(self._call_out(CallKind.METHOD, (binding, name, method), arguments))
 
     def fetch(self, binding: str, name: str, request: bytes) -> bytes:
         """Call another instance's fetch."""
         check_fetch_message(request, self._host.limits, f"{self.entry.label}: a request of fetch")
-        return self._call_out(ActorCall(self._host.calls, self, CallKind.FETCH, (binding, name, "fetch"), request))
+        return self._wait_for(self._call_out(CallKind.FETCH, (binding, name, "fetch"), request))
 
     def log(self, level: str, text: str) -> None:
         """One line of the guest's output; past the turn's limit lines are dropped, and that is said once."""
@@ -341,16 +364,20 @@ class Turn:
                 self.log_name,
             )
 
-    def _call_out(self, call: ActorCall) -> bytes:
-        """Wait for another instance without holding up this worker."""
+    def _call_out(self, kind: CallKind, target: Target, arguments: bytes) -> OpenCall:
+        """Begin a call of another instance; that one's turn may run meanwhile, which is none of this one's time."""
         self._check_whole()
         began_s = time.thread_time()
-        self._host.call_out(call)
+        call = self._host.call_out(self, kind, target, arguments)
         self.computed_s -= time.thread_time() - began_s
+        return call
+
+    def _wait_for(self, call: OpenCall) -> bytes:
+        """Wait for another instance without holding up this worker."""
         if not call.over:
             self._give_up_thread()
         if not call.wait(self.remaining_s()) or self.remaining_s() <= 0:
-            late = late_call(self.entry.label, call.label)
+            late = ActorMethodTimeoutError(f"{self.entry.label}: over its budget while it waited for {call.label}")
             self._host.post(lambda: call.refuse(late))
             self._end_late()
             raise late

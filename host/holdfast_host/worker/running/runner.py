@@ -1,7 +1,7 @@
 """Running one turn: activate if need be, call the guest, read how it went.
 
 Runs on whichever thread has the turn and touches the turn and its sandbox only; what follows from the result is the
-leader's (`worker.loop`).
+leader's (`executor`).
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from holdfast_host.core.errors import (
     HoldfastError,
     LimitError,
     error_class,
+    required,
 )
 from holdfast_host.core.json_text import commas_of, is_json, is_nested_deeper
 from holdfast_host.core.limits import KIB
 from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
 from holdfast_host.storage.store import StoreBrokenError
 from holdfast_host.wire.frames import CallFlag, CallKind
-from holdfast_host.worker.calls.actor_calls import check_fetch_message
 from holdfast_host.worker.inspection.edits import run_edit
+from holdfast_host.worker.turns.fetch_messages import check_fetch_message
 
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
+    from holdfast_host.storage.store import Store
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.turn import Turn
@@ -54,20 +56,25 @@ _MEMBERS_MAX: Final = 100
 class TurnRunner:
     """Runs turns; shared by all threads, keeps nothing."""
 
-    def __init__(self, limits: Limits, output: Output) -> None:
+    def __init__(self, limits: Limits, output: Output, store: Store) -> None:
         self._limits = limits
         self._output = output
+        self._store = store
 
-    def run(self, turn: Turn, loaded: LoadedType) -> None:
+    def run(self, turn: Turn) -> None:
         """Run it to its end and fill in `result` and `changes`, or `error`; never raises for what a guest does.
+
+        A place that is new to this worker is looked up first.
 
         Raises:
             StoreBrokenError: the store could not be read, and will not be any more.
         """
         entry, trapped = turn.entry, False
+        if not entry.stored.number and not entry.is_function:
+            self._store.look_up(entry.stored)
         began_s = time.thread_time()
         try:
-            self._run_guest(turn, loaded)
+            self._run_guest(turn)
             if turn.ended_by is None and (turn.storage.wrote or turn.delivery is not None):
                 turn.changes = turn.storage.take()
         except SandboxTrap as trap:
@@ -93,14 +100,14 @@ class TurnRunner:
         if turn.storage.wrote or turn.broken is not None:
             entry.deactivate()
 
-    def _run_guest(self, turn: Turn, loaded: LoadedType) -> None:
+    def _run_guest(self, turn: Turn) -> None:
         entry, request = turn.entry, turn.request
         if request.kind == _EDIT:
             turn.result = run_edit(turn)
             return
         sandbox = entry.sandbox
         if sandbox is None:
-            sandbox = self._activate(turn, loaded)
+            sandbox = self._activate(turn, required(turn.loaded, "what a turn runs"))
         if request.kind == _METHOD:
             flags = request.flags
             ok, text = sandbox.call(

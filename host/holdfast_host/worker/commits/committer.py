@@ -1,0 +1,93 @@
+"""Committing: the current group in one transaction and one sync, and what follows once it is settled.
+
+While a group is in flight the next one gathers: group commit without a timer.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from holdfast_host.core.errors import ActorOutputGateError
+from holdfast_host.storage.store import StoreBrokenError
+from holdfast_host.worker.threads.leaders import any_thread, leaders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from holdfast_host.core.errors import HoldfastError
+    from holdfast_host.storage.store import Changes, CommitReport, Store
+    from holdfast_host.worker.commits.gate import Gate, Group
+    from holdfast_host.worker.commits.replies import Replies
+    from holdfast_host.worker.commits.sweeper import Sweeper
+    from holdfast_host.worker.measures import Measures
+    from holdfast_host.worker.threads.leadership import Leadership
+    from holdfast_host.worker.turns.entry import Entry
+    from holdfast_host.worker.turns.turn import SyncExit, Turn
+
+
+@leaders
+@dataclass(eq=False, kw_only=True)
+class Committer:
+    """The commits of one worker, one at a time."""
+
+    store: Store
+    leadership: Leadership
+    gate: Gate
+    sweeper: Sweeper  # a store does one of the two at a time
+    replies: Replies
+    measures: Measures
+    on_settled: Callable[[Group, Mapping[Entry, HoldfastError]], None]  # what was lost; after the gate has let all out
+    on_broken_store: Callable[[StoreBrokenError], None]  # ends the process: no commit's outcome is known any more
+    commits: int = field(default=0, init=False)
+
+    def run(self, generation: int) -> bool:
+        """Commit the current group, unless one or a sweep is in flight. False: the leadership is lost."""
+        group = None if self.sweeper.running else self.gate.take()
+        if group is None:
+            return True
+        self.measures.commit_began_at = began_at = time.monotonic()
+        return self.leadership.in_section(generation, began_at, group, self._write, self._settle)
+
+    def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
+        """Commit what a waiting turn has written so far, and let it go on then."""
+        if turn.broken is None and changes:
+            self.gate.add(turn.entry, changes)
+        self.gate.leave(turn.entry, turn, leaving)
+
+    def break_off(self, error: StoreBrokenError) -> None:
+        """The store is broken: what is held fails, and is told so before the process ends."""
+        self.gate.abandon(ActorOutputGateError("the storage failed while committing: the outcome is unknown"))
+        self.replies.flush()
+        self.on_broken_store(error)
+
+    @property
+    @any_thread
+    def anything_gathered(self) -> bool:
+        """Whether `run` has something to do (monitor)."""
+        gate = self.gate
+        return gate.flight is None and not self.sweeper.running and bool(gate.current.batches)
+
+    @property
+    def all_settled(self) -> bool:
+        """Whether everything that was written is durable, or lost, and told so."""
+        return self.gate.flight is None and not self.gate.current.batches
+
+    def in_flight_s(self, now: float) -> float:
+        """For how many seconds the commit in flight, or the sweep, has been so; 0 where there is none."""
+        in_flight = self.gate.flight is not None or self.sweeper.running
+        return now - self.measures.commit_began_at if in_flight else 0.0
+
+    def _write(self, group: Group) -> CommitReport:
+        """Make it durable, in a section."""
+        return self.store.commit(group.number, group.batches, group.stored_leans())
+
+    def _settle(self, group: Group, report: CommitReport) -> None:
+        self.commits += 1
+        self.sweeper.wait()
+        self.measures.committed(len(group.batches))
+        lost: dict[Entry, HoldfastError] = {}
+        if report.lost:
+            lost = {entry: report.lost[id(entry.stored)] for entry in group.entries if id(entry.stored) in report.lost}
+        self.on_settled(group, self.gate.settle(group, lost))

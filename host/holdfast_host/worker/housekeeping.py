@@ -1,0 +1,53 @@
+"""What the leader does now and then: expire, evict, reconnect, look at the worker's health."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from holdfast_host.worker.threads.leaders import leaders
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from holdfast_host.worker.calls.peers import Peers
+    from holdfast_host.worker.commits.gate import Gate
+    from holdfast_host.worker.health import Health
+    from holdfast_host.worker.inspection.slow_turns import SlowTurns
+    from holdfast_host.worker.turns.directory import Directory
+    from holdfast_host.worker.turns.function_pool import Functions
+    from holdfast_host.worker.turns.mailboxes import Mailboxes
+    from holdfast_host.worker.turns.turn import Turn
+
+HOUSEKEEPING_S: Final = 0.25
+
+
+@leaders
+@dataclass(eq=False, slots=True, kw_only=True)
+class Housekeeping:
+    """The housekeeping of one worker."""
+
+    mailboxes: Mailboxes
+    directory: Directory
+    functions: Functions
+    gate: Gate
+    peers: Peers
+    health: Health
+    slow_turns: SlowTurns
+    running: Collection[Turn]  # the turns that run
+    due_at: float = field(default=0.0, init=False)  # by the monotonic clock
+
+    def run(self, now: float) -> None:
+        """A little of it; the rest of what is long follows in the next rounds."""
+        settled = self.gate.settled
+        self.due_at = now + HOUSEKEEPING_S
+        for turn in self.running:
+            self.mailboxes.expire(turn.entry, now)
+        self.slow_turns.look(self.running, now)
+        if self.directory.evict_idle(now, settled):
+            self.due_at = now
+        self.peers.keep_house(now)
+        self.health.look(now)
+        self.functions.keep_house(now)
+        if self.directory.evict_for_memory(settled):
+            self.functions.evict_idle()

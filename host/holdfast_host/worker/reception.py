@@ -1,0 +1,76 @@
+"""What comes from the worker's clients: their connections, and whom each frame is for."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast_host.wire.frames import CallKind, Kind, ProtocolError, unpack_call, unpack_json, unpack_slot
+from holdfast_host.worker.client_connections import Link
+from holdfast_host.worker.threads.leaders import leaders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.worker.calls.actor_calls import Calls
+    from holdfast_host.worker.commits.replies import Replies
+    from holdfast_host.worker.inspection.queries import Inspection
+    from holdfast_host.worker.threads.poller import Poller
+    from holdfast_host.worker.turns.function_pool import Functions
+    from holdfast_host.worker.turns.mailboxes import Mailboxes
+
+# Plain integers: to look a member of an enumeration up costs more than to compare it.
+_CALL: Final = int(Kind.CALL)
+_FUNCTION: Final = int(CallKind.FUNCTION)
+_RING_KINDS: Final = (Kind.PROBE, Kind.CONFIRM, Kind.KILL)
+
+
+@leaders
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reception:
+    """Where the fronts and the other workers come in."""
+
+    limits: Limits
+    poller: Poller
+    mailboxes: Mailboxes
+    functions: Functions
+    calls: Calls
+    inspection: Inspection
+    replies: Replies
+
+    def welcome(self, connection: socket.socket, greeting: Callable[[], dict[str, Any]]) -> None:
+        """A client has connected; `greeting()` is what its HELLO is answered with."""
+        Link(
+            connection,
+            self.poller,
+            unsent_bytes_max=self.limits.client_unsent_bytes_max,
+            greeting=greeting,
+            on_frame=self.receive,
+            on_close=self._forget,
+        )
+
+    def receive(self, link: Link, kind: int, payload: bytes) -> None:
+        """One frame of a client."""
+        if kind == _CALL:
+            request = unpack_call(payload)
+            if request.kind == _FUNCTION:
+                self.functions.submit(link, request)
+                return
+            turn = self.mailboxes.submit(link, request, None)
+            if turn.origin is not None:
+                self.calls.chase(turn)
+        elif kind == Kind.CANCEL:
+            self.mailboxes.cancel(link, unpack_slot(payload))
+        elif kind == Kind.READ:
+            self.inspection.receive(link, payload)
+        elif kind in _RING_KINDS:
+            self.calls.deadlocks.receive(kind, unpack_json(payload))
+        else:
+            raise ProtocolError(f"a frame of kind {kind} from {link.client}")
+
+    def _forget(self, link: Link) -> None:
+        """The client is gone: nothing more to send; what it asked for and has not begun does not run."""
+        self.replies.forget_link(link)
+        self.mailboxes.forget_link(link)

@@ -1,0 +1,1 @@
+"""Running turns: whether one may run, its run through a guest, what follows from its end."""

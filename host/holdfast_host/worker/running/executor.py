@@ -1,0 +1,183 @@
+"""Turns from their mailbox to the gate: whether one may run, its run in a section, what follows from its end.
+
+A turn that ran leaves by one way, `_end`: its batch joins the current group, and what it says goes to the gate, which
+holds it until that group is durable. A call of a running turn to an idle instance of this worker runs inside its
+section, see `call_out`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from holdfast_host.core.errors import InternalError
+from holdfast_host.storage.overlay import Overlay
+from holdfast_host.wire.running_turns_page import FUNCTION
+from holdfast_host.worker.calls.actor_calls import ActorCall
+from holdfast_host.worker.commits.replies import Reply
+from holdfast_host.worker.running.method_times import MethodTimes
+from holdfast_host.worker.running.runner import TurnRunner
+from holdfast_host.worker.threads.leaders import any_thread, leaders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.storage.store import Changes, Store
+    from holdfast_host.wire.frames import CallKind
+    from holdfast_host.wire.running_turns_page import RunningPage
+    from holdfast_host.worker.alarms.deliveries import Alarms
+    from holdfast_host.worker.calls.actor_calls import Calls
+    from holdfast_host.worker.commits.committer import Committer
+    from holdfast_host.worker.commits.gate import Gate
+    from holdfast_host.worker.commits.replies import Replies
+    from holdfast_host.worker.inspection.slow_turns import SlowTurns
+    from holdfast_host.worker.logs.output import Output
+    from holdfast_host.worker.measures import Measures
+    from holdfast_host.worker.threads.compute_slots import ComputeSlots
+    from holdfast_host.worker.threads.inbox import Inbox
+    from holdfast_host.worker.threads.leadership import Leadership
+    from holdfast_host.worker.turns.deployments import Deployments, LoadedType
+    from holdfast_host.worker.turns.directory import Directory
+    from holdfast_host.worker.turns.function_pool import Functions
+    from holdfast_host.worker.turns.mailboxes import Mailboxes
+    from holdfast_host.worker.turns.turn import SyncExit, Target, Turn
+
+
+@leaders
+@dataclass(eq=False, kw_only=True)
+class Executor:
+    """Runs the turns of one worker, and is what they need of it meanwhile (`turns.turn.TurnHost`)."""
+
+    store: Store
+    limits: Limits
+    output: Output
+    leadership: Leadership
+    inbox: Inbox
+    compute: ComputeSlots
+    deployments: Deployments
+    directory: Directory
+    mailboxes: Mailboxes
+    functions: Functions
+    calls: Calls
+    alarms: Alarms
+    gate: Gate
+    committer: Committer
+    replies: Replies
+    measures: Measures
+    slow_turns: SlowTurns
+    running: dict[Turn, int]  # the turns that run, each with its record on
+    page: RunningPage
+    on_failure: Callable[[BaseException], None]  # ends the process, for no guest may swallow what we have done wrong
+
+    def __post_init__(self) -> None:
+        """What is nobody else's."""
+        self.post = self.inbox.post
+        self._runner = TurnRunner(self.limits, self.output, self.store)
+        self._method_times = MethodTimes(self.limits.promotion_after_s)
+
+    def run(self, turn: Turn, generation: int, now: float, opened: float | None = None) -> bool:
+        """Run a turn that was taken from its mailbox. False: the leadership is lost.
+
+        `opened`: it runs inside the section, opened then, of a turn of this thread that waits for it.
+        """
+        if turn.delivery is not None and not self.alarms.has_row(turn):
+            return self.alarms.read_row(turn, generation)
+        entry = turn.entry
+        loaded = self.deployments.find(entry.type_id)
+        if not self._may_run(turn, loaded, now):
+            if entry.is_function:
+                self.functions.release(entry, turn)
+            self.mailboxes.requeue(entry)
+            return True
+        if loaded is None:
+            raise InternalError(f"{entry.label}: a turn may run, and there is nothing for it to run")
+        self._begin(turn, loaded, generation, now)
+        leadership, run, end, lost = self.leadership, self._runner.run, self._end, self.slow_turns.lost_lead
+        slow = self._method_times.is_slow(turn)
+        if opened is None:
+            return leadership.in_section(generation, now, turn, run, end, detached=slow, lost=lost)
+        return leadership.in_section(generation, opened, turn, run, end, detached=slow, nested=True, lost=lost)
+
+    def _may_run(self, turn: Turn, loaded: LoadedType | None, now: float) -> bool:
+        """Whether a turn that was taken runs; one that does not has been answered."""
+        if turn.delivery is not None:
+            return self.alarms.begin(turn, loaded)
+        refusal = self.mailboxes.refusal(turn, loaded, self.leadership.detached, now)
+        if refusal is not None:
+            self.replies.refuse(turn, refusal)
+        return refusal is None
+
+    def _begin(self, turn: Turn, loaded: LoadedType, generation: int, now: float) -> None:
+        """It runs now, as far as anybody can see."""
+        entry = turn.entry
+        if entry.loaded is not loaded:
+            entry.deactivate()
+            entry.follow_rename(loaded.type)
+        entry.turn = turn
+        if entry.is_function:
+            self.running[turn] = self.page.note(FUNCTION, loaded.function.encode())
+            self.functions.touch(entry, now)
+            overlay = self.functions.storage
+        else:
+            self.running[turn] = self.page.note(entry.type_id, entry.stored.name)
+            self.directory.touch(entry, now)
+            overlay = Overlay(self.store, entry.stored, entry.pending, self.limits, entry.label)
+        turn.begin(self, generation, now, loaded, overlay)
+
+    def _end(self, turn: Turn, _: None) -> None:
+        """A turn that ran is over: its batch joins the group, its reply goes to the door."""
+        entry, changes = turn.entry, turn.changes
+        self._method_times.learn(turn)
+        self.page.clear(self.running.pop(turn))
+        entry.turn = None
+        if turn.broken is not None:
+            changes = None
+            entry.deactivate()
+        if changes:
+            turn.mark(self.gate.add(entry, changes))
+        if turn.delivery is not None:
+            self.measures.alarm_ended(turn)
+            self.alarms.end(turn)
+        else:
+            self.gate.answer(entry, turn, turn.receiver, Reply(turn, self.replies))
+        if entry.evictions:
+            entry.evict()
+        if entry.is_function:
+            self.functions.release(entry, turn)
+        self.mailboxes.requeue(entry)
+
+    # What a running turn needs, on its own thread.
+
+    @any_thread
+    def call_out(self, turn: Turn, kind: CallKind, target: Target, arguments: bytes) -> ActorCall:
+        """Begin a call of the turn that runs on this thread; it may be over on return.
+
+        Where this thread leads and the callee is idle, the callee's turn runs here and now: a hand-over to another
+        thread, and back, would cost more than most turns. It is a turn like any other: from mailbox to gate everything
+        is the same, and the monitor sees one section that grows older.
+        """
+        call = ActorCall(self.calls, turn, kind, target, arguments)
+        opened = self.leadership.pause_section(turn.generation)
+        if opened is None:
+            self.post(lambda: self.calls.request(call))
+            return call
+        try:
+            self.calls.request(call, at_once=True)
+            callee = call.callee
+            if callee is None or not self.mailboxes.take_next(callee):
+                leads = True
+            else:
+                leads = self.run(callee, turn.generation, time.monotonic(), opened)
+            if leads:
+                self.leadership.resume_section(turn.generation, opened)
+        except BaseException as error:  # ours: as in the loop itself
+            self.on_failure(error)
+            raise
+        return call
+
+    @any_thread
+    def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
+        """Have what the turn has written so far committed; `leaving` ends when it is durable."""
+        self.post(lambda: self.committer.request_sync(turn, changes, leaving))

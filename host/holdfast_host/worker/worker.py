@@ -1,0 +1,223 @@
+"""One worker's parts, each given what it needs of the others, and nobody all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast_host.core.clock import Clock, SystemClock
+from holdfast_host.storage.store import StoreBrokenError
+from holdfast_host.wire.running_turns_page import RunningPage
+from holdfast_host.worker.alarms.deliveries import Alarms
+from holdfast_host.worker.alarms.queries import alarm_readers
+from holdfast_host.worker.calls.actor_calls import Calls
+from holdfast_host.worker.calls.peers import Peers
+from holdfast_host.worker.commits.committer import Committer
+from holdfast_host.worker.commits.gate import Gate
+from holdfast_host.worker.commits.replies import Replies
+from holdfast_host.worker.commits.sweeper import Sweeper
+from holdfast_host.worker.health import Health
+from holdfast_host.worker.housekeeping import Housekeeping
+from holdfast_host.worker.inspection.activity import Activity
+from holdfast_host.worker.inspection.queries import Inspection
+from holdfast_host.worker.inspection.report import Report
+from holdfast_host.worker.inspection.slow_turns import SlowTurns
+from holdfast_host.worker.loop import Loop
+from holdfast_host.worker.measures import Measures
+from holdfast_host.worker.reception import Reception
+from holdfast_host.worker.running.executor import Executor
+from holdfast_host.worker.threads.compute_slots import ComputeSlots
+from holdfast_host.worker.threads.inbox import Inbox
+from holdfast_host.worker.threads.leadership import Leadership
+from holdfast_host.worker.threads.poller import Poller
+from holdfast_host.worker.turns.deployments import Deployments
+from holdfast_host.worker.turns.directory import Directory
+from holdfast_host.worker.turns.function_pool import Functions
+from holdfast_host.worker.turns.mailboxes import Mailboxes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.sandbox.engine import SandboxEngine
+    from holdfast_host.storage.store import Store
+    from holdfast_host.wire.routing import Routing
+    from holdfast_host.worker.logs.output import Output
+    from holdfast_host.worker.turns.turn import Turn
+
+
+class Worker:
+    """The parts of one worker; they live as long as the process."""
+
+    def __init__(
+        self,
+        store: Store,
+        engine: SandboxEngine,
+        limits: Limits,
+        output: Output,
+        routing: Routing,
+        *,
+        number: int,
+        compute_slots: int,
+        on_broken_store: Callable[[StoreBrokenError], None],
+        on_failure: Callable[[BaseException], None],
+        clock: Clock | None = None,
+        running_page: RunningPage | None = None,
+    ) -> None:
+        self.limits = limits
+        self.output = output
+        self.store = store
+        self._on_failure = on_failure
+        self.running: dict[Turn, int] = {}  # with its record on the page
+        self.measures = Measures()
+        self.replies = Replies(self.measures)
+        # Threads.
+        self.poller = Poller()
+        self.inbox = Inbox(self.poller)
+        self.leadership = Leadership(self.inbox.post)
+        self.compute = ComputeSlots(compute_slots)
+        # Instances in memory, and what waits for them.
+        self.deployments = Deployments(engine, limits)
+        self.directory = Directory(store, limits)
+        refuse = self.replies.refuse
+        self.mailboxes = Mailboxes(self.directory, self.deployments, limits, refuse, self.running)
+        self.gate = Gate(max(group for _, group in store.reached().values()))
+        self.functions = Functions(self.mailboxes, self.deployments, limits, refuse, settled=lambda: self.gate.settled)
+        # What turns lead to.
+        self.peers = Peers(routing, self.poller, limits)
+        self.calls = Calls(
+            number,
+            routing,
+            limits,
+            gate=self.gate,
+            mailboxes=self.mailboxes,
+            directory=self.directory,
+            deployments=self.deployments,
+            peers=self.peers,
+        )
+        self.alarms = Alarms(
+            store=store,
+            limits=limits,
+            output=output,
+            clock=clock or SystemClock(),
+            leadership=self.leadership,
+            gate=self.gate,
+            mailboxes=self.mailboxes,
+            directory=self.directory,
+            deployments=self.deployments,
+        )
+        self.sweeper = Sweeper(store, self.gate, self.mailboxes, self.leadership, self.measures)
+        self.committer = Committer(
+            store=store,
+            leadership=self.leadership,
+            gate=self.gate,
+            sweeper=self.sweeper,
+            replies=self.replies,
+            measures=self.measures,
+            on_settled=self.alarms.settle,
+            on_broken_store=on_broken_store,
+        )
+        self.slow_turns = SlowTurns(output)
+        self.executor = Executor(
+            store=store,
+            limits=limits,
+            output=output,
+            leadership=self.leadership,
+            inbox=self.inbox,
+            compute=self.compute,
+            deployments=self.deployments,
+            directory=self.directory,
+            mailboxes=self.mailboxes,
+            functions=self.functions,
+            calls=self.calls,
+            alarms=self.alarms,
+            gate=self.gate,
+            committer=self.committer,
+            replies=self.replies,
+            measures=self.measures,
+            slow_turns=self.slow_turns,
+            running=self.running,
+            page=running_page or RunningPage.create(),
+            on_failure=self._fail,
+        )
+        # What is asked from outside.
+        self.inspection = Inspection(
+            store,
+            self.directory,
+            self.deployments,
+            self.mailboxes,
+            limits,
+            post=self.inbox.post,
+            reply=self.replies.send,
+        )
+        self.inspection.readers["logs"] = output.read
+        self.inspection.readers |= alarm_readers(store)
+        self.report = Report(
+            measures=self.measures,
+            store=store,
+            mailboxes=self.mailboxes,
+            deployments=self.deployments,
+            directory=self.directory,
+            leadership=self.leadership,
+            committer=self.committer,
+            alarms=self.alarms,
+            output=output,
+        )
+        self.activity = Activity(
+            running=self.running,
+            mailboxes=self.mailboxes,
+            directory=self.directory,
+            functions=self.functions,
+            gate=self.gate,
+            measures=self.measures,
+            sweeper=self.sweeper,
+            leadership=self.leadership,
+            compute=self.compute,
+            alarms=self.alarms,
+        )
+        self.reception = Reception(
+            limits=limits,
+            poller=self.poller,
+            mailboxes=self.mailboxes,
+            functions=self.functions,
+            calls=self.calls,
+            inspection=self.inspection,
+            replies=self.replies,
+        )
+        self.health = Health(store, self.committer.in_flight_s)
+        self.housekeeping = Housekeeping(
+            mailboxes=self.mailboxes,
+            directory=self.directory,
+            functions=self.functions,
+            gate=self.gate,
+            peers=self.peers,
+            health=self.health,
+            slow_turns=self.slow_turns,
+            running=self.running,
+        )
+        self.loop = Loop(
+            limits=limits,
+            leadership=self.leadership,
+            inbox=self.inbox,
+            poller=self.poller,
+            mailboxes=self.mailboxes,
+            alarms=self.alarms,
+            executor=self.executor,
+            gate=self.gate,
+            committer=self.committer,
+            sweeper=self.sweeper,
+            replies=self.replies,
+            slow_turns=self.slow_turns,
+            housekeeping=self.housekeeping,
+            running=self.running,
+        )
+
+    def start(self) -> None:
+        """Begin to lead; nothing of it is anybody else's from now on."""
+        self.leadership.start(self.loop.lead, self._fail)
+
+    def _fail(self, error: BaseException) -> None:
+        """The leader cannot go on: the store is broken, or we are. End the process, which is told so."""
+        if isinstance(error, StoreBrokenError):
+            self.committer.break_off(error)
+        else:
+            self._on_failure(error)
