@@ -37,7 +37,8 @@ def _be_host(file: str) -> None:
     from holdfast_host.supervisor.processes.child import Programs
 
     worker = (sys.executable, "-P", "-m", "tests.benchmarks.metered", "worker", file)
-    Programs.__init__.__defaults__ = (worker, Programs().front)
+    defaults = Programs()
+    Programs.__init__.__defaults__ = (worker, defaults.front, defaults.courier)
     holdfast()
 
 

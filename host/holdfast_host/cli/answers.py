@@ -238,6 +238,7 @@ class ShownSecret(TypedDict):
     name: str
     updated_at: str
     functions: NotRequired[list[str]]
+    sealed_for: NotRequired[str]
 
 
 class Whose(TypedDict):

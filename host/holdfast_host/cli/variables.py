@@ -28,6 +28,8 @@ KNOWN: Final = frozenset(
         "LISTEN",
         "LOG_FORMAT",
         "LOG_LEVEL",
+        "OUTBOUND",
+        "OUTBOUND_PRIVATE",
         "TOKEN",
         "TOKEN_FILE",
         "TRUSTED_PROXY",

@@ -19,10 +19,12 @@ from typing import Final
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import SHARDS, Limits
 from holdfast_host.core.logs import FORMATS, LEVELS
+from holdfast_host.core.outbound import NONE, PLATFORM_ADDRESS, Pattern, PatternError
 
 _DOMAIN: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})*", re.IGNORECASE)
 TOKEN_FORM: Final = re.compile(r"[\x21-\x7e]+")
 _FRONTS_MAX: Final = 64
+OUTBOUND_DEFAULT: Final = ("https://*",)
 
 # What the on-disk format or the engine bounds: an operator may lower these, never raise them.
 _CEILINGS: Final = {
@@ -70,6 +72,8 @@ class HostConfig:
     log_format: str = "text"
     trusted_proxies: tuple[str, ...] = ()  # networks
     known_heads: bool = True
+    outbound: tuple[str, ...] = OUTBOUND_DEFAULT  # patterns of core.outbound
+    outbound_private: tuple[tuple[str, int | None], ...] = ()  # host or address, and the port where it is said
 
     @classmethod
     def make(
@@ -89,6 +93,8 @@ class HostConfig:
         check_arguments: bool = False,
         trusted_proxies: Iterable[str] = (),
         known_heads: bool = True,
+        outbound: Iterable[str] = OUTBOUND_DEFAULT,
+        outbound_private: Iterable[str] = (),
     ) -> HostConfig:
         """Check what the operator said.
 
@@ -108,6 +114,8 @@ class HostConfig:
                 for functions whose manifest does not say.
             trusted_proxies: addresses or networks of the proxies whose word counts about where a request comes from.
             known_heads: whether calls with heads that have passed once are served without being parsed again.
+            outbound: patterns of what functions may ask outside, where their manifests list it; `none` for nothing.
+            outbound_private: addresses, or hosts with a port, that requests may lead to though they are private.
 
         Raises:
             ConfigurationError: says what is wrong and how to mend it.
@@ -149,6 +157,8 @@ class HostConfig:
             log_format=log_format,
             trusted_proxies=tuple(_read_network(each) for each in trusted_proxies),
             known_heads=known_heads,
+            outbound=_read_outbound(outbound),
+            outbound_private=tuple(_read_private(each) for each in outbound_private),
         )
 
 
@@ -172,6 +182,39 @@ def _read_network(text: str) -> str:
         raise ConfigurationError(
             f"--trusted-proxy {text!r} is no network ({error}): write an address or a CIDR, as in '10.0.0.0/8'"
         ) from None
+
+
+def _read_outbound(texts: Iterable[str]) -> tuple[str, ...]:
+    patterns = tuple(texts)
+    if NONE in patterns:
+        if len(patterns) > 1:
+            raise ConfigurationError("--outbound none stands alone: leave it out, or the other patterns")
+        return ()
+    for text in patterns:
+        try:
+            Pattern.parse(text)
+        except PatternError as error:
+            raise ConfigurationError(f"--outbound: {error}") from None
+    return patterns
+
+
+def _read_private(text: str) -> tuple[str, int | None]:
+    """An address, or a host or address with a port; never what is link-local or the platform's own."""
+    host, port = text, None
+    if text.startswith("[") or text.count(":") == 1:
+        where = parse_listen(text, "--outbound-private")
+        host, port = where.host.lower(), where.port
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    if port == 0 or (address is None and (port is None or not _DOMAIN.fullmatch(host))):
+        raise ConfigurationError(
+            f"--outbound-private {text!r} is no address and no HOST:PORT, as in '10.0.0.5' or 'intranet.corp:8080'"
+        )
+    if address is not None and (address.is_link_local or host == PLATFORM_ADDRESS):
+        raise ConfigurationError(f"--outbound-private {text!r}: such an address is never asked, whoever allows it")
+    return (host if address is None else str(address)), port
 
 
 def is_loopback(listen: Listen) -> bool:

@@ -11,17 +11,20 @@
     |   +-- WrongMethodError                                                                   405
     |   +-- TypeOwnedError, FunctionReferencedError, BreakingChangeError, DeployConflictError  409
     |   +-- PayloadTooLargeError                                                               413
-    |   +-- InvalidComponentError, InvalidManifestError, UnresolvedBindingError                422
+    |   +-- InvalidComponentError, InvalidManifestError, UnresolvedBindingError,
+    |       OutboundNotGrantedError                                                            422
     +-- GuestError             the actor's code did it: its author has the traceback in the log
     |   +-- ActorError                                            400 to 499, the actor's own choice
     |   +-- ActorReentrancyError, ActorDeadlockError                                           409
     |   +-- ActorMethodError, ActorInitError, ActorTrapError, CodecError, LimitError,
-    |   |   UnsupportedError                                                                   500
+    |   |   UnsupportedError, OutboundDeniedError                                              500
     |   +-- ActorMethodTimeoutError, ActorFetchTimeoutError                                    504
     +-- UnavailableError       nobody is wrong: wait, and look at the host
     |   +-- MailboxFullError, DeployQueueFullError                                             429
     |   +-- ActorOutputGateError       the outcome is unknown, or its result is lost           500
-    |   +-- HostUnavailableError, ActorQuarantinedError                                        503
+    |   +-- OutboundUnreachableError                                                           502
+    |   +-- HostUnavailableError, ActorQuarantinedError, OutboundBusyError                     503
+    |   +-- OutboundTimeoutError                                                               504
     |   +-- StorageFullError                                                                   507
     +-- ConfigurationError     the operator's setting or directory is wrong: said at start, exit 2
     +-- InternalError          our bug                                                         500
@@ -231,6 +234,12 @@ class UnresolvedBindingError(CallerError):
     default_status = 422
 
 
+class OutboundNotGrantedError(CallerError):
+    """The manifest asks for outbound requests that the operator does not grant."""
+
+    default_status = 422
+
+
 class GuestError(HoldfastError):
     """The guest's code did it."""
 
@@ -276,6 +285,10 @@ class LimitError(GuestError):
 
 class UnsupportedError(GuestError):
     """The contract has this capability, but not for this guest: a function has no storage and no alarm."""
+
+
+class OutboundDeniedError(GuestError):
+    """The function may not send that request, or it leads to an address that nobody may ask."""
 
 
 class ActorMethodTimeoutError(GuestError):
@@ -324,6 +337,24 @@ class HostUnavailableError(UnavailableError):
 
 class ActorQuarantinedError(UnavailableError):
     """The instance killed workers again and again."""
+
+
+class OutboundUnreachableError(UnavailableError):
+    """An outbound request got no connection, or it broke: the outcome may be unknown."""
+
+    default_status = 502
+
+
+class OutboundTimeoutError(UnavailableError):
+    """An outbound request got no whole answer in time: the outcome may be unknown."""
+
+    default_status = 504
+
+
+class OutboundBusyError(UnavailableError):
+    """Too many outbound requests are under way; nothing was sent."""
+
+    default_retryable = True
 
 
 class StorageFullError(UnavailableError):

@@ -76,6 +76,13 @@ class Limits:
     functions_held_bytes_max: int = 40 * MIB  # of all of them
     function_kept_bytes_max: int = MIB  # a sandbox that handled more is not used again: memory never shrinks
 
+    # Outbound HTTP. Bodies have the limit of fetch, each way and after inflating; headers too.
+    outbound_timeout_s: float = 30.0  # of one request, unless it says less
+    outbound_requests_max: int = 1_000  # under way, of a host,
+    outbound_function_requests_max: int = 100  # of one function,
+    outbound_origin_requests_max: int = 100  # and to one host name and port
+    outbound_held_bytes_max: int = 512 * MIB  # of bodies of all requests under way
+
     # The sandbox. Instances, tables and elements are what componentize-py guests need, with room.
     memory_bytes_max: int = 64 * MIB
     table_elements_max: int = 20_000

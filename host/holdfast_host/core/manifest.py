@@ -24,6 +24,7 @@ from tomlkit.exceptions import TOMLKitError
 from holdfast_host.core.errors import InvalidManifestError, InvalidNameError
 from holdfast_host.core.ids import check_function_name, check_identifier, check_type_name
 from holdfast_host.core.limits import MIB, Limits
+from holdfast_host.core.outbound import PatternError, read_allow, read_filled_headers
 
 MANIFEST_FILE: Final = "holdfast.toml"
 MANIFEST_BYTES_MAX: Final = 256 * 1024
@@ -40,6 +41,7 @@ _KEYS: Final = (
     "actors",
     "vars",
     "secrets",
+    "outbound",
     "limits",
     "deploy",
 )
@@ -66,6 +68,8 @@ class Manifest:
         dependencies: Requirements of pure-Python packages that go into the component.
         vars: Plain variables by name.
         secrets: The names of those secrets of the host that the function sees; no others.
+        outbound_allow: Patterns of what the function may ask outside, see core.outbound.
+        outbound_headers: By origin, then by name, the headers that are filled in for it, with `{NAME}` for a secret.
         memory_bytes_max, method_timeout_s: The function's own limits; 0 where the host's hold.
         func_id: The function's identity; None until its first deploy.
     """
@@ -78,6 +82,8 @@ class Manifest:
     actors: tuple[ActorEntry, ...] = ()
     vars: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    outbound_allow: tuple[str, ...] = ()
+    outbound_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     memory_bytes_max: int = 0
     method_timeout_s: float = 0.0
     func_id: str | None = None
@@ -218,6 +224,12 @@ def _manifest(table: _Table, limits: Limits) -> Manifest:
     actors = _actors(table.get("actors"))
     bindings = {each.binding for each in actors}
     variables = _vars(table.get("vars"), bindings)
+    outbound = table.inner("outbound", "allow", "headers")
+    try:
+        allow = read_allow(outbound.get("allow"))
+        headers = read_filled_headers(outbound.get("headers"), allow)
+    except PatternError as error:
+        raise _broken(f"has in [outbound]: {error}") from None
     own = table.inner("limits", "memory_mib", "method_s")
     memory_mib = own.number("memory_mib", MEMORY_MIB_MIN, limits.memory_bytes_max // MIB, "MiB")
     if memory_mib != int(memory_mib):
@@ -231,6 +243,8 @@ def _manifest(table: _Table, limits: Limits) -> Manifest:
         actors=actors,
         vars=variables,
         secrets=_secrets(table.inner("secrets", "names").get("names"), bindings | variables.keys()),
+        outbound_allow=allow,
+        outbound_headers=headers,
         memory_bytes_max=int(memory_mib) * MIB,
         method_timeout_s=float(own.number("method_s", 0.001, limits.method_timeout_s, "seconds")),
         func_id=_func_id(table.inner("deploy", "func_id").text("func_id")),

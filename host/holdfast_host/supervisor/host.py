@@ -15,6 +15,7 @@ from typing import Any, Final, assert_never
 from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.logs import EventLog, adopt_logging
+from holdfast_host.supervisor.courier import CourierLaunch
 from holdfast_host.supervisor.crashes.attribution import CrashAttribution
 from holdfast_host.supervisor.deploys.component_store import Compile, ComponentStore
 from holdfast_host.supervisor.deploys.deploys import Deploys
@@ -116,13 +117,24 @@ class Host:
         self._attribution = CrashAttribution(resources.quarantine, resources.registry, workers, log)
         self._workers = [self._worker(number) for number in range(len(resources.worker_listeners))]
         self._fronts = [self._front(number) for number in range(config.fronts)]
+        launch_courier = CourierLaunch(config, resources, programs.courier)
+        self._courier = self._keeper("courier", launch_courier)
+        self._courier_kept: asyncio.Task[None] | None = None
         self._all = [*self._workers, *self._fronts]
         self._components = ComponentStore(
             resources.directory, resources.registry, compile_component, config.limits, log
         )
-        rollout = ProcessRollout(self._workers, self._fronts, log)
+        self._grants = launch_courier.grants
+        rollout = ProcessRollout(
+            self._workers,
+            self._fronts,
+            log,
+            courier=self._courier,
+            grants=self._grants,
+            need_courier=self._need_courier,
+        )
         self._secrets = Secrets(resources.vault, resources.registry, rollout.tell_secrets, log)
-        self._deploys = Deploys(resources.registry, rollout, self._components, config.limits, log)
+        self._deploys = Deploys(resources.registry, rollout, self._components, config.limits, log, config.outbound)
         self._operations = Operations(
             resources.registry,
             self._deploys,
@@ -151,6 +163,8 @@ class Host:
             await self._or_stop(self._components.restore())
             if not self._stop_asked.is_set():
                 keepers = [asyncio.create_task(self._keep(keeper)) for keeper in self._all]
+                if self._grants():
+                    self._need_courier()
                 await self._or_stop(self._until_ready())
             if not self._stop_asked.is_set():
                 self._announced = True
@@ -159,11 +173,11 @@ class Host:
             await self._stop_asked.wait()
             await self._stop_all()
         finally:
-            for keeper in self._all:
+            for keeper in (*self._all, self._courier):
                 keeper.retire()
                 if keeper.child is not None:
                     keeper.child.kill()
-            await asyncio.gather(*keepers)
+            await asyncio.gather(*keepers, *([] if self._courier_kept is None else [self._courier_kept]))
             self._attribution.close()
             for number in _STOP_SIGNALS:
                 loop.remove_signal_handler(number)
@@ -173,7 +187,7 @@ class Host:
     def request_stop(self, reason: str, *, exit_code: int = 0) -> None:
         """Begin to stop in order; the highest exit code asked for counts."""
         self._exit_code = max(self._exit_code, exit_code)
-        for keeper in self._all:
+        for keeper in (*self._all, self._courier):
             keeper.retire()
         if not self._stop_asked.is_set():
             self._log.info("stopping", reason=reason)
@@ -189,7 +203,7 @@ class Host:
 
     async def _stop_all(self) -> None:
         """The orderly stop, within its time."""
-        self._stop = StopOrder(self._fronts, self._workers, self._log)
+        self._stop = StopOrder(self._fronts, self._workers, self._log, [self._courier])
         self._resources.listener.close()
         if self._resources.root_listener is not None:
             self._resources.root_listener.close()
@@ -236,6 +250,11 @@ class Host:
             self._changed.clear()
             await self._changed.wait()
 
+    def _need_courier(self) -> None:
+        """Keep a courier from now on; without a function that asks outside there is none."""
+        if self._courier_kept is None:
+            self._courier_kept = asyncio.create_task(self._keep(self._courier))
+
     def _worker(self, number: int) -> Keeper:
         """The keeper of one worker; each start carries the catalog of that moment."""
         listener = self._resources.worker_listeners[number]
@@ -262,6 +281,7 @@ class Host:
                     running_fd=running_fd,
                     quarantined=self._attribution.quarantined(),
                     new_data=self._resources.registry.next_type_id() == 1,
+                    courier=str(self._resources.courier_listener.getsockname()),
                 )
 
             inherited = (listener.fileno(), self._resources.lock_fd, running_fd)
@@ -367,14 +387,15 @@ class Host:
             case ListSecrets():
                 return self._secrets.list()
             case SetSecret():
-                return await self._secrets.set(operation.name, operation.value)
+                return await self._secrets.set(operation.name, operation.value, operation.sealed_for)
             case DeleteSecret():
                 return await self._secrets.delete(operation.name)
             case _:
                 assert_never(operation)
 
     async def _measure(self) -> JsonObject:
-        counted = await collect_measures(self._workers, self._fronts)
+        couriers = [] if self._courier_kept is None else [self._courier]
+        counted = await collect_measures(workers=self._workers, fronts=self._fronts, couriers=couriers)
         own = {"deploys_waiting": self._components.waiting, "private_bytes": private_bytes()}
         return {**counted, "quarantined": self._attribution.measures(), **own}
 

@@ -34,6 +34,7 @@ class HostResources:
     listener: socket.socket  # HTTP
     root_listener: socket.socket | None  # HTTP for one function alone, see HostConfig.root_listen
     worker_listeners: tuple[socket.socket, ...]
+    courier_listener: socket.socket
     routing: Routing
     url: str
 
@@ -64,8 +65,19 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
         lock.describe(Holder(os.getpid(), url, str(runtime.path)))
         listeners = [cleanup.enter_context(runtime.listen(f"w{n}")) for n in range(_workers(config, directory, log))]
         routing = Routing.over(directory.partitions, [str(each.getsockname()) for each in listeners])
+        courier = cleanup.enter_context(runtime.listen("courier"))
         yield HostResources(
-            directory, registry, quarantine, vault, lock.fd, listener, root_listener, tuple(listeners), routing, url
+            directory=directory,
+            registry=registry,
+            quarantine=quarantine,
+            vault=vault,
+            lock_fd=lock.fd,
+            listener=listener,
+            root_listener=root_listener,
+            worker_listeners=tuple(listeners),
+            courier_listener=courier,
+            routing=routing,
+            url=url,
         )
 
 

@@ -7,7 +7,9 @@ are immutable, and cross processes in control messages.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
+
+from holdfast_host.core.outbound import PLACEHOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,26 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True)
+class Outbound:
+    """What a function may ask outside (`core.outbound.Pattern`), and which headers the courier fills in for it.
+
+    `headers`: by origin, then by name, the header's text with `{NAME}` where a secret goes.
+    """
+
+    allow: tuple[str, ...] = ()
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def secrets(self) -> set[str]:
+        """The names of the secrets that are filled in."""
+        return {
+            name for headers in self.headers.values() for text in headers.values() for name in PLACEHOLDER.findall(text)
+        }
+
+
+NO_OUTBOUND: Final = Outbound()
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One version of one function: everything a worker needs to run it."""
 
@@ -62,6 +84,7 @@ class Deployment:
     check_arguments: bool | None = None  # by their annotations, where they come as plain JSON; None: as the host does
     sources: str = ""  # JSON, as an author's tool handed it in; for development components only, handed through unread
     secrets: tuple[str, ...] = ()  # the names of those that it sees, set or not; a version that was kept without: none
+    outbound: Outbound = NO_OUTBOUND
 
     @property
     def fetch(self) -> bool:
@@ -90,7 +113,10 @@ class Deployment:
         )
         bindings = tuple(Binding(**entry) for entry in facts["bindings"])
         secrets, handlers = tuple(facts.get("secrets", ())), tuple(facts["handlers"])
-        return cls(**{**facts, "types": types, "bindings": bindings, "secrets": secrets, "handlers": handlers})
+        outbound = facts.get("outbound", {})
+        asks = Outbound(tuple(outbound.get("allow", ())), outbound.get("headers", {}))
+        read = {"types": types, "bindings": bindings, "secrets": secrets, "handlers": handlers, "outbound": asks}
+        return cls(**{**facts, **read})
 
 
 def _handlers(entry: dict[str, Any]) -> tuple[str, ...] | None:

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from holdfast_host.core.errors import HoldfastError, InternalError
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.catalog import Catalog, Deployment
+from holdfast_host.wire.catalog import Catalog, Deployment, Outbound
 from holdfast_host.wire.operations import AnyOperation
 from holdfast_host.wire.routing import Routing
 
@@ -97,6 +97,7 @@ class WorkerStart(Message, tag="start"):
     quarantined: Quarantined = []
     check_arguments: bool = False  # for functions that do not say
     new_data: bool = True  # nothing can have been stored yet: partitions that are missing are made
+    courier: str = ""  # the path of the Unix socket of outbound requests
     log_format: str = "text"
 
     def __repr__(self) -> str:
@@ -140,9 +141,10 @@ class Describe(Question, tag="describe"):
 
 
 class TakeSecrets(Question, tag="secrets"):
-    """All there are; turns that start now see those that their function names."""
+    """All there are; turns that start now see those that their function names. Sealed ones go to the courier alone."""
 
     values: dict[str, str]
+    sealed: dict[str, str] = {}  # the courier's: which origin is the only one for it
 
     def __repr__(self) -> str:
         return f"<TakeSecrets {', '.join(self.values)}>"
@@ -215,6 +217,32 @@ class Answer(Message, tag="answer"):
     id: int
     result: JsonObject = {}
     error: Failure | None = None
+
+
+# To the courier.
+
+
+class CourierStart(Message, tag="start"):
+    """The first message: everything the courier needs."""
+
+    listen_fd: int  # the Unix socket for workers, already listening; it belongs to the supervisor
+    limits: Limits
+    outbound: tuple[str, ...]  # the operator's patterns
+    outbound_private: tuple[tuple[str, int | None], ...]  # addresses and names that may be private, at which port
+    functions: dict[str, Outbound]
+    secrets: dict[str, str] = {}
+    sealed: dict[str, str] = {}  # of those that may go to one origin alone: which
+    log_level: str = "info"
+    log_format: str = "text"
+
+    def __repr__(self) -> str:
+        return "<CourierStart>"  # without the secrets
+
+
+class TakeGrants(Question, tag="grants"):
+    """What the functions may ask from now on, by name."""
+
+    functions: dict[str, Outbound]
 
 
 # From every child.
@@ -328,6 +356,8 @@ WorkerOrder = WorkerQuestion | Ping | Drain | Stop
 ToWorker = WorkerStart | WorkerOrder
 FrontNews = NewCatalog | HostHealth | Measure | Drain
 ToFront = FrontStart | FrontNews | Progress | Answer | Ping | Stop
+CourierQuestion = TakeGrants | TakeSecrets | Measure
+ToCourier = CourierStart | CourierQuestion | Ping | Stop
 AnyAnswer = Done | Failed | Measured | FoundTypes | Described | ShownActivity
 ChildNews = Ready | Drained | Unloadable | CommitStalled | RoomChanged | Fatal | Request | Withdraw
 FromChild = AnyAnswer | Pong | ChildNews
@@ -346,6 +376,11 @@ def read_for_worker(line: bytes) -> ToWorker:
 def read_for_front(line: bytes) -> ToFront:
     """A line that the supervisor wrote for a front; InternalError where it is none of ToFront."""
     return cast("ToFront", _read(line, ToFront))
+
+
+def read_for_courier(line: bytes) -> ToCourier:
+    """A line that the supervisor wrote for the courier; InternalError where it is none of ToCourier."""
+    return cast("ToCourier", _read(line, ToCourier))
 
 
 def read_from_child(line: bytes) -> FromChild:

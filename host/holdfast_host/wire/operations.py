@@ -3,7 +3,8 @@
 A result is a JSON object that the front shows as it is. FUNCTION stands for what `GET /v1/functions/{function}` shows:
 `name`, `func_id`, `version`, `sha256`, `status`, `reason` where it is `failed`, `url`, `actors` [{`binding`, `type`,
 `owner`}], `secrets` [{`name`, `set`}], `versions` [{`version`, `sha256`, `created_at`, `disk_bytes`}], `disk_bytes`: of
-all kept versions, equal ones once. SECRET is `name`, `updated_at` and `functions`, the names of those that see it.
+all kept versions, equal ones once. SECRET is `name`, `updated_at`, `functions`, the names of those that
+see it or have it filled in, and `sealed_for`, the one origin of a sealed one.
 """
 
 from __future__ import annotations
@@ -63,9 +64,9 @@ class ListUndeployed(Operation, tag="undeployed"):
 class CollectMeasures(Operation, tag="measures"):
     """What all processes have counted.
 
-    Result: `workers` and `fronts`, each [{`up`, `deaths`, `stalled`, `measures`}], `quarantined`: how many of
-    `instance` and `function`, `deploys_waiting`: how many wait for the compiler, and `private_bytes`: the memory that
-    the supervisor alone holds.
+    Result: `workers`, `fronts` and `couriers` (one or none), each [{`up`, `deaths`, `stalled`, `measures`}],
+    `quarantined`: how many of `instance` and `function`, `deploys_waiting`: how many wait for the compiler, and
+    `private_bytes`: the memory that the supervisor alone holds.
     """
 
 
@@ -112,6 +113,7 @@ class SetSecret(Operation, tag="secret_set"):
 
     name: str
     value: str
+    sealed_for: str | None = None  # the one origin that the courier may send it to; then no sandbox sees it
 
     def __repr__(self) -> str:
         return f"<SetSecret {self.name}>"

@@ -22,7 +22,7 @@ def main() -> None:
     mutations = sys.argv.pop(1)
     defaults = Programs()
     worker = (sys.executable, "-P", "-m", "tests.harness.mutants.worker", mutations)
-    Programs.__init__.__defaults__ = (worker, defaults.front)
+    Programs.__init__.__defaults__ = (worker, defaults.front, defaults.courier)
     os.environ["PYTHONPATH"] = str(PROJECT)
     holdfast()
 

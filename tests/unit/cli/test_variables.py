@@ -24,6 +24,8 @@ GIVEN = {
     "--allowed-host": "a.example.com",
     "--token-file": "token",
     "--trusted-proxy": "10.0.0.0/8",
+    "--outbound": "https://*.example.com",
+    "--outbound-private": "10.0.0.5",
     "--limit": "method_timeout_s=7",
     "--check-arguments": "on",
     "--known-heads": "off",

@@ -81,6 +81,14 @@ def test_loopback_needs_no_token(listen: str) -> None:
         ({"limits": ["method_timeout_s=-1"]}, "above zero"),
         ({"limits": ["method_timeout_s=nan"]}, "above zero"),
         ({"limits": ["key_bytes_max=500"]}, "480"),
+        ({"outbound": ["api.example.com"]}, "'api.example.com' is no pattern"),
+        ({"outbound": ["none", "https://*"]}, "none stands alone"),
+        ({"outbound_private": ["intranet.corp"]}, "HOST:PORT"),
+        ({"outbound_private": ["10.0.0.0/8"]}, "HOST:PORT"),
+        ({"outbound_private": ["10.0.0.5:0"]}, "HOST:PORT"),
+        ({"outbound_private": ["169.254.169.254"]}, "never asked"),
+        ({"outbound_private": ["[fe80::1]:80"]}, "never asked"),
+        ({"outbound_private": ["168.63.129.16:80"]}, "never asked"),
         ({"token_file": "/nonexistent"}, "token file"),
         ({"token": "two words"}, "HOLDFAST_TOKEN"),
     ],
@@ -88,6 +96,16 @@ def test_loopback_needs_no_token(listen: str) -> None:
 def test_a_wrong_setting_is_refused_with_what_to_do(settings: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         HostConfig.make(**settings)  # type: ignore[arg-type]
+
+
+def test_what_may_be_asked_outside_is_read_from_its_flags() -> None:
+    config = HostConfig.make(outbound_private=["10.0.0.5", "127.0.0.1:80", "Intranet.corp:8080", "::1", "[::2]:81"])
+
+    assert config.outbound == ("https://*",)
+    assert HostConfig.make(outbound=["none"]).outbound == ()
+    assert config.outbound_private == (
+        ("10.0.0.5", None), ("127.0.0.1", 80), ("intranet.corp", 8080), ("::1", None), ("::2", 81),
+    )  # fmt: skip
 
 
 def test_limits_are_changed_by_name() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from holdfast_host.core.errors import ConfigurationError, HoldfastError, HostUnavailableError
+from holdfast_host.core.errors import ConfigurationError, HoldfastError, HostUnavailableError, OutboundNotGrantedError
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.secrets.operations import ALL_BYTES_MAX, VALUE_BYTES_MAX, Secrets
 from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
@@ -32,14 +32,16 @@ class Bench:
         self.folder = self.deploys.directory.secrets
         self.vault = SecretStore.open(self.folder)
         self.told: list[dict[str, str]] = []
+        self.told_courier: tuple[dict[str, str], dict[str, str]] = ({}, {})
         self.log = io.StringIO()
         self.secrets = Secrets(self.vault, self.deploys.registry, self._tell, EventLog("debug", self.log))
 
-    async def _tell(self, values: dict[str, str]) -> None:
+    async def _tell(self, values: dict[str, str], all_values: dict[str, str], sealed: dict[str, str]) -> None:
         self.told.append(values)
+        self.told_courier = (all_values, sealed)
 
-    def set(self, name: str, value: str) -> dict[str, Any]:
-        return asyncio.run(self.secrets.set(name, value))
+    def set(self, name: str, value: str, sealed_for: str | None = None) -> dict[str, Any]:
+        return asyncio.run(self.secrets.set(name, value, sealed_for))
 
     def delete(self, name: str) -> dict[str, Any]:
         return asyncio.run(self.secrets.delete(name))
@@ -205,3 +207,64 @@ def test_a_version_that_was_kept_before_manifests_named_secrets_sees_none(bench:
     del facts["secrets"]
 
     assert Deployment.from_json(facts).secrets == ()
+
+
+STRIPE = "https://api.stripe.com"
+
+
+def test_a_sealed_secret_is_told_to_the_courier_alone_with_its_origin(bench: Bench) -> None:
+    bench.set("API_KEY", "open")
+    shown = bench.set("STRIPE_KEY", VALUE, "https://API.stripe.com:443/")
+
+    assert shown["sealed_for"] == STRIPE
+    assert bench.told[-1] == {"API_KEY": "open"}
+    assert bench.told_courier == ({"API_KEY": "open", "STRIPE_KEY": VALUE}, {"STRIPE_KEY": STRIPE})
+    opened = SecretStore.open(bench.folder)
+    assert opened.values() == {"API_KEY": "open"}
+    assert opened.for_courier().sealed == {"STRIPE_KEY": STRIPE}
+    with pytest.raises(HoldfastError, match="no origin") as refused:
+        bench.set("OTHER", VALUE, "https://*.example.com")
+    assert refused.value.status == 400
+
+
+def test_an_origin_that_was_changed_on_disk_opens_nothing(bench: Bench) -> None:
+    """And a release that knows no sealed ones refuses the file, which says that it has another format."""
+    bench.set("STRIPE_KEY", VALUE, STRIPE)
+    facts = json.loads((bench.folder / "sealed.json").read_text())
+    assert facts["format"] == 2
+    facts["secrets"]["STRIPE_KEY"]["for"] = "https://evil.example"
+    (bench.folder / "sealed.json").write_text(json.dumps(facts))
+
+    with pytest.raises(ConfigurationError, match="not the key"):
+        SecretStore.open(bench.folder)
+
+
+OUTBOUND = """
+[outbound]
+allow = ["https://api.stripe.com/v1/"]
+[outbound.headers."https://api.stripe.com"]
+Authorization = "Bearer {STRIPE_KEY}"
+"""
+
+
+def test_the_list_says_whose_headers_a_secret_goes_into(bench: Bench) -> None:
+    bench.deploys.deploy("shop", CART, f'{MANIFEST}{OUTBOUND}[secrets]\nnames = ["STRIPE_KEY"]\n')
+    bench.set("STRIPE_KEY", VALUE)
+
+    assert bench.secrets.list()["secrets"][0]["functions"] == ["shop"]
+    (deployed,) = bench.deploys.registry.current()
+    assert deployed.outbound.allow == ("https://api.stripe.com/v1/",)
+    assert deployed.outbound.headers == {STRIPE: {"Authorization": "Bearer {STRIPE_KEY}"}}
+    assert Deployment.from_json(json.loads(json.dumps(deployed.to_json()))) == deployed
+
+
+def test_a_manifest_that_asks_for_more_than_the_operator_grants_is_refused(bench: Bench) -> None:
+    for allow in ("http://api.example.com", "https://*", "http://*"):
+        asks = f'{MANIFEST}[outbound]\nallow = ["{allow}"]\n'
+        if allow == "https://*":
+            bench.deploys.deploy("shop", CART, asks)
+            continue
+        with pytest.raises(OutboundNotGrantedError, match="this host grants https://") as refused:
+            bench.deploys.deploy("shop", CART, asks)
+        assert refused.value.status == 422
+        assert allow in refused.value.message

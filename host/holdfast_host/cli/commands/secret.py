@@ -23,6 +23,7 @@ _SET_EXAMPLES: Final = """\b
 Examples:
   holdfast secret set API_KEY
   pass show api-key | holdfast secret set API_KEY
+  holdfast secret set STRIPE_KEY --sealed --for https://api.stripe.com
 """
 _LIST_EXAMPLES: Final = """\b
 Example:
@@ -44,19 +45,26 @@ def command() -> None:
 
 @command.command("set", epilog=_SET_EXAMPLES)
 @click.argument("name")
+@click.option("--sealed", is_flag=True, help="Keep it off env: it goes into headers of outbound requests alone.")
+@click.option("--for", "origin", metavar="ORIGIN", help="With --sealed: the one origin that it may be sent to.")
 @host_options
 @json_option
-def set_secret(name: str, host: str, token_file: Path | None, as_json: bool) -> None:
+def set_secret(name: str, sealed: bool, origin: str | None, host: str, token_file: Path | None, as_json: bool) -> None:
     """Set the secret NAME; functions that name it see it as env.NAME from their next turn on.
+
+    A sealed one is seen by no function: the host fills it in where holdfast.toml says so,
+    [outbound.headers."ORIGIN"], and sends it to that origin alone.
 
     The value is asked for on a terminal and read from standard input otherwise, without the line break at its end. It
     is no argument, for those are seen by every process of the machine.
     """
-    value = _read_value(name)
+    if sealed != (origin is not None):
+        raise CommandFailedError("Say both or neither: --sealed --for https://api.example.com.")
+    body = {"value": _read_value(name), **({} if origin is None else {"sealed_for": origin})}
     with open_client(host, token_file) as client:
-        answer = client.put(_path(name), {"value": value}, answers.ShownSecret)
+        answer = client.put(_path(name), body, answers.ShownSecret)
     tell(answer, f"Secret '{name}' is set.", as_json)
-    if not as_json and not answer.get("functions"):
+    if not as_json and not answer.get("functions") and not sealed:
         say(
             f'No deployed function sees it: name it in holdfast.toml, [secrets] names = ["{name}"], and deploy.',
             err=True,

@@ -11,7 +11,7 @@ import click
 
 from holdfast_host.cli.output import say
 from holdfast_host.cli.variables import name_unknown, option
-from holdfast_host.core.config import HostConfig
+from holdfast_host.core.config import OUTBOUND_DEFAULT, HostConfig
 from holdfast_host.core.logs import FORMATS, LEVELS, EventLog
 from holdfast_host.sandbox.components.compile_client import compile_component
 from holdfast_host.supervisor.host import serve
@@ -76,6 +76,22 @@ Examples:
     help="Where your proxy is: its X-Forwarded-For and -Proto count. May be repeated (in the variable: words).",
 )
 @option(
+    "--outbound",
+    "outbound",
+    multiple=True,
+    metavar="PATTERN",
+    help="What functions may ask outside, where their holdfast.toml lists it too: https://*.example.com, or none. "
+    "May be repeated (in the variable: words).  [default: https://*]",
+)
+@option(
+    "--outbound-private",
+    "outbound_private",
+    multiple=True,
+    metavar="ADDRESS",
+    help="An address, or HOST:PORT, that outbound requests may lead to though it is private. May be repeated (in the "
+    "variable: words).",
+)
+@option(
     "--token-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -124,6 +140,8 @@ def command(
     domain: str,
     allowed_hosts: tuple[str, ...],
     trusted_proxies: tuple[str, ...],
+    outbound: tuple[str, ...],
+    outbound_private: tuple[str, ...],
     token_file: Path | None,
     limits: tuple[str, ...],
     check_arguments: str,
@@ -147,6 +165,8 @@ def command(
         trusted_proxies=trusted_proxies,
         check_arguments=check_arguments == "on",
         known_heads=known_heads == "on",
+        outbound=outbound or OUTBOUND_DEFAULT,
+        outbound_private=outbound_private,
     )
     if unknown := name_unknown(os.environ):
         EventLog(log_level, log_format=log_format).warning(unknown)

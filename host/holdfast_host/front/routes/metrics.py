@@ -58,6 +58,7 @@ class _Collected(Collector):
     def __init__(self, measures: Facts) -> None:
         self._workers: list[Facts] = measures["workers"]
         self._fronts: list[Facts] = measures["fronts"]
+        self._couriers: list[Facts] = measures.get("couriers", [])
         self._quarantined: dict[str, int] = measures["quarantined"]
         self._deploys_waiting: int = measures["deploys_waiting"]
         self._private_bytes: int = measures["private_bytes"]
@@ -66,6 +67,7 @@ class _Collected(Collector):
         """All families."""
         yield from _of_processes("worker", self._workers)
         yield from _of_processes("front", self._fronts)
+        yield from _of_courier(self._couriers)
         quarantined = GaugeMetricFamily("holdfast_quarantined", "Kept away for killing workers.", labels=["kind"])
         for kind, count in self._quarantined.items():
             quarantined.add_metric([kind], count)
@@ -138,6 +140,13 @@ _FRONT_GAUGES: Final = (
     ("holdfast_http_unread_bytes", "unread_bytes", "Bytes in memory of answers that wait to be taken."),
 )
 
+_COURIER_GAUGES: Final = (
+    ("holdfast_outbound_under_way", "under_way", "Outbound requests under way."),
+    ("holdfast_outbound_held_bytes", "held_bytes", "Bytes in memory of their bodies."),
+    ("holdfast_outbound_connections", "open_connections", "Open connections to the outside."),
+    ("holdfast_courier_private_bytes", "private_bytes", _PRIVATE),
+)
+
 Processes = Iterable[tuple[str, Facts]]
 
 
@@ -148,6 +157,19 @@ def _of_processes(role: str, processes: list[Facts]) -> Iterator[Metric]:
         up.add_metric([str(number)], float(each["up"]))
         deaths.add_metric([str(number)], each["deaths"])
     yield from (up, deaths)
+
+
+def _of_courier(couriers: list[Facts]) -> Iterator[Metric]:
+    """Of the courier; a host none of whose functions asks outside has none."""
+    yield from _of_processes("courier", couriers)
+    running = [(str(n), each["measures"]) for n, each in enumerate(couriers) if each["measures"]]
+    by_outcome = ["courier", "outcome"]
+    requests = CounterMetricFamily(
+        "holdfast_outbound_requests", "Outbound requests, by outcome: answered, or the error's name.", labels=by_outcome
+    )
+    yield _counts(requests, running, "requests")
+    for name, key, text in _COURIER_GAUGES:
+        yield _numbers(GaugeMetricFamily(name, text, labels=["courier"]), running, key)
 
 
 def _of_calls(workers: Processes) -> Iterator[Metric]:

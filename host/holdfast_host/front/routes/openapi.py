@@ -183,7 +183,17 @@ def _list_alarms() -> dict[str, Any]:
 
 def _secret() -> dict[str, Any]:
     value = {"type": "string", "description": "At most 65536 bytes of UTF-8.", "writeOnly": True}
-    schema = {"type": "object", "required": ["value"], "additionalProperties": False, "properties": {"value": value}}
+    sealed_for = {
+        "type": "string",
+        "description": "The one origin that outbound requests send it to, as https://api.example.com; then no function "
+        "sees it.",
+    }
+    schema = {
+        "type": "object",
+        "required": ["value"],
+        "additionalProperties": False,
+        "properties": {"value": value, "sealed_for": sealed_for},
+    }
     body = {"required": True, "content": {JSON: {"schema": schema}}}
     name = parameter("name", "An attribute of env, for the functions whose manifest names it.")
     return {

@@ -39,10 +39,12 @@ class SecretRoutes:
     async def _set(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         name = check_identifier("secret", decode_segment(found[0]))
         facts = await read_object(exchange, _BODY_BYTES_MAX)
-        value = facts.get("value")
-        if set(facts) != {"value"} or not isinstance(value, str):
+        value, sealed_for = facts.get("value"), facts.get("sealed_for")
+        if not {"value"} <= set(facts) <= {"value", "sealed_for"} or not isinstance(value, str):
             raise BadRequestError('the body must be {"value": "..."}: the secret, a text')
-        result = await self._control.request(SetSecret(name, value))
+        if sealed_for is not None and not isinstance(sealed_for, str):
+            raise BadRequestError('sealed_for must be an origin, like "https://api.example.com"')
+        result = await self._control.request(SetSecret(name, value, sealed_for))
         return json_answer(result, 201 if result.pop("created") else 200)
 
     async def _delete(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:

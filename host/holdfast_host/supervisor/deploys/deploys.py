@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from holdfast_host.core.config import OUTBOUND_DEFAULT
 from holdfast_host.core.errors import (
     DeployConflictError,
     DeployQueueFullError,
@@ -61,7 +62,10 @@ class Deploys:
         shelf: ComponentStore,
         limits: Limits,
         log: EventLog,
+        outbound: Sequence[str] = OUTBOUND_DEFAULT,
     ) -> None:
+        """`outbound`: what the operator lets functions ask outside."""
+        self._outbound = outbound
         self._registry = registry
         self._rollout = rollout
         self._components = shelf
@@ -142,6 +146,7 @@ class Deploys:
                 raise UnknownVersionError(f"{function!r} has no such version to go back to; kept are {numbers}")
             found = required(self._registry.version(record.func_id, version), f"version {version} of {function!r}")
             plan.check_rollback(self._registry, found.deployment)
+            plan.check_granted(found.deployment, self._outbound)
             deployment = await self._components.ready(found.deployment)
             await self._rollout.prepare(deployment)
             self._registry.commit_current(deployment)
@@ -249,6 +254,7 @@ class Deploys:
         deaf = plan.alarms_at_stake(self._registry, proposal)
         armed = await self._rollout.armed(deaf) if deaf else set()
         deployment = plan.plan_deployment(self._registry, proposal, consent, occupied, armed)
+        plan.check_granted(deployment, self._outbound)
         progress("loading")
         await self._rollout.prepare(deployment)
         self._registry.commit_version(VersionRecord(deployment, manifest, proposal.description, now_us()))

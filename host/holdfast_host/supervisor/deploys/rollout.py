@@ -16,7 +16,7 @@ from holdfast_host.core.errors import HoldfastError, HostUnavailableError
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.processes.child import Child, ChildGoneError
 from holdfast_host.supervisor.processes.supervision import Keeper
-from holdfast_host.wire.catalog import Catalog, Deployment
+from holdfast_host.wire.catalog import Catalog, Deployment, Outbound
 from holdfast_host.wire.control import (
     Armed,
     Describe,
@@ -30,6 +30,7 @@ from holdfast_host.wire.control import (
     Question,
     Remove,
     Switch,
+    TakeGrants,
     TakeSecrets,
     kind_of,
 )
@@ -73,11 +74,33 @@ def without_sources(catalog: Catalog) -> Catalog:
 
 
 class ProcessRollout:
-    """The Rollout over the host's workers and fronts."""
+    """The Rollout over the host's workers, its fronts and its courier."""
 
-    def __init__(self, workers: Sequence[Keeper], fronts: Sequence[Keeper], log: EventLog) -> None:
+    def __init__(
+        self,
+        workers: Sequence[Keeper],
+        fronts: Sequence[Keeper],
+        log: EventLog,
+        *,
+        courier: Keeper,
+        grants: Callable[[], dict[str, Outbound]],
+        need_courier: Callable[[], None],
+    ) -> None:
+        """Over the host's keepers.
+
+        Args:
+            workers: the keepers of its workers.
+            fronts: those of its fronts.
+            log: the host's.
+            courier: the keeper of its courier.
+            grants: what the functions that are recorded may ask outside.
+            need_courier: called where they may ask something; the courier is started then.
+        """
         self._workers = workers
         self._fronts = fronts
+        self._courier = courier
+        self._grants = grants
+        self._need_courier = need_courier
         self._log = log
         self._prepared: set[Child] = set()  # the children that hold what is about to be switched to
 
@@ -140,7 +163,8 @@ class ProcessRollout:
         self._prepared = set(children)
 
     async def switch(self, deployment: Deployment) -> None:
-        """Every turn that starts after the return runs it."""
+        """Every turn that starts after the return runs it; the courier knows before what it may ask."""
+        await self._grant()
 
         async def follow(child: Child) -> None:
             if child not in self._prepared:  # started between the two, with the registry of before
@@ -153,10 +177,28 @@ class ProcessRollout:
     async def remove(self, function: str) -> None:
         """No turn of the function starts after the return."""
         await self._all_or_killed("remove", lambda child: self._ask(child, Remove(function), Done))
+        await self._grant()
 
-    async def tell_secrets(self, values: dict[str, str]) -> None:
-        """Every turn that starts after the return sees these secrets; never fails."""
+    async def tell_secrets(self, values: dict[str, str], all_values: dict[str, str], sealed: dict[str, str]) -> None:
+        """Every turn and every outbound request that starts after the return sees these secrets; never fails.
+
+        Args:
+            values: for workers.
+            all_values: for the courier, with the sealed ones.
+            sealed: the origin of each of these.
+        """
+        told = TakeSecrets(all_values, sealed=sealed)
         await self._all_or_killed("take secrets", lambda child: self._ask(child, TakeSecrets(values), Done))
+        await self._all_or_killed("take secrets", lambda child: self._ask(child, told, Done), [self._courier])
+
+    async def _grant(self) -> None:
+        """The courier lets functions ask what is recorded; never fails."""
+        grants = self._grants()
+        if grants:
+            self._need_courier()
+        await self._all_or_killed(
+            "take grants", lambda child: self._ask(child, TakeGrants(grants), Done), [self._courier]
+        )
 
     def publish(self, catalog: Catalog) -> None:
         """Tell the fronts what is deployed."""
@@ -165,8 +207,10 @@ class ProcessRollout:
             if keeper.child is not None:
                 keeper.child.send(message)
 
-    def _children(self) -> list[Child]:
-        return [keeper.child for keeper in self._workers if keeper.child is not None]
+    def _children(self, keepers: Sequence[Keeper] | None = None) -> list[Child]:
+        """Those that run, of the workers where it is not said of whom."""
+        keepers = self._workers if keepers is None else keepers
+        return [keeper.child for keeper in keepers if keeper.child is not None]
 
     async def _all(self, children: Sequence[Child], do: Callable[[Child], Any]) -> None:
         """Do it for all at once; wait for all, then raise the first failure."""
@@ -175,8 +219,10 @@ class ProcessRollout:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _all_or_killed(self, what: str, do: Callable[[Child], Any]) -> None:
-        """Do it for all running workers, to the end; one that refuses or is silent is killed."""
+    async def _all_or_killed(
+        self, what: str, do: Callable[[Child], Any], keepers: Sequence[Keeper] | None = None
+    ) -> None:
+        """Do it for all that run, workers unless others are named, to the end; who refuses or is silent is killed."""
 
         async def attempt(child: Child) -> None:
             try:
@@ -188,7 +234,7 @@ class ProcessRollout:
                 child.kill()
                 await child.ended
 
-        following = asyncio.ensure_future(self._all(self._children(), attempt))
+        following = asyncio.ensure_future(self._all(self._children(keepers), attempt))
         while not following.done():
             # What is recorded has happened: a stop that cancels its operation here would have it answered as undone.
             with suppress(asyncio.CancelledError):

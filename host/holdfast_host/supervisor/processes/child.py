@@ -24,6 +24,7 @@ from holdfast_host.core.errors import HostUnavailableError, InternalError
 from holdfast_host.wire.control import (
     AnyAnswer,
     ChildNews,
+    CourierStart,
     Described,
     Done,
     Failed,
@@ -55,6 +56,7 @@ class Programs:
 
     worker: tuple[str, ...] = (*_PYTHON, "holdfast_host.worker.main")
     front: tuple[str, ...] = (*_PYTHON, "holdfast_host.front.main")
+    courier: tuple[str, ...] = (*_PYTHON, "holdfast_host.courier.main")
 
 
 class ChildGoneError(HostUnavailableError):
@@ -188,7 +190,7 @@ class Child(asyncio.Protocol):
 async def spawn_child(
     label: str,
     program: Sequence[str],
-    start: Callable[[], WorkerStart | FrontStart],
+    start: Callable[[], WorkerStart | FrontStart | CourierStart],
     inherited: Sequence[int],
     on_message: Callable[[ChildNews], None],
 ) -> Child:

@@ -17,15 +17,17 @@ from holdfast_host.core.errors import (
     InvalidComponentError,
     InvalidManifestError,
     InvalidNameError,
+    OutboundNotGrantedError,
     UnresolvedBindingError,
 )
 from holdfast_host.core.ids import check_type_name
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.manifest import Manifest
+from holdfast_host.core.outbound import Pattern
 from holdfast_host.supervisor.registry.breaking_changes import breaking_changes, broken_references, refusal
 from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry
 from holdfast_host.supervisor.registry.type_numbers import check_owned, find_renames, number_types
-from holdfast_host.wire.catalog import ActorType, Binding, Deployment, Method
+from holdfast_host.wire.catalog import ActorType, Binding, Deployment, Method, Outbound
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,9 @@ def plan_deployment(
         variables=dict(manifest.vars),
         secrets=manifest.secrets,
         handlers=handlers,
+        outbound=Outbound(
+            manifest.outbound_allow, {origin: dict(each) for origin, each in manifest.outbound_headers.items()}
+        ),
         memory_bytes_max=manifest.memory_bytes_max,
         method_timeout_s=manifest.method_timeout_s,
         check_arguments=manifest.check_arguments,
@@ -175,6 +180,25 @@ def check_rollback(registry: Registry, deployment: Deployment) -> None:
     found = broken_references(running, deployment, others) if running else []
     if found:
         raise refusal(deployment.function, found, "Mend or delete that function first.")
+
+
+def check_granted(deployment: Deployment, granted: Iterable[str]) -> None:
+    """Whether the operator lets a function ask what its manifest lists.
+
+    Args:
+        deployment: the version that is to run.
+        granted: the patterns of `--outbound`.
+
+    Raises:
+        OutboundNotGrantedError: it lists more.
+    """
+    patterns = [Pattern.parse(each) for each in granted]
+    for text in deployment.outbound.allow:
+        if not any(pattern.covers(Pattern.parse(text)) for pattern in patterns):
+            raise OutboundNotGrantedError(
+                f"[outbound] allow of {deployment.function!r} lists {text!r}, this host grants "
+                f"{', '.join(granted) or 'nothing'}: take it out, or start the host with --outbound {text}"
+            )
 
 
 def _others(registry: Registry, deployment: Deployment) -> list[Deployment]:

@@ -13,6 +13,7 @@ from holdfast_host.core.errors import BadRequestError, InvalidNameError, Unknown
 from holdfast_host.core.ids import check_identifier
 from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.core.logs import EventLog
+from holdfast_host.core.outbound import PatternError, read_origin
 from holdfast_host.supervisor.registry.registry import Registry, now_us
 from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
 from holdfast_host.wire.control import JsonObject
@@ -20,14 +21,14 @@ from holdfast_host.wire.control import JsonObject
 VALUE_BYTES_MAX: Final = 64 * KIB
 ALL_BYTES_MAX: Final = MIB  # all of them are part of each activation
 
-Tell = Callable[[dict[str, str]], Awaitable[None]]
+Tell = Callable[[dict[str, str], dict[str, str], dict[str, str]], Awaitable[None]]
 
 
 class Secrets:
     """The secrets of a host; one per host, used by the event loop's thread."""
 
     def __init__(self, vault: SecretStore, registry: Registry, tell: Tell, log: EventLog) -> None:
-        """`tell(values)` returns when every turn that starts sees these values."""
+        """`tell(values, all_values, sealed)` returns when every turn and request that starts sees these values."""
         self._store = vault
         self._registry = registry
         self._tell = tell
@@ -37,20 +38,25 @@ class Secrets:
         """Their names, when each was set, and which functions name it."""
         return {"secrets": [self._show(name, secret) for name, secret in self._store.all().items()]}
 
-    async def set(self, name: str, value: str) -> JsonObject:
+    async def set(self, name: str, value: str, sealed_for: str | None = None) -> JsonObject:
         """Set one; every turn that starts after the return sees it.
+
+        Args:
+            name: its name.
+            value: its value.
+            sealed_for: the one origin that the courier may send it to; then no turn sees it.
 
         Raises:
             InvalidNameError: the name breaks the rule of identifiers.
-            BadRequestError: the value is too large.
+            BadRequestError: the value is too large, or the origin is none.
         """
         check_secret_name(name)
         found = self._store.all()
         _check_size(name, value, found)
         created = name not in found
-        secret = Secret(value, now_us())
+        secret = Secret(value, now_us(), None if sealed_for is None else _read_origin(sealed_for))
         self._store.replace({**found, name: secret})
-        await self._tell(self._store.values())
+        await self._tell_all()
         self._log.info("secret set", name=name)
         return {**self._show(name, secret), "created": created}
 
@@ -65,13 +71,22 @@ class Secrets:
             raise UnknownSecretError(f"there is no secret {name[:64]!r}")
         secret = found.pop(name)
         self._store.replace(found)
-        await self._tell(self._store.values())
+        await self._tell_all()
         self._log.info("secret deleted", name=name)
         return self._show(name, secret)
 
     def _show(self, name: str, secret: Secret) -> JsonObject:
-        functions = [each.function for each in self._registry.current() if name in each.secrets]
-        return {"name": name, "updated_at": utc_text(secret.changed_us), "functions": functions}
+        functions = [
+            each.function
+            for each in self._registry.current()
+            if (name in each.secrets and secret.sealed_for is None) or name in each.outbound.secrets()
+        ]
+        shown = {"name": name, "updated_at": utc_text(secret.changed_us), "functions": functions}
+        return shown if secret.sealed_for is None else {**shown, "sealed_for": secret.sealed_for}
+
+    async def _tell_all(self) -> None:
+        for_courier = self._store.for_courier()
+        await self._tell(self._store.values(), for_courier.values, for_courier.sealed)
 
 
 def check_secret_name(name: str) -> str:
@@ -80,6 +95,13 @@ def check_secret_name(name: str) -> str:
     if name.startswith("_"):
         raise InvalidNameError(f"{name!r} is no name of a secret: a name on env does not begin with an underscore")
     return name
+
+
+def _read_origin(text: str) -> str:
+    try:
+        return read_origin(text)
+    except PatternError as error:
+        raise BadRequestError(str(error)) from None
 
 
 def _check_size(name: str, value: str, found: dict[str, Secret]) -> None:

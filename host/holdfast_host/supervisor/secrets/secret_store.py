@@ -21,8 +21,20 @@ from holdfast_host.core.durable_files import write_durably
 from holdfast_host.core.errors import ConfigurationError, HostUnavailableError
 
 FORMAT: Final = 1
+FORMAT_SEALED: Final = 2  # with secrets that are for one origin: a release that knows none must not put them on `env`
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class CourierSecrets:
+    """All values by name, and of the sealed ones the origin."""
+
+    values: dict[str, str]
+    sealed: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"<CourierSecrets {', '.join(self.values)}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,7 @@ class Secret:
 
     value: str
     changed_us: int
+    sealed_for: str | None = None  # the one origin that it may be sent to, by the courier; no sandbox sees it then
 
     def __repr__(self) -> str:
         return f"<Secret of {len(self.value)} characters>"
@@ -63,7 +76,13 @@ class SecretStore:
 
     def values(self) -> dict[str, str]:
         """What `env` of every function has; for the workers alone."""
-        return {name: secret.value for name, secret in self.all().items()}
+        return {name: secret.value for name, secret in self.all().items() if secret.sealed_for is None}
+
+    def for_courier(self) -> CourierSecrets:
+        """What goes into headers of outbound requests; for the courier alone."""
+        found = self.all()
+        sealed = {name: secret.sealed_for for name, secret in found.items() if secret.sealed_for is not None}
+        return CourierSecrets({name: secret.value for name, secret in found.items()}, sealed)
 
     def replace(self, found: dict[str, Secret]) -> None:
         """Keep these secrets and no others; durable on return.
@@ -84,15 +103,17 @@ class SecretStore:
     def _read(self) -> None:
         try:
             facts = json.loads(self._sealed.read_text("utf-8"))
-            if facts["format"] != FORMAT:
+            if facts["format"] not in {FORMAT, FORMAT_SEALED}:
                 raise ConfigurationError(
-                    f"{self._sealed} has format {facts['format']}, this host reads format {FORMAT}"
+                    f"{self._sealed} has format {facts['format']}, this host reads formats up to {FORMAT_SEALED}"
                 )
             cipher = AESGCM(self._key())
             for name, entry in facts["secrets"].items():
                 sealed = base64.b64decode(entry["sealed"], validate=True)
-                value = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode()).decode()
-                self._found[name] = Secret(value, entry["changed_us"])
+                origin = entry.get("for")
+                bound = _bound_to(name, origin)
+                value = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound).decode()
+                self._found[name] = Secret(value, entry["changed_us"], origin)
         except InvalidTag:
             raise ConfigurationError(
                 f"{self._folder / 'key'} is not the key under which {self._sealed} was sealed: restore both from the "
@@ -112,9 +133,13 @@ class SecretStore:
         entries: dict[str, dict[str, object]] = {}
         for name, secret in sorted(found.items()):
             nonce = secrets.token_bytes(_NONCE_BYTES)
-            sealed = nonce + cipher.encrypt(nonce, secret.value.encode(), name.encode())
+            bound = _bound_to(name, secret.sealed_for)
+            sealed = nonce + cipher.encrypt(nonce, secret.value.encode(), bound)
             entries[name] = {"sealed": base64.b64encode(sealed).decode(), "changed_us": secret.changed_us}
-        write_durably(self._sealed, json.dumps({"format": FORMAT, "secrets": entries}, indent=1).encode())
+            if secret.sealed_for is not None:
+                entries[name]["for"] = secret.sealed_for
+        number = FORMAT if all(secret.sealed_for is None for secret in found.values()) else FORMAT_SEALED
+        write_durably(self._sealed, json.dumps({"format": number, "secrets": entries}, indent=1).encode())
 
     def _key(self) -> bytes:
         """The key; a new one only where nothing is sealed yet."""
@@ -134,3 +159,8 @@ class SecretStore:
         if len(key) != _KEY_BYTES:
             raise ConfigurationError(f"{path} holds {len(key)} bytes, a key has {_KEY_BYTES}: restore it from a backup")
         return key
+
+
+def _bound_to(name: str, origin: str | None) -> bytes:
+    """What a sealed value opens together with: who writes another origin beside it in the file opens nothing."""
+    return name.encode() if origin is None else f"{name}\n{origin}".encode()

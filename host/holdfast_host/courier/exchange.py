@@ -1,0 +1,200 @@
+"""One request of a function, from its guest's text to the answer's: judged, sent, redirected, read within limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from holdfast_host.core.errors import (
+    HoldfastError,
+    LimitError,
+    OutboundDeniedError,
+    OutboundTimeoutError,
+    OutboundUnreachableError,
+)
+from holdfast_host.core.limits import KIB
+from holdfast_host.courier.connections import DIAL, Dial
+from holdfast_host.courier.inflating import inflate
+from holdfast_host.courier.requests import USER_AGENT, GuestRequest, pack_response, read_request
+from holdfast_host.courier.targets import read_url
+
+if TYPE_CHECKING:
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.core.outbound import Target
+    from holdfast_host.courier.connections import Connections
+    from holdfast_host.courier.grants import Grants
+    from holdfast_host.courier.in_flight import Admitted, InFlight
+
+REDIRECTS_MAX: Final = 5
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_LEFT_AT_HOME: Final = frozenset({"authorization", "cookie"})  # do not go along to another origin
+_ABOUT_THE_BODY: Final = ("content-encoding", "content-language", "content-location", "content-type")
+_PIECE_BYTES: Final = 64 * KIB
+
+Deliver = Callable[[bytes], Awaitable[None]]
+Sending = AbstractAsyncContextManager[aiohttp.ClientResponse]
+
+
+class Exchanges:
+    """What sends requests; one per courier, for its loop."""
+
+    def __init__(self, grants: Grants, connections: Connections, in_flight: InFlight, limits: Limits) -> None:
+        self._grants = grants
+        self._connections = connections
+        self._in_flight = in_flight
+        self._limits = limits
+
+    async def request(self, function: str, text: bytes, budget_s: float, deliver: Deliver) -> None:
+        """Send what a guest of this function wrote, follow redirects, deliver the answer.
+
+        Args:
+            function: who asks.
+            text: the request, as `wit/http.wit` has it.
+            budget_s: what is left of the turn that waits.
+            deliver: takes the answer's text, which counts as under way until it returns.
+
+        Raises:
+            OutboundDeniedError, OutboundBusyError: nothing was sent, or a redirect was not followed.
+            OutboundUnreachableError, OutboundTimeoutError: there is no whole answer; the outcome may be unknown.
+            BadRequestError, LimitError: it is no request; one of the bodies is too long.
+        """
+        asked = read_request(text, self._limits)
+        timeout_s = min(asked.timeout_s, budget_s)
+        with self._in_flight.admit(function, len(asked.body)) as admitted:
+            exchange = _Exchange(self, function, asked, admitted)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    answer = await exchange.run()
+            except TimeoutError:
+                raise OutboundTimeoutError(
+                    f"{exchange.where} gave no whole answer within {timeout_s:g} s: the outcome may be unknown"
+                ) from None
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                raise exchange.translate(error) from None
+            await deliver(answer)
+
+    def judge(self, function: str, target: Target) -> None:
+        """Whether the function may ask that; OutboundDeniedError where not."""
+        self._grants.check(function, target)
+
+    def filled_headers(self, function: str, target: Target) -> list[tuple[str, str]]:
+        """See `Grants.filled_headers`."""
+        return self._grants.filled_headers(function, target)
+
+    def send(self, function: str, method: str, url: URL, headers: list[tuple[str, str]], body: bytes) -> Sending:
+        """Send one hop; the answer's head, in a context that ends it."""
+        session = self._connections.of(function).session(self._in_flight.of_function(function))
+        all_headers = CIMultiDict(headers)
+        all_headers["Accept-Encoding"] = "gzip"
+        all_headers.setdefault("User-Agent", USER_AGENT)
+        return session.request(method, url, headers=all_headers, data=body or None, allow_redirects=False)
+
+    async def read_body(self, response: aiohttp.ClientResponse, admitted: Admitted) -> tuple[bytes, bool]:
+        """The whole body, and whether it was inflated."""
+        pieces: AsyncIterator[bytes] = response.content.iter_chunked(_PIECE_BYTES)
+        codings = [each.strip().lower() for each in response.headers.get("Content-Encoding", "").split(",")]
+        inflated = codings in (["gzip"], ["x-gzip"])
+        if inflated:
+            pieces = inflate(pieces)
+        limit = self._limits.fetch_body_bytes_max
+        body = bytearray()
+        async for piece in pieces:
+            if len(body) + len(piece) > limit:
+                raise LimitError(f"the answer's body is longer than the limit of {limit} bytes")
+            admitted.hold(len(piece))
+            body += piece
+        return bytes(body), inflated
+
+    def check_head(self, response: aiohttp.ClientResponse) -> None:
+        """Refuse an answer that no guest can be given."""
+        limit = self._limits.fetch_headers_bytes_max
+        size = sum(len(name) + len(value) for name, value in response.raw_headers)
+        if size > limit:
+            raise LimitError(f"{size} bytes of headers of the answer exceed the limit of {limit} bytes")
+        if not 200 <= response.status <= 599:
+            raise OutboundUnreachableError(f"the answer has the status {response.status}, which HTTP does not know")
+
+
+class _Exchange:
+    """One request under way, over its redirects."""
+
+    def __init__(self, exchanges: Exchanges, function: str, asked: GuestRequest, admitted: Admitted) -> None:
+        self._exchanges = exchanges
+        self._function = function
+        self._method = asked.method
+        self._headers = asked.headers
+        self._body = asked.body
+        self._follows = asked.follows
+        self._url, self._target = read_url(asked.url)
+        self._at_home = True  # no redirect has led to another origin yet
+        self._admitted = admitted
+        self._dial: Dial | None = None
+
+    @property
+    def where(self) -> str:
+        """The present hop, for errors: without its query, which may hold what nobody should read in a log."""
+        return f"{self._method} {self._target.origin}{self._target.path}"[:300]
+
+    async def run(self) -> bytes:
+        """All hops; the answer's text."""
+        for _ in range(REDIRECTS_MAX + 1):
+            self._exchanges.judge(self._function, self._target)
+            self._admitted.go_to(self._target)
+            self._dial = Dial(self._target)
+            DIAL.set(self._dial)
+            async with self._exchanges.send(
+                self._function, self._method, self._url, self._headers_now(), self._body
+            ) as response:
+                self._exchanges.check_head(response)
+                location = response.headers.get("Location")
+                if not self._follows or response.status not in _REDIRECTS or location is None:
+                    body, inflated = await self._exchanges.read_body(response, self._admitted)
+                    return pack_response(response.status, list(response.raw_headers), body, inflated=inflated)
+                self._redirect(response.status, location)
+                response.close()
+        raise OutboundDeniedError(f"{self.where}: more than {REDIRECTS_MAX} redirects, the last one was not followed")
+
+    def translate(self, error: aiohttp.ClientError | OSError | ValueError) -> HoldfastError:
+        """What the library's error is to a guest; a refused address is the courier's own word."""
+        dial = self._dial
+        if dial is not None and dial.refused and isinstance(error, aiohttp.ClientConnectorError):
+            return OutboundDeniedError(f"{self.where} was not sent: {dial.refused[0]}")
+        if isinstance(error, aiohttp.InvalidURL):
+            return OutboundDeniedError(f"{self.where} was not sent: {error}")
+        reason: BaseException = error
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            reason = error.certificate_error
+        elif isinstance(error, aiohttp.ClientConnectorError):
+            reason = error.os_error
+        # The library's own text of an answer that it could not read has the whole URL in it.
+        text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(reason)
+        return OutboundUnreachableError(f"{self.where}: {text or type(reason).__name__:.500}")
+
+    def _headers_now(self) -> list[tuple[str, str]]:
+        """The guest's headers, with those that are filled in at the origin that it named itself."""
+        if not self._at_home:
+            return self._headers
+        filled = self._exchanges.filled_headers(self._function, self._target)
+        if not filled:
+            return self._headers
+        replaced = {name.lower() for name, _ in filled}
+        return [*(pair for pair in self._headers if pair[0].lower() not in replaced), *filled]
+
+    def _redirect(self, status: int, location: str) -> None:
+        """Turn to where an answer leads; OutboundDeniedError where nobody may be led."""
+        url, target = read_url(location, self._url)
+        if self._target.scheme == "https" and target.scheme == "http":
+            raise OutboundDeniedError(f"{self.where} redirects to {target.origin}: from https to http nothing follows")
+        if target.origin != self._target.origin:
+            self._at_home = False
+            self._headers = [pair for pair in self._headers if pair[0].lower() not in _LEFT_AT_HOME]
+        if (status == 303 and self._method != "HEAD") or (status in {301, 302} and self._method == "POST"):
+            self._method, self._body = "GET", b""
+            self._headers = [pair for pair in self._headers if pair[0].lower() not in _ABOUT_THE_BODY]
+        self._url, self._target = url, target

@@ -1,0 +1,94 @@
+"""The workers' way in: asks over a Unix socket, each of which is a task until it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, cast
+
+from holdfast_host.core.errors import HoldfastError, InternalError
+from holdfast_host.wire.frames import FrameReader, ProtocolError
+from holdfast_host.wire.outbound import Ask, OutboundKind, pack_answer, unpack_ask, unpack_cancel
+
+_log = logging.getLogger(__name__)
+_OK: Final = 200
+
+Serve = Callable[[Ask, Callable[[bytes], Awaitable[None]]], Awaitable[None]]
+
+
+class WorkerLink(asyncio.Protocol):
+    """One worker's connection. Lives as long as that worker; belongs to the loop.
+
+    A request's bytes count as under way until its answer has been taken by the connection.
+    """
+
+    def __init__(self, serve: Serve) -> None:
+        """`serve(ask, deliver)` delivers the answer's text, or raises a HoldfastError; cancelled when nobody waits."""
+        self._serve = serve
+        self._reader = FrameReader()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._transport: asyncio.Transport | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A worker is there."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Frames, whole or in part."""
+        try:
+            for kind, payload in self._reader.feed(data):
+                self._receive(kind, payload)
+        except ProtocolError as error:
+            _log.error("a worker's link is closed: %s", error)
+            if self._transport is not None:
+                self._transport.abort()
+
+    def pause_writing(self) -> None:
+        """The worker reads more slowly than answers come."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The worker is gone: nobody waits for its requests."""
+        self._transport = None
+        self._writable.set()
+        for task in self._tasks.values():
+            task.cancel()
+
+    def _receive(self, kind: int, payload: bytes) -> None:
+        if kind == OutboundKind.ASK:
+            ask = unpack_ask(payload)
+            self._tasks[ask.serial] = asyncio.get_running_loop().create_task(self._answer(ask))
+        elif kind == OutboundKind.CANCEL:
+            task = self._tasks.get(unpack_cancel(payload))
+            if task is not None:
+                task.cancel()
+        else:
+            raise ProtocolError(f"a frame of kind {kind} from a worker")
+
+    async def _answer(self, ask: Ask) -> None:
+        try:
+            await self._serve(ask, partial(self._reply, ask.serial, _OK))
+            return
+        except HoldfastError as error:
+            status, body = error.status, error.to_json()
+        except Exception as error:  # one request's bug must not leave its turn waiting
+            _log.exception("a request could not be sent", exc_info=error)
+            bug = InternalError("a bug in the courier")
+            status, body = bug.status, bug.to_json()
+        finally:
+            self._tasks.pop(ask.serial, None)
+        await self._reply(ask.serial, status, body)
+
+    async def _reply(self, serial: int, status: int, body: bytes) -> None:
+        """Write an answer; returns when the connection takes more."""
+        if self._transport is not None:
+            self._transport.write(pack_answer(serial, status, body))
+            await self._writable.wait()

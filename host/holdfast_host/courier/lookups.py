@@ -1,0 +1,69 @@
+"""Looking names up: the system's resolver, on threads of its own, a few at a time for each function.
+
+A resolver that hangs holds its thread for many seconds; who asks for many such names waits behind themselves alone.
+What a look-up says is no judgement: that falls where a socket is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+THREADS_MAX: Final = 64
+_FUNCTION_THREADS_MAX: Final = 8
+
+LookUp = Callable[[str, int, int], list[tuple[int, str, int]]]  # host, port, family -> family, address, protocol
+
+
+class Lookups:
+    """The threads of one courier."""
+
+    def __init__(self, look_up: LookUp | None = None) -> None:
+        """`look_up` asks a resolver; None for the system's. It blocks, and raises OSError."""
+        self._look_up = look_up or system_look_up
+        self._threads = ThreadPoolExecutor(THREADS_MAX, "holdfast-names")
+
+    def resolver(self) -> FunctionResolver:
+        """The look-ups of one function."""
+        return FunctionResolver(self)
+
+    async def ask(self, host: str, port: int, family: int) -> list[tuple[int, str, int]]:
+        """One look-up; OSError where there is no such name."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, host, port, family)
+
+    def close(self) -> None:
+        """Wait for nothing."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class FunctionResolver(AbstractResolver):
+    """What a function's connector asks for names."""
+
+    def __init__(self, lookups: Lookups) -> None:
+        self._lookups = lookups
+        self._places = asyncio.Semaphore(_FUNCTION_THREADS_MAX)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of a name."""
+        async with self._places:
+            found = await self._lookups.ask(host, port, family)
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=protocol, flags=0)
+            for kind, address, protocol in found
+        ]
+
+    async def close(self) -> None:
+        """The threads are the courier's."""
+
+
+def system_look_up(host: str, port: int, family: int) -> list[tuple[int, str, int]]:
+    """What getaddrinfo says; scoped addresses keep their scope."""
+    found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+    return [(int(kind), str(address[0]), protocol) for kind, _, protocol, _, address in found]

@@ -1,0 +1,145 @@
+"""The courier from `start` to `stop`: what the supervisor's messages do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final, assert_never
+
+from holdfast_host.core.child_process import private_bytes
+from holdfast_host.core.errors import HoldfastError
+from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
+from holdfast_host.courier.addresses import PrivateAccess
+from holdfast_host.courier.connections import Connections
+from holdfast_host.courier.control import ControlChannel
+from holdfast_host.courier.exchange import Exchanges
+from holdfast_host.courier.grants import Grants
+from holdfast_host.courier.in_flight import InFlight
+from holdfast_host.courier.links import WorkerLink
+from holdfast_host.courier.lookups import Lookups
+from holdfast_host.wire.control import (
+    CourierQuestion,
+    CourierStart,
+    Done,
+    JsonObject,
+    Measure,
+    Measured,
+    Ready,
+    Stop,
+    TakeGrants,
+    TakeSecrets,
+)
+from holdfast_host.wire.outbound import Ask
+
+_BACKLOG: Final = 256
+_ANSWERED: Final = "answered"
+
+
+class Courier:
+    """The parts of a running courier. Made by the `start` message; belongs to the loop."""
+
+    def __init__(self, start: CourierStart, control: ControlChannel, lookups: Lookups | None = None) -> None:
+        limits = start.limits
+        self._listen_fd = start.listen_fd
+        self._control = control
+        self._grants = Grants(start.outbound)
+        self._grants.set_functions(start.functions)
+        self._grants.set_secrets(start.secrets, start.sealed)
+        private = PrivateAccess.of(start.outbound_private)
+        self._connections = Connections(private, lookups or Lookups(), limits.fetch_headers_bytes_max)
+        self._in_flight = InFlight(limits)
+        self._exchanges = Exchanges(self._grants, self._connections, self._in_flight, limits)
+        self._outcomes: Counter[str] = Counter()
+        self._listener: asyncio.AbstractServer | None = None
+
+    async def start(self) -> None:
+        """Serve the workers; returns when they are accepted."""
+        listening = socket.socket(fileno=self._listen_fd)
+        listening.setblocking(False)
+        self._listener = await asyncio.get_running_loop().create_unix_server(
+            lambda: WorkerLink(self._serve), sock=listening, backlog=_BACKLOG
+        )
+        self._control.send(Ready(os.getpid()))
+
+    def on_message(self, message: CourierQuestion) -> None:
+        """Do what the supervisor says, and answer."""
+        match message:
+            case TakeGrants():
+                self._grants.set_functions(message.functions)
+                for function in self._connections.functions:
+                    if not self._grants.knows(function):
+                        self._connections.forget(function)
+                self._control.send(Done(message.id))
+            case TakeSecrets():
+                self._grants.set_secrets(message.values, message.sealed)
+                self._control.send(Done(message.id))
+            case Measure():
+                self._control.send(Measured(message.id, self._measures()))
+            case _:
+                assert_never(message)
+
+    async def aclose(self) -> None:
+        """Stop; what is under way is cut."""
+        if self._listener is not None:
+            self._listener.close()
+        await self._connections.aclose()
+
+    async def _serve(self, ask: Ask, deliver: Callable[[bytes], Awaitable[None]]) -> None:
+        """One request of a worker's turn."""
+        try:
+            await self._exchanges.request(ask.function, ask.request, ask.budget_ms / 1000, deliver)
+        except HoldfastError as error:
+            self._outcomes[error.name] += 1
+            raise
+        self._outcomes[_ANSWERED] += 1
+
+    def _measures(self) -> JsonObject:
+        """What it has counted since its start."""
+        return {
+            "requests": dict(self._outcomes),
+            "under_way": self._in_flight.requests,
+            "held_bytes": self._in_flight.held_bytes,
+            "open_connections": self._connections.open_sockets,
+            "private_bytes": private_bytes(),
+        }
+
+
+async def run_courier(channel: socket.socket) -> None:
+    """Be the courier over this control channel; returns when the supervisor says `stop`.
+
+    The end of the channel ends the process at once.
+    """
+    loop = asyncio.get_running_loop()
+    started: asyncio.Future[CourierStart] = loop.create_future()
+    stopped: asyncio.Future[None] = loop.create_future()
+    courier: Courier | None = None
+    early: list[CourierQuestion] = []  # what came while it was being made
+
+    def on_message(message: CourierStart | CourierQuestion | Stop) -> None:
+        if isinstance(message, CourierStart):
+            started.set_result(message)
+        elif isinstance(message, Stop):
+            if not stopped.done():
+                stopped.set_result(None)
+        elif courier is None:
+            early.append(message)
+        else:
+            courier.on_message(message)
+
+    channel.setblocking(False)
+    _, control = await loop.create_unix_connection(
+        lambda: ControlChannel(on_message, lambda: os._exit(1)), sock=channel
+    )
+    facts = await started
+    adopt_logging("courier", facts.log_level, facts.log_format)
+    adopt_tracebacks("courier", facts.log_format)
+    made = Courier(facts, control)
+    await made.start()
+    courier = made
+    for message in early:
+        courier.on_message(message)
+    await stopped
+    await courier.aclose()

@@ -1,0 +1,83 @@
+"""The frames between a worker and the courier, over a Unix socket that the supervisor listens on.
+
+They are cut as all frames are (`wire.frames.FrameReader`). There is no HELLO and no state page: what a worker writes
+waits in the listener's backlog until there is a courier, and whatever the courier had taken when it died has an unknown
+outcome. Both are of one release.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from holdfast_host.wire.frames import ProtocolError
+
+
+class OutboundKind(IntEnum):
+    """What a frame says."""
+
+    ASK = 1  # worker to courier: send a request for a function
+    CANCEL = 2  # worker to courier: nobody waits any more
+    ANSWER = 3  # courier to worker: once for each ASK that was not cancelled
+
+
+_ASK: Final = struct.Struct("<IBIIH")  # length, kind, serial, budget in ms, length of the function's name; then both
+_ASK_PAYLOAD: Final = struct.Struct("<IIH")
+_ANSWER: Final = struct.Struct("<IBIH")  # length, kind, serial, status
+_ANSWER_PAYLOAD: Final = struct.Struct("<IH")
+_CANCEL: Final = struct.Struct("<IBI")
+
+
+@dataclass(slots=True)
+class Ask:
+    """One request of a function, as its guest wrote it; `serial` is its worker's number for it."""
+
+    serial: int
+    budget_ms: int
+    function: str
+    request: bytes
+
+
+def pack_ask(ask: Ask) -> bytes:
+    """The whole frame."""
+    name = ask.function.encode()
+    size = _ASK_PAYLOAD.size + 1 + len(name) + len(ask.request)
+    return b"".join((_ASK.pack(size, OutboundKind.ASK, ask.serial, ask.budget_ms, len(name)), name, ask.request))
+
+
+def unpack_ask(payload: bytes) -> Ask:
+    """An ASK's payload; ProtocolError where its lengths do not add up."""
+    try:
+        serial, budget_ms, name_bytes = _ASK_PAYLOAD.unpack_from(payload)
+    except struct.error as error:
+        raise ProtocolError(f"an ASK of {len(payload)} bytes") from error
+    at = _ASK_PAYLOAD.size + name_bytes
+    if at > len(payload):
+        raise ProtocolError("an ASK whose name is longer than itself")
+    return Ask(serial, budget_ms, payload[_ASK_PAYLOAD.size : at].decode(), payload[at:])
+
+
+def pack_answer(serial: int, status: int, body: bytes) -> bytes:
+    """200 and a response as a guest reads it; or an error's status, and the error as `HoldfastError.to_json` has it."""
+    return _ANSWER.pack(_ANSWER_PAYLOAD.size + 1 + len(body), OutboundKind.ANSWER, serial, status) + body
+
+
+def unpack_answer(payload: bytes) -> tuple[int, int, bytes]:
+    """Serial, status, body; ProtocolError where it is too short for them."""
+    try:
+        serial, status = _ANSWER_PAYLOAD.unpack_from(payload)
+    except struct.error as error:
+        raise ProtocolError(f"an ANSWER of {len(payload)} bytes") from error
+    return serial, status, payload[_ANSWER_PAYLOAD.size :]
+
+
+def pack_cancel(serial: int) -> bytes:
+    """Nobody waits for this one any more; there is no answer then, or it is on its way already."""
+    return _CANCEL.pack(5, OutboundKind.CANCEL, serial)
+
+
+def unpack_cancel(payload: bytes) -> int:
+    """The serial of a CANCEL."""
+    return int.from_bytes(payload[:4], "little")
