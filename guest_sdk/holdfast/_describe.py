@@ -88,7 +88,12 @@ class Component:
                 "type": name,
                 "doc": _doc(actor),
                 "methods": [
-                    {"name": each, "signature": signature_text(method.function), "doc": _doc(method.function)}
+                    {
+                        "name": each,
+                        "signature": signature_text(method.function),
+                        "parameters": method.parameters(),
+                        "doc": _doc(method.function),
+                    }
                     for each, method in self.methods[name].items()
                 ],
                 "private": private_names(actor),
@@ -96,7 +101,7 @@ class Component:
             }
             for name, actor in self.actors.items()
         ]
-        facts = {"contract": CONTRACT_VERSION, "codec": CODEC_VERSION, "actors": actors}
+        facts = {"contract": CONTRACT_VERSION, "codec": CODEC_VERSION, "language": "python", "actors": actors}
         return {**facts, "handlers": [] if self.fetch is None else ["fetch"]}
 
 

@@ -17,6 +17,7 @@ from holdfast._errors import CallRefusedError
 from holdfast._values.annotations import signature_of
 from holdfast._values.arguments import ArgumentTypes
 from holdfast._values.misfits import MisfitError
+from holdfast._values.schemas import parameters_of
 
 _BY_POSITION: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME: Final = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -73,6 +74,10 @@ class Method:
         # What most calls give by name: everything, or what is required, in the order of the signature.
         self.usual = frozenset(order for order in orders if self.fits_names(dict.fromkeys(order).keys()))
         self.types = ArgumentTypes.of(function, parameters, self.usual, self.fits_positions)
+
+    def parameters(self) -> list[dict[str, Any]]:
+        """What it takes, in no language's notation."""
+        return parameters_of(self.function, self._signature.parameters.values())
 
     def bind(self, actor: StatefulActor) -> Callable[..., Any]:
         """The method of one instance, whatever the instance has under that name."""

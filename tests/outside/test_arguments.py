@@ -26,10 +26,15 @@ def component() -> TestComponent:
 
 
 @pytest.fixture(scope="module")
-def on_a_host(component: TestComponent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
+def host(component: TestComponent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
     with HostProcess(tmp_path_factory.mktemp("typed") / "data") as host:
         deploy(host, component)
-        yield _calling(host)
+        yield host
+
+
+@pytest.fixture(scope="module")
+def on_a_host(host: HostProcess) -> Call:
+    return _calling(host)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +61,23 @@ def _calling(host: HostProcess) -> Call:
         return answer.status, str(answer.value if answer.status == 200 else answer.value["error"]["message"])
 
     return call
+
+
+def test_what_a_method_takes_is_listed_in_no_languages_notation(host: HostProcess) -> None:
+    with host.caller() as caller:
+        [shop] = caller.request("GET", "/v1/actors").value["actors"]
+        schemas = caller.request("GET", "/v1/openapi.json").value["components"]["schemas"]
+    methods = {each["name"]: each for each in shop["methods"]}
+
+    assert (shop["language"], shop["handlers"]) == ("python", [])
+    decimal = {"type": ["string", "integer"], "format": "decimal"}
+    assert methods["price"]["parameters"] == [{"name": "price", "kind": "both", "required": True, "schema": decimal}]
+    assert [(each["name"], each["kind"], each["required"]) for each in methods["count"]["parameters"]] == [
+        ("n", "both", True),
+        ("more", "positions", False),
+        ("by", "name", False),
+    ]
+    assert {"language", "handlers"} <= schemas["ActorTypes"]["properties"]["actors"]["items"]["properties"].keys()
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,14 @@ def test_a_component_of_1_0_keeps_its_state_as_it_did(caller: Caller) -> None:
     assert call("get", "activations") == 1
 
 
+def test_a_component_of_1_0_is_listed_with_what_it_says(caller: Caller) -> None:
+    everything, other = caller.request("GET", "/v1/actors").value["actors"]
+
+    assert {"language", "handlers"}.isdisjoint(everything)
+    assert all(each.keys() == {"name", "signature", "doc"} for each in everything["methods"])
+    assert [each["name"] for each in other["methods"]] == ["hello"]
+
+
 def test_a_turn_of_a_component_of_1_0_that_fails_leaves_nothing(caller: Caller) -> None:
     refused = caller.call("Everything", "failing", "refuse")
     failed = caller.call("Everything", "failing", "fail")

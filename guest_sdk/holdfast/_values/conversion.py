@@ -73,7 +73,7 @@ def converter_of(annotation: Any, known: Known) -> Converter | None:
         return _literal(arguments)
     if origin is Union or origin is UnionType:
         return _union([converter_of(each, known) for each in arguments])
-    kind = _CONTAINERS.get(origin or annotation) if isinstance(origin or annotation, type) else None
+    kind = CONTAINERS.get(origin or annotation) if isinstance(origin or annotation, type) else None
     if kind is not None:
         return _container(kind, arguments, known)
     return _class(annotation, known) if isinstance(annotation, type) else None
@@ -274,7 +274,7 @@ def _chosen(by_value: Mapping[tuple[type, Any], Any], value: Any, words: str) ->
 
 # Containers.
 
-_CONTAINERS: Final[dict[Any, type]] = {
+CONTAINERS: Final[dict[Any, type]] = {
     **dict.fromkeys((list, Sequence, MutableSequence, Iterable, Collection), list),
     **dict.fromkeys((dict, Mapping, MutableMapping), dict),
     **dict.fromkeys((set, AbstractSet), set),

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from holdfast_host.build.parameters import python_signature
 from holdfast_host.core.terminal_text import printable
 
 BINDINGS_FILE: Final = "bindings.py"
@@ -45,12 +46,14 @@ class BoundType:
 
     binding: str
     type: str
-    methods: Sequence[Mapping[str, Any]] = ()  # name, signature, doc
+    methods: Sequence[Mapping[str, Any]] = ()  # name, signature, doc, perhaps parameters
+    language: str = "python"  # of the signatures
 
     @classmethod
     def of(cls, binding: str, described: Mapping[str, Any]) -> BoundType:
         """From an entry with `type` and `methods`."""
-        return cls(binding, str(described["type"]), tuple(described["methods"]))
+        language = str(described.get("language") or "python")
+        return cls(binding, str(described["type"]), tuple(described["methods"]), language)
 
 
 def render_bindings(bound: Sequence[BoundType], variables: Sequence[str], secrets: Sequence[str] = ()) -> str:
@@ -80,7 +83,7 @@ def _imports(uses: set[str]) -> list[tuple[str, list[str]]]:
 def _classes(bound: BoundType, uses: set[str]) -> list[str]:
     """The stub and the namespace of one type."""
     # A host may say anything; what is no name in Python is no method here, and above all no Python.
-    methods = [_method(each, uses) for each in bound.methods if _is_name(str(each["name"]))]
+    methods = [_method(each, bound.language, uses) for each in bound.methods if _is_name(str(each["name"]))]
     stub = [
         f"class {bound.type}Stub(holdfast.ActorStub):",
         f'    """One instance of {bound.type}."""',
@@ -118,10 +121,13 @@ def _env(bound: Sequence[BoundType], texts: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _method(facts: Mapping[str, Any], uses: set[str]) -> str:
+def _method(facts: Mapping[str, Any], language: str, uses: set[str]) -> str:
     """A method with its signature and docstring; one whose signature is no Python takes and returns anything."""
     name, doc = str(facts["name"]), str(facts.get("doc") or "").strip()
-    signature = _signature(name, str(facts.get("signature") or ""), uses)
+    text = str(facts.get("signature") or "") if language == "python" else ""
+    if not text and isinstance(facts.get("parameters"), list):
+        text = python_signature(facts["parameters"]) or ""
+    signature = _signature(name, text, uses)
     body = (
         f"        {_docstring(doc)}\n        raise NotImplementedError" if doc else "        raise NotImplementedError"
     )

@@ -103,12 +103,14 @@ class Method(TypedDict):
     name: str
     signature: str
     doc: str
+    parameters: NotRequired[list[dict[str, Any]]]
 
 
 class ActorType(TypedDict):
     """A deployed actor type."""
 
     type: str
+    language: NotRequired[str]
     function: str
     version: int
     methods: list[Method]

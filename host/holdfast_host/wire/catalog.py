@@ -14,11 +14,19 @@ from holdfast_host.core.outbound import PLACEHOLDER
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One callable method: `signature` as its author would write it after `def`, `doc` may be empty."""
+    """One callable method.
+
+    Attributes:
+        name: What callers call it.
+        signature: For people, in the notation of its author's language; may be empty.
+        doc: May be empty.
+        parameters: For programs, as `wit/instance.wit` has them; None where its component does not say.
+    """
 
     name: str
     signature: str
     doc: str = ""
+    parameters: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,7 @@ class Deployment:
     sources: str = ""  # JSON, as an author's tool handed it in; for development components only, handed through unread
     secrets: tuple[str, ...] = ()  # the names of those that it sees, set or not; a version that was kept without: none
     outbound: Outbound = NO_OUTBOUND
+    language: str = ""  # what it was written in, where its component says so
 
     @property
     def fetch(self) -> bool:

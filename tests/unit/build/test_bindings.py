@@ -6,10 +6,12 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from holdfast_host.build.bindings import BoundType, render_bindings
+from holdfast_host.build.parameters import parameters_text
 
 
 def method(signature: str) -> str:
@@ -37,6 +39,49 @@ def method(signature: str) -> str:
 )  # fmt: skip
 def test_a_signature_is_written_as_its_author_wrote_it_where_its_names_are_known(signature: str, written: str) -> None:
     assert method(signature) == f"def add{written}:"
+
+
+PARAMETERS = [
+    {"name": "at", "kind": "position", "required": True, "schema": {"type": "string", "format": "date-time"}},
+    {"name": "items", "kind": "both", "required": False, "schema": {"type": "array", "items": {"enum": ["a", 1]}}},
+    {"name": "by", "kind": "name", "required": True, "schema": {"anyOf": [{"type": "integer"}, {"type": "null"}]}},
+    {"name": "note", "kind": "name", "required": False, "default": "-", "schema": {"type": "string"}},
+    {"name": "more", "kind": "names", "required": False, "schema": True},
+]
+
+
+def described_as(parameters: list[dict[str, Any]], language: str) -> str:
+    entry = {"name": "add", "signature": "(at: Date, items?: string[]): void", "parameters": parameters}
+    text = render_bindings([BoundType("CART", "Cart", (entry,), language)], [])
+    ast.parse(text)
+    return next(line.strip() for line in text.splitlines() if "def add" in line)
+
+
+def test_a_method_in_another_language_is_typed_by_its_parameters() -> None:
+    assert described_as(PARAMETERS, "javascript") == (
+        "def add(self, at: datetime, /, items: list[Literal['a', 1]] = ..., *, by: int | None, note: str = ..., "
+        "**more: Any) -> Any:"
+    )
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        [{"name": "x) -> None: import os #"}],
+        [{"name": "class"}],
+        [{"name": "a", "required": False}, {"name": "b"}],
+        [{"name": "a", "kind": 7}],
+        [{"name": ["a"]}],
+    ],
+)
+def test_parameters_that_python_cannot_say_are_anything(parameters: list[dict[str, Any]]) -> None:
+    assert described_as(parameters, "javascript") == "def add(self, *args: Any, **kwargs: Any) -> Any:"
+
+
+def test_parameters_are_shown_in_the_words_of_json() -> None:
+    assert parameters_text(PARAMETERS) == (
+        '(at: date-time, items?: array, by: integer or null, note: string = "-", more...: by name)'
+    )
 
 
 def test_a_docstring_cannot_end_its_quotes() -> None:

@@ -57,15 +57,34 @@ def test_a_component_describes_its_classes_and_methods() -> None:
     assert facts == {
         "contract": "1.1.0",
         "codec": 2,
+        "language": "python",
         "actors": [
             {
                 "type": "Account",
                 "doc": "Money of one person.",
                 "methods": [
-                    {"name": "audit", "signature": "(*lines, since=None)", "doc": ""},
+                    {
+                        "name": "audit",
+                        "signature": "(*lines, since=None)",
+                        "parameters": [
+                            {"name": "lines", "kind": "positions", "schema": {}},
+                            {"name": "since", "kind": "name", "required": False, "default": None, "schema": {}},
+                        ],
+                        "doc": "",
+                    },
                     {
                         "name": "deposit",
                         "signature": "(amount: int, *, note: str = '') -> dict[str, int]",
+                        "parameters": [
+                            {"name": "amount", "schema": {"type": "integer"}},
+                            {
+                                "name": "note",
+                                "kind": "name",
+                                "required": False,
+                                "default": "",
+                                "schema": {"type": "string"},
+                            },
+                        ],
                         "doc": "Add funds.\n\nReturns the new balance.",
                     },
                 ],

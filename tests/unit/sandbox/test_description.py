@@ -24,6 +24,15 @@ def with_method(name: Any) -> bytes:
     return described(actors=[{"type": "Account", "methods": [{"name": name}]}])
 
 
+def taking(parameters: Any) -> bytes:
+    method = {"name": "deposit", "parameters": parameters}
+    return described(contract="1.1.0", actors=[{"type": "Account", "methods": [method]}])
+
+
+def schema(value: Any) -> bytes:
+    return taking([{"name": "n", "schema": value}])
+
+
 def test_what_is_left_out_is_filled_in() -> None:
     assert check_description(described(), Limits()) == {
         "contract": "1.0.0",
@@ -78,6 +87,32 @@ def test_a_function_without_actors_needs_a_fetch() -> None:
         (described(actors=[{"type": f"T{at}"} for at in range(101)]), "101 actor types, the limit is 100"),
         (described(actors=[{"type": "A", "methods": [{}] * 501}]), "501 methods of A, the limit is 500"),
         (described(doc="x" * (4 << 20)), "the limit is 4194304"),
+        (described(more=float("nan")), "a number that JSON has not"),
+        (described().replace(b"{", b'{"deep":' + b"[" * 101 + b"]" * 101 + b",", 1), "deeper than the limit of 100"),
+        (described(language="A language"), "'language' 'A language': it is a word of at most 32 characters"),
+        (described(language=7), "'language' that is no text"),
+        (taking({}), "bad 'parameters' of Account.deposit: they are no list"),
+        (taking([{"name": "n"}] * 256), "of Account.deposit: there are 256, the limit is 255"),
+        (taking(["amount"]), "deposit: one is no JSON object"),
+        (taking([{"name": ""}]), "deposit: one has no name of 1 to 256 characters"),
+        (taking([{"name": "n"}, {"name": "n"}]), "deposit: the name 'n' is there twice"),
+        (taking([{"name": "n", "kind": "some"}]), "deposit: 'n' is of no kind that there is"),
+        (taking([{"name": each, "kind": "names"} for each in "ab"]), "deposit: the kind 'names' is there twice"),
+        (taking([{"name": "n", "required": 1}]), "'n' has a 'required' that is neither true nor false"),
+        (taking([{"name": "n", "required": True, "default": 1}]), "'n' is required, but may be left out"),
+        (taking([{"name": "n", "required": True, "kind": "positions"}]), "'n' is required, but may be left out"),
+        (schema("integer"), "the schema of 'n' is neither an object nor true or false"),
+        (schema({"type": "int"}), "'type' of the schema of 'n' is no type of JSON"),
+        (schema({"type": []}), "'type' of the schema of 'n' is no type of JSON"),
+        (schema({"$ref": "#/components/schemas/Error"}), "has '$ref': it has to stand for itself"),
+        (schema({"properties": {"a": {"items": 7}}}), "'items' of 'a' in 'properties' of the schema of 'n' is neither"),
+        (schema({"anyOf": []}), "'anyOf' of the schema of 'n' is no array of schemas"),
+        (schema({"enum": "ab"}), "'enum' of the schema of 'n' is no array"),
+        (schema({"required": [1]}), "'required' of the schema of 'n' is no array of texts"),
+        (schema({"format": 1}), "'format' of the schema of 'n' is no text"),
+        (schema({"maxItems": -1}), "'maxItems' of the schema of 'n' is no count"),
+        (schema({"uniqueItems": 1}), "'uniqueItems' of the schema of 'n' is neither true nor false"),
+        (schema({"properties": []}), "'properties' of the schema of 'n' is no object"),
     ],
 )
 def test_a_description_that_breaks_a_rule_is_refused(text: bytes, problem: str) -> None:
@@ -112,6 +147,26 @@ def test_a_description_at_a_limit_passes_and_one_past_it_does_not(
 
     with pytest.raises(InvalidComponentError, match=problem):
         check_description(of_size(401), limits)
+
+
+def test_parameters_are_kept_with_every_member_and_a_description_without_them_has_none() -> None:
+    price = {"type": ["string", "integer"], "format": "decimal", "x-unit": "EUR"}
+    given = [
+        {"name": "price", "schema": price},
+        {"name": "note", "kind": "name", "default": None},
+        {"name": "more", "kind": "names", "schema": True},
+    ]
+    checked = check_description(taking(given), Limits())
+
+    assert checked["actors"][0]["methods"][0]["parameters"] == [
+        {"name": "price", "kind": "both", "required": True, "schema": price},
+        {"name": "note", "kind": "name", "required": False, "schema": {}, "default": None},
+        {"name": "more", "kind": "names", "required": False, "schema": True},
+    ]
+    assert check_description(json.dumps(checked).encode(), Limits()) == checked
+    assert "parameters" not in check_description(described(), Limits())["actors"][0]["methods"][0]
+    assert "language" not in check_description(described(), Limits())
+    assert check_description(described(language="c++"), Limits())["language"] == "c++"
 
 
 def handlers_of(contract: str, **told: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from holdfast_host.build.parameters import parameters_text
 from holdfast_host.cli import answers
 from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.output import json_option, print_json, say
@@ -33,4 +34,5 @@ def command(host: str, token_file: Path | None, as_json: bool) -> None:
         say(f"{each['type']}  ({each['function']}, version {each['version']})")
         for method in each["methods"]:
             summary = method["doc"].strip().partition("\n")[0]
-            say(f"    {method['name']}{method['signature']}" + (f"  {summary}" if summary else ""))
+            takes = method["signature"] or parameters_text(method.get("parameters", ()))
+            say(f"    {method['name']}{takes}" + (f"  {summary}" if summary else ""))

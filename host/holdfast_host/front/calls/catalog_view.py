@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Final
 
 from holdfast_host.core.errors import UnknownActorTypeError, UnknownFunctionError
-from holdfast_host.wire.catalog import Catalog, Deployment
+from holdfast_host.wire.catalog import Catalog, Deployment, Method
 
 _SLIP_CHARS_MAX: Final = 3
 _COMPARED_MAX: Final = 100  # a stranger's slip takes no more than some milliseconds
@@ -40,21 +40,26 @@ class CatalogView:
             raise UnknownFunctionError(text + _meant(name, self._functions)) from None
 
     def describe_types(self) -> list[dict[str, Any]]:
-        """Every type with its function, version and methods, by name."""
+        """Every type with its function, version and methods, by name; without what its component does not say."""
         rows = [
             {
                 "type": each.type,
                 "function": deployed.function,
                 "version": deployed.version,
                 "doc": each.doc,
-                "methods": [
-                    {"name": method.name, "signature": method.signature, "doc": method.doc} for method in each.methods
-                ],
+                **({"language": deployed.language} if deployed.language else {}),
+                **({} if each.handlers is None else {"handlers": each.handlers}),
+                "methods": [_described(method) for method in each.methods],
             }
             for deployed in self._deployments
             for each in deployed.types
         ]
         return sorted(rows, key=lambda row: str(row["type"]))
+
+
+def _described(method: Method) -> dict[str, Any]:
+    facts = {"name": method.name, "signature": method.signature, "doc": method.doc}
+    return facts if method.parameters is None else {**facts, "parameters": method.parameters}
 
 
 def _meant(name: str, known: Iterable[str]) -> str:

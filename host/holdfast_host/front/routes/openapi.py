@@ -7,6 +7,7 @@ from typing import Any
 from holdfast_host import __version__
 from holdfast_host.front.routes.openapi_inspection import describe_inspection
 from holdfast_host.front.routes.openapi_parts import ANY, JSON, TYPED, operation, parameter, typed_body
+from holdfast_host.front.routes.openapi_types import types_schema
 
 
 def describe_api(url: str, *, token: bool) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def describe_api(url: str, *, token: bool) -> dict[str, Any]:
         "paths": {
             "/v1/actors/{type}/{name}/{method}": {"post": _call_by_path()},
             "/v1/call": {"post": _call_by_body()},
-            "/v1/actors": {"get": operation("listTypes", "The deployed actor types and their methods.", 200)},
+            "/v1/actors": {"get": _list_types()},
             "/v1/functions": {"get": operation("listFunctions", "The deployed functions.", 200)},
             "/v1/undeployed": {
                 "get": operation(
@@ -53,7 +54,7 @@ def describe_api(url: str, *, token: bool) -> dict[str, Any]:
         },
         "components": {
             **schemes,
-            "schemas": {"Error": _error_schema(), "Arguments": _arguments_schema()},
+            "schemas": {"Error": _error_schema(), "Arguments": _arguments_schema(), "ActorTypes": types_schema()},
         },
     }
 
@@ -207,6 +208,12 @@ def _secret() -> dict[str, Any]:
         ),
         "delete": operation("deleteSecret", "Delete a secret.", 200),
     }
+
+
+def _list_types() -> dict[str, Any]:
+    described = operation("listTypes", "The deployed actor types and their methods.", 200)
+    described["responses"]["200"]["content"] = {JSON: {"schema": {"$ref": "#/components/schemas/ActorTypes"}}}
+    return described
 
 
 def _function_itself() -> dict[str, Any]:

@@ -6,12 +6,15 @@ It is a guest's text. What passes here is shown to callers, becomes routes, and 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
 from holdfast_host.core.errors import InvalidComponentError, InvalidNameError
 from holdfast_host.core.ids import check_type_name
+from holdfast_host.core.json_text import is_nested_deeper
 from holdfast_host.core.limits import Limits
+from holdfast_host.sandbox.components.parameters import BadParametersError, check_parameters
 from holdfast_host.sandbox.signatures import (
     CONTRACT_VERSION,
     FUNCTION_HANDLERS,
@@ -22,6 +25,7 @@ from holdfast_host.sandbox.signatures import (
 
 CODEC_VERSION: Final = 2
 METHOD_CHARS_MAX: Final = 64
+_LANGUAGE: Final = re.compile(r"[a-z][a-z0-9+#._-]{0,31}")
 
 
 def check_description(text: bytes, limits: Limits) -> dict[str, Any]:
@@ -36,7 +40,10 @@ def check_description(text: bytes, limits: Limits) -> dict[str, Any]:
         facts = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _wrong(f"is not JSON: {error}") from None
+    if is_nested_deeper(text, limits.nesting_max):
+        raise _wrong(f"is nested deeper than the limit of {limits.nesting_max}")
     facts = _object(facts, "is")
+    _check_sayable(facts)
     contract = _text(facts, "contract")
     minor = minor_of(contract)
     if minor is None:
@@ -55,7 +62,9 @@ def check_description(text: bytes, limits: Limits) -> dict[str, Any]:
     development = facts.get("development", False)
     if type(development) is not bool:
         raise _wrong("has a 'development' that is neither true nor false")
-    checked = {"contract": contract, "codec": codec, "actors": actors, "handlers": handlers}
+    checked: dict[str, Any] = {"contract": contract, "codec": codec, "actors": actors, "handlers": handlers}
+    if "language" in facts:
+        checked["language"] = _check_language(_text(facts, "language"))
     return {**checked, "development": True} if development else checked
 
 
@@ -101,7 +110,7 @@ def _check_handlers(what: str, told: Any, known: Iterable[str]) -> list[str]:
     return [each for each in known if each in told]
 
 
-def _check_method(entry: Any, actor_type: str, minor: int) -> dict[str, str]:
+def _check_method(entry: Any, actor_type: str, minor: int) -> dict[str, Any]:
     facts = _object(entry, f"has a method of {actor_type} that is")
     name = _text(facts, "name")
     if not name.isidentifier() or name.startswith("_"):
@@ -110,7 +119,19 @@ def _check_method(entry: Any, actor_type: str, minor: int) -> dict[str, str]:
         raise _wrong(f"has a method {name!r} of {actor_type}, a name that no method may have: give it another one")
     if len(name) > METHOD_CHARS_MAX:
         raise _wrong(f"has a method of {actor_type} of {len(name)} characters, the limit is {METHOD_CHARS_MAX}")
-    return {"name": name, "signature": _text(facts, "signature", ""), "doc": _text(facts, "doc", "")}
+    method = {"name": name, "signature": _text(facts, "signature", ""), "doc": _text(facts, "doc", "")}
+    if "parameters" not in facts:
+        return method
+    try:
+        return {**method, "parameters": check_parameters(facts["parameters"])}
+    except BadParametersError as error:
+        raise _wrong(f"has bad 'parameters' of {actor_type}.{name}: {error}") from None
+
+
+def _check_language(language: str) -> str:
+    if not _LANGUAGE.fullmatch(language):
+        raise _wrong(f"has a 'language' {language!r:.80}: it is a word of at most 32 characters, such as 'python'")
+    return language
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:
@@ -123,11 +144,17 @@ def _text(facts: dict[str, Any], name: str, default: str | None = None) -> str:
     value = facts.get(name, default)
     if not isinstance(value, str):
         raise _wrong(f"has a {name!r} that is no text")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise _wrong(f"has a {name!r} with a lone surrogate") from None
     return value
+
+
+def _check_sayable(facts: dict[str, Any]) -> None:
+    """It is told to everybody, as UTF-8."""
+    try:
+        json.dumps(facts, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise _wrong("has a text with a lone surrogate") from None
+    except ValueError:
+        raise _wrong("has a number that JSON has not") from None
 
 
 def _refuse_twice(what: str, names: list[str]) -> None:

@@ -148,6 +148,7 @@ def plan_deployment(
         outbound=Outbound(
             manifest.outbound_allow, {origin: dict(each) for origin, each in manifest.outbound_headers.items()}
         ),
+        language=proposal.description.get("language", ""),
         memory_bytes_max=manifest.memory_bytes_max,
         method_timeout_s=manifest.method_timeout_s,
         check_arguments=manifest.check_arguments,
@@ -258,7 +259,10 @@ def shipped_types(description: dict[str, Any], limits: Limits) -> dict[str, Acto
             ) from error
         if name in found:
             raise InvalidComponentError(f"the component ships the actor class {name!r} twice")
-        methods = tuple(Method(each["name"], each["signature"], each.get("doc") or "") for each in entry["methods"])
+        methods = tuple(
+            Method(each["name"], each["signature"], each.get("doc") or "", each.get("parameters"))
+            for each in entry["methods"]
+        )
         if len(methods) > limits.methods_max:
             raise InvalidComponentError(f"{name} has {len(methods)} methods, the limit is {limits.methods_max}")
         handlers = entry.get("handlers")
