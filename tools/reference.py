@@ -89,7 +89,8 @@ other coding is a `BadRequestError` with the status 415 and `Accept-Encoding`. A
 
 In an actor or a function a failed call raises `ActorCallError` with `name`, `message`, `code`, `retryable`. Two of them
 mean something precise: after `HostUnavailableError` nothing was committed, call again; after `ActorOutputGateError` the
-outcome is unknown, or known and its result lost, so look before you repeat.
+outcome is unknown, or known and its result lost, so look before you repeat. A call under an
+[idempotency key](idempotency.md) may be repeated after either.
 
 | name | status | retry | when |
 | --- | --- | --- | --- |

@@ -14,7 +14,7 @@ from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.listing_pages import NamePage
-from holdfast_host.storage.keys import has_due_row, index_key
+from holdfast_host.storage.keys import has_due_row, index_key, pack_receipt
 from holdfast_host.storage.store import (
     NO_LEANS,
     Alarm,
@@ -22,6 +22,7 @@ from holdfast_host.storage.store import (
     Changes,
     CommitReport,
     Leans,
+    Receipt,
     StorageRoom,
     StoreBrokenError,
     StoredInstance,
@@ -38,10 +39,15 @@ class Row:
     number: int
     values: dict[bytes, bytes] = field(default_factory=dict)
     alarm: Alarm | None = None
+    receipts: dict[bytes, Receipt] = field(default_factory=dict)
 
     @property
     def live_bytes(self) -> int:
         return sum(len(key) + len(value) for key, value in self.values.items())
+
+    @property
+    def apart_bytes(self) -> int:
+        return sum(len(key) + len(pack_receipt(each)) for key, each in self.receipts.items())
 
 
 class MemoryStore:
@@ -84,7 +90,7 @@ class MemoryStore:
                 instance.data_number = instance.number = self._next_number
                 self._next_number += 1
             else:
-                instance.exists, instance.live_bytes = True, row.live_bytes
+                instance.exists, instance.live_bytes, instance.apart_bytes = True, row.live_bytes, row.apart_bytes
                 instance.data_number = instance.number = row.number
 
     def locate(self, type_id: int, name: bytes) -> StoredInstance:
@@ -97,6 +103,11 @@ class MemoryStore:
         """One value as of the last commit."""
         row = self._rows.get((instance.type_id, instance.name))
         return None if row is None else row.values.get(key)
+
+    def receipt(self, instance: StoredInstance, key_hash: bytes) -> Receipt | None:
+        """The answer that is kept under an idempotency key, by its hash; it never expires here."""
+        row = self._rows.get((instance.type_id, instance.name))
+        return None if row is None else row.receipts.get(key_hash)
 
     def scan(
         self,
@@ -171,13 +182,13 @@ class MemoryStore:
         row = self._rows.get((instance.type_id, instance.name))
         return 0 if row is None else sum(key > after for key in row.values), None
 
-    def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
+    def refusal(self, instance: StoredInstance, stored_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""
-        if live_bytes <= instance.live_bytes:
+        if stored_bytes <= instance.live_bytes + instance.apart_bytes:
             return None
         limit = self._limits.instance_bytes_max
-        if live_bytes > limit:
-            return StorageFullError(f"storage of {live_bytes} bytes exceeds the limit of {limit} bytes an instance")
+        if stored_bytes > limit:
+            return StorageFullError(f"storage of {stored_bytes} bytes exceeds the limit of {limit} bytes an instance")
         return StorageFullError("the store is full: the test said so") if self._full else None
 
     def room(self) -> StorageRoom:
@@ -279,15 +290,15 @@ class MemoryStore:
         old = self._rows.get(place)
         row = Row(instance.type_id, instance.name, instance.number)
         if old is not None:
-            row.values, row.alarm = dict(old.values), old.alarm
+            row.values, row.alarm, row.receipts = dict(old.values), old.alarm, dict(old.receipts)
         for batch in batches:
             _apply_to(row, batch.changes)
-        live_bytes = row.live_bytes
-        refusal = self.refusal(instance, live_bytes)
+        live_bytes, apart_bytes = row.live_bytes, row.apart_bytes
+        refusal = self.refusal(instance, live_bytes + apart_bytes)
         if refusal is not None:
             return refusal
-        instance.live_bytes = live_bytes
-        instance.exists = bool(row.values) or row.alarm is not None
+        instance.live_bytes, instance.apart_bytes = live_bytes, apart_bytes
+        instance.exists = bool(row.values) or row.alarm is not None or bool(row.receipts)
         if instance.exists:
             self._rows[place] = row
         else:
@@ -303,5 +314,8 @@ def _apply_to(row: Row, changes: Changes) -> None:
             row.values.pop(key, None)
         else:
             row.values[key] = value
+    if changes.erased:
+        row.receipts.clear()
+    row.receipts |= changes.receipts or {}
     if changes.alarm_changed:
         row.alarm = None if changes.alarm is None else replace(changes.alarm)

@@ -10,11 +10,21 @@ from typing import Any
 import lmdb
 
 from holdfast_host.storage.data_directory import partition_path
-from holdfast_host.storage.keys import META_KEY, PREFIX_BYTES, index_key, pack_index_row, unpack_alarm, unpack_name_row
+from holdfast_host.storage.keys import (
+    META_KEY,
+    PREFIX_BYTES,
+    NameRow,
+    expiry_key,
+    index_key,
+    pack_index_row,
+    unpack_alarm,
+    unpack_name_row,
+    unpack_receipt,
+)
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.storage.partition import Partition
 
-_NAME, _DATA, _ALARM, _DUE, _REST, _GARBAGE = range(1, 7)
+_NAME, _DATA, _ALARM, _DUE, _REST, _GARBAGE, _, _RECEIPT, _EXPIRY = range(1, 10)
 
 
 def faults_of(store: LmdbStore) -> list[str]:
@@ -47,49 +57,89 @@ def _partitions(store: LmdbStore) -> list[Partition]:
 
 
 def _faults(partition: Partition) -> list[str]:
-    names: dict[int, tuple[int, bytes, int, int]] = {}  # number to type, name, live bytes and data number
+    names: dict[int, tuple[int, bytes, NameRow]] = {}  # number to type, name, and what the row says
     alarms: dict[int, Any] = {}
     live_bytes: Counter[int] = Counter()
-    garbage: set[int] = set()
+    garbage: dict[int, bytes] = {}
     index: dict[bytes, bytes] = {}
+    receipts: dict[tuple[int, bytes], bytes] = {}
+    expiries: dict[bytes, bytes] = {}
     with partition.env.begin() as txn, txn.cursor() as cursor:
         for key, value in cursor:
             kind = key[0]
             if key == META_KEY:
                 continue
             if kind == _NAME:
-                number, live, data_number = unpack_name_row(value)
-                names[number] = (struct.unpack(">I", key[1:5])[0], key[5:], live, data_number)
+                row = unpack_name_row(value)
+                names[row.number] = (struct.unpack(">I", key[1:5])[0], key[5:], row)
             elif kind == _DATA:
                 live_bytes[_number(key[:PREFIX_BYTES])] += len(key) - PREFIX_BYTES + len(value)
             elif kind == _ALARM:
                 alarms[_number(key)] = unpack_alarm(value)
             elif kind in {_DUE, _REST}:
                 index[key] = value
+            elif kind == _RECEIPT:
+                receipts[_number(key), key[PREFIX_BYTES:]] = value
+            elif kind == _EXPIRY:
+                expiries[key] = value
             else:
                 assert kind == _GARBAGE, f"a row of no known kind: {key!r}"
-                garbage.add(_number(key))
+                garbage[_number(key)] = value
     expected = {
         index_key(alarm, names[number][0], number): pack_index_row(*names[number][:2])
         for number, alarm in alarms.items()
         if number in names
     }
     faults = [] if index == expected else [f"due and rest rows differ: {index.keys() ^ expected.keys()}"]
-    used = Counter([*garbage, *(data_number for _, _, _, data_number in names.values())])
+    used = Counter([*garbage, *(row.data_number for _, _, row in names.values())])
     faults += [f"the alarm of number {number} belongs to no name" for number in alarms.keys() - names.keys()]
     faults += [
         f"data rows of number {number} are no name's and no garbage" for number in live_bytes if not used[number]
     ]
     faults += [f"data number {number} is used {count} times" for number, count in used.items() if count > 1]
-    for number, (_, name, live, data_number) in names.items():
-        if live != live_bytes[data_number]:
-            faults.append(f"{name!r} says {live} live bytes and has {live_bytes[data_number]}")
-        if not live_bytes[data_number] and number not in alarms:
-            faults.append(f"{name!r} has neither a key nor an alarm")
+    for number, (_, name, row) in names.items():
+        if row.live_bytes != live_bytes[row.data_number]:
+            faults.append(f"{name!r} says {row.live_bytes} live bytes and has {live_bytes[row.data_number]}")
+        if not live_bytes[row.data_number] and number not in alarms and not row.apart_bytes:
+            faults.append(f"{name!r} has neither a key nor an alarm nor a receipt")
+    faults += _receipt_faults(names, garbage, receipts, expiries)
     next_number = partition.meta.next_number
     faults += [f"number {number} is not below {next_number}" for number in {*names, *used} if number >= next_number]
+    if expiries and (partition.expiry.first_s or 1 << 62) > int.from_bytes(min(expiries)[1:5], "big"):
+        faults.append("there are receipts that nobody will sweep")
     if garbage and not partition.garbage.there:
         faults.append("there is garbage that nobody will sweep")
+    return faults
+
+
+def _receipt_faults(
+    names: dict[int, tuple[int, bytes, NameRow]],
+    garbage: dict[int, bytes],
+    receipts: dict[tuple[int, bytes], bytes],
+    expiries: dict[bytes, bytes],
+) -> list[str]:
+    apart_bytes: Counter[int] = Counter()
+    expected: set[bytes] = set()
+    for (number, key_hash), value in receipts.items():
+        apart_bytes[number] += len(key_hash) + len(value)
+        expected.add(expiry_key(unpack_receipt(value).expires_s, number, key_hash))
+    faults = [] if expiries.keys() == expected else [f"expiry rows differ: {expiries.keys() ^ expected}"]
+    faults += [
+        f"receipts of number {number} are no name's and no garbage"
+        for number in apart_bytes
+        if number not in names and garbage.get(number) != b"\1"
+    ]
+    faults += [f"number {number} is a name's and garbage" for number in names if garbage.get(number) == b"\1"]
+    faults += [
+        f"{name!r} says {row.apart_bytes} bytes apart and has {apart_bytes[number]}"
+        for number, (_, name, row) in names.items()
+        if row.apart_bytes != apart_bytes[number]
+    ]
+    faults += [
+        f"an expiry row of number {number} leads to another name"
+        for key, value in expiries.items()
+        if (number := int.from_bytes(key[5:13], "big")) in names and value != pack_index_row(*names[number][:2])
+    ]
     return faults
 
 

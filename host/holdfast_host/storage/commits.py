@@ -15,8 +15,8 @@ Anything else that goes wrong (any other EIO at the sync, a panicked environment
 StoreBrokenError: after a failed sync a second one may succeed without having written, so nothing may be tried again.
 
 An instance that clears more than a commit can delete in passing gets another number for its data; see storage.garbage.
-The first way sweeps a piece of what earlier groups left so. `commit_sweep` does it in a commit of its own, which leaves
-the meta row as it is: no call is made to look committed by it.
+The first way sweeps a piece of what earlier groups left so, and of expired receipts. `commit_sweep` does it in a commit
+of its own, which leaves the meta row as it is: no call is made to look committed by it.
 
 Threads: one commit at a time, of either kind; that is the leader's promise. A transaction stays on the thread that
 began it.
@@ -32,68 +32,18 @@ from typing import Any
 
 import lmdb
 
-from holdfast_host.core.errors import HoldfastError, InternalError, StorageFullError
-from holdfast_host.storage import garbage
+from holdfast_host.core.errors import HoldfastError, StorageFullError
+from holdfast_host.storage import garbage, receipts
 from holdfast_host.storage.free_space import shown
-from holdfast_host.storage.keys import (
-    META_KEY,
-    Meta,
-    alarm_key,
-    data_prefix,
-    index_key,
-    name_key,
-    pack_alarm,
-    pack_index_row,
-    pack_meta,
-    pack_name_row,
-    unpack_alarm,
-    unpack_meta,
-)
-from holdfast_host.storage.partition import Partition
-from holdfast_host.storage.store import (
-    Alarm,
-    Batch,
-    Changes,
-    Leans,
-    StoreBrokenError,
-    StoredInstance,
-    lose_what_leans,
-)
+from holdfast_host.storage.instance_rows import RefusedError, Tally, take_apart, write_instance
+from holdfast_host.storage.keys import META_KEY, Meta, pack_meta, unpack_meta
+from holdfast_host.storage.partition import Expired, Partition
+from holdfast_host.storage.receipts import Owner
+from holdfast_host.storage.store import Batch, Leans, StoreBrokenError, lose_what_leans
 
 _SWEEP_S = 0.002  # of a sweep's deletes: the sync comes on top
 _FULL_ERRORS = (lmdb.MapFullError, lmdb.DiskError, lmdb.TxnFullError)
 _FULL_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class _RefusedError(Exception):
-    """An instance may not grow; the transaction it was found in is given up."""
-
-    def __init__(self, error: StorageFullError) -> None:
-        super().__init__(error.message)
-        self.error = error
-
-
-class _Tally:
-    """An instance within a commit: what it will be if the transaction is committed."""
-
-    data_number: int  # set where there is a spare one
-    __slots__ = ("batches", "data_number", "exists", "instance", "live_bytes", "spare_number")
-
-    def __init__(self, instance: StoredInstance) -> None:
-        self.instance = instance
-        self.batches: list[Changes] = []
-        self.live_bytes = instance.live_bytes
-        self.exists = instance.exists
-        self.spare_number = 0  # for its data, taken where it clears them: they may be too many to be deleted
-
-    def settle(self, partition: Partition) -> None:
-        """It is durable."""
-        instance = self.instance
-        if self.spare_number and self.data_number != instance.data_number:
-            instance.data_number = self.data_number
-            partition.garbage.there = True
-        instance.live_bytes = self.live_bytes
-        instance.exists = self.exists
 
 
 def commit_group(partition: Partition, group: int, batches: Sequence[Batch], leans: Leans) -> dict[int, HoldfastError]:
@@ -102,15 +52,15 @@ def commit_group(partition: Partition, group: int, batches: Sequence[Batch], lea
     Raises:
         StoreBrokenError: see above; the partition must not be written again.
     """
-    tallies: dict[int, _Tally] = {}
+    tallies: dict[int, Tally] = {}
     written_bytes = 0
     for batch in batches:
         tally = tallies.get(id(batch.instance))
         if tally is None:
-            tally = tallies[id(batch.instance)] = _Tally(batch.instance)
+            tally = tallies[id(batch.instance)] = Tally(batch.instance)
         changes = batch.changes
         tally.batches.append(changes)
-        if changes.cleared and not tally.spare_number:
+        if (changes.cleared or changes.erased) and not tally.spare_number:
             tally.spare_number = partition.take_number()
         written_bytes += changes.size_bytes
     if group <= partition.meta.group:
@@ -137,12 +87,14 @@ def commit_sweep(partition: Partition) -> None:
         try:
             with partition.env.begin(write=True, buffers=True) as txn:
                 _check_epoch(partition, txn)
-                more = garbage.sweep(txn, partition.garbage.rows_max, time.perf_counter() + _SWEEP_S)
-            partition.garbage.there = more
+                over_at = time.perf_counter() + _SWEEP_S
+                swept, expired = _sweep(partition, txn, partition.garbage.rows_max, over_at)
+                swept.take_apart(txn, expired)
+            swept.settle(partition)
         except lmdb.Error as error:
             if not _wants_room(partition, error):
                 raise
-            partition.garbage.put_off()
+            _put_off(partition)
             _check_usable(partition)
     except StoreBrokenError:
         raise
@@ -150,15 +102,17 @@ def commit_sweep(partition: Partition) -> None:
         raise StoreBrokenError(f"sweep of partition {partition.number} failed: {error}") from error
 
 
-def _commit(partition: Partition, group: int, tallies: dict[int, _Tally], leans: Leans) -> dict[int, HoldfastError]:
+def _commit(partition: Partition, group: int, tallies: dict[int, Tally], leans: Leans) -> dict[int, HoldfastError]:
     number, first = next(iter(tallies.items()))
-    sweeps = partition.garbage.is_due
+    sweeps = partition.garbage.is_due or partition.expiry.is_due
     try:
         _write_together(partition, group, tallies.values(), sweeps)
-    except (_RefusedError, lmdb.Error) as error:
+    except (RefusedError, lmdb.Error) as error:
         refusal = _storage_full(partition, error, first)
-        if sweeps and not isinstance(error, _RefusedError):  # it may be the sweep that found no room
-            partition.garbage.put_off()
+        for tally in tallies.values():
+            tally.expired_bytes = 0
+        if sweeps and not isinstance(error, RefusedError):  # it may be the sweep that found no room
+            _put_off(partition)
             return _commit(partition, group, tallies, leans)
         if len(tallies) == 1:
             return {number: refusal}
@@ -177,29 +131,69 @@ def _check_usable(partition: Partition) -> None:
         pass
 
 
-def _write_together(partition: Partition, group: int, tallies: Collection[_Tally], sweeps: bool = False) -> None:
+class _Sweep:
+    """What a transaction has swept, until it is committed."""
+
+    def __init__(self, *, garbage_left: bool, next_expiry_s: int | None) -> None:
+        self._garbage_left = garbage_left
+        self._next_expiry_s = next_expiry_s
+        self._expired: list[Expired] = []
+
+    def take_apart(self, txn: Any, expired: dict[Owner, int]) -> None:
+        """Bring the name rows of those up to date whose receipts are gone."""
+        self._expired = [Expired(owner, bytes_, take_apart(txn, owner, bytes_)) for owner, bytes_ in expired.items()]
+
+    def settle(self, partition: Partition) -> None:
+        """It is durable."""
+        partition.garbage.there = self._garbage_left
+        partition.expiry.first_s = self._next_expiry_s
+        partition.expired += self._expired
+
+
+def _put_off(partition: Partition) -> None:
+    partition.garbage.put_off()
+    partition.expiry.put_off()
+
+
+def _sweep(partition: Partition, txn: Any, rows_max: int, over_at: float) -> tuple[_Sweep, dict[Owner, int]]:
+    """Garbage first, then expired receipts; and how many bytes of those were whose."""
+    more, rows_left = garbage.sweep(txn, rows_max, over_at)
+    expired = receipts.sweep_expired(txn, partition.expiry.now_s(), rows_left)
+    return _Sweep(garbage_left=more, next_expiry_s=receipts.first_expiry(txn)), expired
+
+
+def _write_together(partition: Partition, group: int, tallies: Collection[Tally], sweeps: bool = False) -> None:
+    swept = None
     with partition.env.begin(write=True) as txn:
         meta = _begin_group(partition, txn, group)
-        more = sweeps and _sweep_beside(partition, txn, tallies)  # first: what this group leaves may still be read
+        if sweeps:
+            swept = _sweep_beside(partition, txn, tallies)  # first: what this group leaves may still be read
         for tally in tallies:
-            _write_instance(partition, txn, tally)
+            write_instance(partition, txn, tally)
     partition.meta = meta
-    if sweeps:
-        partition.garbage.there = more
+    if swept is not None:
+        swept.settle(partition)
     for tally in tallies:
         tally.settle(partition)
 
 
-def _sweep_beside(partition: Partition, txn: Any, tallies: Collection[_Tally]) -> bool:
+def _sweep_beside(partition: Partition, txn: Any, tallies: Collection[Tally]) -> _Sweep:
+    """A piece of what earlier groups left; what that takes from an instance of this one is its tally's affair."""
     share = partition.garbage.share([changes for tally in tallies for changes in tally.batches])
     with partition.env.begin(write=True, parent=txn, buffers=True) as child:
-        return garbage.sweep(child, share, math.inf)
+        swept, expired = _sweep(partition, child, share, math.inf)
+    if expired:
+        for tally in tallies:
+            instance = tally.instance
+            tally.expired_bytes = expired.pop(Owner(instance.type_id, instance.name, instance.number), 0)
+        swept.take_apart(txn, expired)
+    return swept
 
 
 def _write_in_children(
-    partition: Partition, group: int, tallies: dict[int, _Tally], leans: Leans
+    partition: Partition, group: int, tallies: dict[int, Tally], leans: Leans
 ) -> dict[int, HoldfastError]:
-    written: list[_Tally] = []
+    written: list[Tally] = []
     with partition.env.begin(write=True) as txn:
         meta = _begin_group(partition, txn, group)
 
@@ -207,8 +201,8 @@ def _write_in_children(
             tally = tallies[number]
             try:
                 with partition.env.begin(write=True, parent=txn) as child:
-                    _write_instance(partition, child, tally)
-            except (_RefusedError, lmdb.Error) as error:
+                    write_instance(partition, child, tally)
+            except (RefusedError, lmdb.Error) as error:
                 return _storage_full(partition, error, tally)
             written.append(tally)
             return None
@@ -221,22 +215,22 @@ def _write_in_children(
 
 
 def _write_one_by_one(
-    partition: Partition, group: int, tallies: dict[int, _Tally], leans: Leans
+    partition: Partition, group: int, tallies: dict[int, Tally], leans: Leans
 ) -> dict[int, HoldfastError]:
     def write(number: int) -> HoldfastError | None:
         tally = tallies[number]
         try:
             _write_together(partition, group, [tally])
-        except (_RefusedError, lmdb.Error) as error:
+        except (RefusedError, lmdb.Error) as error:
             return _storage_full(partition, error, tally)
         return None
 
     return lose_what_leans(tallies, leans, write)
 
 
-def _storage_full(partition: Partition, error: _RefusedError | lmdb.Error, tally: _Tally) -> StorageFullError:
+def _storage_full(partition: Partition, error: RefusedError | lmdb.Error, tally: Tally) -> StorageFullError:
     """What the instance's callers are told; raises `error` itself where it is no want of room."""
-    if isinstance(error, _RefusedError):
+    if isinstance(error, RefusedError):
         return error.error
     if not _wants_room(partition, error):
         raise error
@@ -269,67 +263,3 @@ def _check_epoch(partition: Partition, txn: Any) -> None:
         raise StoreBrokenError(
             f"partition {partition.number} is in epoch {stored.epoch}, ours is {mine.epoch}: a successor has opened it"
         )
-
-
-def _write_instance(partition: Partition, txn: Any, tally: _Tally) -> None:
-    """All batches of one instance, in order; its name row with them."""
-    instance = tally.instance
-    data_number = instance.data_number
-    if not data_number:
-        raise InternalError(f"instance {instance.name!r} is to be written and was never looked up")
-    prefix = data_prefix(data_number)
-    live_bytes = instance.live_bytes
-    for changes in tally.batches:
-        if changes.cleared and live_bytes:
-            # Once a group: what it then clears again it has written itself, which took longer than to delete it.
-            if data_number != instance.data_number or partition.garbage.may_delete(txn, data_number, live_bytes):
-                _clear(txn, prefix)
-            else:
-                garbage.leave(txn, data_number)
-                data_number = tally.spare_number
-                prefix = data_prefix(data_number)
-            live_bytes = 0
-        for key, value in changes.writes.items():
-            if value is None:
-                old = txn.pop(prefix + key)
-            else:
-                old = txn.replace(prefix + key, value)
-                live_bytes += len(key) + len(value)
-            if old is not None:
-                live_bytes -= len(key) + len(old)
-        if changes.alarm_changed:
-            _write_alarm(txn, instance, changes.alarm)
-    refusal = partition.room.refusal(instance, live_bytes)
-    if refusal is not None:
-        raise _RefusedError(refusal)
-    tally.live_bytes = live_bytes
-    if tally.spare_number:
-        tally.data_number = data_number
-    # A key has at least one byte: no live bytes, no keys.
-    tally.exists = live_bytes > 0 or txn.get(alarm_key(instance.number)) is not None
-    if not tally.exists:
-        if instance.exists:
-            txn.delete(name_key(instance.type_id, instance.name))
-    elif live_bytes != instance.live_bytes or data_number != instance.data_number or not instance.exists:
-        row = pack_name_row(instance.number, live_bytes, data_number)
-        txn.put(name_key(instance.type_id, instance.name), row)
-
-
-def _clear(txn: Any, prefix: bytes) -> None:
-    with txn.cursor() as cursor:
-        there = cursor.set_range(prefix)
-        while there and cursor.key().startswith(prefix):
-            there = cursor.delete()  # moves to the next row
-
-
-def _write_alarm(txn: Any, instance: StoredInstance, alarm: Alarm | None) -> None:
-    """The alarm row, and the due or rest row that goes with it."""
-    key = alarm_key(instance.number)
-    row = txn.get(key)
-    if row is not None:
-        txn.delete(index_key(unpack_alarm(row), instance.type_id, instance.number))
-    if alarm is None:
-        txn.delete(key)
-        return
-    txn.put(key, pack_alarm(alarm))
-    txn.put(index_key(alarm, instance.type_id, instance.number), pack_index_row(instance.type_id, instance.name))

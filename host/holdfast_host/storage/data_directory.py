@@ -1,9 +1,11 @@
 """What of a data directory concerns storage: the marker, and where the partitions lie.
 
-    DATA/format.json    {"format": 1, "partitions": P}
+    DATA/format.json    {"format": 2, "partitions": P}
     DATA/parts/00/      partition 0, one LMDB environment; and so on to P - 1
 
-The marker is written once, before anything else: a directory without it holds no state. The number of partitions
+The marker is written before anything else: a directory without it holds no state. One of an earlier format is taken
+over: its marker is written anew before a partition is opened, so that a release that knows only that format leaves the
+directory alone from then on; each partition follows when it is opened. The number of partitions
 decides which file holds an instance, so it never changes while the directory lives. What does not live here: the lock,
 and what else the supervisor keeps in the directory; making a partition (storage.partition).
 """
@@ -18,7 +20,7 @@ from typing import Final
 from holdfast_host.core.durable_files import sync_directory, write_durably
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import SHARDS
-from holdfast_host.storage.keys import FORMAT
+from holdfast_host.storage.keys import FORMAT, FORMATS
 
 _MARKER: Final = "format.json"
 _PARTS: Final = "parts"
@@ -40,6 +42,8 @@ def partition_path(data: Path, partition: int) -> Path:
 def ensure_data_directory(data: Path, partitions: int) -> DataDirectory:
     """Check a data directory, or make a new one for so many partitions. An existing one keeps the number it has.
 
+    One of an earlier format is of this release's from then on.
+
     For one process, before any other opens it. Durable on return.
 
     Raises:
@@ -47,7 +51,7 @@ def ensure_data_directory(data: Path, partitions: int) -> DataDirectory:
     """
     found = read_data_directory(data)
     if found is not None:
-        return found
+        return found if found.format == FORMAT else _take_over(data, found)
     if not 1 <= partitions <= SHARDS:
         raise ConfigurationError(f"{partitions} partitions: 1 to {SHARDS} are possible")
     if (data / _PARTS).is_dir() and any((data / _PARTS).iterdir()):
@@ -60,6 +64,15 @@ def ensure_data_directory(data: Path, partitions: int) -> DataDirectory:
     except OSError as error:
         raise ConfigurationError(f"data directory {data} cannot be made: {error}") from error
     return made
+
+
+def _take_over(data: Path, found: DataDirectory) -> DataDirectory:
+    taken = DataDirectory(FORMAT, found.partitions)
+    try:
+        write_durably(data / _MARKER, json.dumps(asdict(taken)).encode())
+    except OSError as error:
+        raise ConfigurationError(f"data directory {data} cannot be taken over: {error}") from error
+    return taken
 
 
 def read_data_directory(data: Path) -> DataDirectory | None:
@@ -78,9 +91,9 @@ def read_data_directory(data: Path) -> DataDirectory | None:
         raise ConfigurationError(f"{marker} cannot be read: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"{marker} is damaged ({error!r}): restore it from a backup") from error
-    if version != FORMAT:
+    if version not in FORMATS:
         raise ConfigurationError(
-            f"data directory {data} has format {version!r}, this release reads format {FORMAT}: "
+            f"data directory {data} has format {version!r}, this release reads up to format {FORMAT}: "
             "open it with the release that wrote it"
         )
     if not isinstance(partitions, int) or not 1 <= partitions <= SHARDS:

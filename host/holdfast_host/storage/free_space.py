@@ -68,14 +68,15 @@ class Room:
         self._ask_disk()
         return self.disk_free_bytes < max(self._limits.disk_reserve_bytes, MIB)
 
-    def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
+    def refusal(self, instance: StoredInstance, stored_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""
-        if live_bytes <= instance.live_bytes:
+        before = instance.live_bytes + instance.apart_bytes
+        if stored_bytes <= before:
             return None
         limit = self._limits.instance_bytes_max
-        if live_bytes > limit:
+        if stored_bytes > limit:
             return StorageFullError(
-                f"storage of {live_bytes} bytes exceeds the limit of {limit} bytes an instance "
+                f"storage of {stored_bytes} bytes exceeds the limit of {limit} bytes an instance "
                 f"(instance {shown(instance)}): delete keys of it"
             )
         if self._full is not None:
@@ -86,8 +87,7 @@ class Room:
             # Also a delete writes pages before it frees any.
             do = "deletes still work" if self.disk_free_bytes >= MIB else "make room on the disk, deletes need some too"
             return StorageFullError(
-                f"{full}: instance {shown(instance)} may not grow from {instance.live_bytes} to "
-                f"{live_bytes} bytes; {do}"
+                f"{full}: instance {shown(instance)} may not grow from {before} to {stored_bytes} bytes; {do}"
             )
         return None
 

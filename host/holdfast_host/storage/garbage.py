@@ -1,4 +1,4 @@
-"""What a large `delete_all` leaves: rows under a number that no instance has any more, deleted a piece at a time.
+"""What a large `delete_all` or erasure leaves: rows under a number that none has any more, deleted a piece at a time.
 
 To delete a million rows takes most of a second, and one commit at a time is what a partition has. So a commit deletes
 no more than `delete_rows_max` rows in their place, of all instances that it clears; an instance that has more goes on
@@ -8,6 +8,8 @@ under another data number, and a garbage row says, from the same commit on, that
 A row counts as one, and as one more for each KiB of its value: that is about what deleting it costs, and so a piece
 takes about as long whatever the rows are. A group sweeps at least as much as it writes. So there is never more garbage
 than what was stored when there last was none, however often an instance fills and clears itself.
+
+An instance that is erased and has many receipts leaves them in the same way, and goes on under another number.
 
 Invariant: what is swept was left by a commit that has been settled, so that nobody reads it; see LmdbStore.
 """
@@ -20,9 +22,11 @@ from typing import Any, Final
 
 from holdfast_host.core.limits import KIB, Limits
 from holdfast_host.storage.keys import GARBAGE_FIRST, data_prefix, garbage_key, unpack_garbage_key
+from holdfast_host.storage.receipts import delete_receipts
 from holdfast_host.storage.store import Changes
 
 _AGAIN_S: Final = 1.0  # after a sweep that found no room
+_WITH_RECEIPTS: Final = b"\1"  # a garbage row's value
 _LOOK_EACH: Final = 64  # rows between looks at the clock
 
 
@@ -69,15 +73,21 @@ class Garbage:
         self._rows_left = rows_left
         return True
 
+    def delete_receipts(self, txn: Any, number: int) -> bool:
+        """Delete an instance's receipts, as many as the transaction may still delete; whether that was all of them."""
+        deleted = delete_receipts(txn, number, self._rows_left)
+        self._rows_left -= deleted
+        return self._rows_left > 0
+
     def share(self, written: Collection[Changes]) -> int:
         """How much a group sweeps beside what it writes, in rows."""
         rows = sum(len(changes.writes) + changes.size_bytes // KIB for changes in written)
         return max(rows, self.rows_max // 4, 1)
 
 
-def leave(txn: Any, data_number: int) -> None:
-    """From this commit on, the rows under a number are garbage."""
-    txn.put(garbage_key(data_number), b"")
+def leave(txn: Any, number: int, *, receipts: bool = False) -> None:
+    """From this commit on, the data rows under a number are garbage; and the receipts, where it is nobody's number."""
+    txn.put(garbage_key(number), _WITH_RECEIPTS if receipts else b"")
 
 
 def is_there(txn: Any) -> bool:
@@ -86,8 +96,8 @@ def is_there(txn: Any) -> bool:
         return bool(cursor.set_range(GARBAGE_FIRST)) and bytes(cursor.key()[:1]) == GARBAGE_FIRST
 
 
-def sweep(txn: Any, rows_max: int, over_at: float) -> bool:
-    """Delete about so many rows of what is garbage; whether there is more.
+def sweep(txn: Any, rows_max: int, over_at: float) -> tuple[bool, int]:
+    """Delete about so many rows of what is garbage; whether there is more, and how many rows more might go now.
 
     Args:
         txn: a transaction with `buffers=True`, which can tell a value's size without reading it from the disk.
@@ -103,8 +113,12 @@ def sweep(txn: Any, rows_max: int, over_at: float) -> bool:
             while there and bytes(cursor.key()[: len(prefix)]) == prefix:
                 deleted += 1
                 if rows >= rows_max or (deleted % _LOOK_EACH == 0 and time.perf_counter() >= over_at):
-                    return True
+                    return True, 0
                 rows += 1 + len(cursor.value()) // KIB
                 there = cursor.delete()  # moves to the next row
+            if bytes(txn.get(garbage_key(number))) == _WITH_RECEIPTS:
+                rows += delete_receipts(txn, number, max(1, rows_max - rows))
+                if rows >= rows_max:
+                    return True, 0  # the garbage row stays: the next one looks whether that was all
             txn.delete(garbage_key(number))
-    return False
+    return False, rows_max - rows

@@ -35,7 +35,7 @@ def instance_page(
                     return NamePage(rows, None)
                 if rows and (len(rows) >= entries_max or time.perf_counter() >= over_at):
                     return NamePage(rows, rows[-1][0])
-                rows.append((key[_NAME_AT:], unpack_name_row(value)[1]))
+                rows.append((key[_NAME_AT:], unpack_name_row(value).live_bytes))
     except lmdb.Error as error:
         raise StoreBrokenError(f"partition {partition.number} cannot be read: {error}") from error
     return NamePage(rows, None)

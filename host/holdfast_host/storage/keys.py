@@ -6,25 +6,33 @@ in keys are big-endian, so that rows sort by them, numbers in values little-endi
 | row     | key                                     | value                                                            |
 | ------- | --------------------------------------- | ---------------------------------------------------------------- |
 | meta    | `00`                                    | format u32, partition u32, epoch u64, group u64, next number u64 |
-| name    | `01`, type id u32, name                 | number u64, live bytes u64, data number u64 where another        |
+| name    | `01`, type id u32, name                 | number u64, live bytes u64, and where one of the two is needed   |
+|         |                                         | data number u64, or data number u64, bytes apart u64             |
 | data    | `02`, data number u64, key              | the encoded value                                                |
 | alarm   | `03`, number u64                        | due u64, scheduled u64 (us), retries u32, state, marks u8, why   |
 | due     | `04`, due u64 (us), number u64          | type id u32, name                                                |
 | rest    | `05`, state u8, type id u32, number u64 | type id u32, name                                                |
-| garbage | `06`, data number u64                   | nothing                                                          |
+| garbage | `06`, number u64                        | nothing; 01 where the receipts under the number are garbage too  |
+| receipt | `08`, number u64, hash 16 bytes         | expires u32 (s), status u16, fingerprint 16 bytes, body          |
+| expiry  | `09`, expires u32 (s), number u64, hash | type id u32, name                                                |
 
 `number` is the instance's, `why` the last error. An instance's data number is its number, until so many rows are
-cleared that they are left as garbage (see storage.garbage); from then on it is a newer one.
+cleared that they are left as garbage (see storage.garbage); from then on it is a newer one. Its number is its own until
+it is erased and has too many receipts to delete at once; then it is a newer one, too.
 
-- An instance has a name row exactly as long as it has a data row or an alarm row.
-- Every data row belongs to one name row, or to a garbage row; no name row has the data number of a garbage row.
-- Live bytes are the lengths of the instance's keys (without prefix and number) and values.
+- An instance has a name row exactly as long as it has a data row, an alarm row or a receipt row.
+- Every data row and every receipt row belongs to one name row, or to a garbage row; no name row has the data number of
+  a garbage row, or the number of one with receipts.
+- Live bytes are the lengths of the instance's keys (without prefix and number) and values; bytes apart those of its
+  receipts, hash and value.
+- Each receipt row has one expiry row. `hash` is of its idempotency key, see wire.idempotency.
 - A due row exists for an alarm that is armed or retrying, a rest row for one that is abandoned or parked.
 - Marks of an alarm: 1 an attempt has begun and its end is not recorded, 2 the last attempt ended with its worker.
 - Every number in the partition is below the next number, which only grows: no number is ever used twice.
 - The epoch grows by one with every open, the group with every commit of an epoch's worker.
 
-FORMAT is the version of all this. A partition of another version is refused, never converted while it is opened.
+FORMAT is the version of all this. Format 1 was the same without receipts: a partition of it is taken over as it is, by
+the meta row that each open writes. One of a later format is refused.
 """
 
 from __future__ import annotations
@@ -33,23 +41,28 @@ import struct
 from typing import Final, NamedTuple
 
 from holdfast_host.core.errors import ConfigurationError
-from holdfast_host.storage.store import Alarm
+from holdfast_host.storage.store import Alarm, Receipt
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+FORMATS: Final = (1, 2)  # those that are read
 
 META_KEY: Final = b"\0"
 DUE_FIRST: Final = b"\4"
 GARBAGE_FIRST: Final = b"\6"
+EXPIRY_FIRST: Final = b"\x09"
 
 _META: Final = struct.Struct("<IIQQQ")
 _NAME_KEY: Final = struct.Struct(">BI")
 _NAME_ROW: Final = struct.Struct("<QQ")
 _NAME_ROW_AND_DATA: Final = struct.Struct("<QQQ")
+_NAME_ROW_AND_APART: Final = struct.Struct("<QQQQ")
 _NUMBER_KEY: Final = struct.Struct(">BQ")
 _ALARM_ROW: Final = struct.Struct("<QQIBB")
 _DUE_KEY: Final = struct.Struct(">BQQ")
 _REST_KEY: Final = struct.Struct(">BBIQ")
 _INDEX_ROW: Final = struct.Struct(">I")
+_EXPIRY_KEY: Final = struct.Struct(">BIQ")
+_RECEIPT_ROW: Final = struct.Struct("<IH16s")
 
 _NAME: Final = 1
 _DATA: Final = 2
@@ -57,6 +70,8 @@ _ALARM: Final = 3
 _DUE: Final = 4
 _REST: Final = 5
 _GARBAGE: Final = 6
+_RECEIPT: Final = 8
+_EXPIRY: Final = 9
 
 PREFIX_BYTES: Final = _NUMBER_KEY.size  # what a data row's key has before the instance's own key
 
@@ -64,6 +79,15 @@ _ALARM_STATES: Final = ("armed", "retrying", "abandoned", "parked")
 _DUE_STATES: Final = ("armed", "retrying")
 _BEGUN: Final = 1
 _KILLED: Final = 2
+
+
+class NameRow(NamedTuple):
+    """What a name row says of an instance; numbers are bytes where the name says so."""
+
+    number: int
+    live_bytes: int
+    data_number: int
+    apart_bytes: int
 
 
 class Meta(NamedTuple):
@@ -83,9 +107,9 @@ def pack_meta(meta: Meta) -> bytes:
 def unpack_meta(row: bytes, where: str) -> Meta:
     """What `pack_meta` wrote; ConfigurationError, naming the version, for a row of another format."""
     version = int.from_bytes(row[:4], "little")
-    if version != FORMAT or len(row) != _META.size:
+    if version not in FORMATS or len(row) != _META.size:
         raise ConfigurationError(
-            f"{where} has storage format {version}, this release reads format {FORMAT}: "
+            f"{where} has storage format {version}, this release reads up to format {FORMAT}: "
             "open it with the release that wrote it"
         )
     _, *fields = _META.unpack(row)
@@ -97,20 +121,24 @@ def name_key(type_id: int, name: bytes) -> bytes:
     return _NAME_KEY.pack(_NAME, type_id) + name
 
 
-def pack_name_row(number: int, live_bytes: int, data_number: int) -> bytes:
+def pack_name_row(number: int, live_bytes: int, data_number: int, apart_bytes: int) -> bytes:
     """The value of a name row."""
+    if apart_bytes:
+        return _NAME_ROW_AND_APART.pack(number, live_bytes, data_number, apart_bytes)
     if data_number == number:
         return _NAME_ROW.pack(number, live_bytes)
     return _NAME_ROW_AND_DATA.pack(number, live_bytes, data_number)
 
 
-def unpack_name_row(row: bytes) -> tuple[int, int, int]:
-    """Number, live bytes and data number of an instance."""
+def unpack_name_row(row: bytes) -> NameRow:
+    """What `pack_name_row` wrote."""
     if len(row) == _NAME_ROW.size:
         number, live_bytes = _NAME_ROW.unpack(row)
-        return number, live_bytes, number
-    number, live_bytes, data_number = _NAME_ROW_AND_DATA.unpack(row)
-    return number, live_bytes, data_number
+        return NameRow(number, live_bytes, number, 0)
+    if len(row) == _NAME_ROW_AND_DATA.size:
+        number, live_bytes, data_number = _NAME_ROW_AND_DATA.unpack(row)
+        return NameRow(number, live_bytes, data_number, 0)
+    return NameRow(*_NAME_ROW_AND_APART.unpack(row))
 
 
 def data_prefix(data_number: int) -> bytes:
@@ -118,15 +146,48 @@ def data_prefix(data_number: int) -> bytes:
     return _NUMBER_KEY.pack(_DATA, data_number)
 
 
-def garbage_key(data_number: int) -> bytes:
-    """The key of the garbage row for the data rows under a number."""
-    return _NUMBER_KEY.pack(_GARBAGE, data_number)
+def garbage_key(number: int) -> bytes:
+    """The key of the garbage row for the data rows and the receipts under a number."""
+    return _NUMBER_KEY.pack(_GARBAGE, number)
 
 
 def unpack_garbage_key(key: bytes) -> int:
-    """The number of the data rows that are garbage."""
-    _, data_number = _NUMBER_KEY.unpack(key)
-    return int(data_number)
+    """The number of the rows that are garbage."""
+    _, number = _NUMBER_KEY.unpack(key)
+    return int(number)
+
+
+def receipt_prefix(number: int) -> bytes:
+    """What the keys of all receipts of an instance begin with; the hash follows."""
+    return _NUMBER_KEY.pack(_RECEIPT, number)
+
+
+def pack_receipt(receipt: Receipt) -> bytes:
+    """The value of a receipt row."""
+    return _RECEIPT_ROW.pack(receipt.expires_s, receipt.status, receipt.fingerprint) + receipt.body
+
+
+def unpack_receipt(row: bytes) -> Receipt:
+    """What `pack_receipt` wrote."""
+    expires_s, status, fingerprint = _RECEIPT_ROW.unpack_from(row)
+    return Receipt(expires_s, status, fingerprint, row[_RECEIPT_ROW.size :])
+
+
+def expires_of(row: bytes) -> int:
+    """When a receipt row expires, in seconds; also of a buffer."""
+    (expires_s, _, _) = _RECEIPT_ROW.unpack_from(row)
+    return int(expires_s)
+
+
+def expiry_key(expires_s: int, number: int, key_hash: bytes) -> bytes:
+    """The key of an expiry row."""
+    return _EXPIRY_KEY.pack(_EXPIRY, expires_s, number) + key_hash
+
+
+def unpack_expiry_key(key: bytes) -> tuple[int, int, bytes]:
+    """When a receipt expires, in seconds; the number of its instance, and the hash of its key."""
+    _, expires_s, number = _EXPIRY_KEY.unpack_from(key)
+    return expires_s, number, bytes(key[_EXPIRY_KEY.size :])
 
 
 def alarm_key(number: int) -> bytes:

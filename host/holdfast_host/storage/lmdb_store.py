@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
+from holdfast_host.core.clock import Clock, SystemClock
 from holdfast_host.core.errors import ConfigurationError, InternalError, StorageFullError
 from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import Limits
@@ -26,6 +27,7 @@ from holdfast_host.storage.store import (
     Batch,
     CommitReport,
     Leans,
+    Receipt,
     StorageRoom,
     StoreBrokenError,
     StoredInstance,
@@ -50,12 +52,22 @@ class LmdbStore:
         # Two objects for one instance would hand out two numbers for one name.
         self._placed: WeakValueDictionary[tuple[int, bytes], StoredInstance] = WeakValueDictionary()
         self._placing = threading.Lock()
+        self._sweeps = 0  # that took something from an instance, so far
 
     @classmethod
-    def open(cls, data: Path, partitions: Sequence[int], limits: Limits, *, make: bool = True) -> LmdbStore:
+    def open(
+        cls,
+        data: Path,
+        partitions: Sequence[int],
+        limits: Limits,
+        *,
+        make: bool = True,
+        clock: Clock | None = None,
+    ) -> LmdbStore:
         """Open some partitions of a data directory and make their epochs this process's own.
 
-        A partition that is not there yet is made, unless `make` says that it must be there.
+        A partition that is not there yet is made, unless `make` says that it must be there. `clock` says when receipts
+        have expired.
 
         Raises:
             ConfigurationError: the directory has no marker, it or a partition is foreign, damaged or of another format,
@@ -69,7 +81,8 @@ class LmdbStore:
         opened: dict[int, Partition] = {}
         try:
             for number in partitions:
-                opened[number] = Partition.open(partition_path(data, number), number, limits, make=make)
+                path = partition_path(data, number)
+                opened[number] = Partition.open(path, number, limits, clock or SystemClock(), make=make)
         except BaseException:
             for partition in opened.values():
                 partition.close()
@@ -97,19 +110,19 @@ class LmdbStore:
         What was read is still true when it is written down. Before that nothing of the instance can commit: its number
         is needed for it, and whoever needs that has this very object.
         """
-        if instance.number:
-            return
         partition = self._partitions[instance.partition]
-        found = partition.find(instance.type_id, instance.name)
-        with self._placing:
-            if instance.number:
-                return  # somebody else was sooner
-            if found is None:
-                instance.data_number = number = partition.take_number()
-            else:
-                number, instance.live_bytes, instance.data_number = found
-                instance.exists = True
-            instance.number = number  # last: who sees it finds the rest
+        while not instance.number:
+            sweeps = self._sweeps
+            found = partition.find(instance.type_id, instance.name)
+            with self._placing:
+                if instance.number or sweeps != self._sweeps:
+                    continue  # somebody else was sooner; or what was read may have been swept meanwhile
+                if found is None:
+                    instance.data_number = number = partition.take_number()
+                else:
+                    number, instance.live_bytes, instance.data_number, instance.apart_bytes = found
+                    instance.exists = True
+                instance.number = number  # last: who sees it finds the rest
 
     def locate(self, type_id: int, name: bytes) -> StoredInstance:
         """The instance's place, looked up.
@@ -129,6 +142,15 @@ class LmdbStore:
             value = self._partitions[instance.partition].get(data_number, key)
             if instance.data_number == data_number:  # as in _read, which would cost a call more
                 return value
+        return None
+
+    def receipt(self, instance: StoredInstance, key_hash: bytes) -> Receipt | None:
+        """The answer that is kept under an idempotency key, by its hash."""
+        while instance.apart_bytes:
+            number = instance.number
+            found = self._partitions[instance.partition].receipt(number, key_hash)
+            if instance.number == number:  # as `get`
+                return found
         return None
 
     def scan(
@@ -197,9 +219,9 @@ class LmdbStore:
         partition = self._partitions[instance.partition]
         return self._read(instance, lambda data: count_keys(partition, data, after, self._page_read_s))
 
-    def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
+    def refusal(self, instance: StoredInstance, stored_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""
-        return self._partitions[instance.partition].room.refusal(instance, live_bytes)
+        return self._partitions[instance.partition].room.refusal(instance, stored_bytes)
 
     def room(self) -> StorageRoom:
         """What room there is now, as of a second ago at most."""
@@ -225,22 +247,25 @@ class LmdbStore:
             except StoreBrokenError as error:
                 self._broken = str(error)
                 raise
+            if self._partitions[number].expired:
+                self._settle_expired(self._partitions[number])
         return report
 
     @property
     def has_garbage(self) -> bool:
         """Whether `sweep` has something to do now."""
-        return any(each.garbage.is_due for each in self._partitions.values())
+        return any(each.garbage.is_due or each.expiry.is_due for each in self._partitions.values())
 
     def sweep(self) -> None:
-        """Delete a piece of what cleared instances have left in one partition, in a commit of its own.
+        """Delete a piece of what is garbage or has expired in one partition, in a commit of its own.
 
         Raises:
             StoreBrokenError: as `commit`.
         """
         if self._broken is not None:
             raise StoreBrokenError(self._broken)
-        partition = next((each for each in self._partitions.values() if each.garbage.is_due), None)
+        due = (each for each in self._partitions.values() if each.garbage.is_due or each.expiry.is_due)
+        partition = next(due, None)
         if partition is None:
             return
         try:
@@ -248,6 +273,7 @@ class LmdbStore:
         except StoreBrokenError as error:
             self._broken = str(error)
             raise
+        self._settle_expired(partition)
 
     def reached(self) -> dict[int, tuple[int, int]]:
         """For each partition its epoch and the last group recorded in it."""
@@ -257,6 +283,17 @@ class LmdbStore:
         """Close the environments; nothing may be running or called afterwards."""
         for partition in self._partitions.values():
             partition.close()
+
+    def _settle_expired(self, partition: Partition) -> None:
+        """What was swept of receipts is gone from the instances in memory too."""
+        expired, partition.expired = partition.expired, []
+        with self._placing:
+            for (type_id, name, number), apart_bytes, exists in expired:
+                instance = self._placed.get((type_id, name))
+                if instance is not None and instance.number == number:
+                    instance.apart_bytes -= apart_bytes
+                    instance.exists = exists
+            self._sweeps += 1
 
     def _read(self, instance: StoredInstance, read: Callable[[int], _Found]) -> _Found:
         """What `read` finds under the instance's data number.

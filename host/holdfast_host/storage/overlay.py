@@ -15,7 +15,7 @@ import builtins
 from holdfast_host.core.errors import BadRequestError, CodecError, LimitError
 from holdfast_host.core.limits import RESERVED_KEY_PREFIX, Limits
 from holdfast_host.storage.listing import key_range, read_page
-from holdfast_host.storage.store import Alarm, Changes, Store, StoredInstance
+from holdfast_host.storage.store import Alarm, Changes, Receipt, Store, StoredInstance
 from holdfast_host.storage.unflushed import Pending, apply_changes
 
 RESERVED_PREFIX = RESERVED_KEY_PREFIX.encode()
@@ -187,6 +187,36 @@ class Overlay:
             self._top.alarm_changed = True
             self.wrote = True
 
+    def erase(self) -> bool:
+        """Delete every key and receipt; the alarm must be deleted too. Whether there may have been receipts."""
+        self.delete_all()
+        pending = any(layer.changes.receipts is not None for layer in self._pending.layers)
+        self._top.erased = pending or self._instance.apart_bytes > 0
+        return self._top.erased
+
+    # Receipts
+
+    def receipt(self, key_hash: bytes) -> Receipt | None:
+        """What earlier turns have kept under an idempotency key, by its hash."""
+        for layer in reversed(self._pending.layers):
+            receipts = layer.changes.receipts
+            if receipts is not None and key_hash in receipts:
+                return receipts[key_hash]
+            if layer.changes.erased:
+                return None
+        return self._store.receipt(self._instance, key_hash)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether the turn would commit anything."""
+        return bool(self._top) or any(self._below)
+
+    def keep_receipt(self, key_hash: bytes, receipt: Receipt) -> None:
+        """Keep the turn's answer, with what it has written."""
+        self._top.receipts = {key_hash: receipt}
+        self._top.size_bytes += len(key_hash) + len(receipt.body)
+        self.wrote = True
+
     def take_alarm(self) -> None:
         """Begin to handle the alarm: from now on it is gone for the turn, and `take` clears it with what was written.
 
@@ -346,18 +376,22 @@ class Overlay:
     def _check_room(self, changes: Changes) -> None:
         """First by an upper bound that costs nothing, then by what the changes really add."""
         instance, store = self._instance, self._store
-        bound = instance.live_bytes + self._pending.size_bytes + changes.size_bytes
+        bound = instance.live_bytes + instance.apart_bytes + self._pending.size_bytes + changes.size_bytes
         if store.refusal(instance, bound) is None:
             return
         merged = Changes()
         for layer in self._pending.layers:
             apply_changes(merged, layer.changes)
         apply_changes(merged, changes)
-        live_bytes = 0 if merged.cleared else instance.live_bytes
+        stored_bytes = 0 if merged.cleared else instance.live_bytes
         for key, value in merged.writes.items():
             old = None if merged.cleared else store.get(instance, key)
-            live_bytes += (0 if value is None else len(key) + len(value)) - (0 if old is None else len(key) + len(old))
-        refusal = store.refusal(instance, live_bytes)
+            stored_bytes += (0 if value is None else len(key) + len(value)) - (
+                0 if old is None else len(key) + len(old)
+            )
+        stored_bytes += 0 if merged.erased else instance.apart_bytes
+        stored_bytes += sum(len(key) + len(receipt.body) for key, receipt in (merged.receipts or {}).items())
+        refusal = store.refusal(instance, stored_bytes)
         if refusal is not None:
             raise refusal
 

@@ -14,20 +14,22 @@ import shutil
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lmdb
 
+from holdfast_host.core.clock import Clock
 from holdfast_host.core.durable_files import sync_directory
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
-from holdfast_host.storage import garbage
+from holdfast_host.storage import garbage, receipts
 from holdfast_host.storage.free_space import Room
 from holdfast_host.storage.keys import (
     DUE_FIRST,
     META_KEY,
     PREFIX_BYTES,
     Meta,
+    NameRow,
     alarm_key,
     data_prefix,
     due_key,
@@ -35,18 +37,28 @@ from holdfast_host.storage.keys import (
     name_key,
     number_of_index_key,
     pack_meta,
+    receipt_prefix,
     rest_prefix,
     unpack_alarm,
     unpack_due_key,
     unpack_index_row,
     unpack_meta,
     unpack_name_row,
+    unpack_receipt,
 )
-from holdfast_host.storage.store import Alarm, StoreBrokenError
+from holdfast_host.storage.store import Alarm, Receipt, StoreBrokenError
 from holdfast_host.wire.state_page import FIRST_GROUP
 
 _READERS_MAX = 1024  # threads that may read at once: far above the detached turns of a worker
 _ENGINE = 0  # LMDB 0.9, whose file format is a part of ours; the binding brings 1.0 too
+
+
+class Expired(NamedTuple):
+    """What a commit has swept of an instance's receipts, and whether the instance still exists."""
+
+    owner: receipts.Owner
+    apart_bytes: int
+    exists: bool
 
 
 class Partition:
@@ -55,18 +67,30 @@ class Partition:
     A read that fails means that the environment is unusable: StoreBrokenError.
     """
 
-    def __init__(self, number: int, env: Any, meta: Meta, path: Path, limits: Limits, *, has_garbage: bool) -> None:
+    def __init__(
+        self,
+        number: int,
+        env: Any,
+        meta: Meta,
+        path: Path,
+        limits: Limits,
+        *,
+        has_garbage: bool,
+        expiry: receipts.Expiry,
+    ) -> None:
         self.number = number
         self.env = env
         self.meta = meta
         self.next_number = meta.next_number  # the next to be given; ahead of the stored one by those not committed yet
         self.room = Room(path, limits, env.stat)
         self.garbage = garbage.Garbage(limits, there=has_garbage)
+        self.expiry = expiry
+        self.expired: list[Expired] = []  # what commits have swept, to be taken from those in memory
         self._numbering = threading.Lock()
         self._page_read_s = limits.page_read_s
 
     @classmethod
-    def open(cls, path: Path, number: int, limits: Limits, *, make: bool = True) -> Partition:
+    def open(cls, path: Path, number: int, limits: Limits, clock: Clock, *, make: bool = True) -> Partition:
         """Open for the only process that will write, and make the epoch its own with one synced commit.
 
         The commit fences a predecessor, whose next one finds another epoch; and it makes durable what a predecessor
@@ -91,7 +115,8 @@ class Partition:
             with env.begin(write=True) as txn:
                 meta = _claim(txn, path, number)
                 has_garbage = garbage.is_there(txn)
-            return cls(number, env, meta, path, limits, has_garbage=has_garbage)
+                expiry = receipts.Expiry(clock, receipts.first_expiry(txn))
+            return cls(number, env, meta, path, limits, has_garbage=has_garbage, expiry=expiry)
         except lmdb.Error as error:
             env.close()
             raise ConfigurationError(f"partition {path} cannot be opened: {error}") from error
@@ -110,8 +135,8 @@ class Partition:
             self.next_number += 1
             return number
 
-    def find(self, type_id: int, name: bytes) -> tuple[int, int, int] | None:
-        """Number, live bytes and data number of an instance that has a key or an alarm."""
+    def find(self, type_id: int, name: bytes) -> NameRow | None:
+        """What is stored of an instance that exists."""
         row = self._get(name_key(type_id, name))
         return None if row is None else unpack_name_row(row)
 
@@ -123,6 +148,11 @@ class Partition:
         """The alarm of an instance."""
         row = self._get(alarm_key(number))
         return None if row is None else unpack_alarm(row)
+
+    def receipt(self, number: int, key_hash: bytes) -> Receipt | None:
+        """One receipt of an instance."""
+        row = self._get(receipt_prefix(number) + key_hash)
+        return None if row is None else unpack_receipt(row)
 
     def scan(
         self, data_number: int, start: bytes, end: bytes | None, *, reverse: bool, entries_max: int, bytes_max: int

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.listing_pages import NamePage
@@ -21,8 +21,8 @@ class StoredInstance:
     """An instance's place on disk. One object per instance in memory; the entry owns it, the store knows it weakly.
 
     `number` is given by `look_up`, 0 before; it is written with the first commit and never used again. `exists` (it has
-    a key or an alarm), `live_bytes` (keys and values) and `data_number` (what its keys are stored under) are as of the
-    last commit, once it was looked up; only `commit` changes them.
+    a key, an alarm or a receipt), `live_bytes` (keys and values), `apart_bytes` (receipts) and `data_number` (what its
+    keys are stored under) are as of the last commit, once it was looked up; only `commit` and `sweep` change them.
     """
 
     partition: int
@@ -32,6 +32,7 @@ class StoredInstance:
     exists: bool = False
     live_bytes: int = 0
     data_number: int = 0  # its own number, until so many keys were deleted at once that they are swept later
+    apart_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -47,22 +48,34 @@ class Alarm:
     killed: bool = False  # the last attempt ended with its worker's death
 
 
+class Receipt(NamedTuple):
+    """The answer of a call that was made under an idempotency key, kept to be given again."""
+
+    expires_s: int  # Unix time in seconds; it answers until it is swept, some time after
+    status: int  # as a REPLY has it
+    fingerprint: bytes  # 16 bytes of what was called, with what: see wire.idempotency
+    body: bytes
+
+
 @dataclass(slots=True)
 class Changes:
     """What a turn changes, in one atomic piece.
 
-    `cleared` comes first (all keys of the instance go), then `writes`; a value of None deletes the key.
+    `cleared` comes first (all keys of the instance go), then `writes`; a value of None deletes the key. `erased` takes
+    the receipts that were there before, then those of `receipts` are added, by the hash of their key (16 bytes).
     """
 
     writes: dict[bytes, bytes | None] = field(default_factory=dict)
     cleared: bool = False
     alarm: Alarm | None = None
     alarm_changed: bool = False
-    size_bytes: int = 0  # keys and values of `writes`, for the bound of a group
+    size_bytes: int = 0  # keys and values of `writes`, hashes and bodies of `receipts`, for the bound of a group
+    receipts: dict[bytes, Receipt] | None = None
+    erased: bool = False
 
     def __bool__(self) -> bool:
         """True when there is anything to commit."""
-        return bool(self.writes) or self.cleared or self.alarm_changed
+        return bool(self.writes) or self.cleared or self.alarm_changed or self.receipts is not None or self.erased
 
 
 @dataclass(slots=True)
@@ -137,6 +150,9 @@ class Store(Protocol):
     def get(self, instance: StoredInstance, key: bytes) -> bytes | None:
         """One value as of the last commit."""
 
+    def receipt(self, instance: StoredInstance, key_hash: bytes) -> Receipt | None:
+        """The answer that is kept under an idempotency key, by its hash, as of the last commit or sweep."""
+
     def scan(
         self,
         instance: StoredInstance,
@@ -172,7 +188,7 @@ class Store(Protocol):
         """
 
     def instances(self, type_id: int, prefix: bytes, after: bytes, entries_max: int) -> NamePage:
-        """Name and live bytes of a type's instances that have a key or an alarm, in the order of the names' bytes.
+        """Name and live bytes of a type's instances that exist, in the order of the names' bytes.
 
         Those whose names begin with `prefix` and come after `after` (empty: from the first), and the name to go on
         after; None where that is all. Short read transactions: a page that is not the last may be short.
@@ -184,8 +200,8 @@ class Store(Protocol):
         The second is the key to go on after; None where that is all.
         """
 
-    def refusal(self, instance: StoredInstance, live_bytes: int) -> StorageFullError | None:
-        """Why the instance may not grow to so many bytes of keys and values; None where it may, or does not grow.
+    def refusal(self, instance: StoredInstance, stored_bytes: int) -> StorageFullError | None:
+        """Why the instance may not grow to so many bytes, live and apart; None where it may, or does not grow.
 
         Cheap where it may: it reads what the last commits have measured. Where it may not, the disk is asked again.
         `commit` asks the same again with exact figures.
@@ -210,7 +226,7 @@ class Store(Protocol):
         """Whether `sweep` has something to do now: never for long after one that found no room. Cheap; any thread."""
 
     def sweep(self) -> None:
-        """Delete a piece of what cleared instances have left, in a commit of its own that records no group.
+        """Delete a piece of what cleared instances left and of expired receipts, in a commit that records no group.
 
         Where there is no room to delete in, nothing is deleted and it will be tried again. Never while a `commit` runs:
         what that clears may still be read.

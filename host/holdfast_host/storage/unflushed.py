@@ -79,3 +79,7 @@ def apply_changes(target: Changes, later: Changes) -> None:
     if later.alarm_changed:
         target.alarm = later.alarm
         target.alarm_changed = True
+    if later.erased:
+        target.erased, target.receipts = True, None
+    if later.receipts is not None:
+        target.receipts = {**(target.receipts or {}), **later.receipts}

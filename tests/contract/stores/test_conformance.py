@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.errors import StorageFullError
-from holdfast_host.storage.store import Alarm, Batch, Changes, Store, StoreBrokenError, StoredInstance
+from holdfast_host.storage.store import Alarm, Batch, Changes, Receipt, Store, StoreBrokenError, StoredInstance
 from holdfast_host.wire.state_page import FIRST_GROUP
 from tests.contract.stores.conftest import SMALL_MAP, OpenStore
 
@@ -185,6 +185,30 @@ def test_an_instance_with_only_an_alarm_exists(store: Store) -> None:
 
     assert not alice.exists
     assert store.alarm(alice) is None
+
+
+def test_an_instance_with_only_a_receipt_exists_until_it_is_erased(store: Store) -> None:
+    alice, bob = store.locate(ACCOUNT, b"alice"), store.locate(ACCOUNT, b"bob")
+    commit = Committer(store)
+    receipt = Receipt(4_000_000_000, 200, b"f" * 16, b'{"balance":7}')
+    commit((alice, Changes(receipts={b"a" * 16: receipt})))
+
+    assert alice.exists
+    assert alice.live_bytes == 0
+    assert alice.apart_bytes > len(receipt.body)
+    assert store.receipt(alice, b"a" * 16) == receipt
+    assert store.receipt(alice, b"b" * 16) is None
+    assert store.receipt(bob, b"a" * 16) is None
+    assert store.get(alice, b"a" * 16) is None
+    assert store.count_keys(alice, b"") == (0, None)
+    commit((alice, changes(cleared=True)))
+    assert store.receipt(alice, b"a" * 16) == receipt, "what clears the keys leaves the receipts"
+
+    commit((alice, Changes(cleared=True, erased=True)), (bob, Changes(receipts={b"b" * 16: receipt})))
+
+    assert not alice.exists
+    assert store.receipt(alice, b"a" * 16) is None
+    assert store.receipt(bob, b"b" * 16) == receipt
 
 
 def test_alarms_come_due_in_order_of_time_and_only_once_moved(store: Store) -> None:

@@ -250,7 +250,7 @@ def test_a_commit_after_a_failure_is_refused_even_if_it_could_succeed(lmdb_store
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        ({"format": 99, "partitions": 1}, "has format 99, this release reads format 1"),
+        ({"format": 99, "partitions": 1}, "has format 99, this release reads up to format 2"),
         ({"format": "1", "partitions": 1}, "has format '1'"),
         ({"format": 1, "partitions": 0}, "says 0 partitions"),
         ({"format": 1}, "is damaged"),
@@ -290,7 +290,7 @@ def test_a_partition_of_another_format_number_or_without_its_file_is_refused(tmp
     zero, one = partition_path(tmp_path, 0), partition_path(tmp_path, 1)
 
     _rewrite_meta(zero, 0, 77)
-    with pytest.raises(ConfigurationError, match="parts/00 has storage format 77, this release reads format 1"):
+    with pytest.raises(ConfigurationError, match="parts/00 has storage format 77, this release reads up to format 2"):
         LmdbStore.open(tmp_path, [0], LIMITS)
 
     one.rename(tmp_path / "aside")

@@ -49,13 +49,12 @@ def _delete(turn: Turn) -> bytes:
 
 
 def _delete_instance(turn: Turn) -> bytes:
-    """All keys and the alarm."""
+    """All that is stored of it: keys, alarm and receipts."""
     storage = turn.storage
     some, _ = storage.list(b"", None, None, None, False, 1)
     storage.delete_alarm()
     deleted = bool(some) or storage.wrote
-    storage.delete_all()
-    return _said(deleted=deleted)
+    return _said(deleted=storage.erase() or deleted)
 
 
 def _set_alarm(turn: Turn) -> bytes:
