@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from holdfast._coroutines import finish
 from holdfast._env import Env
+from holdfast._host_imports import CallsImport
 from holdfast._state.alarms import AlarmInfo
 from holdfast._state.storage import Storage
 
@@ -23,17 +24,33 @@ class Context:
         storage: What survives: everything else in memory can vanish between two turns.
     """
 
-    __slots__ = ("name", "storage", "type")
+    __slots__ = ("_calls", "name", "storage", "type")
 
-    def __init__(self, type: str, name: str, storage: Storage) -> None:  # noqa: A002  (the contract's word)
+    def __init__(
+        self,
+        type: str,  # noqa: A002  (the contract's word)
+        name: str,
+        storage: Storage,
+        calls: CallsImport,
+    ) -> None:
         self.type = type
         self.name = name
         self.storage = storage
+        self._calls = calls
 
     @property
     def id(self) -> str:
         """The same text as `name`."""
         return self.name
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The key that this turn's caller gave; None where it gave none. To make keys of further calls from it.
+
+        Example:
+            self.env.LEDGER.id_from_name("main").once(f"{self.ctx.idempotency_key}/book").book(5)
+        """
+        return self._calls.key() or None
 
     def block_concurrency_while(self, fn: Callable[[], Any]) -> Any:
         """Run `fn` at once, to its end, and return its result; an `async def` is driven to completion.

@@ -12,6 +12,7 @@ from holdfast._http import Request, Response
 from holdfast._values.codec import decode, encode_arguments
 
 NAME_BYTES_MAX = 256
+KEY_BYTES_MAX = 255
 
 
 class ActorNamespace:
@@ -57,21 +58,22 @@ class ActorNamespace:
 class ActorStub:
     """A cheap handle to one instance: calling a method on it calls that instance and waits for the result.
 
-    Every attribute without an underscore, other than `name`, `id` and `fetch`, is a method of the actor. Arguments go
-    by position or by name and keep their types, and so does the result.
+    Every attribute without an underscore, other than `name`, `id`, `fetch` and `once`, is a method of the actor.
+    Arguments go by position or by name and keep their types, and so does the result.
 
     Raises (of each such call):
         ActorCallError: The call failed; `name`, `message`, `code` and `retryable` say how.
         CodecError: An argument cannot be passed.
     """
 
-    __slots__ = ("_binding", "_calls", "_name", "_type")
+    __slots__ = ("_binding", "_calls", "_key", "_name", "_type")
 
-    def __init__(self, binding: str, actor_type: str, name: str, calls: CallsImport) -> None:
+    def __init__(self, binding: str, actor_type: str, name: str, calls: CallsImport, key: str = "") -> None:
         self._binding = binding
         self._type = actor_type
         self._name = name
         self._calls = calls
+        self._key = key
 
     @property
     def name(self) -> str:
@@ -83,8 +85,34 @@ class ActorStub:
         """The same text as `name`."""
         return self._name
 
+    def once(self, key: str) -> ActorStub:
+        """A stub whose calls have one effect, and one answer, however often they are made: for a day.
+
+        Example:
+            self.env.ACCOUNT.id_from_name(to).once(f"transfer-{transfer_id}").deposit(5)
+
+        Args:
+            key: What names the call at that instance: the same key for the same call, another one for another. 1 to 255
+                bytes of UTF-8.
+
+        Raises:
+            ValueError: The key breaks its rule.
+            ActorCallError: (of a call) `IdempotencyConflictError` where the key was used for another one.
+        """
+        if not isinstance(key, str):
+            raise TypeError(f"an idempotency key is a str, not {type(key).__name__}")
+        try:
+            size = len(key.encode())
+        except UnicodeEncodeError:
+            raise ValueError("an idempotency key must be valid Unicode, this one has a lone surrogate") from None
+        if not 1 <= size <= KEY_BYTES_MAX:
+            raise ValueError(f"an idempotency key has 1 to {KEY_BYTES_MAX} bytes of UTF-8, this one {size}")
+        return ActorStub(self._binding, self._type, self._name, self._calls, key)
+
     def fetch(self, request: Request) -> Response:
         """Call the actor's own `fetch(self, request)`."""
+        if self._key:
+            raise TypeError("fetch has no idempotency key: call a method, or say it in the request")
         if not isinstance(request, Request):
             raise TypeError(f"fetch takes a holdfast.Request, not {type(request).__name__}")
         try:
@@ -99,7 +127,10 @@ class ActorStub:
         def call(*args: Any, **kwargs: Any) -> Any:
             arguments = encode_arguments(args, kwargs, f"the arguments of {self._type}.{method}")
             try:
-                result = self._calls.call(self._binding, self._name, method, arguments)
+                if self._key:
+                    result = self._calls.call_once(self._binding, self._name, method, arguments, self._key)
+                else:
+                    result = self._calls.call(self._binding, self._name, method, arguments)
             except Err as error:
                 _raise(error)
             return decode(result, f"the result of {self._type}.{method}")

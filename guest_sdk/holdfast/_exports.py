@@ -90,7 +90,7 @@ class Guest:
         alarms = self._host.alarms if "alarm" in handlers_of(actor_class) else NoHandler(actor_type, self._host.alarms)
         end = self._output.at_turn_end
         storage = Storage(self._host.storage, alarms, held_chars_max=held_chars_max, at_turn_end=end)
-        actor = actor_class(Context(actor_type, name, storage), self._env)
+        actor = actor_class(Context(actor_type, name, storage, self._host.calls), self._env)
         if not hasattr(actor, "ctx"):
             raise CallRefusedError("ActorInitError", f"{actor_type}.__init__ must call super().__init__(ctx, env)")
         storage._release_blocks()  # noqa: SLF001  (the runtime's, and no method for authors)

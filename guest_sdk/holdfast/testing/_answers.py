@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final, NoReturn
 
+from holdfast._calls import KEY_BYTES_MAX
 from holdfast._values.codec import encode_plain, finite
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._records import bytes_of
@@ -17,6 +18,8 @@ NAME_BYTES_MAX: Final = 256
 METHOD_BYTES_MAX: Final = 256
 
 _STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)  # one that never ends goes to the end
+_BARE_KEY: Final = re.compile(r"[!#-~](?:[ -~]*[!-~])?")
+_QUOTED_KEY: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _STEPS: Final = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
@@ -27,10 +30,12 @@ class Answer:
     Attributes:
         status: 200, or the error's.
         text: The body: the result as JSON, or `{"error": {...}}`.
+        replayed: Whether it is the kept answer of an earlier call with the same key, as `Idempotency-Replayed` says.
     """
 
     status: int
     text: str
+    replayed: bool = False
 
     @property
     def value(self) -> Any:
@@ -44,7 +49,15 @@ class Answer:
 
 
 def answer_call(
-    runner: Runner, actor_type: str, name: str, method: str, body: Any, *, typed_arguments: bool, typed_result: bool
+    runner: Runner,
+    actor_type: str,
+    name: str,
+    method: str,
+    body: Any,
+    *,
+    typed_arguments: bool,
+    typed_result: bool,
+    key: str | None,
 ) -> Answer:
     """Check a call as the host's front does, run it, and answer it."""
     try:
@@ -53,10 +66,30 @@ def answer_call(
         _check_method_name(method)
         text = body if isinstance(body, str) else "" if body is None else encode_plain(body, "the arguments")
         _check_arguments(text, runner.limits.arguments_bytes_max, runner.limits.nesting_max)
-        result = runner.call(record, method, text, typed_arguments=typed_arguments, typed_result=typed_result)
+        result, replayed = runner.call(
+            record,
+            method,
+            text,
+            typed_arguments=typed_arguments,
+            typed_result=typed_result,
+            key="" if key is None else _check_key(key),
+        )
     except RefusedError as failure:
         return Answer(failure.status, json.dumps({"error": failure.facts()}, separators=(",", ":")))
-    return Answer(200, result)
+    return Answer(200, result, replayed)
+
+
+def _check_key(header: str) -> str:
+    value = header.strip(" \t")
+    quoted = _QUOTED_KEY.fullmatch(value)
+    key = re.sub(r'\\(["\\])', r"\1", quoted[1]) if quoted else value if _BARE_KEY.fullmatch(value) else ""
+    if not 1 <= len(key) <= KEY_BYTES_MAX:
+        text = (
+            f"Idempotency-Key: {header[:40]!a} is no key: it is 1 to {KEY_BYTES_MAX} printable ASCII characters, as "
+            'they are or in double quotes, where \\" and \\\\ stand for " and \\'
+        )
+        raise RefusedError("BadRequestError", text)
+    return key
 
 
 def _check_name(name: str) -> None:

@@ -19,6 +19,7 @@ _STATUSES: Final = {
     "ActorDeadlockError": 409,
     "ActorReentrancyError": 409,
     "PayloadTooLargeError": 413,
+    "IdempotencyConflictError": 422,
     "HostUnavailableError": 503,
     "ActorFetchTimeoutError": 504,
     "ActorMethodTimeoutError": 504,

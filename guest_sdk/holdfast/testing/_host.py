@@ -19,6 +19,7 @@ from holdfast.testing._answers import Answer, answer_call
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._delivery import Deliveries
 from holdfast.testing._failures import RefusedError
+from holdfast.testing._idempotency import checked_key
 from holdfast.testing._instance import Instance
 from holdfast.testing._limits import Limits
 from holdfast.testing._project import read_project
@@ -185,6 +186,7 @@ class LocalHost:
         *,
         typed_arguments: bool = False,
         typed_result: bool = False,
+        key: str | None = None,
     ) -> Answer:
         """Call a method as `curl -X POST .../v1/actors/Account/alice/deposit` does.
 
@@ -195,6 +197,7 @@ class LocalHost:
             body: JSON as text; or a dict (by name) or list (by position) to be made into it; or None.
             typed_arguments: Read the body with its `$hf` tags.
             typed_result: Answer with `$hf` tags, instead of plain JSON.
+            key: What the header `Idempotency-Key` says; None for a call without it.
         """
         actor_type = actor if isinstance(actor, str) else actor.__name__
         return answer_call(
@@ -205,6 +208,7 @@ class LocalHost:
             body,
             typed_arguments=typed_arguments,
             typed_result=typed_result,
+            key=key,
         )
 
     def crash(self) -> None:
@@ -250,9 +254,20 @@ class _OutsideCalls:
         try:
             record = self._runner.record(self._bindings[binding], name)
             self._runner.check_arguments(record.label, arguments)
-            return self._runner.call(record, method, arguments)
+            return self._runner.call(record, method, arguments)[0]
         except RefusedError as failure:
             raise Err(failure.wire()) from None
+
+    def call_once(self, binding: str, name: str, method: str, arguments: str, key: str) -> str:
+        try:
+            record = self._runner.record(self._bindings[binding], name)
+            self._runner.check_arguments(record.label, arguments)
+            return self._runner.call(record, method, arguments, key=checked_key(key))[0]
+        except RefusedError as failure:
+            raise Err(failure.wire()) from None
+
+    def key(self) -> str:
+        return ""
 
     def fetch(self, binding: str, name: str, request: str) -> str:
         try:

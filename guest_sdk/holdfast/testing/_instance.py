@@ -16,6 +16,7 @@ from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._records import Record
 from holdfast.testing._runner import LogLine, Runner
+from holdfast.testing._turn import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,16 @@ class Instance:
     def delete_alarm(self) -> None:
         """Clear its alarm."""
         self._runner.edit(self._record, lambda turn: turn.overlay.delete_alarm())
+
+    def erase(self) -> None:
+        """Delete all that it has stored: keys, alarm, and the answers kept under idempotency keys."""
+
+        def delete(turn: Turn) -> None:
+            turn.overlay.delete_all()
+            turn.overlay.delete_alarm()
+
+        self._runner.edit(self._record, delete)
+        self._record.receipts.clear()
 
     @property
     def active(self) -> bool:

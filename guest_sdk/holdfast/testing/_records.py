@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from holdfast.testing._idempotency import Receipt
     from holdfast.testing._sandbox import Sandbox
 
 
@@ -58,6 +59,7 @@ class Record:
     values: dict[bytes, str] = field(default_factory=dict)  # committed, as encoded text
     alarm: Alarm | None = None
     sandbox: Sandbox | None = None
+    receipts: dict[str, Receipt] = field(default_factory=dict)  # by idempotency key
 
     @property
     def label(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from holdfast._actor import StatefulActor
 from holdfast._contract import HANDLER_NAMES
@@ -23,11 +23,14 @@ from holdfast._http import body_bytes
 from holdfast._methods import handlers_of, private_names
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError, failure_of_guest
+from holdfast.testing._idempotency import RECEIPT_US, KeyedCall, Receipt, kept_result
 from holdfast.testing._limits import Limits
 from holdfast.testing._patched_python import Surroundings
 from holdfast.testing._records import Alarm, Record, bytes_of
 from holdfast.testing._sandbox import OutgoingCalls, Sandbox
 from holdfast.testing._turn import CallOut, Turn
+
+KEYED_REPEATS_MAX: Final = 2
 
 _Result = TypeVar("_Result")  # what a turn returns: nothing where it is an alarm's
 
@@ -67,6 +70,7 @@ class Runner:
         self.records: dict[tuple[str, str], Record] = {}
         self.lines: list[LogLine] = []
         self.lock = threading.RLock()
+        self._clock = clock
         self._name = name
         self._function_label = f"fn {name}"
         self._bindings = bindings
@@ -106,14 +110,33 @@ class Runner:
         typed_arguments: bool = True,
         typed_result: bool = True,
         left_s: float | None = None,
-    ) -> str:
-        """Run a method; its result as text, or RefusedError."""
+        key: str = "",
+    ) -> tuple[str, bool]:
+        """Run a method, under an idempotency key or none; its result as text and whether it was kept, or RefusedError.
+
+        A call with a key whose host dies is made again by the host itself, as by a real one: its receipt decides.
+        """
         self._check_method(record.actor_type, method)
-        return self._run(
-            Turn(self, record, record.label, budget_s=_least(self.limits.method_timeout_s, left_s)),
-            lambda guest: guest.call(method, arguments, typed_arguments, typed_result),
-            lambda text: self._check_result(f"{record.label}.{method}", text),
-        )
+        keyed = KeyedCall(key, (method, arguments, typed_arguments, typed_result))
+        repeats = KEYED_REPEATS_MAX if key else 0
+        while True:
+            crashes = self.crashes
+            if key and (kept := kept_result(record.receipts, keyed, record.label, self._clock.now_us)) is not None:
+                return kept, True
+            budget_s = _least(self.limits.method_timeout_s, left_s)
+            try:
+                result = self._run(
+                    Turn(self, record, record.label, budget_s=budget_s, key=key),
+                    lambda guest: guest.call(method, arguments, typed_arguments, typed_result),
+                    lambda text: self._check_result(f"{record.label}.{method}", text),
+                    keyed if key else None,
+                )
+            except RefusedError:
+                if not repeats or crashes == self.crashes or self._stack:
+                    raise
+                repeats -= 1
+            else:
+                return result, False
 
     def fetch(self, record: Record | None, request: str, *, left_s: float | None = None) -> str:
         """Run the fetch handler of an instance, or of the function (None)."""
@@ -180,7 +203,11 @@ class Runner:
     # Inside.
 
     def _run(
-        self, turn: Turn, run: Callable[[Guest], _Result], check: Callable[[_Result], None] | None = None
+        self,
+        turn: Turn,
+        run: Callable[[Guest], _Result],
+        check: Callable[[_Result], None] | None = None,
+        keyed: KeyedCall | None = None,
     ) -> _Result:
         record = turn.record
         with self._entered(turn):
@@ -195,12 +222,14 @@ class Runner:
                 turn.check_ended()
                 raise
             if record is not None:
-                self._commit(turn, record)
+                self._commit(turn, record, keyed, result)
         return result
 
-    def _commit(self, turn: Turn, record: Record) -> None:
+    def _commit(self, turn: Turn, record: Record, keyed: KeyedCall | None, result: object) -> None:
         changes = turn.overlay.take_all()
         record.commit(changes)
+        if keyed is not None and (changes or turn.left):
+            record.receipts[keyed.key] = Receipt(keyed.says, str(result), self._clock.now_us + RECEIPT_US)
         if changes and self._commits_until_crash:
             self._commits_until_crash -= 1
             if not self._commits_until_crash:
@@ -287,9 +316,9 @@ class Runner:
         if size > limit:
             raise RefusedError("LimitError", f"{what} with a body of {size} bytes, the limit is {limit} bytes")
 
-    def _call_out(self, turn: Turn, binding: str, name: str, method: str, arguments: str) -> str:
+    def _call_out(self, turn: Turn, binding: str, name: str, method: str, arguments: str, key: str) -> str:
         def run(record: Record, left_s: float) -> str:
-            return self.call(record, method, arguments, left_s=left_s)
+            return self.call(record, method, arguments, left_s=left_s, key=key)[0]
 
         self.check_arguments(turn.label, arguments)
         return turn.call_out(binding, name, run)

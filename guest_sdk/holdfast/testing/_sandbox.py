@@ -17,6 +17,7 @@ from holdfast._exports import Guest
 from holdfast._host_imports import Err, HostImports
 from holdfast._log_capture import Output
 from holdfast.testing._failures import RefusedError
+from holdfast.testing._idempotency import checked_key
 from holdfast.testing._overlay import Overlay
 from holdfast.testing._turn import Turn
 
@@ -158,12 +159,12 @@ class OutgoingCalls:
     """`holdfast:actor/calls`, for the stubs of one activation.
 
     Args:
-        call: `(turn, binding, name, method, arguments)` to the result.
+        call: `(turn, binding, name, method, arguments, key)` to the result; the key is empty for none.
         fetch: `(turn, binding, name, request)` to the response.
     """
 
     def __init__(
-        self, call: Callable[[Turn, str, str, str, str], str], fetch: Callable[[Turn, str, str, str], str]
+        self, call: Callable[[Turn, str, str, str, str, str], str], fetch: Callable[[Turn, str, str, str], str]
     ) -> None:
         self._call = call
         self._fetch = fetch
@@ -176,7 +177,17 @@ class OutgoingCalls:
     @served
     def call(self, binding: str, name: str, method: str, arguments: str) -> str:
         """Call a method of another instance."""
-        return self._call(self._turn(), binding, name, method, arguments)
+        return self._call(self._turn(), binding, name, method, arguments, "")
+
+    @served
+    def call_once(self, binding: str, name: str, method: str, arguments: str, key: str) -> str:
+        """The same under an idempotency key."""
+        return self._call(self._turn(), binding, name, method, arguments, checked_key(key))
+
+    @served
+    def key(self) -> str:
+        """The key that the turn runs under; empty for none."""
+        return self._turn().key
 
     @served
     def fetch(self, binding: str, name: str, request: str) -> str:

@@ -44,6 +44,7 @@ class Turn:
     Attributes:
         ended_by: Why the host ended it; None while it did not.
         left: True once something of it is outside for good: a sync, a call.
+        key: The idempotency key that it runs under; empty for none.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class Turn:
         budget_s: float,
         timeout_name: str = "ActorMethodTimeoutError",
         delivers: Alarm | None = None,
+        key: str = "",
     ) -> None:
         self.label = label
+        self.key = key
         self.ended_by: RefusedError | None = None
         self.left = False
         self.record = record

@@ -147,11 +147,17 @@ class HostClient:
         """The JSON that a DELETE answers."""
         return self._answer("DELETE", path, shape)
 
-    def call(self, actor_type: str, name: str, method: str, arguments: str) -> Any:
-        """Call a method; `arguments` is JSON text, an object or an array, sent digit for digit as it is."""
+    def call(self, actor_type: str, name: str, method: str, arguments: str, key: str | None = None) -> Any:
+        """Call a method, under an idempotency key or none.
+
+        `arguments` is JSON text, an object or an array, sent digit for digit as it is.
+        """
         target = json.dumps({"type": actor_type, "name": name, "method": method})
         body = f'{target[:-1]}, "args": {arguments}}}'
-        return self._answer("POST", "/v1/call", answers.ANY, **_json_content(body))
+        content = _json_content(body)
+        if key is not None:
+            content["headers"]["idempotency-key"] = '"{}"'.format(key.replace("\\", r"\\").replace('"', r"\""))
+        return self._answer("POST", "/v1/call", answers.ANY, **content)
 
     def deploy(
         self,

@@ -12,7 +12,7 @@
     |   +-- TypeOwnedError, FunctionReferencedError, BreakingChangeError, DeployConflictError  409
     |   +-- PayloadTooLargeError                                                               413
     |   +-- InvalidComponentError, InvalidManifestError, UnresolvedBindingError,
-    |       OutboundNotGrantedError                                                            422
+    |       OutboundNotGrantedError, IdempotencyConflictError                                  422
     +-- GuestError             the actor's code did it: its author has the traceback in the log
     |   +-- ActorError                                            400 to 499, the actor's own choice
     |   +-- ActorReentrancyError, ActorDeadlockError                                           409
@@ -236,6 +236,12 @@ class UnresolvedBindingError(CallerError):
 
 class OutboundNotGrantedError(CallerError):
     """The manifest asks for outbound requests that the operator does not grant."""
+
+    default_status = 422
+
+
+class IdempotencyConflictError(CallerError):
+    """The idempotency key was used for another call of the instance: another method, encoding or body."""
 
     default_status = 422
 

@@ -102,6 +102,9 @@ class Limits:
     idle_eviction_s: float = 60.0
     worker_memory_bytes: int = 0
 
+    # Idempotency keys: longer than any job is tried again.
+    receipt_s: int = 86_400  # an answer is kept at least so long
+
     # Disk.
     instance_bytes_max: int = GIB
     map_bytes: int = 64 * GIB

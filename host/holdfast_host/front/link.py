@@ -110,7 +110,10 @@ class Link:
         """
         body_bytes = len(call.body)
         slot = call.slot = self._window.take(body_bytes)
-        return self._enter(slot, answer, pack_call(call), partition, body_bytes)
+        pending = self._window.enter(slot, answer, pack_call(call), partition, body_bytes, keyed=call.key != b"")
+        if pending.sent:
+            self._send(pending.frame)
+        return pending
 
     def cancel(self, pending: PendingCall) -> None:
         """Nobody waits any more: the turn is dropped if it has not begun; the slot stays taken until the REPLY."""
@@ -128,19 +131,14 @@ class Link:
         async with self._reads:
             slot = self._window.take(0)
             reply: asyncio.Future[Reply] = self._loop.create_future()
-            pending = self._enter(slot, reply, pack_read(slot, facts), self.worker, 0)
+            pending = self._window.enter(slot, reply, pack_read(slot, facts), self.worker, 0)
+            if pending.sent:
+                self._send(pending.frame)
             status, body = await self._await(pending, reply)
         answer: dict[str, Any] = json.loads(body)
         if status != _OK:
             raise HoldfastError.from_facts(answer["error"], status)
         return answer
-
-    def _enter(self, slot: int, answer: Receiver, frame: bytes, partition: int, body_bytes: int) -> PendingCall:
-        """It has taken its slot."""
-        pending = self._window.enter(slot, answer, frame, partition, body_bytes)
-        if pending.sent:
-            self._send(frame)
-        return pending
 
     async def _await(self, pending: PendingCall, answer: asyncio.Future[Reply]) -> Reply:
         try:

@@ -73,8 +73,11 @@ class Capabilities(Protocol):
     def sync(self) -> None:
         """Return when what has been written so far is durable."""
 
-    def call(self, binding: str, name: str, method: str, arguments: bytes) -> bytes:
-        """Call another instance with typed arguments; its typed result."""
+    def call(self, binding: str, name: str, method: str, arguments: bytes, key: bytes = b"") -> bytes:
+        """Call another instance with typed arguments, under an idempotency key or none; its typed result."""
+
+    def key(self) -> bytes:
+        """The idempotency key that the turn runs under; empty for none."""
 
     def fetch(self, binding: str, name: str, request: bytes) -> bytes:
         """Call another instance's fetch."""

@@ -24,7 +24,7 @@ _LEVEL_BYTES_MAX: Final = 16
 _TARGET_BYTES_MAX: Final = 256
 _LOG_TEXT_BYTES_MAX: Final = MIB  # far above a line's limit, which the turn keeps; to decode more takes long
 _COUNTED_BYTES: Final = 64 * KIB  # of keys as JSON; in less there is little to make
-BLOCKING: Final = frozenset({("storage", "sync"), ("calls", "call"), ("calls", "fetch")})
+BLOCKING: Final = frozenset({("storage", "sync"), ("calls", "call"), ("calls", "call-once"), ("calls", "fetch")})
 
 
 def error_text(error: HoldfastError) -> bytes:
@@ -82,6 +82,13 @@ def _call(turn: Capabilities, binding: bytes, name: bytes, method: bytes, argume
     return turn.call(binding.decode(), name.decode(), method.decode(), arguments)
 
 
+def _call_once(turn: Capabilities, binding: bytes, name: bytes, method: bytes, arguments: bytes, key: bytes) -> bytes:
+    _check_target(binding, name, method)
+    if not key:
+        raise BadRequestError("an idempotency key has 1 to 255 bytes, this one has none")
+    return turn.call(binding.decode(), name.decode(), method.decode(), arguments, key)
+
+
 def _fetch(turn: Capabilities, binding: bytes, name: bytes, request: bytes) -> bytes:
     _check_target(binding, name)
     return turn.fetch(binding.decode(), name.decode(), request)
@@ -114,6 +121,8 @@ HANDLERS: Final[dict[tuple[str, str], Handler]] = {
     ("alarms", "get"): _get_alarm,
     ("alarms", "delete"): lambda turn: turn.storage.delete_alarm(),
     ("calls", "call"): _call,
+    ("calls", "call-once"): _call_once,
+    ("calls", "key"): lambda turn: turn.key(),
     ("calls", "fetch"): _fetch,
     ("log", "write"): _write_log,
 }

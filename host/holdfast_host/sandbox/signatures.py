@@ -68,6 +68,8 @@ IMPORTS: Final[dict[str, dict[str, Signature]]] = {
     },
     "calls": {
         "call": Signature((_T, _T, _T, _T), _T),
+        "call-once": Signature((_T, _T, _T, _T, _T), _T),
+        "key": Signature((), _T),
         "fetch": Signature((_T, _T, _T), _T),
     },
     "log": {

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any, Final
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 FRAME_BYTES_MAX: Final = 32 << 20
 
 
@@ -44,10 +44,11 @@ class CallKind(IntEnum):
 
 
 class CallFlag(IntFlag):
-    """How arguments and result are encoded."""
+    """How arguments and result are encoded, and what else the CALL carries."""
 
     TYPED_ARGUMENTS = 1
     TYPED_RESULT = 2
+    KEYED = 4  # the body has an idempotency key before it, see wire.idempotency: its length as u16, and the key
 
 
 # slot, type id, budget in ms, call kind, flags, lengths of name, method, origin; then these three and the body
@@ -61,6 +62,7 @@ _HEADER: Final = struct.Struct("<IB")
 _CALL_KIND: Final = int(Kind.CALL)
 _REPLY_KIND, _REPLY_BYTES = int(Kind.REPLY), _REPLY_PAYLOAD.size + 1
 _CALL_NAMES_AT: Final = _CALL_PAYLOAD.size
+_KEYED: Final = int(CallFlag.KEYED)
 
 
 class ProtocolError(Exception):
@@ -80,12 +82,17 @@ class Call:
     method: bytes
     origin: bytes  # JSON of the calling turn (its path, the number of its call), empty for a root call
     body: bytes
+    key: bytes = b""  # of idempotency, with its scope; empty for none. `flags` is without KEYED here
 
 
 def pack_call(call: Call) -> bytes:
     """The whole frame."""
     name, method, origin, body = call.name, call.method, call.origin, call.body
     name_bytes, method_bytes, origin_bytes = len(name), len(method), len(origin)
+    flags = call.flags
+    if call.key:
+        flags |= _KEYED
+        body = b"".join((len(call.key).to_bytes(2, "little"), call.key, body))
     head = _CALL.pack(
         _CALL_NAMES_AT + name_bytes + method_bytes + origin_bytes + len(body) + 1,
         _CALL_KIND,
@@ -93,7 +100,7 @@ def pack_call(call: Call) -> bytes:
         call.type_id,
         call.budget_ms,
         call.kind,
-        call.flags,
+        flags,
         name_bytes,
         method_bytes,
         origin_bytes,
@@ -112,6 +119,14 @@ def unpack_call(payload: bytes) -> Call:
     body_at = origin_at + origin_n
     if body_at > len(payload):
         raise ProtocolError("a CALL whose names are longer than itself")
+    key = b""
+    if flags & _KEYED:
+        flags &= ~_KEYED
+        key_at = body_at + 2
+        body_at = key_at + int.from_bytes(payload[body_at:key_at], "little")
+        key = payload[key_at:body_at]
+        if not key or body_at > len(payload):
+            raise ProtocolError("a CALL whose key is missing or longer than itself")
     return Call(
         slot,
         type_id,
@@ -120,8 +135,9 @@ def unpack_call(payload: bytes) -> Call:
         flags,
         payload[_CALL_NAMES_AT:method_at],
         payload[method_at:origin_at],
-        payload[origin_at:body_at],
+        payload[origin_at : origin_at + origin_n],
         payload[body_at:],
+        key,
     )
 
 

@@ -1,7 +1,8 @@
 """One client's window of slots at one worker: which calls wait for an answer, and what becomes of them when it dies.
 
 Invariants: a slot is free again only by its REPLY, or when its worker is known to be gone; a call is never sent twice
-unless the evidence says that it has not begun; calls keep their order, also when they are sent again.
+unless the evidence says that it has not begun, or it has an idempotency key, so that its receipt decides; calls keep
+their order, also when they are sent again.
 
     down --hello--> up --lost--> down --give_up--> refusing --hello--> up
 
@@ -21,6 +22,8 @@ from holdfast_host.wire.frames import PROTOCOL, Kind, ProtocolError, unpack_json
 from holdfast_host.wire.state_page import StatePage
 
 Reply = tuple[int, bytes]  # HTTP status and body
+
+KEYED_REPEATS_MAX: Final = 2  # of a call with a key, whatever the evidence says: what kills workers must end
 
 _HELLO: Final = int(Kind.HELLO)
 
@@ -44,10 +47,18 @@ class Receiver(Protocol):
 class PendingCall:
     """A call that has a slot and no answer yet. The frame stays, in case it must be sent again."""
 
-    __slots__ = ("body_bytes", "frame", "partition", "receiver", "sent", "slot")
+    __slots__ = ("body_bytes", "frame", "partition", "receiver", "repeats_left", "sent", "slot")
 
     def __init__(
-        self, slot: int, receiver: Receiver, frame: bytes, partition: int, body_bytes: int, *, sent: bool
+        self,
+        slot: int,
+        receiver: Receiver,
+        frame: bytes,
+        partition: int,
+        body_bytes: int,
+        *,
+        sent: bool,
+        repeats_left: int,
     ) -> None:
         self.slot = slot
         self.receiver = receiver
@@ -55,6 +66,7 @@ class PendingCall:
         self.partition = partition
         self.body_bytes = body_bytes
         self.sent = sent  # to the worker of the current page
+        self.repeats_left = repeats_left
 
 
 class Window:
@@ -101,9 +113,12 @@ class Window:
         self._unanswered_bytes += body_bytes
         return slot
 
-    def enter(self, slot: int, receiver: Receiver, frame: bytes, partition: int, body_bytes: int) -> PendingCall:
+    def enter(
+        self, slot: int, receiver: Receiver, frame: bytes, partition: int, body_bytes: int, *, keyed: bool = False
+    ) -> PendingCall:
         """The call that took this slot; where it is `sent`, its frame is to be written now."""
-        pending = PendingCall(slot, receiver, frame, partition, body_bytes, sent=self.up)
+        repeats = KEYED_REPEATS_MAX if keyed else 0
+        pending = PendingCall(slot, receiver, frame, partition, body_bytes, sent=self.up, repeats_left=repeats)
         self._pending[slot] = pending
         return pending
 
@@ -130,14 +145,17 @@ class Window:
         """A worker is there, which writes to this page: what its predecessor left is judged.
 
         Returns:
-            The frames to send, in order: of the calls that have not begun and that somebody waits for. The others are
-            answered.
+            The frames to send, in order: of the calls that have not begun or have a key, and that somebody waits for.
+            The others are answered.
         """
         before, self._opened = self._opened, opened
         old_page, self._page = self._page, page
         again: list[bytes] = []
         for slot, pending in list(self._pending.items()):
             verdict = judge(old_page.words[slot], pending.partition, before, opened) if pending.sent else None
+            if verdict is not None and pending.repeats_left:
+                pending.repeats_left -= 1
+                verdict = None
             if verdict is None and not pending.receiver.done():
                 pending.sent = True
                 again.append(pending.frame)

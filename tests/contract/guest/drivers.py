@@ -24,9 +24,10 @@ LOG_TIMEOUT_S = 10.0
 class Reply:
     """An answer: its status, its body, and what the body says."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, *, replayed: bool = False) -> None:
         self.status = status
         self.text = text
+        self.replayed = replayed
 
     @property
     def value(self) -> Any:
@@ -76,6 +77,7 @@ class Driver(Protocol):
         *,
         typed_arguments: bool = False,
         typed_result: bool = False,
+        key: str | None = None,
     ) -> Reply:
         """Send a call."""
 
@@ -95,7 +97,7 @@ class Driver(Protocol):
         """Put a value under a key of an instance, from outside; None deletes the key."""
 
     def delete(self, actor_type: str, name: str) -> None:
-        """Delete an instance's storage and alarm, from outside."""
+        """Delete all that an instance has stored, from outside."""
 
     def evict(self, actor_type: str, name: str) -> None:
         """Take an instance out of memory."""
@@ -122,12 +124,13 @@ class KitDriver:
         *,
         typed_arguments: bool = False,
         typed_result: bool = False,
+        key: str | None = None,
     ) -> Reply:
         """Send a call."""
         answer = self.host.post(
-            actor_type, name, method, body, typed_arguments=typed_arguments, typed_result=typed_result
+            actor_type, name, method, body, typed_arguments=typed_arguments, typed_result=typed_result, key=key
         )
-        return Reply(answer.status, answer.text)
+        return Reply(answer.status, answer.text, replayed=answer.replayed)
 
     def fetch(self, method: str, path: str, headers: dict[str, str], body: bytes) -> FunctionReply:
         """Send a request to the function; `path` with its query."""
@@ -168,8 +171,8 @@ class KitDriver:
             storage[key] = value
 
     def delete(self, actor_type: str, name: str) -> None:
-        """Delete an instance's storage and alarm, from outside."""
-        self.host.instance(actor_type, name).storage.clear()
+        """Delete all that an instance has stored, from outside."""
+        self.host.instance(actor_type, name).erase()
 
     def evict(self, actor_type: str, name: str) -> None:
         """Take an instance out of memory."""
@@ -211,14 +214,17 @@ class HostDriver:
         *,
         typed_arguments: bool = False,
         typed_result: bool = False,
+        key: str | None = None,
     ) -> Reply:
         """Send a call."""
         path = f"/v1/actors/{quote(actor_type, safe='')}/{quote(name, safe='')}/{quote(method, safe='')}"
         headers = {"Content-Type": TYPED} if typed_arguments else {}
         if typed_result:
             headers["Accept"] = TYPED
+        if key is not None:
+            headers["Idempotency-Key"] = key
         answer = self._caller.request("POST", path, body.encode() if body else None, headers)
-        return Reply(answer.status, answer.text)
+        return Reply(answer.status, answer.text, replayed=answer.headers.get("idempotency-replayed") == "true")
 
     def fetch(self, method: str, path: str, headers: dict[str, str], body: bytes) -> FunctionReply:
         """Send a request to the function; `path` with its query."""
@@ -260,7 +266,7 @@ class HostDriver:
         assert answer.status == 200, answer
 
     def delete(self, actor_type: str, name: str) -> None:
-        """Delete an instance's storage and alarm, from outside."""
+        """Delete all that an instance has stored, from outside."""
         answer = self._caller.request("DELETE", f"/v1/instances/{actor_type}/{quote(name, safe='')}")
         assert answer.status == 200, answer
 
@@ -326,9 +332,9 @@ class Subject:
         body = encode(list(args)) if args else encode(kwargs) if kwargs else ""
         return self.driver.post(self.type, self.name, method, body, typed_arguments=True, typed_result=True)
 
-    def plain(self, method: str, body: str = "") -> Reply:
-        """Call with plain JSON text, for a plain result."""
-        return self.driver.post(self.type, self.name, method, body)
+    def plain(self, method: str, body: str = "", key: str | None = None) -> Reply:
+        """Call with plain JSON text, for a plain result, under an idempotency key or none."""
+        return self.driver.post(self.type, self.name, method, body, key=key)
 
     def do(self, *steps: Any) -> Any:
         """The results of a Probe's steps."""

@@ -78,6 +78,7 @@ def test_the_environment_has_the_manifests_bindings_and_variables(probe: Subject
         "DOORS",
         "EMPTY",
         "GREETING",
+        "KEYED",
         "MADE",
         "PROBE",
         "REFUSED",

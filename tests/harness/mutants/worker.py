@@ -24,6 +24,7 @@ from holdfast_host.worker.commits.gate import Gate
 from holdfast_host.worker.running.runner import TurnRunner
 from holdfast_host.worker.turns.directory import Directory
 from holdfast_host.worker.turns.entry import Entry
+from holdfast_host.worker.turns.keyed_turn import KeyedTurn
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness import leader_guard
 from tests.harness.mutants import alarms
@@ -132,6 +133,11 @@ def swallow_sync_errors() -> None:
             return CommitReport()
 
     _patch(LmdbStore, "commit", swallowing)
+
+
+def keep_no_receipts() -> None:
+    """Answer calls with a key as if they had none."""
+    _patch(KeyedTurn, "keep_receipt", lambda self, turn, for_s: None)
 
 
 def open_gate() -> None:
@@ -254,6 +260,7 @@ _MUTATIONS: Final[dict[str, Callable[..., None]]] = {
         last_come_first_served,
         commit_failed_turns,
         keep_activations,
+        keep_no_receipts,
     )
 } | alarms.MUTATIONS
 

@@ -65,6 +65,7 @@ class Worker:
         self.calls: asyncio.Queue[Call] = asyncio.Queue()
         self.cancelled: asyncio.Queue[int] = asyncio.Queue()
         self.answer: bytes | None = None  # what every call is answered at once
+        self.status = 200  # of those answers
         self.recording = False  # of calls that are answered at once, too
         self.hello: dict[str, Any] = {}
         self.page: StatePage | None = None
@@ -144,7 +145,7 @@ class Worker:
                 if self.answer is None or self.recording:
                     self.calls.put_nowait(call)
                 if self.answer is not None:
-                    await self.reply(call, 200, self.answer)
+                    await self.reply(call, self.status, self.answer)
 
 
 class Supervisor(asyncio.Protocol):

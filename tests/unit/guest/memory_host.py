@@ -106,6 +106,7 @@ class MemoryCalls:
 
     answer: str | Err = "null"
     asked: list[tuple[str, str, str, str]] = field(default_factory=list)
+    asked_under: str = ""
 
     def _reply(self) -> str:
         if isinstance(self.answer, Err):
@@ -115,6 +116,13 @@ class MemoryCalls:
     def call(self, binding: str, name: str, method: str, arguments: str) -> str:
         self.asked.append((binding, name, method, arguments))
         return self._reply()
+
+    def call_once(self, binding: str, name: str, method: str, arguments: str, key: str) -> str:
+        self.asked.append((binding, name, f"{method} once {key}", arguments))
+        return self._reply()
+
+    def key(self) -> str:
+        return self.asked_under
 
     def fetch(self, binding: str, name: str, request: str) -> str:
         self.asked.append((binding, name, "fetch", request))

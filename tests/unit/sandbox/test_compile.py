@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -252,8 +253,10 @@ def test_what_a_killed_host_left_half_written_is_removed(compiler: Compiler) -> 
 
 def children_of(pid: int) -> list[int]:
     """The compiling processes that this process has."""
-    children = [task / "children" for task in Path(f"/proc/{pid}/task").iterdir()]
-    pids = [int(child) for path in children for child in path.read_text().split()]
+    pids: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread that has ended meanwhile
+            pids += map(int, (task / "children").read_text().split())
     return [each for each in pids if b"components.compile_process" in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 

@@ -94,7 +94,10 @@ class TestTurn:
     def sync(self) -> None:
         self.events.append("sync")
 
-    def call(self, binding: str, name: str, method: str, arguments: bytes) -> bytes:
+    def key(self) -> bytes:
+        return b""
+
+    def call(self, binding: str, name: str, method: str, arguments: bytes, key: bytes = b"") -> bytes:
         if self.on_call is None:
             raise UnsupportedError("calls to other actors are not available yet")
         return self.on_call(binding, name, method, arguments)

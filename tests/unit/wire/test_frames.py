@@ -32,11 +32,12 @@ calls = st.builds(
     type_id=_U32,
     budget_ms=_U32,
     kind=st.sampled_from(CallKind).map(int),
-    flags=st.sampled_from([0, *CallFlag]).map(int),
+    flags=st.sampled_from([0, CallFlag.TYPED_ARGUMENTS, CallFlag.TYPED_RESULT]).map(int),
     name=_SHORT,
     method=_SHORT,
     origin=_SHORT,
     body=st.binary(max_size=3000),
+    key=st.one_of(st.just(b""), st.binary(max_size=256)),
 )
 replies = st.tuples(_U32, st.integers(100, 599), st.binary(max_size=3000))
 
@@ -145,3 +146,11 @@ def test_a_reply_that_is_cut_short_is_refused(size: int) -> None:
     """Any other exception would end the worker that waits for it."""
     with pytest.raises(ProtocolError, match=f"a REPLY of {size} bytes"):
         unpack_reply(bytes(size))
+
+
+@pytest.mark.parametrize("tail", [b"", b"\x05", b"\x00\x00body", b"\x05\x00cabc"])
+def test_a_call_that_says_it_has_a_key_and_has_none_breaks_the_protocol(tail: bytes) -> None:
+    _, payload = _payload(pack_call(Call(1, 2, 3, 0, int(CallFlag.KEYED), b"n", b"m", b"", tail)))
+
+    with pytest.raises(ProtocolError, match="key"):
+        unpack_call(payload)

@@ -134,6 +134,37 @@ def test_a_worker_that_lives_and_greets_again_gets_no_call_twice(window: Window)
     assert waiting.outcomes == ["ActorOutputGateError"]
 
 
+@pytest.mark.parametrize("word", [1, REACHED, REACHED + 1, LEFT | 1, LEFT | REACHED])
+@pytest.mark.parametrize("same", [False, True])
+def test_a_call_with_a_key_goes_to_two_successors_whatever_its_word_says_and_to_no_third(
+    window: Window, word: int, same: bool
+) -> None:
+    worker = Worker(window)
+    worker.hello()
+    waiting = Waiting()
+    pending = window.enter(window.take(0), waiting, b"keyed", 0, 0, keyed=True)
+    sent = []
+    for _ in range(3):
+        worker.page.words[pending.slot] = word
+        window.lost()
+        sent.append(worker.hello(same=same))
+
+    assert sent == [[b"keyed"], [b"keyed"], []]
+    assert len(waiting.outcomes) == 1
+
+
+def test_a_call_with_a_key_is_answered_from_the_evidence_where_no_successor_comes(window: Window) -> None:
+    worker = Worker(window)
+    worker.hello()
+    waiting = Waiting()
+    pending = window.enter(window.take(0), waiting, b"keyed", 0, 0, keyed=True)
+    worker.page.words[pending.slot] = LEFT | 1
+    window.lost()
+    window.give_up()
+
+    assert waiting.outcomes == ["ActorOutputGateError"]
+
+
 def test_what_waits_goes_again_in_its_order_but_not_for_those_who_left(window: Window) -> None:
     worker = Worker(window)
     worker.hello()

@@ -248,12 +248,21 @@ class Client:
         """The worker's end of a link."""
         worker.reception.welcome(connection, lambda: hello)
 
-    def send(self, name: str, method: str, argument: Any = None, *, type_id: int = TYPE, budget_ms: int = 0) -> int:
+    def send(
+        self,
+        name: str,
+        method: str,
+        argument: Any = None,
+        *,
+        type_id: int = TYPE,
+        budget_ms: int = 0,
+        key: bytes = b"",
+    ) -> int:
         body = b"" if argument is None else json.dumps(argument).encode()
         with self._sending:
             slot, self._slot = self._slot, (self._slot + 1) % SLOTS
             self.replies.pop(slot, None)
-            call = Call(slot, type_id, budget_ms, 0, 0, name.encode(), method.encode(), b"", body)
+            call = Call(slot, type_id, budget_ms, 0, 0, name.encode(), method.encode(), b"", body, key)
             self.page.words[slot] = 0
             self.socket.sendall(pack_call(call))
         return slot

@@ -56,7 +56,8 @@ def _slow(name: str) -> Callable[..., Any]:
 
 
 READS = (
-    "look_up", "get", "scan", "alarm", "due_alarms", "parked_alarms", "alarm_page", "instances", "count_keys",
+    "look_up", "get", "receipt", "scan", "alarm", "due_alarms", "parked_alarms", "alarm_page", "instances",
+    "count_keys",
 )  # fmt: skip
 for each in READS:
     setattr(SlowStore, each, _slow(each))
@@ -104,6 +105,15 @@ def test_no_call_waits_while_a_new_name_is_looked_up(host: SlowStage) -> None:
 
     assert host.stage.client.wait(slots[0]) == (200, 5)
     assert host.total("new") == 5
+
+
+def test_no_call_waits_while_a_receipt_is_looked_for(host: SlowStage) -> None:
+    slots: list[int] = []
+    host.assert_answered_during(
+        "receipt", begin=lambda: slots.append(host.stage.client.send("keyed", "add", 5, key=b"ck"))
+    )
+
+    assert host.stage.client.wait(slots[0]) == (200, 5)
 
 
 def test_no_call_waits_while_another_turn_reads(host: SlowStage) -> None:

@@ -12,11 +12,14 @@ from holdfast_host.cli.client import host_options, instance_arguments, open_clie
 from holdfast_host.cli.output import json_option, print_json, readable_json, say
 from holdfast_host.cli.typed_values import begins_container, container_of, json_of
 
+KEY_CHARS_MAX: Final = 255
+
 _EXAMPLES: Final = """\b
 Examples:
   holdfast call Account alice deposit amount=100
   holdfast call Account alice debit '[30]'
   holdfast call Account alice balance
+  holdfast call Account alice deposit amount=5 --key order-17   # once, however often it is run
   holdfast call Cart alice add price='"9.90"'       # text, as a Decimal wants it
 """
 
@@ -25,6 +28,7 @@ Examples:
 @instance_arguments
 @click.argument("method")
 @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE... | JSON]")
+@click.option("--key", metavar="TEXT", help="An idempotency key: the call has one effect, and its answer, for a day.")
 @host_options
 @json_option
 def command(
@@ -32,6 +36,7 @@ def command(
     name: str,
     method: str,
     arguments: tuple[str, ...],
+    key: str | None,
     host: str,
     token_file: Path | None,
     as_json: bool,
@@ -41,8 +46,10 @@ def command(
     Arguments are KEY=VALUE pairs, where a VALUE is JSON if it parses and text otherwise (what begins with { or [ must
     parse), or one JSON object (keywords) or array (positions).
     """
+    if key is not None and not (1 <= len(key) <= KEY_CHARS_MAX and key.isascii() and key.isprintable()):
+        raise click.UsageError(f"--key has 1 to {KEY_CHARS_MAX} printable ASCII characters, {key!r} has not.")
     with open_client(host, token_file) as client:
-        result = client.call(actor_type, name, method, arguments_json(arguments))
+        result = client.call(actor_type, name, method, arguments_json(arguments), key)
     if as_json:
         print_json(result)
     else:

@@ -10,12 +10,14 @@ from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.limits import KIB, Limits
 from holdfast_host.front.calls.arguments import check_arguments, split_call
 from holdfast_host.front.calls.catalog_view import CatalogView
+from holdfast_host.front.calls.idempotency_keys import REPLAYED_LINE, key_of
 from holdfast_host.front.http.answers import JSON, TYPED_JSON, Answer
 from holdfast_host.front.http.bodies import read_body, too_large
 from holdfast_host.front.http.paths import decode_segment
 from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.link import Link
 from holdfast_host.wire.frames import Call, CallFlag, CallKind
+from holdfast_host.wire.idempotency import REPLAYED
 from holdfast_host.wire.routing import Routing
 
 if TYPE_CHECKING:
@@ -27,8 +29,9 @@ _METHOD: Final = int(CallKind.METHOD)
 _TYPED_ARGUMENTS: Final = int(CallFlag.TYPED_ARGUMENTS)
 TYPED_RESULT: Final = int(CallFlag.TYPED_RESULT)
 
-# A request that is here as a whole: type, name and method, which need no decoding; the flags of its CALL; and its body.
-WholeRequest = tuple[tuple[bytes | Any, ...], int, bytes]
+# A request that is here as a whole: type, name and method, which need no decoding; the flags of its CALL; its body; and
+# its idempotency key with its scope, empty for none.
+WholeRequest = tuple[tuple[bytes | Any, ...], int, bytes, bytes]
 
 
 class Calls:
@@ -55,14 +58,14 @@ class Calls:
         Raises:
             HoldfastError: it is refused at once.
         """
-        (actor_type, raw_name, method), flags, body = request
+        (actor_type, raw_name, method), flags, body, key = request
         name = check_instance_name(raw_name.decode())
         type_id = self.view.type_id(actor_type.decode())
         if len(body) > self._limits.arguments_bytes_max:
             raise too_large(len(body), self._limits.arguments_bytes_max)
         check_arguments(body, self._limits.nesting_max)
         link, partition = self._route(type_id, name)
-        call = Call(0, type_id, 0, _METHOD, flags, name, method, b"", body)
+        call = Call(0, type_id, 0, _METHOD, flags, name, method, b"", body, key)
         return link, link.send(call, partition, answer)
 
     async def call_by_body(self, exchange: Exchange) -> Answer:
@@ -83,8 +86,12 @@ class Calls:
     async def _call(self, exchange: Exchange, type_id: int, name: bytes, method: bytes, body: bytes) -> Answer:
         flags = flags_of(exchange.headers)
         link, partition = self._route(type_id, name)
-        status, result = await link.call(Call(0, type_id, 0, _METHOD, flags, name, method, b"", body), partition)
-        return Answer(status, result, TYPED_JSON if status == 200 and flags & TYPED_RESULT else JSON)
+        call = Call(0, type_id, 0, _METHOD, flags, name, method, b"", body, key_of(exchange.headers))
+        status, result = await link.call(call, partition)
+        further = b""
+        if status & REPLAYED:
+            status, further = status & ~REPLAYED, REPLAYED_LINE
+        return Answer(status, result, TYPED_JSON if status == 200 and flags & TYPED_RESULT else JSON, further)
 
     def _route(self, type_id: int, name: bytes) -> tuple[Link, int]:
         """The link to the worker that owns an instance, and the partition that it lies in."""

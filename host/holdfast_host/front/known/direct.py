@@ -5,7 +5,8 @@ have let it pass, its lines after the first are remembered with what follows fro
 never interpreted: a plain first line, lines that are remembered, and exactly as many bytes as they announced. Anything
 else goes the usual way, also all that is refused for its head. None of the checks can come to say something else while
 the front runs, so what is remembered stays true; what may change, the catalog and the workers, is asked at each call.
-Tokens are found by their hash with the rest of the head: how long that takes tells nothing of them.
+Tokens are found by their hash with the rest of the head: how long that takes tells nothing of them. A key of
+idempotency is another one each time: a head is known without its one line of the key, which is read as it stands.
 
 What does not live here: the connection (front.known.connection), and what is checked of a call
 (front.calls.actor_calls).
@@ -17,8 +18,10 @@ import re
 from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast_host.front.calls.actor_calls import TYPED_RESULT
+from holdfast_host.front.calls.idempotency_keys import REPLAYED_LINE, read_key
 from holdfast_host.front.http.answers import JSON, TYPED_JSON
 from holdfast_host.front.known.boundary import HEAD_BYTES_MAX
+from holdfast_host.wire.idempotency import REPLAYED
 
 if TYPE_CHECKING:
     from holdfast_host.front.calls.actor_calls import Calls, WholeRequest
@@ -29,15 +32,18 @@ HEADS_MAX: Final = 512  # remembered, of at most `boundary.HEAD_BYTES_MAX` each
 # Of one path segment only what stands for itself: no escape, no query, nothing that a length could be refused for.
 _SEGMENT: Final = rb"([A-Za-z0-9._~!$&'()*+,;=:@-]{1,256})"
 _LINE: Final = re.compile(rb"POST /v1/actors/%b/%b/%b HTTP/1\.1\r\n" % (_SEGMENT, _SEGMENT, _SEGMENT))
-_BLANK: Final = b"\r\n\r\n"
+# One line of the key; from a line's end, which the first line of a request has before it.
+_KEY_LINE: Final = re.compile(rb"\r\nidempotency-key:([^\r\n]*)(?=\r\n)", re.IGNORECASE)
+_LINE_END: Final = b"\r\n"
+_BLANK: Final = _LINE_END * 2
 _OK: Final = 200
 
 
 class Caller(Protocol):
     """The connection that a direct call came from."""
 
-    def answer(self, status: int, body: bytes, content_type: str) -> None:
-        """Send what the worker answered."""
+    def answer(self, status: int, body: bytes, content_type: str, further: bytes = b"") -> None:
+        """Send what the worker answered, with further lines of the head."""
 
     def refuse(self, error: Exception) -> None:
         """Send an error."""
@@ -74,7 +80,10 @@ class DirectCall:
         self._pending = None  # which holds this call: together they would wait for a collection
         if caller is not None:
             status, body = reply
-            caller.answer(status, body, self._content_type if status == _OK else JSON)
+            if status & REPLAYED:
+                caller.answer(status & ~REPLAYED, body, self._content_type, REPLAYED_LINE)
+            else:
+                caller.answer(status, body, self._content_type if status == _OK else JSON)
 
     def set_exception(self, error: Exception) -> None:
         """There will be no answer."""
@@ -95,13 +104,16 @@ class DirectCalls:
 
     def learn(self, block: bytes, body_bytes: int, flags: int) -> None:
         """A head with these lines, which announce that length, has passed; the one known longest may go for it."""
+        block, _ = _without_key(block)
+        if _without_key(block)[1] is not None:
+            return  # two keys: it will be refused
         if len(self._heads) >= self._heads_max:
             del self._heads[next(iter(self._heads))]
         self._heads[block] = flags, body_bytes
 
     def knows(self, block: bytes) -> bool:
         """Whether a head with these lines after the first has passed."""
-        return block in self._heads
+        return block in self._heads or _without_key(block)[0] in self._heads
 
     def recognise(self, data: bytes) -> WholeRequest | None:
         """The call that these bytes are, no more and no less; None where that is for the parser to say."""
@@ -110,10 +122,17 @@ class DirectCalls:
             return None
         line_end = line.end()
         end = data.find(_BLANK, line_end - 2, line_end + HEAD_BYTES_MAX) + len(_BLANK)
-        known = self._heads.get(data[line_end:end])
+        block, key = data[line_end:end], b""
+        known = self._heads.get(block)
+        if known is None:
+            block, value = _without_key(block)
+            found = read_key(value.decode("latin-1")) if value is not None else None
+            if found is None:
+                return None
+            known, key = self._heads.get(block), found
         if known is None or len(data) != end + known[1]:
             return None
-        return line.groups(), known[0], data[end:]
+        return line.groups(), known[0], data[end:], key
 
     def begin(self, request: WholeRequest, caller: Caller) -> DirectCall:
         """Send the call to its worker; its caller is answered later.
@@ -125,3 +144,12 @@ class DirectCalls:
         call = DirectCall(caller, TYPED_JSON if request[1] & TYPED_RESULT else JSON)
         call.sent(*self._calls.send(request, call))
         return call
+
+
+def _without_key(block: bytes) -> tuple[bytes, bytes | None]:
+    """The lines of a head without the first one of a key, and its value; None where there is none."""
+    lines = _LINE_END + block
+    found = _KEY_LINE.search(lines)
+    if found is None:
+        return block, None
+    return (lines[: found.start()] + lines[found.end() :])[len(_LINE_END) :], found[1]

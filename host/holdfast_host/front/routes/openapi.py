@@ -70,6 +70,7 @@ def _call_by_path() -> dict[str, Any]:
             parameter("type", "The actor type, a class name.", type="string", pattern="^[A-Za-z_][A-Za-z0-9_]{0,31}$"),
             parameter("name", "The instance: any text of 1 to 256 UTF-8 bytes without NUL, percent-encoded."),
             parameter("method", "The method."),
+            _idempotency_key(),
         ],
         requestBody={"required": False, "description": typed_body("They are"), "content": {JSON: arguments}},
     )
@@ -92,7 +93,12 @@ def _call_by_body() -> dict[str, Any]:
     }
     body = {"required": True, "content": {JSON: {"schema": schema}}}
     summary = "Call a method; for names that clients rewrite in paths."
-    return operation("callMethodByBody", summary, 200, requestBody=body)
+    return operation("callMethodByBody", summary, 200, parameters=[_idempotency_key()], requestBody=body)
+
+
+def _idempotency_key() -> dict[str, Any]:
+    about = "Names this call at its instance: repeated under the same key it has one effect, and its answer, for a day."
+    return parameter("Idempotency-Key", about, "header", type="string", minLength=1, maxLength=255)
 
 
 def _function() -> dict[str, Any]:

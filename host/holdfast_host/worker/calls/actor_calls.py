@@ -22,6 +22,7 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.core.ids import check_instance_name
 from holdfast_host.wire.frames import Call, CallFlag, CallKind
+from holdfast_host.wire.idempotency import REPLAYED
 from holdfast_host.wire.nested_calls import CallNumber, Origin
 from holdfast_host.worker.calls.deadlocks import Deadlocks
 from holdfast_host.worker.threads.leaders import any_thread, leaders
@@ -46,14 +47,20 @@ class ActorCall:
     """One call of a waiting turn. An exit of the gate, and a caller for the turn at its other end."""
 
     __slots__ = (
-        "_calls", "arguments", "binding", "body", "callee", "error", "kind", "label", "method", "name", "number",
+        "_calls", "arguments", "binding", "body", "callee", "error", "key", "kind", "label", "method", "name", "number",
         "over", "owner", "partition", "peer", "slot", "status", "turn", "type_id", "woken",
     )  # fmt: skip
 
     def __init__(
-        self, calls: Calls, turn: Turn, kind: CallKind, target: tuple[str, str, str], arguments: bytes
+        self,
+        calls: Calls,
+        turn: Turn,
+        kind: CallKind,
+        target: tuple[str, str, str],
+        arguments: bytes,
+        key: bytes = b"",
     ) -> None:
-        """`target` is binding, name, method, as the guest gave them."""
+        """`target` is binding, name, method, as the guest gave them; `key` an idempotency key with its scope."""
         self._calls = calls
         self.turn = turn
         self.kind = kind
@@ -61,6 +68,7 @@ class ActorCall:
         self.name = name.encode(errors="surrogatepass")
         self.method = method.encode(errors="surrogatepass")
         self.arguments = arguments
+        self.key = key
         self.type_id = 0
         self.owner = self.partition = 0  # the worker and the partition of what is called
         self.label = ""
@@ -92,9 +100,9 @@ class ActorCall:
             self._end()
 
     def answered(self, status: int, body: bytes) -> None:
-        """The callee's reply."""
+        """The callee's reply; whether it was given before is nothing to the caller."""
         if not self.over:
-            self.status, self.body = status, body
+            self.status, self.body = status & ~REPLAYED, body
             self._end()
 
     def done(self) -> bool:
@@ -201,6 +209,7 @@ class Calls:
             method=call.method,
             origin=b"",
             body=call.arguments,
+            key=call.key,
         )
         try:
             if call.owner == self._worker:

@@ -69,7 +69,8 @@ class Peer:
         """
         body_bytes = len(request.body)
         call.slot = request.slot = self._window.take(body_bytes)
-        pending = self._window.enter(call.slot, call, pack_call(request), call.partition, body_bytes)
+        frame, keyed = pack_call(request), request.key != b""
+        pending = self._window.enter(call.slot, call, frame, call.partition, body_bytes, keyed=keyed)
         if pending.sent:
             self._write(pending.frame)
         elif self._socket is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast_host.wire.idempotency import REPLAYED
 from holdfast_host.worker.measures import OK
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
@@ -66,7 +67,8 @@ class Reply:
         turn = self._turn
         if turn.error is None:
             self._replies.measures.answered(turn, OK)
-            self._send(200, turn.result)
+            replayed = turn.keyed is not None and turn.keyed.replayed
+            self._send(200 | REPLAYED if replayed else 200, turn.result)
         else:
             self.fail(turn.error)
 

@@ -151,14 +151,14 @@ class Executor:
     # What a running turn needs, on its own thread.
 
     @any_thread
-    def call_out(self, turn: Turn, kind: CallKind, target: Target, arguments: bytes) -> ActorCall:
-        """Begin a call of the turn that runs on this thread; it may be over on return.
+    def call_out(self, turn: Turn, kind: CallKind, target: Target, arguments: bytes, key: bytes) -> ActorCall:
+        """Begin a call of the turn that runs on this thread, under a key or none; it may be over on return.
 
         Where this thread leads and the callee is idle, the callee's turn runs here and now: a hand-over to another
         thread, and back, would cost more than most turns. It is a turn like any other: from mailbox to gate everything
         is the same, and the monitor sees one section that grows older.
         """
-        call = ActorCall(self.calls, turn, kind, target, arguments)
+        call = ActorCall(self.calls, turn, kind, target, arguments, key)
         opened = self.leadership.pause_section(turn.generation)
         if opened is None:
             self.post(lambda: self.calls.request(call))

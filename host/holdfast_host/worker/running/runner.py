@@ -72,9 +72,13 @@ class TurnRunner:
         entry, trapped = turn.entry, False
         if not entry.stored.number and not entry.is_function:
             self._store.look_up(entry.stored)
+        if turn.keyed is not None and turn.keyed.replay(turn):
+            return
         began_s = time.thread_time()
         try:
             self._run_guest(turn)
+            if turn.keyed is not None and turn.ended_by is None:
+                turn.keyed.keep_receipt(turn, self._limits.receipt_s)
             if turn.ended_by is None and (turn.storage.wrote or turn.delivery is not None):
                 turn.changes = turn.storage.take()
         except SandboxTrap as trap:

@@ -21,9 +21,11 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.core.json_text import is_nested_deeper
 from holdfast_host.wire.frames import CallKind
+from holdfast_host.wire.idempotency import CALLERS, scoped
 from holdfast_host.wire.state_page import BEGUN, LEFT
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.fetch_messages import check_fetch_message
+from holdfast_host.worker.turns.keyed_turn import KeyedTurn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +102,7 @@ class TurnHost(Protocol):
     def post(self, action: Callable[[], None]) -> None:
         """Have the leader run this soon; any thread."""
 
-    def call_out(self, turn: Turn, kind: CallKind, target: Target, arguments: bytes) -> OpenCall:
+    def call_out(self, turn: Turn, kind: CallKind, target: Target, arguments: bytes, key: bytes) -> OpenCall:
         """Begin a call of the turn that runs on this thread; it may be over on return."""
 
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
@@ -149,6 +151,7 @@ class Turn:
         "error",
         "function",
         "generation",
+        "keyed",
         "link",
         "loaded",
         "origin",
@@ -202,6 +205,7 @@ class Turn:
         self.result = b""  # what it returned, where it did not fail
         self.changes: Changes | None = None  # what it commits, where it did not fail
         self.started_cold = False
+        self.keyed = KeyedTurn(request.key) if request.key else None
         self._deadline = 0.0
         self.state = DETACHED  # what it is once it has lost the lead
         self.ended_by: HoldfastError | None = None  # why the host ended the guest, where it did
@@ -260,7 +264,9 @@ class Turn:
                 words[slot] = group
 
     def mark_left(self) -> None:
-        """Note in the state page that something of it has left: its outcome cannot be told from its group alone."""
+        """Note that something of it has left: its outcome cannot be told from its group alone."""
+        if self.keyed is not None:
+            self.keyed.has_left = True
         if self.link is not None:
             self.link.page.words[self.request.slot] |= LEFT
 
@@ -331,8 +337,13 @@ class Turn:
         if leaving.error is not None:
             raise leaving.error
 
-    def call(self, binding: str, name: str, method: str, arguments: bytes) -> bytes:
-        """Call another instance with typed arguments; its typed result."""
+    def key(self) -> bytes:
+        """The idempotency key that the turn runs under; empty for none."""
+        return self.request.key[len(CALLERS) :]
+
+    def call(self, binding: str, name: str, method: str, arguments: bytes, key: bytes = b"") -> bytes:
+        """Call another instance with typed arguments, under an idempotency key or none; its typed result."""
+        keyed = scoped(key) if key else b""
         limits = self._host.limits
         if len(arguments) > limits.arguments_bytes_max:
             raise LimitError(
@@ -341,7 +352,7 @@ class Turn:
             )
         if is_nested_deeper(arguments, limits.nesting_max):
             raise LimitError(f"{self.entry.label}: arguments nested deeper than the limit of {limits.nesting_max}")
-        return self._wait_for(self._call_out(CallKind.METHOD, (binding, name, method), arguments))
+        return self._wait_for(self._call_out(CallKind.METHOD, (binding, name, method), arguments, keyed))
 
     def fetch(self, binding: str, name: str, request: bytes) -> bytes:
         """Call another instance's fetch."""
@@ -364,11 +375,11 @@ class Turn:
                 self.log_name,
             )
 
-    def _call_out(self, kind: CallKind, target: Target, arguments: bytes) -> OpenCall:
+    def _call_out(self, kind: CallKind, target: Target, arguments: bytes, key: bytes = b"") -> OpenCall:
         """Begin a call of another instance; that one's turn may run meanwhile, which is none of this one's time."""
         self._check_whole()
         began_s = time.thread_time()
-        call = self._host.call_out(self, kind, target, arguments)
+        call = self._host.call_out(self, kind, target, arguments, key)
         self.computed_s -= time.thread_time() - began_s
         return call
 

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from blocks import Blocks  # type: ignore[import-not-found]  # beside this module: mypy looks from the root
 from doors import Awaits, Doors  # type: ignore[import-not-found]
+from keyed import Keyed  # type: ignore[import-not-found]
 from refused import Refused  # type: ignore[import-not-found]
 from scans import Scans  # type: ignore[import-not-found]
 
@@ -31,7 +32,20 @@ from holdfast import (
     StatefulActor,
 )
 
-__all__ = ["Awaits", "Blocks", "Caller", "Doors", "Made", "Probe", "Refused", "Scans", "Shapes", "Timer", "fetch"]
+__all__ = [
+    "Awaits",
+    "Blocks",
+    "Caller",
+    "Doors",
+    "Keyed",
+    "Made",
+    "Probe",
+    "Refused",
+    "Scans",
+    "Shapes",
+    "Timer",
+    "fetch",
+]
 
 
 class Opaque:
