@@ -32,7 +32,7 @@ _WARM_CALLS: Final = 200
 _CALLS: Final = 100  # of a round, in short runs too: what is counted beside them is spread over so many
 _START_S: Final = 300.0
 _DUMP_S: Final = 60.0  # a process notices the wish for one when it wakes
-_LIMITS: Final = ("--limit", "map_bytes=1073741824", "--limit", "compile_timeout_s=600")
+_LIMITS: Final = ("--limit", "map_bytes=1073741824", "--limit", "compile_timeout_s=600", "--limit", "round_s=600")
 _OPTIONS: Final = ("--workers", "1", "--fronts", "1", *_LIMITS)
 _COLUMNS: Final = ["process", "call", "thousand instructions, least", "all rounds", "before", "ratio"]
 
@@ -72,7 +72,8 @@ import functools, sys
 sys.executable = "{python}"
 from holdfast_host.cli.main import main
 from holdfast_host.supervisor import host
-host.Patience = functools.partial(host.Patience, start_s={start_s}, ping_every_s=3600.0)
+times = "ProbeTimes" if hasattr(host, "ProbeTimes") else "Patience"  # of an earlier checkout
+setattr(host, times, functools.partial(getattr(host, times), start_s={start_s}, ping_every_s=3600.0))
 main()
 """
 

@@ -56,9 +56,9 @@ class Loop:
     @any_thread
     def anything_waits(self) -> bool:
         """True when a leader would have something to do now (monitor)."""
-        if self.mailboxes.anything_ready or self.inbox.actions or self.replies.anything_unsent:
+        if self.mailboxes.anything_ready() or self.inbox.actions or self.replies.anything_unsent():
             return True
-        return self.committer.anything_gathered or self.alarms.is_due() or self.poller.anything_ready()
+        return self.committer.anything_gathered() or self.alarms.is_due() or self.poller.anything_ready()
 
     def lead(self, generation: int) -> None:
         """Round after round, until the leadership is lost."""
@@ -80,7 +80,7 @@ class Loop:
                 housekeeping.run(now)
             if self._draining is not None:
                 self._check_drained(self._draining)
-            waiting = mailboxes.anything_ready or bool(actions)
+            waiting = mailboxes.anything_ready() or bool(actions)
             leadership.busy = waiting
             poller.run(0 if waiting else sweeper.wait_s(alarms.wait_s(_POLL_S)))
 
@@ -93,7 +93,7 @@ class Loop:
     def is_settled(self) -> bool:
         """True while no turn runs or could begin, and all groups are settled."""
         unsettled = not self.committer.all_settled or self.leadership.detached
-        return not (self.running or self.mailboxes.anything_ready or unsettled)
+        return not (self.running or self.mailboxes.anything_ready() or unsettled)
 
     def _run_round(self, generation: int) -> bool:
         """One turn of each ready instance, until the round is long enough. False: the leadership is lost."""

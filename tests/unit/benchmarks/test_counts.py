@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from holdfast_host.supervisor import host as supervisor
+from holdfast_host.worker import housekeeping
 from tests.benchmarks import counts, emulated
 from tests.benchmarks.results import Section, machine
 from tests.benchmarks.scale import QUICK
@@ -49,3 +51,11 @@ def test_where_neither_can_it_is_said_what_to_install(tmp_path: Path, monkeypatc
 
     with pytest.raises(MissingToolError, match=r"valgrind: make apt$"):
         counts.run(section(), QUICK)
+
+
+def test_what_is_changed_for_valgrind_is_there_by_that_name() -> None:
+    """A renamed one would end the host before it is ready, or count what the clock drives."""
+    assert "housekeeping.HOUSEKEEPING_S = " in emulated._CUSTOMIZE
+    assert housekeeping.HOUSEKEEPING_S < 1
+    assert '"ProbeTimes"' in emulated._HOST
+    assert hasattr(supervisor, "ProbeTimes")

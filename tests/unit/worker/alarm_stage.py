@@ -59,7 +59,7 @@ class AlarmStage:
         def at_rest() -> bool:
             alarms, gate = worker.alarms, worker.gate
             busy = alarms._under_way or alarms.is_due() or gate.flight or gate.current.batches
-            return not (busy or worker.mailboxes.anything_ready or worker.running or worker.leadership.detached)
+            return not (busy or worker.mailboxes.anything_ready() or worker.running or worker.leadership.detached)
 
         self.stage.do(lambda: None)
         while not self.stage.do(at_rest):

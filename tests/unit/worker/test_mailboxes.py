@@ -41,9 +41,9 @@ def test_instances_have_their_turns_in_the_order_of_their_mail() -> None:
     a, b = post.entry("a"), post.entry("b")
     first, second = post.arrive(a), post.arrive(b)
 
-    assert (post.mailboxes.anything_ready, post.mailboxes.waiting_turns) == (True, 2)
+    assert (post.mailboxes.anything_ready(), post.mailboxes.waiting_turns) == (True, 2)
     assert [post.mailboxes.next_turn(), post.mailboxes.next_turn(), post.mailboxes.next_turn()] == [first, second, None]
-    assert (post.mailboxes.anything_ready, post.mailboxes.waiting_turns) == (False, 0)
+    assert (post.mailboxes.anything_ready(), post.mailboxes.waiting_turns) == (False, 0)
 
 
 def test_an_instance_with_a_running_turn_or_without_mail_is_passed_over() -> None:

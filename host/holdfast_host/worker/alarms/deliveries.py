@@ -95,6 +95,7 @@ class Alarms:
         self._reading_rows = 0  # of instances that count as ready
         self._opened_us = self.clock.wall_us()  # what is due by then, a predecessor may have begun
         self._next_us = 0
+        self._quiet_until_us = 0  # whatever becomes of those under way, nothing is due before
         self.delivered = 0
         self.failed = 0
         self.abandoned = 0
@@ -127,6 +128,10 @@ class Alarms:
 
     def release(self, generation: int) -> bool:
         """Put what is due into the mailboxes, as much as may be there at once. False: the leadership is lost."""
+        now_us = self.clock.wall_us()
+        if now_us < self._quiet_until_us and not self._aside and not self._parked_types:
+            return True
+        self._quiet_until_us = 0
         if self.mailboxes.draining:
             self._next_us = _NEVER_US
             self._aside.clear()  # the rows are for the next start
@@ -136,7 +141,6 @@ class Alarms:
             self._post(heapq.heappop(self._aside)[2])
         if self._parked_types and not self._unparking and not self._reading_page:
             return self._read_parked(generation, self._parked_types.pop())
-        now_us = self.clock.wall_us()
         while self._ready < READY_MAX:
             if len(self._under_way) - len(self._killed) >= UNDER_WAY_MAX:
                 self._next_us = _NEVER_US  # the end of one of them wakes the leader
@@ -144,7 +148,7 @@ class Alarms:
             found = self._due_alarms.take(now_us)
             if found is None:
                 if not self._due_alarms.lacks(now_us):
-                    self._next_us = self._due_alarms.next_us()
+                    self._next_us = self._quiet_until_us = self._due_alarms.next_us()
                     return True
                 self._next_us = _NEVER_US  # the end of the read wakes the leader
                 if self._reading_page:
@@ -266,6 +270,7 @@ class Alarms:
         self._due_alarms.put(instance, due_us)
         if due_us is not None:
             self._next_us = min(self._next_us, due_us)
+            self._quiet_until_us = min(self._quiet_until_us, due_us)
 
     def _post(self, delivery: Delivery) -> None:
         """Put a turn for it into the mailbox."""
@@ -392,4 +397,4 @@ class Alarms:
 
     def _end_page(self) -> None:
         self._reading_page = False
-        self._next_us = 0
+        self._next_us = self._quiet_until_us = 0

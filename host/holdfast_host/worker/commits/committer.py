@@ -42,13 +42,17 @@ class Committer:
     on_broken_store: Callable[[StoreBrokenError], None]  # ends the process: no commit's outcome is known any more
     commits: int = field(default=0, init=False)
 
+    def __post_init__(self) -> None:
+        """What each section is given is bound once."""
+        self._work, self._follow = self._write, self._settle
+
     def run(self, generation: int) -> bool:
         """Commit the current group, unless one or a sweep is in flight. False: the leadership is lost."""
         group = None if self.sweeper.running else self.gate.take()
         if group is None:
             return True
         self.measures.commit_began_at = began_at = time.monotonic()
-        return self.leadership.in_section(generation, began_at, group, self._write, self._settle)
+        return self.leadership.in_section(generation, began_at, group, self._work, self._follow)
 
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
         """Commit what a waiting turn has written so far, and let it go on then."""
@@ -62,7 +66,6 @@ class Committer:
         self.replies.flush()
         self.on_broken_store(error)
 
-    @property
     @any_thread
     def anything_gathered(self) -> bool:
         """Whether `run` has something to do (monitor)."""

@@ -45,7 +45,6 @@ class Replies:
         """The client is gone: nothing more to send."""
         self.unsent.pop(link, None)
 
-    @property
     @any_thread
     def anything_unsent(self) -> bool:
         """Whether `flush` has something to do (monitor)."""

@@ -57,7 +57,7 @@ class Sweeper:
 
         Called after each look at the sockets: what that brought goes first, and is never kept waiting by two sweeps.
         """
-        if self._mailboxes.anything_ready or self.wait_s(1.0) > 0:
+        if self._mailboxes.anything_ready() or self.wait_s(1.0) > 0:
             return True
         self.running = True
         self._measures.commit_began_at = now = time.monotonic()

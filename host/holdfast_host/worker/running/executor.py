@@ -74,8 +74,11 @@ class Executor:
     def __post_init__(self) -> None:
         """What is nobody else's."""
         self.post = self.inbox.post
-        self._runner = TurnRunner(self.limits, self.output, self.store)
         self._method_times = MethodTimes(self.limits.promotion_after_s)
+        # Bound once, for each turn's section.
+        self._run = TurnRunner(self.limits, self.output, self.store).run
+        self._follow = self._end
+        self._lost = self.slow_turns.lost_lead
 
     def run(self, turn: Turn, generation: int, now: float, opened: float | None = None) -> bool:
         """Run a turn that was taken from its mailbox. False: the leadership is lost.
@@ -94,11 +97,9 @@ class Executor:
         if loaded is None:
             raise InternalError(f"{entry.label}: a turn may run, and there is nothing for it to run")
         self._begin(turn, loaded, generation, now)
-        leadership, run, end, lost = self.leadership, self._runner.run, self._end, self.slow_turns.lost_lead
         slow = self._method_times.is_slow(turn)
-        if opened is None:
-            return leadership.in_section(generation, now, turn, run, end, detached=slow, lost=lost)
-        return leadership.in_section(generation, opened, turn, run, end, detached=slow, nested=True, lost=lost)
+        at, nested = (now, False) if opened is None else (opened, True)
+        return self.leadership.in_section(generation, at, turn, self._run, self._follow, self._lost, slow, nested)
 
     def _may_run(self, turn: Turn, loaded: LoadedType | None, now: float) -> bool:
         """Whether a turn that was taken runs; one that does not has been answered."""

@@ -77,12 +77,13 @@ class Leadership:
         subject: _Subject,
         work: Callable[[_Subject], _Found],
         follow: Callable[[_Subject, _Found], None],
-        *,
+        lost: Callable[[_Subject, bool], None] | None = None,
         detached: bool = False,
         nested: bool = False,
-        lost: Callable[[_Subject, bool], None] | None = None,
     ) -> bool:
         """Do what may be long; then what follows from it, which is the leader's: here, or by whoever leads by then.
+
+        Every turn comes this way: a call by position, and callables that were bound before, are the cheap ones.
 
         Args:
             generation: the one that this thread leads.
@@ -90,9 +91,9 @@ class Leadership:
             subject: what the section is about, given to all three.
             work: what may be long. It touches nothing of the leader's; what it raises, the leader does.
             follow: what follows from what `work` has returned.
+            lost: called at the end where the leadership is gone, with whether the monitor took it.
             detached: give the leadership up at once, for it is known to take long.
             nested: the section is part of one of this thread's that was paused, which hands itself in.
-            lost: called at the end where the leadership is gone, with whether the monitor took it.
 
         Returns:
             Whether this thread leads still. False: touch nothing, return from `lead`.

@@ -75,7 +75,6 @@ class Mailboxes:
         kept_away = self.quarantined
         return bool(kept_away) and ((type_id, name) in kept_away or (type_id, b"") in kept_away)
 
-    @property
     @any_thread
     def anything_ready(self) -> bool:
         """Whether `next_turn` may have one (monitor)."""
