@@ -59,7 +59,8 @@ class WatchedStorage:
         self.host = host
         self.watchers: list[Changes] = []
         self.get, self.get_many, self.list = host.get, host.get_many, host.list
-        self.savepoint, self.release, self.sync = host.savepoint, host.release, host.sync
+        self.open_savepoint, self.release_savepoint = host.open_savepoint, host.release_savepoint
+        self.sync = host.sync
 
     def put(self, key: str, value: str) -> None:
         self.host.put(key, value)
@@ -74,8 +75,8 @@ class WatchedStorage:
         self.host.delete_all()
         self._note(None)
 
-    def rollback(self) -> None:
-        self.host.rollback()
+    def rollback_savepoint(self, savepoint: int) -> None:
+        self.host.rollback_savepoint(savepoint)
         self._note(None)
 
     def _note(self, change: Change | None) -> None:

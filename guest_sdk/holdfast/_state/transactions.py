@@ -1,7 +1,7 @@
 """`transaction()` blocks: parts of a turn that can be undone, told apart from each other.
 
-The host knows savepoints by their depth alone: whoever ends one ends the innermost. Which block stands for which depth,
-and in which turn it was begun, is known here: a block ends itself alone, and a turn begins without any.
+Each block is a savepoint of the host, which knows it by its id and takes none that is not open. Which blocks are open
+in this turn is known here too: so a block can say what is wrong with it, and that one inside it has to end first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Blocks:
     def begin(self, block: Transaction) -> None:
         """Begin a block inside those that are open."""
         try:
-            block.host().savepoint()
+            block.savepoint = block.host().open_savepoint()
         except Err as error:
             raise_refusal(error)
         if not self.open:
@@ -42,16 +42,17 @@ class Blocks:
         """Keep what the innermost block wrote."""
         block = self.open.pop()
         try:
-            block.host().release()
+            block.host().release_savepoint(block.savepoint)
         except Err as error:
             raise_refusal(error)
 
     def undo(self, level: int, failure: BaseException | None) -> None:
         """Undo what the blocks from this level on wrote; what the host says to that must not hide the failure."""
         self._forget_values()
+        block = self.open[level]
+        del self.open[level:]
         try:
-            while len(self.open) > level:
-                self.open.pop().host().rollback()
+            block.host().rollback_savepoint(block.savepoint)
         except Err as error:
             message = facts_of(error)["message"]
             if failure is not None:
@@ -69,14 +70,20 @@ class Blocks:
 
 
 class Transaction:
-    """The block of `Storage.transaction()`. It ends itself alone, and in the turn in which it began."""
+    """The block of `Storage.transaction()`. It ends itself alone, and in the turn in which it began.
 
-    __slots__ = ("_among", "_blocks", "host")
+    Attributes:
+        host: The import that it writes through now.
+        savepoint: What the host calls it, once it is begun.
+    """
+
+    __slots__ = ("_among", "_blocks", "host", "savepoint")
 
     def __init__(self, blocks: Blocks, host: Callable[[], StorageImport]) -> None:
-        """Made by the storage; `host` is the import that it writes through now."""
+        """Made by the storage."""
         self._blocks = blocks
         self.host = host
+        self.savepoint = 0
         self._among: list[Transaction] | None = None  # the open ones of the turn in which it was begun
 
     def __enter__(self) -> Self:

@@ -35,6 +35,7 @@ class Overlay:
         self._on_write = on_write
         self._delivers = delivers
         self._layers = [Changes()]  # one more for each open savepoint; the last one takes the writes
+        self._open: list[int] = []  # the ids of open savepoints, outermost first
         self.wrote = False  # also if it was rolled back or synced: memory may hold traces of it
 
     @property
@@ -142,26 +143,29 @@ class Overlay:
 
     # Savepoints, and the end
 
-    def savepoint(self) -> None:
-        """Begin a part of the turn that can be undone."""
+    def savepoint(self) -> int:
+        """Begin a part of the turn that can be undone; its id."""
         limit = self._limits.turn_savepoints_max
         if self.open_savepoints >= limit:
             raise self._over(f"savepoint {self.open_savepoints + 1} deep exceeds the limit of {limit}")
         self._layers.append(Changes())
+        self._record.savepoints += 1
+        self._open.append(self._record.savepoints)
+        return self._record.savepoints
 
-    def release(self) -> None:
-        """End the innermost part and keep what it wrote."""
-        inner = self._pop("release")
-        self._layers[-1].add(inner)
+    def release(self, savepoint: int) -> None:
+        """End that part and those inside it, and keep what they wrote."""
+        for inner in self._end(savepoint, "release"):
+            self._layers[-1].add(inner)
 
-    def rollback(self) -> None:
-        """End the innermost part and undo what it wrote."""
-        self._pop("rollback")
+    def rollback(self, savepoint: int) -> None:
+        """End that part and those inside it, and undo what they wrote."""
+        self._end(savepoint, "rollback")
 
     def take(self) -> Changes:
         """What was changed since the last `take`, for a `sync()`; an alarm that is being delivered stays armed."""
-        while self.open_savepoints:
-            self.release()
+        if self._open:
+            self.release(self._open[0])
         changes, self._layers = self._layers[0], [Changes()]
         if self._delivers is not None and changes.alarm is None:
             changes.alarm_changed = False
@@ -226,10 +230,15 @@ class Overlay:
         self.wrote = True
         self._on_write()
 
-    def _pop(self, what: str) -> Changes:
-        if not self.open_savepoints:
-            raise RefusedError("BadRequestError", f"{what} without an open savepoint ({self._record.label})")
-        return self._layers.pop()
+    def _end(self, savepoint: int, what: str) -> list[Changes]:
+        """Take what was written since that savepoint, outermost part first."""
+        if savepoint not in self._open:
+            text = f"{what} of savepoint {savepoint}, which is not open: it was ended, or an earlier turn began it"
+            raise RefusedError("BadRequestError", f"{text} ({self._record.label})")
+        depth = self._open.index(savepoint)
+        ended = self._layers[depth + 1 :]
+        del self._layers[depth + 1 :], self._open[depth:]
+        return ended
 
     def _check_key(self, key: bytes) -> None:
         limit = self._limits.key_bytes_max

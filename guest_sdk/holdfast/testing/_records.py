@@ -59,6 +59,7 @@ class Record:
     values: dict[bytes, str] = field(default_factory=dict)  # committed, as encoded text
     alarm: Alarm | None = None
     sandbox: Sandbox | None = None
+    savepoints: int = 0  # that its turns have begun: the id of the last one
     receipts: dict[str, Receipt] = field(default_factory=dict)  # by idempotency key
 
     @property

@@ -118,16 +118,16 @@ class _Storage:
         self._sandbox.entered().delete_all()
 
     @served
-    def savepoint(self) -> None:
-        self._sandbox.entered().savepoint()
+    def open_savepoint(self) -> int:
+        return self._sandbox.entered().savepoint()
 
     @served
-    def release(self) -> None:
-        self._sandbox.entered().release()
+    def release_savepoint(self, savepoint: int) -> None:
+        self._sandbox.entered().release(savepoint)
 
     @served
-    def rollback(self) -> None:
-        self._sandbox.entered().rollback()
+    def rollback_savepoint(self, savepoint: int) -> None:
+        self._sandbox.entered().rollback(savepoint)
 
     @served
     def sync(self) -> None:

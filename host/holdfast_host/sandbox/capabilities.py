@@ -38,14 +38,20 @@ class StorageCalls(Protocol):
     ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
         """A page of pairs, and the key to go on from where the page's bytes ended it before `limit` did."""
 
-    def savepoint(self) -> None:
-        """Begin a nested transaction."""
+    def savepoint(self) -> int:
+        """Begin a nested transaction; its number, which no other one of the activation has."""
 
     def release(self) -> None:
         """Keep what was written since the last savepoint."""
 
     def rollback(self) -> None:
         """Undo what was written since the last savepoint."""
+
+    def release_savepoint(self, number: int) -> None:
+        """Keep what was written since that savepoint; those inside it end too. BadRequestError where it is not open."""
+
+    def rollback_savepoint(self, number: int) -> None:
+        """Undo what was written since that savepoint; those inside it end too. BadRequestError where it is not open."""
 
     def set_alarm(self, due_us: int) -> None:
         """Set or replace the alarm."""

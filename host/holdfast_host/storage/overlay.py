@@ -36,6 +36,7 @@ class Overlay:
         "_instance",
         "_label",
         "_limits",
+        "_open",
         "_pending",
         "_store",
         "_top",
@@ -54,6 +55,7 @@ class Overlay:
         self._below: list[Changes] = []
         self._below_bytes = 0
         self._below_keys = 0
+        self._open: tuple[int, ...] = ()  # the numbers of open savepoints, outermost first
         self._alarm_taken = False  # this turn handles the alarm: it is cleared when the turn ends
         # True once the turn has written anything, also if that was rolled back or taken: memory may hold traces of it.
         self.wrote = False
@@ -231,8 +233,8 @@ class Overlay:
         """How many savepoints are open; `sync` is refused while there is one."""
         return len(self._below)
 
-    def savepoint(self) -> None:
-        """Begin a nested transaction.
+    def savepoint(self) -> int:
+        """Begin a nested transaction; its number, which no other one has while the instance's entry lives.
 
         Until it is released or rolled back, both what it writes and what a rollback would restore count towards the
         limits of the turn.
@@ -247,6 +249,9 @@ class Overlay:
         self._below_bytes += top.size_bytes
         self._below_keys += len(top.writes)
         self._top = Changes()
+        self._pending.savepoints += 1
+        self._open = (*self._open, self._pending.savepoints)
+        return self._pending.savepoints
 
     def release(self) -> None:
         """Keep what was written since the last savepoint."""
@@ -264,6 +269,26 @@ class Overlay:
     def rollback(self) -> None:
         """Undo what was written since the last savepoint."""
         self._pop("rollback")
+
+    def release_savepoint(self, number: int) -> None:
+        """Keep what was written since that savepoint; those inside it end too.
+
+        Raises:
+            BadRequestError: it is not open; nothing has changed.
+        """
+        depth = self._depth_of(number, "release")
+        while len(self._below) > depth:
+            self.release()
+
+    def rollback_savepoint(self, number: int) -> None:
+        """Undo what was written since that savepoint; those inside it end too.
+
+        Raises:
+            BadRequestError: it is not open; nothing has changed.
+        """
+        depth = self._depth_of(number, "rollback")
+        while len(self._below) > depth:
+            self.rollback()
 
     def take(self) -> Changes:
         """What the turn changed so far; the overlay is empty afterwards. Savepoints still open are released.
@@ -349,10 +374,20 @@ class Overlay:
         top.size_bytes += grown
         self.wrote = True
 
+    def _depth_of(self, number: int, what: str) -> int:
+        """How many savepoints are open around that one."""
+        if number not in self._open:
+            raise BadRequestError(
+                f"{what} of savepoint {number}, which is not open: it was ended, or an earlier turn began it "
+                f"({self._label})"
+            )
+        return self._open.index(number)
+
     def _pop(self, what: str) -> None:
         if not self._below:
             raise BadRequestError(f"{what} without an open savepoint ({self._label})")
         outer = self._below.pop()
+        self._open = self._open[:-1]
         self._below_bytes -= outer.size_bytes
         self._below_keys -= len(outer.writes)
         self._top = outer

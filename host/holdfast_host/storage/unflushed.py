@@ -24,12 +24,18 @@ class Layer:
 
 
 class Pending:
-    """Layers by group, oldest first. Lives as long as the instance's entry."""
+    """Layers by group, oldest first. Lives as long as the instance's entry.
 
-    __slots__ = ("layers",)
+    Attributes:
+        layers: What is not durable.
+        savepoints: How many savepoints the instance's turns have begun: the number of the last one.
+    """
+
+    __slots__ = ("layers", "savepoints")
 
     def __init__(self) -> None:
         self.layers: tuple[Layer, ...] = ()
+        self.savepoints = 0
 
     def __bool__(self) -> bool:
         """True while anything is not durable."""

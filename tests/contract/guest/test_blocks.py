@@ -33,6 +33,19 @@ def test_a_block_that_ends_out_of_order_ends_no_other_one(
     assert blocks.call("end_the_outer_one_first", outer_fails, inner_fails).typed == expected
 
 
+def test_a_savepoint_is_ended_by_its_id_and_another_id_ends_nothing(blocks: Subject) -> None:
+    """Also not the id of a savepoint that an earlier turn has left open."""
+    said, kept, grows, left_open = blocks.call("by_id", 10**6).typed
+
+    assert said == ["BadRequestError"] * 10
+    assert (kept, grows) == (["first"], True)
+
+    said, _, _, of_this_turn = blocks.call("by_id", left_open).typed
+
+    assert said == ["BadRequestError"] * 10
+    assert of_this_turn > left_open
+
+
 def test_a_block_ends_once_and_is_begun_once_at_a_time(blocks: Subject) -> None:
     assert blocks.call("end_twice").typed == [
         "RuntimeError: a transaction() block ends that was never begun",

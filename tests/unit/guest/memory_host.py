@@ -62,6 +62,20 @@ class MemoryStorage:
     def delete_all(self) -> None:
         self.values.clear()
 
+    def open_savepoint(self) -> int:
+        self.savepoint()
+        return len(self.saved)
+
+    def release_savepoint(self, savepoint: int) -> None:
+        assert savepoint <= len(self.saved)
+        while len(self.saved) >= savepoint:
+            self.release()
+
+    def rollback_savepoint(self, savepoint: int) -> None:
+        assert savepoint <= len(self.saved)
+        while len(self.saved) >= savepoint:
+            self.rollback()
+
     def savepoint(self) -> None:
         self.events.append("savepoint")
         self.saved.append(dict(self.values))

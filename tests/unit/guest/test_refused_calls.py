@@ -72,7 +72,7 @@ def stub(name: str) -> ActorStub:
 
 def _block(name: str, *, fails: bool) -> None:
     """A block that the host lets begin, and does not let end."""
-    with storage(name, savepoint=lambda: None).transaction():
+    with storage(name, open_savepoint=lambda: 1).transaction():
         if fails:
             raise ValueError(LARGE)
 
@@ -81,7 +81,9 @@ REFUSED: dict[str, Callable[[str], Any]] = {
     "get": lambda name: storage(name).get(LARGE),
     "get-many": lambda name: storage(name).get_many([LARGE]),
     "put": lambda name: storage(name).put("k", LARGE),
-    "put-many": lambda name: storage(name, savepoint=lambda: None, rollback=lambda: None).put_many({"k": LARGE}),
+    "put-many": lambda name: storage(
+        name, open_savepoint=lambda: 1, rollback_savepoint=lambda savepoint: None
+    ).put_many({"k": LARGE}),
     "delete": lambda name: storage(name).delete(LARGE),
     "list": lambda name: storage(name).list(prefix=LARGE),
     "scan": lambda name: list(storage(name).scan(prefix=LARGE)),

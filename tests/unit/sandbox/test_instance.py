@@ -94,6 +94,26 @@ def test_every_storage_import_reaches_the_turn(sandbox: Sandbox, turn: TestTurn)
     assert turn.dictionary.kept == {}
 
 
+def test_a_savepoint_is_ended_by_its_id(sandbox: Sandbox, turn: TestTurn) -> None:
+    answers = ask(
+        sandbox,
+        turn,
+        ["storage", "open_savepoint"],
+        ["storage", "put", "a", "1"],
+        ["storage", "open_savepoint"],
+        ["storage", "put", "b", "2"],
+        ["storage", "open_savepoint"],
+        ["storage", "rollback_savepoint", 2],
+        ["storage", "release_savepoint", 2],
+        ["storage", "rollback_savepoint", -(1 << 63)],
+        ["storage", "release_savepoint", 1],
+    )
+
+    assert [value for word, value in answers if word == "ok"] == [1, None, 2, None, 3, None, None]
+    assert [(word, value["name"]) for word, value in answers[6:8]] == [("err", "BadRequestError")] * 2
+    assert (turn.dictionary.kept, turn.dictionary.savepoints) == ({b"a": b"1"}, [])
+
+
 @pytest.mark.parametrize("due_us", [0, 1, 1_700_000_000_000_000, 253_402_300_799_999_999])
 def test_an_alarm_keeps_its_number(sandbox: Sandbox, turn: TestTurn, due_us: int) -> None:
     answers = ask(sandbox, turn, ["alarms", "get"], ["alarms", "set", due_us], ["alarms", "get"], ["alarms", "delete"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from holdfast_host.core.errors import UnsupportedError
+from holdfast_host.core.errors import BadRequestError, UnsupportedError
 from holdfast_host.sandbox.capabilities import StorageCalls
 
 
@@ -45,8 +45,22 @@ class DictStorage:
         pairs = sorted(self.kept.items(), reverse=reverse)
         return pairs[:limit], pairs[limit][0] if len(pairs) > limit else None
 
-    def savepoint(self) -> None:
+    def savepoint(self) -> int:
         self.savepoints.append(dict(self.kept))
+        return len(self.savepoints)
+
+    def release_savepoint(self, number: int) -> None:
+        self._check_open(number)
+        del self.savepoints[number - 1 :]
+
+    def rollback_savepoint(self, number: int) -> None:
+        self._check_open(number)
+        self.kept = self.savepoints[number - 1]
+        del self.savepoints[number - 1 :]
+
+    def _check_open(self, number: int) -> None:
+        if not 1 <= number <= len(self.savepoints):
+            raise BadRequestError(f"savepoint {number} is not open")
 
     def release(self) -> None:
         self.savepoints.pop()

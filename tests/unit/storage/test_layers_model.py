@@ -8,10 +8,12 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from holdfast_host.core.errors import BadRequestError
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.storage.data_directory import ensure_data_directory
 from holdfast_host.storage.lmdb_store import LmdbStore
@@ -64,6 +66,8 @@ class Layers(RuleBasedStateMachine):
         self.begun = Model()
         self.now = Model()
         self.savepoints: list[Model] = []
+        self.numbers: list[int] = []  # of those savepoints
+        self.used: set[int] = set()
 
     @initialize()
     def begin(self) -> None:
@@ -86,7 +90,7 @@ class Layers(RuleBasedStateMachine):
 
     def next_turn(self, model: Model) -> None:
         self.overlay = Overlay(self.store, self.stored, self.pending, LIMITS, "T/mid")
-        self.begun, self.now, self.savepoints = model, model.copy(), []
+        self.begun, self.now, self.savepoints, self.numbers = model, model.copy(), [], []
 
     # What a guest does
 
@@ -114,7 +118,9 @@ class Layers(RuleBasedStateMachine):
 
     @rule()
     def savepoint(self) -> None:
-        self.overlay.savepoint()
+        self.numbers.append(self.overlay.savepoint())
+        assert self.numbers[-1] not in self.used
+        self.used.add(self.numbers[-1])
         self.savepoints.append(self.now.copy())
 
     @precondition(lambda self: self.savepoints)
@@ -122,12 +128,33 @@ class Layers(RuleBasedStateMachine):
     def release(self) -> None:
         self.overlay.release()
         self.savepoints.pop()
+        self.numbers.pop()
 
     @precondition(lambda self: self.savepoints)
     @rule()
     def rollback(self) -> None:
         self.overlay.rollback()
         self.now = self.savepoints.pop()
+        self.numbers.pop()
+
+    @precondition(lambda self: self.savepoints)
+    @rule(outermost=st.integers(0, 3), undo=st.booleans())
+    def end_by_number(self, outermost: int, undo: bool) -> None:
+        depth = min(outermost, len(self.savepoints) - 1)
+        if undo:
+            self.overlay.rollback_savepoint(self.numbers[depth])
+            self.now = self.savepoints[depth]
+        else:
+            self.overlay.release_savepoint(self.numbers[depth])
+        del self.savepoints[depth:], self.numbers[depth:]
+
+    @rule(number=st.integers(-1, 60))
+    def end_what_is_not_open(self, number: int) -> None:
+        if number in self.numbers:
+            return
+        for end in (self.overlay.release_savepoint, self.overlay.rollback_savepoint):
+            with pytest.raises(BadRequestError, match=f"of savepoint {number}, which is not open"):
+                end(number)
 
     @rule(
         prefix=st.just(b"") | keys,

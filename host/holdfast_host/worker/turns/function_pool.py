@@ -47,7 +47,8 @@ class NoStorage:
     def _refuse(self, *_arguments: object) -> NoReturn:
         raise UnsupportedError("a function has no storage and no alarm: keep state in an actor, and call it by env")
 
-    get = get_many = put = delete = delete_all = list = savepoint = release = rollback = _refuse
+    get = get_many = put = delete = delete_all = list = _refuse
+    savepoint = release = rollback = release_savepoint = rollback_savepoint = _refuse
     set_alarm = get_alarm = delete_alarm = _refuse
     open_savepoints = property(_refuse)  # what a sync asks first
 

@@ -1,10 +1,11 @@
 """`transaction()` blocks that end in another order, in another turn, or not at all."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 from holdfast import Context, Env, LimitError, StatefulActor
+from holdfast._host_imports import Err, facts_of
 
 
 class Blocks(StatefulActor):
@@ -34,6 +35,31 @@ class Blocks(StatefulActor):
             self.ctx.storage.put("k", 1)
             said.append(self._begin(block))
         return [*said, self._end(block, False), self._end(block, True), self.ctx.storage.get("k")]
+
+    def by_id(self, earlier: int) -> list[Any]:
+        """The host's own savepoints: what is said of ids that are not open, what is kept, and one that stays open."""
+        storage = self.ctx.storage
+        host = storage._host
+        first = host.open_savepoint()
+        storage.put("first", 1)
+        second = host.open_savepoint()
+        storage.put("second", 1)
+        host.open_savepoint()
+        storage.put("third", 1)
+        host.rollback_savepoint(second)
+        wrong = (second, second + 1, earlier, 0, -1)
+        said = [self._refusal(host.release_savepoint, each) for each in wrong]
+        said += [self._refusal(host.rollback_savepoint, each) for each in wrong]
+        host.release_savepoint(first)
+        return [said, [key for key, _ in storage.scan()], first < second, host.open_savepoint()]
+
+    @staticmethod
+    def _refusal(end: Callable[[int], None], savepoint: int) -> str:
+        try:
+            end(savepoint)
+        except Err as error:
+            return str(facts_of(error)["name"])
+        return "done"
 
     def leave_open(self) -> None:
         """A block that is held by a generator, and a write in it."""
