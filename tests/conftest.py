@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 
 import pytest
 
+from tests.harness.components import CACHE
 from tests.harness.fixtures import (
     account_component,
     probe_component,
@@ -17,6 +19,16 @@ from tests.harness.fixtures import (
 )
 
 __all__ = ["account_component", "probe_component", "probe_data", "probe_host", "running_hosts", "start_probe_host"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def builds_of_the_run() -> Iterator[None]:
+    """What has been built for one test is found by the next, also by commands; a user's own cache is left alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        packages = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "pip")
+        patch.setenv("PIP_CACHE_DIR", os.environ.get("PIP_CACHE_DIR", packages))
+        patch.setenv("XDG_CACHE_HOME", str(CACHE / "of-a-user"))
+        yield
 
 
 @pytest.fixture(autouse=True)

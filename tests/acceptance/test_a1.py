@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.harness.components import ACCOUNT, PROJECT, keep_built
+from tests.harness.components import ACCOUNT, PROJECT, shared_compiles
 from tests.harness.host import HOLDFAST, HostProcess
 
 WALKTHROUGH = [
@@ -46,9 +46,9 @@ def shell(host: HostProcess, command: str) -> str:
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
     """One host for the whole walkthrough, with the example deployed as a reader does it."""
     with HostProcess(tmp_path_factory.mktemp("a1") / "data", "--workers", "2") as running:
-        printed = shell(running, "holdfast deploy examples/account")
+        with shared_compiles(running.data):
+            printed = shell(running, "holdfast deploy examples/account")
         assert printed.splitlines()[-1].startswith("Function 'account' is deployed: http")
-        keep_built(ACCOUNT, running.data)
         yield running
 
 

@@ -38,7 +38,7 @@ def wait_for_end_of_alarm(caller: Caller, instance: str) -> None:
 
 
 def test_each_touch_pushes_the_end_of_a_session_out(caller: Caller) -> None:
-    started = caller.value("Session", "s1", "start", user="alice", idle_s=60)
+    started = caller.value("Session", "s1", "log_in", user="alice", idle_s=60)
     touched = caller.value("Session", "s1", "touch")
 
     assert started["user"] == touched["user"] == "alice"
@@ -47,7 +47,7 @@ def test_each_touch_pushes_the_end_of_a_session_out(caller: Caller) -> None:
 
 
 def test_a_session_that_nobody_touches_ends_and_leaves_nothing(caller: Caller) -> None:
-    caller.value("Session", "s2", "start", user="bob", idle_s=0.3)
+    caller.value("Session", "s2", "log_in", user="bob", idle_s=0.3)
     wait_for_end_of_alarm(caller, "Session/s2")
     ended = caller.call("Session", "s2", "touch")
 
@@ -55,7 +55,7 @@ def test_a_session_that_nobody_touches_ends_and_leaves_nothing(caller: Caller) -
 
 
 def test_a_session_that_is_ended_has_no_alarm(caller: Caller) -> None:
-    caller.value("Session", "s3", "start", user="carol")
+    caller.value("Session", "s3", "log_in", user="carol")
     caller.value("Session", "s3", "end")
 
     assert caller.request("GET", "/v1/instances/Session/s3/alarm").value is None

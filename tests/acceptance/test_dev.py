@@ -61,9 +61,11 @@ def test_what_is_saved_is_live_and_what_is_broken_keeps_the_last_good_code(proje
 
         manifest = project / "holdfast.toml"
         manifest.write_text(manifest.read_text() + '\n[vars]\nGREETING = "hello"\n')
-        app.write_text(text.replace("not found", "{env.GREETING}").replace('Response("{', 'Response(f"{'))
+        app.write_text(text)  # what was built before is taken again
         dev.wait_for("holdfast.toml, src/app.py changed: it takes a real build")
         dev.wait_for("demo | is live", 3)
+        app.write_text(text.replace("not found", "{env.GREETING}").replace('Response("{', 'Response(f"{'))
+        dev.wait_for("src/app.py is live after", 3)
         assert caller.request("GET", "/elsewhere").text == "hello\n"
         assert caller.request("GET", "/v1/actors").text == "hello\n"
         (project / "src" / "other.py").write_text("VALUE = 3\n")
@@ -71,7 +73,7 @@ def test_what_is_saved_is_live_and_what_is_broken_keeps_the_last_good_code(proje
         app.write_text(
             text.replace("+ by", "+ by * other.VALUE").replace("from bindings", "import other\nfrom bindings")
         )
-        dev.wait_for("src/app.py is live after", 3)
+        dev.wait_for("src/app.py is live after", 4)
         assert increment(caller) == '{"value":7}'
         dev_api = dev.api
         assert "Counter" in run(project, "list", host=dev_api)

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from tools import reference
 
 from holdfast_host.core.manifest import parse_manifest
-from tests.harness.components import PROJECT
+from tests.harness.components import PROJECT, shared_compiles
 from tests.harness.host import HOLDFAST, HostProcess
 
 DOCS = PROJECT / "docs"
@@ -126,15 +126,16 @@ def test_the_quick_start_prints_what_it_says(tmp_path: Path) -> None:
         }
         for _, text in blocks("quick-start.md", "bash"):
             script = text.replace("http://127.0.0.1:8787", host.url)
-            done = subprocess.run(
-                ["bash", "-ec", script],
-                cwd=tmp_path,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=300,  # what a block leaves behind holds its output open
-            )
+            with shared_compiles(host.data):
+                done = subprocess.run(
+                    ["bash", "-ec", script],
+                    cwd=tmp_path,
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=300,  # what a block leaves behind holds its output open
+                )
             expected = [line.partition(" # ")[2].strip() for line in text.splitlines() if " # " in line]
 
             assert done.returncode == 0, done.stderr

@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.harness.components import PROJECT, keep_built
+from tests.harness.components import PROJECT, shared_compiles
 from tests.harness.host import HOLDFAST, HostProcess
 
 
@@ -20,11 +20,11 @@ def test_the_outbox_example_prints_what_its_readme_says(tmp_path: Path) -> None:
             "HOLDFAST_HOST": host.url,
         }
         script = script.replace("http://127.0.0.1:8787", host.url)
-        done = subprocess.run(
-            ["bash", "-ec", script], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
-        )
+        with shared_compiles(host.data):
+            done = subprocess.run(
+                ["bash", "-ec", script], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
+            )
         assert done.returncode == 0, done.stderr
-        keep_built(PROJECT / "examples" / "outbox", host.data)
 
     printed = done.stdout.replace("}{", "}\n{").splitlines()
     expected = [line.partition(" # ")[2] for line in script.splitlines() if " # " in line]

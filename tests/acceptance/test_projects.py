@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.components import CACHE, shared_compiles
 from tests.harness.host import HostProcess
 from tests.harness.projects import free_port, run, write_project
 
@@ -31,12 +33,15 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
 def deployed(project: Path, host: HostProcess) -> tuple[str, str]:
     """The manifest before the project's first deploy, and what `holdfast deploy` printed."""
     before = (project / "holdfast.toml").read_text()
-    return before, run(project, "deploy", host=host.url)
+    with shared_compiles(host.data):
+        return before, run(project, "deploy", host=host.url)
 
 
 def module(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a module of this Python in a directory."""
-    return subprocess.run([sys.executable, "-m", *command], cwd=directory, capture_output=True, text=True, check=False)
+    """Run a module of this Python in a directory; what mypy knows of the SDK is kept."""
+    environment = {**os.environ, "MYPY_CACHE_DIR": str(CACHE / "mypy")}
+    command = (sys.executable, "-m", *command)
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_a_new_projects_test_passes_and_its_types_are_strict(project: Path) -> None:
@@ -53,7 +58,7 @@ def test_mypy_catches_a_wrong_call_of_a_stub(project: Path) -> None:
     path.write_text(
         text.replace("(name).increment()", '(name).increment(by="two")').replace("(name).value()", "(name).valeu()")
     )
-    checked = module(project, "mypy", "src")
+    checked = module(project, "mypy", "--strict", "src", "tests")
     path.write_text(text)
 
     assert 'Argument "by" to "increment" of "CounterStub" has incompatible type "str"; expected "int"' in checked.stdout
@@ -123,5 +128,7 @@ def test_types_of_a_reference_come_from_the_host(host: HostProcess, tmp_path: Pa
 
     assert good.returncode == 0, good.stdout
     assert "Too many arguments" in bad.stdout
-    (reader / "holdfast.toml").write_text((reader / "holdfast.toml").read_text().replace("Counter", "Ledger"))
-    assert "has no actor type 'Ledger'" in run(reader, "types", host=host.url, fails=True)
+    (reader / "src" / "app.py").write_text(source)
+    (reader / "src" / "bindings.py").unlink()
+    with HostProcess(tmp_path / "data") as empty:
+        assert "has no actor type 'Counter'" in run(reader, "types", host=empty.url, fails=True)

@@ -17,31 +17,9 @@ from tests.harness.projects import run, write_project
 from tests.hostile import wat
 from tests.hostile.cases import deploy_bare
 
-SOURCE = '''
-import time
-from holdfast import StatefulActor
-
-VERSION = {version}
-
-
-class {name}(StatefulActor):
-    """{remark}"""
-
-    def put(self, value: int) -> dict:
-        self.ctx.storage.put("value", value)
-        return {{"version": VERSION}}
-
-    def get(self) -> dict:
-        return {{"version": VERSION, "value": self.ctx.storage.get("value"), "type": self.ctx.type}}
-
-    def compute(self, seconds: float) -> dict:
-        print("computing")
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            pass
-        return {{"version": VERSION}}
-'''
-
+FIRST = components.GUESTS / "versions"
+STORE = ("STORE", "Store")
+BELL = ("BELL", "Bell")
 SMALL = "result_lines"  # a hand-made component, which compiles in no time
 
 
@@ -56,20 +34,42 @@ def host(tmp_path: Path) -> Iterator[HostProcess]:
         yield running
 
 
+def first(sources: Path, name: str, *actors: tuple[str, str], further: str = "") -> components.TestComponent:
+    """A project whose component is the first version's, which has all of the types."""
+    project = write_project(sources / f"first-{name}", name, "", *actors, further=further)
+    component = components.built(FIRST).component
+    return components.TestComponent(name, project, project / "holdfast.toml", component)
+
+
+def second(sources: Path, name: str, *actors: tuple[str, str]) -> components.TestComponent:
+    """The same with the component of a second version: other code, and a Bell without its handler."""
+    text = (FIRST / "src" / "app.py").read_text()
+    text = text.replace("VERSION = 1", "VERSION = 2").replace("def alarm(", "def alarms(")
+    text += "\n\ndef fetch(request: object, env: object) -> None:\n    pass\n"  # as the joint component has one
+    component = components.built(write_project(sources / "second", "second", text)).component
+    project = write_project(sources / f"second-{name}", name, "", *actors)
+    return components.TestComponent(name, project, project / "holdfast.toml", component)
+
+
 def version(sources: Path, number: int) -> components.TestComponent:
-    """A built project `store` that answers with this version."""
-    text = SOURCE.format(version=number, name="Store", remark="")
-    return _built(sources / f"v{number}", "store", text, ("STORE", "Store"))
+    """The project `store` that answers with this version."""
+    return (first, second)[number - 1](sources, "store", STORE)
 
 
-RENAMED = SOURCE.format(version=2, name="Shop", remark="renamed")
+def renamed(sources: Path, name: str, further: str = 'renamed_from = "Store"\n') -> components.TestComponent:
+    """The project `store` with its class renamed."""
+    made = first(sources / name, "store", ("SHOP", "Shop"), further=further)
+    return components.TestComponent("store", made.project, made.manifest, made.component)
 
 
-def _built(
-    directory: Path, name: str, source: str, *actors: tuple[str, str], further: str = ""
-) -> components.TestComponent:
-    made = components.built(write_project(directory, name, source, *actors, further=further))
-    return components.TestComponent(name, made.project, made.manifest, made.component)
+def less(sources: Path) -> components.TestComponent:
+    """The project `store` with one method of three left, which always answers the same; a hand-made component."""
+    store = '{"type":"Store","methods":[{"name":"get"}],"private":[]}'
+    text = wat.described_as(f'{{"contract":"1.0.0","codec":1,"actors":[{store}],"fetch":false}}')
+    component = sources / "less.wasm"
+    component.write_bytes(wat.assemble(text))
+    project = write_project(sources / "less", "store", "", STORE)
+    return components.TestComponent("store", project, project / "holdfast.toml", component)
 
 
 def test_every_turn_after_the_switch_runs_the_new_version_and_running_ones_finish_on_the_old(
@@ -107,7 +107,7 @@ def test_a_rollback_is_the_same_switch_and_keeps_what_is_stored(host: HostProces
         caller.value("Store", "a", "put", 7)
         printed = run(sources, "rollback", "store", host=host.url)
         back = caller.value("Store", "a", "get")
-        run(sources / "v1", "rollback", "--to", "2", host=host.url)
+        run(version(sources, 1).project, "rollback", "--to", "2", host=host.url)
         forth = caller.value("Store", "a", "get")
 
     assert printed.startswith("Function 'store' runs version 1 again: http://store.localhost:")
@@ -121,7 +121,8 @@ def test_a_version_that_fails_its_trial_is_never_switched_to(host: HostProcess, 
     broken = sources / "broken.wasm"
     broken.write_bytes(version(sources, 2).component.read_bytes()[:1_000_000])
 
-    printed = run(sources, "deploy", str(sources / "v1"), "--component", str(broken), host=host.url, fails=True)
+    project = str(version(sources, 1).project)
+    printed = run(sources, "deploy", project, "--component", str(broken), host=host.url, fails=True)
 
     assert "InvalidComponentError" in printed
     with host.caller() as caller:
@@ -130,14 +131,7 @@ def test_a_version_that_fails_its_trial_is_never_switched_to(host: HostProcess, 
 
 
 def test_a_version_without_the_alarm_handler_is_refused_while_an_alarm_is_set(host: HostProcess, sources: Path) -> None:
-    bell = "from holdfast import StatefulActor\n\nclass Bell(StatefulActor):\n"
-    arm = "    def arm(self):\n        self.ctx.storage.set_alarm(4e9)\n"
-    with_handler = _built(
-        sources / "rings", "bell", f"{bell}{arm}\n    def alarm(self, info):\n        pass\n", ("BELL", "Bell")
-    )
-    without = _built(
-        sources / "mute", "bell", f"{bell}{arm}\n    def alarms(self, info):\n        pass\n", ("BELL", "Bell")
-    )
+    with_handler, without = first(sources, "bell", BELL), second(sources, "bell", BELL)
     deploy(host, with_handler)
     with host.caller() as caller:
         caller.value("Bell", "a", "arm")
@@ -152,31 +146,20 @@ def test_a_version_without_the_alarm_handler_is_refused_while_an_alarm_is_set(ho
 
 def test_what_a_version_would_break_is_listed_and_nothing_is_switched(host: HostProcess, sources: Path) -> None:
     deploy(host, version(sources, 1))
-    less = _built(
-        sources / "less",
-        "store",
-        "from holdfast import StatefulActor\n\nclass Store(StatefulActor):\n    def get(self):\n        return 1\n",
-        ("STORE", "Store"),
-    )
-    renamed = _built(sources / "renamed", "store", RENAMED, ("STORE", "Shop"), further='renamed_from = "Store"\n')
-    other = components.TestComponent(
-        "store",
-        write_project(sources / "other", "store", RENAMED, ("STORE", "Shop")),
-        sources / "other" / "holdfast.toml",
-        renamed.component,  # what it is renamed from stands in the manifest alone
-    )
+    fewer, other = less(sources), renamed(sources, "other", further="")
     with host.caller() as caller:
-        refused = refusal(host, less)
+        refused = refusal(host, fewer)
         assert (
             refused == "'store' would break what relies on it: the method Store.compute is gone; the method "
-            "Store.put is gone. Deploy with --allow-breaking (?allow_breaking=true) if that is meant."
+            "Store.put is gone; the function's fetch handler is gone. Deploy with --allow-breaking "
+            "(?allow_breaking=true) if that is meant."
         )
         caller.value("Store", "kept", "put", 1)
         assert "the actor type Store, which has instances, is gone" in refusal(host, other)
         assert caller.value("Store", "kept", "get")["value"] == 1
 
-        break_with(host, less)
-        assert caller.value("Store", "kept", "get") == 1
+        break_with(host, fewer)
+        assert caller.value("Store", "kept", "get") is None
         break_with(host, other)
         assert caller.call("Store", "kept", "get").error == "UnknownActorTypeError"
         run(sources, "rollback", "store", "--to", "1", host=host.url)
@@ -185,12 +168,11 @@ def test_what_a_version_would_break_is_listed_and_nothing_is_switched(host: Host
 
 def test_a_renamed_class_keeps_its_instances_across_a_restart_and_a_rollback(host: HostProcess, sources: Path) -> None:
     deploy(host, version(sources, 1))
-    renamed = _built(sources / "renamed", "store", RENAMED, ("STORE", "Shop"), further='renamed_from = "Store"\n')
     names = [f"name-{number}" for number in range(20)]
     with host.caller() as caller:
         for number, name in enumerate(names):
             caller.value("Store", name, "put", number)
-        deploy(host, renamed)
+        deploy(host, renamed(sources, "renamed"))
         found = [caller.value("Shop", name, "get") for name in names]
         assert caller.call("Store", "name-1", "get").error == "UnknownActorTypeError"
     host.kill_all()

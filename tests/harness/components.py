@@ -29,9 +29,15 @@ from holdfast_host.sandbox.components.compile_client import compile_component
 from holdfast_host.sandbox.components.compiled_store import KeptComponent, sha256_of
 
 PROJECT = Path(__file__).resolve().parents[2]
-ACCOUNT = PROJECT / "examples" / "account"
+EXAMPLES = PROJECT / "examples"
+ACCOUNT = EXAMPLES / "account"
 GUESTS = PROJECT / "tests" / "harness" / "guests"
 PROBE = GUESTS / "probe"
+JOINT = (
+    *(each.parent for each in sorted(GUESTS.glob("*/holdfast.toml"))),
+    EXAMPLES / "reminders",
+    EXAMPLES / "session",
+)
 CACHE = PROJECT / ".pytest_cache" / "holdfast-components"
 
 _UNUSED_MAX_S = 2 * 24 * 3600.0
@@ -64,21 +70,13 @@ class TestComponent:
 def built(project: Path) -> TestComponent:
     """The project's component, built now if its sources have changed since the last time.
 
-    The projects in `guests/` have one component between them, and each the manifest that is its own.
+    The projects that are joint have one component between them, and each the manifest that is its own.
     """
-    if project.parent == GUESTS:
-        kept = made_once(_name_of(GUESTS), _build_guests)
+    if project in JOINT:
+        kept = made_once(f"guests-{_digest(*JOINT, *_INGREDIENTS)}.wasm", _build_joint)
     else:
         kept = made_once(_name_of(project), lambda path: _build(project, path))
     return TestComponent(project.name, project, project / "holdfast.toml", kept)
-
-
-def keep_built(project: Path, data: Path) -> None:
-    """After a `holdfast deploy` of the project, unchanged, to the host with this data: what both made is kept."""
-    [component] = (project / "build").glob(f"{project.name}.wasm")
-    kept = made_once(_name_of(project), lambda path: shutil.copyfile(component, path))
-    with compiled_once(kept, data):
-        pass
 
 
 def made_once(name: str, make: Callable[[Path], object]) -> Path:
@@ -116,6 +114,25 @@ def compiled_once(component: Path, data: Path) -> Iterator[None]:
             _copy(own, kept)
 
 
+@contextlib.contextmanager
+def shared_compiles(data: Path) -> Iterator[None]:
+    """Around commands that build and deploy: the running host finds what others compiled, and leaves what it compiles.
+
+    Like `compiled_once` for components that are not known before. Not for tests that damage files.
+    """
+    own = data / "compiled"
+    for record in _compiled_folder().glob("*.json"):
+        for kept in (record.with_suffix(".cwasm"), record):
+            with contextlib.suppress(FileExistsError):
+                (own / kept.name).symlink_to(kept)
+    yield
+    for record in own.glob("*.json"):
+        made = KeptComponent(record.with_suffix(".cwasm"), record)
+        shared = KeptComponent(_compiled_folder() / made.compiled.name, _compiled_folder() / record.name)
+        if _is_whole(made) and not _is_whole(shared):
+            _copy(made, shared)
+
+
 def _build(project: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / project.name
@@ -126,13 +143,12 @@ def _build(project: Path, target: Path) -> None:
         shutil.copyfile(made, target)
 
 
-def _build_guests(target: Path) -> None:
-    """One project of all in `guests/`: each is a package with its module `app`."""
+def _build_joint(target: Path) -> None:
+    """One project of all that are joint: each is a package with its module `app`."""
     with tempfile.TemporaryDirectory() as scratch:
         joint = Path(scratch) / "guests"
         lines = []
-        for manifest in sorted(GUESTS.glob("*/holdfast.toml")):
-            guest = manifest.parent
+        for guest in JOINT:
             shutil.copytree(guest / "src", joint / "src" / guest.name, ignore=shutil.ignore_patterns("__pycache__"))
             types = ", ".join(each.type for each in read_manifest(guest, Limits()).actors)
             lines += [f"import {guest.name}.app", f"from {guest.name}.app import {types}"]

@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from wasmtime import Engine
 
 from holdfast_host.build import BuildError, build_project
 from tests.harness.components import PROJECT
 from tests.packages.catalogue import NATIVE, PACKAGES, QUICK, Package, table, trial
 from tests.unit.build import joint
 from tests.unit.build.test_build import ACTOR, MANIFEST, project
-from tests.unit.guest.plain_host import PlainHost
+from tests.unit.guest.plain_host import PlainHost, quick_engine
 
 
 def shown(directory: Path, packages: list[Package]) -> tuple[list[str], dict[str, object]]:
@@ -22,7 +21,7 @@ def shown(directory: Path, packages: list[Package]) -> tuple[list[str], dict[str
     manifest = f"{MANIFEST}dependencies = {json.dumps(needed)}\n"
     stages: list[str] = []
     built = build_project(project(directory, trial("Trial", packages), manifest), stages.append)
-    sandbox = PlainHost(Engine(), built.path.read_bytes()).sandbox("Trial", "t")
+    sandbox = PlainHost(quick_engine(), built.path.read_bytes()).sandbox("Trial", "t")
     warnings = [stage for stage in stages if stage.startswith("warning: ")]
     return warnings, {each.name: sandbox.call(f"p{at}") for at, each in enumerate(packages)}
 

@@ -4,8 +4,8 @@ from holdfast import ActorError, AlarmInfo, StatefulActor
 
 
 class Session(StatefulActor):
-    def start(self, user: str, idle_s: float = 1800) -> dict:
-        """Log a user in; the session ends when nobody has touched it for `idle_s` seconds."""
+    def log_in(self, user: str, idle_s: float = 1800) -> dict:
+        """Begin a session, which ends when nobody has touched it for `idle_s` seconds."""
         self.ctx.storage.put_many({"user": user, "idle_s": idle_s})
         return self.touch()
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from holdfast_host.build.build_cache import KeptBuild
 from holdfast_host.build.errors import BuildError
 from holdfast_host.build.immortal_objects import OtherPythonError, make_immortal
 from holdfast_host.build.packages.bundle import write_carried, write_unpacked
@@ -60,7 +61,8 @@ def build_project(
 ) -> BuiltComponent:
     """Build `build/NAME.wasm` in a project directory; it replaces an earlier one only when it is whole.
 
-    Blocks for about five seconds, more where there are dependencies to install; call it on a thread of its own.
+    Blocks for about five seconds, more where there are dependencies to install, less where nothing has changed since an
+    earlier build; call it on a thread of its own.
 
     Args:
         directory: Where holdfast.toml is.
@@ -119,13 +121,18 @@ def _built_aside(
         plan |= {"development": True} if suffix else {}
         _lay_out(work, project, root, plan, dependencies)
         on_stage(f"building {manifest.name} from {manifest.main}")
-        output = _componentize(work)
+        seed = _seed(work)
+        kept = KeptBuild(work, seed)
+        found = kept.restore()
+        output = "" if found else _componentize(work, seed)
         description = _description(work, manifest.main, output)
         for doubt in _doubts(description):
             on_stage(f"warning: {doubt}")
         for refused in (work / "refused").read_text().splitlines():
             on_stage(f"warning: {refused}; see docs/packages.md")
         inside(work, work / "entry" / "objects")  # written by the code that ran
+        if not found:
+            kept.keep()
         try:
             make_immortal(work / "out.wasm", work / "entry" / "objects")
         except OtherPythonError as error:
@@ -168,10 +175,10 @@ def _lay_out(work: Path, project: Path, root: Path, plan: dict[str, Any], depend
     (work / "entry" / "holdfast_entry.py").write_text(_ENTRY.format(mount=_ENTRY_MOUNT))
 
 
-def _componentize(work: Path) -> str:
+def _componentize(work: Path, seed: str) -> str:
     """Run componentize-py; what it said. BuildError where it took too long."""
     facts: dict[str, Any] = {"cpu_s": BUILD_CPU_S, "data_bytes": BUILD_DATA_BYTES, "refused": str(work / "refused")}
-    facts |= {"writable": str(work), "readable": [str(wit_directory())], "seed": _seed(work), "now_s": BUILD_CLOCK_S}
+    facts |= {"writable": str(work), "readable": [str(wit_directory())], "seed": seed, "now_s": BUILD_CLOCK_S}
     command = [sys.executable, "-I", "-X", "utf8", "-m", "holdfast_host.build.process.launch", json.dumps(facts)]
     command += ["-d", str(wit_directory()), "-w", "actor", "componentize", "holdfast_entry"]
     command += ["-p", "entry", "-p", "source", "-o", "out.wasm"]

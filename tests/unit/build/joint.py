@@ -12,16 +12,15 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from wasmtime import Engine
 from wasmtime.component import Component
 
 from holdfast_host.build import build_project
 from tests.harness import components
 from tests.harness.wheels import write_wheel
 from tests.packages.catalogue import PACKAGES, QUICK, trial
-from tests.unit.build import test_anew, test_confined, test_immortal
+from tests.unit.build import test_anew, test_carried, test_confined, test_immortal
 from tests.unit.build.test_build import MANIFEST, project
-from tests.unit.guest.plain_host import PlainHost, PlainSandbox
+from tests.unit.guest.plain_host import PlainHost, PlainSandbox, quick_engine
 
 
 def sandbox(actor_type: str, name: str = "t") -> PlainSandbox:
@@ -38,7 +37,7 @@ def stages() -> list[str]:
 @functools.cache
 def _host() -> PlainHost:
     component, _ = _built()
-    engine = Engine()
+    engine = quick_engine()
     compiled = components.made_once(
         f"{component.stem}.cwasm", lambda path: path.write_bytes(Component(engine, component.read_bytes()).serialize())
     )
@@ -68,25 +67,27 @@ def _modules() -> dict[str, tuple[str, str]]:
         "anew": ("Anew", test_anew.APP),
         "handles": ("Handles", test_confined.HANDLES),
         "clients": ("Clients", test_confined.CLIENTS),
+        "late_ones": ("Late", test_carried.APP),
         "inside": ("Inside", test_immortal.INSIDE),
         "popular": ("Popular", trial("Popular", [each for each in PACKAGES if each.name in QUICK])),
     }
 
 
 def _needed() -> list[str]:
-    return ["./dicebox-1.0-py3-none-any.whl", *test_confined.PACKAGES, *QUICK]
+    return ["./dicebox-1.0-py3-none-any.whl", *test_carried.NEEDS, *test_confined.PACKAGES, *QUICK]
 
 
 def _texts() -> Iterable[str]:
     for folder, (actor_type, text) in _modules().items():
         yield from (folder, actor_type, text)
-    yield from (*_needed(), test_anew.DICEBOX)
+    yield from (*_needed(), test_anew.DICEBOX, repr(test_carried.PACKAGE))
 
 
 def _project(directory: Path) -> Path:
     lines = [f"from {folder}.app import {actor_type}" for folder, (actor_type, _) in _modules().items()]
     project(directory, "\n".join(lines) + "\n", f"{MANIFEST}dependencies = {json.dumps(_needed())}\n")
     write_wheel(directory, "dicebox", {"dicebox.py": test_anew.DICEBOX})
+    test_carried.write_packages(directory)
     for folder, (_, text) in _modules().items():
         (directory / "src" / folder).mkdir()
         (directory / "src" / folder / "app.py").write_text(text)

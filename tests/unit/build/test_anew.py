@@ -55,6 +55,7 @@ def test_every_generator_that_a_build_seeded_draws_other_numbers_in_each_sandbox
 
 
 @pytest.mark.slow
+@pytest.mark.builds
 def test_a_module_that_draws_as_it_is_built_is_refused_by_file_and_line(tmp_path: Path) -> None:
     app = "import secrets\n\nfrom holdfast import StatefulActor\n\nKEY = secrets.token_bytes(32)\n"
     app += "\nclass Trial(StatefulActor):\n    pass\n"

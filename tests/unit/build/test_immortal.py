@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wasmtime import Engine, wat2wasm
+from wasmtime import wat2wasm
 
 from holdfast_host.build import build_project
 from holdfast_host.build.immortal_objects import IMMORTAL, IMMORTAL_MIN, OtherPythonError, make_immortal
@@ -18,8 +18,6 @@ from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox
 from tests.harness import components
 from tests.unit.build import joint
-from tests.unit.build.test_build import MANIFEST, project
-from tests.unit.guest.plain_host import PlainHost
 from tests.unit.sandbox.turns import TestTurn
 
 
@@ -146,20 +144,31 @@ class Inside(StatefulActor):
 """
 
 
+@pytest.fixture(scope="module")
+def of_another_python(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A component whose Python is taken for another, and what its build said."""
+    folder = tmp_path_factory.mktemp("another") / "account"
+    said: list[str] = []
+    shutil.copytree(components.ACCOUNT, folder, ignore=shutil.ignore_patterns("build"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("holdfast_host.build.immortal_objects.PYTHON", "cpython 3.99")
+        return build_project(folder, said.append).path, said
+
+
 @pytest.mark.slow
 def test_the_build_of_another_python_warns_and_leaves_the_component_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    of_another_python: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("holdfast_host.build.immortal_objects.PYTHON", "cpython 3.99")
-    said: list[str] = []
-    component = build_project(project(tmp_path / "p", INSIDE, MANIFEST), said.append).path.read_bytes()
-    sandbox = PlainHost(Engine(), component).sandbox("Inside", "t")
+    component, said = of_another_python
+    left = component.read_bytes()
+    monkeypatch.setattr("holdfast_host.build.project.make_immortal", lambda component, objects: 0)
 
     assert [line for line in said if line.startswith("warning")] == [
         "warning: the component is built, but each of its instances takes more memory: "
         "its Python is cpython 3.14, known is cpython 3.99"
     ]
-    assert sandbox.call("immortal") == [False, False, False]
+    assert build_project(component.parents[1]).path.read_bytes() == left
+    assert left != components.built(components.ACCOUNT).component.read_bytes()
 
 
 @pytest.mark.slow
@@ -201,11 +210,9 @@ def private_kib_of_an_activation(component: Path) -> float:
 
 @pytest.mark.slow
 def test_an_activation_writes_to_little_of_the_memory_it_shares_and_without_this_to_much_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    of_another_python: tuple[Path, list[str]],
 ) -> None:
-    monkeypatch.setattr("holdfast_host.build.project.make_immortal", lambda component, addresses: 0)
-    shutil.copytree(components.ACCOUNT, tmp_path / "account", ignore=shutil.ignore_patterns("build"))
-    mortal = build_project(tmp_path / "account").path
+    mortal, _ = of_another_python
 
     with_it = private_kib_of_an_activation(components.built(components.ACCOUNT).component)
     without = private_kib_of_an_activation(mortal)

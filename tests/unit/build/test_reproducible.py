@@ -18,50 +18,22 @@ import pytest
 
 from holdfast_host.build import build_project
 from holdfast_host.build.process import fixed_inputs
-
-MANIFEST = 'name = "trial"\nmain = "src/app.py"\ncompatibility_date = "2026-11-01"\n'
-
-# What differs from build to build in ordinary Python: sets, times, listings, numbers of files, addresses.
-APP = """
-import os, random, time
-from pathlib import Path
-
-from holdfast import StatefulActor
-
-NAMES = {f"name {number}" for number in range(100)}
-LISTED = [entry.name for entry in os.scandir(Path(__file__).parent)]
-TABLE = (Path(__file__).parent / "table.txt").read_text()
-STATED = os.stat(__file__)
-DICE = random.Random()
-
-class Trial(StatefulActor):
-    def names(self):
-        return list(NAMES)
-"""
-
-
-def _project(directory: Path, files: list[str]) -> Path:
-    (directory / "src").mkdir(parents=True)
-    for name in files:
-        (directory / "src" / f"{name}.txt").write_text(name)
-    (directory / "src" / "app.py").write_text(APP)
-    (directory / "holdfast.toml").write_text(MANIFEST)
-    return directory
+from tests.unit.build.test_build import TEXTS, rich_project
 
 
 @pytest.mark.slow
 def test_unchanged_sources_give_the_same_bytes_elsewhere_and_at_another_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = ["table", *(f"z{number}" for number in range(30))]
-    first = build_project(_project(tmp_path / "one", names)).path.read_bytes()
+    first = build_project(rich_project(tmp_path / "one")).path.read_bytes()  # or as it was built before
     # Another disk where there is one: it lists and numbers its files otherwise. Files of another order, and older.
     other = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else tmp_path
     there = other / f"holdfast-test-{os.getpid()}"
     monkeypatch.setenv("TMPDIR", str(other))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
     monkeypatch.setattr("tempfile.tempdir", str(other))
     try:
-        project = _project(there / "two", names[::-1])
+        project = rich_project(there / "two", TEXTS[::-1])
         os.utime(project / "src" / "app.py", (1, 1))
         second = build_project(project).path.read_bytes()
     finally:

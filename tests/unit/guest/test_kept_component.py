@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wasmtime import Engine
 
 from tests.unit.guest.memory_host import refusal
-from tests.unit.guest.plain_host import PlainHost, component_of
+from tests.unit.guest.plain_host import PlainHost, component_of, quick_engine
 
 pytestmark = pytest.mark.slow  # compiling 22 MB
 
@@ -18,7 +17,7 @@ KEPT = Path(__file__).parents[2] / "fixtures" / "components"
 
 @pytest.fixture(scope="module")
 def everything() -> PlainHost:
-    return PlainHost(Engine(), component_of(KEPT / "everything-1.0.0.wasm.xz"))
+    return PlainHost(quick_engine(), component_of(KEPT / "everything-1.0.0.wasm.xz"))
 
 
 @pytest.fixture

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wasmtime import Engine
-
-from tests.unit.guest.plain_host import PlainHost, component_of
+from tests.unit.guest.plain_host import PlainHost, component_of, quick_engine
 
 KEPT = Path(__file__).parents[2] / "fixtures" / "components"
 
 
 def test_a_component_in_no_language_but_webassembly_keeps_the_contract() -> None:
-    host = PlainHost(Engine(), component_of(KEPT / "counter.wat"))
+    host = PlainHost(quick_engine(), component_of(KEPT / "counter.wat"))
     sandbox = host.sandbox("Counter", "c")
 
     counted = [sandbox.call("increment", '{"ignored":"' + "x" * 100_000 + '"}') for _ in range(12)]
@@ -26,7 +24,7 @@ def test_a_component_in_no_language_but_webassembly_keeps_the_contract() -> None
 
 
 def test_a_component_in_no_language_but_webassembly_passes_on_the_hosts_errors() -> None:
-    host = PlainHost(Engine(), component_of(KEPT / "counter.wat"))
+    host = PlainHost(quick_engine(), component_of(KEPT / "counter.wat"))
     host.storage.put_fails_at = "count"
 
     assert host.sandbox("Counter", "c").call("increment")["name"] == "LimitError"
