@@ -93,7 +93,7 @@ def test_several_projects_run_side_by_side_whatever_their_order(project: Path, t
         'def fetch(request, env):\n    return Response.json(env.READONLY.id_from_name("a").value())\n'
     )
     write_project(tmp_path / "reader", "reader", source, ("READONLY", "Counter"))
-    with DevProcess(tmp_path, "reader", project.name) as dev, dev.caller() as caller:
+    with DevProcess(tmp_path, "reader", project.name, "--data", f"{project}/.holdfast") as dev, dev.caller() as caller:
         port = dev.api.rpartition(":")[2]
         posted = caller.request("POST", "/counters/a/increment", headers={"host": f"demo.localhost:{port}"})
         assert posted.text == '{"value":1}'

@@ -42,13 +42,15 @@ class Server:
 
 
 @contextmanager
-def holdfast(*options: str, command: Sequence[str] = (HOLDFAST,)) -> Iterator[Server]:
-    """Our host with the measured actor deployed; `command` runs it."""
+def holdfast(
+    *options: str, command: Sequence[str] = (HOLDFAST,), project: Path = PEERS / "account"
+) -> Iterator[Server]:
+    """Our host with the measured actor deployed, or another project's; `command` runs it."""
     with (
         tempfile.TemporaryDirectory() as scratch,
         HostProcess(Path(scratch) / "data", *options, command=command) as host,
     ):
-        deploy(host, built(PEERS / "account"))
+        deploy(host, built(project))
         yield Server("holdfast", host.url, host.pids()["supervisor"][0], host)
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.benchmarks import budget, metered
 from tests.benchmarks.servers import holdfast
 from tests.benchmarks.stages import GUEST, METERED, stages_of
+from tests.harness.components import ACCOUNT
 
 
 def test_samples_of_a_waiting_commit_do_not_count() -> None:
@@ -34,7 +35,7 @@ def test_every_metered_stage_is_one_of_the_workers() -> None:
 @pytest.mark.slow
 def test_a_metered_worker_serves_and_counts(tmp_path: Path) -> None:
     file = tmp_path / "meters"
-    with holdfast("--workers", "1", command=metered.command(file)) as server:
+    with holdfast("--workers", "1", command=metered.command(file), project=ACCOUNT) as server:
         assert server.host is not None
         [_] = server.host.pids()["worker"]
         before = metered.read(file)

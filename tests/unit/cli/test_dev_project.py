@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,7 +16,9 @@ from holdfast_host.build.development import DevelopmentComponent, ProjectFiles
 from holdfast_host.build.scaffold import make_project
 from holdfast_host.cli.answers import RunningFunction
 from holdfast_host.cli.client import HostClient
+from holdfast_host.cli.commands import dev
 from holdfast_host.cli.dev.project import DevProject
+from holdfast_host.core.config import parse_listen
 
 RUNNING: RunningFunction = {"version": 1, "url": "http://shop.localhost:1", "func_id": "fn_1"}
 
@@ -108,3 +112,19 @@ def test_a_file_that_cannot_be_read_is_said_and_ends_nothing(
 
     assert "Permission denied" in said[-1]
     assert "the last good version keeps serving" in said[-1]
+
+
+def test_a_project_with_types_of_others_is_deployed_after_those_that_have_all_of_theirs(
+    tmp_path: Path, host: CountingHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(DevProject, "start", lambda self, *_, **__: begun.append(self.name))
+    monkeypatch.setattr(DevProject, "watch", lambda self, *_: None)
+    monkeypatch.setattr(dev, "HostClient", lambda *_: contextlib.nullcontext(host))
+    projects = [make_project(tmp_path, name) for name in ("reader", "broken", "shop")]
+    (projects[0] / "src" / "app.py").write_text("class Counters:\n    pass\n# class Counter\n")
+    (projects[1] / "src" / "app.py").write_bytes(b"\xff")
+    listen = parse_listen("127.0.0.1:1")
+    dev._develop("http://127.0.0.1:1", [DevProject(each, lambda *_: None) for each in projects], listen, Event())
+
+    assert begun == ["shop", "reader", "broken"]

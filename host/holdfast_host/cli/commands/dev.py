@@ -101,7 +101,7 @@ def _run(config: HostConfig, projects: list[DevProject], root: Listen) -> int:
 def _develop(url: str, projects: list[DevProject], root: Listen, stopping: threading.Event) -> None:
     """Deploy all, owners before those that refer to them, then follow what is saved."""
     with HostClient(url, None) as client:
-        waiting = projects
+        waiting = sorted(projects, key=_foreign_types)
         for left in range(len(projects), 0, -1):
             waiting = [each for each in waiting if not stopping.is_set() and each.start(client, last=left == 1)]
     port = url.rpartition(":")[2]
@@ -115,6 +115,14 @@ def _develop(url: str, projects: list[DevProject], root: Listen, stopping: threa
         follower.start()
     for follower in followers:
         follower.join()
+
+
+def _foreign_types(project: DevProject) -> int:
+    """How many it has of others; of one whose sources cannot be read, which its own start says, all."""
+    try:
+        return project.foreign_types()
+    except (HoldfastError, OSError):
+        return len(project.files.manifest.actors)
 
 
 def _follow(url: str, project: DevProject, stopping: threading.Event) -> None:

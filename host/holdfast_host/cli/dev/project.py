@@ -7,6 +7,7 @@ what fails, at either -> says so; the last good version keeps serving
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -41,6 +42,15 @@ class DevProject:
         self._seen = self.files.stamps()
         self._unbuilt: set[Path] = set()  # what has changed since a build that failed: no reload takes it in
         self._runs: str | None = None  # the fingerprint of the sources that serve; None while nothing is deployed
+
+    def foreign_types(self) -> int:
+        """How many of the types that it binds are no class in its sources: it goes after the owners of those.
+
+        By the text alone, before anything is built; a wrong number costs a deploy that is refused and made again.
+        """
+        text = "\n".join(self.files.sources()["files"].values())
+        bound = {each.type for each in self.files.manifest.actors}
+        return sum(not re.search(rf"^class {each}\b", text, re.MULTILINE) for each in bound)
 
     def start(self, client: HostClient, *, last: bool) -> bool:
         """Deploy it, and say why where that fails.
