@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -29,11 +28,3 @@ def builds_of_the_run() -> Iterator[None]:
         patch.setenv("PIP_CACHE_DIR", os.environ.get("PIP_CACHE_DIR", packages))
         patch.setenv("XDG_CACHE_HOME", str(CACHE / "of-a-user"))
         yield
-
-
-@pytest.fixture(autouse=True)
-def digits_of_integers() -> Iterator[None]:
-    """A command that a test ran in its own process shows integers of any length; the tests after it know the limit."""
-    digits_max = sys.get_int_max_str_digits()
-    yield
-    sys.set_int_max_str_digits(digits_max)

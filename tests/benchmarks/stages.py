@@ -70,7 +70,7 @@ FRONT: Final = [
         "front/calls/catalog_view.py",
         "front/http/client_timeouts.py",
     ),
-    *_rules("frame to the worker", "front/link.py:call,send,_enter,_send,_flush,__init__", "wire/window.py:take,enter"),
+    *_rules("frame to the worker", "front/link.py:call,send,_send,_flush,__init__", "wire/window.py:take,enter"),
     *_rules("reply from the worker", "front/link.py", "wire/window.py"),
     *_rules("write the response", "front/http/answers.py", "front/known/connection.py:answer,refuse,_write"),
     *_rules(

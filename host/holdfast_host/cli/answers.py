@@ -13,6 +13,8 @@ import msgspec
 ANY: Final[Any] = Any  # what a method returned, what somebody stored
 
 _YEAR_9000_S: Final = 221_845_392_000
+# Of no more digits than Python shows: an integer of any length is somebody's value, and none of what a host counts.
+Count = Annotated[int, msgspec.Meta(le=(1 << 63) - 1)]
 
 
 class Refusal(TypedDict):
@@ -40,10 +42,10 @@ class Binding(TypedDict):
 class Version(TypedDict):
     """One version that is kept of a function."""
 
-    version: int
+    version: Count
     sha256: str
     created_at: str
-    disk_bytes: NotRequired[int]
+    disk_bytes: NotRequired[Count]
 
 
 class NamedSecret(TypedDict):
@@ -56,33 +58,33 @@ class NamedSecret(TypedDict):
 class RunningFunction(TypedDict):
     """A function after a deploy or a rollback; the last line of a deploy that is followed is one."""
 
-    version: int
+    version: Count
     url: str
     func_id: str
     versions: NotRequired[list[Version]]
-    disk_bytes: NotRequired[int]
+    disk_bytes: NotRequired[Count]
     secrets: NotRequired[list[NamedSecret]]
 
 
 class KeptVersions(TypedDict):
     """A function whose versions are listed."""
 
-    version: int
+    version: Count
     versions: list[Version]
-    disk_bytes: NotRequired[int]
+    disk_bytes: NotRequired[Count]
 
 
 class ListedFunction(TypedDict):
     """A function among all."""
 
     name: str
-    version: int
+    version: Count
     url: str
     status: str
     reason: NotRequired[str]
     actors: list[Binding]
     versions: Annotated[list[Version], msgspec.Meta(min_length=1)]
-    disk_bytes: NotRequired[int]
+    disk_bytes: NotRequired[Count]
 
 
 class Functions(TypedDict):
@@ -112,7 +114,7 @@ class ActorType(TypedDict):
     type: str
     language: NotRequired[str]
     function: str
-    version: int
+    version: Count
     methods: list[Method]
 
 
@@ -165,7 +167,7 @@ class Alarm(TypedDict):
 
     due: str
     state: str
-    retry_count: int
+    retry_count: Count
     last_error: str | None
 
 
@@ -173,7 +175,7 @@ class ListedAlarm(Alarm):
     """An alarm among all; without a type where no deployed function has that."""
 
     type: str | None
-    type_id: int
+    type_id: Count
     name: str
 
 
@@ -181,12 +183,12 @@ class Inspected(TypedDict):
     """An instance from outside."""
 
     active: bool
-    queued: int
+    queued: Count
     quarantined: bool
-    version: int
+    version: Count
     alarm: Alarm | None
-    keys: int
-    bytes: int
+    keys: Count
+    bytes: Count
 
 
 class StoredEntry(TypedDict):
@@ -208,7 +210,7 @@ class ListedInstance(TypedDict):
     """An instance of a type."""
 
     name: str
-    bytes: int
+    bytes: Count
 
 
 class Quarantined(TypedDict):
@@ -216,7 +218,7 @@ class Quarantined(TypedDict):
 
     died_at: str
     function: str
-    version: int
+    version: Count
     what: str
     type: NotRequired[str | None]
     name: NotRequired[str | None]
@@ -265,16 +267,16 @@ class RunningTurn(Whose):
 class Queue(Whose):
     """Turns that wait."""
 
-    turns: int
+    turns: Count
     oldest_s: float | None
 
 
 class CommitGroup(TypedDict):
     """What waits for the disk; a sweep has no number, and what gathers no age."""
 
-    group: int | None
-    turns: int
-    held: int
+    group: Count | None
+    turns: Count
+    held: Count
     age_s: float | None
 
 
@@ -282,57 +284,57 @@ class FunctionPool(TypedDict):
     """The sandboxes of a function."""
 
     function: str
-    sandboxes: int
-    busy: int
-    waiting: int
+    sandboxes: Count
+    busy: Count
+    waiting: Count
 
 
 class ComputeSlots(TypedDict):
     """Who computes."""
 
-    slots: int
-    waiting: int
+    slots: Count
+    waiting: Count
 
 
 class AlarmsUnderWay(TypedDict):
     """How many alarms are on their way."""
 
-    under_way: int
-    aside: int
-    in_line: int
+    under_way: Count
+    aside: Count
+    in_line: Count
 
 
 class Activity(TypedDict):
     """What a worker does now."""
 
     turns: list[RunningTurn]
-    turns_total: int
+    turns_total: Count
     queues: list[Queue]
-    queues_total: int
-    waiting_turns: int
+    queues_total: Count
+    waiting_turns: Count
     groups: list[CommitGroup]
-    detached: int
+    detached: Count
     compute: ComputeSlots
-    activations: int
+    activations: Count
     functions: list[FunctionPool]
-    functions_total: int
+    functions_total: Count
     alarms: AlarmsUnderWay
 
 
 class ShownWorker(TypedDict):
     """A worker; without its activity where it does not answer."""
 
-    worker: int
-    pid: int | None
+    worker: Count
+    pid: Count | None
     state: str
     age_s: float | None
     heartbeat_s: float | None
-    deaths: int
+    deaths: Count
     commit_stalled: bool
     shortage: str | None
     activity: Activity | None
     noted: list[Whose]
-    noted_total: int
+    noted_total: Count
 
 
 class Workers(TypedDict):

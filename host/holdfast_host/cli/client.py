@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ import click
 import httpx
 
 from holdfast_host.cli import answers
-from holdfast_host.cli.output import CommandFailedError
+from holdfast_host.cli.output import CommandFailedError, integers_of_any_length
 from holdfast_host.cli.variables import option
 from holdfast_host.core.config import TOKEN_FORM
 
@@ -277,7 +276,6 @@ class HostClient:
 
 def open_client(host: str, token_file: Path | None) -> HostClient:
     """The client for a command's `--host` and `--token-file`, or HOLDFAST_TOKEN."""
-    sys.set_int_max_str_digits(0)  # an integer of any length is a value, and is shown
     return HostClient(host, read_token(token_file))
 
 
@@ -376,6 +374,7 @@ def _text_of(response: httpx.Response) -> str:
 def _json_of(text: str) -> Any:
     """What JSON says; `_NO_JSON` where it is something else."""
     try:
-        return json.loads(text)
+        with integers_of_any_length():
+            return json.loads(text)
     except (ValueError, RecursionError):
         return _NO_JSON

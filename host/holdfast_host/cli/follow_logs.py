@@ -6,7 +6,6 @@ over.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Final
 
 from holdfast_host.cli import answers
 from holdfast_host.cli.client import HostClient, RefusedError, StrangeAnswerError, UnreachableError, with_query
+from holdfast_host.cli.output import compact_json
 
 PAUSE_S: Final = 0.5  # between two attempts to reach a host
 OVERLAP_S: Final = 5.0  # so much older than the newest a line may be and still come
@@ -95,7 +95,7 @@ class _Shown:
 
     def is_new(self, line: Line) -> bool:
         """Whether it has not been shown; then it is now."""
-        at, text = float(line["time"]), json.dumps(line)
+        at, text = float(line["time"]), compact_json(line)
         if self._again[text] > 0:
             self._again[text] -= 1
             return False

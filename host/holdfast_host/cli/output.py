@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -108,12 +109,30 @@ def json_option(decorated: _Decorated) -> _Decorated:
 
 def print_json(value: Any) -> None:
     """One compact document on stdout, ASCII only so that every terminal and every string passes."""
-    _print_line(json.dumps(value, separators=(",", ":")))
+    _print_line(compact_json(value))
+
+
+def compact_json(value: Any) -> str:
+    """JSON for programs."""
+    with integers_of_any_length():
+        return json.dumps(value, separators=(",", ":"))
 
 
 def readable_json(value: Any) -> str:
     """JSON for people: `{"balance": 5}`, characters as they are; printed, it is still JSON."""
-    return json.dumps(value, ensure_ascii=False)
+    with integers_of_any_length():
+        return json.dumps(value, ensure_ascii=False)
+
+
+@contextmanager
+def integers_of_any_length() -> Iterator[None]:
+    """Read and write digits meanwhile as they are: an integer of any length is a value, which Python refuses."""
+    digits_max = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        yield
+    finally:
+        sys.set_int_max_str_digits(digits_max)
 
 
 def counted(number: int, noun: str) -> str:

@@ -15,9 +15,11 @@ import math
 import re
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+
+JsonObject = dict[str, Any]  # an object of JSON, once it is read
 
 # Each bracket as a signed byte, +1 or -1; all else goes away.
 _STEPS: Final = bytes(1 if byte in b"[{" else 255 if byte in b"]}" else 0 for byte in range(256))

@@ -17,7 +17,6 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import MutableMapping
 from typing import Any, Final, TextIO
 
 # structlog's renderer for consoles, which nothing here uses, would load rich: most of a process's start and 12 MB.
@@ -25,6 +24,7 @@ _RICH_IS_LOADED: Final = "rich" in sys.modules
 if not _RICH_IS_LOADED:
     sys.modules["rich"] = None  # type: ignore[assignment] # an import of it fails, which structlog is prepared for
 import structlog  # noqa: E402
+from structlog.typing import EventDict  # noqa: E402
 
 from holdfast_host.core.terminal_text import printable  # noqa: E402
 
@@ -33,8 +33,6 @@ if not _RICH_IS_LOADED:
 
 FORMATS: Final = ("text", "json")
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-
-Facts = MutableMapping[str, Any]
 
 _dump: Final = structlog.processors.JSONRenderer(separators=(",", ":"))
 
@@ -118,13 +116,13 @@ def adopt_tracebacks(process: str, log_format: str = "text") -> None:
     sys.unraisablehook = of_finalizer
 
 
-def guest_line(facts: Facts) -> str:
+def guest_line(facts: EventDict) -> str:
     """A line of a guest's output: one JSON object, ASCII only."""
     line: str | bytes = _dump(None, "", facts)
     return line if isinstance(line, str) else line.decode()
 
 
-def guest_text(facts: Facts, process: str) -> str:
+def guest_text(facts: EventDict, process: str) -> str:
     """The same for people: each line of it, and of a trap's backtrace, behind time, level, process and instance."""
     dropped = facts.get("lines_dropped_before")
     lost = f" ({dropped} lines dropped)" if dropped else ""
@@ -133,7 +131,7 @@ def guest_text(facts: Facts, process: str) -> str:
     return "\n".join(f"{head} | " + printable(line, keep="\t") for line in text.splitlines() or [""])
 
 
-def event_text(facts: Facts) -> str:
+def event_text(facts: EventDict) -> str:
     """An event that was written as JSON, as it reads for people."""
     return _render_line(None, "", {"event": facts["message"], **{k: v for k, v in facts.items() if k != "message"}})
 
@@ -154,13 +152,13 @@ class _Stream:
     log = debug = info = warning = warn = error = err = critical = fatal = exception = failure = msg
 
 
-def _render_line(_logger: Any, _method: str, facts: Facts) -> str:
+def _render_line(_logger: Any, _method: str, facts: EventDict) -> str:
     stamp = _stamp(facts.pop("time", None) or time.time())
     head = f"{stamp} {facts.pop('level')} {facts.pop('process')} {facts.pop('event')}"
     return printable(head) + "".join(f" {name}={_quoted(value)}" for name, value in facts.items())
 
 
-def _render_json(_logger: Any, _method: str, facts: Facts) -> str:
+def _render_json(_logger: Any, _method: str, facts: EventDict) -> str:
     now: float = facts.pop("time", None) or time.time()
     head = {"time": round(now, 6), "level": facts.pop("level"), "process": facts.pop("process")}
     return guest_line({**head, "message": facts.pop("event"), **facts})

@@ -11,6 +11,7 @@ from typing import Final, assert_never
 
 from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.errors import HoldfastError
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
 from holdfast_host.courier.addresses import PrivateAccess
 from holdfast_host.courier.connections import Connections
@@ -24,7 +25,6 @@ from holdfast_host.wire.control import (
     CourierQuestion,
     CourierStart,
     Done,
-    JsonObject,
     Measure,
     Measured,
     Ready,

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import cast
 
 from holdfast_host.core.errors import HostUnavailableError
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.wire.control import (
     Answer,
     FrontNews,
     FrontStart,
-    JsonObject,
     Message,
     Ping,
     Pong,

@@ -12,6 +12,7 @@ from typing import assert_never
 from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.config import HTTP_BACKLOG
 from holdfast_host.core.errors import InternalError
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
 from holdfast_host.front.app import App
 from holdfast_host.front.calls.actor_calls import Calls
@@ -45,7 +46,6 @@ from holdfast_host.wire.control import (
     FrontNews,
     FrontStart,
     HostHealth,
-    JsonObject,
     Measure,
     Measured,
     NewCatalog,

@@ -14,18 +14,20 @@ from typing import Any, Final, assert_never
 
 from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.config import HostConfig
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog, adopt_logging
 from holdfast_host.supervisor.courier import CourierLaunch
 from holdfast_host.supervisor.crashes.attribution import CrashAttribution
 from holdfast_host.supervisor.deploys.component_store import Compile, ComponentStore
 from holdfast_host.supervisor.deploys.deploys import Deploys
-from holdfast_host.supervisor.deploys.rollout import ProcessRollout, without_sources
+from holdfast_host.supervisor.deploys.rollout import ProcessRollout
+from holdfast_host.supervisor.launching import FrontLaunch, WorkerLaunch
 from holdfast_host.supervisor.operations import Operations
 from holdfast_host.supervisor.processes.activity import collect_activity
-from holdfast_host.supervisor.processes.child import Child, Programs, spawn_child
+from holdfast_host.supervisor.processes.child import Programs
 from holdfast_host.supervisor.processes.measures import collect_measures
 from holdfast_host.supervisor.processes.stop_order import StopOrder
-from holdfast_host.supervisor.processes.supervision import Keeper, Phase, ProbeTimes
+from holdfast_host.supervisor.processes.supervision import Launch, Phase, ProbeTimes, SupervisedProcess
 from holdfast_host.supervisor.secrets.operations import Secrets
 from holdfast_host.supervisor.startup import HostResources, open_resources
 from holdfast_host.wire.control import (
@@ -33,15 +35,12 @@ from holdfast_host.wire.control import (
     CommitStalled,
     Drained,
     Fatal,
-    FrontStart,
     HostHealth,
-    JsonObject,
     Ready,
     Request,
     RoomChanged,
     Unloadable,
     Withdraw,
-    WorkerStart,
 )
 from holdfast_host.wire.operations import (
     CollectActivity,
@@ -59,8 +58,6 @@ FAILED_STARTS_MAX: Final = 3  # of one child in a row, while the host itself is 
 _DEATHS_BY_CODE: Final = (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL)
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-Receive = Callable[[ChildNews], None]
-
 
 def serve(
     config: HostConfig,
@@ -68,7 +65,7 @@ def serve(
     compile_component: Compile,
     *,
     programs: Programs | None = None,
-    patience: ProbeTimes | None = None,
+    probe_times: ProbeTimes | None = None,
 ) -> int:
     """Run a host until it is told to stop; blocks.
 
@@ -77,7 +74,7 @@ def serve(
         announce: called once, with the URL, when every process is ready.
         compile_component: how a component is compiled.
         programs: the children's command lines.
-        patience: how long to wait for their signs of life.
+        probe_times: how long to wait for their signs of life.
 
     Returns:
         The exit code: 0 after a stop in order, 1 when the host failed or had to be killed.
@@ -90,14 +87,14 @@ def serve(
     with open_resources(config, log) as resources:
 
         async def run() -> int:
-            host = Host(config, resources, compile_component, log, programs or Programs(), patience or ProbeTimes())
+            host = Host(config, resources, compile_component, log, programs or Programs(), probe_times or ProbeTimes())
             return await host.run(announce)
 
         return asyncio.run(run())
 
 
 class Host:
-    """The running host: its keepers, its registry, its end. Made inside the event loop; `run` is its life."""
+    """The running host: its processes, its registry, its end. Made inside the event loop; `run` is its life."""
 
     def __init__(
         self,
@@ -106,24 +103,23 @@ class Host:
         compile_component: Compile,
         log: EventLog,
         programs: Programs,
-        patience: ProbeTimes,
+        probe_times: ProbeTimes,
     ) -> None:
         self._config = config
         self._resources = resources
         self._log = log
-        self._programs = programs
-        self._patience = patience
+        self._probe_times = probe_times
         workers = len(resources.worker_listeners)
         self._attribution = CrashAttribution(resources.quarantine, resources.registry, workers, log)
-        self._workers = [self._worker(number) for number in range(len(resources.worker_listeners))]
-        self._fronts = [self._front(number) for number in range(config.fronts)]
-        launch_courier = CourierLaunch(config, resources, programs.courier)
-        self._courier = self._keeper("courier", launch_courier)
-        self._courier_kept: asyncio.Task[None] | None = None
-        self._all = [*self._workers, *self._fronts]
         self._components = ComponentStore(
             resources.directory, resources.registry, compile_component, config.limits, log
         )
+        self._workers = [self._worker(number, programs) for number in range(workers)]
+        self._fronts = [self._front(number, programs) for number in range(config.fronts)]
+        launch_courier = CourierLaunch(config, resources, programs.courier)
+        self._courier = self._process("courier", launch_courier)
+        self._courier_kept: asyncio.Task[None] | None = None
+        self._all = [*self._workers, *self._fronts]
         self._grants = launch_courier.grants
         rollout = ProcessRollout(
             self._workers,
@@ -158,11 +154,11 @@ class Host:
         loop = asyncio.get_running_loop()
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number).name)
-        keepers: list[asyncio.Task[None]] = []
+        supervised: list[asyncio.Task[None]] = []
         try:
             await self._or_stop(self._components.restore())
             if not self._stop_asked.is_set():
-                keepers = [asyncio.create_task(self._keep(keeper)) for keeper in self._all]
+                supervised = [asyncio.create_task(self._supervise(process)) for process in self._all]
                 if self._grants():
                     self._need_courier()
                 await self._or_stop(self._until_ready())
@@ -173,11 +169,11 @@ class Host:
             await self._stop_asked.wait()
             await self._stop_all()
         finally:
-            for keeper in (*self._all, self._courier):
-                keeper.retire()
-                if keeper.child is not None:
-                    keeper.child.kill()
-            await asyncio.gather(*keepers, *([] if self._courier_kept is None else [self._courier_kept]))
+            for process in (*self._all, self._courier):
+                process.retire()
+                if process.child is not None:
+                    process.child.kill()
+            await asyncio.gather(*supervised, *([] if self._courier_kept is None else [self._courier_kept]))
             self._attribution.close()
             for number in _STOP_SIGNALS:
                 loop.remove_signal_handler(number)
@@ -187,8 +183,8 @@ class Host:
     def request_stop(self, reason: str, *, exit_code: int = 0) -> None:
         """Begin to stop in order; the highest exit code asked for counts."""
         self._exit_code = max(self._exit_code, exit_code)
-        for keeper in (*self._all, self._courier):
-            keeper.retire()
+        for process in (*self._all, self._courier):
+            process.retire()
         if not self._stop_asked.is_set():
             self._log.info("stopping", reason=reason)
             self._stop_asked.set()
@@ -225,13 +221,13 @@ class Host:
         await self._operations.aclose()
         await order.run()
 
-    async def _keep(self, keeper: Keeper) -> None:
-        """Run a keeper; its own failure is a bug, and ends the host rather than leave a child unwatched."""
+    async def _supervise(self, process: SupervisedProcess) -> None:
+        """Supervise a process; a failure of that is a bug, and ends the host rather than leave a child unwatched."""
         try:
-            await keeper.run()
+            await process.run()
         except Exception as error:
-            self._log.error(f"the keeper of {keeper.label} failed", error=repr(error))
-            self.request_stop(f"{keeper.label} is not watched any more", exit_code=1)
+            self._log.error(f"the supervision of {process.label} failed", error=repr(error))
+            self.request_stop(f"{process.label} is not watched any more", exit_code=1)
 
     async def _or_stop(self, work: Any) -> None:
         """Await the work, or cancel it when the host is to stop."""
@@ -246,129 +242,84 @@ class Host:
 
     async def _until_ready(self) -> None:
         """Return when every child is ready."""
-        while not all(keeper.up for keeper in self._all):
+        while not all(process.up for process in self._all):
             self._changed.clear()
             await self._changed.wait()
 
     def _need_courier(self) -> None:
         """Keep a courier from now on; without a function that asks outside there is none."""
         if self._courier_kept is None:
-            self._courier_kept = asyncio.create_task(self._keep(self._courier))
+            self._courier_kept = asyncio.create_task(self._supervise(self._courier))
 
-    def _worker(self, number: int) -> Keeper:
-        """The keeper of one worker; each start carries the catalog of that moment."""
-        listener = self._resources.worker_listeners[number]
+    def _worker(self, number: int, programs: Programs) -> SupervisedProcess:
+        def is_suspect() -> bool:
+            worker = self._workers[number]
+            return worker.failed_starts > 0 or worker.last_code in _DEATHS_BY_CODE
 
-        async def launch(receive: Receive) -> Child:
-            keeper = self._workers[number]
-            if keeper.failed_starts or keeper.last_code in _DEATHS_BY_CODE:
-                await self._components.restore(doubt=True)  # what it loads may be damaged in a way that kills it
+        launch = WorkerLaunch(
+            number,
+            self._config,
+            self._resources,
+            programs.worker,
+            attribution=self._attribution,
+            components=self._components,
+            is_suspect=is_suspect,
+        )
+        return self._process(f"worker {number}", launch)
 
-            running_fd = self._attribution.prepare(number)
+    def _front(self, number: int, programs: Programs) -> SupervisedProcess:
+        return self._process(f"front {number}", FrontLaunch(number, self._config, self._resources, programs.front))
 
-            def start() -> WorkerStart:
-                return WorkerStart(
-                    worker=number,
-                    data=str(self._resources.directory.root),
-                    listen_fd=listener.fileno(),
-                    routing=self._resources.routing,
-                    catalog=self._resources.registry.catalog(),
-                    limits=self._config.limits,
-                    log_level=self._config.log_level,
-                    log_format=self._config.log_format,
-                    check_arguments=self._config.check_arguments,
-                    secrets=self._resources.vault.values(),
-                    running_fd=running_fd,
-                    quarantined=self._attribution.quarantined(),
-                    new_data=self._resources.registry.next_type_id() == 1,
-                    courier=str(self._resources.courier_listener.getsockname()),
-                )
-
-            inherited = (listener.fileno(), self._resources.lock_fd, running_fd)
-            return await spawn_child(f"worker {number}", self._programs.worker, start, inherited, receive)
-
-        return self._keeper(f"worker {number}", launch)
-
-    def _front(self, number: int) -> Keeper:
-        """The keeper of one front."""
-        listener, root = self._resources.listener, self._resources.root_listener
-
-        async def launch(receive: Receive) -> Child:
-            def start() -> FrontStart:
-                return FrontStart(
-                    front=number,
-                    data=str(self._resources.directory.root),
-                    listen_fd=listener.fileno(),
-                    url=self._resources.url,
-                    domain=self._config.domain,
-                    token=self._config.token,
-                    routing=self._resources.routing,
-                    catalog=without_sources(self._resources.registry.catalog()),
-                    limits=self._config.limits,
-                    log_level=self._config.log_level,
-                    log_format=self._config.log_format,
-                    allowed_hosts=(self._config.listen.host, *self._config.allowed_hosts),
-                    trusted_proxies=self._config.trusted_proxies,
-                    known_heads=self._config.known_heads,
-                    root_fd=-1 if root is None else root.fileno(),
-                    root_function=self._config.root_function,
-                )
-
-            inherited = (listener.fileno(), self._resources.lock_fd, *([] if root is None else [root.fileno()]))
-            return await spawn_child(f"front {number}", self._programs.front, start, inherited, receive)
-
-        return self._keeper(f"front {number}", launch)
-
-    def _keeper(self, label: str, launch: Callable[[Receive], Any]) -> Keeper:
-        return Keeper(
+    def _process(self, label: str, launch: Launch) -> SupervisedProcess:
+        return SupervisedProcess(
             label,
             launch,
             self._log,
-            patience=self._patience,
+            probe_times=self._probe_times,
             on_message=self._on_message,
             on_phase=self._on_phase,
         )
 
-    def _on_message(self, keeper: Keeper, message: ChildNews) -> None:
+    def _on_message(self, process: SupervisedProcess, message: ChildNews) -> None:
         """What a child says of itself."""
         match message:
             case Ready():
-                pass  # its keeper has seen it
+                pass  # its supervision has seen it
             case Request():
-                if keeper.child is not None:
-                    self._operations.accept(keeper.child, message)
+                if process.child is not None:
+                    self._operations.accept(process.child, message)
             case Withdraw():
-                if keeper.child is not None:
-                    self._operations.withdraw(keeper.child, message.id)
+                if process.child is not None:
+                    self._operations.withdraw(process.child, message.id)
             case Drained():
                 if self._stop is not None:
-                    self._stop.note_drained(keeper)
+                    self._stop.note_drained(process)
             case Unloadable():
-                self._repair(keeper, message)
+                self._repair(process, message)
             case CommitStalled():
-                self._note_stall(keeper, message.stalled)
+                self._note_stall(process, message.stalled)
             case RoomChanged():
-                self._note_room(keeper, message.shortage)
+                self._note_room(process, message.shortage)
             case Fatal():
-                self._log.error(f"{keeper.label} cannot go on: the host stops", reason=message.reason)
-                self.request_stop(f"{keeper.label}: {message.reason}", exit_code=1)
+                self._log.error(f"{process.label} cannot go on: the host stops", reason=message.reason)
+                self.request_stop(f"{process.label}: {message.reason}", exit_code=1)
             case _:
                 assert_never(message)
 
-    def _note_stall(self, keeper: Keeper, stalled: bool) -> None:
-        keeper.stalled = stalled
+    def _note_stall(self, process: SupervisedProcess, stalled: bool) -> None:
+        process.stalled = stalled
         if stalled:
-            self._log.error(f"{keeper.label}: a commit does not end, the host is not ready")
+            self._log.error(f"{process.label}: a commit does not end, the host is not ready")
         else:
-            self._log.warning(f"{keeper.label}: the commit has ended")
+            self._log.warning(f"{process.label}: the commit has ended")
         self._tell_health()
 
-    def _note_room(self, keeper: Keeper, shortage: str | None) -> None:
-        keeper.shortage = shortage
+    def _note_room(self, process: SupervisedProcess, shortage: str | None) -> None:
+        process.shortage = shortage
         if shortage is not None:
-            self._log.error(f"{keeper.label}: {shortage}: nothing may grow, the host is not ready")
+            self._log.error(f"{process.label}: {shortage}: nothing may grow, the host is not ready")
         else:
-            self._log.warning(f"{keeper.label}: there is room again")
+            self._log.warning(f"{process.label}: there is room again")
         self._tell_health()
 
     async def _perform(self, operation: FurtherOperation) -> JsonObject:
@@ -399,32 +350,32 @@ class Host:
         own = {"deploys_waiting": self._components.waiting, "private_bytes": private_bytes()}
         return {**counted, "quarantined": self._attribution.measures(), **own}
 
-    def _repair(self, keeper: Keeper, message: Unloadable) -> None:
+    def _repair(self, process: SupervisedProcess, message: Unloadable) -> None:
         """A worker runs without a function whose compiled file it cannot load."""
-        self._log.error(f"{keeper.label} cannot load {message.function!r}", reason=message.reason)
+        self._log.error(f"{process.label} cannot load {message.function!r}", reason=message.reason)
         task = asyncio.create_task(self._deploys.repair(message.function))
         self._repairs.add(task)
         task.add_done_callback(self._repairs.discard)
 
-    def _on_phase(self, keeper: Keeper) -> None:
+    def _on_phase(self, process: SupervisedProcess) -> None:
         """A child started, got ready or died."""
         self._changed.set()
-        if keeper.phase is Phase.DOWN and keeper in self._workers:
-            self._attribution.after_death(self._workers.index(keeper), self._workers)
+        if process.phase is Phase.DOWN and process in self._workers:
+            self._attribution.after_death(self._workers.index(process), self._workers)
         self._operations.withdraw_of_gone_fronts()
-        if keeper.phase is Phase.DOWN and keeper.failed_starts >= FAILED_STARTS_MAX and not self._announced:
+        if process.phase is Phase.DOWN and process.failed_starts >= FAILED_STARTS_MAX and not self._announced:
             self._log.error(
-                f"{keeper.label} does not start", attempts=keeper.failed_starts, exit_code_of_last=keeper.last_code
+                f"{process.label} does not start", attempts=process.failed_starts, exit_code_of_last=process.last_code
             )
-            self.request_stop(f"{keeper.label} does not start", exit_code=1)
+            self.request_stop(f"{process.label} does not start", exit_code=1)
         self._tell_health()
 
     def _tell_health(self) -> None:
         """Tell the fronts which workers are up, and whether the host is stopping."""
         health = HostHealth(
-            [keeper.up for keeper in self._workers],
-            stalled=[number for number, keeper in enumerate(self._workers) if keeper.stalled],
-            short=[number for number, keeper in enumerate(self._workers) if keeper.shortage is not None],
+            [process.up for process in self._workers],
+            stalled=[number for number, process in enumerate(self._workers) if process.stalled],
+            short=[number for number, process in enumerate(self._workers) if process.shortage is not None],
             stopping=self._stop_asked.is_set(),
         )
         for front in self._fronts:

@@ -12,6 +12,7 @@ from pathlib import Path
 from holdfast_host.core.clock import utc_text
 from holdfast_host.core.config import Listen
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, InternalError, UnknownFunctionError
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.deploys.compile_queue import Applicant
 from holdfast_host.supervisor.deploys.component_store import Progress
@@ -19,7 +20,7 @@ from holdfast_host.supervisor.deploys.deploys import DeployRequest, Deploys
 from holdfast_host.supervisor.processes.child import Child
 from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry
 from holdfast_host.wire.catalog import Deployment
-from holdfast_host.wire.control import Answer, Failure, JsonObject, Request
+from holdfast_host.wire.control import Answer, Failure, Request
 from holdfast_host.wire.control import Progress as ProgressMessage
 from holdfast_host.wire.operations import (
     AnyOperation,

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from holdfast_host.core.errors import HoldfastError, InternalError
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import Limits
 from holdfast_host.wire.catalog import Catalog, Deployment, Outbound
 from holdfast_host.wire.operations import AnyOperation
@@ -26,7 +27,6 @@ EXIT_BUG: Final = 70  # its loop failed, which what a guest did may have caused
 EXIT_STORE: Final = 74  # the outcome of a commit is unknown
 EXIT_CONFIGURATION: Final = 78  # the operator's to mend; it has said what
 
-JsonObject = dict[str, Any]  # handed on, shown or rendered; nobody decides by what stands in it
 Quarantined = list[tuple[int, str]]  # the type's number and the name of each, see supervisor.crashes.quarantine
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from holdfast_host.core.errors import HoldfastError, InternalError
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.wire.control import (
     Armed,
     CommitStalled,
@@ -23,7 +24,6 @@ from holdfast_host.wire.control import (
     Failed,
     Failure,
     FoundTypes,
-    JsonObject,
     KeepAway,
     Measure,
     Measured,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -86,6 +87,15 @@ def test_an_integer_of_any_length_is_shown_as_it_is() -> None:
         compact = run("call", "--json", "A", "b", "c", HOLDFAST_HOST=host.url)
 
     assert shown.stdout == compact.stdout == f"{digits}\n"
+    assert sys.get_int_max_str_digits() == sys.int_info.default_max_str_digits, "the process is left as it was"
+
+
+def test_a_count_of_thousands_of_digits_is_none_of_a_holdfast_host() -> None:
+    with scripted_host(body=b'{"active": false, "queued": 0, "version": ' + b"9" * 5000 + b"}") as host:
+        result = run("inspect", "A", "b", HOLDFAST_HOST=host.url)
+
+    assert result.exit_code == 1
+    assert "`int` <= 9223372036854775807" in result.stderr
 
 
 def _changed(value: object) -> list[object]:

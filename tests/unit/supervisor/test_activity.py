@@ -11,14 +11,14 @@ import pytest
 from holdfast_host.supervisor.processes import activity
 from holdfast_host.supervisor.processes.activity import collect_activity
 from holdfast_host.supervisor.processes.child import ChildGoneError
-from holdfast_host.supervisor.processes.supervision import Keeper, Phase
+from holdfast_host.supervisor.processes.supervision import Phase, SupervisedProcess
 from holdfast_host.wire.control import ShowActivity, ShownActivity
 
 NOTED = [{"type": "Account", "name": str(number), "function": None} for number in range(5)]
 
 
-def keeper(phase: Phase, answer: Any = None) -> Keeper:
-    """A worker's keeper; `answer` is what the worker says, an error, or None for one that hangs."""
+def process(phase: Phase, answer: Any = None) -> SupervisedProcess:
+    """A worker; `answer` is what the worker says, an error, or None for one that hangs."""
     now = asyncio.get_running_loop().time()
 
     async def ask(question: ShowActivity, kind: type[ShownActivity]) -> ShownActivity:
@@ -33,7 +33,7 @@ def keeper(phase: Phase, answer: Any = None) -> Keeper:
     kept = SimpleNamespace(
         phase=phase, up=phase is Phase.UP, child=child, deaths=2, stalled=answer is None, shortage=None
     )
-    return cast("Keeper", kept)
+    return cast("SupervisedProcess", kept)
 
 
 def test_a_worker_that_does_not_answer_is_shown_in_time_with_what_is_known_of_it(
@@ -42,7 +42,7 @@ def test_a_worker_that_does_not_answer_is_shown_in_time_with_what_is_known_of_it
     monkeypatch.setattr(activity, "ANSWER_S", 0.05)
 
     async def play() -> list[dict[str, Any]]:
-        workers = [keeper(Phase.UP, {"turns": []}), keeper(Phase.UP), keeper(Phase.UP, ChildGoneError("gone"))]
+        workers = [process(Phase.UP, {"turns": []}), process(Phase.UP), process(Phase.UP, ChildGoneError("gone"))]
         async with asyncio.timeout(5):
             return cast("list[dict[str, Any]]", (await collect_activity(workers, lambda _: NOTED, 3))["workers"])
 
@@ -61,7 +61,7 @@ def test_a_worker_that_does_not_answer_is_shown_in_time_with_what_is_known_of_it
 
 def test_a_worker_that_starts_or_is_gone_is_not_asked() -> None:
     async def play() -> list[dict[str, Any]]:
-        starting, down = keeper(Phase.STARTING), keeper(Phase.DOWN)
+        starting, down = process(Phase.STARTING), process(Phase.DOWN)
         down.child = None
         return cast("list[dict[str, Any]]", (await collect_activity([starting, down], lambda _: NOTED, 3))["workers"])
 

@@ -46,10 +46,10 @@ class Heard:
 def test_what_a_child_says_of_itself_has_its_effect(message: control.ChildNews, follows: list[str]) -> None:
     async def play() -> list[str]:
         heard, host = Heard(), Host.__new__(Host)
-        keeper: Any = SimpleNamespace(label="worker 0", child=object(), stalled=None, shortage=None)
+        process: Any = SimpleNamespace(label="worker 0", child=object(), stalled=None, shortage=None)
         vars(host).update(_log=heard, _operations=heard, _stop=heard, _deploys=heard, _repairs=set())
         vars(host).update(_tell_health=heard.tell_health, request_stop=heard.request_stop)
-        host._on_message(keeper, message)
+        host._on_message(process, message)
         await asyncio.gather(*host._repairs)
         return heard.calls
 

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from holdfast_host.core.errors import BadRequestError, HoldfastError, InternalError
 from holdfast_host.core.ids import check_function_name
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.front.app import Route
 from holdfast_host.front.control import ControlChannel
@@ -18,7 +19,6 @@ from holdfast_host.front.http.bodies import read_object
 from holdfast_host.front.http.paths import decode_segment, read_flags
 from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.routes.uploads import Upload, UploadFolder
-from holdfast_host.wire.control import JsonObject
 from holdfast_host.wire.operations import (
     Delete,
     Deploy,

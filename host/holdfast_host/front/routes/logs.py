@@ -15,6 +15,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from holdfast_host.core.errors import BadRequestError
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import LEVELS
 from holdfast_host.front.app import Route
 from holdfast_host.front.http.answers import LineStream
@@ -26,8 +27,6 @@ FOLLOW_PAUSE_S: Final = 0.25
 TAIL_MAX: Final = 10_000
 _CHOICES: Final = ("type", "name", "function", "since", "level")
 _SECONDS: Final = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)  # to the year 9999, and no milliseconds
-
-Facts = dict[str, Any]
 
 
 class LogRoutes:
@@ -55,7 +54,7 @@ class LogRoutes:
         sources = [_Source(link, asked) for link in self._links]
         stream = LineStream(exchange)
         if tail is not None:
-            last: deque[Facts] = deque(maxlen=tail)
+            last: deque[JsonObject] = deque(maxlen=tail)
             while not await _step(sources, last.append):
                 pass
             await stream.open()
@@ -70,7 +69,7 @@ class LogRoutes:
 
     async def _pass_on(self, exchange: Exchange, sources: list[_Source], stream: LineStream, *, follow: bool) -> None:
         while not exchange.server.draining:
-            ready: list[Facts] = []
+            ready: list[JsonObject] = []
             at_end = await _step(sources, ready.append)
             for line in ready:
                 await stream.write(_shown(line))
@@ -85,9 +84,9 @@ class _Source:
 
     def __init__(self, link: Link, asked: dict[str, str]) -> None:
         self._link = link
-        self._facts: Facts = {"read": "logs", **{key: asked.get(key) for key in _CHOICES}}
-        self._positions: Facts = {}
-        self.lines: deque[Facts] = deque()
+        self._facts: JsonObject = {"read": "logs", **{key: asked.get(key) for key in _CHOICES}}
+        self._positions: JsonObject = {}
+        self.lines: deque[JsonObject] = deque()
         self.known_to: float | None = None
         self.at_end = False
 
@@ -106,9 +105,9 @@ async def _step(sources: list[_Source], take: Any) -> bool:
     """Take the lines that no source can precede any more; True when that was all there is."""
     await asyncio.gather(*(source.advance() for source in sources))
     known_to = min((source.known_to for source in sources if source.known_to is not None), default=None)
-    merged: list[list[Facts]] = []
+    merged: list[list[JsonObject]] = []
     for source in sources:
-        ready: list[Facts] = []
+        ready: list[JsonObject] = []
         while source.lines and (known_to is None or source.lines[0]["time"] <= known_to):
             ready.append(source.lines.popleft())
         merged.append(ready)
@@ -120,9 +119,9 @@ async def _step(sources: list[_Source], take: Any) -> bool:
     return all(source.at_end and not source.lines for source in sources)
 
 
-def _shown(line: Facts) -> Facts:
+def _shown(line: JsonObject) -> JsonObject:
     """A line as callers see it: the label in its parts."""
     actor_type, slash, name = str(line.pop("instance", "")).partition("/")
-    owner: Facts = {"type": actor_type, "name": name} if slash else {}
+    owner: JsonObject = {"type": actor_type, "name": name} if slash else {}
     head = {"time": line.pop("time", None), "level": line.pop("level", None), **owner}
     return {**head, **{key: value for key, value in line.items() if value != "" or key == "message"}}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.front.app import Route
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import Answer
@@ -26,8 +27,6 @@ from holdfast_host.wire.operations import CollectMeasures
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _PRIVATE: Final = "Bytes of memory that the process alone holds; its resident size counts shared pages of files too."
-
-Facts = dict[str, Any]
 
 
 class MetricsRoutes:
@@ -45,7 +44,7 @@ class MetricsRoutes:
         return Answer(200, await asyncio.to_thread(render_measures, measures), CONTENT_TYPE)
 
 
-def render_measures(measures: Facts) -> bytes:
+def render_measures(measures: JsonObject) -> bytes:
     """The text for what `supervisor.processes.measures` collected; some 10 us a series, so on a thread of its own."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collected(measures))
@@ -55,10 +54,10 @@ def render_measures(measures: Facts) -> bytes:
 class _Collected(Collector):
     """The numbers of one scrape."""
 
-    def __init__(self, measures: Facts) -> None:
-        self._workers: list[Facts] = measures["workers"]
-        self._fronts: list[Facts] = measures["fronts"]
-        self._couriers: list[Facts] = measures.get("couriers", [])
+    def __init__(self, measures: JsonObject) -> None:
+        self._workers: list[JsonObject] = measures["workers"]
+        self._fronts: list[JsonObject] = measures["fronts"]
+        self._couriers: list[JsonObject] = measures.get("couriers", [])
         self._quarantined: dict[str, int] = measures["quarantined"]
         self._deploys_waiting: int = measures["deploys_waiting"]
         self._private_bytes: int = measures["private_bytes"]
@@ -147,10 +146,10 @@ _COURIER_GAUGES: Final = (
     ("holdfast_courier_private_bytes", "private_bytes", _PRIVATE),
 )
 
-Processes = Iterable[tuple[str, Facts]]
+Processes = Iterable[tuple[str, JsonObject]]
 
 
-def _of_processes(role: str, processes: list[Facts]) -> Iterator[Metric]:
+def _of_processes(role: str, processes: list[JsonObject]) -> Iterator[Metric]:
     up = GaugeMetricFamily(f"holdfast_{role}_up", f"Whether the {role} is ready.", labels=[role])
     deaths = CounterMetricFamily(f"holdfast_{role}_deaths", f"Deaths of the {role} since the start.", labels=[role])
     for number, each in enumerate(processes):
@@ -159,7 +158,7 @@ def _of_processes(role: str, processes: list[Facts]) -> Iterator[Metric]:
     yield from (up, deaths)
 
 
-def _of_courier(couriers: list[Facts]) -> Iterator[Metric]:
+def _of_courier(couriers: list[JsonObject]) -> Iterator[Metric]:
     """Of the courier; a host none of whose functions asks outside has none."""
     yield from _of_processes("courier", couriers)
     running = [(str(n), each["measures"]) for n, each in enumerate(couriers) if each["measures"]]
@@ -193,7 +192,7 @@ def _of_calls(workers: Processes) -> Iterator[Metric]:
     yield from (calls, latency, queued, activations)
 
 
-def _of_commits(workers: Processes, processes: list[Facts]) -> Iterator[Metric]:
+def _of_commits(workers: Processes, processes: list[JsonObject]) -> Iterator[Metric]:
     seconds = HistogramMetricFamily("holdfast_commit_seconds", "Time of a commit with its sync.", labels=["worker"])
     turns = HistogramMetricFamily("holdfast_commit_turns", "Turns committed together.", labels=["worker"])
     for number, facts in workers:
@@ -205,7 +204,7 @@ def _of_commits(workers: Processes, processes: list[Facts]) -> Iterator[Metric]:
     yield from (seconds, turns, stalled)
 
 
-def _add(family: HistogramMetricFamily, labels: list[str], histogram: Facts) -> None:
+def _add(family: HistogramMetricFamily, labels: list[str], histogram: JsonObject) -> None:
     bounds = [*(repr(float(bound)) for bound in histogram["bounds"]), "+Inf"]
     family.add_metric(labels, list(zip(bounds, accumulate(histogram["counts"]), strict=True)), histogram["sum"])
 

@@ -15,13 +15,14 @@ from typing import Final
 from holdfast_host.core.clock import utc_text
 from holdfast_host.core.errors import UnknownFunctionError, disk_error
 from holdfast_host.core.ids import check_instance_name
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.crashes.quarantine import VERSION, Instance, Quarantine
 from holdfast_host.supervisor.processes.child import ChildGoneError
-from holdfast_host.supervisor.processes.supervision import Keeper
+from holdfast_host.supervisor.processes.supervision import SupervisedProcess
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.wire.catalog import ActorType
-from holdfast_host.wire.control import EXIT_BUG, Done, JsonObject, KeepAway, Quarantined
+from holdfast_host.wire.control import EXIT_BUG, Done, KeepAway, Quarantined
 from holdfast_host.wire.running_turns_page import FUNCTION, RunningPage
 
 # What a fault of the sandbox ends in. SIGKILL is missing by intent, unless our own was sent to a worker that hung.
@@ -130,20 +131,20 @@ class CrashAttribution:
             for type_id, name in self._pages[worker].names()
         ]
 
-    def after_death(self, worker: int, workers: Sequence[Keeper]) -> None:
+    def after_death(self, worker: int, workers: Sequence[SupervisedProcess]) -> None:
         """A worker that had been started has ended: say whose turns it ran, and quarantine who did it too often.
 
         Its successor learns that at its start; the other workers, which run functions too, are told.
         """
-        keeper = workers[worker]
+        process = workers[worker]
         suspects = self._pages[worker].names()
         if not suspects:
             return
         shown = ", ".join(self._label(*each) for each in suspects[:_NAMED_MAX])
         more = f" and {len(suspects) - _NAMED_MAX} more" if len(suspects) > _NAMED_MAX else ""
-        self._log.error(f"{keeper.label} died while these ran: {shown}{more}", code=keeper.last_code)
+        self._log.error(f"{process.label} died while these ran: {shown}{more}", code=process.last_code)
         self._pages[worker].wipe()
-        if keeper.last_code not in _CRASHES and not keeper.hung:
+        if process.last_code not in _CRASHES and not process.hung:
             return
         try:
             caught = self._quarantine.blame(suspects, self._deployed_of)
@@ -157,7 +158,7 @@ class CrashAttribution:
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
 
-    async def release_instance(self, type_id: int, name: str, workers: Sequence[Keeper]) -> JsonObject:
+    async def release_instance(self, type_id: int, name: str, workers: Sequence[SupervisedProcess]) -> JsonObject:
         """Lift the quarantine of an instance; returns when every worker that runs knows.
 
         Raises:
@@ -166,7 +167,7 @@ class CrashAttribution:
         """
         return await self._release((type_id, check_instance_name(name)), (), workers)
 
-    async def release_function(self, name: str, workers: Sequence[Keeper]) -> JsonObject:
+    async def release_function(self, name: str, workers: Sequence[SupervisedProcess]) -> JsonObject:
         """Lift the quarantine of a function's handler, and of all of it; returns when every worker that runs knows.
 
         Raises:
@@ -178,7 +179,9 @@ class CrashAttribution:
             raise UnknownFunctionError(f"no function {name!r} is deployed")
         return await self._release(function, ((VERSION, name.encode()),), workers)
 
-    async def _release(self, instance: Instance, whole: Sequence[Instance], workers: Sequence[Keeper]) -> JsonObject:
+    async def _release(
+        self, instance: Instance, whole: Sequence[Instance], workers: Sequence[SupervisedProcess]
+    ) -> JsonObject:
         try:
             released = self._quarantine.release(instance, *whole)
         except OSError as error:
@@ -189,9 +192,9 @@ class CrashAttribution:
             self._log.warning(f"{self._label(*instance)} is released from quarantine")
         return {"released": released}
 
-    async def _tell(self, workers: Sequence[Keeper]) -> None:
+    async def _tell(self, workers: Sequence[SupervisedProcess]) -> None:
         """Have the workers that run know who is quarantined."""
-        told = [keeper.child.ask(KeepAway(self.quarantined()), Done) for keeper in workers if keeper.child]
+        told = [process.child.ask(KeepAway(self.quarantined()), Done) for process in workers if process.child]
         for answer in await asyncio.gather(*told, return_exceptions=True):
             if isinstance(answer, BaseException) and not isinstance(answer, ChildGoneError):
                 raise answer

@@ -13,9 +13,10 @@ from dataclasses import replace
 from typing import Any, Final, Protocol, TypeVar
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.processes.child import Child, ChildGoneError
-from holdfast_host.supervisor.processes.supervision import Keeper
+from holdfast_host.supervisor.processes.supervision import SupervisedProcess
 from holdfast_host.wire.catalog import Catalog, Deployment, Outbound
 from holdfast_host.wire.control import (
     Armed,
@@ -23,7 +24,6 @@ from holdfast_host.wire.control import (
     Described,
     Done,
     FoundTypes,
-    JsonObject,
     NewCatalog,
     Occupied,
     Prepare,
@@ -78,21 +78,21 @@ class ProcessRollout:
 
     def __init__(
         self,
-        workers: Sequence[Keeper],
-        fronts: Sequence[Keeper],
+        workers: Sequence[SupervisedProcess],
+        fronts: Sequence[SupervisedProcess],
         log: EventLog,
         *,
-        courier: Keeper,
+        courier: SupervisedProcess,
         grants: Callable[[], dict[str, Outbound]],
         need_courier: Callable[[], None],
     ) -> None:
-        """Over the host's keepers.
+        """Over the host's processes.
 
         Args:
-            workers: the keepers of its workers.
+            workers: its workers.
             fronts: those of its fronts.
             log: the host's.
-            courier: the keeper of its courier.
+            courier: its courier, where there is one.
             grants: what the functions that are recorded may ask outside.
             need_courier: called where they may ask something; the courier is started then.
         """
@@ -203,14 +203,14 @@ class ProcessRollout:
     def publish(self, catalog: Catalog) -> None:
         """Tell the fronts what is deployed."""
         message = NewCatalog(without_sources(catalog))
-        for keeper in self._fronts:
-            if keeper.child is not None:
-                keeper.child.send(message)
+        for process in self._fronts:
+            if process.child is not None:
+                process.child.send(message)
 
-    def _children(self, keepers: Sequence[Keeper] | None = None) -> list[Child]:
+    def _children(self, processes: Sequence[SupervisedProcess] | None = None) -> list[Child]:
         """Those that run, of the workers where it is not said of whom."""
-        keepers = self._workers if keepers is None else keepers
-        return [keeper.child for keeper in keepers if keeper.child is not None]
+        processes = self._workers if processes is None else processes
+        return [process.child for process in processes if process.child is not None]
 
     async def _all(self, children: Sequence[Child], do: Callable[[Child], Any]) -> None:
         """Do it for all at once; wait for all, then raise the first failure."""
@@ -220,7 +220,7 @@ class ProcessRollout:
                 raise result
 
     async def _all_or_killed(
-        self, what: str, do: Callable[[Child], Any], keepers: Sequence[Keeper] | None = None
+        self, what: str, do: Callable[[Child], Any], processes: Sequence[SupervisedProcess] | None = None
     ) -> None:
         """Do it for all that run, workers unless others are named, to the end; who refuses or is silent is killed."""
 
@@ -234,7 +234,7 @@ class ProcessRollout:
                 child.kill()
                 await child.ended
 
-        following = asyncio.ensure_future(self._all(self._children(keepers), attempt))
+        following = asyncio.ensure_future(self._all(self._children(processes), attempt))
         while not following.done():
             # What is recorded has happened: a stop that cancels its operation here would have it answered as undone.
             with suppress(asyncio.CancelledError):

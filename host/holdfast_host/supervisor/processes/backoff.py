@@ -13,7 +13,7 @@ _STEP_S: Final = 0.1
 
 
 class BackOff:
-    """The delays of one keeper; `deaths` are those in a row, none of them after a healthy minute."""
+    """The delays of one supervised process; `deaths` are those in a row, none of them after a healthy minute."""
 
     def __init__(self) -> None:
         self.deaths = 0

@@ -64,7 +64,7 @@ class ChildGoneError(HostUnavailableError):
 
 
 class Child(asyncio.Protocol):
-    """A running child; made by `spawn_child`, owned by its keeper until `ended` is set. Event loop's thread only."""
+    """A running child; made by `spawn_child`, its caller's until `ended` is set. Event loop's thread only."""
 
     def __init__(self, label: str, process: subprocess.Popen[bytes], on_message: Callable[[ChildNews], None]):
         self.label = label
@@ -127,7 +127,7 @@ class Child(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Cut into lines; the child's answers to `ask` and `ping` end here, the rest is the keeper's."""
+        """Cut into lines; the child's answers to `ask` and `ping` end here, the rest is its owner's."""
         self._partial += data
         if b"\n" not in data:
             return

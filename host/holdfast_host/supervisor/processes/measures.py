@@ -8,25 +8,26 @@ from itertools import islice
 from typing import Final
 
 from holdfast_host.core.errors import HoldfastError
-from holdfast_host.supervisor.processes.supervision import Keeper
-from holdfast_host.wire.control import JsonObject, Measure, Measured
+from holdfast_host.core.json_text import JsonObject
+from holdfast_host.supervisor.processes.supervision import SupervisedProcess
+from holdfast_host.wire.control import Measure, Measured
 
 _ANSWER_S: Final = 1.0  # a process that does not answer in time is left out: what it counts is not lost
 
 
-async def collect_measures(**kinds: Sequence[Keeper]) -> JsonObject:
+async def collect_measures(**kinds: Sequence[SupervisedProcess]) -> JsonObject:
     """By kind, of each process whether it is up, how often it died, and its measures; None where it does not answer."""
-    found = await asyncio.gather(*(_measures_of(keeper) for keepers in kinds.values() for keeper in keepers))
+    found = await asyncio.gather(*(_measures_of(process) for processes in kinds.values() for process in processes))
     rest = iter(found)
-    return {kind: list(islice(rest, len(keepers))) for kind, keepers in kinds.items()}
+    return {kind: list(islice(rest, len(processes))) for kind, processes in kinds.items()}
 
 
-async def _measures_of(keeper: Keeper) -> JsonObject:
+async def _measures_of(process: SupervisedProcess) -> JsonObject:
     measures: JsonObject | None = None
-    if keeper.child is not None and keeper.up:
+    if process.child is not None and process.up:
         try:
             async with asyncio.timeout(_ANSWER_S):
-                measures = (await keeper.child.ask(Measure(), Measured)).measures
+                measures = (await process.child.ask(Measure(), Measured)).measures
         except (HoldfastError, TimeoutError):
             measures = None
-    return {"up": keeper.up, "deaths": keeper.deaths, "stalled": keeper.stalled, "measures": measures}
+    return {"up": process.up, "deaths": process.deaths, "stalled": process.stalled, "measures": measures}

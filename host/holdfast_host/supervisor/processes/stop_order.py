@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.processes.child import Child
-from holdfast_host.supervisor.processes.supervision import Keeper
+from holdfast_host.supervisor.processes.supervision import SupervisedProcess
 from holdfast_host.wire.control import Drain, Stop
 
 
@@ -23,33 +23,39 @@ class StopOrder:
     """One orderly stop; made when it begins."""
 
     def __init__(
-        self, fronts: Sequence[Keeper], workers: Sequence[Keeper], log: EventLog, couriers: Sequence[Keeper] = ()
+        self,
+        fronts: Sequence[SupervisedProcess],
+        workers: Sequence[SupervisedProcess],
+        log: EventLog,
+        couriers: Sequence[SupervisedProcess] = (),
     ) -> None:
         self._fronts = fronts
         self._workers = workers
         self._couriers = couriers
         self._log = log
-        self._drained: dict[Keeper, asyncio.Event] = {keeper: asyncio.Event() for keeper in (*fronts, *workers)}
+        self._drained: dict[SupervisedProcess, asyncio.Event] = {
+            process: asyncio.Event() for process in (*fronts, *workers)
+        }
 
-    def note_drained(self, keeper: Keeper) -> None:
-        """The child of this keeper has said `drained`."""
-        self._drained[keeper].set()
+    def note_drained(self, process: SupervisedProcess) -> None:
+        """This process has said `drained`."""
+        self._drained[process].set()
 
     async def run(self) -> None:
         """Stop all in order; returns when every child has ended and been waited for."""
-        for keeper in (*self._drained, *self._couriers):
-            keeper.retire()
-            if keeper.child is not None and not keeper.up:
-                keeper.child.kill()
-        fronts = [(keeper, keeper.child) for keeper in self._fronts if keeper.child is not None]
-        workers = [(keeper, keeper.child) for keeper in self._workers if keeper.child is not None]
+        for process in (*self._drained, *self._couriers):
+            process.retire()
+            if process.child is not None and not process.up:
+                process.child.kill()
+        fronts = [(process, process.child) for process in self._fronts if process.child is not None]
+        workers = [(process, process.child) for process in self._workers if process.child is not None]
         for _, child in (*fronts, *workers):
             child.send(Drain())
-        await asyncio.gather(*(self._until_drained(keeper, child) for keeper, child in workers))
+        await asyncio.gather(*(self._until_drained(process, child) for process, child in workers))
         self._log.info("workers drained")
-        await asyncio.gather(*(self._until_drained(keeper, child) for keeper, child in fronts))
+        await asyncio.gather(*(self._until_drained(process, child) for process, child in fronts))
         self._log.info("fronts drained")
-        couriers = [(keeper, keeper.child) for keeper in self._couriers if keeper.child is not None]
+        couriers = [(process, process.child) for process in self._couriers if process.child is not None]
         for group in (fronts, workers, couriers):
             for _, child in group:
                 child.send(Stop())
@@ -57,14 +63,14 @@ class StopOrder:
 
     def kill_all(self) -> None:
         """SIGKILL what still runs."""
-        for keeper in (*self._drained, *self._couriers):
-            keeper.retire()
-            if keeper.child is not None:
-                keeper.child.kill()
+        for process in (*self._drained, *self._couriers):
+            process.retire()
+            if process.child is not None:
+                process.child.kill()
 
-    async def _until_drained(self, keeper: Keeper, child: Child) -> None:
+    async def _until_drained(self, process: SupervisedProcess, child: Child) -> None:
         """Return when the child has drained or ended."""
-        drained = asyncio.create_task(self._drained[keeper].wait())
+        drained = asyncio.create_task(self._drained[process].wait())
         try:
             await asyncio.wait((drained, child.ended), return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -22,7 +22,7 @@ Launch = Callable[[Callable[[ChildNews], None]], Awaitable[Child]]
 
 @dataclass(frozen=True, slots=True)
 class ProbeTimes:
-    """How long a keeper waits for signs of life; seconds."""
+    """How long signs of life are waited for; seconds."""
 
     ping_every_s: float = 1.0
     pings_unanswered_max: int = 10  # counted, not timed: a host that was itself stopped for a while kills nobody
@@ -31,7 +31,7 @@ class ProbeTimes:
 
 
 class Phase(Enum):
-    """Where a kept child is."""
+    """Where a supervised process is."""
 
     STARTING = "started, not ready yet"
     UP = "ready"
@@ -39,8 +39,8 @@ class Phase(Enum):
     OVER = "ended, not replaced any more"
 
 
-class Keeper:
-    """Keeps one child running from `run` until `retire`; lives as long as the host. Event loop's thread only."""
+class SupervisedProcess:
+    """A process that is kept running from `run` until `retire`, child after child; event loop's thread only."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class Keeper:
         launch: Launch,
         log: EventLog,
         *,
-        patience: ProbeTimes,
-        on_message: Callable[[Keeper, ChildNews], None],
-        on_phase: Callable[[Keeper], None],
+        probe_times: ProbeTimes,
+        on_message: Callable[[SupervisedProcess, ChildNews], None],
+        on_phase: Callable[[SupervisedProcess], None],
     ) -> None:
         self.label = label
         self.child: Child | None = None
@@ -63,7 +63,7 @@ class Keeper:
         self.hung = False  # the last child, killed for leaving pings unanswered
         self._launch = launch
         self._log = log
-        self._patience = patience
+        self._probe_times = probe_times
         self._on_message = on_message
         self._on_phase = on_phase
         self._backoff = BackOff()
@@ -139,20 +139,20 @@ class Keeper:
     async def _see_closing(self, child: Child) -> None:
         """Return when the channel has ended and the process has not followed it in time."""
         await child.closed.wait()
-        await asyncio.sleep(self._patience.closing_s)
+        await asyncio.sleep(self._probe_times.closing_s)
         self._log.warning(f"{self.label} closed its channel but runs on: killed", pid=child.pid)
 
     async def _see_hanging(self, child: Child) -> None:
         """Return when the child does not become ready in time, or leaves too many pings unanswered."""
         try:
-            async with asyncio.timeout(self._patience.start_s):
+            async with asyncio.timeout(self._probe_times.start_s):
                 await self._ready.wait()
         except TimeoutError:
-            self._log.error(f"{self.label} not ready in time: killed", pid=child.pid, limit_s=self._patience.start_s)
+            self._log.error(f"{self.label} not ready in time: killed", pid=child.pid, limit_s=self._probe_times.start_s)
             return
-        while child.unanswered_pings < self._patience.pings_unanswered_max:
+        while child.unanswered_pings < self._probe_times.pings_unanswered_max:
             child.ping()
-            await asyncio.sleep(self._patience.ping_every_s)
+            await asyncio.sleep(self._probe_times.ping_every_s)
         self.hung = True
         self._log.error(f"{self.label} hangs: killed", pid=child.pid, unanswered_pings=child.unanswered_pings)
 

@@ -11,12 +11,12 @@ from typing import Final
 from holdfast_host.core.clock import utc_text
 from holdfast_host.core.errors import BadRequestError, InvalidNameError, UnknownSecretError
 from holdfast_host.core.ids import check_identifier
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.core.logs import EventLog
 from holdfast_host.core.outbound import PatternError, read_origin
 from holdfast_host.supervisor.registry.registry import Registry, now_us
 from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
-from holdfast_host.wire.control import JsonObject
 
 VALUE_BYTES_MAX: Final = 64 * KIB
 ALL_BYTES_MAX: Final = MIB  # all of them are part of each activation

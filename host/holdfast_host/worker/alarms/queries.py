@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from holdfast_host.core.json_text import JsonObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Set
 
     from holdfast_host.storage.store import Alarm, Store
-
-Facts = dict[str, Any]
 
 
 _PAGE: Final = 256
@@ -31,14 +31,14 @@ def types_with_alarms(store: Store, type_ids: Set[int]) -> set[int]:
     return found
 
 
-def alarm_readers(store: Store) -> dict[str, Callable[[Facts], Facts]]:
+def alarm_readers(store: Store) -> dict[str, Callable[[JsonObject], JsonObject]]:
     """The readers by the name of their question."""
 
-    def read_alarm(facts: Facts) -> Facts:
+    def read_alarm(facts: JsonObject) -> JsonObject:
         """One instance's alarm or null: `type_id`, `name`."""
         return {"alarm": describe_alarm(store.alarm(store.locate(facts["type_id"], facts["name"].encode())))}
 
-    def read_alarms(facts: Facts) -> Facts:
+    def read_alarms(facts: JsonObject) -> JsonObject:
         """A page of those in a state: `state`, `after` (a position or empty), `limit`; `types`, the names by number."""
         found, position = store.alarm_page(facts["state"], bytes.fromhex(facts["after"]), int(facts["limit"]))
         rows = []
@@ -50,7 +50,7 @@ def alarm_readers(store: Store) -> dict[str, Callable[[Facts], Facts]]:
     return {"alarm": read_alarm, "alarms": read_alarms}
 
 
-def describe_alarm(alarm: Alarm | None) -> Facts | None:
+def describe_alarm(alarm: Alarm | None) -> JsonObject | None:
     """An alarm's facts for the front; None where there is none."""
     if alarm is None:
         return None

@@ -13,8 +13,9 @@ import heapq
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.sandbox.stops.python_frames import place_of
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.turn import ThreadState
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 PLACED_MAX: Final = 4  # turns of which one answer says where their code stands: looking holds up everybody
 PLACED_AFTER_S: Final = 0.1  # a younger one is gone before anybody reads it
 
-Facts = dict[str, Any]
-
 
 @leaders
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +55,7 @@ class Activity:
     compute: ComputeSlots
     alarms: Alarms
 
-    def report(self, limit: int) -> tuple[Facts, list[tuple[Facts, Turn]]]:
+    def report(self, limit: int) -> tuple[JsonObject, list[tuple[JsonObject, Turn]]]:
         """All there is to say, at most `limit` of each kind, and the rows whose places are worth a look."""
         now = time.monotonic()
         turns = heapq.nsmallest(limit, self.running, key=lambda turn: turn.begun_at)
@@ -87,7 +86,7 @@ class Activity:
         places = (*self.mailboxes.queues(), *marked, *self.functions.lobbies())
         return {id(entry): entry for entry in places if entry is not None and entry.mail}.values()
 
-    def _groups(self, now: float) -> list[Facts]:
+    def _groups(self, now: float) -> list[JsonObject]:
         """What waits for the disk: the group or the sweep in flight with its age, and the group that gathers."""
         in_flight_s = now - self.measures.commit_began_at
         found = [
@@ -107,7 +106,7 @@ class Activity:
         return found
 
 
-def add_places(rows: list[tuple[Facts, Turn]]) -> None:
+def add_places(rows: list[tuple[JsonObject, Turn]]) -> None:
     """Say of some turns where their code stands; any thread, while their guests run."""
     for row, turn in rows[:PLACED_MAX]:
         row["stands"] = stands(turn)
@@ -119,7 +118,7 @@ def stands(turn: Turn) -> str | None:
     return None if sandbox is None else place_of(sandbox.frames())
 
 
-def describe_turn(turn: Turn, now: float) -> Facts:
+def describe_turn(turn: Turn, now: float) -> JsonObject:
     """A running turn; seconds since it began, and for how long it waited before."""
     call = turn.waiting
     waited_s = turn.begun_at - turn.arrived_at
@@ -136,7 +135,7 @@ def describe_turn(turn: Turn, now: float) -> Facts:
     }
 
 
-def _describe_queue(entry: Entry, now: float) -> Facts:
+def _describe_queue(entry: Entry, now: float) -> JsonObject:
     first_at = next((turn.arrived_at for turn in entry.mail if turn.delivery is None), None)
     return {
         **_whose(entry, entry.label.removeprefix("fn ")),
@@ -145,7 +144,7 @@ def _describe_queue(entry: Entry, now: float) -> Facts:
     }
 
 
-def _whose(entry: Entry, function: str) -> Facts:
+def _whose(entry: Entry, function: str) -> JsonObject:
     """Type and name of an instance; of a function's request, which has neither, the function."""
     if entry.is_function:
         return {"type": None, "name": None, "function": function}

@@ -10,17 +10,17 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavailableError, InternalError
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.storage.listing import key_range
 from holdfast_host.wire.frames import unpack_read
 from holdfast_host.worker.alarms.queries import describe_alarm
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.store import Store
     from holdfast_host.worker.client_connections import Link
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.mailboxes import Mailboxes
 
-Facts = dict[str, Any]
+Reader = Callable[[JsonObject], JsonObject]  # from a question to its answer; any thread
 
 WAITING_MAX: Final = 256  # questions that the thread has not begun
 
@@ -56,10 +56,12 @@ class Inspection:
         self._mailboxes = mailboxes
         self._post = post
         self._reply = reply
-        self._questions: queue.SimpleQueue[tuple[Link, int, Callable[[Facts], Facts], Facts]] = queue.SimpleQueue()
+        self._questions: queue.SimpleQueue[tuple[Link, int, Callable[[JsonObject], JsonObject], JsonObject]] = (
+            queue.SimpleQueue()
+        )
         self._thread: threading.Thread | None = None
         self._reading = threading.Lock()
-        self.readers: dict[str, Callable[[Facts], Facts]] = {
+        self.readers: dict[str, Reader] = {
             "instances": self._instances,
             "instance": self._instance,
             "keys": self._keys,
@@ -95,7 +97,7 @@ class Inspection:
 
     # The leader's.
 
-    def _live_facts(self, facts: Facts) -> Facts:
+    def _live_facts(self, facts: JsonObject) -> JsonObject:
         entry = self._directory.find(facts["type_id"], _name(facts))
         deployed = self._deployments.find(facts["type_id"])
         running = entry.loaded if entry is not None and entry.sandbox is not None else None
@@ -107,7 +109,7 @@ class Inspection:
             "quarantined": self._mailboxes.is_quarantined(facts["type_id"], _name(facts)),
         }
 
-    def _evict(self, link: Link, slot: int, facts: Facts) -> None:
+    def _evict(self, link: Link, slot: int, facts: JsonObject) -> None:
         """Drop the activation now, or when its running turn ends."""
         entry = self._directory.find(facts["type_id"], _name(facts))
         evicted = entry is not None and (entry.sandbox is not None or entry.turn is not None)
@@ -140,7 +142,7 @@ class Inspection:
                 status, body = failure.status, failure.to_json()
             self._post(lambda answer=(link, slot, status, body): self._reply(*answer))  # type: ignore[misc]
 
-    def _instances(self, facts: Facts) -> Facts:
+    def _instances(self, facts: JsonObject) -> JsonObject:
         """A page of a type's instances by name: `type_id`, `prefix`, `after`, `limit`."""
         page = self._store.instances(
             facts["type_id"], facts["prefix"].encode(), facts["after"].encode(), int(facts["limit"])
@@ -148,19 +150,19 @@ class Inspection:
         rows = [(name.decode(errors="replace"), live_bytes) for name, live_bytes in page.rows]
         return {"rows": rows, "next": None if page.next is None else page.next.decode(errors="replace")}
 
-    def _instance(self, facts: Facts) -> Facts:
+    def _instance(self, facts: JsonObject) -> JsonObject:
         """One instance: what the leader said of it, its alarm, how many bytes it holds."""
         stored = self._store.locate(facts["type_id"], _name(facts))
         shown = {name: facts[name] for name in ("active", "queued", "version", "quarantined")}
         return {**shown, "alarm": describe_alarm(self._store.alarm(stored)), "bytes": stored.live_bytes}
 
-    def _keys(self, facts: Facts) -> Facts:
+    def _keys(self, facts: JsonObject) -> JsonObject:
         """A step of counting an instance's keys: `after`."""
         stored = self._store.locate(facts["type_id"], _name(facts))
         count, after = self._store.count_keys(stored, bytes.fromhex(facts["after"]))
         return {"count": count, "next": None if after is None else after.hex()}
 
-    def _storage(self, facts: Facts) -> Facts:
+    def _storage(self, facts: JsonObject) -> JsonObject:
         """A page of an instance's keys and encoded values: `prefix`, `start` (inclusive), `limit`, `bytes_max`."""
         start, limit = facts["start"], int(facts["limit"])
         bounds = key_range(
@@ -182,13 +184,13 @@ class Inspection:
             return {"entries": entries[:limit], "next": entries[limit][0]}
         return {"entries": entries, "next": None if complete else entries[-1][0] + "\0"}
 
-    def _value(self, facts: Facts) -> Facts:
+    def _value(self, facts: JsonObject) -> JsonObject:
         """One encoded value, null where the key is absent: `key`."""
         stored = self._store.locate(facts["type_id"], _name(facts))
         value = self._store.get(stored, facts["key"].encode())
         return {"value": None if value is None else value.decode(errors="replace")}
 
 
-def _name(facts: Facts) -> bytes:
+def _name(facts: JsonObject) -> bytes:
     name: str = facts["name"]
     return name.encode()

@@ -10,8 +10,8 @@ from holdfast_host.core.child_process import private_bytes
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
+    from holdfast_host.core.json_text import JsonObject
     from holdfast_host.storage.store import Store
-    from holdfast_host.wire.control import JsonObject
     from holdfast_host.worker.alarms.deliveries import Alarms
     from holdfast_host.worker.commits.committer import Committer
     from holdfast_host.worker.logs.output import Output

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.core.logs import LEVELS, EventLog, guest_line, guest_text
 from holdfast_host.sandbox.stops.python_frames import place_of, show
@@ -29,8 +30,6 @@ _QUEUE_LINES_MAX: Final = 20_000
 _QUEUE_CHARS_MAX: Final = 32 * MIB
 _TRACEBACK_CHARS_MAX: Final = 16 * KIB  # the end of a longer one is kept: it says what was raised, and where
 _STREAMS: Final = {"stdout": "info", "stderr": "warning"}
-
-Facts = dict[str, Any]
 
 
 class Output:
@@ -51,7 +50,7 @@ class Output:
         self._ring = None if folder is None else LogRing(folder, ring_bytes_max)
         self._log = EventLog(level, process=self._process, log_format=log_format)
         self._least = LEVELS[level]
-        self._queue: queue.SimpleQueue[tuple[Callable[[Facts], None], Facts] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Callable[[JsonObject], None], JsonObject] | None] = queue.SimpleQueue()
         self._queued_chars = 0
         self._dropped = 0
         self._counting = threading.Lock()
@@ -111,7 +110,7 @@ class Output:
         self._queue.put(None)
         self._thread.join(timeout=1.0)
 
-    def read(self, facts: Facts) -> Facts:
+    def read(self, facts: JsonObject) -> JsonObject:
         """A step through the kept lines; any one thread.
 
         Args:
@@ -130,7 +129,7 @@ class Output:
         lanes = [lane_of(f"{wanted_type}/{wanted_name}")] if one else list(range(LANES))
         prefix = None if wanted_type is None else f"{wanted_type}/"
 
-        def is_wanted(line: Facts) -> bool:
+        def is_wanted(line: JsonObject) -> bool:
             if line["time"] < since or _weight(line) < least:
                 return False
             label = str(line.get("instance"))
@@ -143,7 +142,7 @@ class Output:
         lines, positions, known_to = read_step(self._folder, lanes, facts["positions"], is_wanted)
         return {"lines": lines, "positions": positions, "known_to": known_to}
 
-    def _put(self, write: Callable[[Facts], None], facts: Facts) -> None:
+    def _put(self, write: Callable[[JsonObject], None], facts: JsonObject) -> None:
         chars = _chars_of(facts)
         with self._counting:
             if self._queue.qsize() >= _QUEUE_LINES_MAX or self._queued_chars + chars > _QUEUE_CHARS_MAX:
@@ -170,10 +169,10 @@ class Output:
         if self._ring is not None:
             self._ring.flush()
 
-    def _write_event(self, facts: Facts) -> None:
+    def _write_event(self, facts: JsonObject) -> None:
         self._log.write(facts.pop("level"), facts.pop("event"), **facts)
 
-    def _write_guest(self, facts: Facts) -> None:
+    def _write_guest(self, facts: JsonObject) -> None:
         line = guest_line(facts)
         shown = guest_text(facts, self._process) if self._as_text else line
         with suppress(OSError, ValueError):  # nobody reads it any more: it is kept all the same
@@ -182,11 +181,11 @@ class Output:
             self._ring.append(facts["instance"], line)
 
 
-def _weight(line: Facts) -> int:
+def _weight(line: JsonObject) -> int:
     """The level as a number: what a guest prints counts as info, on its stderr as a warning."""
     level = str(line.get("level"))
     return LEVELS.get(_STREAMS.get(level, level), LEVELS["info"])
 
 
-def _chars_of(facts: Facts) -> int:
+def _chars_of(facts: JsonObject) -> int:
     return sum(len(each) for each in facts.values() if isinstance(each, str))

@@ -17,8 +17,9 @@ import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import KIB
 
 LANES: Final = 8
@@ -26,7 +27,6 @@ SEGMENTS: Final = 4  # of a lane
 _STEP_BYTES: Final = 64 * KIB  # read from a lane at once
 _SEGMENT: Final = re.compile(r"[0-9]+-([0-9]{12,15})\.log")
 
-Facts = dict[str, Any]
 Positions = dict[str, list[int]]  # by lane: sequence and offset of what comes next
 
 
@@ -119,8 +119,8 @@ def segments_of(folder: Path, lane: int) -> list[int]:
 
 
 def read_step(
-    folder: Path, lanes: list[int], positions: Positions, wanted: Callable[[Facts], bool]
-) -> tuple[list[Facts], Positions, float | None]:
+    folder: Path, lanes: list[int], positions: Positions, wanted: Callable[[JsonObject], bool]
+) -> tuple[list[JsonObject], Positions, float | None]:
     """The next lines of some lanes in order of time; bounded in what it reads.
 
     Returns the lines, the positions after them, and the time up to which all lines are among them: None where these
@@ -129,7 +129,7 @@ def read_step(
     pieces = [_read_lane(folder, lane, *positions.get(str(lane), [0, 0])) for lane in lanes]
     known_to = min((max(at for at, *_ in each.lines) for each in pieces if each.more and each.lines), default=None)
     after: Positions = {}
-    found: list[list[tuple[float, int, Facts]]] = []
+    found: list[list[tuple[float, int, JsonObject]]] = []
     for lane, piece in zip(lanes, pieces, strict=True):
         taken = list(itertools.takewhile(lambda line: known_to is None or line[0] <= known_to, piece.lines))
         whole = len(taken) == len(piece.lines)
@@ -148,7 +148,7 @@ class _Piece:
     def __init__(self, sequence: int, offset: int) -> None:
         self.sequence = sequence
         self.offset = offset
-        self.lines: list[tuple[float, int, Facts]] = []
+        self.lines: list[tuple[float, int, JsonObject]] = []
         self.end = [sequence, offset]
         self.more = False
 

@@ -1,0 +1,112 @@
+"""How workers and fronts are started, and what each is told; a start carries what holds at that moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from holdfast_host.supervisor.deploys.rollout import without_sources
+from holdfast_host.supervisor.processes.child import Child, spawn_child
+from holdfast_host.wire.control import FrontStart, WorkerStart
+
+if TYPE_CHECKING:
+    from holdfast_host.core.config import HostConfig
+    from holdfast_host.supervisor.crashes.attribution import CrashAttribution
+    from holdfast_host.supervisor.deploys.component_store import ComponentStore
+    from holdfast_host.supervisor.startup import HostResources
+    from holdfast_host.wire.control import ChildNews
+
+Receive = Callable[["ChildNews"], None]
+
+
+class WorkerLaunch:
+    """Starts one worker, again and again."""
+
+    def __init__(
+        self,
+        number: int,
+        config: HostConfig,
+        resources: HostResources,
+        program: tuple[str, ...],
+        *,
+        attribution: CrashAttribution,
+        components: ComponentStore,
+        is_suspect: Callable[[], bool],
+    ) -> None:
+        """`is_suspect()` says whether what its predecessor has loaded may be what killed it."""
+        self._number = number
+        self._config = config
+        self._resources = resources
+        self._program = program
+        self._attribution = attribution
+        self._components = components
+        self._is_suspect = is_suspect
+
+    async def __call__(self, receive: Receive) -> Child:
+        """Start one; `receive` gets its messages."""
+        number, resources = self._number, self._resources
+        if self._is_suspect():
+            await self._components.restore(doubt=True)
+        running_fd = self._attribution.prepare(number)
+        listener = resources.worker_listeners[number]
+
+        def start() -> WorkerStart:
+            config = self._config
+            return WorkerStart(
+                worker=number,
+                data=str(resources.directory.root),
+                listen_fd=listener.fileno(),
+                routing=resources.routing,
+                catalog=resources.registry.catalog(),
+                limits=config.limits,
+                log_level=config.log_level,
+                log_format=config.log_format,
+                check_arguments=config.check_arguments,
+                secrets=resources.vault.values(),
+                running_fd=running_fd,
+                quarantined=self._attribution.quarantined(),
+                new_data=resources.registry.next_type_id() == 1,
+                courier=str(resources.courier_listener.getsockname()),
+            )
+
+        inherited = (listener.fileno(), resources.lock_fd, running_fd)
+        return await spawn_child(f"worker {number}", self._program, start, inherited, receive)
+
+
+class FrontLaunch:
+    """Starts one front, again and again."""
+
+    def __init__(self, number: int, config: HostConfig, resources: HostResources, program: tuple[str, ...]) -> None:
+        self._number = number
+        self._config = config
+        self._resources = resources
+        self._program = program
+
+    async def __call__(self, receive: Receive) -> Child:
+        """Start one; `receive` gets its messages."""
+        number, resources = self._number, self._resources
+        listener, root = resources.listener, resources.root_listener
+
+        def start() -> FrontStart:
+            config = self._config
+            return FrontStart(
+                front=number,
+                data=str(resources.directory.root),
+                listen_fd=listener.fileno(),
+                url=resources.url,
+                domain=config.domain,
+                token=config.token,
+                routing=resources.routing,
+                catalog=without_sources(resources.registry.catalog()),
+                limits=config.limits,
+                log_level=config.log_level,
+                log_format=config.log_format,
+                allowed_hosts=(config.listen.host, *config.allowed_hosts),
+                trusted_proxies=config.trusted_proxies,
+                known_heads=config.known_heads,
+                root_fd=-1 if root is None else root.fileno(),
+                root_function=config.root_function,
+            )
+
+        inherited = (listener.fileno(), resources.lock_fd, *([] if root is None else [root.fileno()]))
+        return await spawn_child(f"front {number}", self._program, start, inherited, receive)
