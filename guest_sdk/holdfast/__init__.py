@@ -15,6 +15,7 @@ from holdfast._actor import Context, StatefulActor
 from holdfast._calls import ActorNamespace, ActorStub
 from holdfast._env import Env
 from holdfast._errors import ActorCallError, ActorError, CodecError, HostError, LimitError
+from holdfast._gather import StartedCall, gather
 from holdfast._http import Headers, Request, Response
 from holdfast._state.alarms import AlarmInfo
 from holdfast._state.storage import Storage
@@ -34,7 +35,9 @@ __all__ = [
     "LimitError",
     "Request",
     "Response",
+    "StartedCall",
     "StatefulActor",
     "Storage",
     "Transaction",
+    "gather",
 ]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from holdfast._coroutines import finish
 from holdfast._env import Env
+from holdfast._gather import StartedCall, gather
 from holdfast._host_imports import CallsImport
 from holdfast._state.alarms import AlarmInfo
 from holdfast._state.storage import Storage
@@ -51,6 +52,14 @@ class Context:
             self.env.LEDGER.id_from_name("main").once(f"{self.ctx.idempotency_key}/book").book(5)
         """
         return self._calls.key() or None
+
+    def gather(self, *calls: StartedCall, return_exceptions: bool = False) -> list[Any]:
+        """Send several calls at once, and wait for all; see `holdfast.gather`.
+
+        Example:
+            counts = self.ctx.gather(*[self.env.ROOM.id_from_name(name).start.count() for name in names])
+        """
+        return gather(*calls, return_exceptions=return_exceptions)
 
     def block_concurrency_while(self, fn: Callable[[], Any]) -> Any:
         """Run `fn` at once, to its end, and return its result; an `async def` is driven to completion.

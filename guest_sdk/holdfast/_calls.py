@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
-from holdfast._errors import ActorCallError
-from holdfast._host_imports import CallsImport, Err, facts_of
+from holdfast._gather import Starter
+from holdfast._host_imports import CallsImport, Err, raise_call_error
 from holdfast._http import Request, Response
 from holdfast._values.codec import decode, encode_arguments
 
@@ -58,8 +58,8 @@ class ActorNamespace:
 class ActorStub:
     """A cheap handle to one instance: calling a method on it calls that instance and waits for the result.
 
-    Every attribute without an underscore, other than `name`, `id`, `fetch` and `once`, is a method of the actor.
-    Arguments go by position or by name and keep their types, and so does the result.
+    Every attribute without an underscore, other than `name`, `id`, `fetch`, `once` and `start`, is a method of the
+    actor. Arguments go by position or by name and keep their types, and so does the result.
 
     Raises (of each such call):
         ActorCallError: The call failed; `name`, `message`, `code` and `retryable` say how.
@@ -109,6 +109,15 @@ class ActorStub:
             raise ValueError(f"an idempotency key has 1 to {KEY_BYTES_MAX} bytes of UTF-8, this one {size}")
         return ActorStub(self._binding, self._type, self._name, self._calls, key)
 
+    @property
+    def start(self) -> Starter:
+        """The same methods, as calls that do not leave yet: for `gather`, or to be awaited in an `async def`.
+
+        Example:
+            results = self.ctx.gather(*[self.env.ROOM.id_from_name(name).start.count() for name in names])
+        """
+        return Starter(self._binding, self._type, self._name, self._calls, self._key)
+
     def fetch(self, request: Request) -> Response:
         """Call the actor's own `fetch(self, request)`."""
         if self._key:
@@ -118,7 +127,7 @@ class ActorStub:
         try:
             return Response.from_wire(self._calls.fetch(self._binding, self._name, request.to_wire()))
         except Err as error:
-            _raise(error)
+            raise_call_error(error)
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         if method.startswith("_") or not method.isidentifier():
@@ -132,7 +141,7 @@ class ActorStub:
                 else:
                     result = self._calls.call(self._binding, self._name, method, arguments)
             except Err as error:
-                _raise(error)
+                raise_call_error(error)
             return decode(result, f"the result of {self._type}.{method}")
 
         call.__name__ = call.__qualname__ = method
@@ -148,14 +157,3 @@ class ActorStub:
 
     def __repr__(self) -> str:
         return f"<holdfast stub {self._type}/{self._name}>"
-
-
-def _raise(error: Err) -> NoReturn:
-    facts = facts_of(error)
-    raise ActorCallError(
-        facts["name"],
-        facts["message"],
-        code=facts.get("code"),
-        retryable=bool(facts.get("retryable")),
-        status=facts.get("status"),
-    ) from None

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from holdfast._errors import CodecError, HostError, LimitError
+from holdfast._errors import ActorCallError, CodecError, HostError, LimitError
 
 
 class StorageImport(Protocol):
@@ -43,6 +43,7 @@ class CallsImport(Protocol):
 
     def call(self, binding: str, name: str, method: str, arguments: str) -> str: ...
     def call_once(self, binding: str, name: str, method: str, arguments: str, key: str) -> str: ...
+    def call_many(self, calls: str) -> str: ...
     def key(self) -> str: ...
     def fetch(self, binding: str, name: str, request: str) -> str: ...
 
@@ -121,3 +122,19 @@ def raise_refusal(error: Err) -> NoReturn:
     if name == "CodecError":
         raise CodecError(message) from None
     raise HostError(name, message, retryable=bool(facts.get("retryable"))) from None
+
+
+def raise_call_error(error: Err) -> NoReturn:
+    """Raise what the error of a call stands for, without the wire's own exception behind it."""
+    raise call_error(facts_of(error)) from None
+
+
+def call_error(facts: dict[str, Any]) -> ActorCallError:
+    """What the host says of a call that failed."""
+    return ActorCallError(
+        facts["name"],
+        facts["message"],
+        code=facts.get("code"),
+        retryable=bool(facts.get("retryable")),
+        status=facts.get("status"),
+    )

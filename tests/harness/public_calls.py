@@ -9,8 +9,9 @@ from wasmtime.component import Func, LinkerInstance, Variant
 
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.sandbox.c_api import address_of_context
+from holdfast_host.sandbox.gathered_calls import error_text
 from holdfast_host.sandbox.guest import Guests
-from holdfast_host.sandbox.imports import Handler, error_text
+from holdfast_host.sandbox.imports import Handler
 from holdfast_host.sandbox.marshal import Call, deadline
 from holdfast_host.sandbox.signatures import Kind, Signature
 

@@ -40,6 +40,8 @@ class TurnLoop(_Loop):
     def __init__(self) -> None:
         super().__init__()
         self._selector = _NothingToSelect(self)
+        self._started: list[tuple[Any, futures.Future[Any]]] = []
+        self._send: Callable[[list[Any]], list[Any]] = list
         self._first: tasks.Task[Any] | None = None
 
     def run_turn(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -69,6 +71,37 @@ class TurnLoop(_Loop):
             self.run_until_complete(self.shutdown_asyncgens())
             self._asyncgens_shutdown_called = False
         self._scheduled.clear()
+
+    def started(self, call: Any, send: Callable[[list[Any]], list[Any]]) -> futures.Future[Any]:
+        """What a call that is awaited will return; it is made, with all others, when nothing else can run.
+
+        `send` makes as many of the calls that it is given as may be made at once, and returns what became of those.
+        """
+        future = self.create_future()
+        self._started.append((call, future))
+        self._send = send
+        return future
+
+    def make_calls(self) -> bool:
+        """Make calls that are awaited; whether there were any."""
+        waiting = [(call, future) for call, future in self._started if not future.done()]
+        if not waiting:
+            self._started = []
+            return False
+        try:
+            outcomes = self._send([call for call, _ in waiting])
+        except BaseException as error:
+            self._started = []
+            for _, future in waiting:
+                future.set_exception(error)
+            return True
+        self._started = waiting[len(outcomes) :]
+        for (_, future), outcome in zip(waiting, outcomes, strict=False):
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+        return True
 
     def end_waits(self) -> None:
         """Nothing can run any more: have the awaits that wait fail, those of tasks before that of the coroutine.
@@ -139,7 +172,7 @@ class _NothingToSelect:
         self._loop = loop
 
     def select(self, timeout: float | None) -> list[Any]:
-        if timeout != 0:
+        if timeout != 0 and not self._loop.make_calls():
             self._loop.end_waits()
         return []
 

@@ -195,7 +195,7 @@ def decode(text: str, what: str = "value") -> Any:
         raise CodecError(f"{what} is no encoded value: it is {not_json(error)}") from None
     if type(value) in LEAVES:
         return value
-    return untag(value, what) if _may_have_tags(text) else value
+    return untag(value, what) if may_have_tags(text) else value
 
 
 def decode_pairs(text: str, pairs: list[list[Any]]) -> list[tuple[str, Any]]:
@@ -204,12 +204,12 @@ def decode_pairs(text: str, pairs: list[list[Any]]) -> list[tuple[str, Any]]:
     Raises:
         CodecError: A value has a tag that this version does not know.
     """
-    if _may_have_tags(text):
+    if may_have_tags(text):
         return [(key, untag(value, f"value of {key!r:.80}")) for key, value in pairs]
     return [(key, value) for key, value in pairs]
 
 
-def _may_have_tags(text: str) -> bool:
+def may_have_tags(text: str) -> bool:
     """The key could also be spelled with escapes: of "$", or of "h" and "f"."""
     return '"$hf"' in text or "\\u0024" in text or "\\u006" in text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -265,6 +266,18 @@ class _OutsideCalls:
             return self._runner.call(record, method, arguments, key=checked_key(key))[0]
         except RefusedError as failure:
             raise Err(failure.wire()) from None
+
+    def call_many(self, calls: str) -> str:
+        return f"[{','.join([self._outcome(each) for each in json.loads(calls)])}]"
+
+    def _outcome(self, call: dict[str, Any]) -> str:
+        arguments = json.dumps(call["arguments"], ensure_ascii=False) if "arguments" in call else ""
+        target = call["binding"], call["name"], call["method"], arguments
+        try:
+            result = self.call_once(*target, call["key"]) if "key" in call else self.call(*target)
+        except Err as error:
+            return f'{{"error":{error.value}}}'
+        return f'{{"result":{result}}}'
 
     def key(self) -> str:
         return ""

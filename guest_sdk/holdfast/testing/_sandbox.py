@@ -10,7 +10,7 @@ import functools
 import json
 import random
 from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from holdfast._describe import Component
 from holdfast._exports import Guest
@@ -24,6 +24,7 @@ from holdfast.testing._turn import Turn
 P = ParamSpec("P")
 R = TypeVar("R")
 
+CALLS_AT_ONCE_MAX: Final = 64
 _NO_ALARM: Final = -1
 
 
@@ -183,6 +184,24 @@ class OutgoingCalls:
     def call_once(self, binding: str, name: str, method: str, arguments: str, key: str) -> str:
         """The same under an idempotency key."""
         return self._call(self._turn(), binding, name, method, arguments, checked_key(key))
+
+    @served
+    def call_many(self, calls: str) -> str:
+        """Several calls: one after another here, where a test has one thread."""
+        turn = self._turn()
+        wanted = json.loads(calls)
+        if len(wanted) > CALLS_AT_ONCE_MAX:
+            text = f"{turn.label}: {len(wanted)} calls at once, the limit is {CALLS_AT_ONCE_MAX}"
+            raise RefusedError("LimitError", text)
+        return f"[{','.join([self._outcome(turn, each) for each in wanted])}]"
+
+    def _outcome(self, turn: Turn, call: dict[str, Any]) -> str:
+        arguments = json.dumps(call["arguments"], ensure_ascii=False) if "arguments" in call else ""
+        try:
+            result = self._call(turn, call["binding"], call["name"], call["method"], arguments, call.get("key", ""))
+        except RefusedError as failure:
+            return f'{{"error":{failure.wire()}}}'
+        return f'{{"result":{result}}}'
 
     @served
     def key(self) -> str:

@@ -67,6 +67,7 @@ class Limits:
     client_body_bytes_max: int = 64 * MIB
     client_unsent_bytes_max: int = 8 * MIB
     call_depth_max: int = 16
+    calls_at_once_max: int = 64  # of one turn
 
     # Functions. A burst on one of them finds its own bounds before it takes what actors need: sandboxes and queue of a
     # worker, and the bodies that a front holds, which are a third larger on the way to a worker.

@@ -6,7 +6,11 @@ to the guest as the import's `err`; anything else is our bug and traps the guest
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from holdfast_host.core.errors import HoldfastError
+    from holdfast_host.sandbox.gathered_calls import GatheredCall
 
 
 class StorageCalls(Protocol):
@@ -81,6 +85,9 @@ class Capabilities(Protocol):
 
     def call(self, binding: str, name: str, method: str, arguments: bytes, key: bytes = b"") -> bytes:
         """Call another instance with typed arguments, under an idempotency key or none; its typed result."""
+
+    def call_many(self, calls: list[GatheredCall]) -> list[bytes | HoldfastError]:
+        """Call several other instances at once: the typed result of each, or why it has none, in their order."""
 
     def key(self) -> bytes:
         """The idempotency key that the turn runs under; empty for none."""

@@ -11,10 +11,11 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from holdfast_host.core.errors import BadRequestError, HoldfastError, InvalidNameError, LimitError
+from holdfast_host.core.errors import BadRequestError, InvalidNameError, LimitError
 from holdfast_host.core.json_text import commas_of, read_texts
 from holdfast_host.core.limits import DUE_US_MAX, KEYS_MAX, KEYS_TEXT_BYTES_MAX, KIB, MIB
 from holdfast_host.sandbox.capabilities import Capabilities
+from holdfast_host.sandbox.gathered_calls import read_calls, write_outcomes
 
 Handler = Callable[..., Any]  # (turn, *parameters as `signatures.Kind` says) -> the ok value
 
@@ -24,13 +25,9 @@ _LEVEL_BYTES_MAX: Final = 16
 _TARGET_BYTES_MAX: Final = 256
 _LOG_TEXT_BYTES_MAX: Final = MIB  # far above a line's limit, which the turn keeps; to decode more takes long
 _COUNTED_BYTES: Final = 64 * KIB  # of keys as JSON; in less there is little to make
-BLOCKING: Final = frozenset({("storage", "sync"), ("calls", "call"), ("calls", "call-once"), ("calls", "fetch")})
-
-
-def error_text(error: HoldfastError) -> bytes:
-    """An error as the guest reads it: ASCII JSON."""
-    facts = {**error.facts(), "code": error.code, "status": error.status}
-    return json.dumps(facts, separators=(",", ":")).encode()
+BLOCKING: Final = frozenset(
+    {("storage", "sync"), *(("calls", each) for each in ("call", "call-once", "call-many", "fetch"))}
+)
 
 
 def _get(turn: Capabilities, key: bytes) -> bytes:
@@ -89,6 +86,13 @@ def _call_once(turn: Capabilities, binding: bytes, name: bytes, method: bytes, a
     return turn.call(binding.decode(), name.decode(), method.decode(), arguments, key)
 
 
+def _call_many(turn: Capabilities, calls: bytes) -> bytes:
+    wanted = read_calls(calls)
+    for each in wanted:
+        _check_target(*(part.encode() for part in each.target))
+    return write_outcomes(turn.call_many(wanted))
+
+
 def _fetch(turn: Capabilities, binding: bytes, name: bytes, request: bytes) -> bytes:
     _check_target(binding, name)
     return turn.fetch(binding.decode(), name.decode(), request)
@@ -125,6 +129,7 @@ HANDLERS: Final[dict[tuple[str, str], Handler]] = {
     ("alarms", "delete"): lambda turn: turn.storage.delete_alarm(),
     ("calls", "call"): _call,
     ("calls", "call-once"): _call_once,
+    ("calls", "call-many"): _call_many,
     ("calls", "key"): lambda turn: turn.key(),
     ("calls", "fetch"): _fetch,
     ("log", "write"): _write_log,

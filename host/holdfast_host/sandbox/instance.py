@@ -16,8 +16,8 @@ from holdfast_host.core.errors import ActorUnknownMethodError, BadRequestError, 
 from holdfast_host.sandbox.c_api import address_of_context
 from holdfast_host.sandbox.capabilities import Capabilities
 from holdfast_host.sandbox.engine import LoadedComponent
+from holdfast_host.sandbox.gathered_calls import error_text
 from holdfast_host.sandbox.guest import Guest
-from holdfast_host.sandbox.imports import error_text
 from holdfast_host.sandbox.interrupt import install_tick
 from holdfast_host.sandbox.marshal import Call, Outcome, TextAnswer, deadline
 from holdfast_host.sandbox.signatures import EXPORTS

@@ -28,8 +28,9 @@ from wasmtime.component import Func, LinkerInstance
 
 from holdfast_host.core.errors import HoldfastError, InternalError
 from holdfast_host.sandbox.c_api import address_of_context, address_of_function, error_at, long_function, quick_function
+from holdfast_host.sandbox.gathered_calls import error_text
 from holdfast_host.sandbox.guest import Guest, Guests
-from holdfast_host.sandbox.imports import Handler, error_text
+from holdfast_host.sandbox.imports import Handler
 from holdfast_host.sandbox.signatures import Kind, Signature
 
 _BOOL, _U32, _S64, _STRING, _OPTION, _RESULT = 0, 6, 7, 12, 18, 19

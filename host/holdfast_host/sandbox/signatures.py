@@ -72,6 +72,7 @@ IMPORTS: Final[dict[str, dict[str, Signature]]] = {
     "calls": {
         "call": Signature((_T, _T, _T, _T), _T),
         "call-once": Signature((_T, _T, _T, _T, _T), _T),
+        "call-many": Signature((_T,), _T),
         "key": Signature((), _T),
         "fetch": Signature((_T, _T, _T), _T),
     },

@@ -5,7 +5,7 @@ nowhere else, until the turn ends (or syncs) and `take` makes them a batch. All 
 are enforced here; a call that is refused has changed nothing.
 
 What does not live here: when a batch is committed and what waits for it (worker), and the merging of layers in a
-listing (storage.listing).
+listing (storage.listing), and savepoints (storage.turn_changes).
 """
 
 from __future__ import annotations
@@ -16,49 +16,27 @@ from holdfast_host.core.errors import BadRequestError, CodecError, LimitError
 from holdfast_host.core.limits import RESERVED_KEY_PREFIX, Limits
 from holdfast_host.storage.listing import key_range, read_page
 from holdfast_host.storage.store import Alarm, Changes, Receipt, Store, StoredInstance
-from holdfast_host.storage.unflushed import Pending, apply_changes
+from holdfast_host.storage.turn_changes import TurnChanges
+from holdfast_host.storage.unflushed import Pending, apply_changes, read_alarm, read_receipt
 
 RESERVED_PREFIX = RESERVED_KEY_PREFIX.encode()
 _RESERVED_FIRST = RESERVED_PREFIX[0]
 
 
-class Overlay:
+class Overlay(TurnChanges):
     """What a turn has written so far, over everything before it. Implements StorageCalls.
 
     Lives for one turn. Used by one thread at a time: the one that runs the guest, and the leader while that one waits.
     """
 
-    __slots__ = (
-        "_alarm_taken",
-        "_below",
-        "_below_bytes",
-        "_below_keys",
-        "_instance",
-        "_label",
-        "_limits",
-        "_open",
-        "_pending",
-        "_store",
-        "_top",
-        "wrote",
-    )
+    __slots__ = ("_alarm_taken", "_instance", "_store")
 
     def __init__(self, store: Store, instance: StoredInstance, pending: Pending, limits: Limits, label: str) -> None:
         """`label` names the instance in errors, as `Account/alice`."""
+        super().__init__(pending, limits, label)
         self._store = store
         self._instance = instance
-        self._pending = pending
-        self._limits = limits
-        self._label = label
-        self._top = Changes({})
-        # Changes beneath open savepoints, outermost first, and what they hold: a rollback may restore all of it.
-        self._below: list[Changes] = []
-        self._below_bytes = 0
-        self._below_keys = 0
-        self._open: tuple[int, ...] = ()  # the numbers of open savepoints, outermost first
         self._alarm_taken = False  # this turn handles the alarm: it is cleared when the turn ends
-        # True once the turn has written anything, also if that was rolled back or taken: memory may hold traces of it.
-        self.wrote = False
 
     # Reads
 
@@ -200,18 +178,7 @@ class Overlay:
 
     def receipt(self, key_hash: bytes) -> Receipt | None:
         """What earlier turns have kept under an idempotency key, by its hash."""
-        for layer in reversed(self._pending.layers):
-            receipts = layer.changes.receipts
-            if receipts is not None and key_hash in receipts:
-                return receipts[key_hash]
-            if layer.changes.erased:
-                return None
-        return self._store.receipt(self._instance, key_hash)
-
-    @property
-    def has_changes(self) -> bool:
-        """Whether the turn would commit anything."""
-        return bool(self._top) or any(self._below)
+        return read_receipt(self._store, self._instance, self._pending, key_hash)
 
     def keep_receipt(self, key_hash: bytes, receipt: Receipt) -> None:
         """Keep the turn's answer, with what it has written."""
@@ -225,70 +192,6 @@ class Overlay:
         `take_early` leaves it as it is, unless the turn has set another one by then, which takes its place.
         """
         self._alarm_taken = True
-
-    # Savepoints
-
-    @property
-    def open_savepoints(self) -> int:
-        """How many savepoints are open; `sync` is refused while there is one."""
-        return len(self._below)
-
-    def savepoint(self) -> int:
-        """Begin a nested transaction; its number, which no other one has while the instance's entry lives.
-
-        Until it is released or rolled back, both what it writes and what a rollback would restore count towards the
-        limits of the turn.
-        """
-        if len(self._below) >= self._limits.turn_savepoints_max:
-            raise LimitError(
-                f"savepoint {len(self._below) + 1} deep exceeds the limit of {self._limits.turn_savepoints_max} "
-                f"({self._label})"
-            )
-        top = self._top
-        self._below.append(top)
-        self._below_bytes += top.size_bytes
-        self._below_keys += len(top.writes)
-        self._top = Changes()
-        self._pending.savepoints += 1
-        self._open = (*self._open, self._pending.savepoints)
-        return self._pending.savepoints
-
-    def release(self) -> None:
-        """Keep what was written since the last savepoint."""
-        inner = self._top
-        self._pop("release")
-        outer = self._top
-        if inner.cleared:
-            apply_changes(outer, inner)
-            return
-        # size_bytes is exact in an overlay: what the outer layer wrote under the same keys goes.
-        shadowed = sum(_written_bytes(key, outer.writes[key]) for key in inner.writes if key in outer.writes)
-        apply_changes(outer, inner)
-        outer.size_bytes -= shadowed
-
-    def rollback(self) -> None:
-        """Undo what was written since the last savepoint."""
-        self._pop("rollback")
-
-    def release_savepoint(self, number: int) -> None:
-        """Keep what was written since that savepoint; those inside it end too.
-
-        Raises:
-            BadRequestError: it is not open; nothing has changed.
-        """
-        depth = self._depth_of(number, "release")
-        while len(self._below) > depth:
-            self.release()
-
-    def rollback_savepoint(self, number: int) -> None:
-        """Undo what was written since that savepoint; those inside it end too.
-
-        Raises:
-            BadRequestError: it is not open; nothing has changed.
-        """
-        depth = self._depth_of(number, "rollback")
-        while len(self._below) > depth:
-            self.rollback()
 
     def take(self) -> Changes:
         """What the turn changed so far; the overlay is empty afterwards. Savepoints still open are released.
@@ -374,24 +277,6 @@ class Overlay:
         top.size_bytes += grown
         self.wrote = True
 
-    def _depth_of(self, number: int, what: str) -> int:
-        """How many savepoints are open around that one."""
-        if number not in self._open:
-            raise BadRequestError(
-                f"{what} of savepoint {number}, which is not open: it was ended, or an earlier turn began it "
-                f"({self._label})"
-            )
-        return self._open.index(number)
-
-    def _pop(self, what: str) -> None:
-        if not self._below:
-            raise BadRequestError(f"{what} without an open savepoint ({self._label})")
-        outer = self._below.pop()
-        self._open = self._open[:-1]
-        self._below_bytes -= outer.size_bytes
-        self._below_keys -= len(outer.writes)
-        self._top = outer
-
     def _check_key(self, key: bytes) -> None:
         key_bytes = len(key)
         if not 0 < key_bytes <= self._limits.key_bytes_max:
@@ -429,18 +314,6 @@ class Overlay:
         refusal = store.refusal(instance, stored_bytes)
         if refusal is not None:
             raise refusal
-
-
-def read_alarm(store: Store, instance: StoredInstance, pending: Pending) -> Alarm | None:
-    """The instance's alarm as its finished turns have left it, durable or not."""
-    for layer in reversed(pending.layers):
-        if layer.changes.alarm_changed:
-            return layer.changes.alarm
-    return store.alarm(instance)
-
-
-def _written_bytes(key: bytes, value: bytes | None) -> int:
-    return len(key) + (0 if value is None else len(value))
 
 
 def _shown(key: bytes) -> str:

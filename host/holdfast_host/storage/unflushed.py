@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from holdfast_host.storage.store import Changes
+from holdfast_host.storage.store import Alarm, Changes, Receipt, Store, StoredInstance
 
 
 @dataclass(slots=True)
@@ -89,3 +89,22 @@ def apply_changes(target: Changes, later: Changes) -> None:
         target.erased, target.receipts = True, None
     if later.receipts is not None:
         target.receipts = {**(target.receipts or {}), **later.receipts}
+
+
+def read_alarm(store: Store, instance: StoredInstance, pending: Pending) -> Alarm | None:
+    """The instance's alarm as its finished turns have left it, durable or not."""
+    for layer in reversed(pending.layers):
+        if layer.changes.alarm_changed:
+            return layer.changes.alarm
+    return store.alarm(instance)
+
+
+def read_receipt(store: Store, instance: StoredInstance, pending: Pending, key_hash: bytes) -> Receipt | None:
+    """What the instance's finished turns have kept under an idempotency key, durable or not."""
+    for layer in reversed(pending.layers):
+        receipts = layer.changes.receipts
+        if receipts is not None and key_hash in receipts:
+            return receipts[key_hash]
+        if layer.changes.erased:
+            return None
+    return store.receipt(instance, key_hash)

@@ -77,6 +77,7 @@ def test_the_environment_has_the_manifests_bindings_and_variables(probe: Subject
         "CALLER",
         "DOORS",
         "EMPTY",
+        "GATHERING",
         "GREETING",
         "KEYED",
         "MADE",

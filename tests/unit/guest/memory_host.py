@@ -135,6 +135,10 @@ class MemoryCalls:
         self.asked.append((binding, name, f"{method} once {key}", arguments))
         return self._reply()
 
+    def call_many(self, calls: str) -> str:
+        self.asked.append(("", "", "many", calls))
+        return self._reply()
+
     def key(self) -> str:
         return self.asked_under
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from holdfast_host.core.errors import BadRequestError, UnsupportedError
+from holdfast_host.core.errors import BadRequestError, HoldfastError, UnsupportedError
 from holdfast_host.sandbox.capabilities import StorageCalls
+from holdfast_host.sandbox.gathered_calls import GatheredCall
 
 
 class DictStorage:
@@ -107,6 +108,9 @@ class TestTurn:
 
     def sync(self) -> None:
         self.events.append("sync")
+
+    def call_many(self, calls: list[GatheredCall]) -> list[bytes | HoldfastError]:
+        return [self.call(*each.target, arguments=each.arguments, key=each.key) for each in calls]
 
     def key(self) -> bytes:
         return b""

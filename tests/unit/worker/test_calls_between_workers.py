@@ -16,6 +16,7 @@ from holdfast_host.wire.routing import Routing
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import TYPE, Stage
 from tests.unit.worker.test_calls import call_out, chain, error_of
+from tests.unit.worker.test_gather import gather
 
 WORKERS = 2
 
@@ -93,6 +94,29 @@ def test_a_ring_over_two_workers_is_found_and_only_one_call_ends(pair: Pair) -> 
 
         assert replies[0] == (200, 0)
         assert error_of(replies[1]) == (409, "ActorDeadlockError")
+        assert time.monotonic() - started < 5
+
+
+def test_a_ring_over_two_workers_through_one_of_several_calls_ends_that_one_alone(pair: Pair) -> None:
+    heres, theres = pair.names(0), pair.names(1)
+    here, there, others = next(heres), next(theres), [next(heres), next(theres)]
+    both = threading.Barrier(2)
+
+    def meet_and_gather(turn: Turn, other: str) -> Any:
+        both.wait(10)
+        return gather(turn, [[name, "read", None] for name in (others[0], other, others[1])])
+
+    pair.guests[b"meet_and_gather"] = meet_and_gather
+    pair.deploy()
+    for _ in range(20):
+        started = time.monotonic()
+        slots = [
+            (pair.owner(name), pair.owner(name).client.send(name, "meet_and_gather", other))
+            for name, other in ((here, there), (there, here))
+        ]
+        replies = sorted((stage.client.wait(slot)[1] for stage, slot in slots), key=str)
+
+        assert replies == [[0, "ActorDeadlockError", 0], [0, 0, 0]]
         assert time.monotonic() - started < 5
 
 

@@ -136,6 +136,9 @@ class _RefusingTurn:
     def call(self, *_: object) -> NoReturn:
         raise _refusal()
 
+    def call_many(self, *_: object) -> NoReturn:
+        raise _refusal()
+
     def key(self) -> NoReturn:
         raise _refusal()
 

@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import ActorUnknownMethodError, HoldfastError, HostUnavailableError, required
 from holdfast_host.storage.keys import has_due_row
-from holdfast_host.storage.overlay import read_alarm
 from holdfast_host.storage.store import Changes
+from holdfast_host.storage.unflushed import read_alarm
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.worker.alarms.due import DueAlarms
 from holdfast_host.worker.alarms.exits import AGAIN_S, Noted, Written

@@ -173,7 +173,7 @@ class Calls:
         self._count = 0
         self.waiting: dict[CallNumber, ActorCall] = {}
         self.deadlocks = Deadlocks(
-            worker, self, running_call=directory.running_call, place=routing.place, send=peers.tell
+            worker, self, running_calls=directory.running_calls, place=routing.place, send=peers.tell
         )
 
     def request(self, call: ActorCall, *, at_once: bool = False) -> None:
@@ -190,7 +190,7 @@ class Calls:
         self._count += 1
         call.number = CallNumber(time.time_ns() // 1000, self._worker, self._count)
         self.waiting[call.number] = call
-        turn.waiting = call
+        turn.waiting = (*turn.waiting, call)
         callee = None
         if at_once and call.owner == self._worker:
             callee = self._mailboxes.idle_entry(call.type_id, call.name)
@@ -238,8 +238,8 @@ class Calls:
     def forget(self, call: ActorCall) -> None:
         """It is over."""
         self.waiting.pop(call.number, None)
-        if call.turn.waiting is call:
-            call.turn.waiting = None
+        turn = call.turn
+        turn.waiting = tuple([each for each in turn.waiting if each is not call])
 
     def _aim(self, call: ActorCall) -> None:
         """Find what the call is for, and refuse what cannot work."""

@@ -120,19 +120,25 @@ def stands(turn: Turn) -> str | None:
 
 def describe_turn(turn: Turn, now: float) -> JsonObject:
     """A running turn; seconds since it began, and for how long it waited before."""
-    call = turn.waiting
+    calls = turn.waiting
     waited_s = turn.begun_at - turn.arrived_at
     return {
         "turn": turn.log_name,
         **_whose(turn.entry, turn.function),
         "method": turn.request.method.decode(errors="replace"),
-        "state": (turn.state if call is None else ThreadState.CALLING).value,
+        "state": (ThreadState.CALLING if calls else turn.state).value,
         "age_s": round(now - turn.begun_at, 3),
         "waited_s": round(waited_s, 3) if math.isfinite(waited_s) else None,  # of an alarm nobody knows
         "called_by": turn.path[-1] if turn.path else None,
-        "waits_for": None if call is None else f"{call.label}.{call.method.decode(errors='replace')}",
+        "waits_for": _waits_for(turn) if calls else None,
         "stands": None,
     }
+
+
+def _waits_for(turn: Turn) -> str:
+    first, *others = turn.waiting
+    further = f" and {len(others)} more" if others else ""
+    return f"{first.label}.{first.method.decode(errors='replace')}{further}"
 
 
 def _describe_queue(entry: Entry, now: float) -> JsonObject:

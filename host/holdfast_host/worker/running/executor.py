@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from holdfast_host.core.errors import InternalError
 from holdfast_host.storage.overlay import Overlay
+from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.running_turns_page import FUNCTION
 from holdfast_host.worker.calls.actor_calls import ActorCall
 from holdfast_host.worker.commits.replies import Reply
@@ -21,11 +22,11 @@ from holdfast_host.worker.running.runner import TurnRunner
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from holdfast_host.core.limits import Limits
+    from holdfast_host.sandbox.gathered_calls import GatheredCall
     from holdfast_host.storage.store import Changes, Store
-    from holdfast_host.wire.frames import CallKind
     from holdfast_host.wire.running_turns_page import RunningPage
     from holdfast_host.worker.alarms.deliveries import Alarms
     from holdfast_host.worker.calls.actor_calls import Calls
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.function_pool import Functions
     from holdfast_host.worker.turns.mailboxes import Mailboxes
-    from holdfast_host.worker.turns.turn import SyncExit, Target, Turn
+    from holdfast_host.worker.turns.open_calls import OpenCall, Target
+    from holdfast_host.worker.turns.turn import SyncExit, Turn
 
 
 @leaders
@@ -177,6 +179,17 @@ class Executor:
             self.on_failure(error)
             raise
         return call
+
+    @any_thread
+    def call_out_together(self, turn: Turn, calls: Sequence[GatheredCall]) -> list[OpenCall]:
+        """Begin several calls of the turn that runs on this thread. None runs on it: they are to run side by side."""
+        opened = [ActorCall(self.calls, turn, CallKind.METHOD, each.target, each.arguments, each.key) for each in calls]
+        self.post(lambda: self._request_all(opened))
+        return [*opened]
+
+    def _request_all(self, calls: list[ActorCall]) -> None:
+        for call in calls:
+            self.calls.request(call)
 
     @any_thread
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:

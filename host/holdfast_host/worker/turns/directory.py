@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.store import Store
-    from holdfast_host.worker.turns.turn import OpenCall
+    from holdfast_host.worker.turns.open_calls import OpenCall
 
 _EVICTIONS_PER_STEP: Final = 50  # closing an activation takes about 60 us
 
@@ -45,10 +45,10 @@ class Directory:
         """The instance's entry, where it has one."""
         return self._entries.get((type_id, name))
 
-    def running_call(self, type_id: int, name: bytes) -> OpenCall | None:
-        """The call that the running turn of an instance waits for."""
+    def running_calls(self, type_id: int, name: bytes) -> tuple[OpenCall, ...]:
+        """The calls that the running turn of an instance waits for."""
         entry = self._entries.get((type_id, name))
-        return entry.turn.waiting if entry is not None and entry.turn is not None else None
+        return entry.turn.waiting if entry is not None and entry.turn is not None else ()
 
     def open(self, type_id: int, name: bytes, type_name: str) -> Entry:
         """The instance's entry, a new one where it has none."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.deployments import Deployments, LoadedType
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.entry import Entry
-    from holdfast_host.worker.turns.turn import OpenCall
+    from holdfast_host.worker.turns.open_calls import OpenCall
 
 # Plain integers: to look a member of an enumeration up costs more than to compare it.
 _METHOD, _FETCH, _FUNCTION = int(CallKind.METHOD), int(CallKind.FETCH), int(CallKind.FUNCTION)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from holdfast_host.core.errors import (
     ActorFetchTimeoutError,
@@ -26,22 +26,22 @@ from holdfast_host.wire.state_page import BEGUN, LEFT
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.fetch_messages import check_fetch_message
 from holdfast_host.worker.turns.keyed_turn import KeyedTurn
+from holdfast_host.worker.turns.open_calls import outcome_of, refuse_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from holdfast_host.core.limits import Limits
+    from holdfast_host.sandbox.gathered_calls import GatheredCall
     from holdfast_host.storage.overlay import Overlay
     from holdfast_host.storage.store import Changes
     from holdfast_host.wire.frames import Call
-    from holdfast_host.wire.nested_calls import CallNumber, Origin
+    from holdfast_host.wire.nested_calls import Origin
     from holdfast_host.worker.alarms.stages import Delivery
     from holdfast_host.worker.client_connections import Link
-    from holdfast_host.worker.logs.output import Output
-    from holdfast_host.worker.threads.compute_slots import ComputeSlots
-    from holdfast_host.worker.threads.leadership import Leadership
     from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.entry import Entry
+    from holdfast_host.worker.turns.open_calls import OpenCall, Target
+    from holdfast_host.worker.turns.turn_host import TurnHost
 
 _THROTTLE_S: Final = 0.0001  # what a detached turn's storage call waits while the leader has work
 
@@ -58,55 +58,6 @@ class ThreadState(Enum):
 
 # Looked up once: a member of an enumeration costs more than a global.
 DETACHED, COMPUTING = ThreadState.DETACHED, ThreadState.COMPUTING
-
-
-Target = tuple[str, str, str]  # of a call: binding, name, method, as the guest gave them
-
-
-class OpenCall(Protocol):
-    """A call to another instance, as far as the turn that waits for it and the one that runs it are concerned."""
-
-    turn: Turn  # that waits
-    number: CallNumber
-    type_id: int
-    name: bytes
-    method: bytes
-    label: str
-    over: bool
-
-    @property
-    def origin(self) -> Origin:
-        """What the callee is told of its callers."""
-
-    def wait(self, timeout_s: float) -> bool:
-        """Block until it is over; the calling turn's thread."""
-
-    def result(self) -> bytes:
-        """After it is over: the typed result, or the error raised; the calling turn's thread."""
-
-    def answered(self, status: int, body: bytes) -> None:
-        """The callee's reply."""
-
-    def refuse(self, error: HoldfastError) -> None:
-        """It is ended from here: what has not begun does not run, and the caller gets the error."""
-
-
-class TurnHost(Protocol):
-    """What a running turn needs of its worker."""
-
-    leadership: Leadership
-    compute: ComputeSlots
-    limits: Limits
-    output: Output
-
-    def post(self, action: Callable[[], None]) -> None:
-        """Have the leader run this soon; any thread."""
-
-    def call_out(self, turn: Turn, kind: CallKind, target: Target, arguments: bytes, key: bytes) -> OpenCall:
-        """Begin a call of the turn that runs on this thread; it may be over on return."""
-
-    def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
-        """Have what the turn has written so far committed; `leaving` ends when it is durable; any thread."""
 
 
 @leaders
@@ -195,7 +146,7 @@ class Turn:
         self.caller = caller
         self.delivery = delivery
         self.loaded: LoadedType | None = None
-        self.waiting: OpenCall | None = None  # what this turn waits for; the leader's
+        self.waiting: tuple[OpenCall, ...] = ()  # what this turn waits for; the leader's
         self.begun_at = 0.0
         self.computed_s = 0.0  # on a processor, without the turns that it called on its own thread
         self.generation = 0
@@ -344,15 +295,24 @@ class Turn:
     def call(self, binding: str, name: str, method: str, arguments: bytes, key: bytes = b"") -> bytes:
         """Call another instance with typed arguments, under an idempotency key or none; its typed result."""
         keyed = scoped(key) if key else b""
-        limits = self._host.limits
-        if len(arguments) > limits.arguments_bytes_max:
-            raise LimitError(
-                f"{self.entry.label}: arguments of {len(arguments)} bytes, the limit is "
-                f"{limits.arguments_bytes_max} bytes"
-            )
-        if is_nested_deeper(arguments, limits.nesting_max):
-            raise LimitError(f"{self.entry.label}: arguments nested deeper than the limit of {limits.nesting_max}")
+        self._check_arguments(arguments)
         return self._wait_for(self._call_out(CallKind.METHOD, (binding, name, method), arguments, keyed))
+
+    def call_many(self, calls: list[GatheredCall]) -> list[bytes | HoldfastError]:
+        """Call several other instances at once, and wait for all: the result of each, or why it has none."""
+        limits, label = self._host.limits, self.entry.label
+        if len(calls) > limits.calls_at_once_max:
+            raise LimitError(f"{label}: {len(calls)} calls at once, the limit is {limits.calls_at_once_max}")
+        for each in calls:
+            self._check_arguments(each.arguments)
+        wanted = [each._replace(key=scoped(each.key)) if each.key else each for each in calls]
+        self._check_whole()
+        opened = self._host.call_out_together(self, wanted)
+        self._give_up_thread()
+        for call in opened:
+            if not call.wait(self.remaining_s()) or self.remaining_s() <= 0:
+                self._give_up(opened, call)
+        return [outcome_of(call) for call in opened]
 
     def fetch(self, binding: str, name: str, request: bytes) -> bytes:
         """Call another instance's fetch."""
@@ -388,11 +348,24 @@ class Turn:
         if not call.over:
             self._give_up_thread()
         if not call.wait(self.remaining_s()) or self.remaining_s() <= 0:
-            late = ActorMethodTimeoutError(f"{self.entry.label}: over its budget while it waited for {call.label}")
-            self._host.post(lambda: call.refuse(late))
-            self._end_late()
-            raise late
+            self._give_up([call], call)
         return call.result()
+
+    def _give_up(self, calls: Sequence[OpenCall], waited_for: OpenCall) -> NoReturn:
+        """The budget is over: what has not begun of these calls does not run."""
+        late = ActorMethodTimeoutError(f"{self.entry.label}: over its budget while it waited for {waited_for.label}")
+        self._host.post(lambda: refuse_all(calls, late))
+        self._end_late()
+        raise late
+
+    def _check_arguments(self, arguments: bytes) -> None:
+        limits, label = self._host.limits, self.entry.label
+        if len(arguments) > limits.arguments_bytes_max:
+            raise LimitError(
+                f"{label}: arguments of {len(arguments)} bytes, the limit is {limits.arguments_bytes_max} bytes"
+            )
+        if is_nested_deeper(arguments, limits.nesting_max):
+            raise LimitError(f"{label}: arguments nested deeper than the limit of {limits.nesting_max}")
 
     def _check_whole(self) -> None:
         if self.broken is not None:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from blocks import Blocks  # type: ignore[import-not-found]  # beside this module: mypy looks from the root
 from doors import Awaits, Doors  # type: ignore[import-not-found]
+from gathering import Gathering  # type: ignore[import-not-found]
 from keyed import Keyed  # type: ignore[import-not-found]
 from refused import Refused  # type: ignore[import-not-found]
 from scans import Scans  # type: ignore[import-not-found]
@@ -37,6 +38,7 @@ __all__ = [
     "Blocks",
     "Caller",
     "Doors",
+    "Gathering",
     "Keyed",
     "Made",
     "Probe",

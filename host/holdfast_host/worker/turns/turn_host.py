@@ -1,0 +1,39 @@
+"""What a running turn needs of its worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.sandbox.gathered_calls import GatheredCall
+    from holdfast_host.storage.store import Changes
+    from holdfast_host.wire.frames import CallKind
+    from holdfast_host.worker.logs.output import Output
+    from holdfast_host.worker.threads.compute_slots import ComputeSlots
+    from holdfast_host.worker.threads.leadership import Leadership
+    from holdfast_host.worker.turns.open_calls import OpenCall, Target
+    from holdfast_host.worker.turns.turn import SyncExit, Turn
+
+
+class TurnHost(Protocol):
+    """Shared by all turns."""
+
+    leadership: Leadership
+    compute: ComputeSlots
+    limits: Limits
+    output: Output
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Have the leader run this soon; any thread."""
+
+    def call_out(self, turn: Turn, kind: CallKind, target: Target, arguments: bytes, key: bytes) -> OpenCall:
+        """Begin a call of the turn that runs on this thread; it may be over on return."""
+
+    def call_out_together(self, turn: Turn, calls: Sequence[GatheredCall]) -> list[OpenCall]:
+        """Begin several calls of the turn that runs on this thread."""
+
+    def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
+        """Have what the turn has written so far committed; `leaving` ends when it is durable; any thread."""
