@@ -58,7 +58,7 @@ def version(sources: Path, number: int) -> components.TestComponent:
 
 def renamed(sources: Path, name: str, further: str = 'renamed_from = "Store"\n') -> components.TestComponent:
     """The project `store` with its class renamed."""
-    made = first(sources / name, "store", ("SHOP", "Shop"), further=further)
+    made = first(sources / name, "store", ("KIOSK", "Kiosk"), further=further)
     return components.TestComponent("store", made.project, made.manifest, made.component)
 
 
@@ -173,16 +173,16 @@ def test_a_renamed_class_keeps_its_instances_across_a_restart_and_a_rollback(hos
         for number, name in enumerate(names):
             caller.value("Store", name, "put", number)
         deploy(host, renamed(sources, "renamed"))
-        found = [caller.value("Shop", name, "get") for name in names]
+        found = [caller.value("Kiosk", name, "get") for name in names]
         assert caller.call("Store", "name-1", "get").error == "UnknownActorTypeError"
     host.kill_all()
     host.restart()
     with host.caller() as caller:
-        again = [caller.value("Shop", name, "get")["value"] for name in names]
+        again = [caller.value("Kiosk", name, "get")["value"] for name in names]
         run(sources, "rollback", "store", host=host.url)
         back = caller.value("Store", "name-3", "get")
 
-    assert [(each["value"], each["type"], each["version"]) for each in found] == [(n, "Shop", 2) for n in range(20)]
+    assert [(each["value"], each["type"], each["version"]) for each in found] == [(n, "Kiosk", 2) for n in range(20)]
     assert again == list(range(20))
     assert (back["value"], back["type"]) == (3, "Store")
 

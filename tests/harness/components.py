@@ -38,6 +38,7 @@ JOINT = (
     EXAMPLES / "reminders",
     EXAMPLES / "session",
 )
+MEASURED = PROJECT / "tests" / "benchmarks" / "peers" / "account"
 CACHE = PROJECT / ".pytest_cache" / "holdfast-components"
 
 _UNUSED_MAX_S = 2 * 24 * 3600.0
@@ -73,9 +74,14 @@ def built(project: Path) -> TestComponent:
     The projects that are joint have one component between them, and each the manifest that is its own.
     """
     if project in JOINT:
-        kept = made_once(f"guests-{_digest(*JOINT, *_INGREDIENTS)}.wasm", _build_joint)
-    else:
-        kept = made_once(_name_of(project), lambda path: _build(project, path))
+        return jointly_built(project)
+    kept = made_once(_name_of(project), lambda path: _build(project, path))
+    return TestComponent(project.name, project, project / "holdfast.toml", kept)
+
+
+def jointly_built(project: Path) -> TestComponent:
+    """The same as the joint component has it: also the project that is measured, which has one of its own for that."""
+    kept = made_once(f"guests-{_digest(*JOINT, MEASURED, *_INGREDIENTS)}.wasm", _build_joint)
     return TestComponent(project.name, project, project / "holdfast.toml", kept)
 
 
@@ -144,14 +150,20 @@ def _build(project: Path, target: Path) -> None:
 
 
 def _build_joint(target: Path) -> None:
-    """One project of all that are joint: each is a package with its module `app`."""
+    """One project of all that are joint: each is a package with its module `app`; its other modules are top-level."""
     with tempfile.TemporaryDirectory() as scratch:
         joint = Path(scratch) / "guests"
-        lines = []
-        for guest in JOINT:
-            shutil.copytree(guest / "src", joint / "src" / guest.name, ignore=shutil.ignore_patterns("__pycache__"))
-            types = ", ".join(each.type for each in read_manifest(guest, Limits()).actors)
-            lines += [f"import {guest.name}.app", f"from {guest.name}.app import {types}"]
+        lines: list[str] = []
+        shipped: set[str] = set()
+        for guest in (*JOINT, MEASURED):
+            for module in (guest / "src").glob("*.py"):
+                place = joint / "src" / (guest.name if module.name == "app.py" else "") / module.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(module, place)
+            types = [each.type for each in read_manifest(guest, Limits()).actors]
+            assert not shipped & {*types}, f"the joint component has types of {guest.name} already: {shipped}"
+            shipped |= {*types}
+            lines += [f"import {guest.name}.app", f"from {guest.name}.app import {', '.join(types)}"]
         (joint / "src" / "app.py").write_text("\n".join(lines) + _FETCH)
         (joint / "holdfast.toml").write_text(_MANIFEST)
         _build(joint, target)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_good_deploy_beside_a_compile_bomb_is_done_before_it(start_probe_host: StartHost) -> None:
-    host = start_probe_host("--limit", "compile_cpu_s=6")
+    host = start_probe_host("--limit", "compile_cpu_s=3")
     component = wat.assemble(wat.bomb(4000, 4000))
     refused: list[Answer] = []
 
@@ -92,7 +92,7 @@ class Deploying:
 
 
 def test_one_users_compile_bombs_take_turns_with_the_deploy_of_another(start_probe_host: StartHost) -> None:
-    host = start_probe_host("--limit", "compile_cpu_s=6", "--limit", "client_deploys_waiting_max=2")
+    host = start_probe_host("--limit", "compile_cpu_s=3", "--limit", "client_deploys_waiting_max=2")
     bomb = wat.assemble(wat.bomb(4000, 4000))
     flood = [Deploying(host, "127.0.0.1", f"bomb{number}", bomb) for number in range(4)]
     first = [str(each.line()["stage"]) for each in flood]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from holdfast_host.cli.main import group
 from tests.harness import components
 from tests.harness.deploying import deploy
-from tests.harness.host import HOLDFAST, HostProcess
+from tests.harness.host import HostProcess
 from tests.harness.terminals import LINE, NAME, faults
 from tests.hostile.corpus import GUEST
 
@@ -76,8 +76,4 @@ def test_nothing_that_a_hostile_guest_says_reaches_the_operators_terminal_raw(tm
 
 def _shown(host: HostProcess, *command: str) -> str:
     """What a command prints on both streams, however it ends."""
-    environment = {**os.environ, "HOLDFAST_HOST": host.url}
-    done = subprocess.run(
-        [HOLDFAST, *command], capture_output=True, env=environment, stdin=subprocess.DEVNULL, check=False
-    )
-    return (done.stdout + done.stderr).decode()
+    return CliRunner().invoke(group, list(command), env={"HOLDFAST_HOST": host.url}, prog_name="holdfast").output

@@ -14,6 +14,7 @@ from tests.benchmarks import sandbox, stored
 from tests.benchmarks.results import Section
 from tests.benchmarks.scale import QUICK
 from tests.benchmarks.servers import hand_rolled
+from tests.harness.components import jointly_built
 
 TINY = replace(QUICK, rounds=1, seconds=0.2, sandbox_calls=20)
 
@@ -23,7 +24,8 @@ def section() -> Section:
 
 
 @pytest.mark.slow
-def test_the_sandbox_is_measured_both_ways() -> None:
+def test_the_sandbox_is_measured_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "built", jointly_built)
     found = section()
     sandbox.run(found, TINY)
 
@@ -34,7 +36,8 @@ def test_the_sandbox_is_measured_both_ways() -> None:
 
 
 @pytest.mark.slow
-def test_instances_that_are_written_to_a_stopped_host_answer(tmp_path: Path) -> None:
+def test_instances_that_are_written_to_a_stopped_host_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "built", jointly_built)
     with stored.Stored(tmp_path).host("many", instances=300, keys=20) as server:
         assert server.host is not None
         with server.host.caller() as caller:

@@ -12,6 +12,7 @@ import pytest
 from holdfast.testing import LocalHost
 from holdfast_host.build import build_project
 from tests.harness.wheels import write_wheel
+from tests.unit.build.test_build_cache import Componentize
 
 ACTOR = """
 from holdfast import Request, Response, StatefulActor
@@ -169,7 +170,9 @@ def test_a_local_host_gives_the_secrets_that_the_manifest_names_and_no_others(pr
         LocalHost.of_project(project)
 
 
-def test_a_project_finds_its_packages_once_it_has_been_built(project: Path) -> None:
+def test_a_project_finds_its_packages_once_it_has_been_built(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast_host.build.project._componentize", Componentize())  # packages are beside a component
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project / "cache"))
     write_wheel(
         project / "wheels", "greetings", {"greetings/__init__.py": "HELLO = 'hi'", "greetings/more.txt": "and more"}
     )

@@ -29,7 +29,7 @@ class Store(StatefulActor):
         return VERSION
 
 
-class Shop(Store):
+class Kiosk(Store):
     """The same, renamed in the version after."""
 
     def _version(self) -> int:
