@@ -28,6 +28,7 @@ class Load:
     clients: int
     body: str = ""
     prefix: str = ACTORS
+    keyed: bool = False  # each call has an idempotency key of its own
 
     @classmethod
     def deposit(cls, names: int, clients: int, prefix: str = ACTORS) -> Load:
@@ -105,6 +106,8 @@ def run_wrk(url: str, load: Load, seconds: float) -> str:
     if wrk is None:
         raise MissingToolError("no wrk: make apt")
     own = {"NAMES": str(load.names), "METHOD": load.method, "BODY": load.body, "PREFIX": load.prefix}
+    if load.keyed:
+        own["KEYED"] = "1"
     return subprocess.run(
         [wrk, "-t1", f"-c{load.clients}", f"-d{seconds:g}s", "--timeout", "20s", "--latency", "-s", str(SCRIPT), url],
         env={**os.environ, **own},

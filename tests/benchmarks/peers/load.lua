@@ -1,10 +1,17 @@
--- One request of the measured method to one of NAMES names at random, below the path PREFIX.
+-- One request of the measured method to one of NAMES names at random, below the path PREFIX; with KEYED a new key each.
 local prefix = os.getenv("PREFIX")
 local names = tonumber(os.getenv("NAMES"))
 local method = os.getenv("METHOD")
 local body = os.getenv("BODY")
 if body == "" then body = nil end
+local keyed = os.getenv("KEYED") ~= nil
+local run, number = os.time(), 0
 
 request = function()
-  return wrk.format("POST", prefix .. "a" .. math.random(1, names) .. "/" .. method, nil, body)
+  local headers = nil
+  if keyed then
+    number = number + 1
+    headers = { ["Idempotency-Key"] = run .. "-" .. number }
+  end
+  return wrk.format("POST", prefix .. "a" .. math.random(1, names) .. "/" .. method, headers, body)
 end
