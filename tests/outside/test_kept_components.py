@@ -6,12 +6,15 @@ import json
 import lzma
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from wasmtime import wat2wasm
 
 from tests.harness.caller import Caller
+from tests.harness.commands import run, run_any
 from tests.harness.components import TestComponent, made_once
 from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
@@ -23,11 +26,17 @@ TYPED = {"accept": "application/vnd.holdfast+json"}
 
 
 @pytest.fixture(scope="module")
-def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
-    """Of a host that runs the component of 1.0.0."""
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
+    """Runs the component of 1.0.0."""
     component = made_once(PACKED.stem, lambda path: path.write_bytes(lzma.decompress(PACKED.read_bytes())))
-    with HostProcess(tmp_path_factory.mktemp("kept") / "data") as host, host.caller() as caller:
+    with HostProcess(tmp_path_factory.mktemp("kept") / "data", "--workers", "2") as host:
         deploy(host, TestComponent("everything", PROJECT, PROJECT / "holdfast.toml", component))
+        yield host
+
+
+@pytest.fixture(scope="module")
+def caller(host: HostProcess) -> Iterator[Caller]:
+    with host.caller() as caller:
         yield caller
 
 
@@ -87,3 +96,44 @@ def test_a_component_of_1_0_calls_others_and_answers_requests(caller: Caller) ->
     assert caller.request("GET", "/fn/everything/cookies").text == "two cookies"
     seen = json.loads(caller.request("GET", "/fn/everything/a?b=c").text)
     assert (seen["path"], seen["query"], seen["vars"]) == ("/a", {"b": "c"}, "hello")
+
+
+def test_what_another_language_has_built_is_deployed_under_a_manifest_with_its_own_main(
+    host: HostProcess, caller: Caller, tmp_path: Path
+) -> None:
+    (tmp_path / "counter.wasm").write_bytes(wat2wasm((KEPT / "counter.wat").read_text()))
+    manifest = 'name = "counter"\nmain = "src/counter.wat"\ncompatibility_date = "2026-11-01"\n'
+    (tmp_path / "holdfast.toml").write_text(f'{manifest}[[actors]]\nbinding = "COUNTER"\ntype = "Counter"\n')
+
+    refused = run_any(host, "deploy", str(tmp_path))
+    run(host, "deploy", str(tmp_path), "--component", str(tmp_path / "counter.wasm"))
+
+    assert "src/counter.wat: holdfast builds Python" in refused.stderr
+    assert [caller.value("Counter", "c", "increment") for _ in range(2)] == [1, 2]
+
+
+def test_functions_that_refer_to_each_other_reach_each_other_once_both_are_deployed(
+    host: HostProcess, caller: Caller, account_component: TestComponent, tmp_path: Path
+) -> None:
+    def reach(method: str) -> Any:
+        return caller.value("Everything", "reference", "call", "ACCOUNT", "carol", method)
+
+    def with_reference(manifest: Path, binding: str, actor_type: str, *more: str) -> Path:
+        lines = ["[[actors]]", f'binding = "{binding}"', f'type = "{actor_type}"', *more, ""]
+        target = tmp_path / f"{actor_type}.toml"
+        target.write_text("\n".join([manifest.read_text().partition("[deploy]")[0], *lines]))
+        return target
+
+    everything = made_once(PACKED.stem, lambda path: path.write_bytes(lzma.decompress(PACKED.read_bytes())))
+    manifest = with_reference(PROJECT / "holdfast.toml", "ACCOUNT", "Account", "optional = true")
+    deploy(host, TestComponent("everything", PROJECT, manifest, everything))
+    before = reach("balance")
+    back = with_reference(account_component.manifest, "EVERYTHING", "Everything")
+    deploy(host, replace(account_component, manifest=back))
+    together = reach("balance")
+    held = caller.request("DELETE", "/v1/functions/everything")
+    gone = caller.request("DELETE", "/v1/functions/account")
+
+    assert (before, together) == ("UnknownActorTypeError", {"balance": 0})
+    assert (held.error, gone.status) == ("FunctionReferencedError", 200)
+    assert reach("balance") == "UnknownActorTypeError"

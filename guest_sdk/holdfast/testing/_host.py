@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -59,6 +59,8 @@ class LocalHost:
         limits: Lower them to meet them sooner.
         check_arguments: Whether `post` checks and converts arguments by their annotations, as a host does where
             holdfast.toml says so.
+        absent: Bindings that lead to an actor type whose owner is not deployed, as an optional reference may: the name
+            on `env`, and the type.
 
     Raises:
         RuleError: A class or method breaks a rule, as `holdfast build` would say it.
@@ -81,19 +83,20 @@ class LocalHost:
         now: datetime | None = None,
         limits: Limits | None = None,
         check_arguments: bool = False,
+        absent: Mapping[str, str] | None = None,
     ) -> None:
         variables, secrets = variables or {}, secrets or {}
         for each in variables.keys() & secrets.keys():
             raise ValueError(f"{each} is a variable and a secret: env has each name once")
         variables = {**variables, **secrets}
-        _check_names(name, actors, variables)
+        _check_names(name, (*actors, *(absent or {})), variables)
         for actor in actors.values():
             check_extends(actor)
         if fetch is not None:
             check_fetch(fetch)
         if now is not None and now.tzinfo is None:
             raise ValueError(f"now is {now}, which may be any hour: give it a time zone, like tzinfo=UTC")
-        bindings = {binding: actor.__name__ for binding, actor in actors.items()}
+        bindings = {**{binding: actor.__name__ for binding, actor in actors.items()}, **(absent or {})}
         self.clock = ManualClock(now or FIRST_SHOWN, self._run_alarms)
         component = Component(_by_type(actors), fetch)
         self._runner = Runner(
@@ -135,6 +138,7 @@ class LocalHost:
             now=now,
             limits=limits,
             check_arguments=project.check_arguments,
+            absent=project.absent,
         )
 
     def instance(self, actor: type[StatefulActor] | str, name: str) -> Instance:
@@ -300,17 +304,17 @@ def _by_type(actors: Mapping[str, type[StatefulActor]]) -> dict[str, type[Statef
     return found
 
 
-def _check_names(function: str, actors: Mapping[str, type[StatefulActor]], variables: Mapping[str, str]) -> None:
+def _check_names(function: str, bindings: Collection[str], variables: Mapping[str, str]) -> None:
     if not _FUNCTION.fullmatch(function):
         raise ValueError(f"{function!r} is no name of a function: it has the form [a-z][a-z0-9-]{{0,62}}")
-    for name in (*actors, *variables):
+    for name in (*bindings, *variables):
         if not name.isidentifier() or not name.isascii() or "__" in name or len(name) > ENV_NAME_CHARS_MAX:
             what = f"an ASCII identifier of at most {ENV_NAME_CHARS_MAX} characters without '__'"
             raise ValueError(f"{name!r} is no name on env: {what}")
     for name in variables:
         if name.startswith("_"):
             raise ValueError(f"{name!r} is no name of a variable or a secret: those do not begin with an underscore")
-    for name in actors.keys() & variables.keys():
+    for name in variables.keys() & {*bindings}:
         raise ValueError(f"{name} is a binding and a variable: env has each name once")
     for name, value in variables.items():
         if not isinstance(value, str):

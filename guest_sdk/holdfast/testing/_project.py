@@ -26,6 +26,7 @@ class Project:
 
     name: str
     actors: dict[str, type[StatefulActor]]
+    absent: dict[str, str]  # optional references that no class was given for: binding and type
     fetch: Callable[..., Any] | None
     variables: dict[str, str]
     secrets: frozenset[str]  # the names
@@ -66,14 +67,18 @@ def read_project(directory: Path, references: Mapping[str, type[StatefulActor]])
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(_what_to_install(directory, facts, error), name=error.name) from error
     component = Component.of_module(module)
-    bound = _bound(path, facts.get("actors", ()))
+    bound, optional = _bound(path, facts.get("actors", ()))
     try:
         check_bindings(module, component, [pair for pair in bound.items() if pair[1] not in references])
     except RuleError as error:
         raise ValueError(f"{path}: {error.message}") from None
     actors: dict[str, type[StatefulActor]] = {}
+    absent: dict[str, str] = {}
     for binding, actor_type in bound.items():
         found = component.actors.get(actor_type) or references.get(actor_type)
+        if found is None and binding in optional:
+            absent[binding] = actor_type
+            continue
         if found is None:
             raise ValueError(
                 f"{path}: the binding {binding} leads to {actor_type}, which {main} does not export: pass"
@@ -84,7 +89,7 @@ def read_project(directory: Path, references: Mapping[str, type[StatefulActor]])
     if not isinstance(checks, bool):
         raise ValueError(f"{path}: check_arguments is true or false, not {checks!r}")  # noqa: TRY004  (as all here)
     variables, secrets = dict(facts.get("vars", {})), _secrets(path, facts.get("secrets", {}))
-    return Project(str(facts.get("name", "local")), actors, component.fetch, variables, secrets, checks)
+    return Project(str(facts.get("name", "local")), actors, absent, component.fetch, variables, secrets, checks)
 
 
 def _secrets(path: Path, table: Any) -> frozenset[str]:
@@ -95,9 +100,10 @@ def _secrets(path: Path, table: Any) -> frozenset[str]:
     return frozenset(names)
 
 
-def _bound(path: Path, entries: Any) -> dict[str, str]:
-    """The type of each binding."""
+def _bound(path: Path, entries: Any) -> tuple[dict[str, str], set[str]]:
+    """The type of each binding, and those bindings that are optional."""
     bound: dict[str, str] = {}
+    optional: set[str] = set()
     for entry in entries:
         if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("binding", "type")):
             raise ValueError(f"{path}: each [[actors]] has a binding and a type, both strings")
@@ -105,7 +111,9 @@ def _bound(path: Path, entries: Any) -> dict[str, str]:
             text = f"the binding {entry['binding']} is there twice: each name on env is declared once"
             raise ValueError(f"{path}: {text}")
         bound[entry["binding"]] = entry["type"]
-    return bound
+        if entry.get("optional") is True:
+            optional.add(entry["binding"])
+    return bound, optional
 
 
 def _what_to_install(directory: Path, facts: Mapping[str, Any], error: ModuleNotFoundError) -> str:

@@ -336,6 +336,9 @@ class Runner:
         if actor_type is None:
             known = ", ".join(sorted(self._bindings)) or "none"
             raise RefusedError("UnknownBindingError", f"{turn.label}: no binding {binding!r}; there are: {known}")
+        if actor_type not in self.component.actors:
+            text = f"the binding {binding} leads to the actor type {actor_type}, which no deployed function owns"
+            raise RefusedError("UnknownActorTypeError", f"{turn.label}: {text}: deploy its owner")
         record = self.record(actor_type, name)
         path = [each.label for each in self._stack if each.record is not None]
         spelled = " -> ".join((*path, record.label))

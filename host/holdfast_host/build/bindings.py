@@ -48,6 +48,7 @@ class BoundType:
     type: str
     methods: Sequence[Mapping[str, Any]] = ()  # name, signature, doc, perhaps parameters
     language: str = "python"  # of the signatures
+    is_known: bool = True  # False: nobody could be asked; any name may be a method of it
 
     @classmethod
     def of(cls, binding: str, described: Mapping[str, Any]) -> BoundType:
@@ -65,7 +66,7 @@ def render_bindings(bound: Sequence[BoundType], variables: Sequence[str], secret
         secrets: the names of the secrets that the manifest asks for.
     """
     uses: set[str] = set()
-    by_type = {each.type: each for each in bound}
+    by_type = {each.type: each for each in bound if each.is_known}
     classes = [part for name in sorted(by_type) for part in _classes(by_type[name], uses)]
     classes.append(_env(bound, [*variables, *secrets]))
     lines = [f"from {home} import {', '.join(names)}" for home, names in _imports(uses | {"Any"})]
@@ -109,7 +110,7 @@ def _classes(bound: BoundType, uses: set[str]) -> list[str]:
 
 def _env(bound: Sequence[BoundType], texts: Sequence[str]) -> str:
     lines = ["class Env(holdfast.Env):", '    """What holdfast.toml declares."""', ""]
-    lines += [f"    {each.binding}: {each.type}Namespace" for each in bound]
+    lines += [f"    {each.binding}: {_namespace(each)}" for each in bound]
     lines += [f"    {name}: str" for name in texts]
     lines += [
         "",
@@ -119,6 +120,10 @@ def _env(bound: Sequence[BoundType], texts: Sequence[str]) -> str:
         '            """Any other name is not known here."""',
     ]
     return "\n".join(lines)
+
+
+def _namespace(bound: BoundType) -> str:
+    return f"{bound.type}Namespace" if bound.is_known else "holdfast.ActorNamespace"
 
 
 def _method(facts: Mapping[str, Any], language: str, uses: set[str]) -> str:

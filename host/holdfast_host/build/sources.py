@@ -45,8 +45,16 @@ def import_root(project: Path, main: str) -> tuple[Path, str]:
     """The directory that imports start from, and the name of the main module seen from there.
 
     A main module inside a package is imported as a part of it.
+
+    Raises:
+        BuildError: It is no Python module, is not there, or would hide another one.
     """
     path = project / main
+    if path.suffix != ".py" or not path.stem.isidentifier():
+        raise BuildError(
+            f"{main}: holdfast builds Python, so main names a module like src/app.py; what the tools of another"
+            " language have built is deployed with 'holdfast deploy DIR --component FILE.wasm'"
+        )
     if not path.is_file():
         raise BuildError(f"{main}: there is no such file in {project}; main in holdfast.toml names it")
     inside(project, path)

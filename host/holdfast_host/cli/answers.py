@@ -37,6 +37,7 @@ class Binding(TypedDict):
 
     type: str
     owner: NotRequired[bool]
+    optional: NotRequired[bool]
 
 
 class Version(TypedDict):

@@ -54,6 +54,7 @@ class ActorEntry:
     binding: str
     type: str
     renamed_from: str | None = None
+    optional: bool = False  # a reference whose owner need not be deployed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class Manifest:
 
     Attributes:
         name: The function's name.
-        main: The module that exports actor classes and fetch, relative to the project; None for a bare component.
+        main: The source file that exports actor classes and fetch, relative to the project, in whatever language; None
+            for a bare component. Who builds it says what it must be.
         check_arguments: Whether arguments that come as plain JSON are checked and converted by their annotations; None
             where the host's default holds.
         dependencies: Requirements of pure-Python packages that go into the component.
@@ -257,8 +259,6 @@ def _main(value: str | None) -> str | None:
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts or "\\" in value or "\0" in value:
         raise _broken(f"has main = {value!r}, it must be a path inside the project, like src/app.py")
-    if path.suffix != ".py" or not all(part.isidentifier() for part in (path.stem,)):
-        raise _broken(f"has main = {value!r}, it must be a Python module, like src/app.py")
     return str(path)
 
 
@@ -286,15 +286,18 @@ def _actors(value: Any) -> tuple[ActorEntry, ...]:
         raise _broken(f"has actors as {_kind(value)}, it must be tables: [[actors]]")
     actors: dict[str, ActorEntry] = {}
     for number, each in enumerate(value, 1):
-        table = _Table(f"actors ({number})", each, ("binding", "type", "renamed_from"))
+        table = _Table(f"actors ({number})", each, ("binding", "type", "renamed_from", "optional"))
         binding = check_identifier("binding", table.needed("binding", '"ACCOUNT"'))
         actor_type = check_type_name(table.needed("type", '"Account"'))
         renamed_from = table.text("renamed_from")
         if renamed_from is not None and check_type_name(renamed_from) == actor_type:
             raise _broken(f"says that {actor_type} was renamed from itself")
+        optional = table.flag("optional") or False
+        if optional and renamed_from is not None:
+            raise _broken(f"says that {actor_type} is optional and was renamed: only a reference is optional")
         if binding in actors:
             raise _broken(f"has the binding {binding} twice: each name on env is declared once")
-        actors[binding] = ActorEntry(binding, actor_type, renamed_from)
+        actors[binding] = ActorEntry(binding, actor_type, renamed_from, optional)
     return tuple(actors.values())
 
 

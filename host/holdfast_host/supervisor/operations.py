@@ -19,7 +19,7 @@ from holdfast_host.supervisor.deploys.component_store import Progress
 from holdfast_host.supervisor.deploys.deploys import DeployRequest, Deploys
 from holdfast_host.supervisor.processes.child import Child
 from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry
-from holdfast_host.wire.catalog import Deployment
+from holdfast_host.wire.catalog import Binding, Deployment
 from holdfast_host.wire.control import Answer, Failure, Request
 from holdfast_host.wire.control import Progress as ProgressMessage
 from holdfast_host.wire.operations import (
@@ -149,7 +149,7 @@ class Operations:
         if function.failure is not None:
             shown["reason"] = function.failure
         shown["url"] = f"http://{Listen(f'{function.name}.{self._domain}', self._port)}"
-        shown["actors"] = [{"binding": b.binding, "type": b.type, "owner": b.owner} for b in current.bindings]
+        shown["actors"] = [_binding(each) for each in current.bindings]
         known = self._secrets()
         shown["secrets"] = [{"name": name, "set": name in known} for name in current.secrets]
         sizes = {each.deployment.sha256: self._bytes_of(each.deployment) for each in versions}  # equal ones are one
@@ -195,3 +195,8 @@ class Operations:
             front.send(Answer(number, result))
         finally:
             del self._gone[front, number]
+
+
+def _binding(binding: Binding) -> JsonObject:
+    facts: JsonObject = {"binding": binding.binding, "type": binding.type, "owner": binding.owner}
+    return {**facts, "optional": True} if binding.optional else facts

@@ -47,11 +47,19 @@ class ActorType:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A name on `env` that leads to an actor type; `owner` where this function ships its class."""
+    """A name on `env` that leads to an actor type.
+
+    Attributes:
+        binding: The name.
+        type: The actor type.
+        owner: This function ships its class; else it is a reference.
+        optional: A reference whose owner need not be deployed.
+    """
 
     binding: str
     type: str
     owner: bool = True
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

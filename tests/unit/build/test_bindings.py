@@ -57,6 +57,13 @@ def described_as(parameters: list[dict[str, Any]], language: str) -> str:
     return next(line.strip() for line in text.splitlines() if "def add" in line)
 
 
+def test_a_reference_that_is_not_deployed_yet_is_a_namespace_of_any_methods() -> None:
+    text = render_bindings([BoundType("LEDGER", "Ledger", is_known=False)], [])
+
+    assert "    LEDGER: holdfast.ActorNamespace\n" in text
+    assert "class LedgerStub" not in text
+
+
 def test_a_method_in_another_language_is_typed_by_its_parameters() -> None:
     assert described_as(PARAMETERS, "javascript") == (
         "def add(self, at: datetime, /, items: list[Literal['a', 1]] = ..., *, by: int | None, note: str = ..., "

@@ -142,6 +142,29 @@ def test_a_binding_to_another_projects_type_needs_its_class(project: Path, tmp_p
     assert LocalHost.of_project(other, references=classes).fetch("/").text() == '[1,"hello","a note"]'
 
 
+def test_an_optional_reference_needs_no_class_until_it_is_called(project: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    manifest = MANIFEST.replace("src/counting.py", "reader.py").replace("[[actors]]", "[[actors]]\noptional = true")
+    (other / "holdfast.toml").write_text(manifest)
+    (other / "reader.py").write_text(
+        "from holdfast import ActorCallError, Response\n"
+        "def fetch(request, env):\n"
+        "    try:\n"
+        "        return Response.json(env.COUNTER.id_from_name('a').add())\n"
+        "    except ActorCallError as error:\n"
+        "        return Response(f'{error.name}: {error.message}')\n"
+    )
+
+    alone = LocalHost.of_project(other).fetch("/").text()
+    classes = LocalHost.of_project(project)._runner.component.actors
+    together = LocalHost.of_project(other, references=classes).fetch("/").text()
+
+    assert alone.startswith("UnknownActorTypeError: ")
+    assert "the binding COUNTER leads to the actor type Counter, which no deployed function owns: deploy" in alone
+    assert together == '[1,"hello","a note"]'
+
+
 @pytest.mark.parametrize(
     ("manifest", "match"),
     [("name = ", "holdfast.toml"), ('name = "x"', "main"), ('main = "src/missing.py"', "src/missing.py")],

@@ -42,13 +42,17 @@ def command(function: str | None, host: str, token_file: Path | None, as_json: b
 
 
 def _row(function: answers.ListedFunction) -> tuple[str, ...]:
-    actors = ", ".join(
-        actor["type"] if actor.get("owner", True) else f"{actor['type']} (shared)" for actor in function["actors"]
-    )
+    actors = ", ".join(map(_actor, function["actors"]))
     kept = [each["version"] for each in function["versions"]]
     span = str(kept[0]) if len(kept) == 1 else f"{min(kept)}-{max(kept)}"
     status = f"failed: {function.get('reason')}" if function["status"] == "failed" else function["status"]
     return (function["name"], str(function["version"]), span, _mib(function), status, actors, function["url"])
+
+
+def _actor(binding: answers.Binding) -> str:
+    if binding.get("owner", True):
+        return binding["type"]
+    return f"{binding['type']} ({'optional' if binding.get('optional') else 'shared'})"
 
 
 def _print_versions(function: answers.KeptVersions, as_json: bool) -> None:

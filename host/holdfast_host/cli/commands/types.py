@@ -41,15 +41,23 @@ def command(directory: Path, host: str, token_file: Path | None) -> None:
                 target.write_text(render_bindings([BoundType(e.binding, e.type) for e in manifest.actors], []), "utf-8")
             stages.begin("Describing the project")
             own = {each["type"]: each for each in describe_project(directory)["actors"]}
-            foreign = {each.type for each in manifest.actors} - own.keys()
+            foreign = {each.type: each.optional for each in manifest.actors if each.type not in own}
             if foreign:
                 stages.begin(f"Asking {host} about {', '.join(sorted(foreign))}")
                 own |= _ask(host, token_file, foreign)
     except HoldfastError as error:
         raise CommandFailedError(error.message) from None
-    bound = [BoundType.of(each.binding, own[each.type]) for each in manifest.actors]
+    bound = [
+        BoundType.of(each.binding, own[each.type])
+        if each.type in own
+        else BoundType(each.binding, each.type, is_known=False)
+        for each in manifest.actors
+    ]
     target.write_text(render_bindings(bound, list(manifest.vars), manifest.secrets), "utf-8")
     say(f"Types are written: {shown_path(target.resolve())}")
+    for each in bound:
+        if not each.is_known:
+            say(f"{each.type} is not deployed at {host} yet: {each.binding} has no types of its own.", err=True)
 
 
 def _target(directory: Path, manifest: Manifest) -> Path:
@@ -61,12 +69,12 @@ def _target(directory: Path, manifest: Manifest) -> Path:
     return inside(project, root / BINDINGS_FILE)
 
 
-def _ask(host: str, token_file: Path | None, types: set[str]) -> dict[str, answers.ActorType]:
-    """The descriptions of types that other functions own."""
+def _ask(host: str, token_file: Path | None, types: dict[str, bool]) -> dict[str, answers.ActorType]:
+    """The descriptions of types that other functions own; of those that are optional, the ones that are deployed."""
     with open_client(host, token_file) as client:
         actors = client.get("/v1/actors", answers.ActorTypes)["actors"]
     found = {each["type"]: each for each in actors if each["type"] in types}
-    missing = sorted(types - found.keys())
+    missing = sorted(name for name, optional in types.items() if name not in found and not optional)
     if missing:
         raise CommandFailedError(
             f"The host at {host} has no actor type {missing[0]!r}, which holdfast.toml names: deploy its owner first."

@@ -50,13 +50,16 @@ def breaking_changes(
 
 
 def broken_references(before: Deployment, after: Deployment, others: Iterable[Deployment]) -> list[str]:
-    """One clause for each binding of another function that would lead to a type nobody owns any more."""
+    """One clause for each binding of another function that would lead to a type nobody owns any more.
+
+    An optional one may.
+    """
     gone = {each.type for each in before.types} - {each.type for each in after.types}
     return [
         f"the actor type {binding.type}, to which the function {other.function!r} refers as {binding.binding}, is gone"
         for other in others
         for binding in other.bindings
-        if not binding.owner and binding.type in gone
+        if not binding.owner and not binding.optional and binding.type in gone
     ]
 
 

@@ -141,7 +141,7 @@ def plan_deployment(
         sha256=proposal.sha256,
         compiled=proposal.compiled,
         types=tuple(replace(shipped[name], type_id=type_id) for name, type_id in numbered),
-        bindings=tuple(Binding(each.binding, each.type, each.type in shipped) for each in manifest.actors),
+        bindings=_bindings(manifest, shipped),
         variables=dict(manifest.vars),
         secrets=manifest.secrets,
         handlers=handlers,
@@ -162,6 +162,18 @@ def plan_deployment(
         if found:
             raise refusal(manifest.name, found, "Deploy with --allow-breaking (?allow_breaking=true) if that is meant.")
     return deployment
+
+
+def _bindings(manifest: Manifest, shipped: Mapping[str, ActorType]) -> tuple[Binding, ...]:
+    for each in manifest.actors:
+        if each.optional and each.type in shipped:
+            raise InvalidManifestError(
+                f"the binding {each.binding} is optional, but the component ships {each.type} itself: only a reference "
+                "is optional"
+            )
+    return tuple(
+        Binding(each.binding, each.type, each.type in shipped, optional=each.optional) for each in manifest.actors
+    )
 
 
 def check_rollback(registry: Registry, deployment: Deployment) -> None:
@@ -213,13 +225,14 @@ def _running(registry: Registry, known: FunctionRecord | None) -> Deployment | N
 
 
 def _check_resolved(deployment: Deployment, others: Sequence[Deployment]) -> None:
-    """Every reference leads to a type that a deployed function ships."""
+    """Every reference leads to a type that a deployed function ships, unless it is optional."""
     elsewhere = {entry.type for each in others for entry in each.types}
     for binding in deployment.bindings:
-        if not binding.owner and binding.type not in elsewhere:
+        if not binding.owner and not binding.optional and binding.type not in elsewhere:
             raise UnresolvedBindingError(
                 f"the binding {binding.binding} refers to the actor type {binding.type!r}, which this component does "
-                "not ship and no deployed function owns: deploy its owner first, or ship the class"
+                "not ship and no deployed function owns: deploy its owner first, ship the class, or say "
+                "optional = true in its [[actors]] where the owner comes later"
             )
 
 
@@ -227,7 +240,7 @@ def check_removable(registry: Registry, function: FunctionRecord) -> None:
     """Whether a function may be undeployed.
 
     Raises:
-        FunctionReferencedError: another function refers to a type that it owns.
+        FunctionReferencedError: another function refers to a type that it owns, and not as optional.
     """
     deployments = registry.current()
     owned = {entry.type for each in deployments if each.func_id == function.func_id for entry in each.types}
@@ -235,7 +248,7 @@ def check_removable(registry: Registry, function: FunctionRecord) -> None:
         if other.func_id == function.func_id:
             continue
         for binding in other.bindings:
-            if binding.type in owned:
+            if binding.type in owned and not binding.optional:
                 raise FunctionReferencedError(
                     f"the function {other.function!r} refers to the actor type {binding.type!r} of {function.name!r} "
                     f"as {binding.binding}: delete or mend that one first"

@@ -270,5 +270,8 @@ class Calls:
             raise UnknownBindingError(f"{call.turn.entry.label}: no binding {call.binding!r}; there are: {known}")
         target = self._deployments.find_name(type_name)
         if target is None:
-            raise UnknownActorTypeError(f"{type_name}: no deployed function owns this actor type")
+            raise UnknownActorTypeError(
+                f"{call.turn.entry.label}: the binding {call.binding} leads to the actor type {type_name}, which no "
+                "deployed function owns: deploy its owner"
+            )
         return target
