@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from holdfast_host.build.errors import BuildError
 from holdfast_host.cli.commands import build
 from holdfast_host.cli.main import group
+from holdfast_host.front.calls.idempotency_keys import read_key
 from tests.harness.host import HOLDFAST
 from tests.unit.cli.scripted_host import scripted_host
 
@@ -101,6 +102,18 @@ def test_arguments_are_pairs_or_one_json_document(arguments: tuple[str, ...], se
     assert json.loads(asked.body) == {"type": "Account", "name": "a/../b", "method": "deposit", "args": sent}
 
 
+@pytest.mark.parametrize(
+    ("key", "header"), [("order-17", '"order-17"'), ('a "b" \\', r'"a \"b\" \\"'), ("x" * 255, f'"{"x" * 255}"')]
+)
+def test_a_key_goes_along_as_the_host_reads_it(key: str, header: str) -> None:
+    with scripted_host(body=b"5") as host:
+        result = run("call", "--host", host.url, "Account", "alice", "deposit", "amount=5", "--key", key)
+
+    assert result.exit_code == 0, result.output
+    assert host.asked[0].headers["idempotency-key"] == header
+    assert read_key(header) == b"c" + key.encode()
+
+
 def test_numbers_are_sent_with_the_digits_they_were_typed_with() -> None:
     with scripted_host(body=b"null") as host:
         run(
@@ -124,6 +137,9 @@ def test_numbers_are_sent_with_the_digits_they_were_typed_with() -> None:
         (("five",), "neither KEY=VALUE"),
         (("amount=1", "amount=2"), "given twice"),
         (('{"amount": }',), "no JSON object or array"),
+        (("--key", ""), "--key has 1 to 255 printable ASCII characters, '' has not"),
+        (("--key", "名"), "--key has 1 to 255 printable ASCII characters, '名' has not"),
+        (("--key", "x" * 256), "--key has 1 to 255 printable ASCII characters"),
         (("[1]", "[2]"), "neither KEY=VALUE"),
         (('owner={"a"',), "The value of 'owner' begins as JSON and is none (Expecting ':' delimiter"),
         (("tags= [1,2",), "The value of 'tags' begins as JSON and is none"),
