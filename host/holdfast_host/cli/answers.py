@@ -190,6 +190,7 @@ class Inspected(TypedDict):
     alarm: Alarm | None
     keys: Count
     bytes: Count
+    receipt_bytes: NotRequired[Count]
 
 
 class StoredEntry(TypedDict):

@@ -68,6 +68,8 @@ def command(
     say(f"  version  {facts['version']}")
     say(f"  alarm    {_alarm(facts['alarm'])}")
     say(f"  storage  {counted(facts['keys'], 'key')}, {counted(facts['bytes'], 'byte')}")
+    if facts.get("receipt_bytes"):
+        say(f"  receipts {counted(facts['receipt_bytes'], 'byte')}, of answers under idempotency keys")
     cut = False
     for entry in page["entries"]:
         text = readable_json(entry.get("value", entry.get("raw")))

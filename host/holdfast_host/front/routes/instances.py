@@ -99,7 +99,7 @@ class InstanceRoutes:
         }
         if counted:
             shown["keys"] = await self._count(instance)
-            shown["bytes"] = facts["bytes"]
+            shown |= {name: facts[name] for name in ("bytes", "receipt_bytes")}
         return json_answer(shown)
 
     async def _count(self, instance: _Instance) -> int:

@@ -52,12 +52,16 @@ def _inspect() -> dict[str, Any]:
         "inspectInstance",
         "Whether it is in memory, how many turns wait, its alarm, its version, whether it is quarantined.",
         200,
-        parameters=[parameter("count", "Add its keys and bytes.", "query", type="boolean", default=False)],
+        parameters=[
+            parameter(
+                "count", "Add its keys and bytes, and those of its receipts.", "query", type="boolean", default=False
+            )
+        ],
     )
 
 
 def _delete() -> dict[str, Any]:
-    return operation("deleteInstance", "Delete its storage and its alarm, atomically, as a turn.", 200)
+    return operation("deleteInstance", "Delete its storage, its alarm and its receipts, atomically, as a turn.", 200)
 
 
 def _storage() -> dict[str, Any]:

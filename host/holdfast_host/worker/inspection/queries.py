@@ -151,10 +151,11 @@ class Inspection:
         return {"rows": rows, "next": None if page.next is None else page.next.decode(errors="replace")}
 
     def _instance(self, facts: JsonObject) -> JsonObject:
-        """One instance: what the leader said of it, its alarm, how many bytes it holds."""
+        """One instance: what the leader said of it, its alarm, how many bytes it and its receipts hold."""
         stored = self._store.locate(facts["type_id"], _name(facts))
         shown = {name: facts[name] for name in ("active", "queued", "version", "quarantined")}
-        return {**shown, "alarm": describe_alarm(self._store.alarm(stored)), "bytes": stored.live_bytes}
+        sizes = {"bytes": stored.live_bytes, "receipt_bytes": stored.apart_bytes}
+        return {**shown, "alarm": describe_alarm(self._store.alarm(stored)), **sizes}
 
     def _keys(self, facts: JsonObject) -> JsonObject:
         """A step of counting an instance's keys: `after`."""
