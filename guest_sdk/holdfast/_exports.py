@@ -21,6 +21,7 @@ from holdfast._host_imports import Err, HostImports
 from holdfast._http import Request, Response
 from holdfast._log_capture import Output
 from holdfast._methods import Method, handlers_of
+from holdfast._outbound import use_import
 from holdfast._reseeding import seed_anew
 from holdfast._state.alarms import AlarmInfo, NoHandler
 from holdfast._state.storage import HELD_CHARS_MAX, HELD_NOTHING, Storage
@@ -73,6 +74,7 @@ class Guest:
             seed_anew()
             facts = decode_json(environment)
             keep_mark(facts.get("mark"))
+            use_import(self._host.http)
             self._env = make_env(facts, self._host.calls)
             self._checks_arguments = facts.get("check_arguments") is True
             if actor_type:

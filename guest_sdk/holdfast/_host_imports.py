@@ -48,6 +48,12 @@ class CallsImport(Protocol):
     def fetch(self, binding: str, name: str, request: str) -> str: ...
 
 
+class HttpImport(Protocol):
+    """`holdfast:actor/http`."""
+
+    def request(self, request: str) -> str: ...
+
+
 class LogImport(Protocol):
     """`holdfast:actor/log`."""
 
@@ -65,6 +71,7 @@ class HostImports:
     alarms: AlarmsImport
     calls: CallsImport
     log: LogImport
+    http: HttpImport
     sees_each_read: bool = False
 
 
@@ -83,7 +90,7 @@ else:
     try:
         import componentize_py_types
         from componentize_py_types import Err
-        from wit_world.imports import alarms, calls, log, storage
+        from wit_world.imports import alarms, calls, http, log, storage
     except ImportError:
         HOST = None
 
@@ -95,7 +102,7 @@ else:
                 self.value = value
 
     else:
-        HOST = HostImports(storage, alarms, calls, log)
+        HOST = HostImports(storage, alarms, calls, log, http)
         # componentize-py makes an Ok around every value that comes in or goes out, asks it for its `value`, and drops
         # it. Its own class is written in Python; this one has the same attribute and is made without running any.
         # It looks the class up after it has imported us.

@@ -10,7 +10,7 @@ import binascii
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from holdfast._values.codec import decode_given, decode_json, encode_json, encode_plain
@@ -181,10 +181,10 @@ class Request(_Message):
         """The body as JSON; ValueError where it is none, or has a number that no float can hold, like `1e400`."""
         return decode_given(self.text())
 
-    def to_wire(self) -> str:
-        """As `wit/instance.wit` spells a request."""
+    def to_wire(self, **further: Any) -> str:
+        """As `wit/instance.wit` spells a request; `further` members are those of `wit/http.wit`."""
         client = {"client": self.client} if self.client else {}
-        return self._wire({"method": self.method, "url": self.url, **client})
+        return self._wire({"method": self.method, "url": self.url, **client, **further})
 
     @classmethod
     def from_wire(cls, text: str) -> Request:
@@ -233,7 +233,7 @@ class Response(_Message):
         return self._wire({"status": self.status})
 
     @classmethod
-    def from_wire(cls, text: str) -> Response:
+    def from_wire(cls, text: str) -> Self:
         """What `to_wire` wrote."""
         facts, body = _read(text)
         return cls(body, facts["status"], Headers.from_wire(facts.get("headers", ())))

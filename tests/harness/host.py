@@ -27,6 +27,7 @@ _ROLES = {
     "mutants.worker": "worker",
     "benchmarks.metered worker": "worker",
     "holdfast_host.front": "front",
+    "holdfast_host.courier": "courier",
 }
 
 
@@ -110,13 +111,16 @@ class HostProcess:
         return Caller(self.url, **options)
 
     def pids(self) -> dict[str, list[int]]:
-        """The running processes by role: `supervisor`, `front`, `worker` (in the order of their partitions)."""
+        """The running processes by role: `supervisor`, `front`, `worker` (in the order of their partitions).
+
+        And `courier`, where a function asks outside.
+        """
         assert self._process is not None
         found: dict[str, list[int]] = {"supervisor": [self._process.pid], "front": [], "worker": []}
         for pid, command in processes.children_of(self._process.pid).items():
             for module, role in _ROLES.items():
                 if module in command and processes.is_running(pid):
-                    found[role].append(pid)
+                    found.setdefault(role, []).append(pid)
         found["front"].sort()
         found["worker"].sort(key=lambda pid: (sorted(processes.partitions_of(pid)), pid))
         self._seen |= {pid: processes.start_of(pid) for pids in found.values() for pid in pids}

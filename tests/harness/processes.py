@@ -32,6 +32,30 @@ def children_of(parent: int) -> dict[int, str]:
     return found
 
 
+def memory_holds(pid: int, text: str) -> bool:
+    """Whether a text stands anywhere in the memory that a process may write to."""
+    wanted, overlap = text.encode(), len(text.encode()) - 1
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            span, permissions, *_ = line.split()
+            if not permissions.startswith("rw"):
+                continue
+            at, end = (int(each, 16) for each in span.split("-"))
+            before = b""
+            while at < end:
+                try:
+                    memory.seek(at)
+                    piece = memory.read(min(end - at, 8 << 20))
+                except OSError:  # not there any more, or not to be read
+                    break
+                if wanted in before + piece:
+                    return True
+                before, at = piece[-overlap:], at + len(piece)
+                if not piece:
+                    break
+    return False
+
+
 def is_running(pid: int) -> bool:
     """False for a process of which no thread is left but a zombie: then it holds no file any more."""
     return not states(pid) <= _ENDED

@@ -66,10 +66,10 @@ PACKAGES: Final = (
     ),
     Package(
         "httpx",
-        "import httpx",
-        "return str(httpx.URL('https://a.example/b').join('c'))",
-        "https://a.example/c",
-        "URLs, requests and responses as values; there is no network to send them through",
+        "import httpx\nfrom holdfast import http",
+        "return httpx.Client(transport=http.HttpxTransport()).get('https://a.example/b').status_code",
+        200,  # what the test's host answers
+        "URLs, requests and responses; a client whose transport is `http.HttpxTransport()`",
     ),
     Package(
         "humanize",

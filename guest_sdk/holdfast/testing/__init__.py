@@ -20,6 +20,7 @@ from holdfast.testing._clock import ManualClock
 from holdfast.testing._host import LocalHost
 from holdfast.testing._instance import AlarmState, Instance, StoredValues
 from holdfast.testing._limits import Limits
+from holdfast.testing._outbound import Outbound, UnansweredRequestError
 from holdfast.testing._runner import LogLine
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "LocalHost",
     "LogLine",
     "ManualClock",
+    "Outbound",
     "RuleError",
     "StoredValues",
+    "UnansweredRequestError",
 ]

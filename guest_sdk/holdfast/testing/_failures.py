@@ -20,11 +20,14 @@ _STATUSES: Final = {
     "ActorReentrancyError": 409,
     "PayloadTooLargeError": 413,
     "IdempotencyConflictError": 422,
+    "OutboundUnreachableError": 502,
     "HostUnavailableError": 503,
+    "OutboundBusyError": 503,
     "ActorFetchTimeoutError": 504,
     "ActorMethodTimeoutError": 504,
+    "OutboundTimeoutError": 504,
 }
-_RETRYABLE: Final = frozenset({"ActorDeadlockError", "HostUnavailableError"})
+_RETRYABLE: Final = frozenset({"ActorDeadlockError", "HostUnavailableError", "OutboundBusyError"})
 
 # What an actor may say of itself; any other name is a method that raised.
 _FROM_GUESTS: Final = frozenset(

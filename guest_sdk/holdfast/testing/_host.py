@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ from holdfast.testing._failures import RefusedError
 from holdfast.testing._idempotency import checked_key
 from holdfast.testing._instance import Instance
 from holdfast.testing._limits import Limits
+from holdfast.testing._outbound import Outbound
 from holdfast.testing._project import read_project
 from holdfast.testing._runner import LogLine, Runner
 
@@ -57,6 +58,7 @@ class LocalHost:
         secrets: Texts on `env`, as secrets give them that the function names.
         now: What the clock shows first; midnight of 2026-11-01 in UTC, in every run, unless a test wants another.
         limits: Lower them to meet them sooner.
+        outbound: What may be asked outside, as `[outbound] allow` lists it; everything where it is not said.
         check_arguments: Whether `post` checks and converts arguments by their annotations, as a host does where
             holdfast.toml says so.
         absent: Bindings that lead to an actor type whose owner is not deployed, as an optional reference may: the name
@@ -70,6 +72,7 @@ class LocalHost:
     Attributes:
         env: Bindings and variables, as actors and the function see them.
         clock: The time, moved by hand.
+        outbound: What was asked outside, and what it is answered; nothing leaves the machine.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class LocalHost:
         limits: Limits | None = None,
         check_arguments: bool = False,
         absent: Mapping[str, str] | None = None,
+        outbound: Iterable[str] | None = None,
     ) -> None:
         variables, secrets = variables or {}, secrets or {}
         for each in variables.keys() & secrets.keys():
@@ -98,9 +102,17 @@ class LocalHost:
             raise ValueError(f"now is {now}, which may be any hour: give it a time zone, like tzinfo=UTC")
         bindings = {**{binding: actor.__name__ for binding, actor in actors.items()}, **(absent or {})}
         self.clock = ManualClock(now or FIRST_SHOWN, self._run_alarms)
+        self.outbound = Outbound(outbound)
         component = Component(_by_type(actors), fetch)
         self._runner = Runner(
-            component, name, bindings, variables, self.clock, limits or Limits(), check_arguments=check_arguments
+            component,
+            name,
+            bindings,
+            variables,
+            self.clock,
+            limits or Limits(),
+            self.outbound,
+            check_arguments=check_arguments,
         )
         self._deliveries = Deliveries(self._runner)
         environment = {"bindings": bindings, "variables": dict(variables)}
@@ -139,6 +151,7 @@ class LocalHost:
             limits=limits,
             check_arguments=project.check_arguments,
             absent=project.absent,
+            outbound=project.outbound,
         )
 
     def instance(self, actor: type[StatefulActor] | str, name: str) -> Instance:

@@ -31,6 +31,7 @@ class Project:
     variables: dict[str, str]
     secrets: frozenset[str]  # the names
     check_arguments: bool
+    outbound: tuple[str, ...] = ()  # what it may ask
 
 
 def find_project(start: Path) -> Path | None:
@@ -89,7 +90,12 @@ def read_project(directory: Path, references: Mapping[str, type[StatefulActor]])
     if not isinstance(checks, bool):
         raise ValueError(f"{path}: check_arguments is true or false, not {checks!r}")  # noqa: TRY004  (as all here)
     variables, secrets = dict(facts.get("vars", {})), _secrets(path, facts.get("secrets", {}))
-    return Project(str(facts.get("name", "local")), actors, absent, component.fetch, variables, secrets, checks)
+    outbound = facts.get("outbound", {})
+    allow = outbound.get("allow", []) if isinstance(outbound, dict) else None
+    if not isinstance(allow, list) or not all(isinstance(each, str) for each in allow):
+        raise ValueError(f'{path}: [outbound] has a list of texts, like allow = ["https://api.example.com"]')
+    name = str(facts.get("name", "local"))
+    return Project(name, actors, absent, component.fetch, variables, secrets, checks, tuple(allow))
 
 
 def _secrets(path: Path, table: Any) -> frozenset[str]:

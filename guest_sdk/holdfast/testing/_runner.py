@@ -21,10 +21,12 @@ from holdfast._exports import Guest
 from holdfast._host_imports import Err, facts_of
 from holdfast._http import body_bytes
 from holdfast._methods import handlers_of, private_names
+from holdfast._outbound import use_import
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError, failure_of_guest
 from holdfast.testing._idempotency import RECEIPT_US, KeyedCall, Receipt, kept_result
 from holdfast.testing._limits import Limits
+from holdfast.testing._outbound import Outbound, OutgoingHttp
 from holdfast.testing._patched_python import Surroundings
 from holdfast.testing._records import Alarm, Record, bytes_of
 from holdfast.testing._sandbox import OutgoingCalls, Sandbox
@@ -61,11 +63,14 @@ class Runner:
         variables: Mapping[str, str],
         clock: ManualClock,
         limits: Limits,
+        outbound: Outbound,
         *,
         check_arguments: bool = False,
     ) -> None:
         """`name` is the function's."""
         self.limits = limits
+        self._outbound = outbound
+        self._http = OutgoingHttp(outbound, lambda: self._stack[-1], limits)
         self.component = component
         self.records: dict[tuple[str, str], Record] = {}
         self.lines: list[LogLine] = []
@@ -241,7 +246,7 @@ class Runner:
         sandbox = self._function if turn.record is None else turn.record.sandbox
         fresh = sandbox is None
         if sandbox is None:
-            sandbox = Sandbox(self.component, OutgoingCalls(self._call_out, self._fetch_out))
+            sandbox = Sandbox(self.component, OutgoingCalls(self._call_out, self._fetch_out), self._http)
             self._keep(turn, sandbox)
         sandbox.turn = turn
         try:
@@ -362,10 +367,14 @@ class Runner:
     def _entered(self, turn: Turn) -> Iterator[None]:
         with self.lock:
             self._stack.append(turn)
+            http = use_import(self._http)
             try:
                 yield
             finally:
+                use_import(http)
                 self._stack.pop()
+                if not self._stack:
+                    self._outbound._raise_unanswered()  # noqa: SLF001  (no method for tests)
 
 
 def _died(turn: Turn) -> RefusedError:

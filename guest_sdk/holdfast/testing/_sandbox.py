@@ -14,7 +14,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from holdfast._describe import Component
 from holdfast._exports import Guest
-from holdfast._host_imports import Err, HostImports
+from holdfast._host_imports import Err, HostImports, HttpImport
 from holdfast._log_capture import Output
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._idempotency import checked_key
@@ -37,13 +37,15 @@ class Sandbox:
         turn: The turn that runs; None between two.
     """
 
-    def __init__(self, component: Component, calls: OutgoingCalls) -> None:
+    def __init__(self, component: Component, calls: OutgoingCalls, http: HttpImport) -> None:
         self.turn: Turn | None = None
         self.output = Output()
         calls.use(self)
         log = _Log(self)
         self.output.connect(log)
-        imports = HostImports(_Storage(self), _Alarms(self), calls, log, sees_each_read=True)  # `entered` ends turns
+        imports = HostImports(
+            _Storage(self), _Alarms(self), calls, log, http, sees_each_read=True
+        )  # `entered` ends them
         self.guest = Guest(component, imports, self.output)
 
     def activate(self, actor_type: str, name: str, environment: str) -> None:

@@ -79,6 +79,7 @@ class Limits:
 
     # Outbound HTTP. Bodies have the limit of fetch, each way and after inflating; headers too.
     outbound_timeout_s: float = 30.0  # of one request, unless it says less
+    outbound_turns_max: int = 1_024  # of one worker that wait for an answer: each holds a thread
     outbound_requests_max: int = 1_000  # under way, of a host,
     outbound_function_requests_max: int = 100  # of one function,
     outbound_origin_requests_max: int = 100  # and to one host name and port

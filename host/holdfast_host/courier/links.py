@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from holdfast_host.core.errors import HoldfastError, InternalError
 from holdfast_host.wire.frames import FrameReader, ProtocolError
-from holdfast_host.wire.outbound import Ask, OutboundKind, pack_answer, unpack_ask, unpack_cancel
+from holdfast_host.wire.outbound import Ask, OutboundKind, pack_answer, pack_hello, unpack_ask, unpack_cancel
 
 _log = logging.getLogger(__name__)
 _OK: Final = 200
@@ -36,6 +36,7 @@ class WorkerLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A worker is there."""
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(pack_hello())
 
     def data_received(self, data: bytes) -> None:
         """Frames, whole or in part."""

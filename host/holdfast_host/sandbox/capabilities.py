@@ -95,6 +95,9 @@ class Capabilities(Protocol):
     def fetch(self, binding: str, name: str, request: bytes) -> bytes:
         """Call another instance's fetch."""
 
+    def request_http(self, request: bytes) -> bytes:
+        """Send an outbound request; its answer's text."""
+
     def log(self, level: str, text: str) -> None:
         """One line of the guest's output."""
 

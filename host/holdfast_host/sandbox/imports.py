@@ -26,7 +26,11 @@ _TARGET_BYTES_MAX: Final = 256
 _LOG_TEXT_BYTES_MAX: Final = MIB  # far above a line's limit, which the turn keeps; to decode more takes long
 _COUNTED_BYTES: Final = 64 * KIB  # of keys as JSON; in less there is little to make
 BLOCKING: Final = frozenset(
-    {("storage", "sync"), *(("calls", each) for each in ("call", "call-once", "call-many", "fetch"))}
+    {
+        ("storage", "sync"),
+        *(("calls", each) for each in ("call", "call-once", "call-many", "fetch")),
+        ("http", "request"),
+    }
 )
 
 
@@ -132,6 +136,7 @@ HANDLERS: Final[dict[tuple[str, str], Handler]] = {
     ("calls", "call-many"): _call_many,
     ("calls", "key"): lambda turn: turn.key(),
     ("calls", "fetch"): _fetch,
+    ("http", "request"): lambda turn, request: turn.request_http(request),
     ("log", "write"): _write_log,
 }
 

@@ -76,6 +76,9 @@ IMPORTS: Final[dict[str, dict[str, Signature]]] = {
         "key": Signature((), _T),
         "fetch": Signature((_T, _T, _T), _T),
     },
+    "http": {
+        "request": Signature((_T,), _T),
+    },
     "log": {
         "write": Signature((_T, _T), fallible=False),
     },

@@ -1,8 +1,8 @@
 """The frames between a worker and the courier, over a Unix socket that the supervisor listens on.
 
-They are cut as all frames are (`wire.frames.FrameReader`). There is no HELLO and no state page: what a worker writes
-waits in the listener's backlog until there is a courier, and whatever the courier had taken when it died has an unknown
-outcome. Both are of one release.
+They are cut as all frames are (`wire.frames.FrameReader`). There is no state page: what a worker writes waits in the
+listener's backlog until there is a courier, and whatever the courier had taken when it died has an unknown outcome.
+Both are of one release.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ class OutboundKind(IntEnum):
     ASK = 1  # worker to courier: send a request for a function
     CANCEL = 2  # worker to courier: nobody waits any more
     ANSWER = 3  # courier to worker: once for each ASK that was not cancelled
+    HELLO = 4  # courier to worker, first: there is a courier
 
 
 _ASK: Final = struct.Struct("<IBIIH")  # length, kind, serial, budget in ms, length of the function's name; then both
 _ASK_PAYLOAD: Final = struct.Struct("<IIH")
 _ANSWER: Final = struct.Struct("<IBIH")  # length, kind, serial, status
 _ANSWER_PAYLOAD: Final = struct.Struct("<IH")
+_HELLO: Final = struct.Struct("<IB")
 _CANCEL: Final = struct.Struct("<IBI")
 
 
@@ -71,6 +73,11 @@ def unpack_answer(payload: bytes) -> tuple[int, int, bytes]:
     except struct.error as error:
         raise ProtocolError(f"an ANSWER of {len(payload)} bytes") from error
     return serial, status, payload[_ANSWER_PAYLOAD.size :]
+
+
+def pack_hello() -> bytes:
+    """The courier's first frame."""
+    return _HELLO.pack(1, OutboundKind.HELLO)
 
 
 def pack_cancel(serial: int) -> bytes:

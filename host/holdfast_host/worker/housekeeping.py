@@ -10,6 +10,7 @@ from holdfast_host.worker.threads.leaders import leaders
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from holdfast_host.worker.calls.courier_link import CourierLink
     from holdfast_host.worker.calls.peers import Peers
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.health import Health
@@ -32,6 +33,7 @@ class Housekeeping:
     functions: Functions
     gate: Gate
     peers: Peers
+    courier: CourierLink
     health: Health
     slow_turns: SlowTurns
     running: Collection[Turn]  # the turns that run
@@ -47,6 +49,7 @@ class Housekeeping:
         if self.directory.evict_idle(now, settled):
             self.due_at = now
         self.peers.keep_house(now)
+        self.courier.keep_house(now)
         self.health.look(now)
         self.functions.keep_house(now)
         if self.directory.evict_for_memory(settled):

@@ -70,6 +70,7 @@ class WorkerProcess:
             compute_slots=max(1, (os.cpu_count() or 1) - 1),
             on_broken_store=self._end_broken,
             on_failure=self._end_on_bug,
+            courier=start.courier,
             running_page=None if start.running_fd < 0 else RunningPage(start.running_fd),
         )
         self._worker.deployments.checks_arguments = start.check_arguments

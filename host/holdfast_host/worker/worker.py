@@ -10,6 +10,8 @@ from holdfast_host.wire.running_turns_page import RunningPage
 from holdfast_host.worker.alarms.deliveries import Alarms
 from holdfast_host.worker.alarms.queries import alarm_readers
 from holdfast_host.worker.calls.actor_calls import Calls
+from holdfast_host.worker.calls.courier_link import CourierLink
+from holdfast_host.worker.calls.outbound import OutboundRequests
 from holdfast_host.worker.calls.peers import Peers
 from holdfast_host.worker.commits.committer import Committer
 from holdfast_host.worker.commits.gate import Gate
@@ -62,6 +64,7 @@ class Worker:
         on_failure: Callable[[BaseException], None],
         clock: Clock | None = None,
         running_page: RunningPage | None = None,
+        courier: str = "",
     ) -> None:
         self.limits = limits
         self.output = output
@@ -94,6 +97,8 @@ class Worker:
             deployments=self.deployments,
             peers=self.peers,
         )
+        self.courier = CourierLink(courier, self.poller, limits)
+        self.outbound = OutboundRequests(limits, gate=self.gate, leadership=self.leadership, link=self.courier)
         self.alarms = Alarms(
             store=store,
             limits=limits,
@@ -129,6 +134,7 @@ class Worker:
             mailboxes=self.mailboxes,
             functions=self.functions,
             calls=self.calls,
+            outbound=self.outbound,
             alarms=self.alarms,
             gate=self.gate,
             committer=self.committer,
@@ -190,6 +196,7 @@ class Worker:
             functions=self.functions,
             gate=self.gate,
             peers=self.peers,
+            courier=self.courier,
             health=self.health,
             slow_turns=self.slow_turns,
             running=self.running,

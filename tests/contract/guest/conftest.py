@@ -12,6 +12,7 @@ from tests.harness import components
 from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
 from tests.harness.mutants.host import command
+from tests.harness.outside import outside_server
 
 NewSubject = Callable[..., Subject]
 
@@ -29,9 +30,13 @@ def host_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     folder = tmp_path_factory.mktemp("conformance")
     clock, loses = folder / "clock", folder / "loses"
     mutations = command(f"shift_clock={clock}", f"lose_batches={loses}")
-    with HostProcess(folder / "data", "--log-format", "json", command=mutations) as host:
+    asks = ("--outbound", "http://*", "--outbound-private", "127.0.0.1")
+    with (
+        outside_server() as server,
+        HostProcess(folder / "data", "--log-format", "json", *asks, command=mutations) as host,
+    ):
         deploy(host, component)
-        driver = HostDriver(host, clock, loses)
+        driver = HostDriver(host, clock, loses, server)
         yield driver
         driver.close()
 

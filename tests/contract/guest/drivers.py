@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from holdfast import ActorCallError, Request
+from holdfast import ActorCallError, Request, Response
 from holdfast._values.codec import decode, encode
 from holdfast.testing import LocalHost
 from tests.harness.host import HostProcess
+from tests.harness.outside import Asked, Given, OutsideServer
 
 SUITE = Path(__file__).parent / "suite"
 TYPED = "application/vnd.holdfast+json"
@@ -65,6 +66,18 @@ class FunctionReply(Reply):
         self.headers = {name.lower(): value for name, value in headers}
 
 
+class Outside(Protocol):
+    """What stands for the outside."""
+
+    url: str
+
+    def answer(self, path: str, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Answer requests to this path from now on."""
+
+    def asked(self) -> list[Asked]:
+        """What was sent since this was made."""
+
+
 class Driver(Protocol):
     """One of the two."""
 
@@ -102,11 +115,57 @@ class Driver(Protocol):
     def evict(self, actor_type: str, name: str) -> None:
         """Take an instance out of memory."""
 
+    def outside(self) -> Outside:
+        """A fresh outside."""
+
     def wait(self, done: Callable[[], bool], within_s: float) -> bool:
         """Let time pass until something is so; whether it was within that time."""
 
     def wait_long(self, done: Callable[[], bool], within_s: float) -> bool:
         """The same where that is longer than a test may take: only the clock of alarms moves."""
+
+
+class KitOutside:
+    """The kit's answers."""
+
+    url = "http://outside.example"
+
+    def __init__(self, host: LocalHost) -> None:
+        self._host = host
+        self._from = len(host.outbound.requests)
+
+    def answer(self, path: str, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Answer requests to this path from now on."""
+        self._host.outbound.answer(f"{self.url}{path}", Response(body, status, headers))
+
+    def asked(self) -> list[Asked]:
+        """What was sent since this was made."""
+        return [
+            Asked(
+                each.method,
+                each.url.removeprefix(self.url),
+                {name.lower(): value for name, value in each.headers.items()},
+                each.body,
+            )
+            for each in self._host.outbound.requests[self._from :]
+        ]
+
+
+class HostOutside:
+    """A server on loopback."""
+
+    def __init__(self, server: OutsideServer) -> None:
+        self.url = server.url
+        self._server = server
+        self._from = len(server.asked)
+
+    def answer(self, path: str, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Answer requests to this path from now on."""
+        self._server.answers[path] = Given(status, headers, body)
+
+    def asked(self) -> list[Asked]:
+        """What was sent since this was made."""
+        return self._server.asked[self._from :]
 
 
 class KitDriver:
@@ -178,6 +237,10 @@ class KitDriver:
         """Take an instance out of memory."""
         self.host.instance(actor_type, name).evict()
 
+    def outside(self) -> Outside:
+        """A fresh outside."""
+        return KitOutside(self.host)
+
     def wait(self, done: Callable[[], bool], within_s: float) -> bool:
         """Move the clock in small steps."""
         for _ in range(int(within_s * 10)):
@@ -195,8 +258,9 @@ class HostDriver:
     What the instance writes is lost whose name is in the file `loses`, where that is there.
     """
 
-    def __init__(self, host: HostProcess, clock: Path, loses: Path) -> None:
+    def __init__(self, host: HostProcess, clock: Path, loses: Path, server: OutsideServer) -> None:
         self.host = host
+        self._server = server
         self._clock = clock
         self._loses = loses
         self._caller = host.caller()
@@ -283,6 +347,10 @@ class HostDriver:
         """Take an instance out of memory."""
         answer = self._caller.request("POST", f"/v1/instances/{actor_type}/{quote(name, safe='')}/evict")
         assert answer.status == 200, answer
+
+    def outside(self) -> Outside:
+        """A fresh outside."""
+        return HostOutside(self._server)
 
     def wait(self, done: Callable[[], bool], within_s: float) -> bool:
         """Wait in real time, with some slack for a busy machine."""

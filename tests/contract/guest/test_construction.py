@@ -72,6 +72,7 @@ def test_arguments_that_do_not_fit_are_told_after_the_constructor(subject: NewSu
 
 def test_the_environment_has_the_manifests_bindings_and_variables(probe: Subject) -> None:
     names = [
+        "ASKER",
         "AWAITS",
         "BLOCKS",
         "CALLER",

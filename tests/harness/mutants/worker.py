@@ -22,6 +22,7 @@ from holdfast_host.wire.frames import CallKind
 from holdfast_host.worker import main as worker_main
 from holdfast_host.worker.commits.gate import Gate
 from holdfast_host.worker.running.runner import TurnRunner
+from holdfast_host.worker.threads.leadership import Leadership
 from holdfast_host.worker.turns.directory import Directory
 from holdfast_host.worker.turns.entry import Entry
 from holdfast_host.worker.turns.keyed_turn import KeyedTurn
@@ -149,6 +150,11 @@ def open_gate() -> None:
     _patch(Gate, "leave", leave)
 
 
+def count_those_who_wait_outside() -> None:
+    """A turn that waits for an answer from outside takes the place of one that computes."""
+    _patch(Leadership, "at_work", lambda self: self.detached)
+
+
 def gate_only_own_writes() -> None:
     """A reply waits for its own turn's writes, not for those of earlier turns that it may have read."""
     leave = Gate.leave
@@ -259,6 +265,7 @@ _MUTATIONS: Final[dict[str, Callable[..., None]]] = {
         take_no_turns,
         last_come_first_served,
         commit_failed_turns,
+        count_those_who_wait_outside,
         keep_activations,
         keep_no_receipts,
     )

@@ -16,7 +16,7 @@ from holdfast_host.supervisor.processes.child import Child, Programs, spawn_chil
 from holdfast_host.wire.catalog import Outbound
 from holdfast_host.wire.control import ChildNews, CourierStart, Done, Measure, Measured, Ready, Stop, TakeGrants
 from holdfast_host.wire.frames import FrameReader
-from holdfast_host.wire.outbound import Ask, pack_answer, pack_ask, pack_cancel, unpack_answer
+from holdfast_host.wire.outbound import Ask, OutboundKind, pack_answer, pack_ask, pack_cancel, unpack_answer
 from tests.unit.courier.servers import LOCAL, RawServer, Seen, answer, raw_server
 
 
@@ -39,7 +39,8 @@ class Worker:
             data = await self._reader.read(1 << 16)
             if not data:
                 raise EOFError
-            self._read += [unpack_answer(payload) for _, payload in self._frames.feed(data)]
+            frames = self._frames.feed(data)
+            self._read += [unpack_answer(payload) for kind, payload in frames if kind == OutboundKind.ANSWER]
         serial, status, body = self._read.pop(0)
         return serial, status, json.loads(body)
 

@@ -148,6 +148,20 @@ class MemoryCalls:
 
 
 @dataclass
+class MemoryHttp:
+    """Answers each request with `answer`, and keeps what was asked."""
+
+    answer: str | Err = '{"status":200}'
+    asked: list[str] = field(default_factory=list)
+
+    def request(self, request: str) -> str:
+        self.asked.append(request)
+        if isinstance(self.answer, Err):
+            raise self.answer
+        return self.answer
+
+
+@dataclass
 class MemoryLog:
     lines: list[tuple[str, str]] = field(default_factory=list)
 
@@ -163,7 +177,8 @@ class Hosted:
         module = ModuleType("app")
         vars(module).update({actor.__name__: actor for actor in actors})
         self.component = Component.of_module(module)
-        imports = HostImports(self.storage, self.alarms, self.calls, self.log)
+        self.http = MemoryHttp()
+        imports = HostImports(self.storage, self.alarms, self.calls, self.log, self.http)
         self.output = Output()
         self.output.connect(self.log)
         self.guest = Guest(self.component, imports, self.output)

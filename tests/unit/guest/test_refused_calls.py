@@ -203,7 +203,9 @@ def failing_guest() -> Guest:
     refusing: Any = Refusing("LimitError")
     output = Output()
     output.connect(MemoryLog())
-    guest = Guest(Component({"Failing": Failing}, None), HostImports(refusing, refusing, refusing, MemoryLog()), output)
+    guest = Guest(
+        Component({"Failing": Failing}, None), HostImports(refusing, refusing, refusing, MemoryLog(), refusing), output
+    )
     guest.activate("Failing", "alice", ENVIRONMENT)
     return guest
 

@@ -123,5 +123,8 @@ class TestTurn:
     def fetch(self, binding: str, name: str, request: bytes) -> bytes:
         raise UnsupportedError(f"fetch of {binding}/{name} is not available yet")
 
+    def request_http(self, request: bytes) -> bytes:
+        raise UnsupportedError("nothing is asked outside here")
+
     def log(self, level: str, text: str) -> None:
         self.lines.append((level, text))

@@ -47,6 +47,7 @@ NOT_THE_LEADERS: Final = {
     "Histogram": "data of Measures",
     "TypeMeasures": "data of Measures",
     "TurnHost": "a protocol",
+    "OpenAnswer": "a protocol",
     "OpenCall": "a protocol",
     "Supervised": "a protocol",
     "Exit": "a protocol",

@@ -15,7 +15,7 @@ from holdfast_host.cli.client import HostClient
 from holdfast_host.cli.dev.log import readable_log
 from holdfast_host.cli.dev.project import DevProject
 from holdfast_host.cli.output import CommandFailedError, say, say_labelled
-from holdfast_host.core.config import HostConfig, Listen, is_loopback, parse_listen
+from holdfast_host.core.config import OUTBOUND_DEFAULT, HostConfig, Listen, is_loopback, parse_listen
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.sandbox.components.compile_client import compile_component
 from holdfast_host.supervisor.directory.lock import DirectoryLock
@@ -51,8 +51,20 @@ Examples:
     metavar="DIR",
     help="The data directory.  [default: .holdfast in the first project]",
 )
+@click.option("--outbound", multiple=True, metavar="PATTERN", help="As of serve.  [default: https://*]")
+@click.option(
+    "--outbound-private", multiple=True, metavar="ADDRESS", help="As of serve: 127.0.0.1 for your own server."
+)
 @click.option("--fresh", is_flag=True, help="Begin without what earlier runs have stored.")
-def command(directories: tuple[Path, ...], listen: str, api: str, data: Path | None, fresh: bool) -> None:
+def command(
+    directories: tuple[Path, ...],
+    listen: str,
+    api: str,
+    data: Path | None,
+    outbound: tuple[str, ...],
+    outbound_private: tuple[str, ...],
+    fresh: bool,
+) -> None:
     """Run the projects in DIRs (the current one by default) on a host of their own, until Ctrl-C.
 
     What is saved is live in well under a second. Instances keep their storage from one run to the next.
@@ -72,7 +84,14 @@ def command(directories: tuple[Path, ...], listen: str, api: str, data: Path | N
     if not is_loopback(where):
         raise CommandFailedError(f"--api {api!r}: name a loopback address; a host for development has no token.")
     folder = data or folders[0] / ".holdfast"
-    config = HostConfig.make(listen=where, data=folder, log_level="warning", log_format="json")
+    config = HostConfig.make(
+        listen=where,
+        data=folder,
+        log_level="warning",
+        log_format="json",
+        outbound=outbound or OUTBOUND_DEFAULT,
+        outbound_private=outbound_private,
+    )
     config = replace(config, root_listen=root, root_function=names[0])
     if fresh:
         _clear(config.data)

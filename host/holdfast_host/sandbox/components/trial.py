@@ -145,6 +145,9 @@ class _RefusingTurn:
     def fetch(self, *_: object) -> NoReturn:
         raise _refusal()
 
+    def request_http(self, *_: object) -> NoReturn:
+        raise _refusal()
+
     def log(self, level: str, text: str) -> None:
         """Nobody reads it."""
 

@@ -7,9 +7,7 @@ time. The waiting itself is the calling turn's thread's.
 
 from __future__ import annotations
 
-import json
 import math
-import threading
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -24,8 +22,9 @@ from holdfast_host.core.ids import check_instance_name
 from holdfast_host.wire.frames import Call, CallFlag, CallKind
 from holdfast_host.wire.idempotency import REPLAYED
 from holdfast_host.wire.nested_calls import CallNumber, Origin
+from holdfast_host.worker.calls.awaited import Awaited
 from holdfast_host.worker.calls.deadlocks import Deadlocks
-from holdfast_host.worker.threads.leaders import any_thread, leaders
+from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
@@ -39,16 +38,15 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.turn import Turn
 
 TYPED: Final = int(CallFlag.TYPED_ARGUMENTS | CallFlag.TYPED_RESULT)
-OK: Final = 200
 
 
 @leaders
-class ActorCall:
+class ActorCall(Awaited):
     """One call of a waiting turn. An exit of the gate, and a caller for the turn at its other end."""
 
     __slots__ = (
-        "_calls", "arguments", "binding", "body", "callee", "error", "key", "kind", "label", "method", "name", "number",
-        "over", "owner", "partition", "peer", "slot", "status", "turn", "type_id", "woken",
+        "_calls", "arguments", "binding", "callee", "key", "kind", "label", "method", "name", "number", "owner",
+        "partition", "peer", "slot", "type_id",
     )  # fmt: skip
 
     def __init__(
@@ -61,8 +59,8 @@ class ActorCall:
         key: bytes = b"",
     ) -> None:
         """`target` is binding, name, method, as the guest gave them; `key` an idempotency key with its scope."""
+        super().__init__(turn)
         self._calls = calls
-        self.turn = turn
         self.kind = kind
         self.binding, name, method = target
         self.name = name.encode(errors="surrogatepass")
@@ -76,12 +74,6 @@ class ActorCall:
         self.callee: Turn | None = None  # where it runs in this worker
         self.peer: Peer | None = None  # where it runs in another,
         self.slot = 0  # and the slot that it has there
-        self.over = False
-        self.status = 0
-        self.body = b""
-        self.error: HoldfastError | None = None
-        self.woken = threading.Lock()
-        self.woken.acquire()
 
     @property
     def origin(self) -> Origin:
@@ -93,17 +85,9 @@ class ActorCall:
         if not self.over:
             self._calls.send(self)
 
-    def fail(self, error: HoldfastError) -> None:
-        """The call does not leave, or is given up."""
-        if not self.over:
-            self.error = error
-            self._end()
-
     def answered(self, status: int, body: bytes) -> None:
         """The callee's reply; whether it was given before is nothing to the caller."""
-        if not self.over:
-            self.status, self.body = status & ~REPLAYED, body
-            self._end()
+        super().answered(status & ~REPLAYED, body)
 
     def done(self) -> bool:
         """Whether it is over; this and the next two are for a peer's window."""
@@ -123,28 +107,8 @@ class ActorCall:
             self.fail(error)
             self._calls.withdraw(self)
 
-    @any_thread
-    def result(self) -> bytes:
-        """After it is over: the typed result, or the error raised."""
-        error, self.error = self.error, None
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error  # its traceback would hold this frame, and the call's texts, until a collection
-        if self.status == OK:
-            return self.body
-        raise HoldfastError.from_facts(json.loads(self.body)["error"], self.status)
-
-    @any_thread
-    def wait(self, timeout_s: float) -> bool:
-        """Block until it is over; the calling turn's thread."""
-        return self.woken.acquire(timeout=max(0.0, timeout_s))
-
-    def _end(self) -> None:
-        self.over = True
+    def _forget(self) -> None:
         self._calls.forget(self)
-        self.woken.release()
 
 
 @leaders

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from holdfast_host.worker.measures import Measures
     from holdfast_host.worker.threads.leadership import Leadership
     from holdfast_host.worker.turns.entry import Entry
-    from holdfast_host.worker.turns.turn import SyncExit, Turn
+    from holdfast_host.worker.turns.sync_exit import SyncExit
+    from holdfast_host.worker.turns.turn import Turn
 
 
 @leaders

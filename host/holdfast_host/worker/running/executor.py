@@ -16,6 +16,7 @@ from holdfast_host.storage.overlay import Overlay
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.running_turns_page import FUNCTION
 from holdfast_host.worker.calls.actor_calls import ActorCall
+from holdfast_host.worker.calls.outbound import OutboundRequest
 from holdfast_host.worker.commits.replies import Reply
 from holdfast_host.worker.running.method_times import MethodTimes
 from holdfast_host.worker.running.runner import TurnRunner
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from holdfast_host.wire.running_turns_page import RunningPage
     from holdfast_host.worker.alarms.deliveries import Alarms
     from holdfast_host.worker.calls.actor_calls import Calls
+    from holdfast_host.worker.calls.outbound import OutboundRequests
     from holdfast_host.worker.commits.committer import Committer
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.commits.replies import Replies
@@ -44,13 +46,14 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.function_pool import Functions
     from holdfast_host.worker.turns.mailboxes import Mailboxes
     from holdfast_host.worker.turns.open_calls import OpenCall, Target
-    from holdfast_host.worker.turns.turn import SyncExit, Turn
+    from holdfast_host.worker.turns.sync_exit import SyncExit
+    from holdfast_host.worker.turns.turn import Turn
 
 
 @leaders
 @dataclass(eq=False, kw_only=True)
 class Executor:
-    """Runs the turns of one worker, and is what they need of it meanwhile (`turns.turn.TurnHost`)."""
+    """Runs the turns of one worker, and is what they need of it meanwhile (`turns.turn_host.TurnHost`)."""
 
     store: Store
     limits: Limits
@@ -63,6 +66,7 @@ class Executor:
     mailboxes: Mailboxes
     functions: Functions
     calls: Calls
+    outbound: OutboundRequests
     alarms: Alarms
     gate: Gate
     committer: Committer
@@ -107,7 +111,7 @@ class Executor:
         """Whether a turn that was taken runs; one that does not has been answered."""
         if turn.delivery is not None:
             return self.alarms.begin(turn, loaded)
-        refusal = self.mailboxes.refusal(turn, loaded, self.leadership.detached, now)
+        refusal = self.mailboxes.refusal(turn, loaded, self.leadership.at_work(), now)
         if refusal is not None:
             self.replies.refuse(turn, refusal)
         return refusal is None
@@ -190,6 +194,13 @@ class Executor:
     def _request_all(self, calls: list[ActorCall]) -> None:
         for call in calls:
             self.calls.request(call)
+
+    @any_thread
+    def ask_outside(self, turn: Turn, text: bytes) -> OutboundRequest:
+        """Begin an outbound request of a turn that has given its thread up; it may be over on return."""
+        request = OutboundRequest(self.outbound, turn, text)
+        self.post(lambda: self.outbound.request(request))
+        return request
 
     @any_thread
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:

@@ -52,9 +52,14 @@ class Leadership:
         self._open: dict[int, float] = {}  # by generation, when its section was opened; one at most
         self.generation = 0
         self.detached = 0  # sections that went on without the leadership and have not been handed in yet
+        self.away = 0  # of these, turns that only wait for what is outside; the leader's
         self.promotions = 0
         self._promoted: set[int] = set()  # generations that lost it to a promotion and are not handed in yet
         self.busy = False  # the leader is not waiting for anything
+
+    def at_work(self) -> int:
+        """Sections that went on without the leadership, but for turns that only wait for what is outside."""
+        return self.detached - self.away
 
     def start(self, lead: Callable[[int], None], on_failure: Callable[[BaseException], None]) -> None:
         """Start the first leader and the parked followers.

@@ -57,6 +57,7 @@ class LoadedType:
     sources: str = ""  # JSON, for a development component
     handlers: frozenset[str] | None = None  # what may be called of it; None: the component does not say
     check_arguments: bool = False
+    asks_outside: bool = False  # its manifest lists what it may ask
 
     def check_method(self, method: bytes) -> None:
         """Refuse what the description does not list, before an instance is disturbed.
@@ -231,6 +232,7 @@ class Deployments:
             method_timeout_s=min(timeout_s, limits.method_timeout_s),
             variables=deployment.variables,
             secrets=deployment.secrets,
+            asks_outside=bool(deployment.outbound.allow),
             sources=deployment.sources,
             handlers=None if actor.handlers is None else frozenset(actor.handlers),
             check_arguments=self.checks_arguments if deployment.check_arguments is None else deployment.check_arguments,

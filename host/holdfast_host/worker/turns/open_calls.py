@@ -1,4 +1,4 @@
-"""Calls to other instances that a turn waits for, as far as that turn and the one that runs each are concerned."""
+"""What a turn waits for: calls to other instances, and answers from outside; as far as turns are concerned."""
 
 from __future__ import annotations
 
@@ -15,35 +15,40 @@ if TYPE_CHECKING:
 Target = tuple[str, str, str]  # of a call: binding, name, method, as the guest gave them
 
 
-class OpenCall(Protocol):
-    """One of them."""
+class OpenAnswer(Protocol):
+    """A call to another instance, or a request that has gone outside."""
+
+    label: str
+    over: bool
+
+    def wait(self, timeout_s: float) -> bool:
+        """Block until it is over; the waiting turn's thread."""
+
+    def result(self) -> bytes:
+        """After it is over: what was asked for, or the error raised; the waiting turn's thread."""
+
+    def refuse(self, error: HoldfastError) -> None:
+        """It is ended from here: what has not begun does not run, and the turn gets the error."""
+
+
+class OpenCall(OpenAnswer, Protocol):
+    """A call, as far as the turn that waits for it and the one that runs it are concerned."""
 
     turn: Turn  # that waits
     number: CallNumber
     type_id: int
     name: bytes
     method: bytes
-    label: str
-    over: bool
 
     @property
     def origin(self) -> Origin:
         """What the callee is told of its callers."""
 
-    def wait(self, timeout_s: float) -> bool:
-        """Block until it is over; the calling turn's thread."""
-
-    def result(self) -> bytes:
-        """After it is over: the typed result, or the error raised; the calling turn's thread."""
-
     def answered(self, status: int, body: bytes) -> None:
         """The callee's reply."""
 
-    def refuse(self, error: HoldfastError) -> None:
-        """It is ended from here: what has not begun does not run, and the caller gets the error."""
 
-
-def refuse_all(calls: Sequence[OpenCall], error: HoldfastError) -> None:
+def refuse_all(calls: Sequence[OpenAnswer], error: HoldfastError) -> None:
     """End these from here; the leader's."""
     for call in calls:
         call.refuse(error)

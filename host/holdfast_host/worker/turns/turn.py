@@ -6,7 +6,6 @@ by the leader. While it runs, its fields are its thread's; `broken` alone is set
 
 from __future__ import annotations
 
-import threading
 import time
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -27,6 +26,7 @@ from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.fetch_messages import check_fetch_message
 from holdfast_host.worker.turns.keyed_turn import KeyedTurn
 from holdfast_host.worker.turns.open_calls import outcome_of, refuse_all
+from holdfast_host.worker.turns.sync_exit import SyncExit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.client_connections import Link
     from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.entry import Entry
-    from holdfast_host.worker.turns.open_calls import OpenCall, Target
+    from holdfast_host.worker.turns.open_calls import OpenAnswer, OpenCall, Target
     from holdfast_host.worker.turns.turn_host import TurnHost
 
 _THROTTLE_S: Final = 0.0001  # what a detached turn's storage call waits while the leader has work
@@ -54,32 +54,11 @@ class ThreadState(Enum):
     IN_LINE = "waiting for a processor"  # others have the compute slots
     CALLING = "waiting for a call"  # only where somebody asks: `waiting` says it
     SYNCING = "waiting for a commit"
+    ASKING = "waiting for an answer from outside"
 
 
 # Looked up once: a member of an enumeration costs more than a global.
 DETACHED, COMPUTING = ThreadState.DETACHED, ThreadState.COMPUTING
-
-
-@leaders
-class SyncExit:
-    """The end of a `sync()`, held by the gate until it is true."""
-
-    __slots__ = ("_turn", "error", "woken")
-
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
-        self.error: HoldfastError | None = None
-        self.woken = threading.Lock()
-        self.woken.acquire()
-
-    def go(self) -> None:
-        """What was written is durable."""
-        self.woken.release()
-
-    def fail(self, error: HoldfastError) -> None:
-        """What was written is lost."""
-        self.error = error
-        self.woken.release()
 
 
 class Turn:
@@ -319,6 +298,17 @@ class Turn:
         check_fetch_message(request, self._host.limits, f"{self.entry.label}: a request of fetch")
         return self._wait_for(self._call_out(CallKind.FETCH, (binding, name, "fetch"), request))
 
+    def request_http(self, request: bytes) -> bytes:
+        """Send an outbound request, as `wit/http.wit` has it; the answer's text."""
+        check_fetch_message(request, self._host.limits, f"{self.entry.label}: an outbound request")
+        self._check_whole()
+        self._give_up_thread()
+        self.state = ThreadState.ASKING
+        try:
+            return self._wait_for(self._host.ask_outside(self, request))
+        finally:
+            self.state = DETACHED
+
     def log(self, level: str, text: str) -> None:
         """One line of the guest's output; past the turn's limit lines are dropped, and that is said once."""
         self._log_lines += 1
@@ -343,15 +333,15 @@ class Turn:
         self.computed_s -= time.thread_time() - began_s
         return call
 
-    def _wait_for(self, call: OpenCall) -> bytes:
-        """Wait for another instance without holding up this worker."""
+    def _wait_for(self, call: OpenAnswer) -> bytes:
+        """Wait for another instance, or for what is outside, without holding up this worker."""
         if not call.over:
             self._give_up_thread()
         if not call.wait(self.remaining_s()) or self.remaining_s() <= 0:
             self._give_up([call], call)
         return call.result()
 
-    def _give_up(self, calls: Sequence[OpenCall], waited_for: OpenCall) -> NoReturn:
+    def _give_up(self, calls: Sequence[OpenAnswer], waited_for: OpenAnswer) -> NoReturn:
         """The budget is over: what has not begun of these calls does not run."""
         late = ActorMethodTimeoutError(f"{self.entry.label}: over its budget while it waited for {waited_for.label}")
         self._host.post(lambda: refuse_all(calls, late))

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.threads.compute_slots import ComputeSlots
     from holdfast_host.worker.threads.leadership import Leadership
-    from holdfast_host.worker.turns.open_calls import OpenCall, Target
-    from holdfast_host.worker.turns.turn import SyncExit, Turn
+    from holdfast_host.worker.turns.open_calls import OpenAnswer, OpenCall, Target
+    from holdfast_host.worker.turns.sync_exit import SyncExit
+    from holdfast_host.worker.turns.turn import Turn
 
 
 class TurnHost(Protocol):
@@ -34,6 +35,9 @@ class TurnHost(Protocol):
 
     def call_out_together(self, turn: Turn, calls: Sequence[GatheredCall]) -> list[OpenCall]:
         """Begin several calls of the turn that runs on this thread."""
+
+    def ask_outside(self, turn: Turn, text: bytes) -> OpenAnswer:
+        """Begin an outbound request of a turn that has given its thread up; it may be over on return."""
 
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
         """Have what the turn has written so far committed; `leaving` ends when it is durable; any thread."""

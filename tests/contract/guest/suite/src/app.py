@@ -12,7 +12,8 @@ from decimal import Decimal
 from time import sleep as copied_sleep
 from typing import Any, NoReturn
 
-from blocks import Blocks  # type: ignore[import-not-found]  # beside this module: mypy looks from the root
+from asker import Asker  # type: ignore[import-not-found]  # beside this module: mypy looks from the root
+from blocks import Blocks  # type: ignore[import-not-found]
 from doors import Awaits, Doors  # type: ignore[import-not-found]
 from gathering import Gathering  # type: ignore[import-not-found]
 from keyed import Keyed  # type: ignore[import-not-found]
@@ -31,9 +32,11 @@ from holdfast import (
     Request,
     Response,
     StatefulActor,
+    http,
 )
 
 __all__ = [
+    "Asker",
     "Awaits",
     "Blocks",
     "Caller",
@@ -711,6 +714,8 @@ def fetch(request: Request, env: Env) -> Response:
         return "text"  # type: ignore[return-value]
     if kind == "bytes":
         return Response(request.body[::-1], headers={"content-type": "image/png", "X-Two": "2"})
+    if kind == "outside":
+        return http.get(request.json()["url"])
     if kind == "empty":
         return Response(status=204)
     facts = [request.method, request.path, request.query, request.query_all("a"), request.headers.get("x-ONE")]
