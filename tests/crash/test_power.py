@@ -15,6 +15,8 @@ from tests.crash.cuts import Run, cut_often, cut_run, record_run
 from tests.crash.power import Record
 from tests.crash.setting_up import Setup, cut_setup, record_setup
 from tests.harness.components import TestComponent
+from tests.harness.projects import write_project
+from tests.hostile import wat
 
 pytestmark = pytest.mark.slow
 
@@ -52,9 +54,14 @@ def _look(run: Run, records: list[Record], folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def setup(probe_component: TestComponent, tmp_path_factory: pytest.TempPathFactory) -> Setup:
-    """A host that was set up on a recorded disk."""
-    return record_setup(tmp_path_factory.mktemp("setup"), probe_component)
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
+    """A host that was set up on a recorded disk, with a hand-made component of a few kilobytes."""
+    folder = tmp_path_factory.mktemp("setup")
+    probe = '{"type":"Probe","methods":[{"name":"nothing"}],"private":[]}'
+    text = wat.described_as(f'{{"contract":"1.0.0","codec":1,"actors":[{probe}],"fetch":false}}')
+    (folder / "probe.wasm").write_bytes(wat.assemble(text))
+    project = write_project(folder / "probe", "probe", "", ("PROBE", "Probe"), further='\n[vars]\nGREETING = "hello"\n')
+    return record_setup(folder, TestComponent("probe", project, project / "holdfast.toml", folder / "probe.wasm"))
 
 
 def test_a_power_cut_while_a_host_is_set_up_leaves_each_of_its_files_old_or_new(setup: Setup, tmp_path: Path) -> None:

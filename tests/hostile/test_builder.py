@@ -179,12 +179,13 @@ def _confined_child() -> tuple[list[str], dict[str, str]] | None:
 
 
 @pytest.mark.slow
+@pytest.mark.builds
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("report.json", "entry/report.json: it leads out of the project"),
         # Its sandbox writes through no such link.
-        pytest.param("objects", "componentize-py could not build the component", marks=pytest.mark.builds),
+        ("objects", "componentize-py could not build the component"),
     ],
 )
 def test_code_that_runs_while_it_is_built_cannot_lead_its_builder_elsewhere(

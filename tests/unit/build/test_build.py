@@ -68,9 +68,10 @@ def files_of(directory: Path) -> set[Path]:
             r"src/app.py:1: the module '_ctypes' is a part of Python that does not exist in a sandbox",
             marks=pytest.mark.builds,
         ),
-        (
+        pytest.param(
             f"X = bytes(range(256)) * (560 << 10)\n{ACTOR}",
             r"what the modules hold once they are imported is more",
+            marks=pytest.mark.builds,
         ),
         pytest.param(
             f"{ACTOR}\n    def name(self):\n        return 1\n",
@@ -297,6 +298,22 @@ def test_each_kind_of_finding_has_its_sentence(tmp_path: Path, report: dict[str,
         _description(tmp_path, "src/app.py", "")
 
     assert (caught.value.message, caught.value.details) == (sentence, "t")
+
+
+def test_what_is_too_large_to_be_copied_out_is_told_as_that(tmp_path: Path) -> None:
+    (tmp_path / "entry").mkdir()
+
+    with pytest.raises(BuildError, match=r"^what the modules hold once they are imported is more than 128 MiB"):
+        _description(tmp_path, "src/app.py", "Error: too much fuel allocated for hostcalls has been used\n")
+
+
+def test_a_report_that_leads_elsewhere_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "p" / "entry").mkdir(parents=True)
+    (tmp_path / "secret").write_text(json.dumps({"actors": []}))
+    (tmp_path / "p" / "entry" / "report.json").symlink_to(tmp_path / "secret")
+
+    with pytest.raises(BuildError, match=r"^entry/report\.json: it leads out of the project"):
+        _description(tmp_path / "p", "src/app.py", "")
 
 
 @pytest.mark.parametrize("report", ["[1]", '"kind"', "1", '{"kind":"syntax"}', "[" * 100_000, "{", ""])

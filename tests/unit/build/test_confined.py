@@ -113,6 +113,7 @@ def test_no_handle_that_a_build_made_is_used_in_a_sandbox() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.builds
 def test_a_file_that_is_still_open_when_the_build_ends_is_named(tmp_path: Path) -> None:
     directory = project(tmp_path / "p", OPEN)
     (directory / "src" / "greeting.txt").write_text("hello")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import enum
 import functools
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from holdfast import StatefulActor
+from holdfast._component import loading
 from holdfast._component.lint import check_bindings, doubts
 from holdfast._describe import Component, RuleError
 
@@ -100,3 +103,15 @@ def test_what_looks_like_a_public_method_and_is_none_is_named_with_its_place() -
         "or name it _read",
     ]
     assert all(each.startswith(f"{__file__}:") for each in told)
+
+
+def test_a_file_that_is_still_open_is_named_as_its_author_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "open_files", lambda: ["/1/greeting.txt"])
+    with pytest.raises(RuntimeError):
+        loading._check_that_files_are_closed(tmp_path / "report.json", {"/1": "src"})
+
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["kind"] == "rule"
+    assert report["message"].startswith("the file src/greeting.txt is still open at the end of the build")
