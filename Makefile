@@ -24,7 +24,7 @@ help:
 	@echo "make faults     failing disks, damaged files, jumping clocks, as a table (three minutes)"
 	@echo "make crash      kills at every step of a commit, and power cuts; SEED=n repeats a run (ten minutes)"
 	@echo "make packages   builds the popular packages of docs/packages.md from the index and tries each (ten minutes)"
-	@echo "make builds     the real builds that make test leaves out, because it does one like them (two minutes)"
+	@echo "make builds     the real builds that make test leaves out, because it does one like them (four minutes)"
 	@echo "make coverage   lines and branches that tests/unit and tests/contract cover in this process, as a table (ten minutes)"
 	@echo "make bench      the measurements of tests/benchmarks; QUICK=1 short ones, WRITE=1 into the README, ONLY=flat one section"
 	@echo "make docs       the site, from the pages of docs/, into build/site; fails for a link that leads nowhere"
