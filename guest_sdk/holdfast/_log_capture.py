@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from holdfast._confinement.denied import no_sleep
+from holdfast._confinement.denied import NoInput, no_sleep
 from holdfast._host_imports import LogImport
 
 LINE_CHARS_MAX: Final = 16_000
@@ -31,7 +31,8 @@ class Output:
         self.pending = False
 
     def install(self) -> None:
-        """Take over `sys.stdout`, `sys.stderr`, the root logger and `time.sleep`."""
+        """Take over `sys.stdin`, `sys.stdout`, `sys.stderr`, the root logger and `time.sleep`."""
+        sys.stdin = NoInput()
         sys.stdout, sys.stderr = self._out, self._err
         root = logging.getLogger()
         root.addHandler(_LogHandler(self))

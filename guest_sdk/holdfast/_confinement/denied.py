@@ -8,6 +8,7 @@ report are in `_amended`. Nothing here knows whether it runs in a component or i
 from __future__ import annotations
 
 import errno
+import io
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
@@ -31,6 +32,7 @@ _NO_PROCESSES: Final = (
     " calls them"
 )
 _NO_SIGNALS: Final = "actors and functions get no signals; for what is to happen later set an alarm"
+_NO_INPUT: Final = "actors and functions have no terminal to read from; take what is needed as an argument of a method"
 _NO_SLEEP: Final = (
     "an actor's turn cannot sleep, it would hold up every other call of the instance; set an alarm"
     " (self.ctx.storage.set_alarm) and do the rest in alarm()"
@@ -88,6 +90,30 @@ def no_signals(what: str) -> RuntimeError:
     return RuntimeError(f"{what}: {_NO_SIGNALS}")
 
 
+def no_input(what: str) -> EOFError:
+    """There is nobody who types."""
+    return EOFError(f"{what}: {_NO_INPUT}")
+
+
+class NoInput(io.TextIOBase):
+    """What `sys.stdin` is where actors run."""
+
+    name = "<stdin>"
+    encoding = "utf-8"
+
+    def readable(self) -> bool:
+        """It is a stream to read from, from which nobody can."""
+        return True
+
+    def read(self, _size: int | None = -1, /) -> str:
+        """Refuse."""
+        raise no_input("sys.stdin.read()")
+
+    def readline(self, _size: int = -1, /) -> str:  # type: ignore[override]
+        """Refuse; `for line in sys.stdin` comes here too."""
+        raise no_input("sys.stdin.readline()")
+
+
 def no_loop() -> RuntimeError:
     """No event loop runs around a plain method."""
     return RuntimeError(
@@ -135,6 +161,7 @@ _PROCESSES: Final = {
     "subprocess.Popen": "",
 }
 _SIGNALS: Final = {"signal.pthread_kill": "signal.pthread_kill"}
+_INPUT: Final = {"builtins.input": "input()"}
 # Those that only look come first: what belongs to a component may be read there.
 _READS: Final = frozenset(
     {"glob.glob", "os.fwalk", "os.listdir", "os.scandir", "os.walk", "pathlib.Path.glob", "pathlib.Path.rglob"}
@@ -153,6 +180,7 @@ _OTHERS: Final = (
     (_NETWORK, no_network),
     (_PROCESSES, no_processes),
     (_SIGNALS, no_signals),
+    (_INPUT, no_input),
 )
 _REFUSALS: Final[dict[str, tuple[str, Refusal]]] = {
     event: (shown, refusal) for events, refusal in _OTHERS for event, shown in events.items()

@@ -54,7 +54,7 @@ class Surroundings:
     def of(self, output: Output) -> Iterator[None]:
         """Run one turn inside; turns of other instances that it calls nest."""
         root = logging.getLogger()
-        before = sys.stdout, sys.stderr, time.sleep
+        before = sys.stdin, sys.stdout, sys.stderr, time.sleep
         handlers, level = list(root.handlers), root.level
         # The handler of a waiting caller: each line belongs to one instance.
         root.handlers[:] = [each for each in handlers if not type(each).__module__.startswith("holdfast.")]
@@ -70,7 +70,7 @@ class Surroundings:
                 yield
         finally:
             self._depth -= 1
-            sys.stdout, sys.stderr, time.sleep = before
+            sys.stdin, sys.stdout, sys.stderr, time.sleep = before
             root.setLevel(level)
             root.handlers[:] = handlers
             if not self._depth:

@@ -45,6 +45,7 @@ _COMMANDS: Final = {
 _ALIASES: Final = {"ship": "deploy"}
 EXIT_FAILED: Final = 1
 EXIT_CONFIGURATION: Final = 2
+EXIT_INTERRUPTED: Final = 130  # as a shell has it for a program that SIGINT ended
 
 
 class CommandGroup(click.Group):
@@ -96,6 +97,8 @@ class CommandGroup(click.Group):
         except HoldfastError as error:
             say(f"holdfast: {error.message}", err=True)
             ctx.exit(EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FAILED)
+        except KeyboardInterrupt:  # who pressed Ctrl-C knows
+            ctx.exit(EXIT_INTERRUPTED)
 
 
 def _worded(error: click.UsageError) -> click.ClickException:

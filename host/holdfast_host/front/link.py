@@ -131,7 +131,7 @@ class Link:
         async with self._reads:
             slot = self._window.take(0)
             reply: asyncio.Future[Reply] = self._loop.create_future()
-            pending = self._window.enter(slot, reply, pack_read(slot, facts), self.worker, 0)
+            pending = self._window.enter(slot, reply, pack_read(slot, facts), self.worker, 0, question=True)
             if pending.sent:
                 self._send(pending.frame)
             status, body = await self._await(pending, reply)

@@ -1,8 +1,8 @@
 """One client's window of slots at one worker: which calls wait for an answer, and what becomes of them when it dies.
 
 Invariants: a slot is free again only by its REPLY, or when its worker is known to be gone; a call is never sent twice
-unless the evidence says that it has not begun, or it has an idempotency key, so that its receipt decides; calls keep
-their order, also when they are sent again.
+unless the evidence says that it has not begun, or it has an idempotency key, so that its receipt decides; a question
+changes nothing, and so is sent again as often as such a call; all keep their order, also when they are sent again.
 
     down --hello--> up --lost--> down --give_up--> refusing --hello--> up
 
@@ -23,7 +23,8 @@ from holdfast_host.wire.state_page import StatePage
 
 Reply = tuple[int, bytes]  # HTTP status and body
 
-KEYED_REPEATS_MAX: Final = 2  # of a call with a key, whatever the evidence says: what kills workers must end
+# Of a call with a key, whatever the evidence says, and of a question, which leaves none: what kills workers must end.
+REPEATS_MAX: Final = 2
 
 _HELLO: Final = int(Kind.HELLO)
 
@@ -47,7 +48,7 @@ class Receiver(Protocol):
 class PendingCall:
     """A call that has a slot and no answer yet. The frame stays, in case it must be sent again."""
 
-    __slots__ = ("body_bytes", "frame", "partition", "receiver", "repeats_left", "sent", "slot")
+    __slots__ = ("body_bytes", "frame", "is_question", "partition", "receiver", "repeats_left", "sent", "slot")
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class PendingCall:
         *,
         sent: bool,
         repeats_left: int,
+        is_question: bool = False,
     ) -> None:
         self.slot = slot
         self.receiver = receiver
@@ -67,6 +69,7 @@ class PendingCall:
         self.body_bytes = body_bytes
         self.sent = sent  # to the worker of the current page
         self.repeats_left = repeats_left
+        self.is_question = is_question
 
 
 class Window:
@@ -114,11 +117,28 @@ class Window:
         return slot
 
     def enter(
-        self, slot: int, receiver: Receiver, frame: bytes, partition: int, body_bytes: int, *, keyed: bool = False
+        self,
+        slot: int,
+        receiver: Receiver,
+        frame: bytes,
+        partition: int,
+        body_bytes: int,
+        *,
+        keyed: bool = False,
+        question: bool = False,
     ) -> PendingCall:
-        """The call that took this slot; where it is `sent`, its frame is to be written now."""
-        repeats = KEYED_REPEATS_MAX if keyed else 0
-        pending = PendingCall(slot, receiver, frame, partition, body_bytes, sent=self.up, repeats_left=repeats)
+        """The call, or the question, that took this slot; where it is `sent`, its frame is to be written now."""
+        repeats = REPEATS_MAX if keyed or question else 0
+        pending = PendingCall(
+            slot,
+            receiver,
+            frame,
+            partition,
+            body_bytes,
+            sent=self.up,
+            repeats_left=repeats,
+            is_question=question,
+        )
         self._pending[slot] = pending
         return pending
 
@@ -153,6 +173,8 @@ class Window:
         again: list[bytes] = []
         for slot, pending in list(self._pending.items()):
             verdict = judge(old_page.words[slot], pending.partition, before, opened) if pending.sent else None
+            if verdict is None and pending.sent and pending.is_question:
+                verdict = HostUnavailableError(f"{REPEATS_MAX + 1} workers ended before they had answered the question")
             if verdict is not None and pending.repeats_left:
                 pending.repeats_left -= 1
                 verdict = None

@@ -39,8 +39,8 @@ class Housekeeping:
     running: Collection[Turn]  # the turns that run
     due_at: float = field(default=0.0, init=False)  # by the monotonic clock
 
-    def run(self, now: float) -> None:
-        """A little of it; the rest of what is long follows in the next rounds."""
+    def run(self, generation: int, now: float) -> bool:
+        """A little of it; the rest of what is long follows in the next rounds. False: the leadership is lost."""
         settled = self.gate.settled
         self.due_at = now + HOUSEKEEPING_S
         for turn in self.running:
@@ -50,7 +50,7 @@ class Housekeeping:
             self.due_at = now
         self.peers.keep_house(now)
         self.courier.keep_house(now)
-        self.health.look(now)
         self.functions.keep_house(now)
         if self.directory.evict_for_memory(settled):
             self.functions.evict_idle()
+        return self.health.look(generation, now)

@@ -76,8 +76,8 @@ class Loop:
                 return
             replies.flush()
             now = time.monotonic()
-            if now >= housekeeping.due_at:
-                housekeeping.run(now)
+            if now >= housekeeping.due_at and not housekeeping.run(generation, now):
+                return
             if self._draining is not None:
                 self._check_drained(self._draining)
             waiting = mailboxes.anything_ready() or bool(actions)

@@ -146,6 +146,7 @@ class Worker:
             on_failure=self._fail,
         )
         # What is asked from outside.
+        self.health = Health(store, self.leadership, self.committer.in_flight_s)
         self.inspection = Inspection(
             store,
             self.directory,
@@ -159,7 +160,7 @@ class Worker:
         self.inspection.readers |= alarm_readers(store)
         self.report = Report(
             measures=self.measures,
-            store=store,
+            health=self.health,
             mailboxes=self.mailboxes,
             deployments=self.deployments,
             directory=self.directory,
@@ -189,7 +190,6 @@ class Worker:
             inspection=self.inspection,
             replies=self.replies,
         )
-        self.health = Health(store, self.committer.in_flight_s)
         self.housekeeping = Housekeeping(
             mailboxes=self.mailboxes,
             directory=self.directory,

@@ -14,6 +14,7 @@ RULES = {
     "processes": "actors and functions have no processes and start no programs; do it in Python, or outside",
     "time": "an actor's turn cannot sleep, it would hold up every other call of the instance; set an alarm",
     "signals": "actors and functions get no signals; for what is to happen later set an alarm",
+    "input": "actors and functions have no terminal to read from; take what is needed as an argument of a method",
     "loop": "no running event loop: one runs around a method that is written as async def, and within asyncio.run(",
 }
 # What a caller of those doors expects; the sandbox's Python has no os.fork and no signal.alarm at all.
@@ -24,6 +25,7 @@ EXCEPTIONS = {
     "processes": {("PermissionError", "OSError"), ("AttributeError", "")},
     "time": {("RuntimeError", "")},
     "signals": {("RuntimeError", ""), ("AttributeError", "")},
+    "input": {("EOFError", "")},
     "loop": {("RuntimeError", "")},
 }
 

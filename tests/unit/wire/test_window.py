@@ -153,6 +153,20 @@ def test_a_call_with_a_key_goes_to_two_successors_whatever_its_word_says_and_to_
     assert len(waiting.outcomes) == 1
 
 
+def test_a_question_which_leaves_no_evidence_goes_to_two_successors_and_to_no_third(window: Window) -> None:
+    """What it is that kills the workers nobody knows: it may be the question."""
+    worker = Worker(window)
+    waiting = Waiting()
+    window.enter(window.take(0), waiting, b"question", 0, 0, question=True)
+    sent = []
+    for _ in range(4):
+        sent.append(worker.hello())
+        window.lost()
+
+    assert sent == [[b"question"], [b"question"], [b"question"], []]
+    assert waiting.outcomes == ["HostUnavailableError"]
+
+
 def test_a_call_with_a_key_is_answered_from_the_evidence_where_no_successor_comes(window: Window) -> None:
     worker = Worker(window)
     worker.hello()

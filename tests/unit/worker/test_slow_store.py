@@ -57,7 +57,7 @@ def _slow(name: str) -> Callable[..., Any]:
 
 READS = (
     "look_up", "get", "receipt", "scan", "alarm", "due_alarms", "parked_alarms", "alarm_page", "instances",
-    "count_keys",
+    "count_keys", "room",
 )  # fmt: skip
 for each in READS:
     setattr(SlowStore, each, _slow(each))
@@ -251,6 +251,10 @@ def test_no_call_waits_while_it_is_read_for_a_deploy_what_is_stored_of_a_type(
     assert told == pack_message(FoundTypes(id=1, types=[TYPE])).strip()
 
 
+def test_no_call_waits_while_the_disk_is_asked_how_much_room_it_has(host: SlowStage) -> None:
+    host.assert_answered_during("room", begin=lambda: None)  # the housekeeping asks by itself
+
+
 def test_a_host_that_stops_waits_for_a_read_before_it_closes_the_store(host: SlowStage) -> None:
     host.set("a", 1.0)
     host.settle()
@@ -307,7 +311,7 @@ def test_an_alarm_whose_instance_loses_writes_while_its_row_is_read_runs_after_a
 
 
 def test_the_stage_knows_every_read_of_a_store() -> None:
-    reads_nothing = {"place", "locate", "refusal", "room", "reached", "has_garbage"}
+    reads_nothing = {"place", "locate", "refusal", "reached", "has_garbage"}
     writes = {"commit", "sweep", "close"}
     controls = {"hold", "wait_held", "complete", "let_go", "break_next", "lose_next", "fill"}
     public = {name for name in vars(MemoryStore) if not name.startswith("_")}

@@ -11,9 +11,9 @@ from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
     from holdfast_host.core.json_text import JsonObject
-    from holdfast_host.storage.store import Store
     from holdfast_host.worker.alarms.deliveries import Alarms
     from holdfast_host.worker.commits.committer import Committer
+    from holdfast_host.worker.health import Health
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.measures import Measures
     from holdfast_host.worker.threads.leadership import Leadership
@@ -28,7 +28,7 @@ class Report:
     """Reads the counters and the tables of one worker."""
 
     measures: Measures
-    store: Store
+    health: Health
     mailboxes: Mailboxes
     deployments: Deployments
     directory: Directory
@@ -41,7 +41,7 @@ class Report:
         """Everything; about a millisecond with many types."""
         now = time.monotonic()
         deepest, oldest_at = self.mailboxes.depth()
-        room, measures = self.store.room(), self.measures
+        room, measures = self.health.room, self.measures
         return {
             "types": [
                 {

@@ -22,6 +22,7 @@ import socket
 import sqlite3
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import urllib.request
@@ -136,6 +137,13 @@ SIGNALS: dict[str, Callable[[], Any]] = {
     "alarm": lambda: signal.alarm(1),
     "setitimer": lambda: signal.setitimer(0, 1),
 }
+INPUT: dict[str, Callable[[], Any]] = {
+    "input": lambda: input(),
+    "input with a prompt": lambda: input("Your name? "),
+    "sys.stdin.read": lambda: sys.stdin.read(),
+    "sys.stdin.readline": lambda: sys.stdin.readline(),
+    "lines": lambda: list(sys.stdin),
+}
 
 
 def make_task() -> Any:
@@ -154,7 +162,7 @@ LOOP: dict[str, Callable[[], Any]] = {
 }
 DOORS = {
     "network": NETWORK, "threads": THREADS, "files": FILES, "processes": PROCESSES, "time": TIME, "signals": SIGNALS,
-    "loop": LOOP,
+    "input": INPUT, "loop": LOOP,
 }  # fmt: skip
 
 
