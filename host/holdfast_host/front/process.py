@@ -29,7 +29,6 @@ from holdfast_host.front.http.server import HttpServer
 from holdfast_host.front.http.tokens import TokenCheck
 from holdfast_host.front.known.connection import KnowingConnection
 from holdfast_host.front.known.direct import DirectCalls
-from holdfast_host.front.link import Link
 from holdfast_host.front.routes.alarms import AlarmRoutes
 from holdfast_host.front.routes.debug import DebugRoutes
 from holdfast_host.front.routes.functions import FunctionRoutes
@@ -40,6 +39,7 @@ from holdfast_host.front.routes.quarantine import QuarantineRoutes
 from holdfast_host.front.routes.secrets import SecretRoutes
 from holdfast_host.front.routes.types_and_health import Health, InspectionRoutes
 from holdfast_host.front.routes.uploads import UploadFolder
+from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.control import (
     Drain,
     Drained,
@@ -61,7 +61,7 @@ class Front:
         limits = start.limits
         self._start = start
         self._control = control
-        self._links = [Link(number, address, limits) for number, address in enumerate(start.routing.addresses)]
+        self._links = [WorkerLink(number, address, limits) for number, address in enumerate(start.routing.addresses)]
         self._calls = Calls(CatalogView(start.catalog), start.routing, self._links, limits)
         self._health = Health(self._links)
         self._uploads = UploadFolder(Path(start.data), start.front, limits)

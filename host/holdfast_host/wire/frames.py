@@ -4,7 +4,7 @@ A frame is a little-endian `u32` length of what follows, a `u8` kind, and the ki
 write carries many, one read returns many and a part. Both sides are of one release; HELLO carries PROTOCOL so that a
 left-over of another release is refused.
 
-What does not live here: who sends what when (worker.client_connections, front.link), and the state page.
+What does not live here: who sends what when (worker.client_connections, front.worker_link), and the state page.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
 
 
 @leaders
-class Link:
+class ClientConnection:
     """One client: a front, or another worker. Lives until its socket ends."""
 
     def __init__(
@@ -36,8 +36,8 @@ class Link:
         *,
         unsent_bytes_max: int,
         greeting: Callable[[], dict[str, Any]],
-        on_frame: Callable[[Link, int, bytes], None],
-        on_close: Callable[[Link], None],
+        on_frame: Callable[[ClientConnection, int, bytes], None],
+        on_close: Callable[[ClientConnection], None],
     ) -> None:
         self._socket = connection
         self._poller = poller
@@ -52,7 +52,7 @@ class Link:
         self.page: StatePage
         self.greeted = False
         self.closed = False
-        self.client = "?"
+        self.name = "?"
         self.turns: dict[int, Turn] = {}  # by slot: not yet answered
         self._replies: list[bytes] = []  # what may leave, since the last flush
         connection.setblocking(False)
@@ -93,7 +93,7 @@ class Link:
         self._watch()
 
     def close(self) -> None:
-        """End the link: what has not begun is cancelled by `on_close`, what runs finds nobody."""
+        """End it: what has not begun is cancelled by `on_close`, what runs finds nobody."""
         if self.closed:
             return
         self.closed = True
@@ -102,7 +102,7 @@ class Link:
         self._on_close(self)
 
     def release_page(self) -> None:
-        """Unmap the state page once the link is closed and its last turn is over."""
+        """Unmap the state page once it is closed and its last turn is over."""
         if self.closed and not self.turns and self.greeted:
             self.greeted = False
             self.page.close()
@@ -157,7 +157,7 @@ class Link:
         if facts.get("protocol") != PROTOCOL:
             os.close(self._fds[0])
             raise ProtocolError(f"the client speaks protocol {facts.get('protocol')}, this worker {PROTOCOL}")
-        self.client = f"{facts.get('client')} {facts.get('pid')}"
+        self.name = f"{facts.get('client')} {facts.get('pid')}"
         self.page = StatePage(self._fds[0])
         self.greeted = True
         self._replies.append(pack_json(Kind.HELLO, self._greeting()))

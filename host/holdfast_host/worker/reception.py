@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.wire.frames import CallKind, Kind, ProtocolError, unpack_call, unpack_json, unpack_slot
-from holdfast_host.worker.client_connections import Link
+from holdfast_host.worker.client_connections import ClientConnection
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Reception:
 
     def welcome(self, connection: socket.socket, greeting: Callable[[], dict[str, Any]]) -> None:
         """A client has connected; `greeting()` is what its HELLO is answered with."""
-        Link(
+        ClientConnection(
             connection,
             self.poller,
             unsent_bytes_max=self.limits.client_unsent_bytes_max,
@@ -51,26 +51,26 @@ class Reception:
             on_close=self._forget,
         )
 
-    def receive(self, link: Link, kind: int, payload: bytes) -> None:
+    def receive(self, client: ClientConnection, kind: int, payload: bytes) -> None:
         """One frame of a client."""
         if kind == _CALL:
             request = unpack_call(payload)
             if request.kind == _FUNCTION:
-                self.functions.submit(link, request)
+                self.functions.submit(client, request)
                 return
-            turn = self.mailboxes.submit(link, request, None)
+            turn = self.mailboxes.submit(client, request, None)
             if turn.origin is not None:
                 self.calls.chase(turn)
         elif kind == Kind.CANCEL:
-            self.mailboxes.cancel(link, unpack_slot(payload))
+            self.mailboxes.cancel(client, unpack_slot(payload))
         elif kind == Kind.READ:
-            self.inspection.receive(link, payload)
+            self.inspection.receive(client, payload)
         elif kind in _RING_KINDS:
             self.calls.deadlocks.receive(kind, unpack_json(payload))
         else:
-            raise ProtocolError(f"a frame of kind {kind} from {link.client}")
+            raise ProtocolError(f"a frame of kind {kind} from {client.name}")
 
-    def _forget(self, link: Link) -> None:
+    def _forget(self, client: ClientConnection) -> None:
         """The client is gone: nothing more to send; what it asked for and has not begun does not run."""
-        self.replies.forget_link(link)
-        self.mailboxes.forget_link(link)
+        self.replies.forget_client(client)
+        self.mailboxes.forget_client(client)

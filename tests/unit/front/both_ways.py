@@ -8,7 +8,7 @@ import re
 from typing import Any, cast
 
 from holdfast_host.front.http.server import HttpServer
-from holdfast_host.front.link import Link
+from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.frames import Call
 from holdfast_host.wire.window import PendingCall, Receiver
 from tests.unit.front.stage import Stage
@@ -89,7 +89,7 @@ async def play_pieces(
 ) -> tuple[bytes, list[tuple[bytes, bytes, int]]]:
     """What is answered to these pieces, each followed by so many iterations of the loop, and which calls they made."""
     link = EchoLink(random.Random(1))
-    stage.front._calls._links = [cast(Link, link)]
+    stage.front._calls._links = [cast(WorkerLink, link)]
     connection = server()
     pipe = Pipe(connection)
     connection.connection_made(pipe)

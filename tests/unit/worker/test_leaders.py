@@ -94,7 +94,7 @@ def test_the_marks_cover_what_they_are_made_for() -> None:
         "Reception.receive",
         "Replies.flush",
         "Turn.begin",
-        "Link.flush",
+        "ClientConnection.flush",
     } <= covered
     assert (
         not {"Inbox.post", "Executor.call_out", "Loop.anything_waits", "ActorCall.wait", "Alarms.is_due", "Turn.sync"}

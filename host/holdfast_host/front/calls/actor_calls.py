@@ -15,7 +15,7 @@ from holdfast_host.front.http.answers import JSON, TYPED_JSON, Answer
 from holdfast_host.front.http.bodies import read_body, too_large
 from holdfast_host.front.http.paths import decode_segment
 from holdfast_host.front.http.server import Exchange
-from holdfast_host.front.link import Link
+from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.frames import Call, CallFlag, CallKind
 from holdfast_host.wire.idempotency import REPLAYED
 from holdfast_host.wire.routing import Routing
@@ -37,7 +37,7 @@ WholeRequest = tuple[tuple[bytes | Any, ...], int, bytes, bytes]
 class Calls:
     """Routes calls to the workers' links. One per front; `view` is replaced by each new catalog."""
 
-    def __init__(self, view: CatalogView, routing: Routing, links: list[Link], limits: Limits) -> None:
+    def __init__(self, view: CatalogView, routing: Routing, links: list[WorkerLink], limits: Limits) -> None:
         self.view = view
         self._routing = routing
         self._links = links
@@ -52,7 +52,7 @@ class Calls:
         check_arguments(body, self._limits.nesting_max)
         return await self._call(exchange, type_id, name, method, body)
 
-    def send(self, request: WholeRequest, answer: Receiver) -> tuple[Link, PendingCall]:
+    def send(self, request: WholeRequest, answer: Receiver) -> tuple[WorkerLink, PendingCall]:
         """The same for a request that is here as a whole; its answer comes to `answer`.
 
         Raises:
@@ -93,7 +93,7 @@ class Calls:
             status, further = status & ~REPLAYED, REPLAYED_LINE
         return Answer(status, result, TYPED_JSON if status == 200 and flags & TYPED_RESULT else JSON, further)
 
-    def _route(self, type_id: int, name: bytes) -> tuple[Link, int]:
+    def _route(self, type_id: int, name: bytes) -> tuple[WorkerLink, int]:
         """The link to the worker that owns an instance, and the partition that it lies in."""
         worker, partition = self._routing.place(type_id, name)
         return self._links[worker], partition

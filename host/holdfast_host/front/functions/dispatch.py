@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from holdfast_host.front.calls.actor_calls import Calls
     from holdfast_host.front.http.server import Exchange
     from holdfast_host.front.http.tokens import TokenCheck
-    from holdfast_host.front.link import Link
+    from holdfast_host.front.worker_link import WorkerLink
     from holdfast_host.wire.routing import Routing
 
 _log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class FunctionHosts:
         self,
         calls: Calls,
         routing: Routing,
-        links: list[Link],
+        links: list[WorkerLink],
         limits: Limits,
         tokens: TokenCheck,
         *,

@@ -25,7 +25,7 @@ from holdfast_host.wire.idempotency import REPLAYED
 
 if TYPE_CHECKING:
     from holdfast_host.front.calls.actor_calls import Calls, WholeRequest
-    from holdfast_host.front.link import Link
+    from holdfast_host.front.worker_link import WorkerLink
     from holdfast_host.wire.window import PendingCall, Reply
 
 HEADS_MAX: Final = 512  # remembered, of at most `boundary.HEAD_BYTES_MAX` each
@@ -57,10 +57,10 @@ class DirectCall:
     def __init__(self, caller: Caller, content_type: str) -> None:
         self._caller: Caller | None = caller
         self._content_type = content_type
-        self._link: Link | None = None
+        self._link: WorkerLink | None = None
         self._pending: PendingCall | None = None
 
-    def sent(self, link: Link, pending: PendingCall) -> None:
+    def sent(self, link: WorkerLink, pending: PendingCall) -> None:
         """It has its slot."""
         self._link, self._pending = link, pending
 

@@ -25,7 +25,7 @@ from holdfast_host.front.http.answers import Answer, json_answer
 from holdfast_host.front.http.bodies import read_object
 from holdfast_host.front.http.paths import decode_segment, read_number, read_parameters
 from holdfast_host.front.http.server import Exchange
-from holdfast_host.front.link import Link
+from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.wire.routing import Routing
 
@@ -44,7 +44,7 @@ _CURSOR: Final = re.compile(r"([a-z]+)\.(\d{1,5})\.((?:[0-9a-f]{2})*)")
 class AlarmRoutes:
     """The handlers. One per front."""
 
-    def __init__(self, view: Callable[[], CatalogView], routing: Routing, links: list[Link]) -> None:
+    def __init__(self, view: Callable[[], CatalogView], routing: Routing, links: list[WorkerLink]) -> None:
         self._view = view
         self._routing = routing
         self._links = links

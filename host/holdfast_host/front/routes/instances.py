@@ -32,8 +32,8 @@ from holdfast_host.front.http.paths import (
     read_parameters,
 )
 from holdfast_host.front.http.server import Exchange
-from holdfast_host.front.link import Link
 from holdfast_host.front.routes.alarms import show_alarm
+from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.wire.routing import Routing
 
@@ -47,7 +47,7 @@ Found = tuple[str, ...]
 class InstanceRoutes:
     """The handlers. One per front."""
 
-    def __init__(self, calls: Calls, routing: Routing, links: list[Link], limits: Limits) -> None:
+    def __init__(self, calls: Calls, routing: Routing, links: list[WorkerLink], limits: Limits) -> None:
         self._calls = calls
         self._routing = routing
         self._links = links
@@ -159,7 +159,7 @@ class InstanceRoutes:
     async def _evict(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         return json_answer(await _Instance(self, found).read("evict"))
 
-    def place(self, type_id: int, name: bytes) -> tuple[Link, int]:
+    def place(self, type_id: int, name: bytes) -> tuple[WorkerLink, int]:
         """The link to the instance's worker, and its partition."""
         worker, partition = self._routing.place(type_id, name)
         return self._links[worker], partition

@@ -21,7 +21,7 @@ from holdfast_host.front.app import Route
 from holdfast_host.front.http.answers import LineStream
 from holdfast_host.front.http.paths import TRUTH, read_number, read_parameters
 from holdfast_host.front.http.server import Exchange
-from holdfast_host.front.link import Link
+from holdfast_host.front.worker_link import WorkerLink
 
 FOLLOW_PAUSE_S: Final = 0.25
 TAIL_MAX: Final = 10_000
@@ -32,7 +32,7 @@ _SECONDS: Final = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)  # to the year 9
 class LogRoutes:
     """The handler. One per front."""
 
-    def __init__(self, links: list[Link]) -> None:
+    def __init__(self, links: list[WorkerLink]) -> None:
         self._links = links
 
     def routes(self) -> list[Route]:
@@ -82,7 +82,7 @@ class LogRoutes:
 class _Source:
     """The lines of one worker: those read and not yet passed on, and where the next ones are."""
 
-    def __init__(self, link: Link, asked: dict[str, str]) -> None:
+    def __init__(self, link: WorkerLink, asked: dict[str, str]) -> None:
         self._link = link
         self._facts: JsonObject = {"read": "logs", **{key: asked.get(key) for key in _CHOICES}}
         self._positions: JsonObject = {}

@@ -12,15 +12,15 @@ from holdfast_host.front.calls.catalog_view import CatalogView
 from holdfast_host.front.http.answers import TEXT, Answer, json_answer
 from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.http.tokens import TokenCheck
-from holdfast_host.front.link import Link
 from holdfast_host.front.routes.openapi import describe_api
+from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.control import HostHealth
 
 
 class Health:
     """Whether this front should be sent requests. The supervisor's `health` messages and the drain change it."""
 
-    def __init__(self, links: list[Link]) -> None:
+    def __init__(self, links: list[WorkerLink]) -> None:
         self.stopping = False
         self.down: list[int] = []  # workers that the supervisor knows to be down
         self.stalled: list[int] = []  # workers whose commits hang

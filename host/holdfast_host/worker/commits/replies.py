@@ -10,7 +10,7 @@ from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
-    from holdfast_host.worker.client_connections import Link
+    from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.measures import Measures
     from holdfast_host.worker.turns.turn import Turn
 
@@ -23,27 +23,27 @@ class Replies:
 
     def __init__(self, measures: Measures) -> None:
         self.measures = measures
-        self.unsent: dict[Link, None] = {}
+        self.unsent: dict[ClientConnection, None] = {}
 
     def refuse(self, turn: Turn, error: HoldfastError) -> None:
         """Answer a turn that never began; nothing holds that back."""
         Reply(turn, self).fail(error)
 
-    def send(self, link: Link, slot: int, status: int, body: bytes) -> None:
+    def send(self, client: ClientConnection, slot: int, status: int, body: bytes) -> None:
         """Answer what waits in that slot; it leaves with the next flush."""
-        if link.answer(slot, status, body):
-            self.unsent[link] = None
+        if client.answer(slot, status, body):
+            self.unsent[client] = None
 
     def flush(self) -> None:
         """Send what may leave, a write for each connection."""
         unsent = self.unsent
         while unsent:
-            link, _ = unsent.popitem()
-            link.flush()
+            client, _ = unsent.popitem()
+            client.flush()
 
-    def forget_link(self, link: Link) -> None:
+    def forget_client(self, client: ClientConnection) -> None:
         """The client is gone: nothing more to send."""
-        self.unsent.pop(link, None)
+        self.unsent.pop(client, None)
 
     @any_thread
     def anything_unsent(self) -> bool:
@@ -78,10 +78,10 @@ class Reply:
 
     def _send(self, status: int, body: bytes) -> None:
         turn = self._turn
-        link = turn.link
-        if link is None:
+        client = turn.client
+        if client is None:
             if turn.caller is not None:
                 turn.caller.answered(status, body)
             return
-        if link.answer(turn.request.slot, status, body):
-            self._replies.unsent[link] = None
+        if client.answer(turn.request.slot, status, body):
+            self._replies.unsent[client] = None

@@ -23,7 +23,7 @@ from holdfast_host.worker.threads.leaders import leaders
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.store import Store
-    from holdfast_host.worker.client_connections import Link
+    from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.turns.deployments import Deployments
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.mailboxes import Mailboxes
@@ -46,9 +46,9 @@ class Inspection:
         limits: Limits,
         *,
         post: Callable[[Callable[[], None]], None],
-        reply: Callable[[Link, int, int, bytes], None],
+        reply: Callable[[ClientConnection, int, int, bytes], None],
     ) -> None:
-        """`post(action)` has the leader do something soon; `reply(link, slot, status, body)` answers."""
+        """`post(action)` has the leader do something soon; `reply(client, slot, status, body)` answers."""
         self._store = store
         self._directory = directory
         self._deployments = deployments
@@ -56,9 +56,7 @@ class Inspection:
         self._mailboxes = mailboxes
         self._post = post
         self._reply = reply
-        self._questions: queue.SimpleQueue[tuple[Link, int, Callable[[JsonObject], JsonObject], JsonObject]] = (
-            queue.SimpleQueue()
-        )
+        self._questions: queue.SimpleQueue[tuple[ClientConnection, int, Reader, JsonObject]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._reading = threading.Lock()
         self.readers: dict[str, Reader] = {
@@ -69,18 +67,18 @@ class Inspection:
             "value": self._value,
         }
 
-    def receive(self, link: Link, payload: bytes) -> None:
+    def receive(self, client: ClientConnection, payload: bytes) -> None:
         """One READ frame: answer it at once, or hand it to the thread."""
         slot, facts = unpack_read(payload)
         what = facts.get("read")
         if what == "evict":
-            self._evict(link, slot, facts)
+            self._evict(client, slot, facts)
             return
         reader = self.readers.get(what) if isinstance(what, str) else None
         if reader is None:
-            self._refuse(link, slot, BadRequestError(f"there is no question {what!r}"))
+            self._refuse(client, slot, BadRequestError(f"there is no question {what!r}"))
         elif self._questions.qsize() >= WAITING_MAX:
-            self._refuse(link, slot, HostUnavailableError(f"{WAITING_MAX} questions wait at this worker"))
+            self._refuse(client, slot, HostUnavailableError(f"{WAITING_MAX} questions wait at this worker"))
         else:
             if what == "instance":
                 facts |= self._live_facts(facts)
@@ -89,7 +87,7 @@ class Inspection:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._read_all, name="holdfast-inspection", daemon=True)
                 self._thread.start()
-            self._questions.put((link, slot, reader, facts))
+            self._questions.put((client, slot, reader, facts))
 
     def close(self) -> None:
         """Read no more: the store is about to be closed. The process ends next."""
@@ -109,13 +107,13 @@ class Inspection:
             "quarantined": self._mailboxes.is_quarantined(facts["type_id"], _name(facts)),
         }
 
-    def _evict(self, link: Link, slot: int, facts: JsonObject) -> None:
+    def _evict(self, client: ClientConnection, slot: int, facts: JsonObject) -> None:
         """Drop the activation now, or when its running turn ends."""
         entry = self._directory.find(facts["type_id"], _name(facts))
         evicted = entry is not None and (entry.sandbox is not None or entry.turn is not None)
 
         def say() -> None:
-            self._reply(link, slot, 200, json.dumps({"evicted": evicted}).encode())
+            self._reply(client, slot, 200, json.dumps({"evicted": evicted}).encode())
 
         if entry is None or entry.turn is None:
             if entry is not None:
@@ -124,14 +122,14 @@ class Inspection:
         else:
             entry.evictions = (*entry.evictions, say)
 
-    def _refuse(self, link: Link, slot: int, error: HoldfastError) -> None:
-        self._reply(link, slot, error.status, error.to_json())
+    def _refuse(self, client: ClientConnection, slot: int, error: HoldfastError) -> None:
+        self._reply(client, slot, error.status, error.to_json())
 
     # The thread's.
 
     def _read_all(self) -> None:
         while True:
-            link, slot, reader, facts = self._questions.get()
+            client, slot, reader, facts = self._questions.get()
             try:
                 with self._reading:
                     status, body = 200, json.dumps(reader(facts), separators=(",", ":")).encode()
@@ -140,7 +138,7 @@ class Inspection:
             except Exception as error:  # a question must neither end the worker nor stay unanswered
                 failure = InternalError(f"the question {facts.get('read')!r} failed: {error!r}")
                 status, body = failure.status, failure.to_json()
-            self._post(lambda answer=(link, slot, status, body): self._reply(*answer))  # type: ignore[misc]
+            self._post(lambda answer=(client, slot, status, body): self._reply(*answer))  # type: ignore[misc]
 
     def _instances(self, facts: JsonObject) -> JsonObject:
         """A page of a type's instances by name: `type_id`, `prefix`, `after`, `limit`."""

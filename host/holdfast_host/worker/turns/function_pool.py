@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.overlay import Overlay
     from holdfast_host.wire.frames import Call
-    from holdfast_host.worker.client_connections import Link
+    from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.turns.deployments import Deployments
     from holdfast_host.worker.turns.mailboxes import Mailboxes
 
@@ -114,13 +114,13 @@ class Functions:
         self._pools: dict[int, Pool] = {}
         self.storage = cast("Overlay", NoStorage())
 
-    def submit(self, link: Link, request: Call) -> None:
+    def submit(self, client: ClientConnection, request: Call) -> None:
         """Give a request to a sandbox of its function, let it wait for one, or answer at once with why not."""
         name = request.name.decode(errors="replace")
         number = self._deployments.function_number(name)
         pool = self._pools.get(number) or Pool(_entry(number, name))
-        turn = FunctionTurn(pool.lobby, link, request, time.monotonic())
-        link.expect(turn)
+        turn = FunctionTurn(pool.lobby, client, request, time.monotonic())
+        client.expect(turn)
         try:
             self._check(pool, number)
         except HoldfastError as error:

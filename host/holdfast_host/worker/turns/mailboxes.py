@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from holdfast_host.core.limits import Limits
     from holdfast_host.wire.frames import Call
-    from holdfast_host.worker.client_connections import Link
+    from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.turns.deployments import Deployments, LoadedType
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.entry import Entry
@@ -180,27 +180,27 @@ class Mailboxes:
             if turn.delivery is None:
                 self._take_out(turn, self._waited_too_long(turn))
 
-    def forget_link(self, link: Link) -> None:
+    def forget_client(self, client: ClientConnection) -> None:
         """The client is gone: what it asked for and has not begun does not run."""
-        for slot in list(link.turns):
-            self.cancel(link, slot)
-        link.release_page()
+        for slot in list(client.turns):
+            self.cancel(client, slot)
+        client.release_page()
 
     def idle_entry(self, type_id: int, name: bytes) -> Entry | None:
         """The instance's entry, where neither a turn nor mail is before a call that arrives now."""
         entry = self._open(type_id, name, self._deployments.find(type_id))
         return None if entry.mail or entry.turn is not None else entry
 
-    def submit(self, link: Link | None, request: Call, caller: OpenCall | None) -> Turn:
+    def submit(self, client: ClientConnection | None, request: Call, caller: OpenCall | None) -> Turn:
         """Put a call into its instance's mailbox, or answer it at once with why not."""
         loaded = self._deployments.find(request.type_id)
         entry = self._open(request.type_id, request.name, loaded)
         origin = Origin.unpack(request.origin) if request.origin else None
         if caller is not None:
             origin = caller.origin
-        turn = Turn(entry, link, request, time.monotonic(), origin, caller)
-        if link is not None:
-            link.expect(turn)
+        turn = Turn(entry, client, request, time.monotonic(), origin, caller)
+        if client is not None:
+            client.expect(turn)
         try:
             if loaded is None:
                 raise self._deployments.absence(request.type_id, entry.label)
@@ -220,9 +220,9 @@ class Mailboxes:
         self.waiting_turns += 1
         return turn
 
-    def cancel(self, link: Link, slot: int) -> None:
+    def cancel(self, client: ClientConnection, slot: int) -> None:
         """The client gave it up."""
-        turn = link.turns.get(slot)
+        turn = client.turns.get(slot)
         if turn is not None:
             self.withdraw(turn)
 

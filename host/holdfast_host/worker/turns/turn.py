@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from holdfast_host.wire.frames import Call
     from holdfast_host.wire.nested_calls import Origin
     from holdfast_host.worker.alarms.stages import Delivery
-    from holdfast_host.worker.client_connections import Link
+    from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.entry import Entry
     from holdfast_host.worker.turns.open_calls import OpenAnswer, OpenCall, Target
@@ -74,6 +74,7 @@ class Turn:
         "broken",
         "caller",
         "changes",
+        "client",
         "computed_s",
         "delivery",
         "ended_by",
@@ -82,7 +83,6 @@ class Turn:
         "function",
         "generation",
         "keyed",
-        "link",
         "loaded",
         "origin",
         "request",
@@ -99,7 +99,7 @@ class Turn:
     def __init__(
         self,
         entry: Entry,
-        link: Link | None,
+        client: ClientConnection | None,
         request: Call,
         arrived_at: float,
         origin: Origin | None = None,
@@ -110,7 +110,7 @@ class Turn:
 
         Args:
             entry: the instance.
-            link: the client whose slot waits for the reply; None where `caller` does, or nobody.
+            client: whose slot waits for the reply; None where `caller` does, or nobody.
             request: what to run.
             arrived_at: monotonic time.
             origin: the call of another turn that it is; None for a root turn.
@@ -118,7 +118,7 @@ class Turn:
             delivery: the alarm that it handles.
         """
         self.entry = entry
-        self.link = link
+        self.client = client
         self.request = request
         self.arrived_at = arrived_at
         self.origin = origin
@@ -182,14 +182,14 @@ class Turn:
         budget_ms = self.request.budget_ms
         self._deadline = now + (min(timeout_s, budget_ms / 1000) if budget_ms else timeout_s)
         self.storage = overlay
-        if self.link is not None:
-            self.link.page.words[self.request.slot] = BEGUN
+        if self.client is not None:
+            self.client.page.words[self.request.slot] = BEGUN
 
     @leaders
     def mark(self, group: int) -> None:
         """Note in the state page which group its batch is in, before that group commits."""
-        if self.link is not None:
-            words, slot = self.link.page.words, self.request.slot
+        if self.client is not None:
+            words, slot = self.client.page.words, self.request.slot
             if not words[slot] & LEFT:
                 words[slot] = group
 
@@ -197,8 +197,8 @@ class Turn:
         """Note that something of it has left: its outcome cannot be told from its group alone."""
         if self.keyed is not None:
             self.keyed.has_left = True
-        if self.link is not None:
-            self.link.page.words[self.request.slot] |= LEFT
+        if self.client is not None:
+            self.client.page.words[self.request.slot] |= LEFT
 
     def remaining_s(self) -> float:
         """What is left of its budget."""

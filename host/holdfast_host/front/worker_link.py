@@ -44,7 +44,7 @@ _REPLY: Final = int(Kind.REPLY)
 _OK: Final = 200
 
 
-class Link:
+class WorkerLink:
     """The front's way to one worker. Lives as long as the front; belongs to its event loop.
 
     A link is *up* from the worker's HELLO to the end of the connection. While it is down, calls take slots and wait for
@@ -227,7 +227,7 @@ class Link:
 class Wire(asyncio.Protocol):
     """One connection of a link. A late event of an old one cannot reach the link as if it were the current one's."""
 
-    def __init__(self, link: Link, page: StatePage) -> None:
+    def __init__(self, link: WorkerLink, page: StatePage) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._link = link
         self._page = page
