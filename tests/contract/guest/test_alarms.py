@@ -144,8 +144,7 @@ def test_a_delete_all_in_a_turn_that_fails_clears_no_alarm(timer: Subject) -> No
 
 
 def test_an_alarm_runs_once_and_is_told_when_it_was_due(timer: Subject) -> None:
-    timer.call("plan", {}, SOON_S)
-    due = timer.call("get").typed
+    due = timer.call("plan", {}, SOON_S).typed
 
     assert timer.driver.wait(lambda: bool(timer.call("seen").typed), 5)
     assert timer.call("seen").typed == [[0, False, due, None]]

@@ -552,10 +552,14 @@ class Timer(StatefulActor):
     def stored(self) -> list[str]:
         return [key for key, _ in self.ctx.storage.scan()]
 
-    def plan(self, steps: dict[str, Any], seconds: float) -> None:
-        """`fails`: so many deliveries; `again`: seconds to set it again; `sync`: commit the count before failing."""
+    def plan(self, steps: dict[str, Any], seconds: float) -> datetime | None:
+        """`fails`: so many deliveries; `again`: seconds to set it again; `sync`: commit the count before failing.
+
+        When it is due then.
+        """
         self.ctx.storage.put("plan", steps)
         self.ctx.storage.set_alarm(timedelta(seconds=seconds))
+        return self.ctx.storage.get_alarm()
 
     def seen(self) -> list[Any]:
         """What each delivery that committed was told."""
