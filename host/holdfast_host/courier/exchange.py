@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -37,7 +38,7 @@ _LEFT_AT_HOME: Final = frozenset({"authorization", "cookie"})  # do not go along
 _ABOUT_THE_BODY: Final = ("content-encoding", "content-language", "content-location", "content-type")
 _PIECE_BYTES: Final = 64 * KIB
 
-Deliver = Callable[[bytes], Awaitable[None]]
+Deliver = Callable[[Callable[[], bytes]], Awaitable[None]]
 Sending = AbstractAsyncContextManager[aiohttp.ClientResponse]
 
 
@@ -57,7 +58,7 @@ class Exchanges:
             function: who asks.
             text: the request, as `wit/http.wit` has it.
             budget_s: what is left of the turn that waits.
-            deliver: takes the answer's text, which counts as under way until it returns.
+            deliver: takes what makes the answer's text, which counts as under way until it returns.
 
         Raises:
             OutboundDeniedError, OutboundBusyError: nothing was sent, or a redirect was not followed.
@@ -95,7 +96,7 @@ class Exchanges:
         all_headers.setdefault("User-Agent", USER_AGENT)
         return session.request(method, url, headers=all_headers, data=body or None, allow_redirects=False)
 
-    async def read_body(self, response: aiohttp.ClientResponse, admitted: Admitted) -> tuple[bytes, bool]:
+    async def read_body(self, response: aiohttp.ClientResponse, admitted: Admitted) -> tuple[bytearray, bool]:
         """The whole body, and whether it was inflated."""
         pieces: AsyncIterator[bytes] = response.content.iter_chunked(_PIECE_BYTES)
         codings = [each.strip().lower() for each in response.headers.get("Content-Encoding", "").split(",")]
@@ -109,7 +110,7 @@ class Exchanges:
                 raise LimitError(f"the answer's body is longer than the limit of {limit} bytes")
             admitted.hold(len(piece))
             body += piece
-        return bytes(body), inflated
+        return body, inflated
 
     def check_head(self, response: aiohttp.ClientResponse) -> None:
         """Refuse an answer that no guest can be given."""
@@ -141,8 +142,8 @@ class _Exchange:
         """The present hop, for errors: without its query, which may hold what nobody should read in a log."""
         return f"{self._method} {self._target.origin}{self._target.path}"[:300]
 
-    async def run(self) -> bytes:
-        """All hops; the answer's text."""
+    async def run(self) -> Callable[[], bytes]:
+        """All hops; what makes the answer's text: it is a third longer than its body, and so made late."""
         for _ in range(REDIRECTS_MAX + 1):
             self._exchanges.judge(self._function, self._target)
             self._admitted.go_to(self._target)
@@ -155,7 +156,7 @@ class _Exchange:
                 location = response.headers.get("Location")
                 if not self._follows or response.status not in _REDIRECTS or location is None:
                     body, inflated = await self._exchanges.read_body(response, self._admitted)
-                    return pack_response(response.status, list(response.raw_headers), body, inflated=inflated)
+                    return partial(pack_response, response.status, list(response.raw_headers), body, inflated=inflated)
                 self._redirect(response.status, location)
                 response.close()
         raise OutboundDeniedError(f"{self.where}: more than {REDIRECTS_MAX} redirects, the last one was not followed")

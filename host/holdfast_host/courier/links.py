@@ -15,21 +15,26 @@ from holdfast_host.wire.outbound import Ask, OutboundKind, pack_answer, pack_hel
 _log = logging.getLogger(__name__)
 _OK: Final = 200
 
-Serve = Callable[[Ask, Callable[[bytes], Awaitable[None]]], Awaitable[None]]
+Serve = Callable[[Ask, Callable[[Callable[[], bytes]], Awaitable[None]]], Awaitable[None]]
 
 
 class WorkerLink(asyncio.Protocol):
     """One worker's connection. Lives as long as that worker; belongs to the loop.
 
-    A request's bytes count as under way until its answer has been taken by the connection.
+    Answers are made one by one, when the connection takes more: all that wait are held as they came, and no longer. A
+    request's bytes count as under way until its answer has been taken.
     """
 
     def __init__(self, serve: Serve) -> None:
-        """`serve(ask, deliver)` delivers the answer's text, or raises a HoldfastError; cancelled when nobody waits."""
+        """`serve(ask, deliver)` delivers what makes an answer's text, or raises a HoldfastError.
+
+        It is cancelled when nobody waits any more.
+        """
         self._serve = serve
         self._reader = FrameReader()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._transport: asyncio.Transport | None = None
+        self._answering = asyncio.Lock()
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -86,10 +91,12 @@ class WorkerLink(asyncio.Protocol):
             status, body = bug.status, bug.to_json()
         finally:
             self._tasks.pop(ask.serial, None)
-        await self._reply(ask.serial, status, body)
+        await self._reply(ask.serial, status, lambda: body)
 
-    async def _reply(self, serial: int, status: int, body: bytes) -> None:
-        """Write an answer; returns when the connection takes more."""
-        if self._transport is not None:
-            self._transport.write(pack_answer(serial, status, body))
+    async def _reply(self, serial: int, status: int, make: Callable[[], bytes]) -> None:
+        """Make an answer and write it; returns when the connection takes more."""
+        async with self._answering:
             await self._writable.wait()
+            if self._transport is not None:
+                self._transport.write(pack_answer(serial, status, make()))
+                await self._writable.wait()

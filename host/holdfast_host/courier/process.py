@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from typing import Final, assert_never
 
 from holdfast_host.core.child_process import private_bytes
@@ -16,7 +15,7 @@ from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
 from holdfast_host.courier.addresses import PrivateAccess
 from holdfast_host.courier.connections import Connections
 from holdfast_host.courier.control import ControlChannel
-from holdfast_host.courier.exchange import Exchanges
+from holdfast_host.courier.exchange import Deliver, Exchanges
 from holdfast_host.courier.grants import Grants
 from holdfast_host.courier.in_flight import InFlight
 from holdfast_host.courier.links import WorkerLink
@@ -87,7 +86,7 @@ class Courier:
             self._listener.close()
         await self._connections.aclose()
 
-    async def _serve(self, ask: Ask, deliver: Callable[[bytes], Awaitable[None]]) -> None:
+    async def _serve(self, ask: Ask, deliver: Deliver) -> None:
         """One request of a worker's turn."""
         try:
             await self._exchanges.request(ask.function, ask.request, ask.budget_ms / 1000, deliver)

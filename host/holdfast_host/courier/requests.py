@@ -69,7 +69,9 @@ def read_request(text: bytes, limits: Limits) -> GuestRequest:
     return GuestRequest(method.upper(), url, passed, body, _timeout_s(facts.get("timeout_ms"), limits), follows)
 
 
-def pack_response(status: int, raw_headers: list[tuple[bytes, bytes]], body: bytes, *, inflated: bool) -> bytes:
+def pack_response(
+    status: int, raw_headers: list[tuple[bytes, bytes]], body: bytes | bytearray, *, inflated: bool
+) -> bytes:
     """The answer as the guest reads it; without what was the connection's, or the body's before it was inflated."""
     headers = [(header_text(name), header_text(value)) for name, value in raw_headers]
     dropped = HOP_BY_HOP | named_by_connection(value for name, value in headers if name.lower() == "connection")

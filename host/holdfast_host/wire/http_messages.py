@@ -33,7 +33,7 @@ class BadMessageError(Exception):
     """A message that cannot be sent; its author's to mend."""
 
 
-def pack_message(facts: dict[str, Any], body: bytes) -> bytes:
+def pack_message(facts: dict[str, Any], body: bytes | bytearray) -> bytes:
     """A message as the guest reads it: these facts, and the body as the last member."""
     head = _encode(facts).encode()
     if not body:

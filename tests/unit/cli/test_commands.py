@@ -447,6 +447,17 @@ def test_a_deploy_tells_which_secrets_the_host_does_not_have(tmp_path: Path) -> 
     assert "API_KEY" not in result.output
 
 
+def test_a_sealed_secret_is_set_with_its_origin_and_needs_one() -> None:
+    shown = {"name": "KEY", "updated_at": "2026-11-01T00:00:00Z", "functions": [], "sealed_for": "https://a.example"}
+    with scripted_host(body=json.dumps(shown).encode()) as host:
+        sealed = run("secret", "set", "KEY", "--sealed", "--for", "https://a.example", "--host", host.url, stdin="v")
+        half = [run("secret", "set", "KEY", each, "--host", host.url, stdin="v") for each in ("--sealed", "--for=x")]
+
+    assert (sealed.exit_code, sealed.stderr) == (0, "")
+    assert [json.loads(each.body) for each in host.asked] == [{"value": "v", "sealed_for": "https://a.example"}]
+    assert all(each.exit_code == 1 and "--sealed --for" in each.stderr for each in half)
+
+
 def test_list_and_deploy_show_what_versions_take_on_disk(tmp_path: Path) -> None:
     component = tmp_path / "counter.wasm"
     component.write_bytes(b"\0asm")

@@ -126,8 +126,8 @@ class Asking:
         """Send a request; the answer as the guest reads it."""
         found: list[bytes] = []
 
-        async def deliver(text: bytes) -> None:
-            found.append(text)
+        async def deliver(make: Callable[[], bytes]) -> None:
+            found.append(make())
 
         text = json.dumps({"method": "GET", "url": url, **facts}, separators=(",", ":")).encode()
         await self.exchanges.request(function, text, 30.0, deliver)

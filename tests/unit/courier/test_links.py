@@ -1,0 +1,50 @@
+"""A worker's link at the courier: when an answer's text is made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from holdfast_host.courier.links import WorkerLink
+from holdfast_host.wire.outbound import Ask, pack_ask
+
+Deliver = Callable[[Callable[[], bytes]], Awaitable[None]]
+
+
+class Full(asyncio.Transport):
+    """A connection that is full after each write, until it is drained."""
+
+    def __init__(self, link: WorkerLink) -> None:
+        self.link = link
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.writes.append(bytes(data))
+        self.link.pause_writing()
+
+
+def test_of_answers_that_wait_for_their_worker_only_one_is_made() -> None:
+    """The others are held as they came: text is a third longer, and copied on its way."""
+    made: list[int] = []
+
+    async def run() -> None:
+        async def serve(ask: Ask, deliver: Deliver) -> None:
+            await deliver(lambda: made.append(ask.serial) or b"{}")  # type: ignore[func-returns-value]
+
+        link = WorkerLink(serve)
+        transport = Full(link)
+        link.connection_made(transport)
+        link.resume_writing()  # HELLO is through
+        for serial in range(3):
+            link.data_received(pack_ask(Ask(serial, 1000, "f", b"{}")))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert made == [0]
+        for count in (2, 3):
+            link.resume_writing()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert made == list(range(count))
+        link.connection_lost(None)
+
+    asyncio.run(run())
