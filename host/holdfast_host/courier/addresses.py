@@ -10,6 +10,7 @@ resolver said before.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Iterable
@@ -102,13 +103,17 @@ def judge(host: str, port: int, private: PrivateAccess, target: Target | None) -
 
 
 def is_own(address: _Address) -> bool:
-    """Whether an interface of this machine has the address now: the kernel lets a socket be bound to those alone."""
+    """Whether an interface of this machine has the address now: the kernel lets a socket be bound to those alone.
+
+    Where that cannot be found out (no descriptor is left), or anything may be bound (`ip_nonlocal_bind`), it counts as
+    one. A socket that is connected instead would not tell: of a second address the kernel names the first as source.
+    """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((str(address), 0))
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
     return True
 
 

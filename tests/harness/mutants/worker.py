@@ -152,7 +152,8 @@ def open_gate() -> None:
 
 def count_those_who_wait_outside() -> None:
     """A turn that waits for an answer from outside takes the place of one that computes."""
-    _patch(Leadership, "at_work", lambda self: self.detached)
+    _patch(Leadership, "step_aside", lambda self: None)
+    _patch(Leadership, "step_back", lambda self: None)
 
 
 def gate_only_own_writes() -> None:

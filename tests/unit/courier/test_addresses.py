@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import socket
 
 import pytest
 
@@ -60,6 +62,16 @@ def test_an_address_of_this_machine_is_refused_though_it_looks_global(monkeypatc
 def test_the_kernel_says_which_addresses_are_the_machines_own() -> None:
     assert addresses.is_own(ipaddress.ip_address("127.0.0.1"))
     assert not addresses.is_own(ipaddress.ip_address("1.1.1.1"))
+
+
+def test_where_nobody_can_say_whose_an_address_is_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+
+    with pytest.raises(AddressRefusedError, match="of this machine"):
+        judge("1.1.1.1", 443, NOBODY, None)
 
 
 def test_an_exception_is_for_its_address_and_its_port() -> None:

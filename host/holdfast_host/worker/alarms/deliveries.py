@@ -303,7 +303,7 @@ class Alarms:
                 text = f"{loaded.type} has no alarm handler in version {loaded.version} of {loaded.function!r}"
                 self._count_failure(entry, delivery, row, ActorUnknownMethodError(text))
                 return False
-            if self.leadership.at_work() >= self.limits.detached_turns_max:
+            if self.leadership.at_work >= self.limits.detached_turns_max:
                 self.put_aside(delivery, _CROWDED_S)
                 return False
             if row.killed and not self._killed.admit(delivery):

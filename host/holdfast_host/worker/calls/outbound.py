@@ -79,7 +79,7 @@ class OutboundRequests:
         request.serial = self._serial
         self._waiting[request] = None
         self._waiting_bytes += len(request.text)
-        self._leadership.away += 1
+        self._leadership.step_aside()
         try:
             self._check(turn)
         except HoldfastError as error:
@@ -102,7 +102,7 @@ class OutboundRequests:
         """It is over."""
         if self._waiting.pop(request, request) is None:
             self._waiting_bytes -= len(request.text)
-            self._leadership.away -= 1
+            self._leadership.step_back()
 
     def _check(self, turn: Turn) -> None:
         """Refuse what would find no room here, or has nobody to ask it.

@@ -111,7 +111,7 @@ class Executor:
         """Whether a turn that was taken runs; one that does not has been answered."""
         if turn.delivery is not None:
             return self.alarms.begin(turn, loaded)
-        refusal = self.mailboxes.refusal(turn, loaded, self.leadership.at_work(), now)
+        refusal = self.mailboxes.refusal(turn, loaded, self.leadership.at_work, now)
         if refusal is not None:
             self.replies.refuse(turn, refusal)
         return refusal is None

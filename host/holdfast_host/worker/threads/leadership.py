@@ -52,14 +52,20 @@ class Leadership:
         self._open: dict[int, float] = {}  # by generation, when its section was opened; one at most
         self.generation = 0
         self.detached = 0  # sections that went on without the leadership and have not been handed in yet
-        self.away = 0  # of these, turns that only wait for what is outside; the leader's
+        self.at_work = 0  # of these, those that do not merely wait for what is outside
         self.promotions = 0
         self._promoted: set[int] = set()  # generations that lost it to a promotion and are not handed in yet
         self.busy = False  # the leader is not waiting for anything
 
-    def at_work(self) -> int:
-        """Sections that went on without the leadership, but for turns that only wait for what is outside."""
-        return self.detached - self.away
+    def step_aside(self) -> None:
+        """One of the detached sections waits for what is outside from now on: it takes nobody's place."""
+        with self._lock:
+            self.at_work -= 1
+
+    def step_back(self) -> None:
+        """One that stepped aside goes on."""
+        with self._lock:
+            self.at_work += 1
 
     def start(self, lead: Callable[[int], None], on_failure: Callable[[BaseException], None]) -> None:
         """Start the first leader and the parked followers.
@@ -133,6 +139,7 @@ class Leadership:
         """A section that lost the leadership on its way is over (leader)."""
         with self._lock:
             self.detached -= 1
+            self.at_work -= 1
             self._promoted.discard(generation)
         follow()
 
@@ -159,6 +166,7 @@ class Leadership:
                 return False
             self._appoint()
             self.detached += 1
+            self.at_work += 1
             return True
 
     def promote_if_slow(self, now: float, after_s: float, anything_waits: Callable[[], bool]) -> bool:
@@ -172,6 +180,7 @@ class Leadership:
                 return False
             self._appoint()
             self.detached += 1
+            self.at_work += 1
             self.promotions += 1
             self._promoted.add(generation)
             return True
