@@ -14,7 +14,8 @@ from types import NoneType
 from typing import Any, Final
 
 from holdfast._values.annotations import hints_of
-from holdfast._values.conversion import Converter, Known, converter_of, optional
+from holdfast._values.conversion import Known, converter_of, optional
+from holdfast._values.leaf_conversion import Converter
 from holdfast._values.misfits import MisfitError
 
 _JSON_TYPES: Final[frozenset[type]] = frozenset({str, int, float, bool, NoneType, list, dict})

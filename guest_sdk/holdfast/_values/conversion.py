@@ -7,60 +7,31 @@ known here asks for nothing.
 
 from __future__ import annotations
 
-import binascii
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from dataclasses import MISSING, fields, is_dataclass
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, NewType, NotRequired, Required, Union, get_args, get_origin
-from uuid import UUID
 
 from holdfast._values.annotations import hints_of
 from holdfast._values.codec import decode_json
 from holdfast._values.hash_flooding import check_hashes
+from holdfast._values.leaf_conversion import LEAVES, NOTHING, Converter, leaf, refuse, shown
 from holdfast._values.misfits import MisfitError, key_step
-from holdfast._values.tags import read_leaf
-
-_EXACT_INTEGER_MAX: Final = 1 << 53  # up to here a float has every integer
-_NOTHING: Final[frozenset[type]] = frozenset()
-
-
-class Converter:
-    """What one annotation asks for. Immutable once it is made.
-
-    Attributes:
-        words: What is expected, for an error: `an integer`.
-        exact: The types of values that pass as they are, without a look at them.
-        convert: Returns the value that the method is given; MisfitError where there is none.
-    """
-
-    __slots__ = ("convert", "exact", "words")
-
-    def __init__(self, words: str, exact: Iterable[type], convert: Callable[[Any], Any]) -> None:
-        self.words = words
-        self.exact: frozenset[type] = frozenset(exact)
-        self.convert = convert
-
-    def __call__(self, value: Any) -> Any:
-        """The value itself where its type says enough, else what it is converted to."""
-        return value if type(value) in self.exact else self.convert(value)
-
 
 Known = dict[Any, Converter]  # records by their class: one may hold itself
 
 
 def converter_of(annotation: Any, known: Known) -> Converter | None:
     """What an annotation asks for; None for one that asks for nothing, or that is not known here."""
-    found = _LEAVES.get(annotation) if isinstance(annotation, type) else None
+    found = LEAVES.get(annotation) if isinstance(annotation, type) else None
     if found is not None:
         return found
     if annotation is None:
-        return _LEAVES[NoneType]
+        return LEAVES[NoneType]
     if isinstance(annotation, NewType):
         return converter_of(annotation.__supertype__, known)
     alias = getattr(typing, "TypeAliasType", None)
@@ -83,7 +54,7 @@ def optional(converter: Converter | None) -> Converter | None:
     """The same, or None: as with `n: int = None`."""
     if converter is None or NoneType in converter.exact:
         return converter
-    return _union([converter, _LEAVES[NoneType]])
+    return _union([converter, LEAVES[NoneType]])
 
 
 def _class(kind: type, known: Known) -> Converter | None:
@@ -102,92 +73,6 @@ def _class(kind: type, known: Known) -> Converter | None:
         required -= {name for name, hint in hints.items() if get_origin(hint) is NotRequired}
         return _record(kind, [*hints], required, known)
     return None
-
-
-def _refuse(value: Any, words: str, hint: str = "") -> typing.NoReturn:
-    raise MisfitError(f"is {_shown(value)}, not {words}{hint}")
-
-
-def _shown(value: Any) -> str:
-    if type(value) is list:
-        return "an array"
-    if type(value) is dict:
-        return "an object"
-    if type(value) is int and value.bit_length() > 200:
-        return "a long integer"
-    if value is None or type(value) is bool:
-        return {None: "null", True: "true", False: "false"}[value]
-    return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}..."
-
-
-# Leaves.
-
-
-def _to_int(value: Any) -> int:
-    if type(value) is float and value.is_integer() and abs(value) <= _EXACT_INTEGER_MAX:
-        return int(value)
-    _refuse(value, "an integer")
-
-
-def _to_float(value: Any) -> float:
-    if type(value) is int and value.bit_length() <= 1024:
-        found = float(value) if abs(value) < 1 << 1023 else None
-        if found is not None and int(found) == value:
-            return found
-    _refuse(value, "a number" if type(value) is not int else "a number that a float can hold exactly")
-
-
-def _to_decimal(value: Any) -> Decimal:
-    if type(value) is int:
-        return Decimal(value)
-    if type(value) is float:
-        _refuse(value, "a decimal", ': a JSON number is rounded, send it as text such as "9.90"')
-    found: Decimal = _read("decimal", 'a decimal as text such as "9.90"', value)
-    if not found.is_finite():  # it compares as no number does, and stays in every sum
-        _refuse(value, 'a decimal as text such as "9.90"')
-    return found
-
-
-def _to_timedelta(value: Any) -> timedelta:
-    if type(value) is int or type(value) is float:
-        try:
-            return timedelta(seconds=value)
-        except (OverflowError, ValueError):
-            pass
-    _refuse(value, "a span of time in seconds")
-
-
-def _read(tag: str, words: str, value: Any) -> Any:
-    if type(value) is str:
-        try:
-            return read_leaf(tag, value)
-        except (ValueError, TypeError, OverflowError, binascii.Error):
-            pass
-    _refuse(value, words)
-
-
-def _leaf(kind: type, words: str, convert: Callable[[Any], Any] | None = None) -> Converter:
-    return Converter(words, {kind}, convert or (lambda value: _refuse(value, words)))
-
-
-def _text_leaf(tag: str, words: str) -> Converter:
-    return Converter(words, _NOTHING, lambda value: _read(tag, words, value))
-
-
-_LEAVES: Final[dict[Any, Converter]] = {
-    NoneType: _leaf(NoneType, "null"),
-    bool: _leaf(bool, "true or false"),
-    int: _leaf(int, "an integer", _to_int),
-    float: _leaf(float, "a number", _to_float),
-    str: _leaf(str, "a string"),
-    bytes: _text_leaf("bytes", "bytes as base64"),
-    date: _text_leaf("date", 'a date such as "2026-11-01"'),
-    datetime: _text_leaf("datetime", 'a date and time such as "2026-11-01T12:30:00+00:00"'),
-    time: _text_leaf("time", 'a time such as "12:30:00"'),
-    timedelta: Converter("a span of time in seconds", _NOTHING, _to_timedelta),
-    Decimal: Converter('a decimal as text such as "9.90"', _NOTHING, _to_decimal),
-    UUID: _text_leaf("uuid", "a UUID"),
-}
 
 
 # Choices.
@@ -210,7 +95,7 @@ def _union(members: list[Converter | None]) -> Converter | None:
         try:
             if closest is not None and closest.depth:
                 raise closest  # what is wrong inside says more than that the whole fits nothing
-            _refuse(value, words)
+            refuse(value, words)
         finally:
             del closest  # it holds this frame
 
@@ -249,8 +134,8 @@ def _tried(converter: Converter, value: Any) -> Any:
 def _literal(values: tuple[Any, ...]) -> Converter:
     plain = [each.value if isinstance(each, Enum) else each for each in values]
     by_value = {(type(given), given): value for given, value in zip(plain, values, strict=True)}
-    words = "one of " + ", ".join(map(_shown, plain))
-    return Converter(words, _NOTHING, lambda value: _chosen(by_value, value, words))
+    words = "one of " + ", ".join(map(shown, plain))
+    return Converter(words, NOTHING, lambda value: _chosen(by_value, value, words))
 
 
 def _enum(kind: type[Enum]) -> Converter:
@@ -260,8 +145,8 @@ def _enum(kind: type[Enum]) -> Converter:
         plain = isinstance(member.value, (str, int, float, bool, NoneType))
         given = member.value if plain else member.name
         by_value[type(given), given] = member
-    words = "one of " + ", ".join(_shown(given) for _, given in by_value)
-    return Converter(words, _NOTHING, lambda value: _chosen(by_value, value, words))
+    words = "one of " + ", ".join(shown(given) for _, given in by_value)
+    return Converter(words, NOTHING, lambda value: _chosen(by_value, value, words))
 
 
 def _chosen(by_value: Mapping[tuple[type, Any], Any], value: Any, words: str) -> Any:
@@ -269,7 +154,7 @@ def _chosen(by_value: Mapping[tuple[type, Any], Any], value: Any, words: str) ->
         key = (type(value), value)
         if key in by_value:
             return by_value[key]
-    _refuse(value, words)
+    return refuse(value, words)
 
 
 # Containers.
@@ -291,11 +176,11 @@ def _container(kind: type, arguments: tuple[Any, ...], known: Known) -> Converte
         return _fixed_tuple([converter_of(each, known) for each in arguments if each != ()])
     part = converter_of(arguments[0], known) if arguments else None
     if kind is list and part is None:
-        return _leaf(list, "an array")
+        return leaf(list, "an array")
 
     def convert(value: Any) -> Any:
         if type(value) is not list:
-            _refuse(value, "an array")
+            refuse(value, "an array")
         parts = value if part is None else _parts(value, [part] * len(value))
         if kind is list or kind is tuple:
             return kind(parts)
@@ -305,7 +190,7 @@ def _container(kind: type, arguments: tuple[Any, ...], known: Known) -> Converte
         except TypeError:
             raise MisfitError("holds an array or an object, which no set can") from None
 
-    return Converter("an array", _NOTHING, convert)
+    return Converter("an array", NOTHING, convert)
 
 
 def _parts(value: list[Any], converters: Sequence[Converter | None]) -> list[Any]:
@@ -324,19 +209,19 @@ def _fixed_tuple(converters: list[Converter | None]) -> Converter:
 
     def convert(value: Any) -> tuple[Any, ...]:
         if type(value) is not list or len(value) != len(converters):
-            _refuse(value, words, f", it has {len(value)}" if type(value) is list else "")
+            refuse(value, words, f", it has {len(value)}" if type(value) is list else "")
         return tuple(_parts(value, converters))
 
-    return Converter(words, _NOTHING, convert)
+    return Converter(words, NOTHING, convert)
 
 
 def _dict(key: Converter | None, part: Converter | None) -> Converter:
     if (key is None or key.exact == {str}) and part is None:
-        return _leaf(dict, "an object")
+        return leaf(dict, "an object")
 
     def convert(value: Any) -> dict[Any, Any]:
         if type(value) is not dict:
-            _refuse(value, "an object")
+            refuse(value, "an object")
         pairs: list[tuple[Any, Any]] = []
         name = ""
         try:
@@ -351,7 +236,7 @@ def _dict(key: Converter | None, part: Converter | None) -> Converter:
             raise MisfitError("has two keys that are equal")
         return found
 
-    return Converter("an object", _NOTHING, convert)
+    return Converter("an object", NOTHING, convert)
 
 
 def _to_key(converter: Converter, name: str) -> Any:
@@ -377,7 +262,7 @@ def _record(kind: Any, names: Sequence[str], required: AbstractSet[str], known: 
 
     def convert(value: Any) -> Any:
         if type(value) is not dict:
-            _refuse(value, words)
+            refuse(value, words)
         for name in value.keys() - parts.keys():
             raise MisfitError(f"has {name!r:.80}, which is no field of {kind.__name__} ({', '.join(names)})")
         for name in required - value.keys():
@@ -396,7 +281,7 @@ def _record(kind: Any, names: Sequence[str], required: AbstractSet[str], known: 
         except (ValueError, TypeError) as error:  # what its own __post_init__ says
             raise MisfitError(f"is no {kind.__name__}: {error}") from None
 
-    converter = known[kind] = Converter(words, _NOTHING, convert)
+    converter = known[kind] = Converter(words, NOTHING, convert)
     hints = hints_of(kind)
     parts.update({name: converter_of(hints[name], known) for name in names if name in hints})
     return converter

@@ -10,7 +10,7 @@ What a front asks for is in `operations`.
 from __future__ import annotations
 
 import json
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -21,11 +21,6 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.wire.catalog import Catalog, Deployment, Outbound
 from holdfast_host.wire.operations import AnyOperation
 from holdfast_host.wire.routing import Routing
-
-# A worker's own exit codes, as its supervisor reads them.
-EXIT_BUG: Final = 70  # its loop failed, which what a guest did may have caused
-EXIT_STORE: Final = 74  # the outcome of a commit is unknown
-EXIT_CONFIGURATION: Final = 78  # the operator's to mend; it has said what
 
 Quarantined = list[tuple[int, str]]  # the type's number and the name of each, see supervisor.crashes.quarantine
 

@@ -19,9 +19,6 @@ from holdfast_host.core.logs import EventLog, adopt_logging, adopt_tracebacks
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.storage.lmdb_store import LmdbStore
 from holdfast_host.wire.control import (
-    EXIT_BUG,
-    EXIT_CONFIGURATION,
-    EXIT_STORE,
     Fatal,
     Ready,
     Unloadable,
@@ -29,6 +26,7 @@ from holdfast_host.wire.control import (
     kind_of,
     read_for_worker,
 )
+from holdfast_host.wire.exit_codes import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORE
 from holdfast_host.wire.frames import PROTOCOL
 from holdfast_host.wire.running_turns_page import RunningPage
 from holdfast_host.worker.control import ControlChannel

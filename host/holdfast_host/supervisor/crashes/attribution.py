@@ -22,7 +22,8 @@ from holdfast_host.supervisor.processes.child import ChildGoneError
 from holdfast_host.supervisor.processes.supervision import SupervisedProcess
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.wire.catalog import ActorType
-from holdfast_host.wire.control import EXIT_BUG, Done, KeepAway, Quarantined
+from holdfast_host.wire.control import Done, KeepAway, Quarantined
+from holdfast_host.wire.exit_codes import EXIT_BUG
 from holdfast_host.wire.running_turns_page import FUNCTION, RunningPage
 
 # What a fault of the sandbox ends in. SIGKILL is missing by intent, unless our own was sent to a worker that hung.
