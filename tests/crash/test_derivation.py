@@ -17,10 +17,11 @@ from tests.harness.deploying import deploy
 from tests.harness.hand_rolled import HandRolledServer, compile_account
 from tests.harness.host import HostProcess
 from tests.harness.load import Load, PlannedCall, Record, Told
+from tests.harness.repeats import repeats
 
 CLIENTS = 64
 NAMES = [f"account-{number}" for number in range(50)]
-ROUNDS = 8
+ROUNDS = repeats(4, 8)
 FUNDS = 5_000_000  # added to each account in each round: some are emptied, some are not
 AMOUNT_MAX = 1_000_000  # so large that no two subsets of a round's debits have the same sum by chance
 
@@ -149,6 +150,7 @@ class Books:
             self.faults.append(f"{name}: holds {found}, possible were {sorted(possible)[:5]}")
 
 
+@pytest.mark.repeats
 def test_after_a_kill_at_any_moment_every_acknowledged_debit_is_there_and_none_is_half_there(server: Server) -> None:
     books = Books(seed=3)
     for _ in range(ROUNDS):
