@@ -27,6 +27,7 @@ from holdfast_host.storage.store import StoreBrokenError
 from holdfast_host.wire.frames import CallFlag, CallKind
 from holdfast_host.worker.inspection.edits import run_edit
 from holdfast_host.worker.turns.fetch_messages import check_fetch_message
+from holdfast_host.worker.turns.turn import COMPUTING
 
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
@@ -93,7 +94,8 @@ class TurnRunner:
         except HoldfastError as error:
             turn.error = error
         turn.computed_s += time.thread_time() - began_s
-        turn.finish_running()
+        if turn.state is COMPUTING:
+            turn.finish_running()
         turn.error = turn.ended_by or turn.error
         if turn.error is None:
             return

@@ -86,7 +86,9 @@ class Mailboxes:
         while ready:
             entry = ready.popleft()
             if entry.turn is None and entry.mail:
-                return self._take(entry)
+                turn = entry.mail.popleft()  # as `_take` does: every turn comes this way
+                self.waiting_turns -= turn.delivery is None
+                return turn
         return None
 
     def requeue(self, entry: Entry) -> None:
@@ -204,7 +206,8 @@ class Mailboxes:
         try:
             if loaded is None:
                 raise self._deployments.absence(request.type_id, entry.label)
-            if self.is_quarantined(entry.type_id, entry.stored.name) and request.kind != CallKind.EDIT:
+            quarantined = self.quarantined and self.is_quarantined(entry.type_id, entry.stored.name)
+            if quarantined and request.kind != CallKind.EDIT:
                 raise self._quarantine_error(entry, loaded.function)
             if request.kind == _METHOD:
                 loaded.check_method(request.method)
