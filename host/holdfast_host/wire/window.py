@@ -2,7 +2,8 @@
 
 Invariants: a slot is free again only by its REPLY, or when its worker is known to be gone; a call is never sent twice
 unless the evidence says that it has not begun, or it has an idempotency key, so that its receipt decides; a question
-changes nothing, and so is sent again as often as such a call; all keep their order, also when they are sent again.
+changes nothing, and so is sent again as often as such a call; all keep their order, also when they are sent again. Nobody
+is told that nothing happened where an earlier worker may have committed it.
 
     down --hello--> up --lost--> down --give_up--> refusing --hello--> up
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError
+from holdfast_host.core.errors import ActorOutputGateError, HoldfastError, HostUnavailableError, MailboxFullError
 from holdfast_host.core.limits import SLOTS, Limits
 from holdfast_host.wire.evidence import Opened, judge
 from holdfast_host.wire.frames import PROTOCOL, Kind, ProtocolError, unpack_json
@@ -48,7 +49,7 @@ class Receiver(Protocol):
 class PendingCall:
     """A call that has a slot and no answer yet. The frame stays, in case it must be sent again."""
 
-    __slots__ = ("body_bytes", "frame", "is_question", "partition", "receiver", "repeats_left", "sent", "slot")
+    __slots__ = ("body_bytes", "doubt", "frame", "is_question", "partition", "receiver", "repeats_left", "sent", "slot")
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class PendingCall:
         self.sent = sent  # to the worker of the current page
         self.repeats_left = repeats_left
         self.is_question = is_question
+        self.doubt: ActorOutputGateError | None = None  # why an earlier worker may have committed it all the same
 
 
 class Window:
@@ -177,6 +179,8 @@ class Window:
                 verdict = HostUnavailableError(f"{REPEATS_MAX + 1} workers ended before they had answered the question")
             if verdict is not None and pending.repeats_left:
                 pending.repeats_left -= 1
+                if isinstance(verdict, ActorOutputGateError) and not pending.is_question:
+                    pending.doubt = verdict
                 verdict = None
             if verdict is None and not pending.receiver.done():
                 pending.sent = True
@@ -213,7 +217,7 @@ class Window:
         self._free.append(slot)
         self._unanswered_bytes -= pending.body_bytes
         if verdict is not None and not pending.receiver.done():
-            pending.receiver.set_exception(verdict)
+            pending.receiver.set_exception(pending.doubt or verdict)
 
     def _full(self, body_bytes: int) -> MailboxFullError:
         if not self._free:

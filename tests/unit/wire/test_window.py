@@ -179,6 +179,27 @@ def test_a_call_with_a_key_is_answered_from_the_evidence_where_no_successor_come
     assert waiting.outcomes == ["ActorOutputGateError"]
 
 
+@pytest.mark.parametrize("first", [REACHED, LEFT | 1])
+@pytest.mark.parametrize("later", [0, 1, REACHED + 1])
+@pytest.mark.parametrize("successors", [1, 2])
+def test_a_call_with_a_key_that_an_earlier_worker_may_have_committed_is_never_said_to_have_done_nothing(
+    window: Window, first: int, later: int, successors: int
+) -> None:
+    worker = Worker(window)
+    worker.hello()
+    waiting = Waiting()
+    pending = window.enter(window.take(0), waiting, b"keyed", 0, 0, keyed=True)
+    worker.page.words[pending.slot] = first
+    for _ in range(successors):
+        window.lost()
+        assert worker.hello() == [b"keyed"]
+        worker.page.words[pending.slot] = later
+    window.lost()
+    window.give_up()
+
+    assert waiting.outcomes == ["ActorOutputGateError"]
+
+
 def test_what_waits_goes_again_in_its_order_but_not_for_those_who_left(window: Window) -> None:
     worker = Worker(window)
     worker.hello()
