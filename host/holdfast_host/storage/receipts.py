@@ -100,15 +100,16 @@ def write_receipt(txn: Any, instance: StoredInstance, number: int, key_hash: byt
 
 
 def delete_receipts(txn: Any, number: int, rows_max: int) -> int:
-    """Delete receipts of a number with their expiry rows, at most so many; how many there were of those."""
+    """Delete receipts of a number with their expiry rows, about so many at most; how many those were, by weight."""
     prefix = receipt_prefix(number)
     rows = 0
     with txn.cursor() as cursor:
         while rows < rows_max and cursor.set_range(prefix) and bytes(cursor.key()[: len(prefix)]) == prefix:
-            key, expires_s = bytes(cursor.key()), expires_of(cursor.value())
+            key, value = bytes(cursor.key()), cursor.value()
+            rows += 1 + len(value) // KIB
+            expires_s = expires_of(value)
             txn.delete(key)
             txn.delete(expiry_key(expires_s, number, key[PREFIX_BYTES:]))
-            rows += 1
     return rows
 
 

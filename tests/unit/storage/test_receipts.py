@@ -212,6 +212,20 @@ def test_an_erased_instance_has_forgotten_its_keys_at_once_however_many_there_ar
     assert rig.store.get(alice, b"k") == b"2"
 
 
+def test_large_answers_of_an_erased_instance_go_a_piece_at_a_time_as_large_values_do(rig: Rig) -> None:
+    """By weight, in the erasing commit and in each sweep; else 900 answers of 1 MiB hold up every turn for 0.3 s."""
+    alice = rig.store.locate(ACCOUNT, b"alice")
+    for number in range(6):
+        rig.keep(alice, key(number), body=b"x" * 7 * 1024)
+    rig.commit((alice, Changes(cleared=True, erased=True)))
+    in_the_commit = rows_of(rig.store)
+    sweeps = sweep_all(rig.store)
+
+    assert in_the_commit == 5 * 2 + 1, "receipts, their expiry rows, and the garbage row"
+    assert sweeps >= 5
+    assert rows_of(rig.store) == 0
+
+
 def test_what_is_left_of_an_erased_instance_is_not_taken_from_the_one_that_came_after_it(
     rig: Rig, clock: Clock
 ) -> None:
