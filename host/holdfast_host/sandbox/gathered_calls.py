@@ -15,6 +15,7 @@ from holdfast_host.core.errors import BadRequestError, HoldfastError, LimitError
 from holdfast_host.core.limits import MIB
 
 TEXT_BYTES_MAX: Final = 4 * MIB  # of all calls, and of all results: to read or to join more holds up all other turns
+AT_ONCE_MAX: Final = 64  # in one text; `calls_at_once_max` may be less
 _NOTHING: Final = msgspec.Raw(b"")
 
 
@@ -34,7 +35,14 @@ class _Spelled(msgspec.Struct):
     key: str | None = None
 
 
-_DECODER: Final = msgspec.json.Decoder(list[_Spelled])
+# An array that ends where there are too many: to read a hundred thousand of them only to count them would hold up all.
+_ARRAY: Final = msgspec.defstruct(
+    "_Array",
+    [(f"call_{at}", _Spelled | msgspec.UnsetType, msgspec.UNSET) for at in range(AT_ONCE_MAX)],
+    array_like=True,
+    forbid_unknown_fields=True,
+)
+_DECODER: Final = msgspec.json.Decoder(_ARRAY)
 
 
 def read_calls(text: bytes) -> list[GatheredCall]:
@@ -42,16 +50,17 @@ def read_calls(text: bytes) -> list[GatheredCall]:
 
     Raises:
         LimitError: it is too long; none has been made.
-        BadRequestError: it is something else, or a key is empty.
+        BadRequestError: it is something else, there are too many, or a key is empty.
     """
     if len(text) > TEXT_BYTES_MAX:
         raise LimitError(
             f"calls of {len(text)} bytes at once, the limit is {TEXT_BYTES_MAX} bytes: make fewer at a time"
         )
     try:
-        spelled = _DECODER.decode(text)
+        array = msgspec.structs.astuple(_DECODER.decode(text))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise BadRequestError(f"calls.call-many takes an array of calls: {error}") from None
+    spelled = [each for each in array if isinstance(each, _Spelled)]
     for each in spelled:
         if each.key == "":
             raise BadRequestError("an idempotency key has 1 to 255 bytes, this one has none")

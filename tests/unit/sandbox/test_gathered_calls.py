@@ -37,6 +37,7 @@ def test_calls_are_read_with_their_arguments_untouched() -> None:
         b'[{"binding":"A","name":"\\ud800","method":"m"}]',
         b'[{"binding":"A","name":"\xff","method":"m"}]',
         b"[" * 100_000,
+        b"[%b]" % b",".join([b'{"binding":"A","name":"n","method":"m"}'] * 65),
     ],
 )
 def test_what_is_no_array_of_calls_is_refused_in_words(text: bytes) -> None:

@@ -103,15 +103,25 @@ def test_no_import_holds_the_interpreter_lock_for_long(what: str) -> None:
     text, turn = TEXTS[what], TestTurn()
     twice = text[:-1] + b"," + text[1:] if text[:1] + text[-1:] == b"[]" else text * 2
     turn.call = lambda *_: Turn.call(_turn(), "B", "n", "m", text)  # type: ignore[method-assign]
+    turn.call_many = lambda calls: Turn.call_many(_turn(), calls)  # type: ignore[method-assign]
+    with_arguments = b'[{"binding":"B","name":"n","method":"m","arguments":%b}]' % text
     imports: dict[str, Callable[[], object]] = {
         "storage.get-many": lambda: HANDLERS["storage", "get-many"](turn, twice[: 2 * MIB]),
         "storage.put": lambda: HANDLERS["storage", "put"](turn, b"key", text),
         "calls.call": lambda: HANDLERS["calls", "call"](turn, b"B", b"n", b"m", text),
+        "calls.call-many": lambda: HANDLERS["calls", "call-many"](turn, with_arguments),
         "log.write": lambda: HANDLERS["log", "write"](turn, b"info", text),
     }
     held = {name: _held_s(run) for name, run in imports.items()}
 
     assert max(held.values()) < HELD_S_MAX, held
+
+
+def test_no_number_of_calls_at_once_holds_the_interpreter_lock_for_long() -> None:
+    call = b'{"binding":"B","name":"n","method":"m"}'
+    text = b"[%b]" % b",".join([call] * (4 * MIB // (len(call) + 1) - 1))
+
+    assert _held_s(lambda: HANDLERS["calls", "call-many"](TestTurn(), text)) < HELD_S_MAX
 
 
 @pytest.mark.parametrize("what", TEXTS)
