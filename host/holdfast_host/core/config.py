@@ -32,6 +32,8 @@ _CEILINGS: Final = {
     "name_bytes_max": 256,
     "memory_bytes_max": 4 << 30,
     "fetch_body_bytes_max": 20 << 20,  # what fits into a frame between front and worker
+    "calls_at_once_max": 64,  # what a text of calls.call-many holds
+    "receipt_s": 1_000_000_000,
 }
 _MAY_BE_ZERO: Final = frozenset({"worker_memory_bytes", "disk_reserve_bytes", "alarm_retries_max"})
 

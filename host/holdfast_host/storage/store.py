@@ -48,6 +48,9 @@ class Alarm:
     killed: bool = False  # the last attempt ended with its worker's death
 
 
+EXPIRES_MAX_S: Final = (1 << 32) - 1  # what a row can say: the year 2106
+
+
 class Receipt(NamedTuple):
     """The answer of a call that was made under an idempotency key, kept to be given again."""
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
+from holdfast_host.storage.keys import pack_receipt, unpack_receipt
 from holdfast_host.wire.idempotency import REPLAYED, key_hash
+from holdfast_host.worker.turns import keyed_turn
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import Guest, Stage, add
 
@@ -122,6 +125,19 @@ def test_a_turn_that_had_another_instance_write_is_kept_though_it_wrote_nothing_
 
     assert answers == [(200, 5), (REPLAYED_OK, 5)]
     assert stage.call("b", "read") == (200, 5)
+
+
+@pytest.mark.parametrize("wall_s", [(1 << 32) - 10, 1 << 33])
+def test_a_clock_that_says_a_time_past_any_row_ends_no_host(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, wall_s: int
+) -> None:
+    monkeypatch.setattr(keyed_turn, "time", SimpleNamespace(time=lambda: float(wall_s)))
+    answers = [call(stage, "a", "add", 5) for _ in range(2)]
+    kept = stage.store.receipt(stage.store.locate(1, b"a"), key_hash(b"ck"))
+
+    assert answers == [(200, 5), (REPLAYED_OK, 5)]
+    assert kept is not None
+    assert unpack_receipt(pack_receipt(kept)) == kept
 
 
 def test_a_call_of_a_guest_under_a_key_has_one_effect_whoever_makes_it(stage: Stage) -> None:

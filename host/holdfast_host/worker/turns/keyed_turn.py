@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import IdempotencyConflictError
-from holdfast_host.storage.store import Receipt
+from holdfast_host.storage.store import EXPIRES_MAX_S, Receipt
 from holdfast_host.wire.idempotency import fingerprint, key_hash
 
 if TYPE_CHECKING:
@@ -51,5 +51,6 @@ class KeyedTurn:
     def keep_receipt(self, turn: Turn, for_s: int) -> None:
         """Keep its answer with what it writes; not that of one that has had no effect, which may as well run again."""
         if self.has_left or turn.storage.has_changes:
-            receipt = Receipt(int(time.time()) + for_s, _OK, fingerprint(turn.request), turn.result)
+            expires_s = min(int(time.time()) + for_s, EXPIRES_MAX_S)  # a clock may say anything
+            receipt = Receipt(expires_s, _OK, fingerprint(turn.request), turn.result)
             turn.storage.keep_receipt(self._hash, receipt)
