@@ -78,10 +78,11 @@ def apply_changes(target: Changes, later: Changes) -> None:
     if later.cleared:
         target.writes = dict(later.writes)
         target.cleared = True
-        target.size_bytes = later.size_bytes
+        if target.receipts is None:
+            target.size_bytes = 0
     else:
         target.writes.update(later.writes)
-        target.size_bytes += later.size_bytes
+    target.size_bytes += later.size_bytes
     if later.alarm_changed:
         target.alarm = later.alarm
         target.alarm_changed = True

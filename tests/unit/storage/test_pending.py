@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast_host.storage.store import Alarm, Changes
+from holdfast_host.storage.store import Alarm, Changes, Receipt
 from holdfast_host.storage.unflushed import Pending
 
 
@@ -72,6 +72,12 @@ def test_an_alarm_is_pending_like_a_key_and_size_is_an_upper_bound() -> None:
 
     assert pending.layers[0].changes.alarm == Alarm(7)
     assert pending.size_bytes == 5
+
+    kept = {b"h" * 16: Receipt(9, 200, b"f" * 16, b"x" * 1000)}
+    pending.add(Changes(receipts=kept, size_bytes=1016), 3)
+    pending.add(Changes({b"b": b"1"}, cleared=True, size_bytes=2), 3)
+
+    assert pending.size_bytes >= 2 + 1016 + 2, "receipts stay where keys go"
 
     pending.clear()
 
