@@ -75,9 +75,13 @@ class Room:
             return None
         limit = self._limits.instance_bytes_max
         if stored_bytes > limit:
+            kept_bytes = instance.apart_bytes
+            kept = (
+                f"; {kept_bytes} bytes are answers kept under idempotency keys, which go when they expire, or with it"
+            )
             return StorageFullError(
                 f"storage of {stored_bytes} bytes exceeds the limit of {limit} bytes an instance "
-                f"(instance {shown(instance)}): delete keys of it"
+                f"(instance {shown(instance)}): delete keys of it{kept if kept_bytes else ''}"
             )
         if self._full is not None:
             self._ask_disk()

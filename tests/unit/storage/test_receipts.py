@@ -275,6 +275,8 @@ def test_receipts_count_towards_the_quota_of_their_instance(tmp_path: Path, cloc
     report = rig.store.commit(rig.group + 1, [Batch(alice, Changes(receipts={key(2): receipt}))])
 
     assert [type(error).__name__ for error in report.lost.values()] == ["StorageFullError"]
-    assert rig.store.refusal(alice, 1001) is not None
+    refusal = rig.store.refusal(alice, 1001)
+    assert refusal is not None
+    assert f"{alice.apart_bytes} bytes are answers kept under idempotency keys" in refusal.message
     assert rig.kept(alice, key(1), key(2)) == [key(1)]
     rig.store.close()
