@@ -11,37 +11,46 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
 
 from holdfast._errors import ActorCallError
-from holdfast._host_imports import CallsImport, Err, call_error, raise_call_error
+from holdfast._host_imports import CallsImport, Err, call_error, facts_of
 from holdfast._values.codec import decode_json, encode_arguments, encode_json, may_have_tags
 from holdfast._values.tags import untag
 
 AT_ONCE_MAX: Final = 64
+TEXT_BYTES_MAX: Final = 4 << 20  # of the calls that leave together
+_TOO_LARGE: Final = "LimitError"
+_INSTEAD: Final = {"once": "stub.once(key).start.method(...)", "fetch": "stub.fetch(request), which waits"}
 
 
 class StartedCall:
     """A call that has not left yet: give it to `gather`, or await it. It is made at most once.
 
     Awaited in an `async def`, it leaves together with all others that are awaited at that time, as by
-    `asyncio.gather`.
+    `asyncio.gather`. One that is neither given nor awaited is never made.
     """
 
-    __slots__ = ("_calls", "_made", "_text", "_what")
+    __slots__ = ("_awaited", "_calls", "_made", "_text", "_what")
 
     def __init__(self, calls: CallsImport, text: str, what: str) -> None:
         self._calls = calls
         self._text = text
         self._what = what
-        self._made = False
+        self._made = self._awaited = False
 
     def __await__(self) -> Generator[Any, None, Any]:
         loop = _running_loop()
         if loop is None:
             return gather(self)[0]
-        result = yield from loop.started(self, _send_awaited).__await__()
+        _check([self])
+        self._awaited = True
+        try:
+            result = yield from loop.started(self, _make_awaited).__await__()
+        finally:
+            self._awaited = False
         return result
 
     def __repr__(self) -> str:
-        return f"<holdfast call of {self._what}, {'made' if self._made else 'not made yet'}>"
+        state = "made" if self._made else "awaited" if self._awaited else "not made yet"
+        return f"<holdfast call of {self._what}, {state}>"
 
 
 class Starter:
@@ -59,6 +68,8 @@ class Starter:
     def __getattr__(self, method: str) -> Callable[..., StartedCall]:
         if method.startswith("_") or not method.isidentifier():
             raise AttributeError(f"{method!r} is no method that a stub can call", name=method, obj=self)
+        if method in _INSTEAD:
+            raise AttributeError(f"start has no {method}: write {_INSTEAD[method]}", name=method, obj=self)
 
         def start(*args: Any, **kwargs: Any) -> StartedCall:
             what = f"{self._type}.{method}"
@@ -98,7 +109,8 @@ def gather(*calls: StartedCall, return_exceptions: bool = False) -> list[Any]:
         ValueError: More than 64 calls.
         RuntimeError: A call has been made before.
     """
-    outcomes = send(calls)
+    _check(calls)
+    outcomes = _make(calls)
     if not return_exceptions:
         for each in outcomes:
             if isinstance(each, ActorCallError):
@@ -106,17 +118,21 @@ def gather(*calls: StartedCall, return_exceptions: bool = False) -> list[Any]:
     return outcomes
 
 
-def send(calls: Sequence[StartedCall]) -> list[Any]:
-    """Make these calls at once; the result of each, or its ActorCallError."""
+def _check(calls: Sequence[StartedCall]) -> None:
+    """Refuse what cannot be made, before anything is."""
     for each in calls:
         if not isinstance(each, StartedCall):
             raise TypeError(f"gather takes calls as `stub.start.method(...)` makes them, not {type(each).__name__}")
-        if each._made:  # noqa: SLF001  (its own module)
+        if each._made or each._awaited:  # noqa: SLF001  (its own module)
             raise RuntimeError(f"{each!r}: a call is made once, start another one")
     if len({id(each) for each in calls}) != len(calls):
         raise RuntimeError("the same call is given twice: a call is made once, start another one")
     if len(calls) > AT_ONCE_MAX:
         raise ValueError(f"{len(calls)} calls at once, the limit is {AT_ONCE_MAX}: gather them in parts")
+
+
+def _make(calls: Sequence[StartedCall]) -> list[Any]:
+    """Make these calls at once; the result of each, or its ActorCallError."""
     if not calls:
         return []
     for each in calls:
@@ -124,7 +140,11 @@ def send(calls: Sequence[StartedCall]) -> list[Any]:
     try:
         text = calls[0]._calls.call_many(f"[{','.join([each._text for each in calls])}]")  # noqa: SLF001
     except Err as error:
-        raise_call_error(error)
+        refusal = call_error(facts_of(error))
+        if refusal.name == _TOO_LARGE:  # none was made
+            for each in calls:
+                each._made = False  # noqa: SLF001
+        raise refusal from None
     tagged = may_have_tags(text)
     outcomes: list[Any] = []
     for each, outcome in zip(calls, decode_json(text), strict=True):
@@ -136,8 +156,21 @@ def send(calls: Sequence[StartedCall]) -> list[Any]:
     return outcomes
 
 
-def _send_awaited(calls: list[StartedCall]) -> list[Any]:
-    return send(calls[:AT_ONCE_MAX])
+def _make_awaited(calls: list[StartedCall]) -> list[Any]:
+    """Make as many of them as may leave together; they know nothing of each other, so one that may not is none's."""
+    size_bytes = 0
+    some: list[StartedCall] = []
+    for each in calls[:AT_ONCE_MAX]:
+        size_bytes += len(each._text.encode()) + 2  # noqa: SLF001  (and a comma or bracket)
+        if some and size_bytes > TEXT_BYTES_MAX:
+            break
+        some.append(each)
+    try:
+        return _make(some)
+    except ActorCallError as error:
+        if error.name != _TOO_LARGE:
+            raise
+        return [error] if len(some) == 1 else [_make_awaited([each])[0] for each in some]
 
 
 def _running_loop() -> Any:

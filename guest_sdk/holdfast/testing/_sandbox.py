@@ -25,6 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 CALLS_AT_ONCE_MAX: Final = 64
+CALLS_TEXT_BYTES_MAX: Final = 4 << 20  # of all calls made at once, and of all their results
 _NO_ALARM: Final = -1
 
 
@@ -191,19 +192,37 @@ class OutgoingCalls:
     def call_many(self, calls: str) -> str:
         """Several calls: one after another here, where a test has one thread."""
         turn = self._turn()
+        size = len(calls.encode())
+        if size > CALLS_TEXT_BYTES_MAX:
+            text = f"calls of {size} bytes at once, the limit is {CALLS_TEXT_BYTES_MAX} bytes: make fewer at a time"
+            raise RefusedError("LimitError", text)
         wanted = json.loads(calls)
         if len(wanted) > CALLS_AT_ONCE_MAX:
             text = f"{turn.label}: {len(wanted)} calls at once, the limit is {CALLS_AT_ONCE_MAX}"
             raise RefusedError("LimitError", text)
-        return f"[{','.join([self._outcome(turn, each) for each in wanted])}]"
+        left_bytes = CALLS_TEXT_BYTES_MAX
+        outcomes: builtins.list[str] = []
+        for each in wanted:
+            outcome, size = self._outcome(turn, each, left_bytes)
+            left_bytes -= size
+            outcomes.append(outcome)
+        return f"[{','.join(outcomes)}]"
 
-    def _outcome(self, turn: Turn, call: dict[str, Any]) -> str:
+    def _outcome(self, turn: Turn, call: dict[str, Any], left_bytes: int) -> tuple[str, int]:
+        """What became of a call, and how many bytes its result takes of those that are left."""
         arguments = json.dumps(call["arguments"], ensure_ascii=False) if "arguments" in call else ""
         try:
             result = self._call(turn, call["binding"], call["name"], call["method"], arguments, call.get("key", ""))
         except RefusedError as failure:
-            return f'{{"error":{failure.wire()}}}'
-        return f'{{"result":{result}}}'
+            return f'{{"error":{failure.wire()}}}', 0
+        size = len(result.encode())
+        if size > left_bytes:
+            text = (
+                f"a result of {size} bytes does not fit beside the others: the limit of all results of calls made at "
+                f"once is {CALLS_TEXT_BYTES_MAX} bytes; the call was made"
+            )
+            return f'{{"error":{RefusedError("LimitError", text).wire()}}}', 0
+        return f'{{"result":{result}}}', size
 
     @served
     def key(self) -> str:

@@ -2,8 +2,8 @@
 
 Invariants: a slot is free again only by its REPLY, or when its worker is known to be gone; a call is never sent twice
 unless the evidence says that it has not begun, or it has an idempotency key, so that its receipt decides; a question
-changes nothing, and so is sent again as often as such a call; all keep their order, also when they are sent again. Nobody
-is told that nothing happened where an earlier worker may have committed it.
+changes nothing, and so is sent again as often as such a call; all keep their order, also when they are sent again; and
+nobody is told that nothing happened where an earlier worker may have committed it.
 
     down --hello--> up --lost--> down --give_up--> refusing --hello--> up
 

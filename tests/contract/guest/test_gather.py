@@ -64,6 +64,8 @@ def test_calls_under_keys_have_one_effect_each(one: Subject, names: list[str]) -
         ("result", "TypeError", "gather takes calls as `stub.start.method(...)` makes them, not dict", 1),
         ("argument", "CodecError", "the arguments of Gathering.add", 0),
         ("private", "AttributeError", "'_add' is no method that a stub can call", 0),
+        ("once", "AttributeError", "start has no once: write stub.once(key).start.method(...)", 0),
+        ("fetch", "AttributeError", "start has no fetch: write stub.fetch(request)", 0),
     ],
 )
 def test_what_cannot_be_gathered_is_refused_in_words(
@@ -87,3 +89,42 @@ def test_more_calls_than_may_be_made_at_once_are_awaited_in_parts(one: Subject, 
 
 def test_an_awaited_call_that_fails_leaves_the_others_alone(one: Subject, names: list[str]) -> None:
     assert one.plain("awaited_failing", json.dumps([names[0]])).value == [1, "ActorMethodError", 4]
+
+
+def test_a_call_that_is_awaited_twice_is_refused_there_and_leaves_the_others_alone(
+    one: Subject, names: list[str]
+) -> None:
+    assert one.plain("awaited_twice", json.dumps([names[0]])).value == ["int", "RuntimeError", "int"]
+    assert one.plain("gathered_while_awaited", json.dumps([names[1]])).value == ["int", "RuntimeError", "int"]
+    assert totals(one, names) == [2, 2, 0]
+
+
+def test_an_await_that_is_cancelled_before_its_call_has_left_makes_none(one: Subject, names: list[str]) -> None:
+    assert one.plain("cancelled", json.dumps([names[0]])).value == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("counts", "lengths"),
+    [([900_000] * 6, [900_000] * 6), ([1_100_000, 5, 6], ["LimitError", 5, 6])],
+    ids=["more than leaves at once", "one that is too large"],
+)
+def test_large_calls_that_are_awaited_leave_in_parts_and_harm_none_beside_them(
+    one: Subject, names: list[str], counts: list[int], lengths: list[object]
+) -> None:
+    assert one.plain("awaited_large", json.dumps([names[0], counts])).value == lengths
+
+
+def test_arguments_of_all_together_have_a_limit_and_past_it_no_call_is_made(one: Subject, names: list[str]) -> None:
+    name, message, *lengths = one.plain("large", json.dumps([names[0], "length", [900_000] * 5])).value
+
+    assert name == "LimitError"
+    assert "at once, the limit is 4194304 bytes: make fewer at a time" in message
+    assert lengths == [900_000] * 2, "what was not made can be gathered in parts"
+
+
+def test_results_of_all_together_have_a_limit_and_one_past_it_is_an_error_in_its_place(
+    one: Subject, names: list[str]
+) -> None:
+    found = one.plain("large", json.dumps([names[0], "repeat", [1_000_000] * 4 + [500_000, 5]])).value
+
+    assert found == [*[1_000_000] * 4, "LimitError", 5]

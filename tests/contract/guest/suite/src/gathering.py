@@ -1,6 +1,7 @@
 """Several calls at once, gathered and awaited."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 from holdfast import ActorCallError, StatefulActor, gather
@@ -27,6 +28,22 @@ class Gathering(StatefulActor):
         except ActorCallError as error:
             outcomes = [error]
         return [[each.name, each.message] if isinstance(each, ActorCallError) else each["total"] for each in outcomes]
+
+    def length(self, text: str) -> int:
+        return len(text)
+
+    def repeat(self, count: int) -> str:
+        return "x" * count
+
+    def large(self, name: str, method: str, counts: list[int]) -> list[Any]:
+        """Several with large arguments or results; how long each is, or the name of its error."""
+        start = self._at(name).start
+        calls = [start.repeat(each) if method == "repeat" else start.length("x" * each) for each in counts]
+        try:
+            outcomes = gather(*calls, return_exceptions=True)
+        except ActorCallError as error:
+            return [error.name, error.message, *gather(*calls[:2])]
+        return [each.name if isinstance(each, ActorCallError) else len(each) for each in outcomes]
 
     def types(self, name: str) -> list[str]:
         """Results keep their types."""
@@ -56,6 +73,10 @@ class Gathering(StatefulActor):
                 gather(self._at(name).start.add(object()))
             elif how == "private":
                 gather(self._at(name).start._add())
+            elif how == "once":
+                gather(self._at(name).start.once("k").add())
+            elif how == "fetch":
+                gather(self._at(name).start.fetch(None))
         except Exception as error:
             return [type(error).__name__, str(error)]
         return ["it worked"]
@@ -85,6 +106,46 @@ class Gathering(StatefulActor):
         calls = [self._at(name).start.add(by, fail=by == 2) for by in (1, 2, 3)]
         results: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
         return [each.name if isinstance(each, ActorCallError) else each["total"] for each in results]
+
+    async def awaited_twice(self, name: str) -> list[str]:
+        """Two tasks await one call, and a third one another."""
+
+        async def wait_for(call: Any) -> int:
+            result: int = (await call)["total"]
+            return result
+
+        same, other = self._at(name).start.add(), self._at(name).start.add()
+        tasks = [wait_for(each) for each in (same, same, other)]
+        return [type(each).__name__ for each in await asyncio.gather(*tasks, return_exceptions=True)]
+
+    async def gathered_while_awaited(self, name: str) -> list[str]:
+        """A call is awaited, and given to gather before it has left; another one is awaited beside."""
+        call, other = self._at(name).start.add(), self._at(name).start.add()
+
+        async def wait_for(call: Any) -> int:
+            result: int = (await call)["total"]
+            return result
+
+        async def give() -> None:
+            await asyncio.sleep(0)
+            gather(call)
+
+        done = await asyncio.gather(wait_for(call), give(), wait_for(other), return_exceptions=True)
+        return [type(each).__name__ for each in done]
+
+    async def cancelled(self, name: str) -> list[Any]:
+        """An await that is cancelled before its call has left, and the same call again."""
+        call = self._at(name).start.add()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(call, 0)
+        before = self._at(name).total()
+        return [before, (await call)["total"]]
+
+    async def awaited_large(self, name: str, counts: list[int]) -> list[Any]:
+        """Calls of tasks that know nothing of each other, with large arguments."""
+        calls = [self._at(name).start.length("x" * each) for each in counts]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        return [each.name if isinstance(each, ActorCallError) else each for each in results]
 
     def _at(self, name: str) -> Any:
         return self.env.GATHERING.id_from_name(name)
