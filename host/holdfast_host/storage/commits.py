@@ -104,7 +104,7 @@ def commit_sweep(partition: Partition) -> None:
 
 def _commit(partition: Partition, group: int, tallies: dict[int, Tally], leans: Leans) -> dict[int, HoldfastError]:
     number, first = next(iter(tallies.items()))
-    sweeps = partition.garbage.is_due or partition.expiry.is_due
+    sweeps = partition.garbage.is_due or (partition.expiry.first_s is not None and partition.expiry.is_due)
     try:
         _write_together(partition, group, tallies.values(), sweeps)
     except (RefusedError, lmdb.Error) as error:

@@ -82,7 +82,8 @@ def write_instance(partition: Partition, txn: Any, tally: Tally) -> None:
     for changes in tally.batches:
         if changes.cleared and tally.live_bytes:
             _clear(partition, txn, tally)
-        _write_keys(txn, tally, changes.writes)
+        if changes.writes:
+            _write_keys(txn, tally, changes.writes)
         if changes.alarm_changed:
             _write_alarm(txn, instance, tally.number, changes.alarm)
         if changes.erased and tally.apart_bytes:

@@ -254,7 +254,11 @@ class LmdbStore:
     @property
     def has_garbage(self) -> bool:
         """Whether `sweep` has something to do now."""
-        return any(each.garbage.is_due or each.expiry.is_due for each in self._partitions.values())
+        for each in self._partitions.values():  # a property of each would be asked in every round
+            garbage, expiry = each.garbage, each.expiry
+            if (garbage.there and garbage.is_due) or (expiry.first_s is not None and expiry.is_due):
+                return True
+        return False
 
     def sweep(self) -> None:
         """Delete a piece of what is garbage or has expired in one partition, in a commit of its own.

@@ -33,9 +33,16 @@ class Overlay(TurnChanges):
 
     def __init__(self, store: Store, instance: StoredInstance, pending: Pending, limits: Limits, label: str) -> None:
         """`label` names the instance in errors, as `Account/alice`."""
-        super().__init__(pending, limits, label)
         self._store = store
         self._instance = instance
+        self._pending = pending
+        self._limits = limits
+        self._label = label
+        self._top = Changes({})
+        self._below = []
+        self._below_bytes = self._below_keys = 0
+        self._open = ()
+        self.wrote = False
         self._alarm_taken = False  # this turn handles the alarm: it is cleared when the turn ends
 
     # Reads

@@ -13,19 +13,18 @@ class TurnChanges:
 
     __slots__ = ("_below", "_below_bytes", "_below_keys", "_label", "_limits", "_open", "_pending", "_top", "wrote")
 
-    def __init__(self, pending: Pending, limits: Limits, label: str) -> None:
-        """`label` names the instance in errors, as `Account/alice`; `pending` numbers its savepoints."""
-        self._pending = pending
-        self._limits = limits
-        self._label = label
-        self._top = Changes({})
-        # Changes beneath open savepoints, outermost first, and what they hold: a rollback may restore all of it.
-        self._below: list[Changes] = []
-        self._below_bytes = 0
-        self._below_keys = 0
-        self._open: tuple[int, ...] = ()  # the numbers of open savepoints, outermost first
-        # True once the turn has written anything, also if that was rolled back or taken: memory may hold traces of it.
-        self.wrote = False
+    # Set by the Overlay that this is a part of, at once: a call for each turn is saved.
+    _pending: Pending  # numbers the savepoints
+    _limits: Limits
+    _label: str  # names the instance in errors, as `Account/alice`
+    _top: Changes
+    # Changes beneath open savepoints, outermost first, and what they hold: a rollback may restore all of it.
+    _below: list[Changes]
+    _below_bytes: int
+    _below_keys: int
+    _open: tuple[int, ...]  # the numbers of open savepoints, outermost first
+    # True once the turn has written anything, also if that was rolled back or taken: memory may hold traces of it.
+    wrote: bool
 
     @property
     def has_changes(self) -> bool:
