@@ -78,3 +78,18 @@ def failure_of_guest(facts: dict[str, Any]) -> tuple[RefusedError, str]:
     if name == "CodecError" and facts.get("status") == _STATUSES["BadArgumentsError"]:
         return RefusedError(name, message, code=code, status=facts["status"]), trace
     return RefusedError(name if name in _FROM_GUESTS else "ActorMethodError", message, code=code), trace
+
+
+def failure_of_dead_host(label: str, *, left: bool) -> RefusedError:
+    """What the caller of a turn is told whose host died under it; `left`: something of it was outside already."""
+    if left:
+        text = f"{label}: the host died while the call ran: its outcome is unknown, part of it had left already"
+        return RefusedError("ActorOutputGateError", text)
+    return RefusedError("HostUnavailableError", f"{label}: the host died while the call ran; it committed nothing")
+
+
+def failure_of_constructor(failure: RefusedError) -> RefusedError:
+    """What a caller is told of a constructor that failed."""
+    if failure.name != "ActorMethodError":
+        return failure
+    return RefusedError("ActorInitError", failure.message, code=failure.code)

@@ -23,7 +23,7 @@ from holdfast._http import body_bytes
 from holdfast._methods import handlers_of, private_names
 from holdfast._outbound import use_import
 from holdfast.testing._clock import ManualClock
-from holdfast.testing._failures import RefusedError, failure_of_guest
+from holdfast.testing._failures import RefusedError, failure_of_constructor, failure_of_dead_host, failure_of_guest
 from holdfast.testing._idempotency import RECEIPT_US, KeyedCall, Receipt, kept_result
 from holdfast.testing._limits import Limits
 from holdfast.testing._outbound import Outbound, OutgoingHttp
@@ -191,7 +191,7 @@ class Runner:
         self.crashes += 1
         self._writes_until_crash = self._commits_until_crash = 0
         for turn in self._stack:
-            turn.ended_by = turn.ended_by or _died(turn)
+            turn.ended_by = turn.ended_by or failure_of_dead_host(turn.label, left=turn.left)
         for record in self.records.values():
             record.deactivate()
         self._function = None
@@ -203,7 +203,7 @@ class Runner:
             if not self._writes_until_crash:
                 self.crash()
                 turn = self._stack[-1]
-                turn.end(_died(turn))
+                turn.end(failure_of_dead_host(turn.label, left=turn.left))
 
     # Inside.
 
@@ -267,7 +267,7 @@ class Runner:
             )
         except Err as error:
             self._keep(turn, None)
-            raise _unmade(self._failure(turn, error)) from None
+            raise failure_of_constructor(self._failure(turn, error)) from None
 
     def _keep(self, turn: Turn, sandbox: Sandbox | None) -> None:
         if turn.record is None:
@@ -375,21 +375,6 @@ class Runner:
                 self._stack.pop()
                 if not self._stack:
                     self._outbound._raise_unanswered()  # noqa: SLF001  (no method for tests)
-
-
-def _died(turn: Turn) -> RefusedError:
-    """What the caller of a turn is told whose host died under it."""
-    if turn.left:
-        text = f"{turn.label}: the host died while the call ran: its outcome is unknown, part of it had left already"
-        return RefusedError("ActorOutputGateError", text)
-    return RefusedError("HostUnavailableError", f"{turn.label}: the host died while the call ran; it committed nothing")
-
-
-def _unmade(failure: RefusedError) -> RefusedError:
-    """What a caller is told of a constructor that failed."""
-    if failure.name != "ActorMethodError":
-        return failure
-    return RefusedError("ActorInitError", failure.message, code=failure.code)
 
 
 def _least(timeout_s: float, left_s: float | None) -> float:
