@@ -36,6 +36,10 @@ _CEILINGS: Final = {
     "receipt_s": 1_000_000_000,
 }
 _MAY_BE_ZERO: Final = frozenset({"worker_memory_bytes", "disk_reserve_bytes", "alarm_retries_max"})
+# What others count on: they may be raised, never lowered.
+_FLOORS: Final = {
+    "receipt_s": 28_800,  # who repeats a call for hours must still find what became of it
+}
 
 
 # Connections that wait to be accepted: a crowd that comes while a front is busy, or is being replaced.
@@ -263,6 +267,9 @@ def _parse_limit(name: str, text: str, kind: type) -> int | float:
     ceiling = _CEILINGS.get(name)
     if ceiling is not None and value > ceiling:
         raise ConfigurationError(f"--limit {name}={text}: more than {ceiling} is not possible")
+    floor = _FLOORS.get(name)
+    if floor is not None and value < floor:
+        raise ConfigurationError(f"--limit {name}={text}: less than {floor} is not possible")
     return value
 
 

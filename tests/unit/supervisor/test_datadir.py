@@ -83,6 +83,7 @@ def test_loopback_needs_no_token(listen: str) -> None:
         ({"limits": ["key_bytes_max=500"]}, "480"),
         ({"limits": ["calls_at_once_max=65"]}, "more than 64"),
         ({"limits": ["receipt_s=5000000000"]}, "more than 1000000000"),
+        ({"limits": ["receipt_s=28799"]}, "less than 28800"),
         ({"outbound": ["api.example.com"]}, "'api.example.com' is no pattern"),
         ({"outbound": ["none", "https://*"]}, "none stands alone"),
         ({"outbound_private": ["intranet.corp"]}, "HOST:PORT"),
