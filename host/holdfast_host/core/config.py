@@ -214,11 +214,13 @@ def _read_private(text: str) -> tuple[str, int | None]:
         address = ipaddress.ip_address(host)
     except ValueError:
         address = None
+    if address is not None and address.version == 6 and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped  # as which it is judged
     if port == 0 or (address is None and (port is None or not _DOMAIN.fullmatch(host))):
         raise ConfigurationError(
             f"--outbound-private {text!r} is no address and no HOST:PORT, as in '10.0.0.5' or 'intranet.corp:8080'"
         )
-    if address is not None and (address.is_link_local or host == PLATFORM_ADDRESS):
+    if address is not None and (address.is_link_local or str(address) == PLATFORM_ADDRESS):
         raise ConfigurationError(f"--outbound-private {text!r}: such an address is never asked, whoever allows it")
     return (host if address is None else str(address)), port
 

@@ -17,6 +17,7 @@ from holdfast_host.core.limits import KIB
 from holdfast_host.core.outbound import Target
 from holdfast_host.courier.addresses import AddressRefusedError, PrivateAccess, judge
 from holdfast_host.courier.lookups import Lookups
+from holdfast_host.courier.protocol import AnswerConnector
 
 IDLE_SOCKETS_MAX: Final = 64  # of one function; past it a connection serves one request
 _KEEP_ALIVE_S: Final = 15.0
@@ -73,7 +74,8 @@ class Pool:
         await self._passing.close()
 
     def _make_session(self, *, keeping: bool) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
+        connector = AnswerConnector(
+            self._headers_bytes_max,
             limit=0,  # `in_flight` counts
             force_close=not keeping,
             keepalive_timeout=_KEEP_ALIVE_S if keeping else None,

@@ -15,6 +15,7 @@ from yarl import URL
 from holdfast_host.core.errors import (
     HoldfastError,
     LimitError,
+    OutboundBusyError,
     OutboundDeniedError,
     OutboundTimeoutError,
     OutboundUnreachableError,
@@ -99,7 +100,9 @@ class Exchanges:
     async def read_body(self, response: aiohttp.ClientResponse, admitted: Admitted) -> tuple[bytearray, bool]:
         """The whole body, and whether it was inflated."""
         pieces: AsyncIterator[bytes] = response.content.iter_chunked(_PIECE_BYTES)
-        codings = [each.strip().lower() for each in response.headers.get("Content-Encoding", "").split(",")]
+        codings = [
+            each.strip().lower() for each in ",".join(response.headers.getall("Content-Encoding", ())).split(",")
+        ]
         inflated = codings in (["gzip"], ["x-gzip"])
         if inflated:
             pieces = inflate(pieces)
@@ -146,7 +149,7 @@ class _Exchange:
         """All hops; what makes the answer's text: it is a third longer than its body, and so made late."""
         for _ in range(REDIRECTS_MAX + 1):
             self._exchanges.judge(self._function, self._target)
-            self._admitted.go_to(self._target)
+            self._go_to(self._target)
             self._dial = Dial(self._target)
             DIAL.set(self._dial)
             async with self._exchanges.send(
@@ -160,6 +163,15 @@ class _Exchange:
                 self._redirect(response.status, location)
                 response.close()
         raise OutboundDeniedError(f"{self.where}: more than {REDIRECTS_MAX} redirects, the last one was not followed")
+
+    def _go_to(self, target: Target) -> None:
+        """Count this hop; OutboundBusyError, which says that nothing was sent, for the first hop alone."""
+        try:
+            self._admitted.go_to(target)
+        except OutboundBusyError as error:
+            if self._dial is None:
+                raise
+            raise OutboundUnreachableError(f"{self.where}: the redirect to it was not followed: {error}") from None
 
     def translate(self, error: aiohttp.ClientError | OSError | ValueError) -> HoldfastError:
         """What the library's error is to a guest; a refused address is the courier's own word."""

@@ -14,8 +14,11 @@ from typing import Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from holdfast_host.core.errors import OutboundBusyError
+
 THREADS_MAX: Final = 64
 _FUNCTION_THREADS_MAX: Final = 8
+_FUNCTION_LOOKUPS_MAX: Final = 256  # with those that nobody waits for any more: a look-up cannot be taken back
 
 LookUp = Callable[[str, int, int], list[tuple[int, str, int]]]  # host, port, family -> family, address, protocol
 
@@ -47,13 +50,22 @@ class FunctionResolver(AbstractResolver):
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
         self._places = asyncio.Semaphore(_FUNCTION_THREADS_MAX)
+        self._under_way = 0
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The addresses of a name."""
-        async with self._places:
-            found = await self._lookups.ask(host, port, family)
+        """The addresses of a name; OutboundBusyError where too many are looked up."""
+        if self._under_way >= _FUNCTION_LOOKUPS_MAX:
+            raise OutboundBusyError(
+                f"{self._under_way} names of this function are being looked up, the limit is {_FUNCTION_LOOKUPS_MAX}"
+            )
+        self._under_way += 1
+        try:
+            async with self._places:
+                found = await self._lookups.ask(host, port, family)
+        finally:
+            self._under_way -= 1
         return [
             ResolveResult(hostname=host, host=address, port=port, family=kind, proto=protocol, flags=0)
             for kind, address, protocol in found

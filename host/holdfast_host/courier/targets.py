@@ -13,7 +13,7 @@ from holdfast_host.core.outbound import PORTS, Target, is_plain_path
 URL_CHARS_MAX: Final = 16_000
 _HOST: Final = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
 _PARTS: Final = re.compile(r"(?:[^/?#]*:)?(?://([^/?#]*))?([^?#]*)")  # authority and path, as they were written
-_NEVER: Final = re.compile(r"[\x00-\x20\x7f\\]")
+_NEVER: Final = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
 
 
 def read_url(text: str, base: URL | None = None) -> tuple[URL, Target]:

@@ -533,6 +533,14 @@ def test_an_answer_that_breaks_off_or_is_none_is_unreachable(text: bytes) -> Non
     asyncio.run(run())
 
 
+def test_a_timeout_past_every_number_is_the_limit() -> None:
+    async def run() -> None:
+        async with raw_server() as server, asking() as asks:
+            assert (await asks.ask(server.url, timeout_ms=10**400))["status"] == 200
+
+    asyncio.run(run())
+
+
 def test_where_nobody_listens_it_is_unreachable() -> None:
     def look_up(host: str, port: int, family: int) -> list[tuple[int, str, int]]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

@@ -42,7 +42,7 @@ def test_a_url_is_read_as_it_is_sent(url: str, target: Target) -> None:
         "https://user@h/", "https://user:password@h/", "https://@h/", "https://h\\@evil/", "https://h/a\\b",
         "https://evil%40h/", "https://a%6c/", "https://h:0/", "https://h:99999/", "https://h:80:80/", "https://h /",
         "https://h/ x", "https://h/\r\nX: y", "https://h/\x00", "https://*/", "http://[fe80::1%25eth0]/", "http://[::1",
-        "https://h/" + "a" * 20_000,
+        "https://h/caf\ud8e9", "https://h/" + "a" * 20_000,
     ],
 )  # fmt: skip
 def test_what_is_no_plain_url_is_refused(url: str) -> None:

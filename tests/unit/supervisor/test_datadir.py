@@ -90,6 +90,7 @@ def test_loopback_needs_no_token(listen: str) -> None:
         ({"outbound_private": ["10.0.0.0/8"]}, "HOST:PORT"),
         ({"outbound_private": ["10.0.0.5:0"]}, "HOST:PORT"),
         ({"outbound_private": ["169.254.169.254"]}, "never asked"),
+        ({"outbound_private": ["::ffff:169.254.169.254"]}, "never asked"),
         ({"outbound_private": ["[fe80::1]:80"]}, "never asked"),
         ({"outbound_private": ["168.63.129.16:80"]}, "never asked"),
         ({"token_file": "/nonexistent"}, "token file"),
@@ -103,9 +104,11 @@ def test_a_wrong_setting_is_refused_with_what_to_do(settings: dict[str, object],
 
 def test_what_may_be_asked_outside_is_read_from_its_flags() -> None:
     config = HostConfig.make(outbound_private=["10.0.0.5", "127.0.0.1:80", "Intranet.corp:8080", "::1", "[::2]:81"])
+    mapped = HostConfig.make(outbound_private=["::ffff:10.0.0.5", "[::ffff:10.0.0.6]:80"])  # judged as what is in them
 
     assert config.outbound == ("https://*",)
     assert HostConfig.make(outbound=["none"]).outbound == ()
+    assert mapped.outbound_private == (("10.0.0.5", None), ("10.0.0.6", 80))
     assert config.outbound_private == (
         ("10.0.0.5", None), ("127.0.0.1", 80), ("intranet.corp", 8080), ("::1", None), ("::2", 81),
     )  # fmt: skip
