@@ -15,7 +15,7 @@ from typing import Any, Final
 import holdfast
 from holdfast import testing
 from holdfast_host.core import errors, limits
-from holdfast_host.storage import keys
+from holdfast_host.storage.lmdb import keys
 from holdfast_host.supervisor.directory import layout as datadir
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
@@ -44,8 +44,8 @@ that rows sort by them, numbers in values little-endian.
 ## A commit
 
 All batches of a group go into one transaction, which also checks the partition's epoch and records the group's number;
-one sync, and the group is durable. What happens when it does not fit is in `storage/commits.py`, how a million keys are
-deleted without stopping anybody in `storage/garbage.py`.
+one sync, and the group is durable. What happens when it does not fit is in `storage/lmdb/commits.py`, how a million
+keys are deleted without stopping anybody in `storage/lmdb/garbage.py`.
 
 A worker that opens a partition first makes one synced commit that raises the epoch. That keeps out a predecessor, and
 makes durable what one that was killed between writing and flushing had left visible.

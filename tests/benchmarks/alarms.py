@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Alarm, Batch, Changes
 from tests.harness import components, processes
 from tests.harness.caller import Caller

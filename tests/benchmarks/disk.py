@@ -19,8 +19,8 @@ import lmdb
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.data_directory import ensure_data_directory
-from holdfast_host.storage.keys import META_KEY, Meta, data_prefix, pack_meta
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.keys import META_KEY, Meta, data_prefix, pack_meta
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Batch, Changes
 from tests.benchmarks.load import Load, measure
 from tests.benchmarks.results import Section

@@ -44,7 +44,7 @@ def _be_host(file: str) -> None:
 
 def _be_worker(file: str) -> None:
     from holdfast_host.sandbox.instance import Sandbox
-    from holdfast_host.storage.lmdb_store import LmdbStore
+    from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
     from holdfast_host.worker.main import main as worker
 
     with Path(file).open("r+b") as opened:

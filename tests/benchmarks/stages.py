@@ -109,7 +109,7 @@ WORKER: Final = [
         "worker/threads/leadership.py:in_section,pause_section,resume_section,hand_over",
         "worker/loop.py:_run_round",
     ),
-    *_rules("commit", "storage/commits.py", "worker/commits/committer.py:run,_write"),
+    *_rules("commit", "storage/lmdb/commits.py", "worker/commits/committer.py:run,_write"),
     *_rules(
         "gate and reply",
         "worker/commits/gate.py",

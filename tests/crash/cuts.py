@@ -12,7 +12,7 @@ from typing import Any
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.data_directory import read_data_directory
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.supervisor.registry.registry import Registry
 from tests.crash.model import ARMED, FEW_ROWS, ROWS_MAX, State, Workload
 from tests.crash.power import Disk, Record, read_records

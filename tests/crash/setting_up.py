@@ -19,7 +19,7 @@ from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.sandbox.components.compiled_store import DamagedError, KeptComponent, sha256_of
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.supervisor.startup import HostResources, open_resources
 from tests.crash.power import Disk, Record, read_records
 from tests.faults.shim import Recording

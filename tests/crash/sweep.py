@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from tests.crash.model import FEW_ROWS, Workload
 from tests.faults.shim import Faults
 from tests.harness import processes

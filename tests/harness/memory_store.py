@@ -14,7 +14,7 @@ from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.listing_pages import NamePage
-from holdfast_host.storage.keys import has_due_row, index_key, pack_receipt
+from holdfast_host.storage.lmdb.keys import has_due_row, index_key, pack_receipt
 from holdfast_host.storage.store import (
     NO_LEANS,
     Alarm,

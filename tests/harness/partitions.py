@@ -1,4 +1,4 @@
-"""Every row of the partitions of a store, against what holdfast_host.storage.keys says of them."""
+"""Every row of the partitions of a store, against what holdfast_host.storage.lmdb.keys says of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import lmdb
 
 from holdfast_host.storage.data_directory import partition_path
-from holdfast_host.storage.keys import (
+from holdfast_host.storage.lmdb.keys import (
     META_KEY,
     PREFIX_BYTES,
     NameRow,
@@ -21,8 +21,8 @@ from holdfast_host.storage.keys import (
     unpack_name_row,
     unpack_receipt,
 )
-from holdfast_host.storage.lmdb_store import LmdbStore
-from holdfast_host.storage.partition import Partition
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.partition import Partition
 
 _NAME, _DATA, _ALARM, _DUE, _REST, _GARBAGE, _, _RECEIPT, _EXPIRY = range(1, 10)
 

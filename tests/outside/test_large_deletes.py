@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.core.limits import GIB, Limits
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Batch, Changes
 from tests.harness.background import Clients
 from tests.harness.host import HostProcess

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.core.limits import MIB, Limits
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Batch, Changes
 from holdfast_host.supervisor.registry.registry import Registry
 from tests.harness import processes

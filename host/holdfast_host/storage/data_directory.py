@@ -7,7 +7,7 @@ The marker is written before anything else: a directory without it holds no stat
 over: its marker is written anew before a partition is opened, so that a release that knows only that format leaves the
 directory alone from then on; each partition follows when it is opened. The number of partitions
 decides which file holds an instance, so it never changes while the directory lives. What does not live here: the lock,
-and what else the supervisor keeps in the directory; making a partition (storage.partition).
+and what else the supervisor keeps in the directory; making a partition (storage.lmdb.partition).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Final
 from holdfast_host.core.durable_files import sync_directory, write_durably
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import SHARDS
-from holdfast_host.storage.keys import FORMAT, FORMATS
+from holdfast_host.storage.lmdb.keys import FORMAT, FORMATS
 
 _MARKER: Final = "format.json"
 _PARTS: Final = "parts"

@@ -17,7 +17,7 @@ from holdfast_host.core.child_process import calm_collector, enter_child
 from holdfast_host.core.errors import ConfigurationError, HoldfastError, InternalError
 from holdfast_host.core.logs import EventLog, adopt_logging, adopt_tracebacks
 from holdfast_host.sandbox.engine import SandboxEngine
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.wire.control import (
     Fatal,
     Ready,

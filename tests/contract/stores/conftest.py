@@ -9,7 +9,7 @@ import pytest
 
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.storage.data_directory import ensure_data_directory
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Store
 from tests.harness.memory_store import MemoryStore
 

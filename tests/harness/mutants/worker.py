@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from holdfast_host.core.errors import StorageFullError
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans, StoreBrokenError
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.worker import main as worker_main

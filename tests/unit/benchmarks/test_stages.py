@@ -8,7 +8,8 @@ import pytest
 
 from holdfast_host.front.http import answers
 from holdfast_host.sandbox import marshal
-from holdfast_host.storage import commits, overlay
+from holdfast_host.storage import overlay
+from holdfast_host.storage.lmdb import commits
 from holdfast_host.worker.commits import committer
 from holdfast_host.worker.running import executor
 from holdfast_host.worker.running import runner as running

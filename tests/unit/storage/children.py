@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Batch, StoreBrokenError
 from tests.unit.storage.conftest import LIMITS, batch, open_lmdb
 

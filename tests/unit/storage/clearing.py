@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Batch, StoredInstance
 from tests.harness.partitions import faults_of
 from tests.unit.storage.conftest import LIMITS, batch

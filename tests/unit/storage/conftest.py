@@ -13,7 +13,7 @@ import pytest
 
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.storage.data_directory import ensure_data_directory
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Batch, Changes, StoredInstance
 
 # The time of a page is for one test to set: a busy machine must not cut the others short.

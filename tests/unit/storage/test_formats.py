@@ -11,8 +11,8 @@ import pytest
 
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.storage.data_directory import ensure_data_directory, partition_path, read_data_directory
-from holdfast_host.storage.keys import FORMAT, META_KEY, Meta, pack_meta, unpack_meta
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.keys import FORMAT, META_KEY, Meta, pack_meta, unpack_meta
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Alarm, Batch, Changes, Receipt
 from tests.harness.partitions import faults_of, sweep_all
 from tests.unit.storage.conftest import LIMITS, open_lmdb

@@ -12,9 +12,9 @@ import pytest
 
 from holdfast_host.core.errors import StorageFullError
 from holdfast_host.core.limits import MIB
-from holdfast_host.storage import commits
+from holdfast_host.storage.lmdb import commits
+from holdfast_host.storage.lmdb.partition import Partition
 from holdfast_host.storage.overlay import Overlay
-from holdfast_host.storage.partition import Partition
 from holdfast_host.storage.store import StoreBrokenError
 from holdfast_host.storage.unflushed import Pending
 from tests.unit.storage import children
@@ -131,8 +131,8 @@ def test_growth_is_let_in_again_as_soon_as_there_is_room_though_nothing_else_is_
     if what == "disk":
         low = SimpleNamespace(f_bavail=1, f_frsize=4096)
         with monkeypatch.context() as disk:
-            disk.setattr("holdfast_host.storage.free_space.os.statvfs", lambda path: low)
-            disk.setattr("holdfast_host.storage.free_space._ASK_EVERY_S", 0.0)
+            disk.setattr("holdfast_host.storage.lmdb.free_space.os.statvfs", lambda path: low)
+            disk.setattr("holdfast_host.storage.lmdb.free_space._ASK_EVERY_S", 0.0)
             refused = store.commit(3, [batch(alice, {b"more": b"v"})]).lost[id(alice)]
             refusal = store.refusal(alice, alice.live_bytes + 1)
             assert isinstance(refused, StorageFullError)

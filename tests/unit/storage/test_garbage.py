@@ -10,10 +10,10 @@ import lmdb
 import pytest
 
 from holdfast_host.core.limits import KIB, MIB
-from holdfast_host.storage import commits, garbage
-from holdfast_host.storage.inspection import count_keys
-from holdfast_host.storage.lmdb_store import LmdbStore
-from holdfast_host.storage.partition import Partition
+from holdfast_host.storage.lmdb import commits, garbage
+from holdfast_host.storage.lmdb.inspection import count_keys
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.partition import Partition
 from holdfast_host.storage.store import Alarm, Batch, Changes
 from tests.harness.partitions import faults_of, rows_of, sweep_all
 from tests.unit.storage.clearing import FEW, Group, cleared, everything, many
@@ -316,7 +316,7 @@ def test_who_reads_while_it_is_cleared_and_swept_sees_all_of_it_or_nothing(
         return first_swept
 
     if while_reading == "count_keys":
-        monkeypatch.setattr("holdfast_host.storage.lmdb_store.count_keys", late(count_keys))
+        monkeypatch.setattr("holdfast_host.storage.lmdb.lmdb_store.count_keys", late(count_keys))
         assert store.count_keys(alice, b"") == (1, None)
     elif while_reading == "scan":
         monkeypatch.setattr(Partition, "scan", late(Partition.scan))

@@ -11,9 +11,9 @@ from typing import Any
 import lmdb
 import pytest
 
-from holdfast_host.storage import commits, garbage
-from holdfast_host.storage.lmdb_store import LmdbStore
-from holdfast_host.storage.partition import Partition
+from holdfast_host.storage.lmdb import commits, garbage
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.partition import Partition
 from holdfast_host.storage.store import StoreBrokenError
 from tests.harness.partitions import rows_of, sweep_all
 from tests.unit.storage.clearing import FEW, Group, cleared, many

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from holdfast_host.core.errors import BadRequestError
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.storage.data_directory import ensure_data_directory
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import Batch, Store, StoredInstance
 from holdfast_host.storage.unflushed import Pending

@@ -18,9 +18,9 @@ import holdfast_host
 from holdfast_host.core.errors import ConfigurationError, InternalError
 from holdfast_host.core.ids import partition_of
 from holdfast_host.storage.data_directory import ensure_data_directory, partition_path, read_data_directory
-from holdfast_host.storage.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.partition import Partition
 from holdfast_host.storage.overlay import Overlay
-from holdfast_host.storage.partition import Partition
 from holdfast_host.storage.store import Alarm, Batch, Changes, StoreBrokenError
 from holdfast_host.storage.unflushed import Pending
 from holdfast_host.wire.state_page import FIRST_GROUP
@@ -179,7 +179,7 @@ def test_no_code_of_the_host_names_the_files_of_an_environment_but_to_see_whethe
 
     assert named == [("partition.py", "data.mdb")]
     assert opens == ["partition.py"]
-    assert '(path / "data.mdb").exists()' in (HOST / "storage" / "partition.py").read_text()
+    assert '(path / "data.mdb").exists()' in (HOST / "storage" / "lmdb" / "partition.py").read_text()
 
 
 def test_no_read_leaves_its_transaction_open(lmdb_store: LmdbStore) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.data_directory import ensure_data_directory
-from holdfast_host.storage.lmdb_store import LmdbStore
-from holdfast_host.storage.receipts import QUIET_S
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
+from holdfast_host.storage.lmdb.receipts import QUIET_S
 from holdfast_host.storage.store import Alarm, Batch, Changes, Receipt, StoredInstance
 from tests.harness.partitions import faults_of, rows_of, sweep_all
 from tests.unit.storage.conftest import LIMITS

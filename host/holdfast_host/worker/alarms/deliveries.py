@@ -32,7 +32,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import ActorUnknownMethodError, HoldfastError, HostUnavailableError, required
-from holdfast_host.storage.keys import has_due_row
+from holdfast_host.storage.lmdb.keys import has_due_row
 from holdfast_host.storage.store import Changes
 from holdfast_host.storage.unflushed import read_alarm
 from holdfast_host.wire.frames import Call, CallKind

@@ -11,8 +11,8 @@ import time
 import lmdb
 
 from holdfast_host.core.listing_pages import NamePage
-from holdfast_host.storage.keys import data_prefix, name_key, unpack_name_row
-from holdfast_host.storage.partition import Partition
+from holdfast_host.storage.lmdb.keys import data_prefix, name_key, unpack_name_row
+from holdfast_host.storage.lmdb.partition import Partition
 from holdfast_host.storage.store import StoreBrokenError
 
 _NAME_AT = len(name_key(0, b""))

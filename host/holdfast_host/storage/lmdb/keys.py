@@ -17,7 +17,7 @@ in keys are big-endian, so that rows sort by them, numbers in values little-endi
 | expiry  | `09`, expires u32 (s), number u64, hash | type id u32, name                                                |
 
 `number` is the instance's, `why` the last error. An instance's data number is its number, until so many rows are
-cleared that they are left as garbage (see storage.garbage); from then on it is a newer one. Its number is its own until
+cleared that they are left as garbage (see lmdb.garbage); from then on it is a newer one. Its number is its own until
 it is erased and has too many receipts to delete at once; then it is a newer one, too.
 
 - An instance has a name row exactly as long as it has a data row, an alarm row or a receipt row.

@@ -1,6 +1,6 @@
 """What one commit writes of one instance: its rows, and what it will be once that is durable.
 
-The transaction, what goes with it and what is done where it does not fit are storage.commits'.
+The transaction, what goes with it and what is done where it does not fit are lmdb.commits'.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import sys
 from typing import Any
 
 from holdfast_host.core.errors import InternalError, StorageFullError
-from holdfast_host.storage import garbage, receipts
-from holdfast_host.storage.keys import (
+from holdfast_host.storage.lmdb import garbage, receipts
+from holdfast_host.storage.lmdb.keys import (
     alarm_key,
     data_prefix,
     index_key,
@@ -21,8 +21,8 @@ from holdfast_host.storage.keys import (
     unpack_alarm,
     unpack_name_row,
 )
-from holdfast_host.storage.partition import Partition
-from holdfast_host.storage.receipts import Owner
+from holdfast_host.storage.lmdb.partition import Partition
+from holdfast_host.storage.lmdb.receipts import Owner
 from holdfast_host.storage.store import Alarm, Changes, Receipt, StoredInstance
 
 

@@ -4,7 +4,7 @@ A receipt answers until it is swept, and it is swept when it has expired: never 
 twice. What tells when is the wall clock, which may jump; so nothing is swept for an hour after the store was opened, or
 after that clock moved against the monotonic one: as long as a clock that is wrong usually takes to be put right.
 
-Like garbage they are swept a piece at a time, by weight, with the groups and between them; see storage.garbage.
+Like garbage they are swept a piece at a time, by weight, with the groups and between them; see lmdb.garbage.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from holdfast_host.core.clock import Clock
 from holdfast_host.core.limits import KIB
-from holdfast_host.storage.keys import (
+from holdfast_host.storage.lmdb.keys import (
     EXPIRY_FIRST,
     PREFIX_BYTES,
     expires_of,
@@ -116,7 +116,7 @@ def delete_receipts(txn: Any, number: int, rows_max: int) -> int:
 def sweep_expired(txn: Any, now_s: int, rows_max: int) -> dict[Owner, int]:
     """Delete about so many expired receipts; how many bytes that took from whom.
 
-    The name rows are left as they are: see storage.commits.
+    The name rows are left as they are: see lmdb.commits.
     """
     taken: dict[Owner, int] = {}
     with txn.cursor() as cursor:

@@ -4,7 +4,7 @@ The only module that opens an environment. Nothing here or anywhere else opens `
 drops a process's locks on a file when *any* of its descriptors is closed, a second writer would get in, and
 acknowledged commits would be lost. (The binding itself refuses to open an environment twice in one process.)
 
-Writing is in storage.commits.
+Writing is in lmdb.commits.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from holdfast_host.core.clock import Clock
 from holdfast_host.core.durable_files import sync_directory
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
-from holdfast_host.storage import garbage, receipts
-from holdfast_host.storage.free_space import Room
-from holdfast_host.storage.keys import (
+from holdfast_host.storage.lmdb import garbage, receipts
+from holdfast_host.storage.lmdb.free_space import Room
+from holdfast_host.storage.lmdb.keys import (
     DUE_FIRST,
     META_KEY,
     PREFIX_BYTES,
@@ -62,7 +62,7 @@ class Expired(NamedTuple):
 
 
 class Partition:
-    """An open environment, from `open` to `close`. Any thread may read; see storage.commits for who writes.
+    """An open environment, from `open` to `close`. Any thread may read; see lmdb.commits for who writes.
 
     A read that fails means that the environment is unusable: StoreBrokenError.
     """

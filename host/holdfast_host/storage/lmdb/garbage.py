@@ -21,8 +21,8 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from holdfast_host.core.limits import KIB, Limits
-from holdfast_host.storage.keys import GARBAGE_FIRST, data_prefix, garbage_key, unpack_garbage_key
-from holdfast_host.storage.receipts import delete_receipts
+from holdfast_host.storage.lmdb.keys import GARBAGE_FIRST, data_prefix, garbage_key, unpack_garbage_key
+from holdfast_host.storage.lmdb.receipts import delete_receipts
 from holdfast_host.storage.store import Changes
 
 _AGAIN_S: Final = 1.0  # after a sweep that found no room

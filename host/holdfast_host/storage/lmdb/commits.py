@@ -14,7 +14,7 @@ count, never was written (if it was that write which failed, the environment is 
 Anything else that goes wrong (any other EIO at the sync, a panicked environment, another epoch, a bug of ours) is a
 StoreBrokenError: after a failed sync a second one may succeed without having written, so nothing may be tried again.
 
-An instance that clears more than a commit can delete in passing gets another number for its data; see storage.garbage.
+An instance that clears more than a commit can delete in passing gets another number for its data; see lmdb.garbage.
 The first way sweeps a piece of what earlier groups left so, and of expired receipts. `commit_sweep` does it in a commit
 of its own, which leaves the meta row as it is: no call is made to look committed by it.
 
@@ -33,12 +33,12 @@ from typing import Any
 import lmdb
 
 from holdfast_host.core.errors import HoldfastError, StorageFullError
-from holdfast_host.storage import garbage, receipts
-from holdfast_host.storage.free_space import shown
-from holdfast_host.storage.instance_rows import RefusedError, Tally, take_apart, write_instance
-from holdfast_host.storage.keys import META_KEY, Meta, pack_meta, unpack_meta
-from holdfast_host.storage.partition import Expired, Partition
-from holdfast_host.storage.receipts import Owner
+from holdfast_host.storage.lmdb import garbage, receipts
+from holdfast_host.storage.lmdb.free_space import shown
+from holdfast_host.storage.lmdb.instance_rows import RefusedError, Tally, take_apart, write_instance
+from holdfast_host.storage.lmdb.keys import META_KEY, Meta, pack_meta, unpack_meta
+from holdfast_host.storage.lmdb.partition import Expired, Partition
+from holdfast_host.storage.lmdb.receipts import Owner
 from holdfast_host.storage.store import Batch, Leans, StoreBrokenError, lose_what_leans
 
 _SWEEP_S = 0.002  # of a sweep's deletes: the sync comes on top

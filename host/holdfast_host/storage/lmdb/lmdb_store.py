@@ -1,7 +1,7 @@
 """The Store on LMDB: the partitions of one worker, and which instance lies in which.
 
-One environment per partition, opened by exactly one process. Layout: storage.keys. Reading: storage.partition. Writing:
-storage.commits. The data directory around them: storage.data_directory.
+One environment per partition, opened by exactly one process. Layout: lmdb.keys. Reading: lmdb.partition. Writing:
+lmdb.commits. The data directory around them: storage.data_directory.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from holdfast_host.core.errors import ConfigurationError, InternalError, Storage
 from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.listing_pages import NamePage, merge_pages
-from holdfast_host.storage.commits import commit_group, commit_sweep
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
-from holdfast_host.storage.inspection import count_keys, instance_page
-from holdfast_host.storage.partition import Partition
+from holdfast_host.storage.lmdb.commits import commit_group, commit_sweep
+from holdfast_host.storage.lmdb.inspection import count_keys, instance_page
+from holdfast_host.storage.lmdb.partition import Partition
 from holdfast_host.storage.store import (
     NO_LEANS,
     Alarm,
