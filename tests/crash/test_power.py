@@ -24,12 +24,17 @@ pytestmark = pytest.mark.slow
 def test_whatever_a_power_cut_leaves_of_the_writes_between_syncs_opens_and_holds_what_was_acknowledged(
     probe_data: Callable[[int], Path], tmp_path: Path
 ) -> None:
-    shutil.copytree(probe_data(1), tmp_path / "data")
-    done = cut_often(tmp_path / "data", tmp_path, calls=150, cuts=60, seed=2)
+    for seed in (2, 3, 4):  # whether a cut falls into a sweep is chance
+        folder = tmp_path / str(seed)
+        shutil.copytree(probe_data(1), folder / "data")
+        done = cut_often(folder / "data", folder, calls=150, cuts=60, seed=seed)
 
-    assert done.faults == []
-    assert done.cuts == 60
-    assert done.littered
+        assert done.faults == []
+        assert done.cuts == 60
+        if done.littered:
+            break
+    else:
+        pytest.fail("no cut fell into a sweep")
 
 
 def test_without_the_sync_of_its_data_a_cut_loses_what_was_acknowledged(

@@ -25,6 +25,7 @@ from holdfast_host.sandbox.signatures import (
 
 CODEC_VERSION: Final = 2
 METHOD_CHARS_MAX: Final = 64
+_NESTING_MAX: Final = 100  # by the contract; what an operator allows of arguments and results is another matter
 _LANGUAGE: Final = re.compile(r"[a-z][a-z0-9+#._-]{0,31}")
 
 
@@ -40,8 +41,8 @@ def check_description(text: bytes, limits: Limits) -> dict[str, Any]:
         facts = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _wrong(f"is not JSON: {error}") from None
-    if is_nested_deeper(text, limits.nesting_max):
-        raise _wrong(f"is nested deeper than the limit of {limits.nesting_max}")
+    if is_nested_deeper(text, _NESTING_MAX):
+        raise _wrong(f"is nested deeper than the limit of {_NESTING_MAX}")
     facts = _object(facts, "is")
     _check_sayable(facts)
     contract = _text(facts, "contract")
