@@ -110,7 +110,7 @@ class WorkerLink:
         """
         body_bytes = len(call.body)
         slot = call.slot = self._window.take(body_bytes)
-        pending = self._window.enter(slot, answer, pack_call(call), partition, body_bytes, keyed=call.key != b"")
+        pending = self._window.enter(slot, answer, pack_call(call), partition, body_bytes, call.key != b"")
         if pending.sent:
             self._send(pending.frame)
         return pending

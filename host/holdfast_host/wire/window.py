@@ -58,11 +58,11 @@ class PendingCall:
         frame: bytes,
         partition: int,
         body_bytes: int,
-        *,
         sent: bool,
-        repeats_left: int,
+        repeats_left: int = 0,
         is_question: bool = False,
     ) -> None:
+        # By position, as `enter`: names cost a call more than the rest of this.
         self.slot = slot
         self.receiver = receiver
         self.frame = frame
@@ -125,22 +125,12 @@ class Window:
         frame: bytes,
         partition: int,
         body_bytes: int,
-        *,
         keyed: bool = False,
         question: bool = False,
     ) -> PendingCall:
         """The call, or the question, that took this slot; where it is `sent`, its frame is to be written now."""
         repeats = REPEATS_MAX if keyed or question else 0
-        pending = PendingCall(
-            slot,
-            receiver,
-            frame,
-            partition,
-            body_bytes,
-            sent=self.up,
-            repeats_left=repeats,
-            is_question=question,
-        )
+        pending = PendingCall(slot, receiver, frame, partition, body_bytes, self.up, repeats, question)
         self._pending[slot] = pending
         return pending
 

@@ -27,7 +27,7 @@ class EchoLink:
     def send(self, call: Call, partition: int, answer: Receiver) -> PendingCall:
         self.calls.append((call.name, call.body, call.flags))
         self._answer(answer, (200, call.name + b" " + call.body), self._late.randrange(4))
-        return PendingCall(0, answer, b"", partition, len(call.body), sent=True, repeats_left=0)
+        return PendingCall(0, answer, b"", partition, len(call.body), sent=True)
 
     async def call(self, call: Call, partition: int) -> tuple[int, bytes]:
         answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()

@@ -70,7 +70,7 @@ class Peer:
         body_bytes = len(request.body)
         call.slot = request.slot = self._window.take(body_bytes)
         frame, keyed = pack_call(request), request.key != b""
-        pending = self._window.enter(call.slot, call, frame, call.partition, body_bytes, keyed=keyed)
+        pending = self._window.enter(call.slot, call, frame, call.partition, body_bytes, keyed)
         if pending.sent:
             self._write(pending.frame)
         elif self._socket is None:
