@@ -25,7 +25,7 @@ from tests.unit.front.test_direct import TARGET, answer_bytes
     ],
 )
 def test_a_key_is_read_bare_or_in_quotes(value: str, key: bytes) -> None:
-    assert read_key(value) == b"c" + key
+    assert read_key(value.encode()) == b"c" + key
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_key_is_read_bare_or_in_quotes(value: str, key: bytes) -> None:
     ["", " ", '""', '"', '"a', '"a"b', '"a";p=1', r'"a\n"', "x" * 256, f'"{"x" * 256}"', "a\tb", "a\0b", "\xe9", "名"],
 )
 def test_what_is_no_key_is_read_as_none(value: str) -> None:
-    assert read_key(value) is None
+    assert read_key(value.encode()) is None
 
 
 def post(body: bytes = b"[1]", **headers: str) -> bytes:

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import BadRequestError
-from holdfast_host.wire.idempotency import KEY_BYTES_MAX, scoped
+from holdfast_host.wire.idempotency import CALLERS, KEY_BYTES_MAX
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 HEADER: Final = "Idempotency-Key"
 REPLAYED_LINE: Final = b"Idempotency-Replayed: true\r\n"
 
-_BARE: Final = re.compile(r"[!#-~](?:[ -~]*[!-~])?")
-_QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
-_ESCAPE: Final = re.compile(r'\\(["\\])')
+# By bytes, and the bare ones first: that is how a head that is known brings them, with each call.
+_BARE: Final = re.compile(rb"[!#-~](?:[ -~]*[!-~])?")
+_QUOTED: Final = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+_ESCAPE: Final = re.compile(rb'\\(["\\])')
 
 
 def key_of(headers: CIMultiDictProxy[str]) -> bytes:
@@ -33,7 +34,7 @@ def key_of(headers: CIMultiDictProxy[str]) -> bytes:
     values = headers.getall(HEADER)
     if len(values) > 1:
         raise BadRequestError(f"{len(values)} {HEADER} headers: a call has one key")
-    key = read_key(values[0])
+    key = read_key(values[0].encode("utf-8", "surrogateescape"))
     if key is None:
         shown = ascii(values[0][:40])
         raise BadRequestError(
@@ -43,14 +44,12 @@ def key_of(headers: CIMultiDictProxy[str]) -> bytes:
     return key
 
 
-def read_key(value: str) -> bytes | None:
+def read_key(value: bytes) -> bytes | None:
     """The key that the header's value says, with its scope; None where it says none."""
-    value = value.strip(" \t")
-    quoted = _QUOTED.fullmatch(value)
-    if quoted is not None:
-        text = _ESCAPE.sub(r"\1", quoted[1])
-    elif _BARE.fullmatch(value):
-        text = value
-    else:
-        return None
-    return scoped(text.encode()) if 1 <= len(text) <= KEY_BYTES_MAX else None
+    value = value.strip(b" \t")
+    if not _BARE.fullmatch(value):
+        quoted = _QUOTED.fullmatch(value)
+        if quoted is None:
+            return None
+        value = _ESCAPE.sub(rb"\1", quoted[1])
+    return CALLERS + value if 1 <= len(value) <= KEY_BYTES_MAX else None

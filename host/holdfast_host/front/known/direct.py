@@ -125,11 +125,13 @@ class DirectCalls:
         block, key = data[line_end:end], b""
         known = self._heads.get(block)
         if known is None:
-            block, value = _without_key(block)
-            found = read_key(value.decode("latin-1")) if value is not None else None
-            if found is None:
+            # As `_without_key`, of the head where it stands: the end of the first line is before its lines.
+            line_of_key = _KEY_LINE.search(data, line_end - len(_LINE_END), end)
+            found = read_key(line_of_key[1]) if line_of_key is not None else None
+            if line_of_key is None or found is None:
                 return None
-            known, key = self._heads.get(block), found
+            before, after = data[line_end - len(_LINE_END) : line_of_key.start()], data[line_of_key.end() : end]
+            known, key = self._heads.get((before + after)[len(_LINE_END) :]), found
         if known is None or len(data) != end + known[1]:
             return None
         return line.groups(), known[0], data[end:], key

@@ -28,6 +28,7 @@ from holdfast_host.storage.store import Receipt, StoredInstance
 
 QUIET_S: Final = 3600.0
 _JUMP_S: Final = 60.0  # what the two clocks may drift apart between two looks; a clock that is set moves further
+_LOOK_S: Final = 1.0  # between looks at the wall clock
 _AGAIN_S: Final = 1.0  # after a sweep that found no room
 HASH_BYTES: Final = 16
 
@@ -39,14 +40,23 @@ class Expiry:
         """`first_s`: when the first of them expires, in Unix seconds; None where there is none."""
         self.first_s = first_s
         self._clock = clock
+        self._look_at = 0.0  # nothing is due before that, by the monotonic clock
         self._not_before = clock.monotonic() + QUIET_S
         self._apart_s = clock.wall_us() / 1e6 - clock.monotonic()
 
     @property
     def is_due(self) -> bool:
-        """Whether there is something to sweep, and the clock can be believed; any thread."""
+        """Whether there is something to sweep, and the clock can be believed; any thread. Asked in every round."""
         first_s = self.first_s
-        return first_s is not None and self.now_s() >= first_s
+        if first_s is None:
+            return False
+        now = self._clock.monotonic()
+        if now < self._look_at:
+            return False
+        if self.now_s() >= first_s:
+            return True
+        self._look_at = now + _LOOK_S
+        return False
 
     def now_s(self) -> int:
         """Up to when receipts have expired, in Unix seconds; 0 while the clock is not to be believed; any thread."""
