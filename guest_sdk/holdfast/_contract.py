@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Final
 
 CONTRACT_VERSION: Final = "1.1.0"
-EXPORTS: Final = ("describe", "activate", "call", "alarm", "fetch")
+EXPORTS: Final = ("describe", "activate", "call", "alarm", "fetch", "job", "scheduled")
 
 # What the runtime calls of an actor class, and of a module, where it is defined; each with what it is called with.
 HANDLERS: Final = {"alarm": "(self, info)", "fetch": "(self, request)"}
-FUNCTION_HANDLERS: Final = {"fetch": "(request, env)"}
+FUNCTION_HANDLERS: Final = {"fetch": "(request, env)", "scheduled": "(event, env)"}
 
 # No methods for callers, who could otherwise forge events; also those that come with a later part of this version.
 HANDLER_NAMES: Final = frozenset({*HANDLERS, "socket_message", "socket_close", "socket_error"})

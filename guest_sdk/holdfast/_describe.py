@@ -1,4 +1,4 @@
-"""What a component ships: its actor classes and its fetch handler, checked against the rules and described as JSON."""
+"""What a component ships: its actor classes and its own handlers, checked against the rules and described as JSON."""
 
 from __future__ import annotations
 
@@ -50,13 +50,20 @@ class Component:
         actors: The actor classes by name.
         methods: For each of them its methods by name.
         fetch: The module's fetch handler.
+        scheduled: The module's handler for the times of its manifest.
         description: The answer of the `describe` export.
     """
 
-    def __init__(self, actors: dict[str, type[StatefulActor]], fetch: Callable[..., Any] | None) -> None:
+    def __init__(
+        self,
+        actors: dict[str, type[StatefulActor]],
+        fetch: Callable[..., Any] | None,
+        scheduled: Callable[..., Any] | None = None,
+    ) -> None:
         self.actors = actors
         self.methods: dict[str, dict[str, Method]] = {name: methods_of(actor) for name, actor in actors.items()}
         self.fetch = fetch
+        self.scheduled = scheduled
         self.description = json.dumps(self._facts(), separators=(",", ":"))
 
     @classmethod
@@ -74,13 +81,17 @@ class Component:
             check_actor(value)
         if len(actors) > TYPES_MAX:
             raise RuleError(f"the module has {len(actors)} actor classes, the limit is {TYPES_MAX}", *place_of(module))
-        fetch = vars(module).get("fetch")
-        if fetch is not None:
-            check_fetch(fetch, module)
-        if not actors and fetch is None:
-            text = "it defines neither an actor class (a subclass of holdfast.StatefulActor) nor a fetch(request, env)"
+        handlers = {name: vars(module).get(name) for name in FUNCTION_HANDLERS}
+        for name, handler in handlers.items():
+            if handler is not None:
+                check_handler(name, handler, module)
+        if not actors and handlers["fetch"] is handlers["scheduled"] is None:
+            text = (
+                "it defines neither an actor class (a subclass of holdfast.StatefulActor) nor a fetch(request, env) or"
+                " a scheduled(event, env)"
+            )
             raise RuleError(text, *place_of(module))
-        return cls(actors, fetch)
+        return cls(actors, **handlers)
 
     def _facts(self) -> dict[str, Any]:
         actors = [
@@ -102,14 +113,14 @@ class Component:
             for name, actor in self.actors.items()
         ]
         facts = {"contract": CONTRACT_VERSION, "codec": CODEC_VERSION, "language": "python", "actors": actors}
-        return {**facts, "handlers": [] if self.fetch is None else ["fetch"]}
+        return {**facts, "handlers": [name for name in FUNCTION_HANDLERS if getattr(self, name) is not None]}
 
 
-def check_fetch(fetch: Any, module: ModuleType | None = None) -> None:
-    """Raise RuleError where this cannot be the handler of a function; `module` is where it was found."""
-    if not callable(fetch):
-        raise RuleError("fetch is not a function", *place_of(module or fetch))
-    _check_takes(fetch, "fetch", FUNCTION_HANDLERS["fetch"])
+def check_handler(name: str, handler: Any, module: ModuleType | None = None) -> None:
+    """Raise RuleError where this cannot be that handler of a function; `module` is where it was found."""
+    if not callable(handler):
+        raise RuleError(f"{name} is not a function", *place_of(module or handler))
+    _check_takes(handler, name, FUNCTION_HANDLERS[name])
 
 
 def check_extends(found: Any) -> None:

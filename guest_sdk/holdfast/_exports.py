@@ -19,6 +19,7 @@ from holdfast._env import Env, make_env
 from holdfast._errors import CallRefusedError, CodecError, error_json
 from holdfast._host_imports import Err, HostImports
 from holdfast._http import Request, Response
+from holdfast._jobs.delivery import ScheduledEvent, run_job
 from holdfast._log_capture import Output
 from holdfast._methods import Method, handlers_of
 from holdfast._outbound import use_import
@@ -190,6 +191,30 @@ class Guest:
         if self._actor is None or "alarm" not in handlers_of(type(self._actor)):
             raise CallRefusedError("ActorUnknownMethodError", f"{self._label} has no alarm(self, info)")
         return self._actor.alarm
+
+    def job(self, info: str) -> None:
+        """Run the method of a job, or its `then`."""
+        try:
+            self._coroutines.finish(run_job(self._actor, self._label, info), f"the job of {self._label}")
+        except BaseException as failure:
+            raise Err(error_json(failure)) from None
+        finally:
+            self._output.flush()
+
+    def scheduled(self, event: str) -> None:
+        """Run the function's handler for a time of its manifest."""
+        try:
+            result = self._scheduled_handler()(ScheduledEvent.from_wire(decode_json(event)), self._env)
+            self._coroutines.finish(result, "scheduled")
+        except BaseException as failure:
+            raise Err(error_json(failure)) from None
+        finally:
+            self._output.flush()
+
+    def _scheduled_handler(self) -> Callable[[ScheduledEvent, Env], Any]:
+        if self._actor is not None or self._component.scheduled is None:
+            raise CallRefusedError("ActorUnknownMethodError", f"{self._label} has no scheduled(event, env)")
+        return self._component.scheduled
 
     def fetch(self, request: str) -> str:
         """Run the fetch handler of the actor, or of the function; its response as JSON text."""

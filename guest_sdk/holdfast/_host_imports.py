@@ -54,6 +54,14 @@ class HttpImport(Protocol):
     def request(self, request: str) -> str: ...
 
 
+class JobsImport(Protocol):
+    """`holdfast:actor/jobs`."""
+
+    def put(self, job: str) -> str: ...
+    def list(self, after: str, limit: int) -> str: ...
+    def cancel(self, by: str) -> bool: ...
+
+
 class LogImport(Protocol):
     """`holdfast:actor/log`."""
 
@@ -72,6 +80,7 @@ class HostImports:
     calls: CallsImport
     log: LogImport
     http: HttpImport
+    jobs: JobsImport
     sees_each_read: bool = False
 
 
@@ -90,7 +99,7 @@ else:
     try:
         import componentize_py_types
         from componentize_py_types import Err
-        from wit_world.imports import alarms, calls, http, log, storage
+        from wit_world.imports import alarms, calls, http, jobs, log, storage
     except ImportError:
         HOST = None
 
@@ -102,7 +111,7 @@ else:
                 self.value = value
 
     else:
-        HOST = HostImports(storage, alarms, calls, log, http)
+        HOST = HostImports(storage, alarms, calls, log, http, jobs)
         # componentize-py makes an Ok around every value that comes in or goes out, asks it for its `value`, and drops
         # it. Its own class is written in Python; this one has the same attribute and is made without running any.
         # It looks the class up after it has imported us.

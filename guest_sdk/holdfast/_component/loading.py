@@ -107,7 +107,7 @@ def _has_coroutines(component: Component) -> bool:
     functions = [
         vars(base)[name] for actor in component.actors.values() for base in actor.__mro__ for name in vars(base)
     ]
-    return any(inspect.iscoroutinefunction(each) for each in (*functions, component.fetch))
+    return any(inspect.iscoroutinefunction(each) for each in (*functions, component.fetch, component.scheduled))
 
 
 def _carry(plan: dict[str, Any]) -> Any:

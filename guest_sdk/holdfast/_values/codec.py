@@ -226,11 +226,16 @@ def encode_arguments(args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -
 
 def decode_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
     """What `encode_arguments` wrote; CodecError where it is nothing of that kind."""
-    what = "arguments"
     try:
         given = decode_given(text)
     except (ValueError, RecursionError) as error:
         raise CodecError(f"the arguments are {not_json(error)}") from None
+    return untag_arguments(given)
+
+
+def untag_arguments(given: Any) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments that JSON form stands for; CodecError where it is nothing of that kind."""
+    what = "arguments"
     args, kwargs = [], {}
     if type(given) is dict and given.get(TAG) == what:
         both = given.get("v")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast._actor import StatefulActor
-from holdfast._describe import Component, check_actor, check_extends, check_fetch
+from holdfast._describe import Component, check_actor, check_extends, check_handler
 from holdfast._env import Env, make_env
 from holdfast._errors import ActorCallError
 from holdfast._host_imports import Err
@@ -97,7 +97,7 @@ class LocalHost:
         for actor in actors.values():
             check_extends(actor)
         if fetch is not None:
-            check_fetch(fetch)
+            check_handler("fetch", fetch)
         if now is not None and now.tzinfo is None:
             raise ValueError(f"now is {now}, which may be any hour: give it a time zone, like tzinfo=UTC")
         bindings = {**{binding: actor.__name__ for binding, actor in actors.items()}, **(absent or {})}

@@ -45,7 +45,7 @@ class Sandbox:
         log = _Log(self)
         self.output.connect(log)
         imports = HostImports(
-            _Storage(self), _Alarms(self), calls, log, http, sees_each_read=True
+            _Storage(self), _Alarms(self), calls, log, http, _Jobs(), sees_each_read=True
         )  # `entered` ends them
         self.guest = Guest(component, imports, self.output)
 
@@ -240,6 +240,22 @@ class OutgoingCalls:
         turn = self._sandbox.running()
         turn.host_call()
         return turn
+
+
+class _Jobs:
+    """`holdfast:actor/jobs`, which are not run here yet."""
+
+    @served
+    def put(self, job: str) -> str:
+        raise RefusedError("UnsupportedError", "the test kit runs no jobs yet")
+
+    @served
+    def list(self, after: str, limit: int) -> str:
+        raise RefusedError("UnsupportedError", "the test kit runs no jobs yet")
+
+    @served
+    def cancel(self, by: str) -> bool:
+        raise RefusedError("UnsupportedError", "the test kit runs no jobs yet")
 
 
 class _Log:

@@ -98,6 +98,15 @@ class Capabilities(Protocol):
     def request_http(self, request: bytes) -> bytes:
         """Send an outbound request; its answer's text."""
 
+    def put_job(self, job: bytes) -> bytes:
+        """Make a job from its JSON; its id."""
+
+    def list_jobs(self, after: bytes, limit: int) -> bytes:
+        """A page of the instance's jobs as JSON."""
+
+    def cancel_job(self, by: bytes) -> bool:
+        """Remove the job that the JSON names; whether there was one."""
+
     def log(self, level: str, text: str) -> None:
         """One line of the guest's output."""
 

@@ -137,6 +137,9 @@ HANDLERS: Final[dict[tuple[str, str], Handler]] = {
     ("calls", "key"): lambda turn: turn.key(),
     ("calls", "fetch"): _fetch,
     ("http", "request"): lambda turn, request: turn.request_http(request),
+    ("jobs", "put"): lambda turn, job: turn.put_job(job),
+    ("jobs", "list"): lambda turn, after, limit: turn.list_jobs(after, limit),
+    ("jobs", "cancel"): lambda turn, by: turn.cancel_job(by),
     ("log", "write"): _write_log,
 }
 

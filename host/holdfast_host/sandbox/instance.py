@@ -109,6 +109,14 @@ class Sandbox:
         """Run the fetch handler."""
         return self._enter(turn, self._exports["fetch"], request)
 
+    def job(self, turn: Capabilities, info: bytes) -> Outcome:
+        """Run a job's method, or its `then`."""
+        return self._enter(turn, self._exports["job"], info)
+
+    def scheduled(self, turn: Capabilities, event: bytes) -> Outcome:
+        """Run the function's handler for a time of its manifest."""
+        return self._enter(turn, self._exports["scheduled"], event)
+
     def frames(self) -> list[Frame]:
         """Where its Python code stood when it trapped, innermost first; until it is closed. Empty: nobody can tell."""
         return self._post_mortem.frames(self._mark) if self._post_mortem is not None and self._mark else []

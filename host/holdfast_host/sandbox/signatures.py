@@ -79,6 +79,11 @@ IMPORTS: Final[dict[str, dict[str, Signature]]] = {
     "http": {
         "request": Signature((_T,), _T),
     },
+    "jobs": {
+        "put": Signature((_T,), _T),
+        "list": Signature((_T, Kind.U32), _T),
+        "cancel": Signature((_T,), _B),
+    },
     "log": {
         "write": Signature((_T, _T), fallible=False),
     },
@@ -90,12 +95,14 @@ EXPORTS: Final[dict[str, Signature]] = {
     "call": Signature((_T, _T, _B, _B), _T),
     "alarm": Signature((_T,)),
     "fetch": Signature((_T,), _T),
+    "job": Signature((_T,)),
+    "scheduled": Signature((_T,)),
 }
 REQUIRED_EXPORTS: Final = ("describe", "activate", "call")
 
 # What a description lists of an actor type, and of the function: each with the export that runs it.
 HANDLERS: Final = {"alarm": "alarm", "fetch": "fetch"}
-FUNCTION_HANDLERS: Final = {"fetch": "fetch"}
+FUNCTION_HANDLERS: Final = {"fetch": "fetch", "scheduled": "scheduled"}
 
 # No methods for callers, who could otherwise forge events; also those that come with a later part of this version.
 HANDLER_NAMES: Final = frozenset({*HANDLERS, "socket_message", "socket_close", "socket_error"})

@@ -162,6 +162,32 @@ class MemoryHttp:
 
 
 @dataclass
+class MemoryJobs:
+    """Gives each job a number for its id, and keeps what was asked; `refusal` is what every function ends with."""
+
+    refusal: Err | None = None
+    page: str = '{"jobs":[],"next":""}'
+    asked: list[str] = field(default_factory=list)
+
+    def put(self, job: str) -> str:
+        self._ask(job)
+        return f"{len(self.asked):032x}"
+
+    def list(self, after: str, limit: int) -> str:
+        self._ask(f"list {after} {limit}")
+        return self.page
+
+    def cancel(self, by: str) -> bool:
+        self._ask(f"cancel {by}")
+        return True
+
+    def _ask(self, what: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.asked.append(what)
+
+
+@dataclass
 class MemoryLog:
     lines: list[tuple[str, str]] = field(default_factory=list)
 
@@ -177,8 +203,8 @@ class Hosted:
         module = ModuleType("app")
         vars(module).update({actor.__name__: actor for actor in actors})
         self.component = Component.of_module(module)
-        self.http = MemoryHttp()
-        imports = HostImports(self.storage, self.alarms, self.calls, self.log, self.http)
+        self.http, self.jobs = MemoryHttp(), MemoryJobs()
+        imports = HostImports(self.storage, self.alarms, self.calls, self.log, self.http, self.jobs)
         self.output = Output()
         self.output.connect(self.log)
         self.guest = Guest(self.component, imports, self.output)

@@ -20,7 +20,7 @@ from holdfast._log_capture import Output
 from holdfast._methods import Method
 from holdfast._values.codec import decode, encode
 from holdfast._values.misfits import MisfitError
-from tests.unit.guest.memory_host import MemoryAlarms, MemoryCalls, MemoryHttp, MemoryLog, MemoryStorage
+from tests.unit.guest.memory_host import MemoryAlarms, MemoryCalls, MemoryHttp, MemoryJobs, MemoryLog, MemoryStorage
 
 if TYPE_CHECKING:
     from nowhere import Unseen  # type: ignore[import-not-found]
@@ -64,7 +64,7 @@ class Shop(StatefulActor):
 
 @pytest.fixture
 def guest() -> Guest:
-    imports = HostImports(MemoryStorage(), MemoryAlarms(), MemoryCalls(), MemoryLog(), MemoryHttp())
+    imports = HostImports(MemoryStorage(), MemoryAlarms(), MemoryCalls(), MemoryLog(), MemoryHttp(), MemoryJobs())
     guest = Guest(Component({"Shop": Shop}, None), imports, Output())
     guest.activate("Shop", "a", '{"bindings":{},"variables":{},"check_arguments":true}')
     return guest

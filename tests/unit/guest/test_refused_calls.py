@@ -204,7 +204,9 @@ def failing_guest() -> Guest:
     output = Output()
     output.connect(MemoryLog())
     guest = Guest(
-        Component({"Failing": Failing}, None), HostImports(refusing, refusing, refusing, MemoryLog(), refusing), output
+        Component({"Failing": Failing}, None),
+        HostImports(refusing, refusing, refusing, MemoryLog(), refusing, refusing),
+        output,
     )
     guest.activate("Failing", "alice", ENVIRONMENT)
     return guest
@@ -212,6 +214,12 @@ def failing_guest() -> Guest:
 
 def _call(method: str, guest: Guest) -> str:
     return guest.call(method, json.dumps([LARGE]), False, True)
+
+
+def job(method: str, *args: str) -> str:
+    arguments = {"$hf": "arguments", "v": [args, {}]}
+    facts = {"id": "5", "kind": "run", "method": method, "arguments": arguments, "scheduled_us": 5, "retry_count": 0}
+    return json.dumps(facts)
 
 
 METHODS = ["put", "call_other", "fail", "fail_while_failing", "refuse", "odd", "wait", "missing", "_private"]
@@ -224,6 +232,9 @@ TURNS: dict[str, Callable[[Guest], Any]] = {
     "no arguments": lambda guest: guest.call("put", json.dumps(LARGE), False, False),
     "an alarm": lambda guest: guest.alarm('{"retry_count":0,"scheduled_us":5}'),
     "a request": lambda guest: guest.fetch(Request("/", "POST", {}, LARGE).to_wire()),
+    "a job": lambda guest: guest.job(job("put", LARGE)),
+    "a job whose arguments do not fit": lambda guest: guest.job(job("put", LARGE, LARGE)),
+    "a job that cannot be": lambda guest: guest.job(job("missing", LARGE)),
     "no request": lambda guest: guest.fetch(f'["{LARGE}'),
     "a constructor": lambda guest: guest.activate("Failing", "unmade", ENVIRONMENT),
 }

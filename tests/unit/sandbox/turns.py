@@ -126,5 +126,14 @@ class TestTurn:
     def request_http(self, request: bytes) -> bytes:
         raise UnsupportedError("nothing is asked outside here")
 
+    def put_job(self, job: bytes) -> bytes:
+        raise UnsupportedError("no jobs are run here")
+
+    def list_jobs(self, after: bytes, limit: int) -> bytes:
+        raise UnsupportedError("no jobs are run here")
+
+    def cancel_job(self, by: bytes) -> bool:
+        raise UnsupportedError("no jobs are run here")
+
     def log(self, level: str, text: str) -> None:
         self.lines.append((level, text))

@@ -148,6 +148,15 @@ class _RefusingTurn:
     def request_http(self, *_: object) -> NoReturn:
         raise _refusal()
 
+    def put_job(self, *_: object) -> NoReturn:
+        raise _refusal()
+
+    def list_jobs(self, *_: object) -> NoReturn:
+        raise _refusal()
+
+    def cancel_job(self, *_: object) -> NoReturn:
+        raise _refusal()
+
     def log(self, level: str, text: str) -> None:
         """Nobody reads it."""
 

@@ -17,6 +17,7 @@ from holdfast_host.core.errors import (
     BadRequestError,
     HoldfastError,
     LimitError,
+    UnsupportedError,
 )
 from holdfast_host.core.json_text import is_nested_deeper
 from holdfast_host.wire.frames import CallKind
@@ -309,6 +310,18 @@ class Turn:
         finally:
             self.state = DETACHED
 
+    def put_job(self, job: bytes) -> bytes:
+        """Make a job."""
+        raise _no_jobs(job)
+
+    def list_jobs(self, after: bytes, limit: int) -> bytes:
+        """A page of the instance's jobs."""
+        raise _no_jobs(after, limit)
+
+    def cancel_job(self, by: bytes) -> bool:
+        """Remove a job."""
+        raise _no_jobs(by)
+
     def log(self, level: str, text: str) -> None:
         """One line of the guest's output; past the turn's limit lines are dropped, and that is said once."""
         self._log_lines += 1
@@ -373,6 +386,10 @@ class Turn:
         """Before blocking: leadership and compute slot go to others."""
         self._host.leadership.hand_over(self.generation)
         self.finish_running()
+
+
+def _no_jobs(*_: object) -> UnsupportedError:
+    return UnsupportedError("this host runs no jobs yet")
 
 
 def _cut(text: str, bytes_max: int) -> str:
