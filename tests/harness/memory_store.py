@@ -6,7 +6,7 @@ It keeps every promise of the protocol but durability, and runs through the same
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
@@ -14,7 +14,8 @@ from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.listing_pages import NamePage
-from holdfast_host.storage.lmdb.keys import has_due_row, index_key, pack_receipt
+from holdfast_host.storage.jobs import DueJob, DuePage, FoundJob, Job
+from holdfast_host.storage.lmdb.keys import has_due_row, index_key, pack_job, pack_receipt
 from holdfast_host.storage.store import (
     NO_LEANS,
     Alarm,
@@ -40,6 +41,7 @@ class Row:
     values: dict[bytes, bytes] = field(default_factory=dict)
     alarm: Alarm | None = None
     receipts: dict[bytes, Receipt] = field(default_factory=dict)
+    jobs: dict[bytes, Job] = field(default_factory=dict)
 
     @property
     def live_bytes(self) -> int:
@@ -47,7 +49,8 @@ class Row:
 
     @property
     def apart_bytes(self) -> int:
-        return sum(len(key) + len(pack_receipt(each)) for key, each in self.receipts.items())
+        jobs = sum(len(id_) + len(pack_job(0, each)) for id_, each in self.jobs.items())
+        return jobs + sum(len(key) + len(pack_receipt(each)) for key, each in self.receipts.items())
 
 
 class MemoryStore:
@@ -68,6 +71,7 @@ class MemoryStore:
         self._loses: set[bytes] = set()
         self._full = False
         self.groups: list[int] = []  # committed so far, in order
+        self.jobs = MemoryJobs(self)
 
     # The protocol
 
@@ -291,6 +295,7 @@ class MemoryStore:
         row = Row(instance.type_id, instance.name, instance.number)
         if old is not None:
             row.values, row.alarm, row.receipts = dict(old.values), old.alarm, dict(old.receipts)
+            row.jobs = dict(old.jobs)
         for batch in batches:
             _apply_to(row, batch.changes)
         live_bytes, apart_bytes = row.live_bytes, row.apart_bytes
@@ -298,7 +303,7 @@ class MemoryStore:
         if refusal is not None:
             return refusal
         instance.live_bytes, instance.apart_bytes = live_bytes, apart_bytes
-        instance.exists = bool(row.values) or row.alarm is not None or bool(row.receipts)
+        instance.exists = bool(row.values or row.receipts or row.jobs) or row.alarm is not None
         if instance.exists:
             self._rows[place] = row
         else:
@@ -316,6 +321,89 @@ def _apply_to(row: Row, changes: Changes) -> None:
             row.values[key] = value
     if changes.erased:
         row.receipts.clear()
+        row.jobs.clear()
     row.receipts |= changes.receipts or {}
+    for id_, job in (changes.jobs or {}).items():
+        if job is None:
+            row.jobs.pop(id_, None)
+        else:
+            row.jobs[id_] = job
     if changes.alarm_changed:
         row.alarm = None if changes.alarm is None else replace(changes.alarm)
+
+
+class MemoryJobs:
+    """The jobs of a MemoryStore."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def get(self, instance: StoredInstance, id_: bytes) -> Job | None:
+        """One job."""
+        return self._of(instance).get(id_)
+
+    def page(
+        self, instance: StoredInstance, after: bytes, prefix: bytes, entries_max: int
+    ) -> tuple[list[tuple[bytes, Job]], bool]:
+        """Jobs of an instance in the order of their ids, and whether that is all."""
+        found = sorted(each for each in self._of(instance).items() if each[0] > after and each[0].startswith(prefix))
+        return found[:entries_max], len(found) <= entries_max
+
+    def count(self, instance: StoredInstance) -> int:
+        """How many an instance has."""
+        return len(self._of(instance))
+
+    def due(
+        self, pool: str, positions: Mapping[int, tuple[int, int, bytes]], before_us: int, entries_max: int
+    ) -> DuePage:
+        """Those that are due before a time, from those positions on."""
+        rows: list[DueJob] = []
+        reached: dict[int, tuple[int, int, bytes]] = {}
+        is_all = True
+        for partition in self._store.reached():
+            own = sorted(
+                (job.due_us, row.number, id_, row.type_id, row.name)
+                for row in list(self._store._rows.values())
+                for id_, job in row.jobs.items()
+                if job.is_due_sometime and job.pool == pool and job.due_us < before_us
+                if self._store.place(row.type_id, row.name).partition == partition
+                if (job.due_us, row.number, id_) > positions.get(partition, (-1, 0, b""))
+            )
+            page = own[:entries_max]
+            rows += [DueJob(due_us, self._store.locate(type_id, name), id_) for due_us, _, id_, type_id, name in page]
+            reached[partition] = (before_us, 0, b"") if len(own) == len(page) else page[-1][:3]
+            is_all = is_all and len(own) == len(page)
+        return DuePage(sorted(rows, key=lambda row: row.due_us), reached, is_all)
+
+    def due_of(
+        self, instance: StoredInstance, pool: str, before_us: int, but: Collection[bytes], entries_max: int
+    ) -> tuple[list[DueJob], bool]:
+        """Some of one instance that are due before a time, but for those ids; and whether that is all."""
+        found = [
+            DueJob(job.due_us, instance, id_)
+            for id_, job in sorted(self._of(instance).items(), key=lambda each: each[0])
+            if job.is_due_sometime and job.pool == pool and job.due_us < before_us and id_ not in but
+        ]
+        return found[:entries_max], len(found) <= entries_max
+
+    def parked(self, type_id: int, entries_max: int) -> list[tuple[StoredInstance, bytes]]:
+        """Some parked jobs of a type."""
+        found = [each for each in self._all() if each.job.state == "parked" and each.type_id == type_id]
+        return [(self._store.locate(type_id, each.name), each.id) for each in found[:entries_max]]
+
+    def listing(self, state: str, after: bytes, entries_max: int) -> tuple[list[FoundJob], bytes | None]:
+        """Those in a state, and the position to go on from."""
+        found = sorted((each for each in self._all() if each.job.state == state), key=lambda each: each.id)
+        left = [each for each in found if each.id > after]
+        return left[:entries_max], left[entries_max - 1].id if len(left) > entries_max else None
+
+    def _of(self, instance: StoredInstance) -> dict[bytes, Job]:
+        row = self._store._rows.get((instance.type_id, instance.name))
+        return {} if row is None else row.jobs
+
+    def _all(self) -> list[FoundJob]:
+        return [
+            FoundJob(row.type_id, row.name, id_, job)
+            for row in list(self._store._rows.values())
+            for id_, job in row.jobs.items()
+        ]

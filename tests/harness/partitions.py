@@ -16,6 +16,7 @@ from holdfast_host.storage.lmdb.keys import (
     NameRow,
     expiry_key,
     index_key,
+    job_index_key,
     pack_index_row,
     unpack_alarm,
     unpack_name_row,
@@ -24,7 +25,7 @@ from holdfast_host.storage.lmdb.keys import (
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.lmdb.partition import Partition
 
-_NAME, _DATA, _ALARM, _DUE, _REST, _GARBAGE, _, _RECEIPT, _EXPIRY = range(1, 10)
+_NAME, _DATA, _ALARM, _DUE, _REST, _GARBAGE, _JOB, _RECEIPT, _EXPIRY, _, _JOB_DUE, _JOB_REST = range(1, 13)
 
 
 def faults_of(store: LmdbStore) -> list[str]:
@@ -64,6 +65,10 @@ def _faults(partition: Partition) -> list[str]:
     index: dict[bytes, bytes] = {}
     receipts: dict[tuple[int, bytes], bytes] = {}
     expiries: dict[bytes, bytes] = {}
+    jobs: dict[tuple[int, bytes], bytes] = {}
+    job_index: dict[bytes, bytes] = {}
+    apart = {_RECEIPT: receipts, _JOB: jobs}
+    indexes = {_EXPIRY: expiries, _JOB_DUE: job_index, _JOB_REST: job_index, _DUE: index, _REST: index}
     with partition.env.begin() as txn, txn.cursor() as cursor:
         for key, value in cursor:
             kind = key[0]
@@ -76,12 +81,10 @@ def _faults(partition: Partition) -> list[str]:
                 live_bytes[_number(key[:PREFIX_BYTES])] += len(key) - PREFIX_BYTES + len(value)
             elif kind == _ALARM:
                 alarms[_number(key)] = unpack_alarm(value)
-            elif kind in {_DUE, _REST}:
-                index[key] = value
-            elif kind == _RECEIPT:
-                receipts[_number(key), key[PREFIX_BYTES:]] = value
-            elif kind == _EXPIRY:
-                expiries[key] = value
+            elif kind in apart:
+                apart[kind][_number(key), key[PREFIX_BYTES:]] = value
+            elif kind in indexes:
+                indexes[kind][key] = value
             else:
                 assert kind == _GARBAGE, f"a row of no known kind: {key!r}"
                 garbage[_number(key)] = value
@@ -101,7 +104,9 @@ def _faults(partition: Partition) -> list[str]:
         if row.live_bytes != live_bytes[row.data_number]:
             faults.append(f"{name!r} says {row.live_bytes} live bytes and has {live_bytes[row.data_number]}")
         if not live_bytes[row.data_number] and number not in alarms and not row.apart_bytes:
-            faults.append(f"{name!r} has neither a key nor an alarm nor a receipt")
+            faults.append(f"{name!r} has neither a key nor an alarm nor a job nor a receipt")
+    faults += _job_faults(names, jobs, job_index)
+    faults += _apart_faults(names, garbage, {**receipts, **jobs})
     faults += _receipt_faults(names, garbage, receipts, expiries)
     next_number = partition.meta.next_number
     faults += [f"number {number} is not below {next_number}" for number in {*names, *used} if number >= next_number]
@@ -118,29 +123,47 @@ def _receipt_faults(
     receipts: dict[tuple[int, bytes], bytes],
     expiries: dict[bytes, bytes],
 ) -> list[str]:
-    apart_bytes: Counter[int] = Counter()
-    expected: set[bytes] = set()
-    for (number, key_hash), value in receipts.items():
-        apart_bytes[number] += len(key_hash) + len(value)
-        expected.add(expiry_key(unpack_receipt(value).expires_s, number, key_hash))
+    expected = {
+        expiry_key(unpack_receipt(value).expires_s, number, key_hash) for (number, key_hash), value in receipts.items()
+    }
     faults = [] if expiries.keys() == expected else [f"expiry rows differ: {expiries.keys() ^ expected}"]
-    faults += [
-        f"receipts of number {number} are no name's and no garbage"
-        for number in apart_bytes
-        if number not in names and garbage.get(number) != b"\1"
-    ]
     faults += [f"number {number} is a name's and garbage" for number in names if garbage.get(number) == b"\1"]
-    faults += [
-        f"{name!r} says {row.apart_bytes} bytes apart and has {apart_bytes[number]}"
-        for number, (_, name, row) in names.items()
-        if row.apart_bytes != apart_bytes[number]
-    ]
     faults += [
         f"an expiry row of number {number} leads to another name"
         for key, value in expiries.items()
         if (number := int.from_bytes(key[5:13], "big")) in names and value != pack_index_row(*names[number][:2])
     ]
     return faults
+
+
+def _apart_faults(
+    names: dict[int, tuple[int, bytes, NameRow]], garbage: dict[int, bytes], apart: dict[tuple[int, bytes], bytes]
+) -> list[str]:
+    apart_bytes: Counter[int] = Counter()
+    for (number, id_), value in apart.items():
+        apart_bytes[number] += len(id_) + len(value)
+    faults = [
+        f"receipts or jobs of number {number} are no name's and no garbage"
+        for number in apart_bytes
+        if number not in names and garbage.get(number) != b"\1"
+    ]
+    return faults + [
+        f"{name!r} says {row.apart_bytes} bytes apart and has {apart_bytes[number]}"
+        for number, (_, name, row) in names.items()
+        if row.apart_bytes != apart_bytes[number]
+    ]
+
+
+def _job_faults(
+    names: dict[int, tuple[int, bytes, NameRow]], jobs: dict[tuple[int, bytes], bytes], index: dict[bytes, bytes]
+) -> list[str]:
+    expected = {job_index_key(row, number, id_): number for (number, id_), row in jobs.items()}
+    faults = [] if index.keys() == expected.keys() else [f"rows of jobs differ: {index.keys() ^ expected.keys()}"]
+    return faults + [
+        f"a row of a job of number {number} leads to another name"
+        for key, number in expected.items()
+        if number in names and index.get(key) != pack_index_row(*names[number][:2])
+    ]
 
 
 def _number(key: bytes) -> int:

@@ -107,6 +107,13 @@ class Limits:
     # Idempotency keys: longer than any job is tried again.
     receipt_s: int = 86_400  # an answer is kept at least so long
 
+    # Jobs.
+    job_bytes_max: int = 256 * KIB  # of one, with what it is called with or sends
+    turn_jobs_max: int = 1_000  # made in one turn
+    instance_jobs_max: int = 10_000
+    job_outcome_bytes_max: int = MIB  # of an answer's body that is kept for `then`
+    job_tries_max: int = 12  # of a call or request: 1, 4, 16, 64, 256 s apart, then hourly
+
     # Disk.
     instance_bytes_max: int = GIB
     map_bytes: int = 64 * GIB

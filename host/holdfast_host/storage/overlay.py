@@ -5,7 +5,7 @@ nowhere else, until the turn ends (or syncs) and `take` makes them a batch. All 
 are enforced here; a call that is refused has changed nothing.
 
 What does not live here: when a batch is committed and what waits for it (worker), and the merging of layers in a
-listing (storage.listing), and savepoints (storage.turn_changes).
+listing (storage.listing), savepoints (storage.turn_changes), and jobs (storage.turn_jobs).
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from holdfast_host.core.errors import BadRequestError, CodecError, LimitError
 from holdfast_host.core.limits import RESERVED_KEY_PREFIX, Limits
 from holdfast_host.storage.listing import key_range, read_page
 from holdfast_host.storage.store import Alarm, Changes, Receipt, Store, StoredInstance
-from holdfast_host.storage.turn_changes import TurnChanges
+from holdfast_host.storage.turn_jobs import TurnJobs
 from holdfast_host.storage.unflushed import Pending, apply_changes, read_alarm, read_receipt
 
 RESERVED_PREFIX = RESERVED_KEY_PREFIX.encode()
 _RESERVED_FIRST = RESERVED_PREFIX[0]
 
 
-class Overlay(TurnChanges):
+class Overlay(TurnJobs):
     """What a turn has written so far, over everything before it. Implements StorageCalls.
 
     Lives for one turn. Used by one thread at a time: the one that runs the guest, and the leader while that one waits.
     """
 
-    __slots__ = ("_alarm_taken", "_instance", "_store")
+    __slots__ = ()
 
     def __init__(self, store: Store, instance: StoredInstance, pending: Pending, limits: Limits, label: str) -> None:
         """`label` names the instance in errors, as `Account/alice`."""
@@ -43,7 +43,7 @@ class Overlay(TurnChanges):
         self._below_bytes = self._below_keys = 0
         self._open = ()
         self.wrote = False
-        self._alarm_taken = False  # this turn handles the alarm: it is cleared when the turn ends
+        self._taken = None
 
     # Reads
 
@@ -156,7 +156,7 @@ class Overlay(TurnChanges):
         """Delete every key, not the alarm."""
         top = self._top
         top.writes.clear()
-        top.size_bytes = 0
+        top.size_bytes = sum(job.size_bytes for job in (top.jobs or {}).values() if job is not None)
         top.cleared = True
         self.wrote = True
 
@@ -175,9 +175,9 @@ class Overlay(TurnChanges):
             self.wrote = True
 
     def erase(self) -> bool:
-        """Delete every key and receipt; the alarm must be deleted too. Whether there may have been receipts."""
+        """Delete every key, receipt and job; the alarm must be deleted too. Whether there may have been such."""
         self.delete_all()
-        pending = any(layer.changes.receipts is not None for layer in self._pending.layers)
+        pending = any(each.changes.receipts is not None or each.changes.jobs for each in self._pending.layers)
         self._top.erased = pending or self._instance.apart_bytes > 0
         return self._top.erased
 
@@ -198,7 +198,7 @@ class Overlay(TurnChanges):
 
         `take_early` leaves it as it is, unless the turn has set another one by then, which takes its place.
         """
-        self._alarm_taken = True
+        self._taken = b""
 
     def take(self) -> Changes:
         """What the turn changed so far; the overlay is empty afterwards. Savepoints still open are released.
@@ -211,22 +211,28 @@ class Overlay(TurnChanges):
         changes = self._top
         if changes.size_bytes:
             self._check_room(changes)
-        if self._alarm_taken:
-            changes.alarm_changed = True
+        if self._taken is not None:
+            if self._taken:
+                self._finish_taken(changes, self._taken)
+            else:
+                changes.alarm_changed = True
         self._top = Changes({})
         return changes
 
     def take_early(self) -> Changes:
         """What the turn changed so far, to be committed while it goes on; see `take`."""
-        taken, self._alarm_taken = self._alarm_taken, False
+        taken, self._taken = self._taken, None
         try:
             changes = self.take()
         finally:
-            self._alarm_taken = taken
-        if taken and changes.alarm is None:
-            changes.alarm_changed = False
-        elif taken:
-            self._alarm_taken = False
+            self._taken = taken
+        if taken:
+            said = changes.jobs is not None and taken in changes.jobs
+        else:
+            said = changes.alarm is not None
+            changes.alarm_changed = changes.alarm_changed and (said or taken is None)
+        if said:
+            self._taken = None
         return changes
 
     # Inside
@@ -255,7 +261,7 @@ class Overlay(TurnChanges):
         for changes in (self._top, *reversed(self._below)):
             if changes.alarm_changed:
                 return changes.alarm
-        return None if self._alarm_taken else read_alarm(self._store, self._instance, self._pending)
+        return None if self._taken == b"" else read_alarm(self._store, self._instance, self._pending)
 
     def _write(self, key: bytes, value: bytes | None, value_bytes: int) -> None:
         """Put or delete within the limits of the turn."""
@@ -318,6 +324,9 @@ class Overlay(TurnChanges):
             )
         stored_bytes += 0 if merged.erased else instance.apart_bytes
         stored_bytes += sum(len(key) + len(receipt.body) for key, receipt in (merged.receipts or {}).items())
+        for id_, job in (merged.jobs or {}).items():
+            earlier = None if merged.erased else store.jobs.get(instance, id_)
+            stored_bytes += (job.size_bytes if job else 0) - (earlier.size_bytes if earlier else 0)
         refusal = store.refusal(instance, stored_bytes)
         if refusal is not None:
             raise refusal

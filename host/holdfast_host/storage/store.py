@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.listing_pages import NamePage
+from holdfast_host.storage.jobs import Job, StoredJobs
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -21,8 +22,9 @@ class StoredInstance:
     """An instance's place on disk. One object per instance in memory; the entry owns it, the store knows it weakly.
 
     `number` is given by `look_up`, 0 before; it is written with the first commit and never used again. `exists` (it has
-    a key, an alarm or a receipt), `live_bytes` (keys and values), `apart_bytes` (receipts) and `data_number` (what its
-    keys are stored under) are as of the last commit, once it was looked up; only `commit` and `sweep` change them.
+    a key, an alarm, a job or a receipt), `live_bytes` (keys and values), `apart_bytes` (receipts and jobs) and
+    `data_number` (what its keys are stored under) are as of the last commit, once it was looked up; only `commit` and
+    `sweep` change them.
     """
 
     partition: int
@@ -65,20 +67,29 @@ class Changes:
     """What a turn changes, in one atomic piece.
 
     `cleared` comes first (all keys of the instance go), then `writes`; a value of None deletes the key. `erased` takes
-    the receipts that were there before, then those of `receipts` are added, by the hash of their key (16 bytes).
+    the receipts and jobs that were there before, then those of `receipts` are added, by the hash of their key (16
+    bytes), and those of `jobs`, by their ids; None takes a job away.
     """
 
     writes: dict[bytes, bytes | None] = field(default_factory=dict)
     cleared: bool = False
     alarm: Alarm | None = None
     alarm_changed: bool = False
-    size_bytes: int = 0  # keys and values of `writes`, hashes and bodies of `receipts`, for the bound of a group
+    size_bytes: int = 0  # keys and values of `writes`, hashes and bodies of `receipts`, jobs, for the bound of a group
     receipts: dict[bytes, Receipt] | None = None
     erased: bool = False
+    jobs: dict[bytes, Job | None] | None = None
 
     def __bool__(self) -> bool:
         """True when there is anything to commit."""
-        return bool(self.writes) or self.cleared or self.alarm_changed or self.receipts is not None or self.erased
+        return (
+            bool(self.writes)
+            or self.cleared
+            or self.alarm_changed
+            or self.receipts is not None
+            or self.erased
+            or self.jobs is not None
+        )
 
 
 @dataclass(slots=True)
@@ -134,6 +145,10 @@ class StoreBrokenError(Exception):
 
 class Store(Protocol):
     """Durable storage of the partitions that one worker owns."""
+
+    @property
+    def jobs(self) -> StoredJobs:
+        """What is read of jobs."""
 
     def place(self, type_id: int, name: bytes) -> StoredInstance:
         """The instance's place, which may have to be looked up yet; reads and writes nothing.

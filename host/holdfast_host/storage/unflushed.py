@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from holdfast_host.storage.jobs import Job
 from holdfast_host.storage.store import Alarm, Changes, Receipt, Store, StoredInstance
 
 
@@ -78,7 +79,7 @@ def apply_changes(target: Changes, later: Changes) -> None:
     if later.cleared:
         target.writes = dict(later.writes)
         target.cleared = True
-        if target.receipts is None:
+        if target.receipts is None and target.jobs is None:
             target.size_bytes = 0
     else:
         target.writes.update(later.writes)
@@ -87,9 +88,11 @@ def apply_changes(target: Changes, later: Changes) -> None:
         target.alarm = later.alarm
         target.alarm_changed = True
     if later.erased:
-        target.erased, target.receipts = True, None
+        target.erased, target.receipts, target.jobs = True, None, None
     if later.receipts is not None:
         target.receipts = {**(target.receipts or {}), **later.receipts}
+    if later.jobs is not None:
+        target.jobs = {**(target.jobs or {}), **later.jobs}
 
 
 def read_alarm(store: Store, instance: StoredInstance, pending: Pending) -> Alarm | None:
@@ -109,3 +112,14 @@ def read_receipt(store: Store, instance: StoredInstance, pending: Pending, key_h
         if layer.changes.erased:
             return None
     return store.receipt(instance, key_hash)
+
+
+def read_job(store: Store, instance: StoredInstance, pending: Pending, id_: bytes) -> Job | None:
+    """A job as the instance's finished turns have left it, durable or not."""
+    for layer in reversed(pending.layers):
+        jobs = layer.changes.jobs
+        if jobs is not None and id_ in jobs:
+            return jobs[id_]
+        if layer.changes.erased:
+            return None
+    return store.jobs.get(instance, id_)

@@ -81,9 +81,9 @@ def clear_alarms_after_they_ran() -> None:
     end = Alarms.end
 
     def keep(self: Overlay) -> Changes:
-        taken, self._alarm_taken = self._alarm_taken, False
+        taken, self._taken = self._taken, None
         changes = take(self)
-        self._alarm_taken = taken
+        self._taken = taken
         return changes
 
     def later(self: Alarms, turn: Turn) -> None:

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from holdfast_host.core.errors import BadRequestError
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.storage.data_directory import ensure_data_directory
+from holdfast_host.storage.jobs import Job
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import Batch, Store, StoredInstance
@@ -44,9 +45,10 @@ class Model:
 
     values: dict[bytes, bytes] = field(default_factory=dict)
     alarm_us: int | None = None
+    jobs: dict[str, int] = field(default_factory=dict)  # when they are due, by their keys
 
     def copy(self) -> Model:
-        return Model(dict(self.values), self.alarm_us)
+        return Model(dict(self.values), self.alarm_us, dict(self.jobs))
 
 
 class Layers(RuleBasedStateMachine):
@@ -115,6 +117,14 @@ class Layers(RuleBasedStateMachine):
         else:
             self.overlay.set_alarm(due_us)
         self.now.alarm_us = due_us
+
+    @rule(key=st.sampled_from("xyz"), due_us=st.none() | st.integers(0, 99))
+    def change_job(self, key: str, due_us: int | None) -> None:
+        if due_us is None:
+            assert self.overlay.cancel_job_of_key(key) == (self.now.jobs.pop(key, None) is not None)
+        else:
+            self.overlay.put_job(Job("run", due_us, key=key))
+            self.now.jobs[key] = due_us
 
     @rule()
     def savepoint(self) -> None:
@@ -195,7 +205,7 @@ class Layers(RuleBasedStateMachine):
     def end_turn(self) -> None:
         changes = self.overlay.take()
         written = sum(len(key) + len(value or b"") for key, value in changes.writes.items())
-        assert changes.size_bytes == written
+        assert changes.size_bytes == written or (changes.jobs is not None and changes.size_bytes > written)
         if changes:
             self.current.append(Batch(self.stored, changes))
             self.pending.add(changes, self.flight_group + 1 if self.flight is not None else self.group)
@@ -243,10 +253,23 @@ class Layers(RuleBasedStateMachine):
         for text in TEXTS:
             assert self.overlay.get(text.encode()) == self.now.values.get(text.encode())
         assert self.overlay.get_alarm() == self.now.alarm_us
+        assert self.all_jobs() == self.now.jobs
         assert self.all_pages(reverse=False) == sorted(self.now.values.items())
         assert self.all_pages(reverse=True) == sorted(self.now.values.items(), reverse=True)
         assert self.stored.live_bytes == sum(len(key) + len(value) for key, value in self.durable.values.items())
-        assert self.stored.exists == bool(self.durable.values or self.durable.alarm_us is not None)
+        assert self.stored.exists == bool(self.durable.values or self.durable.jobs or self.durable.alarm_us is not None)
+        assert self.store.jobs.count(self.stored) == len(self.durable.jobs)
+
+    def all_jobs(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        after, done = b"", False
+        while not done:
+            page, done = self.overlay.list_jobs(after, 2)
+            assert len(page) <= 2
+            assert page or done
+            found |= {job.key: job.due_us for _, job in page}
+            after = page[-1][0] if page else after
+        return found
 
     def all_pages(self, *, reverse: bool) -> list[tuple[bytes, bytes]]:
         pairs: list[tuple[bytes, bytes]] = []
@@ -265,6 +288,9 @@ class Layers(RuleBasedStateMachine):
             assert self.store.get(self.store.locate(1, name), b"b") == b"theirs"
         due = [(at, each.name) for at, each in self.store.due_alarms(1 << 62, 10)]
         assert due == ([] if self.durable.alarm_us is None else [(self.durable.alarm_us, b"mid")])
+        assert [row.due_us for row in self.store.jobs.due("run", {}, 1 << 62, 10).rows] == sorted(
+            self.durable.jobs.values()
+        )
 
 
 class LayersInMemory(Layers):
@@ -305,9 +331,9 @@ class LayersOnDisk(Layers):
         self.next_turn(self.durable.copy())
 
     def expected_rows(self) -> int:
-        """Two neighbours with a name row and a key each; ours, and two rows for its alarm."""
-        alarm_rows = 0 if self.durable.alarm_us is None else 2
-        return 4 + len(self.durable.values) + alarm_rows + self.stored.exists
+        """Two neighbours with a name row and a key each; ours, and two rows for its alarm and each of its jobs."""
+        timers = len(self.durable.jobs) + (self.durable.alarm_us is not None)
+        return 4 + len(self.durable.values) + 2 * timers + self.stored.exists
 
     def teardown(self) -> None:
         try:

@@ -9,7 +9,7 @@ A row counts as one, and as one more for each KiB of its value: that is about wh
 takes about as long whatever the rows are. A group sweeps at least as much as it writes. So there is never more garbage
 than what was stored when there last was none, however often an instance fills and clears itself.
 
-An instance that is erased and has many receipts leaves them in the same way, and goes on under another number.
+An instance that is erased and has many receipts or jobs leaves them in the same way, and goes on under another number.
 
 Invariant: what is swept was left by a commit that has been settled, so that nobody reads it; see LmdbStore.
 """
@@ -21,12 +21,13 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from holdfast_host.core.limits import KIB, Limits
+from holdfast_host.storage.lmdb.jobs import delete_jobs
 from holdfast_host.storage.lmdb.keys import GARBAGE_FIRST, data_prefix, garbage_key, unpack_garbage_key
 from holdfast_host.storage.lmdb.receipts import delete_receipts
 from holdfast_host.storage.store import Changes
 
 _AGAIN_S: Final = 1.0  # after a sweep that found no room
-_WITH_RECEIPTS: Final = b"\1"  # a garbage row's value
+_WITH_APART: Final = b"\1"  # a garbage row's value
 _LOOK_EACH: Final = 64  # rows between looks at the clock
 
 
@@ -73,10 +74,10 @@ class Garbage:
         self._rows_left = rows_left
         return True
 
-    def delete_receipts(self, txn: Any, number: int) -> bool:
-        """Delete an instance's receipts, as many as the transaction may still delete; whether that was all of them."""
-        deleted = delete_receipts(txn, number, self._rows_left)
-        self._rows_left -= deleted
+    def delete_apart(self, txn: Any, number: int) -> bool:
+        """Delete an instance's receipts and jobs, as many as the transaction may still; whether that was all."""
+        for delete in (delete_receipts, delete_jobs):
+            self._rows_left -= delete(txn, number, self._rows_left)
         return self._rows_left > 0
 
     def share(self, written: Collection[Changes]) -> int:
@@ -85,9 +86,9 @@ class Garbage:
         return max(rows, self.rows_max // 4, 1)
 
 
-def leave(txn: Any, number: int, *, receipts: bool = False) -> None:
-    """From this commit on, the data rows under a number are garbage; and the receipts, where it is nobody's number."""
-    txn.put(garbage_key(number), _WITH_RECEIPTS if receipts else b"")
+def leave(txn: Any, number: int, *, apart: bool = False) -> None:
+    """From this commit on, the data rows under a number are garbage; receipts and jobs, where it is nobody's number."""
+    txn.put(garbage_key(number), _WITH_APART if apart else b"")
 
 
 def is_there(txn: Any) -> bool:
@@ -116,9 +117,10 @@ def sweep(txn: Any, rows_max: int, over_at: float) -> tuple[bool, int]:
                     return True, 0
                 rows += 1 + len(cursor.value()) // KIB
                 there = cursor.delete()  # moves to the next row
-            if bytes(txn.get(garbage_key(number))) == _WITH_RECEIPTS:
-                rows += delete_receipts(txn, number, max(1, rows_max - rows))
-                if rows >= rows_max:
-                    return True, 0  # the garbage row stays: the next one looks whether that was all
+            if bytes(txn.get(garbage_key(number))) == _WITH_APART:
+                for delete in (delete_receipts, delete_jobs):
+                    rows += delete(txn, number, max(1, rows_max - rows))
+                    if rows >= rows_max:
+                        return True, 0  # the garbage row stays: the next one looks whether that was all
             txn.delete(garbage_key(number))
     return False, rows_max - rows

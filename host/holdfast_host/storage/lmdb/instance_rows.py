@@ -9,7 +9,8 @@ import sys
 from typing import Any
 
 from holdfast_host.core.errors import InternalError, StorageFullError
-from holdfast_host.storage.lmdb import garbage, receipts
+from holdfast_host.storage.jobs import Job
+from holdfast_host.storage.lmdb import garbage, jobs, receipts
 from holdfast_host.storage.lmdb.keys import (
     alarm_key,
     data_prefix,
@@ -87,9 +88,11 @@ def write_instance(partition: Partition, txn: Any, tally: Tally) -> None:
         if changes.alarm_changed:
             _write_alarm(txn, instance, tally.number, changes.alarm)
         if changes.erased and tally.apart_bytes:
-            _erase_receipts(partition, txn, tally)
+            _erase_apart(partition, txn, tally)
         if changes.receipts is not None:
             _write_receipts(txn, tally, changes.receipts)
+        if changes.jobs is not None:
+            _write_jobs(txn, tally, changes.jobs)
     refusal = partition.room.refusal(instance, tally.live_bytes + tally.apart_bytes)
     if refusal is not None:
         raise RefusedError(refusal)
@@ -152,16 +155,23 @@ def _write_receipts(txn: Any, tally: Tally, kept: dict[bytes, Receipt]) -> None:
         tally.first_expiry_s = min(first_s, receipt.expires_s) if first_s else receipt.expires_s
 
 
-def _erase_receipts(partition: Partition, txn: Any, tally: Tally) -> None:
-    """All its receipts go: they are deleted, or left as garbage with the number that they are under."""
+def _write_jobs(txn: Any, tally: Tally, changed: dict[bytes, Job | None]) -> None:
+    """Those of one turn."""
+    for id_, job in changed.items():
+        tally.apart_bytes += jobs.write_job(txn, tally.instance, tally.number, id_, job)
+
+
+def _erase_apart(partition: Partition, txn: Any, tally: Tally) -> None:
+    """All its receipts and jobs go: they are deleted, or left as garbage with the number that they are under."""
     number = tally.number
     tally.apart_bytes = 0
     if number != tally.instance.number:  # a second time in this group, which has written them itself
         receipts.delete_receipts(txn, number, sys.maxsize)
-    elif not partition.garbage.delete_receipts(txn, number):
+        jobs.delete_jobs(txn, number, sys.maxsize)
+    elif not partition.garbage.delete_apart(txn, number):
         if tally.live_bytes or txn.get(alarm_key(number)) is not None:
             raise InternalError(f"instance {tally.instance.name!r} is erased and keeps keys or an alarm")
-        garbage.leave(txn, number, receipts=True)
+        garbage.leave(txn, number, apart=True)
         tally.number = tally.data_number = tally.spare_number
 
 

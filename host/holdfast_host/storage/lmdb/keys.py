@@ -12,27 +12,36 @@ in keys are big-endian, so that rows sort by them, numbers in values little-endi
 | alarm   | `03`, number u64                        | due u64, scheduled u64 (us), retries u32, state, marks u8, why   |
 | due     | `04`, due u64 (us), number u64          | type id u32, name                                                |
 | rest    | `05`, state u8, type id u32, number u64 | type id u32, name                                                |
-| garbage | `06`, number u64                        | nothing; 01 where the receipts under the number are garbage too  |
+| garbage | `06`, number u64                        | nothing; 01 where receipts and jobs under it are garbage too     |
+| job     | `07`, number u64, id 16 bytes           | type id u32, kind, state, marks u8, due, scheduled, tried u64    |
+|         |                                         | (us), tries, retries u32, lengths, key, why, facts, outcome      |
 | receipt | `08`, number u64, hash 16 bytes         | expires u32 (s), status u16, fingerprint 16 bytes, body          |
 | expiry  | `09`, expires u32 (s), number u64, hash | type id u32, name                                                |
+| job due | `0B`, pool u8, due u64 (us), number, id | type id u32, name                                                |
+| job rest| `0C`, state u8, type id u32, number, id | type id u32, name                                                |
 
-`number` is the instance's, `why` the last error. An instance's data number is its number, until so many rows are
-cleared that they are left as garbage (see lmdb.garbage); from then on it is a newer one. Its number is its own until
-it is erased and has too many receipts to delete at once; then it is a newer one, too.
+`number` is the instance's, `why` the last error. Jobs that are due have rows of their own, one pool after the other, so
+that what one of them has to do is never looked for behind what another has.
 
-- An instance has a name row exactly as long as it has a data row, an alarm row or a receipt row.
-- Every data row and every receipt row belongs to one name row, or to a garbage row; no name row has the data number of
-  a garbage row, or the number of one with receipts.
+An instance's data number is its number, until so many rows are cleared that they are left as garbage (see
+lmdb.garbage); from then on it is a newer one. Its number is its own until it is erased and has too many receipts or
+jobs to delete at once; then it is a newer one, too.
+
+- An instance has a name row exactly as long as it has a data row, an alarm row, a job row or a receipt row.
+- Every data, job and receipt row belongs to one name row, or to a garbage row; no name row has the data number of a
+  garbage row, or the number of one with receipts and jobs.
 - Live bytes are the lengths of the instance's keys (without prefix and number) and values; bytes apart those of its
-  receipts, hash and value.
+  receipts and jobs, hash or id and value.
 - Each receipt row has one expiry row. `hash` is of its idempotency key, see wire.idempotency.
-- A due row exists for an alarm that is armed or retrying, a rest row for one that is abandoned or parked.
-- Marks of an alarm: 1 an attempt has begun and its end is not recorded, 2 the last attempt ended with its worker.
+- A due row exists for an alarm or job that is armed, retrying or waiting, a rest row for one that is abandoned or
+  parked.
+- Marks of both: 1 an attempt has begun and its end is not recorded, 2 the last attempt ended with its worker; of a job
+  also 4 nobody can know whether it took effect.
 - Every number in the partition is below the next number, which only grows: no number is ever used twice.
 - The epoch grows by one with every open, the group with every commit of an epoch's worker.
 
-FORMAT is the version of all this. Format 1 was the same without receipts: a partition of it is taken over as it is, by
-the meta row that each open writes. One of a later format is refused.
+FORMAT is the version of all this. Format 1 was the same without receipts and jobs: a partition of it is taken over as
+it is, by the meta row that each open writes. One of a later format is refused.
 """
 
 from __future__ import annotations
@@ -41,6 +50,7 @@ import struct
 from typing import Final, NamedTuple
 
 from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.storage.jobs import DUE_STATES, ID_BYTES, KINDS, POOLS, STATES, Job
 from holdfast_host.storage.store import Alarm, Receipt
 
 FORMAT: Final = 2
@@ -63,6 +73,9 @@ _REST_KEY: Final = struct.Struct(">BBIQ")
 _INDEX_ROW: Final = struct.Struct(">I")
 _EXPIRY_KEY: Final = struct.Struct(">BIQ")
 _RECEIPT_ROW: Final = struct.Struct("<IH16s")
+_JOB_ROW: Final = struct.Struct("<IBBBQQQIIHII")
+_JOB_DUE_KEY: Final = struct.Struct(">BBQQ")
+_JOB_REST_KEY: Final = struct.Struct(">BBIQ")
 
 _NAME: Final = 1
 _DATA: Final = 2
@@ -70,8 +83,11 @@ _ALARM: Final = 3
 _DUE: Final = 4
 _REST: Final = 5
 _GARBAGE: Final = 6
+_JOB: Final = 7
 _RECEIPT: Final = 8
 _EXPIRY: Final = 9
+_JOB_DUE: Final = 11
+_JOB_REST: Final = 12
 
 PREFIX_BYTES: Final = _NUMBER_KEY.size  # what a data row's key has before the instance's own key
 
@@ -79,6 +95,7 @@ _ALARM_STATES: Final = ("armed", "retrying", "abandoned", "parked")
 _DUE_STATES: Final = ("armed", "retrying")
 _BEGUN: Final = 1
 _KILLED: Final = 2
+_UNKNOWN: Final = 4
 
 
 class NameRow(NamedTuple):
@@ -259,3 +276,85 @@ def unpack_index_row(row: bytes) -> tuple[int, bytes]:
     """Type id and name."""
     (type_id,) = _INDEX_ROW.unpack_from(row)
     return type_id, row[_INDEX_ROW.size :]
+
+
+def job_prefix(number: int) -> bytes:
+    """What the keys of all jobs of an instance begin with; the id follows."""
+    return _NUMBER_KEY.pack(_JOB, number)
+
+
+def pack_job(type_id: int, job: Job) -> bytes:
+    """The value of a job row."""
+    marks = job.begun * _BEGUN + job.killed * _KILLED + job.unknown * _UNKNOWN
+    key, why = job.key.encode(), job.last_error.encode("utf-8", "replace")
+    head = _JOB_ROW.pack(
+        type_id, KINDS.index(job.kind), STATES.index(job.state), marks, job.due_us, job.scheduled_us, job.tried_us,
+        job.tries, job.retry_count, len(key), len(why), len(job.facts),
+    )  # fmt: skip
+    return b"".join((head, key, why, job.facts, job.outcome))
+
+
+def unpack_job(row: bytes) -> Job:
+    """What `pack_job` wrote."""
+    (
+        _, kind, state, marks, due_us, scheduled_us, tried_us, tries, retry_count, key_bytes, why_bytes, facts_bytes,
+    ) = _JOB_ROW.unpack_from(row)  # fmt: skip
+    why_at = _JOB_ROW.size + key_bytes
+    facts_at = why_at + why_bytes
+    outcome_at = facts_at + facts_bytes
+    return Job(
+        kind=KINDS[kind],
+        due_us=due_us,
+        scheduled_us=scheduled_us,
+        state=STATES[state],
+        key=row[_JOB_ROW.size : why_at].decode(),
+        facts=row[facts_at:outcome_at],
+        tries=tries,
+        retry_count=retry_count,
+        tried_us=tried_us,
+        begun=bool(marks & _BEGUN),
+        killed=bool(marks & _KILLED),
+        unknown=bool(marks & _UNKNOWN),
+        last_error=row[why_at:facts_at].decode(),
+        outcome=row[outcome_at:],
+    )
+
+
+def job_index_key(row: bytes, number: int, id_: bytes) -> bytes:
+    """The key of the due or rest row of a job, by its row; also of a buffer."""
+    type_id, kind, at, _, due_us, *_ = _JOB_ROW.unpack_from(row)
+    state = STATES[at]
+    if state in DUE_STATES:
+        return job_due_key("run" if state == "waiting" else KINDS[kind], due_us, number) + id_
+    return _JOB_REST_KEY.pack(_JOB_REST, at, type_id, number) + id_
+
+
+def job_due_key(pool: str, due_us: int, number: int) -> bytes:
+    """What the key of a due row of a job has before the id."""
+    return _JOB_DUE_KEY.pack(_JOB_DUE, POOLS.index(pool), due_us, number)
+
+
+def unpack_job_due_key(key: bytes) -> tuple[int, int, bytes]:
+    """Due time in microseconds, instance number, and the job's id."""
+    _, _, due_us, number = _JOB_DUE_KEY.unpack_from(key)
+    return due_us, number, key[_JOB_DUE_KEY.size :]
+
+
+def job_index_prefix(state: str, type_id: int | None = None) -> bytes:
+    """What the keys of all rows begin with that lead to the jobs in a state; others may be among the due ones."""
+    if state in DUE_STATES:
+        return bytes((_JOB_DUE,))
+    return _JOB_REST_KEY.pack(_JOB_REST, STATES.index(state), type_id or 0, 0)[: 2 if type_id is None else 6]
+
+
+def job_of_index_key(key: bytes) -> tuple[int, bytes]:
+    """Instance number and job's id at the end of a due or rest row's key."""
+    return int.from_bytes(key[-8 - ID_BYTES : -ID_BYTES], "big"), key[-ID_BYTES:]
+
+
+def due_of_job(row: bytes) -> tuple[str, int] | None:
+    """Pool and due time of a job row, where it waits for its time; also of a buffer."""
+    _, kind, at, _, due_us, *_ = _JOB_ROW.unpack_from(row)
+    if STATES[at] not in DUE_STATES:
+        return None
+    return "run" if STATES[at] == "waiting" else KINDS[kind], due_us

@@ -20,6 +20,7 @@ from holdfast_host.core.listing_pages import NamePage, merge_pages
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
 from holdfast_host.storage.lmdb.commits import commit_group, commit_sweep
 from holdfast_host.storage.lmdb.inspection import count_keys, instance_page
+from holdfast_host.storage.lmdb.jobs import LmdbJobs
 from holdfast_host.storage.lmdb.partition import Partition
 from holdfast_host.storage.store import (
     NO_LEANS,
@@ -52,6 +53,7 @@ class LmdbStore:
         # Two objects for one instance would hand out two numbers for one name.
         self._placed: WeakValueDictionary[tuple[int, bytes], StoredInstance] = WeakValueDictionary()
         self._placing = threading.Lock()
+        self.jobs = LmdbJobs(partitions, self.locate, page_read_s)
         self._sweeps = 0  # that took something from an instance, so far
 
     @classmethod
