@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import holdfast
-from holdfast import testing
+from holdfast import client, testing
 from holdfast_host.core import errors, limits
 from holdfast_host.storage.lmdb import keys
 from holdfast_host.supervisor.directory import layout as datadir
@@ -127,7 +127,7 @@ with pytest.raises(ActorCallError, match="LimitError.*100"):
 _API: Final = """\
 # API reference
 
-What `import holdfast` offers, from its docstrings. `holdfast.testing` is at the end.
+What `import holdfast` offers, from its docstrings; at the end `holdfast.client` and `holdfast.testing`.
 
 ```python
 from holdfast import StatefulActor
@@ -148,7 +148,7 @@ assert host.env.GREETER.id_from_name("ann").greet() == "hello, ann"
 def api_page() -> str:
     """docs/api.md."""
     parts = [_API]
-    for module, prefix in ((holdfast, ""), (testing, "testing.")):
+    for module, prefix in ((holdfast, ""), (client, "client."), (testing, "testing.")):
         for name in sorted(module.__all__):
             parts += _described(f"{prefix}{name}", getattr(module, name))
     return "\n".join(parts)

@@ -231,5 +231,7 @@ def _digest(*roots: Path) -> str:
 
 def _files(root: Path) -> Iterator[Path]:
     for path in sorted(root.rglob("*")):
-        if path.is_file() and not {"build", "__pycache__", "testing"} & set(path.relative_to(root).parts[:-1]):
+        if path.is_file() and not {"build", "__pycache__", "testing", "client"} & set(
+            path.relative_to(root).parts[:-1]
+        ):
             yield path

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast._actor import StatefulActor
 from holdfast._describe import Component, check_actor, check_extends, check_handler
@@ -26,6 +26,9 @@ from holdfast.testing._limits import Limits
 from holdfast.testing._outbound import Outbound
 from holdfast.testing._project import read_project
 from holdfast.testing._runner import LogLine, Runner
+
+if TYPE_CHECKING:
+    from holdfast.client import AsyncClient, Client
 
 FIRST_SHOWN: Final = datetime(2026, 11, 1, tzinfo=UTC)
 ENV_NAME_CHARS_MAX: Final = 64
@@ -228,6 +231,20 @@ class LocalHost:
             typed_result=typed_result,
             key=key,
         )
+
+    def client(self) -> Client:
+        """A `holdfast.client.Client` that calls the actors of this host: to test a backend without a real one."""
+        from holdfast.client import Client  # 0.1 s, which a test of actors alone does not need
+        from holdfast.client._local import local_transport
+
+        return Client(transport=local_transport(self.post))
+
+    def async_client(self) -> AsyncClient:
+        """A `holdfast.client.AsyncClient` that calls the actors of this host."""
+        from holdfast.client import AsyncClient
+        from holdfast.client._local import local_transport
+
+        return AsyncClient(transport=local_transport(self.post))
 
     def crash(self) -> None:
         """Die now, as if killed, and come back: every activation is gone, what was committed is there."""

@@ -69,26 +69,31 @@ def render_bindings(bound: Sequence[BoundType], variables: Sequence[str], secret
     by_type = {each.type: each for each in bound if each.is_known}
     classes = [part for name in sorted(by_type) for part in _classes(by_type[name], uses)]
     classes.append(_env(bound, [*variables, *secrets]))
-    lines = [f"from {home} import {', '.join(names)}" for home, names in _imports(uses | {"Any"})]
-    lines += ["", "import holdfast", "", "", "\n\n\n".join(classes)]
+    lines = [*import_lines(uses), "", "import holdfast", "", "", "\n\n\n".join(classes)]
     return _TOP + "\n".join(lines) + "\n"
 
 
-def _imports(uses: set[str]) -> list[tuple[str, list[str]]]:
-    needed = {"typing": {"TYPE_CHECKING"}}
+def import_lines(uses: set[str]) -> list[str]:
+    """The imports that stubs with these names need."""
+    needed = {"typing": {"TYPE_CHECKING", "Any"}}
     for name in uses:
         needed.setdefault(_HOME_OF[name], set()).add(name)
-    return [(home, sorted(needed[home])) for home in sorted(needed)]
+    return [f"from {home} import {', '.join(sorted(needed[home]))}" for home in sorted(needed)]
+
+
+def method_stubs(actor: BoundType, uses: set[str], keyword_def: str = "def") -> list[str]:
+    """Its methods with signature and docstring, as members of a class; notes in `uses` what must be imported."""
+    # A host may say anything; what is no name in Python is no method here, and above all no Python.
+    known = [each for each in actor.methods if _is_name(str(each["name"]))]
+    return [_method(each, actor.language, uses, keyword_def) for each in known]
 
 
 def _classes(bound: BoundType, uses: set[str]) -> list[str]:
     """The stub and the namespace of one type."""
-    # A host may say anything; what is no name in Python is no method here, and above all no Python.
-    methods = [_method(each, bound.language, uses) for each in bound.methods if _is_name(str(each["name"]))]
     stub = [
         f"class {bound.type}Stub(holdfast.ActorStub):",
         f'    """One instance of {bound.type}."""',
-        *(f"\n{each}" for each in methods),
+        *(f"\n{each}" for each in method_stubs(bound, uses)),
         "",
         "    if TYPE_CHECKING:",
         "",
@@ -126,7 +131,7 @@ def _namespace(bound: BoundType) -> str:
     return f"{bound.type}Namespace" if bound.is_known else "holdfast.ActorNamespace"
 
 
-def _method(facts: Mapping[str, Any], language: str, uses: set[str]) -> str:
+def _method(facts: Mapping[str, Any], language: str, uses: set[str], keyword_def: str) -> str:
     """A method with its signature and docstring; one whose signature is no Python takes and returns anything."""
     name, doc = str(facts["name"]), str(facts.get("doc") or "").strip()
     text = str(facts.get("signature") or "") if language == "python" else ""
@@ -136,7 +141,7 @@ def _method(facts: Mapping[str, Any], language: str, uses: set[str]) -> str:
     body = (
         f"        {_docstring(doc)}\n        raise NotImplementedError" if doc else "        raise NotImplementedError"
     )
-    return f"    def {name}{signature}:\n{body}"
+    return f"    {keyword_def} {name}{signature}:\n{body}"
 
 
 def _is_name(text: str) -> bool:

@@ -38,7 +38,7 @@ def sdk_directory() -> Path:
 
 def copy_sdk(target: Path) -> None:
     """Copy the SDK without compiled files and without the test kit, which no component needs."""
-    shutil.copytree(sdk_directory(), target, ignore=shutil.ignore_patterns("__pycache__", "testing"))
+    shutil.copytree(sdk_directory(), target, ignore=shutil.ignore_patterns("__pycache__", "testing", "client"))
 
 
 def import_root(project: Path, main: str) -> tuple[Path, str]:

@@ -1,4 +1,4 @@
-"""`holdfast types`: stub classes for a project's bindings, for editors and type checkers."""
+"""`holdfast types`: stub classes for a project's bindings, or for a backend's client; for editors and type checkers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from holdfast_host.build.bindings import BINDINGS_FILE, BoundType, render_bindings
+from holdfast_host.build.client_types import render_clients
 from holdfast_host.build.project import describe_project
 from holdfast_host.build.sources import import_root, inside
 from holdfast_host.cli import answers
@@ -21,18 +22,35 @@ _EXAMPLES: Final = """\b
 Examples:
   holdfast types
   holdfast types examples/account-readonly --host http://127.0.0.1:8787
+  holdfast types --client shop/actors.py --type Account --type Cart
 """
 
 
 @click.command("types", epilog=_EXAMPLES)
 @click.argument("directory", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
+@click.option(
+    "--client",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write classes for `holdfast.client` instead, of the actor types that the host has, into this file.",
+)
+@click.option(
+    "--type", "only", multiple=True, metavar="TYPE", help="With --client: these types alone; may be repeated."
+)
 @host_options
-def command(directory: Path, host: str, token_file: Path | None) -> None:
+def command(directory: Path, client: Path | None, only: tuple[str, ...], host: str, token_file: Path | None) -> None:
     """Write bindings.py beside the main module of the project in DIR: types of what is on env.
 
     The project's own actors are described by a build; those that it only refers to by the host, which a project that
     refers to none does not need.
+
+    With --client, write typed classes for a backend that calls actors with `holdfast.client`.
     """
+    if client is not None:
+        _write_clients(client, only, host, token_file)
+        return
+    if only:
+        raise CommandFailedError("--type goes with --client: a project's bindings say which types they lead to.")
     try:
         with Stages() as stages:
             manifest = read_manifest(directory)
@@ -58,6 +76,24 @@ def command(directory: Path, host: str, token_file: Path | None) -> None:
     for each in bound:
         if not each.is_known:
             say(f"{each.type} is not deployed at {host} yet: {each.binding} has no types of its own.", err=True)
+
+
+def _write_clients(target: Path, only: tuple[str, ...], host: str, token_file: Path | None) -> None:
+    if target.suffix != ".py":
+        raise CommandFailedError(f"--client names a Python module to write, like actors.py, not {target}.")
+    with open_client(host, token_file) as client:
+        found = {each["type"]: each for each in client.get("/v1/actors", answers.ActorTypes)["actors"]}
+    for name in only:
+        if name not in found:
+            raise CommandFailedError(
+                f"The host at {host} has no actor type {name!r}: it has {', '.join(sorted(found))}."
+            )
+    types = [BoundType.of("", found[name]) for name in (only or found)]
+    try:
+        target.write_text(render_clients(types), "utf-8")
+    except OSError as error:
+        raise CommandFailedError(f"{target} cannot be written: {error.strerror}.") from None
+    say(f"Types are written: {shown_path(target.resolve())}")
 
 
 def _target(directory: Path, manifest: Manifest) -> Path:

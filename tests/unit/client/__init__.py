@@ -1,0 +1,1 @@
+"""What `holdfast.client` does with answers and failures, without a host."""
