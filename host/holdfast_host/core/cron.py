@@ -2,9 +2,9 @@
 
 The library `cronsim` reads a text and finds the local times that it names. Which instants those are is decided here:
 the library knows zones too, but not those that change at midnight (Africa/Cairo) or by half an hour
-(Australia/Lord_Howe). A text with `*` at the beginning of minute or hour goes by the clock: it is due whenever the clock
-shows one of its times. Any other one names fixed times: one that a change skips is due at the next that exists, one
-that comes twice once.
+(Australia/Lord_Howe). A text with `*` at the beginning of minute or hour goes by the clock: it is due whenever the
+clock shows one of its times. Any other one names fixed times: one that a change skips is due at the next that exists,
+one that comes twice once.
 """
 
 from __future__ import annotations

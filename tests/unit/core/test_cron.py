@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from cronsim import CronSim
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast_host.core.cron import missed_between, next_after
@@ -145,6 +145,7 @@ def due_by_walking(text: str, tz: ZoneInfo, after: datetime, until: datetime) ->
     return sorted(each for each in found if after < each <= until)
 
 
+@settings(deadline=None, max_examples=60)  # the walk takes its time
 @given(TEXTS, st.sampled_from(CHANGES), st.integers(60, 3000), st.sampled_from([0, 7]), st.sampled_from([24, 60]))
 def test_the_times_about_a_change_are_those_that_the_rules_give(
     text: str, change: tuple[str, tuple[int, int, int]], before_min: int, second: int, hours: int
