@@ -17,6 +17,8 @@ from holdfast._env import Env
 from holdfast._errors import ActorCallError, ActorError, CodecError, HostError, LimitError
 from holdfast._gather import StartedCall, gather
 from holdfast._http import Headers, Request, Response
+from holdfast._jobs.delivery import JobInfo, Outcome, ScheduledEvent
+from holdfast._jobs.outbox import Job, Outbox
 from holdfast._state.alarms import AlarmInfo
 from holdfast._state.storage import Storage
 from holdfast._state.transactions import Transaction
@@ -32,9 +34,14 @@ __all__ = [
     "Env",
     "Headers",
     "HostError",
+    "Job",
+    "JobInfo",
     "LimitError",
+    "Outbox",
+    "Outcome",
     "Request",
     "Response",
+    "ScheduledEvent",
     "StartedCall",
     "StatefulActor",
     "Storage",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast._coroutines import finish
 from holdfast._env import Env
@@ -12,6 +13,9 @@ from holdfast._gather import StartedCall, gather
 from holdfast._host_imports import CallsImport
 from holdfast._state.alarms import AlarmInfo
 from holdfast._state.storage import Storage
+
+if TYPE_CHECKING:
+    from holdfast._jobs.outbox import Job, Jobs, Outbox
 
 BLOCK_S_MAX: Final = 30
 
@@ -23,9 +27,10 @@ class Context:
         type: The actor type, as the class is called.
         name: The instance's name, as callers write it.
         storage: What survives: everything else in memory can vanish between two turns.
+        outbox: Calls and requests that leave when this turn has committed, and are tried until they have an outcome.
     """
 
-    __slots__ = ("_calls", "name", "storage", "type")
+    __slots__ = ("_calls", "_jobs", "name", "outbox", "storage", "type")
 
     def __init__(
         self,
@@ -33,11 +38,15 @@ class Context:
         name: str,
         storage: Storage,
         calls: CallsImport,
+        jobs: Jobs,
+        outbox: Outbox,
     ) -> None:
         self.type = type
         self.name = name
         self.storage = storage
+        self.outbox = outbox
         self._calls = calls
+        self._jobs = jobs
 
     @property
     def id(self) -> str:
@@ -60,6 +69,56 @@ class Context:
             counts = self.ctx.gather(*[self.env.ROOM.id_from_name(name).start.count() for name in names])
         """
         return gather(*calls, return_exceptions=return_exceptions)
+
+    def schedule(
+        self,
+        when: datetime | timedelta | float | str,
+        method: str,
+        *args: Any,
+        kwargs: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        tz: str | None = None,
+    ) -> str:
+        """Have a method of this instance run later, once or again and again; the job's id.
+
+        It is a write of this turn: it is there if the turn commits. The run is a turn of its own, whose commit removes
+        the job; one that raises is tried again, as an alarm is. A parameter `info` of the method gets a `JobInfo`.
+
+        Example:
+            self.ctx.schedule(timedelta(hours=1), "_expire", order, key=f"expire/{order}")
+            self.ctx.schedule("0 9 * * mon-fri", "_report", key="report", tz="Europe/Berlin")
+
+        Args:
+            when: A datetime with a time zone, a timedelta from now, or a Unix time in seconds, at most 10 years ahead;
+                or a cron text: five fields, or a name like `@daily`.
+            method: A method of this class, private or not.
+            args: Its arguments by position.
+            kwargs: Its arguments by name.
+            key: What names the job at this instance: it takes the place of an earlier one of that name. A cron text
+                that says the same again changes nothing, so a constructor may say it.
+            tz: The time zone of a cron text, like `Europe/Berlin`; UTC where it is not said.
+
+        Raises:
+            AttributeError: The class has no such method.
+            TypeError: The method does not take these arguments.
+            ValueError: `when` is no time or no cron text, `tz` no zone, `key` no key.
+            CodecError: An argument cannot be stored.
+            LimitError: The job is larger than 256 KiB, or there are too many.
+            HostError: Named `UnsupportedError` by a host that runs no jobs.
+        """
+        return self._jobs.schedule(when, method, args, kwargs, key, tz)
+
+    def jobs(self) -> list[Job]:
+        """The jobs of this instance that are not done, in no order; abandoned ones too."""
+        return self._jobs.list()
+
+    def cancel(self, id: str | None = None, *, key: str | None = None) -> bool:  # noqa: A002  (what a job's is called)
+        """Remove a job, by its id or its key; whether there was one. What of it is under way may still happen.
+
+        Example:
+            self.ctx.cancel(key=f"expire/{order}")
+        """
+        return self._jobs.cancel(id, key)
 
     def block_concurrency_while(self, fn: Callable[[], Any]) -> Any:
         """Run `fn` at once, to its end, and return its result; an `async def` is driven to completion.

@@ -99,14 +99,7 @@ class ActorStub:
             ValueError: The key breaks its rule.
             ActorCallError: (of a call) `IdempotencyConflictError` where the key was used for another one.
         """
-        if not isinstance(key, str):
-            raise TypeError(f"an idempotency key is a str, not {type(key).__name__}")
-        try:
-            size = len(key.encode())
-        except UnicodeEncodeError:
-            raise ValueError("an idempotency key must be valid Unicode, this one has a lone surrogate") from None
-        if not 1 <= size <= KEY_BYTES_MAX:
-            raise ValueError(f"an idempotency key has 1 to {KEY_BYTES_MAX} bytes of UTF-8, this one {size}")
+        key = checked_key(key, "an idempotency key")
         return ActorStub(self._binding, self._type, self._name, self._calls, key)
 
     @property
@@ -128,6 +121,10 @@ class ActorStub:
             return Response.from_wire(self._calls.fetch(self._binding, self._name, request.to_wire()))
         except Err as error:
             raise_call_error(error)
+
+    def _target(self) -> tuple[str, str, str, str]:
+        """For the outbox: binding, name, type and key."""
+        return self._binding, self._name, self._type, self._key
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         if method.startswith("_") or not method.isidentifier():
@@ -157,3 +154,16 @@ class ActorStub:
 
     def __repr__(self) -> str:
         return f"<holdfast stub {self._type}/{self._name}>"
+
+
+def checked_key(key: str, what: str) -> str:
+    """The key; TypeError or ValueError, which begin with what it is, for one that is none."""
+    if not isinstance(key, str):
+        raise TypeError(f"{what} is a str, not {type(key).__name__}")
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} must be valid Unicode, this one has a lone surrogate") from None
+    if not 1 <= size <= KEY_BYTES_MAX:
+        raise ValueError(f"{what} has 1 to {KEY_BYTES_MAX} bytes of UTF-8, this one {size}")
+    return key

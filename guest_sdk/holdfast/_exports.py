@@ -20,6 +20,7 @@ from holdfast._errors import CallRefusedError, CodecError, error_json
 from holdfast._host_imports import Err, HostImports
 from holdfast._http import Request, Response
 from holdfast._jobs.delivery import ScheduledEvent, run_job
+from holdfast._jobs.outbox import Jobs, Outbox
 from holdfast._log_capture import Output
 from holdfast._methods import Method, handlers_of
 from holdfast._outbound import use_import
@@ -93,7 +94,9 @@ class Guest:
         alarms = self._host.alarms if "alarm" in handlers_of(actor_class) else NoHandler(actor_type, self._host.alarms)
         end = self._output.at_turn_end
         storage = Storage(self._host.storage, alarms, held_chars_max=held_chars_max, at_turn_end=end)
-        actor = actor_class(Context(actor_type, name, storage, self._host.calls), self._env)
+        jobs = Jobs(actor_class, self._host.jobs)
+        context = Context(actor_type, name, storage, self._host.calls, jobs, Outbox(jobs))
+        actor = actor_class(context, self._env)
         if not hasattr(actor, "ctx"):
             raise CallRefusedError("ActorInitError", f"{actor_type}.__init__ must call super().__init__(ctx, env)")
         storage._release_blocks()  # noqa: SLF001  (the runtime's, and no method for authors)

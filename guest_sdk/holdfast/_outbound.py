@@ -13,7 +13,7 @@ from holdfast._host_imports import Err, HttpImport, facts_of, raise_refusal
 from holdfast._http import HeaderPairs, Headers, Request, Response
 from holdfast._values.codec import decode_given, encode_plain
 
-_NOTHING: Final[Any] = object()
+NOTHING: Final[Any] = object()
 
 
 class HttpError(Exception):
@@ -84,7 +84,7 @@ def request(
     *,
     headers: HeaderPairs | Headers | None = None,
     body: str | bytes = b"",
-    json: Any = _NOTHING,
+    json: Any = NOTHING,
     timeout: float | None = None,
     redirects: bool = True,
 ) -> HttpResponse:
@@ -107,14 +107,26 @@ def request(
         LimitError: The body of request or answer is longer than 10 MiB.
         CodecError: `json` has something that JSON cannot express.
     """
+    return send(request_of(method, url, headers, body, json), timeout=timeout, redirects=redirects)
+
+
+def request_of(method: str, url: str, headers: HeaderPairs | Headers | None, body: str | bytes, json: Any) -> Request:
+    """The Request that these make, of which `json` may be NOTHING; see `request`."""
     found = Headers(headers)
-    if json is not _NOTHING:
+    if json is not NOTHING:
         if body:
             raise TypeError("a request has a body or json, not both")
         body = encode_plain(json, "the request")
         if "content-type" not in found:
             found.add("Content-Type", "application/json")
-    return send(Request(url, method, found, body), timeout=timeout, redirects=redirects)
+    return Request(url, method, found, body)
+
+
+def timeout_ms_of(timeout: float) -> int:
+    """Seconds as milliseconds; ValueError for what is no time."""
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:
+        raise ValueError(f"the timeout of a request is a number of seconds above zero, not {timeout!r}")
+    return math.ceil(timeout * 1000)
 
 
 def send(request: Request, *, timeout: float | None = None, redirects: bool = True) -> HttpResponse:
@@ -123,9 +135,7 @@ def send(request: Request, *, timeout: float | None = None, redirects: bool = Tr
         raise TypeError(f"fetch takes a holdfast.Request, not {type(request).__name__}")
     further: dict[str, Any] = {}
     if timeout is not None:
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:
-            raise ValueError(f"the timeout of a request is a number of seconds above zero, not {timeout!r}")
-        further["timeout_ms"] = math.ceil(timeout * 1000)
+        further["timeout_ms"] = timeout_ms_of(timeout)
     if not redirects:
         further["redirects"] = False
     http = _Import.current

@@ -58,29 +58,29 @@ def instant_of(due_us: int) -> datetime:
     return EPOCH + timedelta(microseconds=due_us)
 
 
-def microseconds_of(when: datetime | timedelta | float) -> int:
+def microseconds_of(when: datetime | timedelta | float, what: str = "an alarm") -> int:
     """Microseconds since 1970 of an alarm's time, 0 for what lies before; TypeError or ValueError where it is none."""
     if isinstance(when, datetime):
         if when.utcoffset() is None:
-            raise ValueError(f"an alarm needs a datetime with a time zone, {when.isoformat()} has none: add tzinfo=UTC")
+            raise ValueError(f"{what} needs a datetime with a time zone, {when.isoformat()} has none: add tzinfo=UTC")
         due_us = (when - EPOCH) // _MICROSECOND
     elif isinstance(when, timedelta):
         due_us = round(time.time() * 1e6) + when // _MICROSECOND
     elif isinstance(when, (int, float)) and not isinstance(when, bool):
         if isinstance(when, float) and not math.isfinite(when):
-            raise ValueError(f"{when!r} is no time for an alarm")
+            raise ValueError(f"{when!r} is no time for {what}")
         shown = f"{when!r}" if abs(when) < 1e99 else "so many"
         if when > _SECONDS_MAX:
-            raise ValueError(f"{shown} seconds lie past the year 5000: an alarm takes seconds, not milliseconds")
+            raise ValueError(f"{shown} seconds lie past the year 5000: {what} takes seconds, not milliseconds")
         if when < _SECONDS_MIN:
             raise ValueError(
-                f"{shown} seconds since 1970 lie before September 2001: an alarm takes a Unix time;"
+                f"{shown} seconds since 1970 lie before September 2001: {what} takes a Unix time;"
                 " for a span from now write timedelta(seconds=...)"
             )
         due_us = round(when * 1_000_000)
     else:
         kind = type(when).__name__
-        raise TypeError(f"an alarm takes an aware datetime, a timedelta or seconds since 1970, not {kind}")
+        raise TypeError(f"{what} takes an aware datetime, a timedelta or seconds since 1970, not {kind}")
     if due_us > _DUE_US_MAX:
-        raise ValueError("an alarm must be due before the year 10000")
+        raise ValueError(f"{what} must be due before the year 10000")
     return max(due_us, 0)
