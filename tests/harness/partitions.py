@@ -24,13 +24,23 @@ from holdfast_host.storage.lmdb.keys import (
 )
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.lmdb.partition import Partition
+from holdfast_host.storage.lmdb.verification import verify_partition
+
+_TYPES_MAX = 1 << 32
 
 _NAME, _DATA, _ALARM, _DUE, _REST, _GARBAGE, _JOB, _RECEIPT, _EXPIRY, _, _JOB_DUE, _JOB_REST = range(1, 13)
 
 
 def faults_of(store: LmdbStore) -> list[str]:
-    """What is wrong in any of its partitions; nothing may be writing."""
-    return [f"partition {each.number}: {fault}" for each in _partitions(store) for fault in _faults(each)]
+    """What is wrong in any of its partitions; nothing may be writing.
+
+    It is found twice: here, and as `holdfast verify` finds it, which has to be of the same opinion.
+    """
+    faults = []
+    for each in _partitions(store):
+        found = verify_partition(each.env, each.number, store._partition_count, _TYPES_MAX)
+        faults += [f"partition {each.number}: {fault}" for fault in (*_faults(each), *found.faults)]
+    return faults
 
 
 def rows_of(store: LmdbStore) -> int:

@@ -35,6 +35,7 @@ _COMMANDS: Final = {
     "storage": "Read, write and delete single keys of an instance.",
     "alarm": "List alarms; set and clear that of an instance.",
     "top": "Show what the workers do now.",
+    "verify": "Read a whole data directory, and say what is wrong.",
     "evict": "Take an instance out of memory; its storage stays.",
     "erase": "Delete all that an instance has stored, and its alarm.",
     "logs": "Show what instances print, and follow it.",

@@ -96,10 +96,11 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "secret list": [([], {"secrets": [SECRET]})],
     "secret delete": [([EVIL], SECRET)],
     "deploy": [(["--component", "{component}"], DEPLOYED), (["--component", EVIL], None)],
-    "types": [(["{project}"], {"actors": [{**TYPE, "type": "Other"}]})],
+    "types": [(["{project}"], {"actors": [{**TYPE, "type": "Other"}]}), (["--client", EVIL], None)],
     "build": [([EVIL], None), (["{project}"], None)],
     "new": [([EVIL], None)],
     "serve": [(["--listen", EVIL], None), (["--limit", EVIL], None), (["--data", "{component}" + EVIL], None)],
+    "verify": [([EVIL], None), (["{project}"], None)],
     "dev": [(["{project}", "--listen", EVIL], None), ([EVIL], None)],
 }
 CASES = [(command, *case) for command in WALK for case in WALK[command]]

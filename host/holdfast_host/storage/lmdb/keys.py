@@ -138,6 +138,12 @@ def name_key(type_id: int, name: bytes) -> bytes:
     return _NAME_KEY.pack(_NAME, type_id) + name
 
 
+def unpack_name_key(key: bytes) -> tuple[int, bytes]:
+    """Type id and name."""
+    _, type_id = _NAME_KEY.unpack_from(key)
+    return type_id, key[_NAME_KEY.size :]
+
+
 def pack_name_row(number: int, live_bytes: int, data_number: int, apart_bytes: int) -> bytes:
     """The value of a name row."""
     if apart_bytes:

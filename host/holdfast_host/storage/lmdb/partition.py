@@ -50,6 +50,7 @@ from holdfast_host.storage.store import Alarm, Receipt, StoreBrokenError
 from holdfast_host.wire.state_page import FIRST_GROUP
 
 _READERS_MAX = 1024  # threads that may read at once: far above the detached turns of a worker
+_FILE = "data.mdb"
 _ENGINE = 0  # LMDB 0.9, whose file format is a part of ours; the binding brings 1.0 too
 
 
@@ -285,8 +286,25 @@ def _claim(txn: Any, path: Path, number: int) -> Meta:
     return claimed
 
 
+def open_to_verify(path: Path) -> Any:
+    """An environment into which nobody writes, to read all of it; for a process of its own, see lmdb.verification.
+
+    Raises:
+        ConfigurationError: it is missing, cannot be opened, or its file was cut short, which would end who reads it.
+    """
+    try:
+        env = lmdb.open(os.fspath(path), readonly=True, lock=False, create=False, lib_version=_ENGINE)
+        expected_bytes = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+        found_bytes = (path / _FILE).stat().st_size
+    except (lmdb.Error, OSError) as error:
+        raise ConfigurationError(f"partition {path} cannot be opened: {error}") from error
+    if found_bytes < expected_bytes:
+        raise ConfigurationError(f"partition {path} was cut short: {found_bytes} bytes of {expected_bytes} are there")
+    return env
+
+
 def _open_environment(path: Path, limits: Limits, *, create: bool) -> Any:
-    if not create and not (path / "data.mdb").exists():  # a stat, it opens nothing
+    if not create and not (path / _FILE).exists():  # a stat, it opens nothing
         raise ConfigurationError(f"partition {path} has lost its data.mdb: restore it from a backup")
     return lmdb.open(
         os.fspath(path),

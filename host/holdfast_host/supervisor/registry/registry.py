@@ -194,6 +194,16 @@ class Registry:
         )
         return [self._version(row).deployment for row in rows]
 
+    def kept(self) -> list[Deployment]:
+        """Every version that is kept, deployed or not."""
+        return [self._version(row).deployment for row in self._db.execute(f"SELECT {_VERSION} FROM versions")]  # noqa: S608
+
+    def damage(self) -> list[str]:
+        """What the database itself finds wrong in its file, and rows that lead nowhere; reads all of it."""
+        found = [str(row[0]) for row in self._db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        orphans = self._db.execute("PRAGMA foreign_key_check").fetchall()
+        return found + [f"a row of {table!r} leads to no function" for table, *_ in orphans]
+
     def catalog(self) -> Catalog:
         """What is deployed now and can be run: what cannot be compiled any more is left out."""
         runnable = tuple(each for each in self.current() if Path(each.compiled).exists())

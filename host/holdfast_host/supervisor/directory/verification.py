@@ -1,0 +1,134 @@
+"""What is wrong with a data directory in which no host runs: registry, components, secrets, and every partition.
+
+Each partition is looked at by a process of its own, for a damaged file can end the one that reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.sandbox.components.compiled_store import sha256_of
+from holdfast_host.storage.data_directory import partition_path, read_data_directory
+from holdfast_host.supervisor.directory.layout import DirectoryLayout
+from holdfast_host.supervisor.directory.lock import DirectoryLock
+from holdfast_host.supervisor.registry.registry import Registry
+from holdfast_host.supervisor.secrets.secret_store import SecretStore
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at: how many there are of what, and what is wrong with them.
+
+    Attributes:
+        what: `registry`, `components`, `secrets`, or `partition 03`.
+        counts: how many, by what they are called.
+        faults: sentences; the first hundred.
+        faults_count: how many there are in all.
+    """
+
+    what: str
+    counts: dict[str, int]
+    faults: list[str] = field(default_factory=list)
+    faults_count: int = 0
+
+    @classmethod
+    def of(cls, what: str, counts: dict[str, int], faults: list[str]) -> Finding:
+        """With as many faults as sentences."""
+        return cls(what, counts, faults, len(faults))
+
+
+def verify_directory(root: Path) -> Iterator[Finding]:
+    """Look at everything, one finding at a time. Nothing is written but what a host's start writes.
+
+    Raises:
+        ConfigurationError: it is no data directory, of another format, or a host runs in it.
+    """
+    if not root.is_dir() or (marker := read_data_directory(root)) is None:
+        raise ConfigurationError(f"{root} is no data directory: it has no format.json")
+    with DirectoryLock.acquire(root, wait_s=0.0):
+        directory = DirectoryLayout(root, marker.partitions)
+        types: dict[int, str] = {}
+        next_type_id = 1 << 32
+        if not directory.registry.exists():
+            yield Finding.of("registry", {}, [f"{directory.registry} is gone: restore it from a backup"])
+        else:
+            try:
+                registry = Registry.open(directory.registry, directory.compiled)
+            except ConfigurationError as error:
+                yield Finding.of("registry", {}, [error.message])
+            else:
+                next_type_id = registry.next_type_id()
+                types = {
+                    number: found.type for number in range(next_type_id) if (found := registry.type_numbered(number))
+                }
+                yield _registry(registry)
+                yield _components(registry, directory)
+                registry.close()
+        yield _secrets(directory)
+        for partition in range(directory.partitions):
+            yield _partition(root, partition, directory.partitions, next_type_id, types)
+
+
+def _registry(registry: Registry) -> Finding:
+    functions = registry.deployed()
+    faults = registry.damage()
+    for each in functions:
+        if each.current is not None and registry.version(each.func_id, each.current) is None:
+            faults.append(f"version {each.current} of {each.name!r} is deployed and not recorded")
+    return Finding.of("registry", {"functions": len(functions)}, faults)
+
+
+def _components(registry: Registry, directory: DirectoryLayout) -> Finding:
+    wanted = {each.sha256: each for each in registry.kept()}
+    faults = []
+    for sha256, deployment in wanted.items():
+        path, whose = (
+            directory.components / f"{sha256}.wasm",
+            f"version {deployment.version} of {deployment.function!r}",
+        )
+        try:
+            found = sha256_of(path)
+        except OSError as error:
+            faults.append(f"the component of {whose} cannot be read: {error.strerror}; deploy it again")
+        else:
+            if found != sha256:
+                faults.append(f"the component of {whose} is not what was deployed; deploy it again")
+    return Finding.of("components", {"components": len(wanted)}, faults)
+
+
+def _secrets(directory: DirectoryLayout) -> Finding:
+    try:
+        return Finding.of("secrets", {"secrets": len(SecretStore.open(directory.secrets).all())}, [])
+    except ConfigurationError as error:
+        return Finding.of("secrets", {}, [error.message])
+
+
+def _partition(root: Path, partition: int, partitions: int, next_type_id: int, types: dict[int, str]) -> Finding:
+    what = f"partition {partition:02d}"
+    if not partition_path(root, partition).exists():
+        new = next_type_id == 1  # nothing was ever deployed: its worker makes it
+        return Finding.of(what, {}, [] if new else ["it is gone, and what it held: restore it from a backup"])
+    module = "holdfast_host.storage.lmdb.verification"
+    command = [sys.executable, "-P", "-m", module, str(root), str(partition), str(partitions), str(next_type_id)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        why = signal.Signals(-done.returncode).name if done.returncode < 0 else (done.stderr.splitlines() or [""])[-1]
+        return Finding.of(what, {}, [f"it cannot be read to its end ({why}): restore it from a backup"])
+    report: dict[str, Any] = json.loads(done.stdout)
+    faults = [_with_type_names(fault, types) for fault in report.pop("faults")]
+    report.pop("partition")
+    faults_count = report.pop("faults_count")
+    return Finding(what, {name.replace("_", " "): count for name, count in report.items()}, faults, faults_count)
+
+
+def _with_type_names(fault: str, types: dict[int, str]) -> str:
+    return re.sub(r"\btype (\d+)/", lambda found: f"{types.get(int(found[1]), found[0][:-1])}/", fault, count=1)
