@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from holdfast_host.cli.output import CommandFailedError, counted, json_option, print_json, say
-from holdfast_host.supervisor.directory.verification import Finding, verify_directory
+from holdfast_host.supervisor.verification import Finding, verify_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
