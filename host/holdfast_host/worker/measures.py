@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from holdfast_host.wire.frames import CallKind
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Measures:
     def __init__(self) -> None:
         self.types: dict[int, TypeMeasures] = {}
         self.alarms: dict[str, int] = {}
+        self.jobs: dict[str, int] = {}
         self.commit_seconds = Histogram(COMMIT_BOUNDS_S)
         self.group_turns = Histogram(GROUP_BOUNDS)
         self.commit_began_at = 0.0
@@ -82,10 +84,11 @@ class Measures:
         if turn.started_cold:
             kind.activations += 1
 
-    def alarm_ended(self, turn: Turn) -> None:
-        """An alarm's handler is over."""
+    def delivery_ended(self, turn: Turn) -> None:
+        """The handler of an alarm or job is over."""
         outcome = OK if turn.error is None else turn.error.name
-        self.alarms[outcome] = self.alarms.get(outcome, 0) + 1
+        counts = self.alarms if turn.request.kind == CallKind.ALARM else self.jobs
+        counts[outcome] = counts.get(outcome, 0) + 1
 
     def committed(self, turns: int) -> None:
         """The group that began to commit at `commit_began_at` is settled."""

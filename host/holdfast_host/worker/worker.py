@@ -17,6 +17,7 @@ from holdfast_host.worker.commits.committer import Committer
 from holdfast_host.worker.commits.gate import Gate
 from holdfast_host.worker.commits.replies import Replies
 from holdfast_host.worker.commits.sweeper import Sweeper
+from holdfast_host.worker.deliveries.isolation import Isolation
 from holdfast_host.worker.health import Health
 from holdfast_host.worker.housekeeping import Housekeeping
 from holdfast_host.worker.inspection.activity import Activity
@@ -100,6 +101,7 @@ class Worker:
         self.courier = CourierLink(courier, self.poller, limits)
         self.outbound = OutboundRequests(limits, gate=self.gate, leadership=self.leadership, link=self.courier)
         self.alarms = Alarms(
+            killed=Isolation(),
             store=store,
             limits=limits,
             output=output,
@@ -135,7 +137,6 @@ class Worker:
             functions=self.functions,
             calls=self.calls,
             outbound=self.outbound,
-            alarms=self.alarms,
             gate=self.gate,
             committer=self.committer,
             replies=self.replies,

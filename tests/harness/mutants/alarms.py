@@ -14,11 +14,11 @@ from holdfast_host.core.clock import SystemClock
 from holdfast_host.core.errors import UnknownActorTypeError
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import Alarm, Changes
-from holdfast_host.worker.alarms import deliveries as alarms_module
 from holdfast_host.worker.alarms.deliveries import Alarms
 from holdfast_host.worker.alarms.due import MINUTE_US, DueAlarms
-from holdfast_host.worker.alarms.exits import Noted
-from holdfast_host.worker.alarms.stages import Delivery, Stage
+from holdfast_host.worker.deliveries import deliveries as deliveries_module
+from holdfast_host.worker.deliveries.exits import Noted
+from holdfast_host.worker.deliveries.stages import Delivery, Stage
 from holdfast_host.worker.running.runner import TurnRunner
 from holdfast_host.worker.turns.turn import Turn
 
@@ -160,8 +160,8 @@ def retry_for_ever() -> None:
 
 def release_all_alarms_at_once() -> None:
     """Everything that is due goes into the mailboxes, however many ordinary calls come."""
-    alarms_module.READY_MAX = 1 << 30  # type: ignore[misc]
-    alarms_module.UNDER_WAY_MAX = 1 << 30  # type: ignore[misc]
+    deliveries_module.READY_MAX = 1 << 30  # type: ignore[misc]
+    deliveries_module.UNDER_WAY_MAX = 1 << 30  # type: ignore[misc]
 
 
 def _patch(owner: type, name: str, replacement: Callable[..., Any]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from holdfast_host.core.errors import HoldfastError, InternalError
 from holdfast_host.storage.store import Alarm, StoredInstance
-from holdfast_host.worker.alarms.stages import NEXT, Delivery, Stage
+from holdfast_host.worker.deliveries.stages import NEXT, Delivery, Stage
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.clock import ManualClock
 from tests.harness.memory_store import MemoryStore
@@ -21,7 +21,7 @@ READ = [S.QUEUED, S.READING, S.QUEUED]  # what precedes every decision
 
 
 def at(stage: Stage) -> Delivery:
-    return Delivery(StoredInstance(0, 1, b"a", 1), due_us=1, stage=stage)
+    return Delivery(cast("Any", None), StoredInstance(0, 1, b"a", 1), due_us=1, stage=stage)
 
 
 @pytest.mark.parametrize(("here", "there"), list(itertools.product(Stage, Stage)), ids=lambda each: each.name)

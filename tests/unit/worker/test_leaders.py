@@ -53,6 +53,7 @@ NOT_THE_LEADERS: Final = {
     "Exit": "a protocol",
     "Breakable": "a protocol",
     "Waiting": "a protocol",
+    "Page": "a protocol",
 }
 
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from holdfast_host.sandbox.gathered_calls import GatheredCall
     from holdfast_host.storage.store import Changes, Store
     from holdfast_host.wire.running_turns_page import RunningPage
-    from holdfast_host.worker.alarms.deliveries import Alarms
     from holdfast_host.worker.calls.actor_calls import Calls
     from holdfast_host.worker.calls.outbound import OutboundRequests
     from holdfast_host.worker.commits.committer import Committer
@@ -67,7 +66,6 @@ class Executor:
     functions: Functions
     calls: Calls
     outbound: OutboundRequests
-    alarms: Alarms
     gate: Gate
     committer: Committer
     replies: Replies
@@ -91,8 +89,8 @@ class Executor:
 
         `opened`: it runs inside the section, opened then, of a turn of this thread that waits for it.
         """
-        if turn.delivery is not None and not self.alarms.has_row(turn):
-            return self.alarms.read_row(turn, generation)
+        if turn.delivery is not None and not turn.delivery.owner.has_row(turn):
+            return turn.delivery.owner.read_row(turn, generation)
         entry = turn.entry
         loaded = self.deployments.find(entry.type_id)
         if not self._may_run(turn, loaded, now):
@@ -110,7 +108,7 @@ class Executor:
     def _may_run(self, turn: Turn, loaded: LoadedType | None, now: float) -> bool:
         """Whether a turn that was taken runs; one that does not has been answered."""
         if turn.delivery is not None:
-            return self.alarms.begin(turn, loaded)
+            return turn.delivery.owner.begin(turn, loaded)
         refusal = self.mailboxes.refusal(turn, loaded, self.leadership.at_work, now)
         if refusal is not None:
             self.replies.refuse(turn, refusal)
@@ -145,8 +143,8 @@ class Executor:
         if changes:
             turn.mark(self.gate.add(entry, changes))
         if turn.delivery is not None:
-            self.measures.alarm_ended(turn)
-            self.alarms.end(turn)
+            self.measures.delivery_ended(turn)
+            turn.delivery.owner.end(turn)
         else:
             self.gate.answer(entry, turn, turn.receiver, Reply(turn, self.replies))
         if entry.evictions:

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from holdfast_host.storage.store import Changes
     from holdfast_host.wire.frames import Call
     from holdfast_host.wire.nested_calls import Origin
-    from holdfast_host.worker.alarms.stages import Delivery
     from holdfast_host.worker.client_connections import ClientConnection
+    from holdfast_host.worker.deliveries.stages import Delivery
     from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.entry import Entry
     from holdfast_host.worker.turns.open_calls import OpenAnswer, OpenCall, Target
@@ -116,7 +116,7 @@ class Turn:
             arrived_at: monotonic time.
             origin: the call of another turn that it is; None for a root turn.
             caller: the call of this worker that waits for the reply.
-            delivery: the alarm that it handles.
+            delivery: the alarm or job that it handles.
         """
         self.entry = entry
         self.client = client
@@ -175,7 +175,7 @@ class Turn:
         timeout_s = loaded.method_timeout_s
         if self.delivery is not None:
             timeout_s = host.limits.alarm_timeout_s
-            overlay.take_alarm()
+            self.delivery.owner.hold(self.delivery, overlay)
         self.loaded = loaded
         self.generation = generation
         self.begun_at = now

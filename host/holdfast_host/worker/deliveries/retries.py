@@ -1,4 +1,4 @@
-"""What becomes of an alarm when an attempt at it has failed: the next one, twice as far away each time, or the end."""
+"""What becomes of a row when an attempt at it has failed: the next one, twice as far away each time, or the end."""
 
 from __future__ import annotations
 
@@ -7,28 +7,33 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
-    from holdfast_host.storage.store import Alarm
+    from holdfast_host.worker.deliveries.stages import Row
 
 _FIRST_US: Final = 1_000_000
 _ERROR_CHARS_MAX: Final = 1_000
 
 
-def after_failure(row: Alarm, error: HoldfastError, *, killed: bool, now_us: int, retries_max: int) -> Alarm:
-    """The alarm's row from then on.
+def after_failure(row: Row, error: HoldfastError, *, killed: bool, state: str, now_us: int, retries_max: int) -> Row:
+    """The row from then on.
 
     Args:
         row: as the attempt found it.
         error: why it failed.
         killed: its worker died of it.
+        state: of one that is tried again.
         now_us: the wall clock, from which the next attempt is counted.
         retries_max: after so many it is abandoned.
     """
-    last_error = f"{error.name}: {error.message}"[:_ERROR_CHARS_MAX]
-    row = replace(row, last_error=last_error, begun=False, killed=killed)
+    row = replace(row, last_error=last_error_of(error), begun=False, killed=killed)
     if row.retry_count >= retries_max:
         row.state = "abandoned"
     else:
-        row.state = "retrying"
+        row.state = state
         row.due_us = now_us + (_FIRST_US << row.retry_count)
         row.retry_count += 1
     return row
+
+
+def last_error_of(error: HoldfastError) -> str:
+    """What a row says of it."""
+    return f"{error.name}: {error.message}"[:_ERROR_CHARS_MAX]

@@ -1,9 +1,10 @@
-"""The stages of an alarm's delivery, and which may follow which.
+"""The stages of a delivery, and which may follow which.
 
     DUE -> QUEUED -> READING -> QUEUED -> RUNNING -> WRITING -> OVER
 
 That is the way of a first attempt that nothing disturbs. A row may turn out to be gone, or need no handler; an attempt
 that may have killed a worker is written down before it runs; what could not be written is put aside and tried again.
+A call or request of a job is away until it is answered.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ from holdfast_host.core.errors import HoldfastError, InternalError
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from holdfast_host.storage.jobs import Job
     from holdfast_host.storage.store import Alarm, StoredInstance
+    from holdfast_host.worker.deliveries.deliveries import Deliveries
+
+    Row = Alarm | Job
 
 
 class Stage(Enum):
@@ -29,6 +36,7 @@ class Stage(Enum):
     IN_LINE = "has killed a worker and waits for another one that has"
     RUNNING = "runs its handler"
     WRITING = "waits until what became of it is durable"
+    AWAY = "waits for an answer, from elsewhere"
     ASIDE = "waits to be tried again"
     OVER = "is over"
 
@@ -37,11 +45,21 @@ NEXT: Final[dict[Stage, frozenset[Stage]]] = {
     Stage.DUE: frozenset({Stage.QUEUED}),
     Stage.QUEUED: frozenset(
         # Once the row is read the handler runs, now or later; or the row is gone, or is taken on without one.
-        {Stage.READING, Stage.RUNNING, Stage.NOTING, Stage.IN_LINE, Stage.ASIDE, Stage.WRITING, Stage.OVER}
+        {
+            Stage.READING,
+            Stage.RUNNING,
+            Stage.NOTING,
+            Stage.AWAY,
+            Stage.IN_LINE,
+            Stage.ASIDE,
+            Stage.WRITING,
+            Stage.OVER,
+        }
     ),
     Stage.READING: frozenset({Stage.QUEUED, Stage.ASIDE}),  # read; or something of it may be lost
     Stage.NOTING: frozenset({Stage.QUEUED, Stage.ASIDE}),  # noted; or the note is lost
     Stage.IN_LINE: frozenset({Stage.QUEUED}),
+    Stage.AWAY: frozenset({Stage.QUEUED, Stage.ASIDE}),  # answered; or never sent, for there was no room
     Stage.RUNNING: frozenset({Stage.WRITING, Stage.QUEUED}),  # it returned; it failed, and its row is read again
     Stage.WRITING: frozenset({Stage.OVER, Stage.ASIDE}),  # durable; or lost
     Stage.ASIDE: frozenset({Stage.QUEUED}),
@@ -55,17 +73,25 @@ UNREAD: Final = -1
 @leaders
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One alarm on its way; lives from `release` until what became of it is durable."""
+    """One row on its way; lives from `release` until what became of it is durable."""
 
+    owner: Deliveries
     stored: StoredInstance
     due_us: int
-    unpark: bool = False  # the type is deployed again: take the alarm up, run nothing
+    id: bytes = b""  # of a job; an instance has one alarm
+    unpark: bool = False  # the type is deployed again: take the row up, run nothing
     stage: Stage = Stage.DUE
     ready: bool = False  # its turn is in the ready queue
     noted: bool = False  # the row says that this attempt has begun
     failure: HoldfastError | None = None  # it failed, and that is not written down yet
-    row: Alarm | None = None  # as the instance's finished turns had left it
+    outcome: bytes | None = None  # of a job: what `then` gets
+    row: Row | None = None  # as the instance's finished turns had left it
     row_group: int = UNREAD  # when that was read, the instance's last group: true while it is that one
+
+    @property
+    def key(self) -> Hashable:
+        """What there is one delivery of at a time."""
+        return (self.stored, self.id) if self.id else self.stored
 
     def enter(self, stage: Stage) -> None:
         """Go on to this stage.

@@ -1,15 +1,16 @@
-"""Alarms that have killed a worker run one at a time: a poisonous one must not take others along."""
+"""What has killed a worker runs one at a time, alarms and jobs together: a poisonous one must not take others along."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
 
-from holdfast_host.worker.alarms.stages import Stage
+from holdfast_host.worker.deliveries.stages import Stage
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
-    from holdfast_host.worker.alarms.stages import Delivery
+    from holdfast_host.worker.deliveries.deliveries import Deliveries
+    from holdfast_host.worker.deliveries.stages import Delivery
 
 
 @leaders
@@ -20,9 +21,9 @@ class Isolation:
         self._alone: Delivery | None = None
         self._line: deque[Delivery] = deque()
 
-    def __len__(self) -> int:
-        """How many are in line."""
-        return len(self._line)
+    def line_of(self, owner: Deliveries) -> int:
+        """How many of a kind are in line."""
+        return sum(delivery.owner is owner for delivery in self._line) if self._line else 0
 
     def admit(self, delivery: Delivery) -> bool:
         """Whether it may run now; else it stands in line."""
