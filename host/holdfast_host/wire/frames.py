@@ -41,6 +41,7 @@ class CallKind(IntEnum):
     EDIT = 2  # the host's own: a change of storage from outside, as a turn
     ALARM = 3  # the worker's own, never sent: the handler of the instance's alarm
     FUNCTION = 4  # a function's fetch: the name is the function's, there is no type and no instance
+    JOB = 6  # the worker's own, never sent: a job of the instance, or its `then`
 
 
 class CallFlag(IntFlag):

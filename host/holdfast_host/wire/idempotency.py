@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 KEY_BYTES_MAX: Final = 255
 CALLERS: Final = b"c"  # the scope of keys that callers and guests give
+JOBS: Final = b"j"  # that of jobs' ids
 REPLAYED: Final = 1 << 15  # in a REPLY's status: it is the kept answer of an earlier call
 
 _DIGEST_BYTES: Final = 16

@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from holdfast_host.storage.store import Store
-    from holdfast_host.worker.alarms.deliveries import Alarms
     from holdfast_host.worker.health import Health
+    from holdfast_host.worker.jobs.timers import Timers
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.loop import Loop
     from holdfast_host.worker.threads.inbox import Inbox
@@ -74,7 +74,7 @@ class Supervised(Protocol):
     poller: Poller
     deployments: Deployments
     mailboxes: Mailboxes
-    alarms: Alarms
+    timers: Timers
     health: Health
     inbox: Inbox
     loop: Loop
@@ -140,12 +140,12 @@ class ControlChannel:
                 deployment = message.deployment
                 worker.deployments.switch(deployment)
                 worker.mailboxes.pardon(deployment.function, {each.type_id for each in deployment.types})
-                worker.alarms.take_up_parked(each.type_id for each in deployment.types)
+                worker.timers.take_up_parked(each.type_id for each in deployment.types)
                 self.send(Done(message.id))
             case KeepAway():
                 lifted = {type_id for type_id, _ in worker.mailboxes.quarantined}
                 worker.mailboxes.set_quarantined(message.instances)
-                worker.alarms.take_up_parked(lifted)
+                worker.timers.take_up_parked(lifted)
                 self.send(Done(message.id))
             case Remove():
                 worker.deployments.remove(message.function)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from holdfast_host.core.limits import Limits
-    from holdfast_host.worker.alarms.deliveries import Alarms
     from holdfast_host.worker.commits.committer import Committer
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.commits.replies import Replies
     from holdfast_host.worker.commits.sweeper import Sweeper
     from holdfast_host.worker.housekeeping import Housekeeping
     from holdfast_host.worker.inspection.slow_turns import SlowTurns
+    from holdfast_host.worker.jobs.timers import Timers
     from holdfast_host.worker.running.executor import Executor
     from holdfast_host.worker.threads.inbox import Inbox
     from holdfast_host.worker.threads.leadership import Leadership
@@ -42,7 +42,7 @@ class Loop:
     inbox: Inbox
     poller: Poller
     mailboxes: Mailboxes
-    alarms: Alarms
+    timers: Timers
     executor: Executor
     gate: Gate
     committer: Committer
@@ -58,18 +58,18 @@ class Loop:
         """True when a leader would have something to do now (monitor)."""
         if self.mailboxes.anything_ready() or self.inbox.actions or self.replies.anything_unsent():
             return True
-        return self.committer.anything_gathered() or self.alarms.is_due() or self.poller.anything_ready()
+        return self.committer.anything_gathered() or self.timers.is_due() or self.poller.anything_ready()
 
     def lead(self, generation: int) -> None:
         """Round after round, until the leadership is lost."""
         leadership, poller, mailboxes, actions = self.leadership, self.poller, self.mailboxes, self.inbox.actions
-        sweeper, alarms, committer, replies = self.sweeper, self.alarms, self.committer, self.replies
+        sweeper, timers, committer, replies = self.sweeper, self.timers, self.committer, self.replies
         housekeeping = self.housekeeping
         while sweeper.run(generation):
             leadership.busy = True
             while actions:
                 actions.popleft()()
-            if not (alarms.release(generation) and self._run_round(generation)):
+            if not (timers.release(generation) and self._run_round(generation)):
                 return
             replies.flush()
             if not committer.run(generation):
@@ -82,7 +82,7 @@ class Loop:
                 self._check_drained(self._draining)
             waiting = mailboxes.anything_ready() or bool(actions)
             leadership.busy = waiting
-            poller.run(0 if waiting else sweeper.wait_s(alarms.wait_s(_POLL_S)))
+            poller.run(0 if waiting else sweeper.wait_s(timers.wait_s(_POLL_S)))
 
     def drain(self, on_drained: Callable[[], None]) -> None:
         """Refuse what has not begun; call back when no turn runs and the groups are settled."""

@@ -99,7 +99,7 @@ class WorkerProcess:
                 continue
             deployments.prepare(deployment, types)
             deployments.switch(deployment)
-            self._worker.alarms.take_up_parked(each.type_id for each in deployment.types)
+            self._worker.timers.take_up_parked(each.type_id for each in deployment.types)
         calm_collector()
         Monitor(
             self._worker.leadership,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast_host.core.clock import Clock, SystemClock
+from holdfast_host.storage.jobs import POOLS
 from holdfast_host.storage.store import StoreBrokenError
 from holdfast_host.wire.running_turns_page import RunningPage
 from holdfast_host.worker.alarms.deliveries import Alarms
@@ -24,6 +25,9 @@ from holdfast_host.worker.inspection.activity import Activity
 from holdfast_host.worker.inspection.queries import Inspection
 from holdfast_host.worker.inspection.report import Report
 from holdfast_host.worker.inspection.slow_turns import SlowTurns
+from holdfast_host.worker.jobs.away import Away
+from holdfast_host.worker.jobs.deliveries import Jobs
+from holdfast_host.worker.jobs.timers import Timers
 from holdfast_host.worker.loop import Loop
 from holdfast_host.worker.measures import Measures
 from holdfast_host.worker.reception import Reception
@@ -100,18 +104,30 @@ class Worker:
         )
         self.courier = CourierLink(courier, self.poller, limits)
         self.outbound = OutboundRequests(limits, gate=self.gate, leadership=self.leadership, link=self.courier)
-        self.alarms = Alarms(
-            killed=Isolation(),
-            store=store,
+        clock = clock or SystemClock()
+        parts: dict[str, Any] = {
+            "store": store,
+            "limits": limits,
+            "output": output,
+            "clock": clock,
+            "leadership": self.leadership,
+            "gate": self.gate,
+            "mailboxes": self.mailboxes,
+            "directory": self.directory,
+            "deployments": self.deployments,
+            "killed": Isolation(),
+        }
+        away = Away(
+            worker=number,
+            routing=routing,
             limits=limits,
-            output=output,
-            clock=clock or SystemClock(),
-            leadership=self.leadership,
-            gate=self.gate,
             mailboxes=self.mailboxes,
-            directory=self.directory,
-            deployments=self.deployments,
+            peers=self.peers,
+            courier=self.courier,
         )
+        self.alarms = Alarms(**parts)
+        self.runs, self.job_calls, self.job_requests = (Jobs(pool=pool, away=away, **parts) for pool in POOLS)
+        self.timers = Timers(self.alarms, (self.runs, self.job_calls, self.job_requests), clock)
         self.sweeper = Sweeper(store, self.gate, self.mailboxes, self.leadership, self.measures)
         self.committer = Committer(
             store=store,
@@ -120,7 +136,7 @@ class Worker:
             sweeper=self.sweeper,
             replies=self.replies,
             measures=self.measures,
-            on_settled=self.alarms.settle,
+            on_settled=self.timers.settle,
             on_broken_store=on_broken_store,
         )
         self.slow_turns = SlowTurns(output)
@@ -128,6 +144,7 @@ class Worker:
             store=store,
             limits=limits,
             output=output,
+            clock=clock,
             leadership=self.leadership,
             inbox=self.inbox,
             compute=self.compute,
@@ -208,7 +225,7 @@ class Worker:
             inbox=self.inbox,
             poller=self.poller,
             mailboxes=self.mailboxes,
-            alarms=self.alarms,
+            timers=self.timers,
             executor=self.executor,
             gate=self.gate,
             committer=self.committer,

@@ -68,6 +68,10 @@ class GuestSandbox:
         outcome = self.call(turn, b"alarm", info, False, False)
         return (True, b"") if outcome[0] else outcome
 
+    def job(self, turn: Turn, info: bytes) -> Outcome:
+        outcome = self.call(turn, b"job", info, False, False)
+        return (True, b"") if outcome[0] else outcome
+
     def frames(self) -> list[Any]:
         return []
 
@@ -208,6 +212,8 @@ class Stage:
             private=frozenset({b"secret"}),
             memory_bytes_max=1 << 26,
             method_timeout_s=self.limits.method_timeout_s,
+            runs_jobs=b"job" in self.guests,
+            asks_outside=True,
         )
 
     def deploy(self, version: int = 1) -> LoadedType:

@@ -54,6 +54,13 @@ NOT_THE_LEADERS: Final = {
     "Breakable": "a protocol",
     "Waiting": "a protocol",
     "Page": "a protocol",
+    "JobPage": "data of JobTimetable, as DuePage",
+    "Answer": "data",
+    "_Read": "data",
+    "Facts": "data",
+    "Caller": "a protocol",
+    "PeerCall": "a protocol",
+    "Asked": "a protocol",
 }
 
 

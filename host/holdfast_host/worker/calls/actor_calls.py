@@ -24,7 +24,7 @@ from holdfast_host.wire.idempotency import REPLAYED
 from holdfast_host.wire.nested_calls import CallNumber, Origin
 from holdfast_host.worker.calls.awaited import Awaited
 from holdfast_host.worker.calls.deadlocks import Deadlocks
-from holdfast_host.worker.threads.leaders import leaders
+from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.turns.deployments import Deployments, LoadedType
     from holdfast_host.worker.turns.directory import Directory
+    from holdfast_host.worker.turns.entry import Entry
     from holdfast_host.worker.turns.mailboxes import Mailboxes
     from holdfast_host.worker.turns.turn import Turn
 
@@ -79,6 +80,11 @@ class ActorCall(Awaited):
     def origin(self) -> Origin:
         """What the callee is told of its callers."""
         return Origin((*self.turn.path, self.turn.entry.label), self.number)
+
+    @property
+    def receiver(self) -> Entry | None:
+        """The instance whose turn waits."""
+        return None if self.over else self.turn.entry
 
     def go(self) -> None:
         """What the caller's earlier turns wrote is durable: the call leaves."""
@@ -208,7 +214,7 @@ class Calls:
     def _aim(self, call: ActorCall) -> None:
         """Find what the call is for, and refuse what cannot work."""
         caller = call.turn.entry.label
-        target = self._target(call)
+        target = self._find_target(call.turn, call.binding)
         name = call.name.decode(errors="replace")
         check_instance_name(name)
         call.type_id = target.type_id
@@ -225,17 +231,23 @@ class Calls:
                 f"{self._limits.call_depth_max}"
             )
 
-    def _target(self, call: ActorCall) -> LoadedType:
-        loaded = call.turn.loaded
+    @any_thread
+    def aim(self, turn: Turn, binding: str, name: str) -> int:
+        """The number of the type that a binding of the turn leads to, for an instance of that name."""
+        check_instance_name(name)
+        return self._find_target(turn, binding).type_id
+
+    def _find_target(self, turn: Turn, binding: str) -> LoadedType:
+        loaded = turn.loaded
         bindings = loaded.bindings if loaded is not None else {}
-        type_name = bindings.get(call.binding)
+        type_name = bindings.get(binding)
         if type_name is None:
             known = ", ".join(sorted(bindings)) or "none"
-            raise UnknownBindingError(f"{call.turn.entry.label}: no binding {call.binding!r}; there are: {known}")
+            raise UnknownBindingError(f"{turn.entry.label}: no binding {binding!r}; there are: {known}")
         target = self._deployments.find_name(type_name)
         if target is None:
             raise UnknownActorTypeError(
-                f"{call.turn.entry.label}: the binding {call.binding} leads to the actor type {type_name}, which no "
-                "deployed function owns: deploy its owner"
+                f"{turn.entry.label}: the binding {binding} leads to the actor type {type_name}, which no deployed "
+                "function owns: deploy its owner"
             )
         return target

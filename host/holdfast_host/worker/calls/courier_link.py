@@ -11,7 +11,7 @@ import select
 import socket
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast_host.core.errors import OutboundUnreachableError, required
 from holdfast_host.wire.frames import FrameReader, ProtocolError
@@ -20,15 +20,27 @@ from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.threads.poller import READ_BYTES
 
 if TYPE_CHECKING:
+    from holdfast_host.core.errors import HoldfastError
     from holdfast_host.core.limits import Limits
     from holdfast_host.wire.outbound import Ask
-    from holdfast_host.worker.calls.outbound import OutboundRequest
     from holdfast_host.worker.threads.poller import Poller
 
 _log = logging.getLogger(__name__)
 
 _BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
 _WRITE_BYTES: Final = 256 << 10  # at once: what is left over is not copied
+
+
+class Asked(Protocol):
+    """What waits for the courier's answer."""
+
+    serial: int
+
+    def answered(self, status: int, body: bytes) -> None:
+        """200 and a response, or an error's status and the error as JSON."""
+
+    def fail(self, error: HoldfastError) -> None:
+        """There is no answer, and why."""
 
 
 @leaders
@@ -46,9 +58,9 @@ class CourierLink:
         self._reader = FrameReader()
         self._unsent: deque[memoryview] = deque()
         self._writing = False
-        self._pending: dict[int, OutboundRequest] = {}  # by serial
+        self._pending: dict[int, Asked] = {}  # by serial
 
-    def send(self, request: OutboundRequest, ask: Ask) -> None:
+    def send(self, request: Asked, ask: Ask) -> None:
         """Send it; it is answered, or fails with what is known."""
         if self._socket is None and not self._connect():
             request.fail(OutboundUnreachableError("the host has no courier right now: nothing was sent"))
@@ -56,7 +68,7 @@ class CourierLink:
         self._pending[request.serial] = request
         self._write(pack_ask(ask))
 
-    def cancel(self, request: OutboundRequest) -> None:
+    def cancel(self, request: Asked) -> None:
         """Nobody waits for it any more."""
         if self._pending.pop(request.serial, None) is not None and self._socket is not None:
             self._write(pack_cancel(request.serial))

@@ -10,7 +10,7 @@ import os
 import select
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from holdfast_host.core.errors import required
 from holdfast_host.wire.frames import (
@@ -29,16 +29,33 @@ from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.threads.poller import READ_BYTES
 
 if TYPE_CHECKING:
+    from holdfast_host.core.errors import HoldfastError
     from holdfast_host.core.limits import Limits
     from holdfast_host.wire.frames import Call
     from holdfast_host.wire.routing import Routing
-    from holdfast_host.worker.calls.actor_calls import ActorCall
+    from holdfast_host.wire.window import Reply
     from holdfast_host.worker.threads.poller import Poller
 
 _log = logging.getLogger(__name__)
 
 _REPLY: Final = int(Kind.REPLY)
 _BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
+
+
+class PeerCall(Protocol):
+    """What waits in a peer's window for the reply."""
+
+    slot: int
+    partition: int
+
+    def done(self) -> bool:
+        """Whether it is over."""
+
+    def set_result(self, reply: Reply) -> None:
+        """The reply."""
+
+    def set_exception(self, error: HoldfastError) -> None:
+        """Why there is none."""
 
 
 @leaders
@@ -60,7 +77,7 @@ class Peer:
         self._writing = False
         self._told: list[bytes] = []
 
-    def send(self, call: ActorCall, request: Call) -> None:
+    def send(self, call: PeerCall, request: Call) -> None:
         """Send it, or keep it for the successor of a worker that is down.
 
         Raises:
@@ -76,7 +93,7 @@ class Peer:
         elif self._socket is None:
             self.connect()
 
-    def cancel(self, call: ActorCall) -> None:
+    def cancel(self, call: PeerCall) -> None:
         """Nobody waits for it any more; its slot stays taken until the answer."""
         if self._window.can_cancel(call.slot, call):
             self._write(pack_cancel(call.slot))

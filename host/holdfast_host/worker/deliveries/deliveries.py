@@ -93,7 +93,7 @@ class Deliveries(Kind):
         self._reading_rows = 0  # of instances that count as ready
         self._opened_us = self.clock.wall_us()  # what is due by then, a predecessor may have begun
         self._next_us = 0
-        self._quiet_until_us = 0  # whatever becomes of those under way, nothing is due before
+        self.quiet_until_us = 0  # whatever becomes of those under way, `release` has nothing to do before
         self.delivered = 0
         self.failed = 0
         self.abandoned = 0
@@ -124,12 +124,9 @@ class Deliveries(Kind):
             wait_s = min(wait_s, max(0.0, self._aside[0][0] - time.monotonic()))
         return wait_s
 
-    def release(self, generation: int) -> bool:
+    def release(self, generation: int, now_us: int) -> bool:
         """Put what is due into the mailboxes, as much as may be there at once. False: the leadership is lost."""
-        now_us = self.clock.wall_us()
-        if now_us < self._quiet_until_us and not self._aside and not self._parked_types:
-            return True
-        self._quiet_until_us = 0
+        self.quiet_until_us = 0
         if self.mailboxes.draining:
             self._next_us = _NEVER_US
             self._aside.clear()  # the rows are for the next start
@@ -222,7 +219,11 @@ class Deliveries(Kind):
     def take_up_parked(self, type_ids: Iterable[int]) -> None:
         """These types are deployed now: what is parked of them is due again."""
         self._parked_types.update(type_ids)
-        self._next_us = 0
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be something to do now."""
+        self._next_us = self.quiet_until_us = 0
 
     # What the gate lets out.
 
@@ -244,6 +245,7 @@ class Deliveries(Kind):
         """Try it again after a while."""
         delivery.enter(Stage.ASIDE)
         heapq.heappush(self._aside, (time.monotonic() + seconds, next(self._tickets), delivery))
+        self.quiet_until_us = 0
 
     def resume(self, turn: Turn) -> None:
         """The attempt is written down as begun: now it runs, before anything else of the instance."""
@@ -277,17 +279,18 @@ class Deliveries(Kind):
 
     def _note(self, delivery: Delivery, row: Row | None) -> None:
         """So its row stands now, durably."""
-        self._note_due(delivery, row.due_us if row is not None and self._waits(row) else None)
+        self._note_due(delivery, row.due_us if row is not None and self._comes_due(row) else None)
 
     def _note_due(self, delivery: Delivery, due_us: int | None) -> None:
         self._put(delivery, due_us)
         if due_us is not None:
             self._next_us = min(self._next_us, due_us)
-            self._quiet_until_us = min(self._quiet_until_us, due_us)
+            self.quiet_until_us = min(self.quiet_until_us, due_us)
 
     def _rest(self) -> None:
         """Nothing more is to be done now."""
-        self._next_us = self._quiet_until_us = self._next_due_us()
+        self._next_us = self._next_due_us()
+        self.quiet_until_us = 0 if self._aside or self._parked_types else self._next_us
 
     def _turn(self, entry: Entry, delivery: Delivery) -> Turn:
         """A turn for it, that has not begun."""
@@ -415,4 +418,4 @@ class Deliveries(Kind):
 
     def _end_page(self) -> None:
         self._reading_page = False
-        self._next_us = self._quiet_until_us = 0
+        self.wake()

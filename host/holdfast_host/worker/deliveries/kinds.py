@@ -97,6 +97,10 @@ class Kind:
         """Whether it waits for its time."""
         raise NotImplementedError
 
+    def _comes_due(self, row: Row) -> bool:
+        """Whether it is in the timetable of this kind."""
+        return self._waits(row)
+
     def _retrying_state(self, row: Row) -> str:
         """The state of one that has failed and is tried again."""
         return "retrying"

@@ -25,6 +25,7 @@ from holdfast_host.worker.threads.leaders import any_thread, leaders
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from holdfast_host.core.clock import Clock
     from holdfast_host.core.limits import Limits
     from holdfast_host.sandbox.gathered_calls import GatheredCall
     from holdfast_host.storage.store import Changes, Store
@@ -57,6 +58,7 @@ class Executor:
     store: Store
     limits: Limits
     output: Output
+    clock: Clock
     leadership: Leadership
     inbox: Inbox
     compute: ComputeSlots
@@ -192,6 +194,11 @@ class Executor:
     def _request_all(self, calls: list[ActorCall]) -> None:
         for call in calls:
             self.calls.request(call)
+
+    @any_thread
+    def aim(self, turn: Turn, binding: str, name: str) -> int:
+        """The number of the type that a binding of the turn leads to, for an instance of that name."""
+        return self.calls.aim(turn, binding, name)
 
     @any_thread
     def ask_outside(self, turn: Turn, text: bytes) -> OutboundRequest:

@@ -45,7 +45,8 @@ _GUEST_ERRORS: Final = frozenset(
 )  # fmt: skip
 # Plain integers: to look a member of an enumeration up costs more than to compare it.
 _METHOD, _FETCH, _EDIT = int(CallKind.METHOD), int(CallKind.FETCH), int(CallKind.EDIT)
-_ALARM, _FUNCTION = int(CallKind.ALARM), int(CallKind.FUNCTION)
+_ALARM, _FUNCTION, _JOB = int(CallKind.ALARM), int(CallKind.FUNCTION), int(CallKind.JOB)
+_WITHOUT_RESULT: Final = frozenset({_ALARM, _JOB})
 _TYPED_ARGUMENTS: Final = int(CallFlag.TYPED_ARGUMENTS)
 _TYPED_RESULT: Final = int(CallFlag.TYPED_RESULT)
 _MESSAGE_CHARS_MAX: Final = 4_000
@@ -121,11 +122,13 @@ class TurnRunner:
             )
         elif request.kind == _ALARM:
             ok, text = sandbox.alarm(turn, request.body)
+        elif request.kind == _JOB:
+            ok, text = sandbox.job(turn, request.body)
         else:
             ok, text = sandbox.fetch(turn, request.body)
         if not ok:
             raise self._guest_error(turn, text)
-        if request.kind != _ALARM:
+        if request.kind not in _WITHOUT_RESULT:
             turn.result = self._check_result(turn, text)
 
     def _activate(self, turn: Turn, loaded: LoadedType) -> Sandbox:

@@ -58,6 +58,7 @@ class LoadedType:
     handlers: frozenset[str] | None = None  # what may be called of it; None: the component does not say
     check_arguments: bool = False
     asks_outside: bool = False  # its manifest lists what it may ask
+    runs_jobs: bool = False  # its component exports `job`
 
     def check_method(self, method: bytes) -> None:
         """Refuse what the description does not list, before an instance is disturbed.
@@ -129,6 +130,7 @@ class Deployments:
         """The names of the deployed types, by their numbers."""
         return {type_id: loaded.type for type_id, loaded in self._by_type.items() if loaded.type}
 
+    @any_thread
     def find_name(self, type_name: str) -> LoadedType | None:
         """What runs the type of that name now."""
         return self._by_name.get(type_name)
@@ -233,6 +235,7 @@ class Deployments:
             variables=deployment.variables,
             secrets=deployment.secrets,
             asks_outside=bool(deployment.outbound.allow),
+            runs_jobs="job" in component.exports,
             sources=deployment.sources,
             handlers=None if actor.handlers is None else frozenset(actor.handlers),
             check_arguments=self.checks_arguments if deployment.check_arguments is None else deployment.check_arguments,

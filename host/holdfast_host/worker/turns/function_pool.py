@@ -45,11 +45,14 @@ class NoStorage:
     wrote = False
 
     def _refuse(self, *_arguments: object) -> NoReturn:
-        raise UnsupportedError("a function has no storage and no alarm: keep state in an actor, and call it by env")
+        raise UnsupportedError(
+            "a function has no storage, no alarm and no jobs: keep state in an actor, and call it by env"
+        )
 
     get = get_many = put = delete = delete_all = list = _refuse
     savepoint = release = rollback = release_savepoint = rollback_savepoint = _refuse
     set_alarm = get_alarm = delete_alarm = _refuse
+    put_job = list_jobs = cancel_job = cancel_job_of_key = _refuse
     open_savepoints = property(_refuse)  # what a sync asks first
 
 

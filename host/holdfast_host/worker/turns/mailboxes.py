@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.deployments import Deployments, LoadedType
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.entry import Entry
-    from holdfast_host.worker.turns.open_calls import OpenCall
+    from holdfast_host.worker.turns.open_calls import Caller
 
 # Plain integers: to look a member of an enumeration up costs more than to compare it.
 _METHOD, _FETCH, _FUNCTION = int(CallKind.METHOD), int(CallKind.FETCH), int(CallKind.FUNCTION)
@@ -193,7 +193,7 @@ class Mailboxes:
         entry = self._open(type_id, name, self._deployments.find(type_id))
         return None if entry.mail or entry.turn is not None else entry
 
-    def submit(self, client: ClientConnection | None, request: Call, caller: OpenCall | None) -> Turn:
+    def submit(self, client: ClientConnection | None, request: Call, caller: Caller | None) -> Turn:
         """Put a call into its instance's mailbox, or answer it at once with why not."""
         loaded = self._deployments.find(request.type_id)
         entry = self._open(request.type_id, request.name, loaded)

@@ -10,9 +10,25 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast_host.wire.nested_calls import CallNumber, Origin
+    from holdfast_host.worker.turns.entry import Entry
     from holdfast_host.worker.turns.turn import Turn
 
 Target = tuple[str, str, str]  # of a call: binding, name, method, as the guest gave them
+
+
+class Caller(Protocol):
+    """Who gets the reply of a turn of this worker, where that is not a client: a call, or a job."""
+
+    @property
+    def origin(self) -> Origin | None:
+        """What the callee is told of its callers; None: it is a root turn."""
+
+    @property
+    def receiver(self) -> Entry | None:
+        """The instance whose turn waits; None: none does, or not any more."""
+
+    def answered(self, status: int, body: bytes) -> None:
+        """The callee's reply."""
 
 
 class OpenAnswer(Protocol):
@@ -43,6 +59,10 @@ class OpenCall(OpenAnswer, Protocol):
     @property
     def origin(self) -> Origin:
         """What the callee is told of its callers."""
+
+    @property
+    def receiver(self) -> Entry | None:
+        """The instance whose turn waits."""
 
     def answered(self, status: int, body: bytes) -> None:
         """The callee's reply."""

@@ -6,8 +6,10 @@ by the leader. While it runs, its fields are its thread's; `broken` alone is set
 
 from __future__ import annotations
 
+import json
 import time
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from holdfast_host.core.errors import (
@@ -17,7 +19,6 @@ from holdfast_host.core.errors import (
     BadRequestError,
     HoldfastError,
     LimitError,
-    UnsupportedError,
 )
 from holdfast_host.core.json_text import is_nested_deeper
 from holdfast_host.wire.frames import CallKind
@@ -25,6 +26,7 @@ from holdfast_host.wire.idempotency import CALLERS, scoped
 from holdfast_host.wire.state_page import BEGUN, LEFT
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.fetch_messages import check_fetch_message
+from holdfast_host.worker.turns.job_texts import describe_job, read_by, read_id, read_job
 from holdfast_host.worker.turns.keyed_turn import KeyedTurn
 from holdfast_host.worker.turns.open_calls import outcome_of, refuse_all
 from holdfast_host.worker.turns.sync_exit import SyncExit
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.deliveries.stages import Delivery
     from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.entry import Entry
-    from holdfast_host.worker.turns.open_calls import OpenAnswer, OpenCall, Target
+    from holdfast_host.worker.turns.open_calls import Caller, OpenAnswer, OpenCall, Target
     from holdfast_host.worker.turns.turn_host import TurnHost
 
 _THROTTLE_S: Final = 0.0001  # what a detached turn's storage call waits while the leader has work
@@ -104,7 +106,7 @@ class Turn:
         request: Call,
         arrived_at: float,
         origin: Origin | None = None,
-        caller: OpenCall | None = None,
+        caller: Caller | None = None,
         delivery: Delivery | None = None,
     ) -> None:
         """A turn that waits in its entry's mailbox.
@@ -156,7 +158,7 @@ class Turn:
     @property
     def receiver(self) -> Entry | None:
         """The instance of this worker whose turn waits for the answer."""
-        return self.caller.turn.entry if self.caller is not None and not self.caller.over else None
+        return self.caller.receiver if self.caller is not None else None
 
     @property
     def label(self) -> str:
@@ -311,16 +313,30 @@ class Turn:
             self.state = DETACHED
 
     def put_job(self, job: bytes) -> bytes:
-        """Make a job."""
-        raise _no_jobs(job)
+        """Make a job, as `wit/jobs.wit` has it; its id."""
+        label, loaded = self.entry.label, self.loaded
+        if loaded is None or not loaded.runs_jobs:
+            raise BadRequestError(f"{label}: its component exports no `job`, which runs jobs: none can be made")
+        now_us = self._host.clock.wall_us()
+        made = read_job(job, now_us, self._host.limits, label, partial(self._host.aim, self))
+        return self.storage.put_job(made).hex().encode()
 
     def list_jobs(self, after: bytes, limit: int) -> bytes:
         """A page of the instance's jobs."""
-        raise _no_jobs(after, limit)
+        entries_max = self._host.limits.page_entries_max
+        if not 1 <= limit <= entries_max:
+            raise BadRequestError(f"{self.entry.label}: a list of {limit} jobs: 1 to {entries_max} are allowed")
+        start = read_id(after.decode()) if after else b""
+        if start is None:
+            raise BadRequestError(f"{self.entry.label}: a list of jobs goes on after an id, or an empty text")
+        page, is_all = self.storage.list_jobs(start, limit)
+        facts = {"jobs": [describe_job(*each) for each in page], "next": "" if is_all else page[-1][0].hex()}
+        return json.dumps(facts, separators=(",", ":")).encode()
 
     def cancel_job(self, by: bytes) -> bool:
-        """Remove a job."""
-        raise _no_jobs(by)
+        """Remove a job, by id or key."""
+        id_, key = read_by(by, self.entry.label)
+        return self.storage.cancel_job_of_key(key) if key else self.storage.cancel_job(id_)
 
     def log(self, level: str, text: str) -> None:
         """One line of the guest's output; past the turn's limit lines are dropped, and that is said once."""
@@ -386,10 +402,6 @@ class Turn:
         """Before blocking: leadership and compute slot go to others."""
         self._host.leadership.hand_over(self.generation)
         self.finish_running()
-
-
-def _no_jobs(*_: object) -> UnsupportedError:
-    return UnsupportedError("this host runs no jobs yet")
 
 
 def _cut(text: str, bytes_max: int) -> str:

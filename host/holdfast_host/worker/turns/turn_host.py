@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from holdfast_host.core.clock import Clock
     from holdfast_host.core.limits import Limits
     from holdfast_host.sandbox.gathered_calls import GatheredCall
     from holdfast_host.storage.store import Changes
@@ -26,6 +27,7 @@ class TurnHost(Protocol):
     compute: ComputeSlots
     limits: Limits
     output: Output
+    clock: Clock
 
     def post(self, action: Callable[[], None]) -> None:
         """Have the leader run this soon; any thread."""
@@ -35,6 +37,9 @@ class TurnHost(Protocol):
 
     def call_out_together(self, turn: Turn, calls: Sequence[GatheredCall]) -> list[OpenCall]:
         """Begin several calls of the turn that runs on this thread."""
+
+    def aim(self, turn: Turn, binding: str, name: str) -> int:
+        """The number of the type that a binding of the turn leads to, for an instance of that name."""
 
     def ask_outside(self, turn: Turn, text: bytes) -> OpenAnswer:
         """Begin an outbound request of a turn that has given its thread up; it may be over on return."""

@@ -1,0 +1,63 @@
+"""Everything of a worker that comes due: its alarms, and the pools of its jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast_host.worker.threads.leaders import any_thread, leaders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from holdfast_host.core.clock import Clock
+    from holdfast_host.core.errors import HoldfastError
+    from holdfast_host.worker.alarms.deliveries import Alarms
+    from holdfast_host.worker.commits.gate import Group
+    from holdfast_host.worker.deliveries.deliveries import Deliveries
+    from holdfast_host.worker.jobs.deliveries import Jobs
+    from holdfast_host.worker.turns.entry import Entry
+
+
+@leaders
+class Timers:
+    """What the loop asks of all of them."""
+
+    __slots__ = ("_alarms", "_all", "_clock", "jobs")
+
+    def __init__(self, alarms: Alarms, jobs: tuple[Jobs, ...], clock: Clock) -> None:
+        self._alarms = alarms
+        self.jobs = jobs
+        self._all: tuple[Deliveries, ...] = (alarms, *jobs)
+        self._clock = clock
+
+    @any_thread
+    def is_due(self) -> bool:
+        """True when `release` would have something to do (monitor)."""
+        return any(each.is_due() for each in self._all)
+
+    def wait_s(self, longest_s: float) -> float:
+        """How long the leader may sleep."""
+        for each in self._all:
+            longest_s = each.wait_s(longest_s)
+        return longest_s
+
+    def release(self, generation: int) -> bool:
+        """Put what is due into the mailboxes. False: the leadership is lost."""
+        now_us = self._clock.wall_us()
+        for each in self._all:  # noqa: SIM110 # asked in every round: a generator would cost more
+            if now_us >= each.quiet_until_us and not each.release(generation, now_us):
+                return False
+        return True
+
+    def settle(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> None:
+        """The group is durable, but for the lost: learn what it changed."""
+        self._alarms.settle(group, lost)
+        if lost or any(batch.changes.jobs is not None for batch in group.batches):
+            for each in self.jobs:
+                each.settle(group, lost)
+
+    def take_up_parked(self, type_ids: Iterable[int]) -> None:
+        """These types are deployed now: what is parked of them is due again."""
+        found = set(type_ids)
+        self._alarms.take_up_parked(found)
+        self.jobs[0].take_up_parked(found)  # of all pools: it runs nothing

@@ -1,0 +1,272 @@
+"""Runs: due, retried, abandoned, parked, killed with their worker, again and again by a cron."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from holdfast_host.core.clock import utc_text
+from holdfast_host.core.errors import HoldfastError
+from holdfast_host.worker.turns.turn import Turn
+from tests.harness.clock import ManualClock
+from tests.unit.worker.job_stage import JobStage, arguments, cancel, fail, left_by_a_dead_worker, list_jobs, put
+from tests.unit.worker.stage import TYPE, add
+
+
+def test_a_run_runs_at_its_time_and_not_before_with_what_it_was_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = JobStage(monkeypatch)
+    id_ = host.run("a", 10.0, method="_expire", arguments=arguments("order-17", when=1))
+    due_us = host.rows("a")[0][1].due_us
+    host.advance(9.999)
+    before = list(host.runs)
+    host.advance(0.001)
+
+    assert before == []
+    assert host.runs == [
+        {
+            "instance": "a", "id": id_, "kind": "run", "method": "_expire", "missed": 0, "scheduled_us": due_us,
+            "retry_count": 0, "arguments": arguments("order-17", when=1),
+        }
+    ]  # fmt: skip
+    assert host.total("a") == 1
+    assert host.rows("a") == []
+
+
+def test_the_job_goes_in_the_commit_that_carries_the_writes_of_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = JobStage(monkeypatch)
+    host.run("a", 1.0)
+    host.store.hold()
+    host.clock.advance(1.0)
+    host.stage.do(lambda: None)
+    host.store.wait_held()
+
+    assert len(host.rows("a")) == 1
+    assert host.store.get(host.stored("a"), b"total") is None
+    host.store.complete()
+    host.store.let_go()
+    host.settle()
+    assert host.rows("a") == []
+    assert host.store.get(host.stored("a"), b"total") == b"1"
+
+
+def test_a_run_that_fails_is_tried_again_as_an_alarm_and_then_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = JobStage(monkeypatch, fail)
+    host.run("a", 1.0)
+    for seconds in (1, 1, 2, 4, 8, 16, 32, 600):
+        host.advance(seconds)
+
+    assert host.told == [("a", count) for count in range(7)]
+    (row,) = host.jobs("a")
+    assert (row["state"], row["tries"]) == ("abandoned", 6)
+    assert row["last_error"] == "ActorMethodError: not today"
+    assert host.stage.worker.runs.abandoned == 1
+    assert host.store.get(host.stored("a"), b"total") is None
+
+
+def test_a_job_of_a_turn_that_fails_never_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def put_and_fail(turn: Turn, job: Any) -> None:
+        put(turn, job)
+        raise HoldfastError("refused")
+
+    host = JobStage(monkeypatch, guests={b"put_and_fail": put_and_fail})
+    job = {"kind": "run", "method": "m", "arguments": arguments()}
+    assert host.stage.call("a", "put_and_fail", job)[0] == 500
+    host.advance(1.0)
+
+    assert host.runs == []
+    assert host.rows("a") == []
+
+
+def test_a_job_that_is_cancelled_or_replaced_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = JobStage(monkeypatch)
+    first = host.run("a", 5.0)
+    host.run("a", 5.0, key="k", method="_old")
+    host.run("a", 5.0, key="k", method="_new")
+    assert host.stage.call("a", "cancel", {"id": first}) == (200, True)
+    assert host.stage.call("a", "cancel", {"id": first}) == (200, False)
+    assert host.stage.call("a", "cancel", {"key": "other"}) == (200, False)
+    host.advance(5.0)
+
+    assert [each["method"] for each in host.runs] == ["_new"]
+
+
+def test_a_turn_lists_its_jobs_its_own_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = JobStage(monkeypatch, guests={b"put_and_list": lambda turn, job: (put(turn, job), list_jobs(turn, None))[1]})
+    first = host.run("a", 5.0, key="k", method="_later")
+    status, page = host.stage.call("a", "put_and_list", {"kind": "run", "method": "_now", "arguments": arguments()})
+
+    assert status == 200
+    assert page["next"] == ""
+    by_method = {each["method"]: each for each in page["jobs"]}
+    assert by_method.keys() == {"_later", "_now"}
+    assert by_method["_later"] == {
+        "id": first, "kind": "run", "state": "armed", "due_us": host.clock.wall_us() + 5_000_000, "key": "k",
+        "method": "_later", "tries": 0,
+    }  # fmt: skip
+
+
+def test_a_parked_run_is_taken_up_when_its_type_is_deployed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = JobStage(monkeypatch)
+    host.run("a", 1.0)
+    host.stage.do(lambda: host.stage.worker.deployments.remove("f"))
+    host.advance(1.0)
+    parked = [each["state"] for each in host.jobs("a")]
+    host.stage.do(host.stage.deploy)
+    host.stage.do(lambda: host.stage.worker.timers.take_up_parked([TYPE]))
+    host.settle()
+
+    assert parked == ["parked"]
+    assert host.told == [("a", 0)]
+
+
+def test_a_run_that_was_under_way_when_its_worker_died_is_told_and_in_the_end_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is due at a start is written down before it runs: if it kills again, that is seen, and counts."""
+    clock = ManualClock()
+    first = JobStage(monkeypatch, clock=clock)
+    first.run("a", 1.0)
+    store = left_by_a_dead_worker(first.store)
+    clock.advance(5.0)
+    seen: list[bool] = []
+    second = JobStage(monkeypatch, store=store, clock=clock)
+    second.handler = lambda turn, info: seen.append(second.rows("a")[0][1].begun)
+    second.settle()
+    assert seen == [True]
+
+    third_store = left_by_a_dead_worker(first.store)
+    row = third_store._rows[TYPE, b"a"]
+    ((id_, job),) = row.jobs.items()
+    row.jobs[id_] = type(job)(**{**{f: getattr(job, f) for f in job.__slots__}, "begun": True})
+    third = JobStage(monkeypatch, store=third_store, clock=clock)
+    third.settle()
+    assert third.runs == []
+    ((_, left),) = third.rows("a")
+    assert (left.state, left.retry_count, left.killed, left.begun) == ("retrying", 1, True, False)
+
+
+def test_what_was_set_while_no_worker_ran_is_found_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock()
+    first = JobStage(monkeypatch, clock=clock)
+    for number in range(600):
+        first.run(f"n{number % 3}", 5.0 + number)
+    store = left_by_a_dead_worker(first.store)
+    clock.advance(3600.0)
+    second = JobStage(monkeypatch, store=store, clock=clock)
+    second.settle()
+
+    assert len(second.runs) == 600
+    assert sum(second.total(f"n{number}") for number in range(3)) == 600
+
+
+def test_an_instance_with_thousands_of_due_jobs_runs_them_all_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is more than may be held of an instance is read again by itself, until it has gone."""
+
+    def put_many(turn: Turn, count: int) -> None:
+        for _ in range(count):
+            put(turn, {"kind": "run", "method": "m", "arguments": arguments()})
+
+    host = JobStage(monkeypatch, guests={b"put_many": put_many})
+    assert host.stage.call("a", "put_many", 200)[0] == 200
+    assert host.stage.call("a", "put_many", 200)[0] == 200
+    host.run("b")
+    host.settle()
+
+    assert (host.total("a"), host.total("b")) == (400, 1)
+    assert host.rows("a") == []
+
+
+def test_a_cron_runs_at_each_of_its_times_and_says_what_it_slept_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = JobStage(monkeypatch)
+    id_ = host.run("a", cron="*/10 * * * *", key="tick")
+    for _ in range(3):
+        host.advance((host.rows("a")[0][1].due_us - host.clock.wall_us()) / 1e6)
+    host.advance(3600.0)
+
+    assert [each["missed"] for each in host.runs] == [0, 0, 0, 5]
+    assert [each["cron"] for each in host.runs] == ["*/10 * * * *"] * 4
+    assert {each["id"] for each in host.runs} == {id_}
+    times = [utc_text(each["scheduled_us"])[14:19] for each in host.runs]
+    assert all(time.endswith("0:00") for time in times)
+    assert host.total("a") == 4
+
+
+def test_a_cron_that_the_constructor_says_again_at_each_activation_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    cron = {"kind": "run", "method": "_tick", "arguments": arguments(), "cron": "0 * * * *", "key": "tick"}
+    host = JobStage(monkeypatch, lambda turn, info: (put(turn, cron), add(turn, 1)))
+    first = host.put("a", cron)
+    for _ in range(3):
+        host.advance(1800.0)
+        assert host.put("a", cron) == first
+        host.advance(1800.0)
+
+    assert host.total("a") == 3
+
+
+def test_a_cron_whose_handler_cancels_it_or_says_another_time_does_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    cron = {"kind": "run", "method": "_tick", "arguments": arguments(), "cron": "0 * * * *", "key": "tick"}
+    host = JobStage(monkeypatch, lambda turn, info: cancel(turn, {"key": "tick"}))
+    host.put("a", cron)
+    host.advance(3600.0)
+    assert host.rows("a") == []
+    host.handler = lambda turn, info: put(turn, {**cron, "cron": "@daily"})
+    host.put("a", cron)
+    host.advance(3600.0)
+    assert [each["cron"] for each in host.jobs("a")] == ["@daily"]
+
+
+def test_a_cron_with_a_clock_that_is_set_back_runs_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = JobStage(monkeypatch)
+    host.run("a", cron="0 * * * *")
+    host.advance(3600.0)
+    host.clock._wall_us -= 1800 * 1_000_000
+    host.settle()
+    host.advance(1800.0)
+    assert len(host.runs) == 1
+    host.advance(3600.0)
+    assert len(host.runs) == 2
+
+
+@pytest.mark.parametrize(
+    ("job", "what"),
+    [
+        ([], "one JSON object"),
+        ({}, "kind of a job is None: it must be one of run, call, http"),
+        ({"kind": "run", "arguments": arguments()}, "method of a job is ''"),
+        ({"kind": "run", "method": "m"}, "arguments of a job must be"),
+        ({"kind": "run", "method": "m", "arguments": arguments(), "then": "x"}, "kind run has no member 'then'"),
+        ({"kind": "run", "method": "m", "arguments": arguments(), "due_us": 1.5}, "due_us of a job is 1.5"),
+        ({"kind": "run", "method": "m", "arguments": arguments(), "due_us": 1 << 62}, "within 10 years"),
+        ({"kind": "run", "method": "m", "arguments": arguments(), "key": ""}, "key of a job must have 1 to 255 bytes"),
+        ({"kind": "run", "method": "m", "arguments": arguments(), "key": "é" * 128}, "key of a job must have 1 to 255"),
+        ({"kind": "run", "method": "m", "arguments": arguments(), "tz": "UTC"}, "tz of a job needs a cron"),
+        ({"kind": "run", "method": "m", "arguments": arguments(), "cron": "0 9 * *"}, "cron of a job: "),
+        ({"kind": "run", "method": "m", "arguments": arguments(), "cron": "@daily", "tz": "Mars/X"}, "is no time zone"),
+        ({"kind": "http", "request": {"method": "GET", "url": "x", "redirects": True}}, "cannot have redirects"),
+        ({"kind": "http", "request": {"method": "GET"}}, "url of a job is ''"),
+        ({"kind": "http", "request": {"method": "GET", "url": "x", "headers": [["a b", "c"]]}}, "no name of a header"),
+        ({"kind": "call", "binding": "T", "name": "b", "arguments": arguments()}, "method of a job is ''"),
+    ],
+)
+def test_a_job_that_breaks_a_rule_is_refused_by_name_and_nothing_is_kept(
+    monkeypatch: pytest.MonkeyPatch, job: Any, what: str
+) -> None:
+    host = JobStage(monkeypatch)
+
+    assert what in host.refused("a", job)
+    assert host.rows("a") == []
+
+
+def test_a_component_without_the_export_can_make_no_job_and_one_it_has_fails_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = JobStage(monkeypatch)
+    host.run("a", 1.0)
+    del host.stage.guests[b"job"]
+    host.stage.do(host.stage.deploy)
+    assert "exports no `job`" in host.refused("b", {"kind": "run", "method": "m", "arguments": arguments()})
+    host.advance(1.0)
+
+    (row,) = host.jobs("a")
+    assert row["last_error"].startswith("ActorUnknownMethodError: T runs no jobs in version 1 of 'f'")
