@@ -19,6 +19,7 @@ from holdfast.testing._answers import Answer
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._host import LocalHost
 from holdfast.testing._instance import AlarmState, Instance, StoredValues
+from holdfast.testing._jobs.rows import JobState
 from holdfast.testing._limits import Limits
 from holdfast.testing._outbound import Outbound, UnansweredRequestError
 from holdfast.testing._runner import LogLine
@@ -27,6 +28,7 @@ __all__ = [
     "AlarmState",
     "Answer",
     "Instance",
+    "JobState",
     "Limits",
     "LocalHost",
     "LogLine",

@@ -17,12 +17,12 @@ class ManualClock:
     pass that a test lets pass. `time.monotonic()` stays the machine's.
 
     Example:
-        host.clock.advance(3600)  # runs every alarm that comes due in that hour, in order
+        host.clock.advance(3600)  # runs every alarm and job that comes due in that hour, in order
     """
 
-    def __init__(self, now: datetime, run_alarms: Callable[[int], int]) -> None:
+    def __init__(self, now: datetime, run_due: Callable[[int], int]) -> None:
         self._now_us = (now - _EPOCH) // _MICROSECOND
-        self._run_alarms = run_alarms
+        self._run_due = run_due
 
     @property
     def now(self) -> datetime:
@@ -35,10 +35,10 @@ class ManualClock:
         return self._now_us
 
     def advance(self, by: float | timedelta = 0) -> int:
-        """Let time pass, and run the alarms that come due meanwhile, each at its own time, retries included.
+        """Let time pass, and run the alarms and jobs that come due meanwhile, each at its own time, retries included.
 
-        An alarm whose handler fails is not raised here: it is in the instance's log, and `host.instance(...).alarm`
-        says what becomes of it.
+        What fails is not raised here: it is in the instance's log, and `host.instance(...).alarm` and `host.jobs()` say
+        what becomes of it.
 
         Args:
             by: Seconds, or a timedelta; 0 runs what is due already.
@@ -49,7 +49,7 @@ class ManualClock:
         passed = by if isinstance(by, timedelta) else timedelta(seconds=by)
         if passed < timedelta(0):
             raise ValueError(f"time passes forwards only, not by {by!r}")
-        return self._run_alarms(self._now_us + passed // _MICROSECOND)
+        return self._run_due(self._now_us + passed // _MICROSECOND)
 
     def move_to(self, when: datetime) -> int:
         """Let time pass until then; the same as `advance`."""

@@ -6,7 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +22,8 @@ from holdfast.testing._delivery import Deliveries
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._idempotency import checked_key
 from holdfast.testing._instance import Instance
+from holdfast.testing._jobs.deliveries import JobDeliveries
+from holdfast.testing._jobs.rows import JobState, state_of
 from holdfast.testing._limits import Limits
 from holdfast.testing._outbound import Outbound
 from holdfast.testing._project import read_project
@@ -104,7 +106,7 @@ class LocalHost:
         if now is not None and now.tzinfo is None:
             raise ValueError(f"now is {now}, which may be any hour: give it a time zone, like tzinfo=UTC")
         bindings = {**{binding: actor.__name__ for binding, actor in actors.items()}, **(absent or {})}
-        self.clock = ManualClock(now or FIRST_SHOWN, self._run_alarms)
+        self.clock = ManualClock(now or FIRST_SHOWN, self._run_due)
         self.outbound = Outbound(outbound)
         component = Component(_by_type(actors), fetch)
         self._runner = Runner(
@@ -117,7 +119,7 @@ class LocalHost:
             self.outbound,
             check_arguments=check_arguments,
         )
-        self._deliveries = Deliveries(self._runner)
+        self._deliveries = Deliveries(self._runner, JobDeliveries(self._runner, self.outbound, self.clock))
         environment = {"bindings": bindings, "variables": dict(variables)}
         self.env = make_env(environment, _OutsideCalls(self._runner, bindings))
 
@@ -171,10 +173,24 @@ class LocalHost:
             raise ValueError(failure.message) from None
 
     def instances(self, actor: type[StatefulActor] | str) -> list[str]:
-        """The names of the instances that have a key or an alarm, in the order of their bytes."""
+        """The names of the instances that have a key, an alarm or a job, in the order of their bytes."""
         actor_type = actor if isinstance(actor, str) else actor.__name__
         records = [each for each in self._runner.records.values() if each.actor_type == actor_type]
-        return sorted((each.name for each in records if each.values or each.alarm), key=str.encode)
+        return sorted((each.name for each in records if each.exists), key=str.encode)
+
+    def jobs(self, state: str | None = None) -> list[JobState]:
+        """The jobs of all instances that are not done, those that are due first before others.
+
+        Example:
+            assert [job.url for job in host.jobs(state="abandoned")] == ["https://api.example.com/v1/orders"]
+
+        Args:
+            state: Only those in this state: `armed`, `retrying`, `waiting` or `abandoned`.
+        """
+        records = sorted(self._runner.records.values(), key=lambda each: (each.actor_type, each.name))
+        found = [state_of(record.label, job) for record in records for job in record.jobs.values()]
+        found.sort(key=lambda job: job.due or FIRST_SHOWN)
+        return [job for job in found if state in {None, job.state}]
 
     @property
     def log(self) -> list[LogLine]:
@@ -246,9 +262,16 @@ class LocalHost:
 
         return AsyncClient(transport=local_transport(self.post))
 
-    def crash(self) -> None:
-        """Die now, as if killed, and come back: every activation is gone, what was committed is there."""
+    def crash(self, down: float | timedelta = 0) -> None:
+        """Die now, as if killed, and come back: every activation is gone, what was committed is there.
+
+        Args:
+            down: How long it is away, in seconds or as a timedelta: what is due meanwhile runs when the clock is moved
+                next, be it by 0.
+        """
         self._runner.crash()
+        away = down if isinstance(down, timedelta) else timedelta(seconds=down)
+        self.clock.show(self.clock.now_us + away // timedelta(microseconds=1))
 
     def crash_after_writes(self, count: int) -> None:
         """Die, as if killed, right after that many further writes, in the middle of the turn that makes the last one.
@@ -270,7 +293,7 @@ class LocalHost:
             raise ValueError(f"the host can die after 1 commit or more, not after {count}")
         self._runner.crash_after_commits(count)
 
-    def _run_alarms(self, target_us: int) -> int:
+    def _run_due(self, target_us: int) -> int:
         with self._runner.lock:
             return self._deliveries.run_until(self.clock, target_us)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from holdfast._state.storage import check_key
 from holdfast._values.codec import decode, encode
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError
+from holdfast.testing._jobs.rows import JobState, state_of
 from holdfast.testing._records import Record
 from holdfast.testing._runner import LogLine, Runner
 from holdfast.testing._turn import Turn
@@ -104,8 +105,8 @@ class Instance:
 
     @property
     def exists(self) -> bool:
-        """Whether it has a key or an alarm."""
-        return bool(self._record.values) or self._record.alarm is not None
+        """Whether it has a key, an alarm or a job."""
+        return self._record.exists
 
     @property
     def alarm(self) -> AlarmState | None:
@@ -129,8 +130,36 @@ class Instance:
         """Clear its alarm."""
         self._runner.edit(self._record, lambda turn: turn.overlay.delete_alarm())
 
+    @property
+    def jobs(self) -> list[JobState]:
+        """Its jobs that are not done, those that are due first before others."""
+        return sorted((state_of(self._record.label, job) for job in self._record.jobs.values()), key=_due_of)
+
+    def retry_job(self, id: str, *, again: bool = False) -> None:  # noqa: A002  (what a job's is called)
+        """Have a job tried anew, as an operator does with one that was abandoned: it is due at once.
+
+        Args:
+            id: The job's.
+            again: Also where nobody knows whether it took effect, so that it may do so twice.
+
+        Raises:
+            KeyError: There is none of that id.
+            ValueError: Nobody knows whether it took effect, and `again` does not say that this is all one.
+        """
+        job = self._record.jobs[id]
+        if job.unknown and not again:
+            raise ValueError(f"whether {id} took effect is not known: retry_job(id, again=True) may do it twice")
+        state = "armed" if job.outcome is None else "waiting"
+        self._record.jobs[id] = replace(
+            job, state=state, due_us=self._clock.now_us, tries=0, retry_count=0, unknown=False, last_error=""
+        )
+
+    def cancel_job(self, id: str) -> bool:  # noqa: A002
+        """Remove a job; whether there was one."""
+        return self._record.jobs.pop(id, None) is not None
+
     def erase(self) -> None:
-        """Delete all that it has stored: keys, alarm, and the answers kept under idempotency keys."""
+        """Delete all that it has stored: keys, alarm, jobs, and the answers kept under idempotency keys."""
 
         def delete(turn: Turn) -> None:
             turn.overlay.delete_all()
@@ -138,6 +167,7 @@ class Instance:
 
         self._runner.edit(self._record, delete)
         self._record.receipts.clear()
+        self._record.jobs.clear()
 
     @property
     def active(self) -> bool:
@@ -158,3 +188,7 @@ class Instance:
     def __repr__(self) -> str:
         state = "active" if self.active else "not in memory"
         return f"<holdfast instance {self._record.label}, {state}, {len(self._record.values)} keys>"
+
+
+def _due_of(job: JobState) -> datetime:
+    return job.due or instant_of(0)

@@ -36,3 +36,8 @@ class Limits:
     alarm_timeout_s: float = 900.0
     call_depth_max: int = 16
     alarm_retries_max: int = 6
+    job_bytes_max: int = 256 * KIB
+    turn_jobs_max: int = 1_000
+    instance_jobs_max: int = 10_000
+    job_outcome_bytes_max: int = MIB
+    job_tries_max: int = 12

@@ -6,11 +6,14 @@ All limits on keys, values, turns and pages are kept here; a call that is refuse
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._limits import Limits
 from holdfast.testing._records import Alarm, Changes, Record, bytes_of, written_bytes
+
+if TYPE_CHECKING:
+    from holdfast.testing._jobs.rows import StoredJob
 
 RESERVED_PREFIX: Final = b"__holdfast_"
 
@@ -25,15 +28,22 @@ class Overlay:
         limits: What may be written and read.
         on_write: Called after each write; may end the turn.
         delivers: The alarm whose handler this turn is: gone while the handler runs, unless it is set again.
+        runs: The id of the job that this turn runs, and what it is from then on, None for gone.
     """
 
     def __init__(
-        self, record: Record, limits: Limits, on_write: Callable[[], None], delivers: Alarm | None = None
+        self,
+        record: Record,
+        limits: Limits,
+        on_write: Callable[[], None],
+        delivers: Alarm | None = None,
+        runs: tuple[str, StoredJob | None] | None = None,
     ) -> None:
         self._record = record
         self._limits = limits
         self._on_write = on_write
         self._delivers = delivers
+        self._runs = runs
         self._layers = [Changes()]  # one more for each open savepoint; the last one takes the writes
         self._open: list[int] = []  # the ids of open savepoints, outermost first
         self.wrote = False  # also if it was rolled back or synced: memory may hold traces of it
@@ -107,6 +117,21 @@ class Overlay:
                 return layer.alarm
         return None if self._delivers is not None else self._record.alarm
 
+    def jobs(self) -> dict[str, StoredJob]:
+        """The jobs as the turn sees them, by id."""
+        view: dict[str, StoredJob | None] = dict(self._record.jobs)
+        if self._runs is not None:
+            id_, following = self._runs
+            view[id_] = following
+        for layer in self._layers:
+            view |= layer.jobs
+        return {id_: job for id_, job in view.items() if job is not None}
+
+    @property
+    def jobs_made(self) -> int:
+        """How many jobs the turn has made."""
+        return sum(job is not None for layer in self._layers for job in layer.jobs.values())
+
     # Writes
 
     def put(self, key: bytes, value: str) -> None:
@@ -141,6 +166,11 @@ class Overlay:
         if self.alarm() is not None:
             self._set(None)
 
+    def write_job(self, id_: str, job: StoredJob | None) -> None:
+        """Make a job, or remove it."""
+        self._layers[-1].jobs[id_] = job
+        self._written()
+
     # Savepoints, and the end
 
     def savepoint(self) -> int:
@@ -171,14 +201,19 @@ class Overlay:
             changes.alarm_changed = False
         elif self._delivers is not None:
             self._delivers = None  # the actor has replaced it
+        if self._runs is not None and self._runs[0] in changes.jobs:
+            self._runs = None
         return changes
 
     def take_all(self) -> Changes:
-        """What the turn commits at its end: a delivered alarm is cleared with it, unless it was set again."""
+        """What the turn commits at its end: what it has delivered is cleared with it, unless it was set again."""
         delivered = self._delivers is not None
         changes = self.take()
         if delivered and not changes.alarm_changed:
             changes.alarm, changes.alarm_changed = None, True
+        if self._runs is not None:
+            id_, following = self._runs
+            changes.jobs.setdefault(id_, following)
         return changes
 
     # Inside

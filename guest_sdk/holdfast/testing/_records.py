@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from holdfast.testing._idempotency import Receipt
+    from holdfast.testing._jobs.rows import StoredJob
     from holdfast.testing._sandbox import Sandbox
 
 
@@ -30,11 +31,12 @@ class Changes:
     cleared: bool = False
     alarm: Alarm | None = None
     alarm_changed: bool = False
+    jobs: dict[str, StoredJob | None] = field(default_factory=dict)  # by id; None removes it
     size_bytes: int = 0
 
     def __bool__(self) -> bool:
         """True when there is anything to commit."""
-        return bool(self.writes) or self.cleared or self.alarm_changed
+        return bool(self.writes) or self.cleared or self.alarm_changed or bool(self.jobs)
 
     def add(self, later: Changes) -> None:
         """Make this what it and then `later` do."""
@@ -48,6 +50,7 @@ class Changes:
                 self.size_bytes += written_bytes(key, value)
         if later.alarm_changed:
             self.alarm, self.alarm_changed = later.alarm, True
+        self.jobs |= later.jobs
 
 
 @dataclass(slots=True, eq=False)
@@ -61,11 +64,17 @@ class Record:
     sandbox: Sandbox | None = None
     savepoints: int = 0  # that its turns have begun: the id of the last one
     receipts: dict[str, Receipt] = field(default_factory=dict)  # by idempotency key
+    jobs: dict[str, StoredJob] = field(default_factory=dict)  # by id
 
     @property
     def label(self) -> str:
         """`Account/alice`, as logs, errors and call paths spell it."""
         return f"{self.actor_type}/{self.name}"
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything of it is stored."""
+        return bool(self.values) or self.alarm is not None or bool(self.jobs)
 
     def commit(self, changes: Changes) -> None:
         """Apply what a turn changed."""
@@ -78,6 +87,11 @@ class Record:
                 self.values[key] = value
         if changes.alarm_changed:
             self.alarm = changes.alarm
+        for id_, job in changes.jobs.items():
+            if job is None:
+                self.jobs.pop(id_, None)
+            else:
+                self.jobs[id_] = job
 
     def deactivate(self) -> None:
         """Drop the activation; what is stored stays."""

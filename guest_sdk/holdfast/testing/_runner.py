@@ -25,10 +25,11 @@ from holdfast._outbound import use_import
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError, failure_of_constructor, failure_of_dead_host, failure_of_guest
 from holdfast.testing._idempotency import RECEIPT_US, KeyedCall, Receipt, kept_result
+from holdfast.testing._jobs.imports import MadeJobs
 from holdfast.testing._limits import Limits
 from holdfast.testing._outbound import Outbound, OutgoingHttp
 from holdfast.testing._patched_python import Surroundings
-from holdfast.testing._records import Alarm, Record, bytes_of
+from holdfast.testing._records import Record, bytes_of
 from holdfast.testing._sandbox import OutgoingCalls, Sandbox
 from holdfast.testing._turn import CallOut, Turn
 
@@ -70,7 +71,8 @@ class Runner:
         """`name` is the function's."""
         self.limits = limits
         self._outbound = outbound
-        self._http = OutgoingHttp(outbound, lambda: self._stack[-1], limits)
+        self._http = OutgoingHttp(outbound, self._running, limits)
+        self._jobs = MadeJobs(self._running, self.target, lambda: clock.now_us, limits)
         self.component = component
         self.records: dict[tuple[str, str], Record] = {}
         self.lines: list[LogLine] = []
@@ -104,6 +106,11 @@ class Runner:
             self.records[key] = Record(actor_type, name)
         return self.records[key]
 
+    def _running(self) -> Turn:
+        if not self._stack:
+            raise RuntimeError("what an actor asks of its host belongs to its turns, and none is running")
+        return self._stack[-1]
+
     # Turns.
 
     def call(
@@ -116,13 +123,16 @@ class Runner:
         typed_result: bool = True,
         left_s: float | None = None,
         key: str = "",
+        scope: str = "",
     ) -> tuple[str, bool]:
         """Run a method, under an idempotency key or none; its result as text and whether it was kept, or RefusedError.
+
+        Keys of another scope are other keys.
 
         A call with a key whose host dies is made again by the host itself, as by a real one: its receipt decides.
         """
         self._check_method(record.actor_type, method)
-        keyed = KeyedCall(key, (method, arguments, typed_arguments, typed_result))
+        keyed = KeyedCall(scope + key, (method, arguments, typed_arguments, typed_result))
         repeats = KEYED_REPEATS_MAX if key else 0
         while True:
             crashes = self.crashes
@@ -130,7 +140,7 @@ class Runner:
                 return kept, True
             budget_s = _least(self.limits.method_timeout_s, left_s)
             try:
-                result = self._run(
+                result = self.run(
                     Turn(self, record, record.label, budget_s=budget_s, key=key),
                     lambda guest: guest.call(method, arguments, typed_arguments, typed_result),
                     lambda text: self._check_result(f"{record.label}.{method}", text),
@@ -150,17 +160,16 @@ class Runner:
             raise RefusedError("ActorUnknownMethodError", f"{record.actor_type} has no fetch handler")
         timeout_s = self.limits.fetch_timeout_s
         turn = Turn(self, record, label, budget_s=_least(timeout_s, left_s), timeout_name="ActorFetchTimeoutError")
-        return self._run(
+        return self.run(
             turn,
             lambda guest: guest.fetch(request),
             lambda text: self.check_body(f"{label}.fetch: a response", text),
         )
 
-    def alarm(self, record: Record, alarm: Alarm) -> None:
-        """Run the handler of an alarm that is due; on success it is cleared with what the handler wrote."""
-        info = json.dumps({"retry_count": alarm.retry_count, "scheduled_us": alarm.scheduled_us})
-        turn = Turn(self, record, record.label, budget_s=self.limits.alarm_timeout_s, delivers=alarm)
-        self._run(turn, lambda guest: guest.alarm(info))
+    def scheduled(self, event: str) -> None:
+        """Run the function's handler for a time that comes again."""
+        turn = Turn(self, None, self._function_label, budget_s=self.limits.alarm_timeout_s)
+        self.run(turn, lambda guest: guest.scheduled(event))
 
     def edit(self, record: Record, change: Callable[[Turn], Any]) -> Any:
         """Change what is stored, as a turn without the actor's code; its activation is dropped."""
@@ -207,13 +216,14 @@ class Runner:
 
     # Inside.
 
-    def _run(
+    def run(
         self,
         turn: Turn,
         run: Callable[[Guest], _Result],
         check: Callable[[_Result], None] | None = None,
         keyed: KeyedCall | None = None,
     ) -> _Result:
+        """Run a turn to its end; its result, or RefusedError and nothing of it is there."""
         record = turn.record
         with self._entered(turn):
             try:
@@ -246,7 +256,7 @@ class Runner:
         sandbox = self._function if turn.record is None else turn.record.sandbox
         fresh = sandbox is None
         if sandbox is None:
-            sandbox = Sandbox(self.component, OutgoingCalls(self._call_out, self._fetch_out), self._http)
+            sandbox = Sandbox(self.component, OutgoingCalls(self._call_out, self._fetch_out), self._http, self._jobs)
             self._keep(turn, sandbox)
         sandbox.turn = turn
         try:
@@ -335,16 +345,20 @@ class Runner:
         self.check_body(f"{turn.label}: a request of fetch", request)
         return turn.call_out(binding, name, run)
 
-    def call_out(self, turn: Turn, binding: str, name: str, run: CallOut) -> str:
-        """Find what a turn's call is for, refuse what cannot work, and run it."""
+    def target(self, caller: str, binding: str, name: str) -> Record:
+        """Whom a binding and a name mean; RefusedError, which names the caller, where that is nobody."""
         actor_type = self._bindings.get(binding)
         if actor_type is None:
             known = ", ".join(sorted(self._bindings)) or "none"
-            raise RefusedError("UnknownBindingError", f"{turn.label}: no binding {binding!r}; there are: {known}")
+            raise RefusedError("UnknownBindingError", f"{caller}: no binding {binding!r}; there are: {known}")
         if actor_type not in self.component.actors:
             text = f"the binding {binding} leads to the actor type {actor_type}, which no deployed function owns"
-            raise RefusedError("UnknownActorTypeError", f"{turn.label}: {text}: deploy its owner")
-        record = self.record(actor_type, name)
+            raise RefusedError("UnknownActorTypeError", f"{caller}: {text}: deploy its owner")
+        return self.record(actor_type, name)
+
+    def call_out(self, turn: Turn, binding: str, name: str, run: CallOut) -> str:
+        """Find what a turn's call is for, refuse what cannot work, and run it."""
+        record = self.target(turn.label, binding, name)
         path = [each.label for each in self._stack if each.record is not None]
         spelled = " -> ".join((*path, record.label))
         if record.label in path:
@@ -384,8 +398,9 @@ def _least(timeout_s: float, left_s: float | None) -> float:
 def _modules_of(component: Component) -> Iterator[str]:
     for actor in component.actors.values():
         yield from (each.__module__ for each in actor.__mro__ if each not in (StatefulActor, object))
-    if component.fetch is not None:
-        yield getattr(component.fetch, "__module__", "")
+    for handler in (component.fetch, component.scheduled):
+        if handler is not None:
+            yield getattr(handler, "__module__", "")
 
 
 def _why_private(method: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from holdfast._describe import Component
 from holdfast._exports import Guest
-from holdfast._host_imports import Err, HostImports, HttpImport
+from holdfast._host_imports import Err, HostImports, HttpImport, JobsImport
 from holdfast._log_capture import Output
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._idempotency import checked_key
@@ -38,14 +38,14 @@ class Sandbox:
         turn: The turn that runs; None between two.
     """
 
-    def __init__(self, component: Component, calls: OutgoingCalls, http: HttpImport) -> None:
+    def __init__(self, component: Component, calls: OutgoingCalls, http: HttpImport, jobs: JobsImport) -> None:
         self.turn: Turn | None = None
         self.output = Output()
         calls.use(self)
         log = _Log(self)
         self.output.connect(log)
         imports = HostImports(
-            _Storage(self), _Alarms(self), calls, log, http, _Jobs(), sees_each_read=True
+            _Storage(self), _Alarms(self), calls, log, http, jobs, sees_each_read=True
         )  # `entered` ends them
         self.guest = Guest(component, imports, self.output)
 
@@ -240,22 +240,6 @@ class OutgoingCalls:
         turn = self._sandbox.running()
         turn.host_call()
         return turn
-
-
-class _Jobs:
-    """`holdfast:actor/jobs`, which are not run here yet."""
-
-    @served
-    def put(self, job: str) -> str:
-        raise RefusedError("UnsupportedError", "the test kit runs no jobs yet")
-
-    @served
-    def list(self, after: str, limit: int) -> str:
-        raise RefusedError("UnsupportedError", "the test kit runs no jobs yet")
-
-    @served
-    def cancel(self, by: str) -> bool:
-        raise RefusedError("UnsupportedError", "the test kit runs no jobs yet")
 
 
 class _Log:

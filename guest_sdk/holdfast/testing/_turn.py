@@ -6,12 +6,15 @@ import inspect
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from holdfast.testing._failures import RefusedError, TurnEndedError
 from holdfast.testing._limits import Limits
 from holdfast.testing._overlay import Overlay
 from holdfast.testing._records import Alarm, Record
+
+if TYPE_CHECKING:
+    from holdfast.testing._jobs.rows import StoredJob
 
 _SDK: Final = str(Path(__file__).parents[1])
 
@@ -56,6 +59,7 @@ class Turn:
         budget_s: float,
         timeout_name: str = "ActorMethodTimeoutError",
         delivers: Alarm | None = None,
+        runs: tuple[str, StoredJob | None] | None = None,
         key: str = "",
     ) -> None:
         self.label = label
@@ -64,7 +68,7 @@ class Turn:
         self.left = False
         self.record = record
         self._host = host
-        self._overlay = None if record is None else Overlay(record, host.limits, host.count_write, delivers)
+        self._overlay = None if record is None else Overlay(record, host.limits, host.count_write, delivers, runs)
         self._began_at = time.monotonic()
         self._budget_s = budget_s
         self._timeout_name = timeout_name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -11,6 +12,8 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.testing._jobs import cron as kit_cron
+from holdfast_host.core import cron
 from holdfast_host.core.cron import missed_between, next_after
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -104,6 +107,11 @@ def test_with_a_star_it_goes_by_the_clock() -> None:
         "2027-04-04T02:00+10:30",
         "2027-04-04T03:00+10:30",
     ]
+
+
+def test_the_kit_keeps_the_same_rules_word_by_word() -> None:
+    """It may import nothing of the host."""
+    assert inspect.getsource(kit_cron) == inspect.getsource(cron)
 
 
 ZONES = {

@@ -16,6 +16,7 @@ from asker import Asker  # type: ignore[import-not-found]  # beside this module:
 from blocks import Blocks  # type: ignore[import-not-found]
 from doors import Awaits, Doors  # type: ignore[import-not-found]
 from gathering import Gathering  # type: ignore[import-not-found]
+from jobbing import Callee, Daily, Leaving  # type: ignore[import-not-found]
 from keyed import Keyed  # type: ignore[import-not-found]
 from refused import Refused  # type: ignore[import-not-found]
 from scans import Scans  # type: ignore[import-not-found]
@@ -39,10 +40,13 @@ __all__ = [
     "Asker",
     "Awaits",
     "Blocks",
+    "Callee",
     "Caller",
+    "Daily",
     "Doors",
     "Gathering",
     "Keyed",
+    "Leaving",
     "Made",
     "Probe",
     "Refused",
