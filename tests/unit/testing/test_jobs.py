@@ -146,6 +146,32 @@ def test_a_cron_that_slept_through_several_times_runs_once_and_says_how_many(hos
     assert shop_of(host).seen()[1:] == [["2026-11-04T08:00:00+00:00", 0]]
 
 
+class Failing(StatefulActor):
+    def __init__(self, ctx: Any, env: Env) -> None:
+        super().__init__(ctx, env)
+        self.ctx.schedule("0 9 * * *", "_fail", key="fails")
+
+    def touch(self) -> None: ...
+
+    def _fail(self) -> None:
+        raise ValueError("always")
+
+
+def test_a_cron_that_fails_for_good_is_kept_and_starts_anew_when_it_is_said_again() -> None:
+    host = LocalHost({"FAILING": Failing})
+    host.env.FAILING.id_from_name("a").touch()
+    host.clock.advance(timedelta(hours=10))
+
+    [first] = host.jobs("abandoned")
+    assert first.last_error == "ActorMethodError: ValueError: always"
+    host.clock.advance(timedelta(days=2))
+    assert [job.id for job in host.jobs()] == [first.id]
+    host.instance(Failing, "a").evict()
+    host.env.FAILING.id_from_name("a").touch()
+    [again] = host.jobs()
+    assert (again.state, again.due) == ("armed", datetime(2026, 11, 4, 9, tzinfo=UTC))
+
+
 def test_a_cron_of_a_constructor_goes_by_the_clock_of_its_zone() -> None:
     host = LocalHost({"SHOP": Shop}, now=datetime(2026, 10, 24, tzinfo=UTC))
     shop_of(host).seen()

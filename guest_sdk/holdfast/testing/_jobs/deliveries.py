@@ -98,10 +98,10 @@ class JobDeliveries:
             if record.jobs.get(job.id) is not row:
                 return  # it has replaced or cancelled itself, and synced; or it had committed when the host died
             if runner.crashes == crashes:
-                record.jobs[job.id] = self._moved(job, following, failure)
+                record.jobs[job.id] = self._moved(job, failure)
             elif job.retry_count > 0 or row.survived_a_crash:
                 died = RefusedError("HostUnavailableError", "the worker died while the handler ran")
-                record.jobs[job.id] = self._moved(job, following, died)
+                record.jobs[job.id] = self._moved(job, died)
             else:
                 record.jobs[job.id] = replace(row, survived_a_crash=True)
 
@@ -113,12 +113,10 @@ class JobDeliveries:
         due_us = next_after(job.wanted["cron"], job.wanted.get("tz", "UTC"), after_us)
         return StoredJob(job.id, job.wanted, due_us, due_us)
 
-    def _moved(self, job: StoredJob, following: StoredJob | None, failure: RefusedError) -> StoredJob:
-        """The job after a failed run: 1, 2, 4, ... seconds later; or abandoned, or a cron at its next time."""
+    def _moved(self, job: StoredJob, failure: RefusedError) -> StoredJob:
+        """The job after a failed run: 1, 2, 4, ... seconds later, or abandoned."""
         text = f"{failure.name}: {failure.message}"[:ERROR_CHARS_MAX]
         if job.retry_count >= self._runner.limits.alarm_retries_max:
-            if following is not None:
-                return replace(following, last_error=text)
             return replace(job, state="abandoned", last_error=text)
         due_us = self._clock.now_us + (_SECOND_US << job.retry_count)
         state = "retrying" if job.outcome is None else "waiting"
