@@ -184,9 +184,12 @@ def origin_text(scheme: str, host: str, port: int) -> str:
 
 
 def is_plain_path(path: str) -> bool:
-    """Whether a path, as it was written, has no dot segments and no escaped slashes or backslashes."""
+    """Whether a path, as it was written, has no dot segments, and no escaped slashes, backslashes or percent signs.
+
+    An escaped percent sign would become any of the others for a server that unescapes twice.
+    """
     lowered = path.lower()
-    if "%2f" in lowered or "%5c" in lowered or "\\" in lowered:
+    if "%25" in lowered or "%2f" in lowered or "%5c" in lowered or "\\" in lowered:
         return False
     segments = lowered.replace("%2e", ".").split("/")
     return not any(segment.partition(";")[0] in _DOTS for segment in segments)

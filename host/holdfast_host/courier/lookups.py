@@ -1,6 +1,7 @@
 """Looking names up: the system's resolver, on threads of its own, a few at a time for each function.
 
-A resolver that hangs holds its thread for many seconds; who asks for many such names waits behind themselves alone.
+A resolver that hangs holds its thread for many seconds; who asks for many such names waits behind themselves alone. A
+function may have the fewer threads the fewer are free, so that some are left for one that has none.
 What a look-up says is no judgement: that falls where a socket is made.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -30,10 +32,42 @@ class Lookups:
         """`look_up` asks a resolver; None for the system's. It blocks, and raises OSError."""
         self._look_up = look_up or system_look_up
         self._threads = ThreadPoolExecutor(THREADS_MAX, "holdfast-names")
+        self._busy = 0
+        self._waiting: deque[tuple[FunctionResolver, asyncio.Future[None]]] = deque()
 
     def resolver(self) -> FunctionResolver:
         """The look-ups of one function."""
         return FunctionResolver(self)
+
+    async def enter(self, function: FunctionResolver) -> None:
+        """Wait for a thread."""
+        if self._may_enter(function):
+            self._take(function)
+            return
+        entered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((function, entered))
+        await entered
+
+    def leave(self, function: FunctionResolver) -> None:
+        """It has its answer: those who wait longest take its thread, where they may have one more."""
+        self._busy -= 1
+        function.threads -= 1
+        waiting, self._waiting = self._waiting, deque()
+        for each, entered in waiting:
+            if entered.done():
+                continue
+            if self._may_enter(each):
+                self._take(each)
+                entered.set_result(None)
+            else:
+                self._waiting.append((each, entered))
+
+    def _may_enter(self, function: FunctionResolver) -> bool:
+        return self._busy < THREADS_MAX and function.threads < share(THREADS_MAX - self._busy)
+
+    def _take(self, function: FunctionResolver) -> None:
+        self._busy += 1
+        function.threads += 1
 
     async def ask(self, host: str, port: int, family: int) -> list[tuple[int, str, int]]:
         """One look-up; OSError where there is no such name."""
@@ -49,7 +83,7 @@ class FunctionResolver(AbstractResolver):
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
-        self._places = asyncio.Semaphore(_FUNCTION_THREADS_MAX)
+        self.threads = 0
         self._under_way = 0
 
     async def resolve(
@@ -62,8 +96,11 @@ class FunctionResolver(AbstractResolver):
             )
         self._under_way += 1
         try:
-            async with self._places:
+            await self._lookups.enter(self)
+            try:
                 found = await self._lookups.ask(host, port, family)
+            finally:
+                self._lookups.leave(self)
         finally:
             self._under_way -= 1
         return [
@@ -73,6 +110,11 @@ class FunctionResolver(AbstractResolver):
 
     async def close(self) -> None:
         """The threads are the courier's."""
+
+
+def share(free: int) -> int:
+    """How many threads one function may have while so many are free."""
+    return max(1, min(_FUNCTION_THREADS_MAX, free // _FUNCTION_THREADS_MAX))
 
 
 def system_look_up(host: str, port: int, family: int) -> list[tuple[int, str, int]]:

@@ -66,11 +66,13 @@ def test_a_certificate_that_nobody_signed_is_refused_and_nothing_is_sent(tmp_pat
     asyncio.run(run())
 
 
-@pytest.mark.parametrize(("of_a_function", "answered"), [(2, True), (4, False)])
-def test_a_function_whose_names_hang_holds_up_no_other(
-    monkeypatch: pytest.MonkeyPatch, of_a_function: int, answered: bool
+@pytest.mark.parametrize(
+    ("slow_functions", "shares", "answered"), [(1, True, True), (8, True, True), (8, False, False)]
+)
+def test_functions_whose_names_hang_hold_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, slow_functions: int, shares: bool, answered: bool
 ) -> None:
-    """And does, where it may have all the threads: without the mechanism."""
+    """However many such names each asks for; and do where each may have eight threads, whoever has the others."""
     over = threading.Event()
 
     def look_up(host: str, port: int, family: int) -> list[tuple[int, str, int]]:
@@ -79,15 +81,17 @@ def test_a_function_whose_names_hang_holds_up_no_other(
         return [(int(socket.AF_INET), LOCAL, 0)]
 
     async def run() -> None:
-        monkeypatch.setattr(lookups, "THREADS_MAX", 4)
-        monkeypatch.setattr(lookups, "_FUNCTION_THREADS_MAX", of_a_function)
-        functions = {name: Outbound(("http://*",)) for name in ("slow", "other")}
+        if not shares:
+            monkeypatch.setattr(lookups, "share", lambda _: 8)
+        slow = [f"slow{number}" for number in range(slow_functions)]
+        functions = {name: Outbound(("http://*",)) for name in (*slow, "other")}
         async with raw_server() as server, asking(functions, look_up=look_up) as asks:
             hanging = [
-                asyncio.create_task(asks.ask(f"http://slow{number}.example:{server.port}/", "slow"))
-                for number in range(6)
+                asyncio.create_task(asks.ask(f"http://{name}-{number}.example:{server.port}/", name))
+                for number in range(9)
+                for name in slow
             ]
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.1)
             other = asyncio.create_task(asks.ask(f"http://quick.example:{server.port}/", "other"))
             done, _ = await asyncio.wait([other], timeout=10 if answered else 0.3)
             over.set()

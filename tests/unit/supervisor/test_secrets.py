@@ -268,3 +268,5 @@ def test_a_manifest_that_asks_for_more_than_the_operator_grants_is_refused(bench
             bench.deploys.deploy("shop", CART, asks)
         assert refused.value.status == 422
         assert allow in refused.value.message
+        # Whoever follows it keeps what was granted before.
+        assert "start the host with all of: --outbound 'https://*' --outbound " in refused.value.message

@@ -7,6 +7,7 @@ What a type's number follows from is in type_numbers.py, what a version would br
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
@@ -210,7 +211,8 @@ def check_granted(deployment: Deployment, granted: Iterable[str]) -> None:
         if not any(pattern.covers(Pattern.parse(text)) for pattern in patterns):
             raise OutboundNotGrantedError(
                 f"[outbound] allow of {deployment.function!r} lists {text!r}, this host grants "
-                f"{', '.join(granted) or 'nothing'}: take it out, or start the host with --outbound {text}"
+                f"{', '.join(granted) or 'nothing'}: take it out, or start the host with all of: "
+                f"{' '.join(f'--outbound {shlex.quote(each)}' for each in (*granted, text))}"
             )
 
 
