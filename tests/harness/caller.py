@@ -63,6 +63,10 @@ class Caller:
         """Close the connection."""
         self.close()
 
+    def open(self) -> http.client.HTTPConnection:
+        """A bare connection to the same host, which whoever opens it closes."""
+        return http.client.HTTPConnection(self._http.host, self._http.port, timeout=self._http.timeout)
+
     def another(self) -> Caller:
         """A new connection to the same host."""
         return Caller(f"http://{self._http.host}:{self._http.port}", self._http.timeout or 75.0)

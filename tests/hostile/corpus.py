@@ -13,6 +13,7 @@ from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
 from tests.hostile.cases import Case, call_cases, crowd_cases, deploy_cases, wat_cases
 from tests.hostile.stage import P99_S_MAX, Footprint, Neighbour, Row, run_cases, settle, warm_up
+from tests.hostile.streaming import streaming_cases
 from tests.hostile.texts import text_cases
 
 GUEST = Path(__file__).parent / "guests" / "hostile"
@@ -22,6 +23,7 @@ LIMITS = {
     "method_timeout_s": 2,
     "idle_eviction_s": 2,
     "component_bytes_max": COMPONENT_BYTES_MAX,
+    "fetch_timeout_s": 2,
 }
 
 
@@ -39,7 +41,7 @@ def run(data: Path, *, quick: bool, at_once: int, workers: int) -> Report:
     """Deploy a good actor and the hostile ones to a new host, try everything, stop the host in order."""
     report = Report()
     options = [option for name, value in LIMITS.items() for option in ("--limit", f"{name}={value}")]
-    with HostProcess(data, "--workers", str(workers), *options) as host:
+    with HostProcess(data, "--workers", str(workers), "--outbound", "http://*", *options) as host:
         good, hostile = components.built(components.ACCOUNT), components.built(GUEST)
         deploy(host, good)
         deploy(host, hostile)
@@ -50,7 +52,7 @@ def run(data: Path, *, quick: bool, at_once: int, workers: int) -> Report:
 
 
 def _cases(real: bytes, *, quick: bool) -> tuple[list[Case], list[Case]]:
-    cases = [*deploy_cases(COMPONENT_BYTES_MAX, real), *wat_cases(), *text_cases(), *call_cases()]
+    cases = [*deploy_cases(COMPONENT_BYTES_MAX, real), *wat_cases(), *text_cases(), *call_cases(), *streaming_cases()]
     chosen = [case for case in cases if case.quick or not quick]
     return chosen, [case for case in crowd_cases() if case.quick or not quick]
 

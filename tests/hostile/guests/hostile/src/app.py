@@ -5,12 +5,13 @@ import os
 from leaving import EndsBadly, SaysOddThings
 from odd_things import EvilBaseError
 from reaching import PassesTheSdk, ReachesOut, StaysBehind, StoresOddThings
+from streaming import AsksOutside, fetch
 from terminals import HostileText
 from time_and_space import TakesSpace, TakesTime
 
 from holdfast import AlarmInfo, Context, Env, StatefulActor
 
-__all__ = ["Hostile", "HostileInit", "HostileText"]
+__all__ = ["AsksOutside", "Hostile", "HostileInit", "HostileText", "fetch"]
 
 MIB = 1 << 20
 
