@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 CONTRACT_VERSION: Final = "1.1.0"
-EXPORTS: Final = ("describe", "activate", "call", "alarm", "fetch", "job", "scheduled")
+EXPORTS: Final = ("describe", "activate", "call", "alarm", "fetch", "body", "job", "scheduled")
 
 # What the runtime calls of an actor class, and of a module, where it is defined; each with what it is called with.
 HANDLERS: Final = {"alarm": "(self, info)", "fetch": "(self, request)"}

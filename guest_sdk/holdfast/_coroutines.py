@@ -15,8 +15,8 @@ class Coroutines:
     def __init__(self) -> None:
         self._loop: Any = None
 
-    def finish(self, result: Any, what: str) -> Any:
-        """The result itself, or what the coroutine that it is returns.
+    def finish(self, result: Any, what: str, *, keeps_generators: bool = False) -> Any:
+        """The result itself, or what the coroutine that it is returns; it may keep asynchronous generators.
 
         Raises:
             RuntimeError: The coroutine waits for something that never comes within a turn.
@@ -24,7 +24,7 @@ class Coroutines:
         if type(result) is not CoroutineType:
             return result
         if "asyncio" in sys.modules:
-            return self._run(result)
+            return self._run(result, keeps_generators)
         try:
             waits_for = result.send(None)
         except StopIteration as stop:
@@ -35,12 +35,12 @@ class Coroutines:
             " end; for later work set an alarm"
         )
 
-    def _run(self, coroutine: Any) -> Any:
+    def _run(self, coroutine: Any, keeps_generators: bool) -> Any:
         from holdfast._confinement.event_loop import TurnLoop  # in a component there is one only beside asyncio
 
         if self._loop is None:
             self._loop = TurnLoop()
-        return self._loop.run_turn(coroutine)
+        return self._loop.run_turn(coroutine, keeps_generators=keeps_generators)
 
 
 def finish(result: Any, what: str) -> Any:

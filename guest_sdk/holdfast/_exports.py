@@ -12,6 +12,7 @@ from typing import Any
 
 from holdfast._activation_mark import keep_mark
 from holdfast._actor import Context, StatefulActor
+from holdfast._body_pieces import BodyPieces
 from holdfast._contract import HANDLER_NAMES
 from holdfast._coroutines import Coroutines
 from holdfast._describe import Component
@@ -44,6 +45,7 @@ class Guest:
 
     __slots__ = (
         "_actor",
+        "_body",
         "_checks_arguments",
         "_component",
         "_coroutines",
@@ -60,6 +62,7 @@ class Guest:
         self._host = host
         self._output = output
         self._actor: StatefulActor | None = None
+        self._body: BodyPieces | None = None  # of the response that its function gives
         self._env = Env({})
         self._label = "the function"
         self._checks_arguments = False
@@ -241,7 +244,32 @@ class Guest:
         response = self._coroutines.finish(response, f"{self._label}.fetch")
         if not isinstance(response, Response):
             raise TypeError(f"fetch must return a holdfast.Response, not {type(response).__name__}")
+        if response.pieces is not None:
+            if self._actor is not None:
+                raise TypeError(
+                    f"{self._label}.fetch returned a body in pieces, which an actor cannot: its turn is whole. Return "
+                    "it from the function's fetch, which may ask the actor for each piece"
+                )
+            self._body = BodyPieces(response.pieces, self._coroutines)
         return response
+
+    def body(self, close: bool) -> str:
+        """The next piece of the body that the function's fetch has returned, as base64; empty at its end."""
+        body, self._body = self._body, None
+        try:
+            if body is None:
+                return ""
+            if close:
+                body.close()
+                return ""
+            piece = body.take()
+            if piece:
+                self._body = body
+            return piece
+        except BaseException as failure:
+            raise Err(error_json(failure)) from None
+        finally:
+            self._output.flush()
 
 
 def _refuse_arguments(given: Any) -> None:

@@ -1,4 +1,6 @@
-"""`Request` and `Response` of fetch handlers: whole bodies, headers that are blind to case and may repeat.
+"""`Request` and `Response` of fetch handlers: headers that are blind to case and may repeat, bodies that are whole.
+
+A function's response may also have an iterator as its body, which the host asks for one piece after the other.
 
 On the wire both are one JSON object; a short body that is UTF-8 travels as text (`body`), any other one as base64
 (`body_base64`): its size is known then, and no more than two copies of it are in memory at once.
@@ -9,7 +11,7 @@ from __future__ import annotations
 import binascii
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -22,6 +24,7 @@ _PART_CHARS = _PART_BYTES // 3 * 4
 # Path and query of the usual URL, as `urlsplit` would find them.
 _USUAL_URL: Final = re.compile(r"https?://[^/?#\[\]\x00-\x20]*(/[^?#\x00-\x20]*)?(?:\?([^#\x00-\x20]*))?", re.ASCII)
 
+Pieces = Iterator[str | bytes] | AsyncIterator[str | bytes]
 HeaderPairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
@@ -202,18 +205,33 @@ class Response(_Message):
     """An HTTP response.
 
     Args:
-        body: Text (`text/plain; charset=utf-8` unless a header says otherwise) or bytes.
+        body: Text (`text/plain; charset=utf-8` unless a header says otherwise) or bytes. Or, from a function, an
+            iterator of such pieces: a generator, an answer of `http.stream`, also an async generator. Its client gets
+            each piece as it comes; they count as text unless a header says otherwise.
         status: 200 to 599.
         headers: A mapping, or pairs where a name repeats (`Set-Cookie`).
+
+    Attributes:
+        pieces: The iterator that is the body; None where the body is whole, and then it is `body`.
     """
 
-    def __init__(self, body: str | bytes = "", status: int = 200, headers: HeaderPairs | Headers | None = None) -> None:
+    def __init__(
+        self, body: str | bytes | Pieces = "", status: int = 200, headers: HeaderPairs | Headers | None = None
+    ) -> None:
         if type(status) is not int or not 200 <= status <= 599:
             raise ValueError(f"the status of a response is 200 to 599, not {status!r}")
-        super().__init__(headers, body)
+        self.pieces: Pieces | None = None
+        if isinstance(body, (str, bytes)):
+            super().__init__(headers, body)
+        elif isinstance(body, (Iterator, AsyncIterator)):
+            super().__init__(headers, b"")
+            self.pieces = body
+        else:
+            kind = type(body).__name__
+            raise TypeError(f"a body is str, bytes or an iterator of them, not {kind}: of a list, iter() makes one")
         self.status = status
         if body and "content-type" not in self.headers:
-            kind = "text/plain; charset=utf-8" if isinstance(body, str) else "application/octet-stream"
+            kind = "application/octet-stream" if isinstance(body, bytes) else "text/plain; charset=utf-8"
             self.headers.add("Content-Type", kind)
 
     @classmethod
@@ -230,6 +248,8 @@ class Response(_Message):
 
     def to_wire(self) -> str:
         """As `wit/instance.wit` spells a response."""
+        if self.pieces is not None:
+            return encode_json({"status": self.status, "headers": self.headers.items(), "body_follows": True})
         return self._wire({"status": self.status})
 
     @classmethod
@@ -239,12 +259,18 @@ class Response(_Message):
         return cls(body, facts["status"], Headers.from_wire(facts.get("headers", ())))
 
     def __repr__(self) -> str:
-        return f"<Response {self.status}, {len(self.body)} bytes>"
+        size = f"{len(self.body)} bytes" if self.pieces is None else "in pieces"
+        return f"<Response {self.status}, {size}>"
 
 
 def body_bytes(message: str) -> int:
     """How many bytes the body of a request or response has, from its text."""
     return len(_read(message)[1])
+
+
+def has_body_to_follow(response: str) -> bool:
+    """Whether the body of a response comes in pieces after it, from its text."""
+    return '"body_follows"' in response and decode_json(response).get("body_follows") is True
 
 
 def _path_and_query(url: str) -> tuple[str, str]:

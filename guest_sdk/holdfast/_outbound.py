@@ -6,12 +6,19 @@ each turn whose it is.
 
 from __future__ import annotations
 
+import binascii
 import math
+from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
+from holdfast._errors import LimitError
 from holdfast._host_imports import Err, HttpImport, facts_of, raise_refusal
 from holdfast._http import HeaderPairs, Headers, Request, Response
-from holdfast._values.codec import decode_given, encode_plain
+from holdfast._text_streams import ServerSentEvent, cut_lines, read_events
+from holdfast._values.codec import decode_given, decode_json, encode_plain
+
+PIECE_BYTES: Final = 64 << 10  # that one read asks for
+WHOLE_BYTES_MAX: Final = 10 << 20
 
 NOTHING: Final[Any] = object()
 
@@ -66,6 +73,83 @@ class HttpResponse(Response):
         return decode_given(self.text())
 
 
+class HttpStream:
+    """An answer whose body is read as it comes; `holdfast.http.stream` opens one.
+
+    It iterates over the pieces of its body (bytes), as they come; `lines`, `events` and `read` read the same body. What
+    is not read waits at the server. A function may hand it on: `Response(answer, answer.status)`.
+
+    Attributes:
+        status: 200 to 599; any of them is an answer.
+        headers: Its headers.
+    """
+
+    def __init__(self, http: HttpImport, head: str) -> None:
+        facts = decode_json(head)
+        self.status: int = facts["status"]
+        self.headers = Headers.from_wire(facts.get("headers", ()))
+        self._http = http
+        self._stream: str | None = facts["stream"]
+
+    def __iter__(self) -> HttpStream:
+        return self
+
+    def __next__(self) -> bytes:
+        """The next piece, as soon as there is one.
+
+        Raises:
+            HttpError: It broke off, or nothing came in time.
+        """
+        piece = self._read(PIECE_BYTES)
+        if not piece:
+            raise StopIteration
+        return piece
+
+    def read(self) -> bytes:
+        """All that is left of the body; LimitError where that is longer than 10 MiB."""
+        whole = bytearray()
+        for piece in self:
+            whole += piece
+            if len(whole) > WHOLE_BYTES_MAX:
+                self.close()
+                raise LimitError(f"the answer's body is longer than the limit of {WHOLE_BYTES_MAX} bytes for one read")
+        return bytes(whole)
+
+    def lines(self) -> Iterator[str]:
+        """Its lines as UTF-8, without their ends, each as soon as its end has come."""
+        return cut_lines(self)
+
+    def events(self) -> Iterator[ServerSentEvent]:
+        """The events of a `text/event-stream`, each as soon as it is whole."""
+        return read_events(self)
+
+    def close(self) -> None:
+        """What has not been read is not wanted any more. The end of the turn does the same."""
+        if self._stream is not None:
+            self._read(0)
+
+    def __enter__(self) -> HttpStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<HttpStream {self.status}, {'closed' if self._stream is None else 'open'}>"
+
+    def _read(self, bytes_max: int) -> bytes:
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return b""
+        try:
+            piece = binascii.a2b_base64(self._http.read(stream, bytes_max))
+        except Err as error:
+            _raise(error)
+        if piece:
+            self._stream = stream
+        return piece
+
+
 class _Import:
     """The import that requests go through."""
 
@@ -110,6 +194,45 @@ def request(
     return send(request_of(method, url, headers, body, json), timeout=timeout, redirects=redirects)
 
 
+def stream(
+    method: str,
+    url: str,
+    *,
+    headers: HeaderPairs | Headers | None = None,
+    body: str | bytes = b"",
+    json: Any = NOTHING,
+    timeout: float | None = None,
+    redirects: bool = True,
+) -> HttpStream:
+    """Send a request and wait for the head of the answer alone; its body is read as it comes.
+
+    Example:
+        with http.stream("POST", url, json={"stream": True}) as answer:
+            for event in answer.events():
+                print(event.data)
+
+    Args, and what is raised: as for `request`. `timeout` counts for the head, and then for each piece.
+    """
+    http, text = _import(), _wire(request_of(method, url, headers, body, json), timeout, redirects)
+    try:
+        head = http.open(text)
+    except Err as error:
+        _raise(error)
+    return HttpStream(http, head)
+
+
+def send(request: Request, *, timeout: float | None = None, redirects: bool = True) -> HttpResponse:
+    """Send a Request; see `request`."""
+    if not isinstance(request, Request):
+        raise TypeError(f"fetch takes a holdfast.Request, not {type(request).__name__}")
+    text = _wire(request, timeout, redirects)
+    try:
+        answer = _import().request(text)
+    except Err as error:
+        _raise(error)
+    return HttpResponse.from_wire(answer)
+
+
 def request_of(method: str, url: str, headers: HeaderPairs | Headers | None, body: str | bytes, json: Any) -> Request:
     """The Request that these make, of which `json` may be NOTHING; see `request`."""
     found = Headers(headers)
@@ -129,23 +252,19 @@ def timeout_ms_of(timeout: float) -> int:
     return math.ceil(timeout * 1000)
 
 
-def send(request: Request, *, timeout: float | None = None, redirects: bool = True) -> HttpResponse:
-    """Send a Request; see `request`."""
-    if not isinstance(request, Request):
-        raise TypeError(f"fetch takes a holdfast.Request, not {type(request).__name__}")
+def _wire(request: Request, timeout: float | None, redirects: bool) -> str:
     further: dict[str, Any] = {}
     if timeout is not None:
         further["timeout_ms"] = timeout_ms_of(timeout)
     if not redirects:
         further["redirects"] = False
-    http = _Import.current
-    if http is None:
+    return request.to_wire(**further)
+
+
+def _import() -> HttpImport:
+    if _Import.current is None:
         raise RuntimeError("outbound requests belong to turns, and none is running")
-    try:
-        answer = http.request(request.to_wire(**further))
-    except Err as error:
-        _raise(error)
-    return HttpResponse.from_wire(answer)
+    return _Import.current
 
 
 def _raise(error: Err) -> NoReturn:

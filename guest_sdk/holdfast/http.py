@@ -19,24 +19,29 @@ from holdfast._http import Request
 from holdfast._outbound import (
     HttpError,
     HttpResponse,
+    HttpStream,
     OutboundBusyError,
     OutboundDeniedError,
     OutboundTimeoutError,
     OutboundUnreachableError,
     request,
     send,
+    stream,
 )
+from holdfast._text_streams import ServerSentEvent
 
 fetch = send
 
 __all__ = [
     "HttpError",
     "HttpResponse",
+    "HttpStream",
     "HttpxTransport",
     "OutboundBusyError",
     "OutboundDeniedError",
     "OutboundTimeoutError",
     "OutboundUnreachableError",
+    "ServerSentEvent",
     "delete",
     "fetch",
     "get",
@@ -44,6 +49,7 @@ __all__ = [
     "post",
     "put",
     "request",
+    "stream",
 ]
 
 

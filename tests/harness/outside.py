@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -21,12 +21,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Given:
-    """What a path is answered with; `before` is called first, on the server's thread."""
+    """What a path is answered with; `before` is called first, on the server's thread.
+
+    `pieces` makes a body that is sent piece by piece; it is closed when it has been, or nobody takes any more.
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     before: Callable[[], object] = lambda: None
+    pieces: Callable[[], Generator[bytes, None, None]] | None = None
 
 
 class OutsideServer:
@@ -50,9 +54,22 @@ class OutsideServer:
                 self.send_response(given.status)
                 for name, value in given.headers.items():
                     self.send_header(name, value)
+                if given.pieces is not None:
+                    self.send_pieces(given.pieces())
+                    return
                 self.send_header("Content-Length", str(len(given.body)))
                 self.end_headers()
                 self.wfile.write(b"" if self.command == "HEAD" else given.body)
+
+            def send_pieces(self, pieces: Generator[bytes, None, None]) -> None:
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                self.wfile.flush()
+                with closing(pieces):
+                    for piece in pieces:
+                        self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                        self.wfile.flush()
+                self.wfile.write(b"0\r\n\r\n")
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer  # noqa: N815  (the library's names)
 

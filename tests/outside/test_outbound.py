@@ -6,7 +6,7 @@ import json
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -170,6 +170,61 @@ def test_the_courier_dies_and_those_who_wait_are_told_and_the_next_one_serves(
         assert after["text"] == "now"
         assert host.pids()["courier"] != [killed]
         assert len(host.pids()["worker"]) == 1
+
+
+def test_the_courier_dies_and_who_reads_an_answer_is_told_that_it_broke_off(
+    start_asker: StartAsker, outside: OutsideServer
+) -> None:
+    """Also by the next courier, which has never heard of it."""
+    host, killed, over = start_asker(), Event(), Event()
+
+    def pieces() -> Generator[bytes, None, None]:
+        yield b"one"
+        killed.set()
+        over.wait(30)
+
+    outside.answers["/pieces"] = Given(pieces=pieces)
+    with host.caller() as caller:
+        call = CallUnderWay(host, "Asker", "alice", "stream_failing", f"{outside.url}/pieces", {})
+        assert killed.wait(20)
+        assert not call.is_answered_within(0.2)
+        host.kill("courier")
+        name, read, message = call.answer().value
+        paused = CallUnderWay(
+            host, "Asker", "bob", "stream_over_a_pause", f"{outside.url}/pieces", f"{outside.url}/now"
+        )
+        outside.answers["/now"] = Given(before=lambda: host.kill("courier"))
+        between = paused.answer().value
+        over.set()
+        after = caller.value("Asker", "alice", "stream_count", f"{outside.url}/pieces")
+
+    assert (name, read) == ("OutboundUnreachableError", ["one"])
+    assert "the courier died" in message
+    assert between == ["OutboundUnreachableError", "OutboundUnreachableError"]
+    assert after == 3
+
+
+def test_a_turn_that_is_over_its_time_while_it_reads_is_ended_and_its_answer_closed(
+    start_asker: StartAsker, outside: OutsideServer
+) -> None:
+    host, closed, over = start_asker("--limit", "method_timeout_s=1"), Event(), Event()
+
+    def pieces() -> Generator[bytes, None, None]:
+        try:
+            while not over.wait(0.2):
+                yield b"tick"
+        finally:
+            closed.set()
+
+    outside.answers["/ticks"] = Given(pieces=pieces)
+    try:
+        with host.caller() as caller:
+            refused = caller.call("Asker", "alice", "stream_count", f"{outside.url}/ticks")
+            assert refused.error == "ActorMethodTimeoutError"
+            assert closed.wait(10)
+            assert caller.value("Asker", "alice", "value") is None
+    finally:
+        over.set()
 
 
 def test_a_courier_that_hangs_is_replaced_and_other_calls_go_on(

@@ -44,8 +44,11 @@ class TurnLoop(_Loop):
         self._send: Callable[[list[Any]], list[Any]] = list
         self._first: tasks.Task[Any] | None = None
 
-    def run_turn(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine to its end, and what it started with it; its result."""
+    def run_turn(self, coroutine: Coroutine[Any, Any, Any], *, keeps_generators: bool = False) -> Any:
+        """Run a coroutine to its end, and what it started with it; its result.
+
+        Asynchronous generators end with it too, unless it keeps them: a response's body goes on in a later turn.
+        """
         with no_running_loop():
             task = self._first = self.create_task(coroutine)
             task.add_done_callback(self._stop_when_done)
@@ -55,19 +58,19 @@ class TurnLoop(_Loop):
             finally:
                 # An exception leads to this frame, and a task to its exception: no ring of these may be left.
                 self._first = task = None  # type: ignore[assignment]
-                self._end_the_rest()
+                self._end_the_rest(keeps_generators)
 
     def _stop_when_done(self, _: object) -> None:
         self.stop()
 
-    def _end_the_rest(self) -> None:
+    def _end_the_rest(self, keeps_generators: bool) -> None:
         left = tasks.all_tasks(self)
         while left:
             for each in left:
                 each.cancel()
             self.run_until_complete(tasks.gather(*left, return_exceptions=True))
             left = tasks.all_tasks(self)
-        if self._asyncgens:
+        if self._asyncgens and not keeps_generators:
             self.run_until_complete(self.shutdown_asyncgens())
             self._asyncgens_shutdown_called = False
         self._scheduled.clear()

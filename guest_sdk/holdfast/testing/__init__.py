@@ -22,7 +22,7 @@ from holdfast.testing._instance import AlarmState, Instance, StoredValues
 from holdfast.testing._jobs.rows import JobState
 from holdfast.testing._limits import Limits
 from holdfast.testing._outbound import Outbound, UnansweredRequestError
-from holdfast.testing._runner import LogLine
+from holdfast.testing._records import LogLine
 
 __all__ = [
     "AlarmState",

@@ -20,6 +20,7 @@ from holdfast.testing._answers import Answer, answer_call
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._delivery import Deliveries
 from holdfast.testing._failures import RefusedError
+from holdfast.testing._function import fetch_function
 from holdfast.testing._idempotency import checked_key
 from holdfast.testing._instance import Instance
 from holdfast.testing._jobs.deliveries import JobDeliveries
@@ -27,7 +28,8 @@ from holdfast.testing._jobs.rows import JobState, state_of
 from holdfast.testing._limits import Limits
 from holdfast.testing._outbound import Outbound
 from holdfast.testing._project import read_project
-from holdfast.testing._runner import LogLine, Runner
+from holdfast.testing._records import LogLine
+from holdfast.testing._runner import Runner
 
 if TYPE_CHECKING:
     from holdfast.client import AsyncClient, Client
@@ -200,6 +202,9 @@ class LocalHost:
     def fetch(self, request: Request | str) -> Response:
         """Have the function's `fetch` answer a request, or a GET of that URL; by a client at 127.0.0.1 unless it says.
 
+        Where its body comes in pieces, `response.pieces` runs the function's code to the next one each time it is
+        asked; `response.pieces.close()` goes, as a client does that has enough.
+
         Raises:
             ActorCallError: It failed; `name`, `message`, `code` and `status` are those that its caller gets. What an
                 exception said is in `host.log`, not in there: who asks a function is a stranger.
@@ -210,7 +215,7 @@ class LocalHost:
             request = copy.copy(request)
             request.client = "127.0.0.1"
         try:
-            return Response.from_wire(self._runner.fetch(None, request.to_wire()))
+            return fetch_function(self._runner, request.to_wire())
         except RefusedError as failure:
             raise _call_error(failure) from None
 

@@ -15,8 +15,8 @@ from holdfast._values.codec import decode, encode
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._jobs.rows import JobState, state_of
-from holdfast.testing._records import Record
-from holdfast.testing._runner import LogLine, Runner
+from holdfast.testing._records import LogLine, Record
+from holdfast.testing._runner import Runner
 from holdfast.testing._turn import Turn
 
 

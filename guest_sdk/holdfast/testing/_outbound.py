@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import binascii
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -51,7 +52,8 @@ class Outbound:
 
         Args:
             url: The whole URL; with `*` at its end, every URL that begins so.
-            response: The answer; or a function that makes it of each Request; or the error that it ends with.
+            response: The answer; or a function that makes it of each Request; or the error that it ends with. One whose
+                body is an iterator is read as it comes, by `http.stream`; an HttpError that it raises breaks it off.
             method: Only for this method.
 
         Raises:
@@ -117,24 +119,85 @@ class OutgoingHttp:
         self._outbound = outbound
         self._running = running
         self._limits = limits
+        self._opened = 0
 
     @served
     def request(self, request: str) -> str:
         """Answer one."""
+        answer = self._answer(request)
+        if answer.pieces is not None:
+            answer = Response(b"".join(pieces_of(answer)), answer.status, answer.headers)
+        text = answer.to_wire()
+        self._check_body(f"{self._running().label}: the answer to an outbound request", text)
+        return text
+
+    @served
+    def open(self, request: str) -> str:
+        """Answer one, whose body is read afterwards."""
+        answer, streams = self._answer(request), self._running().streams
+        self._opened += 1
+        streams[str(self._opened)] = AnswerReader(answer)
+        return json.dumps({"stream": str(self._opened), "status": answer.status, "headers": answer.headers.items()})
+
+    @served
+    def read(self, stream: str, bytes_max: int) -> str:
+        """The next piece of such a body."""
+        turn = self._running()
+        turn.host_call()
+        reader = turn.streams.pop(stream, None)
+        if reader is None:
+            text = f"{turn.label}: no answer {stream[:16]!r} is open: it has ended, or was closed"
+            raise RefusedError("BadRequestError", text)
+        piece = reader.read(bytes_max)
+        if piece:
+            turn.streams[stream] = reader
+        return binascii.b2a_base64(piece, newline=False).decode()
+
+    def _answer(self, request: str) -> Response:
         turn = self._running()
         turn.host_call()
         self._check_body(f"{turn.label}: an outbound request", request)
         turn.left = True
         follows = json.loads(request).get("redirects", True)
-        answer = self._outbound._send(turn.label, Request.from_wire(request), follows=follows)  # noqa: SLF001
-        text = answer.to_wire()
-        self._check_body(f"{turn.label}: the answer to an outbound request", text)
-        return text
+        return self._outbound._send(turn.label, Request.from_wire(request), follows=follows)  # noqa: SLF001
 
     def _check_body(self, what: str, message: str) -> None:
         limit, size = self._limits.fetch_body_bytes_max, body_bytes(message)
         if size > limit:
             raise RefusedError("LimitError", f"{what} with a body of {size} bytes, the limit is {limit} bytes")
+
+
+class AnswerReader:
+    """The body of one answer that streams."""
+
+    def __init__(self, answer: Response) -> None:
+        self._pieces = pieces_of(answer)
+        self._rest = b""
+
+    def read(self, bytes_max: int) -> bytes:
+        """The next of it; empty at the end, and for 0 bytes, which close it."""
+        if not bytes_max:
+            self._pieces.close()
+            return b""
+        try:
+            self._rest = self._rest or next((piece for piece in self._pieces if piece), b"")
+        except HttpError as error:
+            raise RefusedError(type(error).__name__, error.message) from None
+        piece, self._rest = self._rest[:bytes_max], self._rest[bytes_max:]
+        return piece
+
+
+def pieces_of(answer: Response) -> Generator[bytes]:
+    """The body of an answer, as it comes."""
+    pieces = iter((answer.body,)) if answer.pieces is None else answer.pieces
+    if not isinstance(pieces, Iterator):
+        raise TypeError("the body of an answer is an iterator, not an async one")
+    try:
+        for piece in pieces:
+            yield piece.encode() if isinstance(piece, str) else piece
+    finally:
+        if isinstance(pieces, Generator):
+            pieces.close()
 
 
 def _made(given: Response | Respond | HttpError, request: Request) -> Response:
@@ -175,7 +238,8 @@ def _matches(pattern: SplitResult, url: SplitResult) -> bool:
     path = pattern.path.rstrip("/") if pattern.path == "/" else pattern.path
     if path:
         lowered = url.path.lower().replace("%2e", ".")
-        plain = "%2f" not in lowered and "%5c" not in lowered and not {".", ".."} & set(lowered.split("/"))
+        escaped = any(each in lowered for each in ("%25", "%2f", "%5c"))
+        plain = not escaped and not {".", ".."} & set(lowered.split("/"))
         below = url.path == path or url.path.startswith(path if path.endswith("/") else f"{path}/")
         if not (plain and below):
             return False

@@ -11,6 +11,21 @@ if TYPE_CHECKING:
     from holdfast.testing._sandbox import Sandbox
 
 
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that an actor printed or logged, or the traceback of an exception that left it.
+
+    Attributes:
+        instance: `Account/alice`, or `fn NAME` for the function.
+        level: `stdout`, `stderr`, `debug`, `info`, `warning` or `error`.
+        text: The line.
+    """
+
+    instance: str
+    level: str
+    text: str
+
+
 @dataclass(slots=True)
 class Alarm:
     """The one timer of an instance, in microseconds since 1970."""

@@ -9,7 +9,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
@@ -29,28 +28,13 @@ from holdfast.testing._jobs.imports import MadeJobs
 from holdfast.testing._limits import Limits
 from holdfast.testing._outbound import Outbound, OutgoingHttp
 from holdfast.testing._patched_python import Surroundings
-from holdfast.testing._records import Record, bytes_of
+from holdfast.testing._records import LogLine, Record, bytes_of
 from holdfast.testing._sandbox import OutgoingCalls, Sandbox
 from holdfast.testing._turn import CallOut, Turn
 
 KEYED_REPEATS_MAX: Final = 2
 
 _Result = TypeVar("_Result")  # what a turn returns: nothing where it is an alarm's
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line that an actor printed or logged, or the traceback of an exception that left it.
-
-    Attributes:
-        instance: `Account/alice`, or `fn NAME` for the function.
-        level: `stdout`, `stderr`, `debug`, `info`, `warning` or `error`.
-        text: The line.
-    """
-
-    instance: str
-    level: str
-    text: str
 
 
 class Runner:
@@ -79,13 +63,13 @@ class Runner:
         self.lock = threading.RLock()
         self._clock = clock
         self._name = name
-        self._function_label = f"fn {name}"
+        self.function_label = f"fn {name}"
         self._bindings = bindings
         environment = {"bindings": dict(bindings), "variables": dict(variables), "check_arguments": check_arguments}
         self._environment = json.dumps(environment)
         self._surroundings = Surroundings(clock, frozenset(_modules_of(component)))
         self._stack: list[Turn] = []
-        self._function: Sandbox | None = None
+        self.function_sandbox: Sandbox | None = None
         self.crashes = 0
         self._writes_until_crash = 0
         self._commits_until_crash = 0
@@ -153,23 +137,18 @@ class Runner:
             else:
                 return result, False
 
-    def fetch(self, record: Record | None, request: str, *, left_s: float | None = None) -> str:
-        """Run the fetch handler of an instance, or of the function (None)."""
-        label = self._function_label if record is None else record.label
-        if record is not None and "fetch" not in handlers_of(self.component.actors[record.actor_type]):
+    def fetch(self, record: Record, request: str, *, left_s: float | None = None) -> str:
+        """Run the fetch handler of an instance."""
+        if "fetch" not in handlers_of(self.component.actors[record.actor_type]):
             raise RefusedError("ActorUnknownMethodError", f"{record.actor_type} has no fetch handler")
         timeout_s = self.limits.fetch_timeout_s
-        turn = Turn(self, record, label, budget_s=_least(timeout_s, left_s), timeout_name="ActorFetchTimeoutError")
+        budget_s, late = _least(timeout_s, left_s), "ActorFetchTimeoutError"
+        turn = Turn(self, record, record.label, budget_s=budget_s, timeout_name=late)
         return self.run(
             turn,
             lambda guest: guest.fetch(request),
-            lambda text: self.check_body(f"{label}.fetch: a response", text),
+            lambda text: self.check_body(f"{record.label}.fetch: a response", text),
         )
-
-    def scheduled(self, event: str) -> None:
-        """Run the function's handler for a time that comes again."""
-        turn = Turn(self, None, self._function_label, budget_s=self.limits.alarm_timeout_s)
-        self.run(turn, lambda guest: guest.scheduled(event))
 
     def edit(self, record: Record, change: Callable[[Turn], Any]) -> Any:
         """Change what is stored, as a turn without the actor's code; its activation is dropped."""
@@ -203,7 +182,7 @@ class Runner:
             turn.ended_by = turn.ended_by or failure_of_dead_host(turn.label, left=turn.left)
         for record in self.records.values():
             record.deactivate()
-        self._function = None
+        self.function_sandbox = None
 
     def count_write(self) -> None:
         """One more write; the one to crash at ends the turn."""
@@ -232,6 +211,7 @@ class Runner:
                     check(result)
                 turn.check_ended()
             except RefusedError:
+                turn.goes_on = False
                 if turn.wrote or turn.ended_by is not None:
                     self._keep(turn, None)
                 turn.check_ended()
@@ -253,7 +233,7 @@ class Runner:
                 raise RefusedError("ActorOutputGateError", text)
 
     def _run_guest(self, turn: Turn, run: Callable[[Guest], _Result]) -> _Result:
-        sandbox = self._function if turn.record is None else turn.record.sandbox
+        sandbox = self.function_sandbox if turn.record is None else turn.record.sandbox
         fresh = sandbox is None
         if sandbox is None:
             sandbox = Sandbox(self.component, OutgoingCalls(self._call_out, self._fetch_out), self._http, self._jobs)
@@ -281,7 +261,7 @@ class Runner:
 
     def _keep(self, turn: Turn, sandbox: Sandbox | None) -> None:
         if turn.record is None:
-            self._function = sandbox
+            self.function_sandbox = sandbox
         else:
             turn.record.sandbox = sandbox
 
@@ -385,6 +365,8 @@ class Runner:
             try:
                 yield
             finally:
+                if not turn.goes_on:
+                    turn.close_streams()
                 use_import(http)
                 self._stack.pop()
                 if not self._stack:

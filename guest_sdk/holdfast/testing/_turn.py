@@ -34,6 +34,13 @@ class TurnHost(Protocol):
         """Keep one line."""
 
 
+class Stream(Protocol):
+    """An answer from outside that is read as it comes."""
+
+    def read(self, bytes_max: int) -> bytes:
+        """The next of it; empty at the end, and for 0 bytes, which close it."""
+
+
 class CallOut(Protocol):
     """What to run at the instance that is called, with its record and the seconds that are left."""
 
@@ -48,6 +55,8 @@ class Turn:
         ended_by: Why the host ended it; None while it did not.
         left: True once something of it is outside for good: a sync, a call.
         key: The idempotency key that it runs under; empty for none.
+        streams: The answers from outside that it reads, by their names.
+        goes_on: Whether a body follows, in turns of the same sandbox, which may read them too.
     """
 
     def __init__(
@@ -66,6 +75,8 @@ class Turn:
         self.key = key
         self.ended_by: RefusedError | None = None
         self.left = False
+        self.streams: dict[str, Stream] = {}
+        self.goes_on = False
         self.record = record
         self._host = host
         self._overlay = None if record is None else Overlay(record, host.limits, host.count_write, delivers, runs)
@@ -91,6 +102,11 @@ class Turn:
     def left_s(self) -> float:
         """What is left of its budget, in seconds of real time."""
         return self._began_at + self._budget_s - time.monotonic()
+
+    def close_streams(self) -> None:
+        """What it has not read to its end is closed with it."""
+        while self.streams:
+            self.streams.popitem()[1].read(0)
 
     def host_call(self) -> None:
         """Count one call of the host; TurnEndedError where the turn is over."""

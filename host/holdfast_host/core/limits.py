@@ -77,6 +77,14 @@ class Limits:
     functions_held_bytes_max: int = 40 * MIB  # of all of them
     function_kept_bytes_max: int = MIB  # a sandbox that handled more is not used again: memory never shrinks
 
+    # Responses of functions whose body comes in pieces: each holds a sandbox, which is out of its pool so long.
+    streams_max: int = 256  # of one worker,
+    function_streams_max: int = 64  # and of one function there
+    stream_timeout_s: float = 3_600.0  # for a whole body; each piece has the time of a fetch
+    stream_take_s: float = 10.0  # a client that takes nothing for so long is cut
+    stream_stop_s: float = 5.0  # until those are cut that have not ended when the host stops
+    stream_piece_bytes_max: int = MIB  # of one piece
+
     # Outbound HTTP. Bodies have the limit of fetch, each way and after inflating; headers too.
     outbound_timeout_s: float = 30.0  # of one request, unless it says less
     outbound_turns_max: int = 1_024  # of one worker that wait for an answer: each holds a thread

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import binascii
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -20,10 +21,9 @@ from holdfast_host.core.errors import (
     OutboundTimeoutError,
     OutboundUnreachableError,
 )
-from holdfast_host.core.limits import KIB
+from holdfast_host.courier.bodies import AHEAD_BYTES, AnswerBody
 from holdfast_host.courier.connections import DIAL, Dial
-from holdfast_host.courier.inflating import inflate
-from holdfast_host.courier.requests import USER_AGENT, GuestRequest, pack_response, read_request
+from holdfast_host.courier.requests import USER_AGENT, GuestRequest, pack_head, pack_response, read_request
 from holdfast_host.courier.targets import read_url
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from holdfast_host.courier.connections import Connections
     from holdfast_host.courier.grants import Grants
     from holdfast_host.courier.in_flight import Admitted, InFlight
+    from holdfast_host.wire.outbound import Ask, Read
 
 REDIRECTS_MAX: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _LEFT_AT_HOME: Final = frozenset({"authorization", "cookie"})  # do not go along to another origin
 _ABOUT_THE_BODY: Final = ("content-encoding", "content-language", "content-location", "content-type")
-_PIECE_BYTES: Final = 64 * KIB
 
 Deliver = Callable[[Callable[[], bytes]], Awaitable[None]]
 Sending = AbstractAsyncContextManager[aiohttp.ClientResponse]
@@ -70,16 +70,39 @@ class Exchanges:
         timeout_s = min(asked.timeout_s, budget_s)
         with self._in_flight.admit(function, len(asked.body)) as admitted:
             exchange = _Exchange(self, function, asked, admitted)
-            try:
-                async with asyncio.timeout(timeout_s):
-                    answer = await exchange.run()
-            except TimeoutError:
-                raise OutboundTimeoutError(
-                    f"{exchange.where} gave no whole answer within {timeout_s:g} s: the outcome may be unknown"
-                ) from None
-            except (aiohttp.ClientError, OSError, ValueError) as error:
-                raise exchange.translate(error) from None
+            async with exchange.in_time(timeout_s, "no whole answer"), exchange.answer() as response:
+                whole = AnswerBody(response)
+                body = await whole.read_whole(self._limits.fetch_body_bytes_max, admitted)
+                answer = partial(
+                    pack_response, response.status, list(response.raw_headers), body, inflated=whole.inflated
+                )
             await deliver(answer)
+
+    async def stream(self, ask: Ask, reads: asyncio.Queue[Read], deliver: Deliver) -> None:
+        """The same, but deliver the answer's head, and then of its body what `reads` asks for; return after its end.
+
+        The head, and each piece, may take as long as the request's timeout says. What is held of the body is counted
+        from the beginning, whatever comes.
+
+        Raises:
+            HoldfastError: as for `request`.
+        """
+        asked = read_request(ask.request, self._limits)
+        with self._in_flight.admit(ask.function, len(asked.body) + AHEAD_BYTES) as admitted:
+            exchange = _Exchange(self, ask.function, asked, admitted)
+            async with AsyncExitStack() as opened:
+                async with exchange.in_time(min(asked.timeout_s, ask.budget_ms / 1000), "no answer"):
+                    response = await opened.enter_async_context(exchange.answer())
+                body = AnswerBody(response)
+                await deliver(
+                    partial(pack_head, ask.serial, response.status, list(response.raw_headers), inflated=body.inflated)
+                )
+                piece = memoryview(b"?")
+                while piece:
+                    wanted = await reads.get()
+                    async with exchange.in_time(min(asked.timeout_s, wanted.budget_ms / 1000), "no more of its answer"):
+                        piece = await body.read(wanted.bytes_max)
+                    await deliver(partial(binascii.b2a_base64, piece, newline=False))
 
     def judge(self, function: str, target: Target) -> None:
         """Whether the function may ask that; OutboundDeniedError where not."""
@@ -96,24 +119,6 @@ class Exchanges:
         all_headers["Accept-Encoding"] = "gzip"
         all_headers.setdefault("User-Agent", USER_AGENT)
         return session.request(method, url, headers=all_headers, data=body or None, allow_redirects=False)
-
-    async def read_body(self, response: aiohttp.ClientResponse, admitted: Admitted) -> tuple[bytearray, bool]:
-        """The whole body, and whether it was inflated."""
-        pieces: AsyncIterator[bytes] = response.content.iter_chunked(_PIECE_BYTES)
-        codings = [
-            each.strip().lower() for each in ",".join(response.headers.getall("Content-Encoding", ())).split(",")
-        ]
-        inflated = codings in (["gzip"], ["x-gzip"])
-        if inflated:
-            pieces = inflate(pieces)
-        limit = self._limits.fetch_body_bytes_max
-        body = bytearray()
-        async for piece in pieces:
-            if len(body) + len(piece) > limit:
-                raise LimitError(f"the answer's body is longer than the limit of {limit} bytes")
-            admitted.hold(len(piece))
-            body += piece
-        return body, inflated
 
     def check_head(self, response: aiohttp.ClientResponse) -> None:
         """Refuse an answer that no guest can be given."""
@@ -145,8 +150,22 @@ class _Exchange:
         """The present hop, for errors: without its query, which may hold what nobody should read in a log."""
         return f"{self._method} {self._target.origin}{self._target.path}"[:300]
 
-    async def run(self) -> Callable[[], bytes]:
-        """All hops; what makes the answer's text: it is a third longer than its body, and so made late."""
+    @asynccontextmanager
+    async def in_time(self, timeout_s: float, what: str) -> AsyncIterator[None]:
+        """A block that may take so long, and whose errors are those of a guest; late, there was `what`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                yield
+        except TimeoutError:
+            raise OutboundTimeoutError(
+                f"{self.where} gave {what} within {timeout_s:g} s: the outcome may be unknown"
+            ) from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._translate(error) from None
+
+    @asynccontextmanager
+    async def answer(self) -> AsyncIterator[aiohttp.ClientResponse]:
+        """All hops; the last one's answer, whose body can be read until the block ends."""
         for _ in range(REDIRECTS_MAX + 1):
             self._exchanges.judge(self._function, self._target)
             self._go_to(self._target)
@@ -158,8 +177,8 @@ class _Exchange:
                 self._exchanges.check_head(response)
                 location = response.headers.get("Location")
                 if not self._follows or response.status not in _REDIRECTS or location is None:
-                    body, inflated = await self._exchanges.read_body(response, self._admitted)
-                    return partial(pack_response, response.status, list(response.raw_headers), body, inflated=inflated)
+                    yield response
+                    return
                 self._redirect(response.status, location)
                 response.close()
         raise OutboundDeniedError(f"{self.where}: more than {REDIRECTS_MAX} redirects, the last one was not followed")
@@ -173,7 +192,7 @@ class _Exchange:
                 raise
             raise OutboundUnreachableError(f"{self.where}: the redirect to it was not followed: {error}") from None
 
-    def translate(self, error: aiohttp.ClientError | OSError | ValueError) -> HoldfastError:
+    def _translate(self, error: aiohttp.ClientError | OSError | ValueError) -> HoldfastError:
         """What the library's error is to a guest; a refused address is the courier's own word."""
         dial = self._dial
         if dial is not None and dial.refused and isinstance(error, aiohttp.ClientConnectorError):

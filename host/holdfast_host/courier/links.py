@@ -8,14 +8,23 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, cast
 
-from holdfast_host.core.errors import HoldfastError, InternalError
+from holdfast_host.core.errors import HoldfastError, InternalError, OutboundUnreachableError
 from holdfast_host.wire.frames import FrameReader, ProtocolError
-from holdfast_host.wire.outbound import Ask, OutboundKind, pack_answer, pack_hello, unpack_ask, unpack_cancel
+from holdfast_host.wire.outbound import (
+    Ask,
+    OutboundKind,
+    Read,
+    pack_answer,
+    pack_hello,
+    unpack_ask,
+    unpack_cancel,
+    unpack_read,
+)
 
 _log = logging.getLogger(__name__)
 _OK: Final = 200
 
-Serve = Callable[[Ask, Callable[[Callable[[], bytes]], Awaitable[None]]], Awaitable[None]]
+Serve = Callable[[Ask, asyncio.Queue[Read], Callable[[Callable[[], bytes]], Awaitable[None]]], Awaitable[None]]
 
 
 class WorkerLink(asyncio.Protocol):
@@ -26,13 +35,14 @@ class WorkerLink(asyncio.Protocol):
     """
 
     def __init__(self, serve: Serve) -> None:
-        """`serve(ask, deliver)` delivers what makes an answer's text, or raises a HoldfastError.
+        """`serve(ask, reads, deliver)` delivers what makes an answer's text, or raises a HoldfastError.
 
-        It is cancelled when nobody waits any more.
+        For an OPEN it goes on with an answer for each of `reads`. It is cancelled when nobody waits any more.
         """
         self._serve = serve
         self._reader = FrameReader()
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._reads: dict[int, asyncio.Queue[Read]] = {}  # of the answers that stream
         self._transport: asyncio.Transport | None = None
         self._answering = asyncio.Lock()
         self._writable = asyncio.Event()
@@ -69,9 +79,19 @@ class WorkerLink(asyncio.Protocol):
             task.cancel()
 
     def _receive(self, kind: int, payload: bytes) -> None:
-        if kind == OutboundKind.ASK:
-            ask = unpack_ask(payload)
-            self._tasks[ask.serial] = asyncio.get_running_loop().create_task(self._answer(ask))
+        if kind in {OutboundKind.ASK, OutboundKind.OPEN}:
+            ask = unpack_ask(payload, streams=kind == OutboundKind.OPEN)
+            reads: asyncio.Queue[Read] = asyncio.Queue()
+            if ask.streams:
+                self._reads[ask.serial] = reads
+            self._tasks[ask.serial] = asyncio.get_running_loop().create_task(self._answer(ask, reads))
+        elif kind == OutboundKind.READ:
+            read = unpack_read(payload)
+            waiting = self._reads.get(read.serial)
+            if waiting is not None:
+                waiting.put_nowait(read)
+            else:
+                self._tasks[read.serial] = asyncio.get_running_loop().create_task(self._refuse(read))
         elif kind == OutboundKind.CANCEL:
             task = self._tasks.get(unpack_cancel(payload))
             if task is not None:
@@ -79,9 +99,17 @@ class WorkerLink(asyncio.Protocol):
         else:
             raise ProtocolError(f"a frame of kind {kind} from a worker")
 
-    async def _answer(self, ask: Ask) -> None:
+    async def _refuse(self, read: Read) -> None:
+        """An answer that was opened over the courier before this one."""
+        error = OutboundUnreachableError("the answer broke off: the courier that it came through died")
         try:
-            await self._serve(ask, partial(self._reply, ask.serial, _OK))
+            await self._reply(read.serial, error.status, error.to_json)
+        finally:
+            self._tasks.pop(read.serial, None)
+
+    async def _answer(self, ask: Ask, reads: asyncio.Queue[Read]) -> None:
+        try:
+            await self._serve(ask, reads, partial(self._reply, ask.serial, _OK))
             return
         except HoldfastError as error:
             status, body = error.status, error.to_json()
@@ -91,6 +119,7 @@ class WorkerLink(asyncio.Protocol):
             status, body = bug.status, bug.to_json()
         finally:
             self._tasks.pop(ask.serial, None)
+            self._reads.pop(ask.serial, None)
         await self._reply(ask.serial, status, lambda: body)
 
     async def _reply(self, serial: int, status: int, make: Callable[[], bytes]) -> None:

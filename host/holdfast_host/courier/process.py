@@ -8,6 +8,7 @@ import socket
 from collections import Counter
 from typing import Final, assert_never
 
+from holdfast_host.core.child_loop import serve_until_stop
 from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.json_text import JsonObject
@@ -31,7 +32,7 @@ from holdfast_host.wire.control import (
     TakeGrants,
     TakeSecrets,
 )
-from holdfast_host.wire.outbound import Ask
+from holdfast_host.wire.outbound import Ask, Read
 
 _BACKLOG: Final = 256
 _ANSWERED: Final = "answered"
@@ -86,10 +87,13 @@ class Courier:
             self._listener.close()
         await self._connections.aclose()
 
-    async def _serve(self, ask: Ask, deliver: Deliver) -> None:
+    async def _serve(self, ask: Ask, reads: asyncio.Queue[Read], deliver: Deliver) -> None:
         """One request of a worker's turn."""
         try:
-            await self._exchanges.request(ask.function, ask.request, ask.budget_ms / 1000, deliver)
+            if ask.streams:
+                await self._exchanges.stream(ask, reads, deliver)
+            else:
+                await self._exchanges.request(ask.function, ask.request, ask.budget_ms / 1000, deliver)
         except HoldfastError as error:
             self._outcomes[error.name] += 1
             raise
@@ -107,38 +111,11 @@ class Courier:
 
 
 async def run_courier(channel: socket.socket) -> None:
-    """Be the courier over this control channel; returns when the supervisor says `stop`.
+    """Be the courier over this control channel; see `serve_until_stop`."""
+    await serve_until_stop(channel, ControlChannel, _make, start=CourierStart, stop=Stop)
 
-    The end of the channel ends the process at once.
-    """
-    loop = asyncio.get_running_loop()
-    started: asyncio.Future[CourierStart] = loop.create_future()
-    stopped: asyncio.Future[None] = loop.create_future()
-    courier: Courier | None = None
-    early: list[CourierQuestion] = []  # what came while it was being made
 
-    def on_message(message: CourierStart | CourierQuestion | Stop) -> None:
-        if isinstance(message, CourierStart):
-            started.set_result(message)
-        elif isinstance(message, Stop):
-            if not stopped.done():
-                stopped.set_result(None)
-        elif courier is None:
-            early.append(message)
-        else:
-            courier.on_message(message)
-
-    channel.setblocking(False)
-    _, control = await loop.create_unix_connection(
-        lambda: ControlChannel(on_message, lambda: os._exit(1)), sock=channel
-    )
-    facts = await started
-    adopt_logging("courier", facts.log_level, facts.log_format)
-    adopt_tracebacks("courier", facts.log_format)
-    made = Courier(facts, control)
-    await made.start()
-    courier = made
-    for message in early:
-        courier.on_message(message)
-    await stopped
-    await courier.aclose()
+def _make(start: CourierStart, control: ControlChannel) -> Courier:
+    adopt_logging("courier", start.log_level, start.log_format)
+    adopt_tracebacks("courier", start.log_format)
+    return Courier(start, control)

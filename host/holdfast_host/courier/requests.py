@@ -72,13 +72,24 @@ def read_request(text: bytes, limits: Limits) -> GuestRequest:
 def pack_response(
     status: int, raw_headers: list[tuple[bytes, bytes]], body: bytes | bytearray, *, inflated: bool
 ) -> bytes:
-    """The answer as the guest reads it; without what was the connection's, or the body's before it was inflated."""
+    """The answer as the guest reads it."""
+    return pack_message({"status": status, "headers": _passed(raw_headers, inflated=inflated)}, body)
+
+
+def pack_head(serial: int, status: int, raw_headers: list[tuple[bytes, bytes]], *, inflated: bool) -> bytes:
+    """The head of an answer whose body is read under this serial."""
+    return pack_message(
+        {"stream": str(serial), "status": status, "headers": _passed(raw_headers, inflated=inflated)}, b""
+    )
+
+
+def _passed(raw_headers: list[tuple[bytes, bytes]], *, inflated: bool) -> list[tuple[str, str]]:
+    """An answer's headers without what was the connection's, or the body's before it was inflated."""
     headers = [(header_text(name), header_text(value)) for name, value in raw_headers]
     dropped = HOP_BY_HOP | named_by_connection(value for name, value in headers if name.lower() == "connection")
     if inflated:
         dropped |= {"content-encoding", "content-length"}
-    passed = [(name, value) for name, value in headers if name.lower() not in dropped]
-    return pack_message({"status": status, "headers": passed}, body)
+    return [(name, value) for name, value in headers if name.lower() not in dropped]
 
 
 def _timeout_s(value: Any, limits: Limits) -> float:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import assert_never
 
+from holdfast_host.core.child_loop import serve_until_stop
 from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.config import HTTP_BACKLOG
 from holdfast_host.core.errors import InternalError
@@ -155,40 +156,13 @@ class Front:
 
 
 async def run_front(channel: socket.socket) -> None:
-    """Be a front over this control channel; returns when the supervisor says `stop`.
+    """Be a front over this control channel; see `serve_until_stop`."""
+    await serve_until_stop(channel, ControlChannel, _make, start=FrontStart, stop=Stop)
 
-    The end of the channel ends the process at once: without a supervisor nobody owns the directory.
-    """
-    loop = asyncio.get_running_loop()
-    started: asyncio.Future[FrontStart] = loop.create_future()
-    stopped: asyncio.Future[None] = loop.create_future()
-    front: Front | None = None
-    early: list[FrontNews] = []  # what came while the front was being made
 
-    def on_message(message: FrontStart | FrontNews | Stop) -> None:
-        if isinstance(message, FrontStart):
-            started.set_result(message)
-        elif isinstance(message, Stop):
-            if not stopped.done():
-                stopped.set_result(None)
-        elif front is None:
-            early.append(message)
-        else:
-            front.on_message(message)
-
-    channel.setblocking(False)
-    _, control = await loop.create_unix_connection(
-        lambda: ControlChannel(on_message, lambda: os._exit(1)), sock=channel
-    )
-    facts = await started
-    adopt_logging(f"front {facts.front}", facts.log_level, facts.log_format)
-    adopt_tracebacks(f"front {facts.front}", facts.log_format)
-    if facts.listen_fd < 0:
-        raise InternalError(f"{facts.listen_fd} is no listening socket")
-    made = Front(facts, control)
-    await made.start()
-    front = made
-    for message in early:
-        front.on_message(message)
-    await stopped
-    await front.aclose()
+def _make(start: FrontStart, control: ControlChannel) -> Front:
+    adopt_logging(f"front {start.front}", start.log_level, start.log_format)
+    adopt_tracebacks(f"front {start.front}", start.log_format)
+    if start.listen_fd < 0:
+        raise InternalError(f"{start.listen_fd} is no listening socket")
+    return Front(start, control)

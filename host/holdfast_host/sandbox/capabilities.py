@@ -95,8 +95,11 @@ class Capabilities(Protocol):
     def fetch(self, binding: str, name: str, request: bytes) -> bytes:
         """Call another instance's fetch."""
 
-    def request_http(self, request: bytes) -> bytes:
-        """Send an outbound request; its answer's text."""
+    def request_http(self, request: bytes, *, streams: bool = False) -> bytes:
+        """Send an outbound request; the text of its answer, or of its answer's head where that streams."""
+
+    def read_http(self, stream: str, bytes_max: int) -> bytes:
+        """The next piece of an answer that streams, as base64; empty at its end. 0 bytes close it."""
 
     def put_job(self, job: bytes) -> bytes:
         """Make a job from its JSON; its id."""

@@ -23,13 +23,15 @@ NO_ALARM: Final = -1
 _LEVELS: Final = frozenset({"debug", "info", "warning", "error", "stdout", "stderr"})
 _LEVEL_BYTES_MAX: Final = 16
 _TARGET_BYTES_MAX: Final = 256
+_STREAM_BYTES_MAX: Final = 32  # of its number; what is longer names none
+_READ_BYTES_MAX: Final = 64 * KIB  # of an answer that streams, at once
 _LOG_TEXT_BYTES_MAX: Final = MIB  # far above a line's limit, which the turn keeps; to decode more takes long
 _COUNTED_BYTES: Final = 64 * KIB  # of keys as JSON; in less there is little to make
 BLOCKING: Final = frozenset(
     {
         ("storage", "sync"),
         *(("calls", each) for each in ("call", "call-once", "call-many", "fetch")),
-        ("http", "request"),
+        *(("http", each) for each in ("request", "open", "read")),
     }
 )
 
@@ -102,6 +104,10 @@ def _fetch(turn: Capabilities, binding: bytes, name: bytes, request: bytes) -> b
     return turn.fetch(binding.decode(), name.decode(), request)
 
 
+def _read_http(turn: Capabilities, stream: bytes, bytes_max: int) -> bytes:
+    return turn.read_http(stream[:_STREAM_BYTES_MAX].decode(errors="replace"), min(bytes_max, _READ_BYTES_MAX))
+
+
 def _check_target(*texts: bytes) -> None:
     """Refuse what can name nothing before it is copied and quoted; the caller's worker judges the rest."""
     longest = max(map(len, texts))
@@ -140,6 +146,8 @@ HANDLERS: Final[dict[tuple[str, str], Handler]] = {
     ("jobs", "put"): lambda turn, job: turn.put_job(job),
     ("jobs", "list"): lambda turn, after, limit: turn.list_jobs(after, limit),
     ("jobs", "cancel"): lambda turn, by: turn.cancel_job(by),
+    ("http", "open"): lambda turn, request: turn.request_http(request, streams=True),
+    ("http", "read"): _read_http,
     ("log", "write"): _write_log,
 }
 

@@ -117,6 +117,10 @@ class Sandbox:
         """Run the function's handler for a time of its manifest."""
         return self._enter(turn, self._exports["scheduled"], event)
 
+    def body(self, turn: Capabilities, close: bool) -> Outcome:
+        """The next piece of the body that the last response has announced, as base64; or no more of it."""
+        return self._enter(turn, self._exports["body"], close)
+
     def frames(self) -> list[Frame]:
         """Where its Python code stood when it trapped, innermost first; until it is closed. Empty: nobody can tell."""
         return self._post_mortem.frames(self._mark) if self._post_mortem is not None and self._mark else []

@@ -50,6 +50,7 @@ _ONE_TEXT: Final = struct.Struct("<" + _TEXT_FORMAT)
 _TWO_TEXTS: Final = struct.Struct("<" + _TEXT_FORMAT * 2)
 _TEXT_WORDS: Final = struct.Struct("<2Q")  # size and data, behind the kind
 _METHOD_VALUES: Final = struct.Struct("<" + _TEXT_FORMAT * 2 + "B7xB23x" * 2)
+_ONE_FLAG: Final = struct.Struct("<B7xB")
 _RESULT_WORDS: Final = struct.Struct("<B7xB7xQ")  # the kind, is_ok, and the payload's address
 _KEPT_BYTES_MAX: Final = 4_096  # a result up to here is freed by the next call, which does so anyway
 
@@ -219,8 +220,10 @@ def _filler(kinds: tuple[Kind, ...], parameters: Any) -> Callable[..., None]:
             )  # fmt: skip
 
         return fill_all
+    if kinds == (Kind.BOOL,):
+        return partial(_ONE_FLAG.pack_into, filled, 0, _BOOL)
     if not set(kinds) <= {Kind.TEXT}:
-        raise InternalError("an export takes texts, and two flags after two of them")
+        raise InternalError("an export takes texts, and two flags after two of them, or one flag")
     pack = _ONE_TEXT.pack_into
 
     def fill(*texts: bytes) -> None:

@@ -78,6 +78,8 @@ IMPORTS: Final[dict[str, dict[str, Signature]]] = {
     },
     "http": {
         "request": Signature((_T,), _T),
+        "open": Signature((_T,), _T),
+        "read": Signature((_T, Kind.U32), _T),
     },
     "jobs": {
         "put": Signature((_T,), _T),
@@ -97,6 +99,7 @@ EXPORTS: Final[dict[str, Signature]] = {
     "fetch": Signature((_T,), _T),
     "job": Signature((_T,)),
     "scheduled": Signature((_T,)),
+    "body": Signature((_B,), _T),
 }
 REQUIRED_EXPORTS: Final = ("describe", "activate", "call")
 

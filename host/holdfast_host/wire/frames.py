@@ -42,6 +42,7 @@ class CallKind(IntEnum):
     ALARM = 3  # the worker's own, never sent: the handler of the instance's alarm
     FUNCTION = 4  # a function's fetch: the name is the function's, there is no type and no instance
     JOB = 6  # the worker's own, never sent: a job of the instance, or its `then`
+    BODY = 8  # the next piece of what a FUNCTION has answered, see wire.function_bodies
 
 
 class CallFlag(IntFlag):

@@ -20,8 +20,10 @@ class OutboundKind(IntEnum):
 
     ASK = 1  # worker to courier: send a request for a function
     CANCEL = 2  # worker to courier: nobody waits any more
-    ANSWER = 3  # courier to worker: once for each ASK that was not cancelled
+    ANSWER = 3  # courier to worker: once for each ASK, OPEN and READ that was not cancelled
     HELLO = 4  # courier to worker, first: there is a courier
+    OPEN = 5  # worker to courier: as ASK, but its answer is the head; the body is read under its serial until a CANCEL
+    READ = 6  # worker to courier: a piece of such a body; the next one only after its ANSWER
 
 
 _ASK: Final = struct.Struct("<IBIIH")  # length, kind, serial, budget in ms, length of the function's name; then both
@@ -30,6 +32,8 @@ _ANSWER: Final = struct.Struct("<IBIH")  # length, kind, serial, status
 _ANSWER_PAYLOAD: Final = struct.Struct("<IH")
 _HELLO: Final = struct.Struct("<IB")
 _CANCEL: Final = struct.Struct("<IBI")
+_READ: Final = struct.Struct("<IBIII")  # length, kind, serial, bytes at most, budget in ms
+_READ_PAYLOAD: Final = struct.Struct("<III")
 
 
 @dataclass(slots=True)
@@ -40,17 +44,28 @@ class Ask:
     budget_ms: int
     function: str
     request: bytes
+    streams: bool = False  # an OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What is read of an answer that streams; `serial` is that of its OPEN."""
+
+    serial: int
+    bytes_max: int
+    budget_ms: int
 
 
 def pack_ask(ask: Ask) -> bytes:
     """The whole frame."""
     name = ask.function.encode()
     size = _ASK_PAYLOAD.size + 1 + len(name) + len(ask.request)
-    return b"".join((_ASK.pack(size, OutboundKind.ASK, ask.serial, ask.budget_ms, len(name)), name, ask.request))
+    kind = OutboundKind.OPEN if ask.streams else OutboundKind.ASK
+    return b"".join((_ASK.pack(size, kind, ask.serial, ask.budget_ms, len(name)), name, ask.request))
 
 
-def unpack_ask(payload: bytes) -> Ask:
-    """An ASK's payload; ProtocolError where its lengths do not add up."""
+def unpack_ask(payload: bytes, *, streams: bool = False) -> Ask:
+    """The payload of an ASK or an OPEN; ProtocolError where its lengths do not add up."""
     try:
         serial, budget_ms, name_bytes = _ASK_PAYLOAD.unpack_from(payload)
     except struct.error as error:
@@ -58,11 +73,11 @@ def unpack_ask(payload: bytes) -> Ask:
     at = _ASK_PAYLOAD.size + name_bytes
     if at > len(payload):
         raise ProtocolError("an ASK whose name is longer than itself")
-    return Ask(serial, budget_ms, payload[_ASK_PAYLOAD.size : at].decode(), payload[at:])
+    return Ask(serial, budget_ms, payload[_ASK_PAYLOAD.size : at].decode(), payload[at:], streams)
 
 
 def pack_answer(serial: int, status: int, body: bytes) -> bytes:
-    """200 and a response as a guest reads it; or an error's status, and the error as `HoldfastError.to_json` has it."""
+    """200 and a response, a head or a piece, as a guest reads it; or an error's status and `HoldfastError.to_json`."""
     return _ANSWER.pack(_ANSWER_PAYLOAD.size + 1 + len(body), OutboundKind.ANSWER, serial, status) + body
 
 
@@ -88,3 +103,16 @@ def pack_cancel(serial: int) -> bytes:
 def unpack_cancel(payload: bytes) -> int:
     """The serial of a CANCEL."""
     return int.from_bytes(payload[:4], "little")
+
+
+def pack_read(read: Read) -> bytes:
+    """The whole frame."""
+    return _READ.pack(_READ_PAYLOAD.size + 1, OutboundKind.READ, read.serial, read.bytes_max, read.budget_ms)
+
+
+def unpack_read(payload: bytes) -> Read:
+    """A READ's payload; ProtocolError where it is none."""
+    try:
+        return Read(*_READ_PAYLOAD.unpack(payload))
+    except struct.error as error:
+        raise ProtocolError(f"a READ of {len(payload)} bytes") from error

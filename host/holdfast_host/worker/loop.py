@@ -91,9 +91,10 @@ class Loop:
 
     @property
     def is_settled(self) -> bool:
-        """True while no turn runs or could begin, and all groups are settled."""
+        """True while no turn runs or could begin, no body goes on, and all groups are settled."""
         unsettled = not self.committer.all_settled or self.leadership.detached
-        return not (self.running or self.mailboxes.anything_ready() or unsettled)
+        goes_on = self.mailboxes.anything_ready() or self.executor.functions.bodies.anything_open
+        return not (self.running or goes_on or unsettled)
 
     def _run_round(self, generation: int) -> bool:
         """One turn of each ready instance, until the round is long enough. False: the leadership is lost."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Plain integers: to look a member of an enumeration up costs more than to compare it.
 _CALL: Final = int(Kind.CALL)
 _FUNCTION: Final = int(CallKind.FUNCTION)
+_BODY: Final = int(CallKind.BODY)
 _RING_KINDS: Final = (Kind.PROBE, Kind.CONFIRM, Kind.KILL)
 
 
@@ -58,6 +59,9 @@ class Reception:
             if request.kind == _FUNCTION:
                 self.functions.submit(client, request)
                 return
+            if request.kind == _BODY:
+                self.functions.bodies.pull(client, request)
+                return
             turn = self.mailboxes.submit(client, request, None)
             if turn.origin is not None:
                 self.calls.chase(turn)
@@ -74,3 +78,4 @@ class Reception:
         """The client is gone: nothing more to send; what it asked for and has not begun does not run."""
         self.replies.forget_client(client)
         self.mailboxes.forget_client(client)
+        self.functions.bodies.forget_client(client)

@@ -89,7 +89,15 @@ class Worker:
         refuse = self.replies.refuse
         self.mailboxes = Mailboxes(self.directory, self.deployments, limits, refuse, self.running)
         self.gate = Gate(max(group for _, group in store.reached().values()))
-        self.functions = Functions(self.mailboxes, self.deployments, limits, refuse, settled=lambda: self.gate.settled)
+        self.functions = Functions(
+            self.mailboxes,
+            self.deployments,
+            limits,
+            refuse,
+            settled=lambda: self.gate.settled,
+            tell=self.replies.send,
+            interrupt=lambda entry, error: self.outbound.interrupt(entry, error),
+        )
         # What turns lead to.
         self.peers = Peers(routing, self.poller, limits)
         self.calls = Calls(

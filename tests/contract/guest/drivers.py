@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +20,8 @@ from tests.harness.outside import Asked, Given, OutsideServer
 SUITE = Path(__file__).parent / "suite"
 TYPED = "application/vnd.holdfast+json"
 LOG_TIMEOUT_S = 10.0
+
+Pieces = Callable[[], Generator[bytes, None, None]]
 
 
 class Reply:
@@ -73,6 +75,9 @@ class Outside(Protocol):
 
     def answer(self, path: str, status: int, headers: dict[str, str], body: bytes) -> None:
         """Answer requests to this path from now on."""
+
+    def stream(self, path: str, headers: dict[str, str], pieces: Pieces) -> None:
+        """The same with a body that is made and sent piece by piece; it is closed when nobody wants more of it."""
 
     def asked(self) -> list[Asked]:
         """What was sent since this was made."""
@@ -138,6 +143,10 @@ class KitOutside:
         """Answer requests to this path from now on."""
         self._host.outbound.answer(f"{self.url}{path}", Response(body, status, headers))
 
+    def stream(self, path: str, headers: dict[str, str], pieces: Pieces) -> None:
+        """The same with a body that is made and sent piece by piece."""
+        self._host.outbound.answer(f"{self.url}{path}", lambda _: Response(pieces(), 200, headers))
+
     def asked(self) -> list[Asked]:
         """What was sent since this was made."""
         return [
@@ -162,6 +171,10 @@ class HostOutside:
     def answer(self, path: str, status: int, headers: dict[str, str], body: bytes) -> None:
         """Answer requests to this path from now on."""
         self._server.answers[path] = Given(status, headers, body)
+
+    def stream(self, path: str, headers: dict[str, str], pieces: Pieces) -> None:
+        """The same with a body that is made and sent piece by piece."""
+        self._server.answers[path] = Given(200, headers, pieces=pieces)
 
     def asked(self) -> list[Asked]:
         """What was sent since this was made."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from holdfast_host.courier.links import WorkerLink
-from holdfast_host.wire.outbound import Ask, pack_ask
+from holdfast_host.wire.outbound import Ask, Read, pack_ask
 
 Deliver = Callable[[Callable[[], bytes]], Awaitable[None]]
 
@@ -28,7 +28,7 @@ def test_of_answers_that_wait_for_their_worker_only_one_is_made() -> None:
     made: list[int] = []
 
     async def run() -> None:
-        async def serve(ask: Ask, deliver: Deliver) -> None:
+        async def serve(ask: Ask, _: asyncio.Queue[Read], deliver: Deliver) -> None:
             await deliver(lambda: made.append(ask.serial) or b"{}")  # type: ignore[func-returns-value]
 
         link = WorkerLink(serve)

@@ -160,6 +160,11 @@ class MemoryHttp:
             raise self.answer
         return self.answer
 
+    open = request
+
+    def read(self, stream: str, bytes_max: int) -> str:
+        return ""
+
 
 @dataclass
 class MemoryJobs:

@@ -123,7 +123,10 @@ class TestTurn:
     def fetch(self, binding: str, name: str, request: bytes) -> bytes:
         raise UnsupportedError(f"fetch of {binding}/{name} is not available yet")
 
-    def request_http(self, request: bytes) -> bytes:
+    def request_http(self, request: bytes, *, streams: bool = False) -> bytes:
+        raise UnsupportedError("nothing is asked outside here")
+
+    def read_http(self, stream: str, bytes_max: int) -> bytes:
         raise UnsupportedError("nothing is asked outside here")
 
     def put_job(self, job: bytes) -> bytes:

@@ -158,7 +158,7 @@ def test_requests_of_a_function_are_shown_by_its_name(monkeypatch: pytest.Monkey
 
     assert [(each["type"], each["function"], each["method"]) for each in facts["turns"]] == [(None, "f", "fetch")]
     assert [(each["function"], each["turns"]) for each in facts["queues"]] == [("f", 1)]
-    assert facts["functions"] == [{"function": "f", "sandboxes": 1, "busy": 1, "waiting": 1}]
+    assert facts["functions"] == [{"function": "f", "sandboxes": 1, "busy": 1, "bodies": 0, "waiting": 1}]
     spinning.over.set()
     assert {stage.client.wait(slot)[0] for slot in slots} == {200}
 

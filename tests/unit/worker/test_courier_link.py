@@ -6,14 +6,14 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.wire.frames import FrameReader
-from holdfast_host.wire.outbound import Ask, OutboundKind, pack_answer, pack_hello, unpack_ask, unpack_cancel
+from holdfast_host.wire.outbound import Ask, OutboundKind, pack_answer, pack_ask, pack_hello, unpack_ask, unpack_cancel
 from holdfast_host.worker.calls.courier_link import CourierLink
 from holdfast_host.worker.threads.poller import Poller
 
@@ -48,11 +48,11 @@ class Bench:
 
     def send(self, serial: int, body: bytes = b"{}") -> Waiting:
         waiting = Waiting(serial)
-        self.link.send(cast("Any", waiting), Ask(serial, 1000, "f", body))
+        self.link.send(waiting, pack_ask(Ask(serial, 1000, "f", body)))
         return waiting
 
     def cancel(self, waiting: Waiting) -> None:
-        self.link.cancel(cast("Any", waiting))
+        self.link.cancel(waiting)
 
     def accept(self) -> socket.socket:
         """A courier is there."""
@@ -161,7 +161,7 @@ def test_one_that_has_said_hello_is_waited_for(bench: Bench) -> None:
 
 def test_without_a_socket_a_request_fails_at_once(tmp_path: Path) -> None:
     link, waiting = CourierLink(str(tmp_path / "none"), Poller(), Limits()), Waiting(1)
-    link.send(cast("Any", waiting), Ask(1, 1000, "f", b"{}"))
+    link.send(waiting, pack_ask(Ask(1, 1000, "f", b"{}")))
 
     assert waiting.outcomes[0].name == "OutboundUnreachableError"
 

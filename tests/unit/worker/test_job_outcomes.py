@@ -16,7 +16,8 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.jobs import Job
-from holdfast_host.wire.outbound import Ask
+from holdfast_host.wire.frames import FrameReader
+from holdfast_host.wire.outbound import unpack_ask
 from holdfast_host.worker.jobs.outcomes import Answer, is_success, judge
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.clock import ManualClock
@@ -36,7 +37,9 @@ class Courier:
         self.functions: list[str] = []
         host.stage.worker.courier.send = self.send  # type: ignore[method-assign]
 
-    def send(self, request: Any, ask: Ask) -> None:
+    def send(self, request: Any, frame: bytes) -> None:
+        ((_, payload),) = FrameReader().feed(frame)
+        ask = unpack_ask(payload)
         self.asked.append(json.loads(ask.request))
         self.functions.append(ask.function)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -253,7 +256,7 @@ def test_a_then_that_fails_for_good_is_abandoned_with_its_outcome(monkeypatch: p
 def test_an_answer_to_a_job_that_was_cancelled_meanwhile_means_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     host = JobStage(monkeypatch)
     waiting: list[Any] = []
-    host.stage.worker.courier.send = lambda request, ask: waiting.append(request)  # type: ignore[method-assign]
+    host.stage.worker.courier.send = lambda request, frame: waiting.append(request)  # type: ignore[method-assign]
     id_ = host.put("a", http_job(then="_told"))
     while not waiting:
         host.stage.do(lambda: None)

@@ -35,6 +35,8 @@ NOT_THE_LEADERS: Final = {
     "WorkerProcess": "the main thread, before a leader is started; then the process's end",
     "Turn": "its own thread while it runs; what the leader does to it is marked there",
     "FunctionTurn": "as Turn",
+    "PieceTurn": "as Turn",
+    "SandboxPools": "a protocol",
     "KeyedTurn": "its turn's thread's",
     "TurnRunner": "keeps nothing",
     "NoStorage": "keeps nothing",

@@ -114,7 +114,8 @@ def make_peer(other: OtherWorker, poller: Poller, tmp_path: Path) -> Iterator[Ca
 
     yield make
     for peer in made:
-        peer._disconnect()
+        peer._connection.close()
+        peer._fall()
         peer._window.close()
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from holdfast._http import Request
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError
+from holdfast.testing._function import run_scheduled
 from holdfast.testing._jobs.cron import missed_between, next_after
 from holdfast.testing._jobs.outcomes import ERROR_CHARS_MAX, Tried, answered, failed, judged, returned
 from holdfast.testing._jobs.rows import StoredJob, dumps
@@ -80,7 +81,7 @@ class JobDeliveries:
         crashes = runner.crashes
         try:
             if job.kind == "scheduled":
-                runner.scheduled(dumps(facts))
+                run_scheduled(runner, dumps(facts))
                 if following is not None:
                     record.jobs[job.id] = following
             else:

@@ -24,17 +24,22 @@ from holdfast_host.core.errors import (
     MailboxFullError,
     WrongMethodError,
 )
+from holdfast_host.front.functions.bodies import PulledBody, relay_body
 from holdfast_host.front.functions.messages import (
     BadResponseError,
+    FunctionAnswer,
+    has_no_body,
     headers_for_function,
     pack_request,
     read_response,
+    read_response_head,
 )
 from holdfast_host.front.http.answers import Answer
 from holdfast_host.front.http.bodies import read_pieces
 from holdfast_host.front.http.errors import socket_refused
 from holdfast_host.front.http.paths import split_authority
 from holdfast_host.wire.frames import Call, CallKind
+from holdfast_host.wire.function_bodies import FOLLOWS, unpack_head
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -154,16 +159,36 @@ class FunctionHosts:
             encoded = name.encode()
             call = Call(0, 0, 0, CallKind.FUNCTION, 0, encoded, b"fetch", b"", text)
             status, reply = await self._links[number].call(call, self._partitions[number])
+        further = [_SANDBOXED] if request.under_prefix else []
+        if status == _OK | FOLLOWS:
+            return await self._relay(exchange, name, number, reply, further)
         if status != _OK:
             return Answer(status, reply)
         try:
-            answer = read_response(reply, method, self._limits, [_SANDBOXED] if request.under_prefix else [])
+            answer = read_response(reply, method, self._limits, further)
         except BadResponseError as error:
-            _log.error("the function %s answered what cannot be sent: %s", name, error)
-            raise ActorMethodError(f"the function {name!r} failed: its log says why") from None
+            raise _bad_response(name, error) from None
         if exchange.wants_socket and answer.status < _REDIRECTION:
             raise socket_refused()  # it was answered as any other request is: nobody has taken the socket
         return answer
+
+    async def _relay(
+        self, exchange: Exchange, name: str, number: int, reply: bytes, further: list[tuple[str, str]]
+    ) -> web.StreamResponse:
+        """Answer with a body that comes in pieces from this worker."""
+        body_number, text = unpack_head(reply)
+        body = PulledBody(self._links[number], self._partitions[number], name, body_number)
+        try:
+            status, headers = read_response_head(text, self._limits, further)
+            if exchange.wants_socket and status < _REDIRECTION:
+                raise socket_refused()
+            if has_no_body(status, exchange.method):
+                return FunctionAnswer(status, headers, b"", None)
+            return await relay_body(exchange, status, headers, body, self._limits.stream_take_s)
+        except BadResponseError as error:
+            raise _bad_response(name, error) from None
+        finally:
+            body.close()
 
     def _choose(self) -> int:
         """The worker with the fewest unanswered calls among those that are up; in turn where they are equal."""
@@ -222,6 +247,11 @@ class Hold:
 def _check_room(whose: str, held: int, bytes_max: int) -> None:
     if held > bytes_max:
         raise MailboxFullError(f"bodies of {held} bytes wait for {whose}, the limit is {bytes_max} bytes")
+
+
+def _bad_response(function: str, error: BadResponseError) -> ActorMethodError:
+    _log.error("the function %s answered what cannot be sent: %s", function, error)
+    return ActorMethodError(f"the function {function!r} failed: its log says why")
 
 
 def _path(target: str) -> str:

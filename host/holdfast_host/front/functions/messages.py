@@ -7,7 +7,7 @@ message (hop-by-hop headers, lengths) does not pass, in either direction.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.front.http.answers import Answer, status_line
 from holdfast_host.wire.http_messages import (
@@ -103,22 +103,16 @@ def read_response(reply: bytes, method: str, limits: Limits, further: Iterable[t
     """
     try:
         facts = parse_message(reply, _WHAT)
-        headers = read_headers(facts.get("headers", []), limits.fetch_headers_bytes_max, _WHAT)
+        status, headers = _read_head(facts, limits)
         body = read_body(facts, _WHAT)
     except BadMessageError as error:
         raise BadResponseError(*error.args) from None
-    status = facts.get("status")
-    if type(status) is not int or not 200 <= status <= 599:
-        raise BadResponseError(f"the status of the response is {str(status)[:20]}, it must be 200 to 599")
     if len(body) > limits.fetch_body_bytes_max:
         raise BadResponseError(
             f"a response of {len(body)} bytes exceeds the limit of {limits.fetch_body_bytes_max} bytes"
         )
     announced = next((value for name, value in headers if name.lower() == "content-length"), "")
-    named = named_by_connection(value for name, value in headers if name.lower() == "connection")
-    dropped = _NOT_FOR_CALLERS | named if named else _NOT_FOR_CALLERS
-    passed = [(name, value) for name, value in headers if name.lower() not in dropped]
-    passed += further
+    passed = [*_for_callers(headers), *further]
     if status in _BODILESS:
         return FunctionAnswer(status, passed, b"", None)
     if status == _RESET_CONTENT:
@@ -127,3 +121,33 @@ def read_response(reply: bytes, method: str, limits: Limits, further: Iterable[t
     if method == "HEAD" and not body and announced.isascii() and announced.isdigit():
         length = int(announced[:18])
     return FunctionAnswer(status, passed, body, length)
+
+
+def read_response_head(
+    text: bytes, limits: Limits, further: Iterable[tuple[str, str]] = ()
+) -> tuple[int, list[tuple[str, str]]]:
+    """Status and headers of a response whose body comes in pieces; BadResponseError as for `read_response`."""
+    try:
+        status, headers = _read_head(parse_message(text, _WHAT), limits)
+    except BadMessageError as error:
+        raise BadResponseError(*error.args) from None
+    return status, [*_for_callers(headers), *further]
+
+
+def has_no_body(status: int, method: str) -> bool:
+    """Whether such an answer ends with its head."""
+    return method == "HEAD" or status in _BODILESS or status == _RESET_CONTENT
+
+
+def _read_head(facts: dict[str, Any], limits: Limits) -> tuple[int, list[tuple[str, str]]]:
+    headers = read_headers(facts.get("headers", []), limits.fetch_headers_bytes_max, _WHAT)
+    status = facts.get("status")
+    if type(status) is not int or not 200 <= status <= 599:
+        raise BadMessageError(f"the status of the response is {str(status)[:20]}, it must be 200 to 599")
+    return status, headers
+
+
+def _for_callers(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    named = named_by_connection(value for name, value in headers if name.lower() == "connection")
+    dropped = _NOT_FOR_CALLERS | named if named else _NOT_FOR_CALLERS
+    return [(name, value) for name, value in headers if name.lower() not in dropped]

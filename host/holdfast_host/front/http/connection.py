@@ -75,9 +75,11 @@ class Connection(LibraryConnection):
     def eof_received(self) -> bool:  # type: ignore[override] # the library says None, as it always hangs up
         """The client sends no more: it still gets the answers to what has come as a whole, and then the end.
 
-        One that is gone altogether looks the same, until something is sent to it.
+        One that is gone altogether looks the same, until something is sent to it. Where a body in pieces is under way
+        that may be a long time, and nothing can be sent to find out: there it counts as gone.
         """
-        if not is_known() or not self._owes_answers():
+        streaming = self.serving is not None and self.serving.body_open
+        if streaming or not is_known() or not self._owes_answers():
             return False
         self.half_closed = True
         self._parting = asyncio.get_running_loop().call_later(PARTING_S, self._look_after)
@@ -133,6 +135,8 @@ class Connection(LibraryConnection):
     def _probe(self) -> bytes:
         """What may be sent before the answer, and means nothing; empty where there is nothing of that kind."""
         serving = self.serving
+        if serving is not None and serving.body_open:
+            return b""
         if serving is not None and serving.lines_open:
             return EMPTY_LINE
         return CONTINUE if self.engaged or (serving is not None and serving.version == HttpVersion11) else b""

@@ -35,6 +35,7 @@ class Exchange(web.BaseRequest):
     dates: DateLine
     server: HttpServer
     lines_open = False  # a stream of lines has begun as its answer
+    body_open = False  # a body in pieces has: nothing may come between
 
     @property
     def half_closed(self) -> bool:

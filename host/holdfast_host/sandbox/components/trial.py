@@ -145,7 +145,10 @@ class _RefusingTurn:
     def fetch(self, *_: object) -> NoReturn:
         raise _refusal()
 
-    def request_http(self, *_: object) -> NoReturn:
+    def request_http(self, *_: object, **__: object) -> NoReturn:
+        raise _refusal()
+
+    def read_http(self, *_: object) -> NoReturn:
         raise _refusal()
 
     def put_job(self, *_: object) -> NoReturn:

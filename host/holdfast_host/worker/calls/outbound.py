@@ -3,6 +3,9 @@
 A request leaves when what its instance's earlier turns wrote is durable; it is no part of the open turn, which stays
 atomic. The waiting is the turn's thread's, which leads no more and computes nothing meanwhile: so it does not count
 among the turns that do, and there may be many.
+
+An answer that streams is its instance's from its head to its end, or to that of the turn: one turn of an instance runs
+at a time, so that no other one can read it.
 """
 
 from __future__ import annotations
@@ -10,9 +13,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from holdfast_host.core.errors import HoldfastError, OutboundBusyError, OutboundDeniedError
-from holdfast_host.wire.outbound import Ask
-from holdfast_host.worker.calls.awaited import Awaited
+from holdfast_host.core.errors import BadRequestError, HoldfastError, OutboundBusyError, OutboundDeniedError
+from holdfast_host.wire.outbound import Ask, Read, pack_ask, pack_read
+from holdfast_host.worker.calls.awaited import OK, Awaited
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
@@ -20,29 +23,29 @@ if TYPE_CHECKING:
     from holdfast_host.worker.calls.courier_link import CourierLink
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.threads.leadership import Leadership
+    from holdfast_host.worker.turns.entry import Entry
     from holdfast_host.worker.turns.turn import Turn
 
-_SERIALS: Final = 1 << 32
+_SERIALS: Final = 1 << 31  # those of jobs lie above
 
 
 @leaders
-class OutboundRequest(Awaited):
-    """One request of a waiting turn. An exit of the gate."""
+class OutboundQuestion(Awaited):
+    """What a waiting turn has asked of the outside."""
 
-    __slots__ = ("_requests", "label", "serial", "text")
+    __slots__ = ("_requests", "label", "serial")
 
-    def __init__(self, requests: OutboundRequests, turn: Turn, text: bytes) -> None:
-        """`text` is the request as its guest wrote it."""
+    size_bytes = 0  # of what is sent
+
+    def __init__(self, requests: OutboundRequests, turn: Turn, label: str) -> None:
         super().__init__(turn)
         self._requests = requests
-        self.text = text
-        self.label = "the answer to an outbound request"
+        self.label = label
         self.serial = 0
 
-    def go(self) -> None:
-        """What the instance's earlier turns wrote is durable: the request leaves."""
-        if not self.over:
-            self._requests.send(self)
+    def begin(self) -> None:
+        """The turn waits from now on."""
+        raise NotImplementedError
 
     def refuse(self, error: HoldfastError) -> None:
         """Nobody waits any more."""
@@ -55,6 +58,58 @@ class OutboundRequest(Awaited):
 
 
 @leaders
+class OutboundRequest(OutboundQuestion):
+    """A request of a turn, which waits for the answer, or for its head. An exit of the gate."""
+
+    __slots__ = ("size_bytes", "streams", "text")
+
+    def __init__(self, requests: OutboundRequests, turn: Turn, text: bytes, *, streams: bool) -> None:
+        """`text` is the request as its guest wrote it."""
+        super().__init__(requests, turn, "the answer to an outbound request")
+        self.text = text
+        self.size_bytes = len(text)
+        self.streams = streams
+
+    def begin(self) -> None:
+        """Bring it to the gate."""
+        self._requests.request(self)
+
+    def go(self) -> None:
+        """What the instance's earlier turns wrote is durable: the request leaves."""
+        if not self.over:
+            self._requests.send(self)
+
+    def answered(self, status: int, body: bytes) -> None:
+        """The answer, or its head."""
+        if self.streams and status == OK and not self.over:
+            self._requests.opened(self)
+        super().answered(status, body)
+
+
+@leaders
+class OutboundRead(OutboundQuestion):
+    """A turn waits for the next piece of an answer that streams."""
+
+    __slots__ = ("bytes_max", "stream")
+
+    def __init__(self, requests: OutboundRequests, turn: Turn, stream: str, bytes_max: int) -> None:
+        """`stream` is what its guest says, which may be anything."""
+        super().__init__(requests, turn, "more of the answer to an outbound request")
+        self.stream = stream
+        self.bytes_max = bytes_max
+
+    def begin(self) -> None:
+        """Ask the courier."""
+        self._requests.read(self)
+
+    def answered(self, status: int, body: bytes) -> None:
+        """The piece; after one that is empty, or an error, there is no more."""
+        if status != OK or not body:
+            self._requests.ended(self)
+        super().answered(status, body)
+
+
+@leaders
 class OutboundRequests:
     """The requests that turns of this worker wait for."""
 
@@ -64,8 +119,9 @@ class OutboundRequests:
         self._leadership = leadership
         self._link = link
         self._serial = 0
-        self._waiting: dict[OutboundRequest, None] = {}
+        self._waiting: dict[OutboundQuestion, None] = {}
         self._waiting_bytes = 0
+        self.streams: dict[Entry, set[int]] = {}  # the answers that are read, by their serials
 
     @property
     def waiting(self) -> int:
@@ -77,9 +133,7 @@ class OutboundRequests:
         turn = request.turn
         self._serial = (self._serial + 1) % _SERIALS
         request.serial = self._serial
-        self._waiting[request] = None
-        self._waiting_bytes += len(request.text)
-        self._leadership.step_aside()
+        self._wait(request)
         try:
             self._check(turn)
         except HoldfastError as error:
@@ -91,18 +145,62 @@ class OutboundRequests:
         """Let it out."""
         turn = request.turn
         turn.mark_left()
-        budget_ms = max(1, math.ceil(turn.remaining_s() * 1000))
-        self._link.send(request, Ask(request.serial, budget_ms, turn.function, request.text))
+        ask = Ask(request.serial, _budget_ms(turn), turn.function, request.text, request.streams)
+        self._link.send(request, pack_ask(ask))
 
-    def withdraw(self, request: OutboundRequest) -> None:
+    def read(self, read: OutboundRead) -> None:
+        """A turn has begun to wait for a piece: nothing of it leaves, so that it waits for no gate."""
+        self._wait(read)
+        turn, stream = read.turn, read.stream
+        serial = int(stream) if stream.isascii() and stream.isdigit() and len(stream) < 16 else -1
+        if serial not in self.streams.get(turn.entry, ()):
+            read.fail(
+                BadRequestError(f"{turn.entry.label}: no answer {stream[:16]!r} is open: it has ended, or was closed")
+            )
+            return
+        read.serial = serial
+        if read.bytes_max:
+            self._link.send(read, pack_read(Read(serial, read.bytes_max, _budget_ms(turn))))
+        else:
+            self._link.close_stream(serial)
+            read.answered(OK, b"")
+
+    def opened(self, request: OutboundRequest) -> None:
+        """The head of an answer that streams has come."""
+        self.streams.setdefault(request.turn.entry, set()).add(request.serial)
+
+    def ended(self, read: OutboundRead) -> None:
+        """An answer that streamed has ended."""
+        streams = self.streams.get(read.turn.entry)
+        if streams is not None:
+            streams.discard(read.serial)
+            if not streams:
+                del self.streams[read.turn.entry]
+
+    def close_all(self, entry: Entry) -> None:
+        """The turn is over, and with it what it has not read to its end."""
+        for serial in self.streams.pop(entry, ()):
+            self._link.close_stream(serial)
+
+    def interrupt(self, entry: Entry, error: HoldfastError) -> None:
+        """End what this one's turn waits for: nobody takes what it makes of it."""
+        for question in [each for each in self._waiting if each.turn.entry is entry]:
+            question.refuse(error)
+
+    def withdraw(self, question: OutboundQuestion) -> None:
         """Nobody waits for its answer."""
-        self._link.cancel(request)
+        self._link.cancel(question)
 
-    def forget(self, request: OutboundRequest) -> None:
+    def forget(self, question: OutboundQuestion) -> None:
         """It is over."""
-        if self._waiting.pop(request, request) is None:
-            self._waiting_bytes -= len(request.text)
+        if self._waiting.pop(question, question) is None:
+            self._waiting_bytes -= question.size_bytes
             self._leadership.step_back()
+
+    def _wait(self, question: OutboundQuestion) -> None:
+        self._waiting[question] = None
+        self._waiting_bytes += question.size_bytes
+        self._leadership.step_aside()
 
     def _check(self, turn: Turn) -> None:
         """Refuse what would find no room here, or has nobody to ask it.
@@ -125,3 +223,7 @@ class OutboundRequests:
                 f"{label}: outbound requests of {self._waiting_bytes} bytes would wait in this worker, the limit is "
                 f"{limits.client_body_bytes_max} bytes"
             )
+
+
+def _budget_ms(turn: Turn) -> int:
+    return max(1, math.ceil(turn.remaining_s() * 1000))

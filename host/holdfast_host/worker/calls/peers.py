@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import socket
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from holdfast_host.core.errors import required
 from holdfast_host.wire.frames import (
     PROTOCOL,
-    FrameReader,
     Kind,
     ProtocolError,
     pack_call,
@@ -25,8 +22,8 @@ from holdfast_host.wire.frames import (
 )
 from holdfast_host.wire.state_page import StatePage
 from holdfast_host.wire.window import Window, read_hello
+from holdfast_host.worker.calls.outgoing import OutgoingConnection
 from holdfast_host.worker.threads.leaders import leaders
-from holdfast_host.worker.threads.poller import READ_BYTES
 
 if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _REPLY: Final = int(Kind.REPLY)
-_BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
 
 
 class PeerCall(Protocol):
@@ -65,16 +61,12 @@ class Peer:
     def __init__(self, worker: int, address: str, poller: Poller, limits: Limits) -> None:
         self.worker = worker
         self._address = address
-        self._poller = poller
         self._limits = limits
-        self._socket: socket.socket | None = None
+        self._connection = OutgoingConnection(poller, on_frame=self._receive, on_end=self._ended)
         self._window = Window(worker, limits, "nested calls")
         self._next_page: StatePage | None = None
         self._greeted = False
         self._down_since = time.monotonic()
-        self._reader = FrameReader()
-        self._unsent = b""
-        self._writing = False
         self._told: list[bytes] = []
 
     def send(self, call: PeerCall, request: Call) -> None:
@@ -89,23 +81,23 @@ class Peer:
         frame, keyed = pack_call(request), request.key != b""
         pending = self._window.enter(call.slot, call, frame, call.partition, body_bytes, keyed)
         if pending.sent:
-            self._write(pending.frame)
-        elif self._socket is None:
+            self._connection.write(pending.frame)
+        elif not self._connection.is_open:
             self.connect()
 
     def cancel(self, call: PeerCall) -> None:
         """Nobody waits for it any more; its slot stays taken until the answer."""
         if self._window.can_cancel(call.slot, call):
-            self._write(pack_cancel(call.slot))
+            self._connection.write(pack_cancel(call.slot))
 
     def tell(self, kind: Kind, facts: dict[str, Any]) -> None:
         """Send a message; it is lost with the worker, but waits for its HELLO."""
         message = pack_json(kind, facts)
         if self._window.up:
-            self._write(message)
+            self._connection.write(message)
         else:
             self._told.append(message)
-            if self._socket is None:
+            if not self._connection.is_open:
                 self.connect()
 
     def connect(self) -> None:
@@ -121,51 +113,22 @@ class Peer:
             client.close()  # `keep_house` tries again
             self._drop_next_page()
             return
-        self._socket = client
-        self._reader = FrameReader()
-        self._unsent = b""
-        self._writing = False
-        self._poller.add(client.fileno(), self._ready)
+        self._connection.open(client)
 
     def keep_house(self, now: float) -> None:
         """Try again to connect; give up on what has waited too long for it."""
         if self._window.up:
             return
-        if self._socket is None:
+        if not self._connection.is_open:
             self.connect()
         if now - self._down_since > self._limits.resend_timeout_s:
             self._window.give_up()
 
-    def _ready(self, events: int) -> None:
-        if events & select.EPOLLOUT:
-            self._write(b"")
-        if self._socket is None:
-            return
-        if events & select.EPOLLIN:
-            self._read()
-        elif events & _BROKEN:
-            self._lose()
-
-    def _read(self) -> None:
-        connection = required(self._socket, "the socket of a link that was read")
-        try:
-            data = connection.recv(READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._lose()
-            return
-        try:
-            for kind, payload in self._reader.feed(data):
-                if kind == _REPLY and self._greeted:
-                    self._window.reply(*unpack_reply(payload))
-                else:
-                    self._greet(kind, payload)
-        except ProtocolError as error:
-            _log.error("worker %d: %s", self.worker, error)
-            self._disconnect()  # `keep_house` tries again: what breaks the protocol would do so at once, without end
+    def _receive(self, kind: int, payload: bytes) -> None:
+        if kind == _REPLY and self._greeted:
+            self._window.reply(*unpack_reply(payload))
+        else:
+            self._greet(kind, payload)
 
     def _greet(self, kind: int, payload: bytes) -> None:
         """The worker, or its successor, is there: send what has not begun."""
@@ -177,36 +140,18 @@ class Peer:
         out = self._window.hello(opened, page)
         out += self._told
         self._told = []
-        self._write(b"".join(out))  # all or, when that finds the worker gone again, nothing: the next one gets it once
+        # All or, when that finds the worker gone again, nothing: the next one gets it once.
+        self._connection.write(b"".join(out))
 
-    def _write(self, data: bytes) -> None:
-        if self._socket is None:
-            return
-        data = self._unsent + data
-        try:
-            sent = self._socket.send(data) if data else 0
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._lose()
-            return
-        self._unsent = data[sent:]
-        if bool(self._unsent) != self._writing:
-            self._writing = bool(self._unsent)
-            self._poller.change(self._socket.fileno(), reading=True, writing=self._writing)
-
-    def _lose(self) -> None:
-        """The connection ended: connect to the successor's backlog at once."""
-        if self._socket is not None:
-            self._disconnect()
+    def _ended(self, error: ProtocolError | None) -> None:
+        """The connection ended: connect to the successor's backlog at once, unless it ended for what was sent."""
+        self._fall()
+        if error is None:
             self.connect()
+        else:  # `keep_house` tries again: what breaks the protocol would do so at once, without end
+            _log.error("worker %d: %s", self.worker, error)
 
-    def _disconnect(self) -> None:
-        if self._socket is None:
-            return
-        self._poller.remove(self._socket.fileno())
-        self._socket.close()
-        self._socket = None
+    def _fall(self) -> None:
         self._drop_next_page()
         self._told.clear()
         self._greeted = False

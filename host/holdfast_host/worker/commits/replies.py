@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast_host.wire.function_bodies import FOLLOWS
 from holdfast_host.wire.idempotency import REPLAYED
 from holdfast_host.worker.measures import OK
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.measures import Measures
@@ -57,6 +60,8 @@ class Reply:
 
     __slots__ = ("_replies", "_turn")
 
+    status = 200  # of what is no error
+
     def __init__(self, turn: Turn, replies: Replies) -> None:
         self._turn = turn
         self._replies = replies
@@ -67,7 +72,7 @@ class Reply:
         if turn.error is None:
             self._replies.measures.answered(turn, OK)
             replayed = turn.keyed is not None and turn.keyed.replayed
-            self._send(200 | REPLAYED if replayed else 200, turn.result)
+            self._send(self.status | REPLAYED if replayed else self.status, turn.result)
         else:
             self.fail(turn.error)
 
@@ -85,3 +90,21 @@ class Reply:
             return
         if client.answer(turn.request.slot, status, body):
             self._replies.unsent[client] = None
+
+
+@leaders
+class HeadReply(Reply):
+    """The head of a function's response whose body comes in pieces."""
+
+    __slots__ = ("_on_lost",)
+
+    status = 200 | FOLLOWS
+
+    def __init__(self, turn: Turn, replies: Replies, on_lost: Callable[[], None]) -> None:
+        super().__init__(turn, replies)
+        self._on_lost = on_lost
+
+    def fail(self, error: HoldfastError) -> None:
+        """The head must not be told: nobody will ask for the body."""
+        super().fail(error)
+        self._on_lost()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from holdfast_host.core.errors import HoldfastError, OutboundDeniedError
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.wire.idempotency import JOBS, REPLAYED
-from holdfast_host.wire.outbound import Ask
+from holdfast_host.wire.outbound import Ask, pack_ask
 from holdfast_host.worker.calls.actor_calls import TYPED
 from holdfast_host.worker.jobs.outcomes import Answer
 from holdfast_host.worker.threads.leaders import leaders
@@ -127,4 +127,4 @@ class Away:
         away.serial = _FIRST_SERIAL + self._count
         text = request_text(payload, id_, keyed="keyed" in head)
         budget_ms = round(self.limits.outbound_timeout_s * 1000)
-        self.courier.send(away, Ask(away.serial, budget_ms, loaded.function, text))
+        self.courier.send(away, pack_ask(Ask(away.serial, budget_ms, loaded.function, text)))

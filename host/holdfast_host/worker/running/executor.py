@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 from holdfast_host.core.errors import InternalError
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.running_turns_page import FUNCTION
 from holdfast_host.worker.calls.actor_calls import ActorCall
-from holdfast_host.worker.calls.outbound import OutboundRequest
-from holdfast_host.worker.commits.replies import Reply
+from holdfast_host.worker.calls.outbound import OutboundRead, OutboundRequest
+from holdfast_host.worker.commits.replies import HeadReply, Reply
 from holdfast_host.worker.running.method_times import MethodTimes
 from holdfast_host.worker.running.runner import TurnRunner
 from holdfast_host.worker.threads.leaders import any_thread, leaders
@@ -44,10 +44,13 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.deployments import Deployments, LoadedType
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.function_pool import Functions
+    from holdfast_host.worker.turns.function_turns import FunctionTurn
     from holdfast_host.worker.turns.mailboxes import Mailboxes
     from holdfast_host.worker.turns.open_calls import OpenCall, Target
     from holdfast_host.worker.turns.sync_exit import SyncExit
     from holdfast_host.worker.turns.turn import Turn
+
+_BODY: Final = int(CallKind.BODY)
 
 
 @leaders
@@ -94,9 +97,10 @@ class Executor:
         if turn.delivery is not None and not turn.delivery.owner.has_row(turn):
             return turn.delivery.owner.read_row(turn, generation)
         entry = turn.entry
-        loaded = self.deployments.find(entry.type_id)
+        loaded = self.deployments.find(entry.type_id) if turn.request.kind != _BODY else entry.loaded
         if not self._may_run(turn, loaded, now):
             if entry.is_function:
+                self.functions.bodies.refused(entry)
                 self.functions.release(entry, turn)
             self.mailboxes.requeue(entry)
             return True
@@ -147,13 +151,28 @@ class Executor:
         if turn.delivery is not None:
             self.measures.delivery_ended(turn)
             turn.delivery.owner.end(turn)
+        elif entry.is_function:
+            self._end_function(cast("FunctionTurn", turn))
         else:
             self.gate.answer(entry, turn, turn.receiver, Reply(turn, self.replies))
+        if self.outbound.streams and not entry.is_function:
+            self.outbound.close_all(entry)
         if entry.evictions:
             entry.evict()
-        if entry.is_function:
-            self.functions.release(entry, turn)
         self.mailboxes.requeue(entry)
+
+    def _end_function(self, turn: FunctionTurn) -> None:
+        """Its sandbox stands until the next piece of a body, or serves the next request."""
+        entry = turn.entry
+        bodies = self.functions.bodies
+        begun, stands = bodies.ended(turn)
+        if not stands:
+            self.outbound.close_all(entry)
+        if begun is None:
+            self.gate.leave(entry, turn, Reply(turn, self.replies))
+        else:
+            self.gate.leave(entry, turn, HeadReply(turn, self.replies, lambda: bodies.close(begun)))
+        self.functions.release(entry, turn)
 
     # What a running turn needs, on its own thread.
 
@@ -201,11 +220,18 @@ class Executor:
         return self.calls.aim(turn, binding, name)
 
     @any_thread
-    def ask_outside(self, turn: Turn, text: bytes) -> OutboundRequest:
+    def ask_outside(self, turn: Turn, text: bytes, *, streams: bool) -> OutboundRequest:
         """Begin an outbound request of a turn that has given its thread up; it may be over on return."""
-        request = OutboundRequest(self.outbound, turn, text)
-        self.post(lambda: self.outbound.request(request))
+        request = OutboundRequest(self.outbound, turn, text, streams=streams)
+        self.post(request.begin)
         return request
+
+    @any_thread
+    def read_outside(self, turn: Turn, stream: str, bytes_max: int) -> OutboundRead:
+        """Begin to read an answer that streams, for a turn that has given its thread up."""
+        read = OutboundRead(self.outbound, turn, stream, bytes_max)
+        self.post(read.begin)
+        return read
 
     @any_thread
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:

@@ -6,6 +6,7 @@ leader's (`executor`).
 
 from __future__ import annotations
 
+import binascii
 import json
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -25,8 +26,9 @@ from holdfast_host.core.limits import KIB
 from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
 from holdfast_host.storage.store import StoreBrokenError
 from holdfast_host.wire.frames import CallFlag, CallKind
+from holdfast_host.wire.function_bodies import unpack_pull
 from holdfast_host.worker.inspection.edits import run_edit
-from holdfast_host.worker.turns.fetch_messages import check_fetch_message
+from holdfast_host.worker.turns.fetch_messages import announces_body, check_fetch_message
 from holdfast_host.worker.turns.turn import COMPUTING
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ _GUEST_ERRORS: Final = frozenset(
 )  # fmt: skip
 # Plain integers: to look a member of an enumeration up costs more than to compare it.
 _METHOD, _FETCH, _EDIT = int(CallKind.METHOD), int(CallKind.FETCH), int(CallKind.EDIT)
-_ALARM, _FUNCTION, _JOB = int(CallKind.ALARM), int(CallKind.FUNCTION), int(CallKind.JOB)
+_ALARM, _FUNCTION, _BODY = int(CallKind.ALARM), int(CallKind.FUNCTION), int(CallKind.BODY)
+_JOB: Final = int(CallKind.JOB)
 _WITHOUT_RESULT: Final = frozenset({_ALARM, _JOB})
 _TYPED_ARGUMENTS: Final = int(CallFlag.TYPED_ARGUMENTS)
 _TYPED_RESULT: Final = int(CallFlag.TYPED_RESULT)
@@ -124,6 +127,8 @@ class TurnRunner:
             ok, text = sandbox.alarm(turn, request.body)
         elif request.kind == _JOB:
             ok, text = sandbox.job(turn, request.body)
+        elif request.kind == _BODY:
+            ok, text = sandbox.body(turn, unpack_pull(request.body)[1])
         else:
             ok, text = sandbox.fetch(turn, request.body)
         if not ok:
@@ -148,8 +153,12 @@ class TurnRunner:
 
     def _check_result(self, turn: Turn, text: bytes) -> bytes:
         """The result as the caller will read it."""
+        if turn.request.kind == _BODY:
+            return self._read_piece(turn, text)
         if turn.request.kind == _FETCH:
             check_fetch_message(text, self._limits, f"{turn.label}: a response")
+            if announces_body(text):
+                raise ActorMethodError(f"{turn.label} answered with a body in pieces, which only a function can")
             return text  # the calling guest takes it apart
         is_function = turn.request.kind == _FUNCTION
         limit = self._limits.fetch_message_bytes_max if is_function else self._limits.result_bytes_max
@@ -163,6 +172,16 @@ class TurnRunner:
         if not is_json(text):
             raise ActorTrapError(f"{turn.label} returned what is not JSON")
         return text
+
+    def _read_piece(self, turn: Turn, text: bytes) -> bytes:
+        """A piece of a response's body."""
+        limit = self._limits.stream_piece_bytes_max
+        if len(text) > (limit + 2) // 3 * 4:
+            raise turn.told(LimitError(f"a piece of over {limit} bytes of the body of a response: that is the limit"))
+        try:
+            return binascii.a2b_base64(text, strict_mode=True)
+        except ValueError:
+            raise turn.told(ActorMethodError("a piece of the body of a response is no base64")) from None
 
     def _guest_error(self, turn: Turn, text: bytes) -> HoldfastError:
         """The guest's own account of why it failed, as far as it may say so."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast_host.sandbox.instance import Sandbox
     from holdfast_host.storage.store import StoredInstance
     from holdfast_host.worker.turns.deployments import LoadedType
+    from holdfast_host.worker.turns.function_bodies import StandingBody
     from holdfast_host.worker.turns.turn import Turn
 
 
@@ -26,8 +27,8 @@ class Entry:
     """One instance as its worker holds it. The sandbox is its running turn's."""
 
     __slots__ = (
-        "evictions", "is_function", "label", "last_group", "loaded", "mail", "pending", "sandbox", "stored", "turn",
-        "type_id", "used_at",
+        "body", "evictions", "is_function", "label", "last_group", "loaded", "mail", "out_of_pool", "pending",
+        "sandbox", "stored", "turn", "type_id", "used_at",
     )  # fmt: skip
 
     def __init__(self, type_id: int, label: str, stored: StoredInstance) -> None:
@@ -35,6 +36,8 @@ class Entry:
         self.label = label  # Account/alice
         self.stored = stored
         self.is_function = not stored.name  # a place in a function's pool: no instance, nothing is ever stored
+        self.body: StandingBody | None = None  # of a response that its function has begun
+        self.out_of_pool = False  # of a function's: it serves no requests
         self.mail: deque[Turn] = deque()
         self.turn: Turn | None = None
         self.last_group = 0  # the group of its last write; 0: none since it was made or lost

@@ -2,31 +2,21 @@
 
 A request waits in its function's lobby until a sandbox of the pool is free. The pool grows to its limit and shrinks
 when it is idle; past a full lobby requests are refused, so that a burst on one function takes no more than its share.
-A sandbox that trapped or handled much is not used again.
-
-What a running request may reach is its turn's.
+A sandbox that trapped or handled much is not used again. One in which a response stands whose body comes in pieces is
+out of its pool until that has ended (`function_bodies`).
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from holdfast_host.core.errors import (
-    ActorDeadlockError,
-    ActorError,
-    ActorMethodError,
-    ActorReentrancyError,
-    HoldfastError,
-    HostUnavailableError,
-    MailboxFullError,
-    UnknownFunctionError,
-    UnsupportedError,
-)
+from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError, UnknownFunctionError
 from holdfast_host.storage.store import StoredInstance
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.entry import Entry
-from holdfast_host.worker.turns.turn import Turn
+from holdfast_host.worker.turns.function_bodies import FunctionBodies, Tell
+from holdfast_host.worker.turns.function_turns import FunctionTurn, NoStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,37 +27,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.turns.deployments import Deployments
     from holdfast_host.worker.turns.mailboxes import Mailboxes
-
-
-class NoStorage:
-    """The storage of a function: every call is refused. Stands where an actor's turn has its overlay."""
-
-    wrote = False
-
-    def _refuse(self, *_arguments: object) -> NoReturn:
-        raise UnsupportedError(
-            "a function has no storage, no alarm and no jobs: keep state in an actor, and call it by env"
-        )
-
-    get = get_many = put = delete = delete_all = list = _refuse
-    savepoint = release = rollback = release_savepoint = rollback_savepoint = _refuse
-    set_alarm = get_alarm = delete_alarm = _refuse
-    put_job = list_jobs = cancel_job = cancel_job_of_key = _refuse
-    open_savepoints = property(_refuse)  # what a sync asks first
-
-
-class FunctionTurn(Turn):
-    """One request of a function. It is a root turn, and nothing waits for what it writes: it cannot."""
-
-    __slots__ = ()
-
-    def told(self, error: HoldfastError) -> HoldfastError:
-        """Who asks a function is a stranger: only what was meant for callers leaves, all else is the log's."""
-        if isinstance(error, (ActorError, ActorReentrancyError, ActorDeadlockError)):
-            return error
-        text = f"{error.name}: {error.message}"
-        self._host.output.guest_line(self.entry.label, self.function, "error", text, self.log_name)
-        return ActorMethodError(f"the function {self.function!r} failed: its log says why")
+    from holdfast_host.worker.turns.turn import Turn
 
 
 @leaders
@@ -107,13 +67,19 @@ class Functions:
         limits: Limits,
         answer: Callable[[Turn, HoldfastError], None],
         settled: Callable[[], int],
+        tell: Tell,
+        interrupt: Callable[[Entry, HoldfastError], None],
     ) -> None:
-        """`answer(turn, error)` tells the caller of a turn that never began; `settled()` is the last settled group."""
+        """`answer(turn, error)` tells the caller of a turn that never began; `settled()` is the last settled group.
+
+        The others are as for FunctionBodies.
+        """
         self._mailboxes = mailboxes
         self._deployments = deployments
         self._limits = limits
         self._answer = answer
         self._settled = settled
+        self.bodies = FunctionBodies(self, mailboxes, limits, tell, interrupt)
         self._pools: dict[int, Pool] = {}
         self.storage = cast("Overlay", NoStorage())
 
@@ -139,14 +105,31 @@ class Functions:
 
     def release(self, member: Entry, turn: Turn) -> None:
         """A request is over, or was refused: the next one of the lobby is this sandbox's."""
+        if member.out_of_pool:
+            return
         if len(turn.request.body) + len(turn.result) > self._limits.function_kept_bytes_max:
             member.deactivate()
         lobby = self._pools[member.type_id].lobby
         if lobby.mail and not member.mail:
             self._mailboxes.move_on(lobby, member)
 
+    def leave_pool(self, member: Entry) -> None:
+        """A response stands in it, whose body comes in pieces."""
+        member.out_of_pool = True
+        self._pools[member.type_id].members.remove(member)
+
+    def join_pool(self, member: Entry) -> None:
+        """That has ended. Where others have taken its place it is dropped."""
+        pool = self._pools.get(member.type_id)
+        if pool is None or len(pool.members) >= self._limits.function_sandboxes_max:
+            member.deactivate()
+        else:
+            member.out_of_pool = False
+            pool.members.append(member)
+
     def keep_house(self, now: float) -> None:
         """Drop what has been idle for too long, or is not deployed any more; give up on what waited too long."""
+        self.bodies.keep_house(now, lambda number: self._deployments.find(number) is not None)
         for number, pool in list(self._pools.items()):
             self._mailboxes.expire(pool.lobby, now)
             self._assign(pool)
@@ -166,12 +149,13 @@ class Functions:
         return [pool.lobby for pool in self._pools.values()]
 
     def occupancy(self) -> list[dict[str, Any]]:
-        """Of each function how many sandboxes it has, how many of them are busy, how many requests wait."""
+        """Of each function how many sandboxes its pool has, how many of them are busy, how many stand, who waits."""
         return [
             {
                 "function": pool.lobby.label.removeprefix("fn "),
                 "sandboxes": len(pool.members),
                 "busy": sum(member.turn is not None for member in pool.members),
+                "bodies": self.bodies.of_function(pool.lobby.type_id),
                 "waiting": len(pool.lobby.mail),
             }
             for pool in self._pools.values()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import (
     ActorQuarantinedError,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 # Plain integers: to look a member of an enumeration up costs more than to compare it.
 _METHOD, _FETCH, _FUNCTION = int(CallKind.METHOD), int(CallKind.FETCH), int(CallKind.FUNCTION)
+_BODY: Final = int(CallKind.BODY)
 
 
 @leaders
@@ -136,7 +137,7 @@ class Mailboxes:
     def refusal(self, turn: Turn, loaded: LoadedType | None, detached: int, now: float) -> HoldfastError | None:
         """Why a turn that was taken does not run after all."""
         label, limits = turn.entry.label, self._limits
-        if self.draining and not turn.path:
+        if self.draining and not turn.path and turn.request.kind != _BODY:
             return HostUnavailableError(f"{label}: the host is stopping; the call did not run")
         if now - turn.arrived_at > limits.queue_timeout_s:
             return self._waited_too_long(turn)
@@ -156,7 +157,8 @@ class Mailboxes:
                 "is busy; the call did not run"
             )
         if detached:
-            detached_max = limits.nested_turns_max if turn.path else limits.detached_turns_max
+            nested = turn.path or turn.request.kind == _BODY
+            detached_max = limits.nested_turns_max if nested else limits.detached_turns_max
             if detached >= detached_max:
                 return HostUnavailableError(
                     f"{label}: {detached_max} turns of this worker compute or wait at once; the call did not run"
@@ -231,7 +233,9 @@ class Mailboxes:
 
     def withdraw(self, turn: Turn) -> None:
         """Nobody waits for it: take the turn out if it has not begun."""
-        if not turn.begun and turn in turn.entry.mail:
+        if turn.begun:
+            turn.abandon()
+        elif turn in turn.entry.mail:
             self._take_out(turn, HostUnavailableError(f"{turn.entry.label}: the caller left before the call began"))
 
     def _quarantine_error(self, entry: Entry, function: str) -> ActorQuarantinedError:

@@ -32,7 +32,7 @@ from holdfast_host.worker.turns.open_calls import outcome_of, refuse_all
 from holdfast_host.worker.turns.sync_exit import SyncExit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from holdfast_host.sandbox.gathered_calls import GatheredCall
     from holdfast_host.storage.overlay import Overlay
@@ -203,6 +203,9 @@ class Turn:
         if self.client is not None:
             self.client.page.words[self.request.slot] |= LEFT
 
+    def abandon(self) -> None:
+        """Nobody waits any more for what has begun: it runs to its end all the same."""
+
     def remaining_s(self) -> float:
         """What is left of its budget."""
         return self._deadline - time.monotonic()
@@ -301,14 +304,21 @@ class Turn:
         check_fetch_message(request, self._host.limits, f"{self.entry.label}: a request of fetch")
         return self._wait_for(self._call_out(CallKind.FETCH, (binding, name, "fetch"), request))
 
-    def request_http(self, request: bytes) -> bytes:
-        """Send an outbound request, as `wit/http.wit` has it; the answer's text."""
+    def request_http(self, request: bytes, *, streams: bool = False) -> bytes:
+        """Send an outbound request, as `wit/http.wit` has it; the text of the answer, or of its head."""
         check_fetch_message(request, self._host.limits, f"{self.entry.label}: an outbound request")
         self._check_whole()
+        return self._ask(lambda: self._host.ask_outside(self, request, streams=streams))
+
+    def read_http(self, stream: str, bytes_max: int) -> bytes:
+        """The next piece of an answer that streams, as base64; empty at its end. 0 bytes close it."""
+        return self._ask(lambda: self._host.read_outside(self, stream, bytes_max))
+
+    def _ask(self, begin: Callable[[], OpenAnswer]) -> bytes:
         self._give_up_thread()
         self.state = ThreadState.ASKING
         try:
-            return self._wait_for(self._host.ask_outside(self, request))
+            return self._wait_for(begin())
         finally:
             self.state = DETACHED
 
@@ -393,7 +403,7 @@ class Turn:
     def _end_late(self) -> bool:
         if self.ended_by is None:
             budget_s = self._deadline - self.begun_at
-            is_fetch = self.request.kind in {CallKind.FETCH, CallKind.FUNCTION}
+            is_fetch = self.request.kind in {CallKind.FETCH, CallKind.FUNCTION, CallKind.BODY}
             kind = ActorFetchTimeoutError if is_fetch else ActorMethodTimeoutError
             self.ended_by = kind(f"{self.entry.label}: over its budget of {budget_s:g} s")
         return False

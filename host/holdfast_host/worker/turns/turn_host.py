@@ -41,8 +41,11 @@ class TurnHost(Protocol):
     def aim(self, turn: Turn, binding: str, name: str) -> int:
         """The number of the type that a binding of the turn leads to, for an instance of that name."""
 
-    def ask_outside(self, turn: Turn, text: bytes) -> OpenAnswer:
+    def ask_outside(self, turn: Turn, text: bytes, *, streams: bool) -> OpenAnswer:
         """Begin an outbound request of a turn that has given its thread up; it may be over on return."""
+
+    def read_outside(self, turn: Turn, stream: str, bytes_max: int) -> OpenAnswer:
+        """Begin to read an answer that streams, for a turn that has given its thread up."""
 
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
         """Have what the turn has written so far committed; `leaving` ends when it is durable; any thread."""

@@ -18,6 +18,7 @@ from doors import Awaits, Doors  # type: ignore[import-not-found]
 from gathering import Gathering  # type: ignore[import-not-found]
 from jobbing import Callee, Daily, Leaving  # type: ignore[import-not-found]
 from keyed import Keyed  # type: ignore[import-not-found]
+from pieces import Piecewise, respond  # type: ignore[import-not-found]
 from refused import Refused  # type: ignore[import-not-found]
 from scans import Scans  # type: ignore[import-not-found]
 
@@ -48,6 +49,7 @@ __all__ = [
     "Keyed",
     "Leaving",
     "Made",
+    "Piecewise",
     "Probe",
     "Refused",
     "Scans",
@@ -724,6 +726,9 @@ def fetch(request: Request, env: Env) -> Response:
         return Response(request.body[::-1], headers={"content-type": "image/png", "X-Two": "2"})
     if kind == "outside":
         return http.get(request.json()["url"])
+    if kind == "pieces":
+        found: Response = respond(request, env, name)
+        return found
     if kind == "empty":
         return Response(status=204)
     facts = [request.method, request.path, request.query, request.query_all("a"), request.headers.get("x-ONE")]
