@@ -12,13 +12,6 @@ from tests.contract.guest.drivers import Driver, Outside, Subject
 FAR_S = 86_400
 
 
-@pytest.fixture(params=["kit"])
-def driver(request: pytest.FixtureRequest) -> Driver:
-    """The test kit."""
-    driver: Driver = request.getfixturevalue(f"{request.param}_driver")
-    return driver
-
-
 @pytest.fixture
 def leaving(subject: NewSubject) -> Subject:
     """An instance of Leaving."""
