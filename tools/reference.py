@@ -229,6 +229,7 @@ def _signature(function: Any) -> str:
     signature = inspect.signature(function)
     parameters = [each for each in signature.parameters.values() if each.name not in {"self", "cls"}]
     text = str(signature.replace(parameters=parameters))
+    text = re.sub(r"<object object at 0x\w+>", "...", text)  # a default that stands for none
     return re.sub(r"'([^']*)'", r"\1", re.sub(r"(?<=[:>] )'([^']*)'", r"\1", text)).replace(" -> None", "")
 
 
