@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tests.harness.background import Clients
 from tests.harness.caller import Answer, Caller, NoAnswerError
 from tests.harness.components import PROJECT
 from tests.harness.deploying import deploy
-from tests.harness.host import HostProcess
+from tests.harness.host import HOLDFAST, HostProcess
 from tests.harness.repeats import repeats
 
 OUTBOX = PROJECT / "examples" / "outbox"
@@ -39,8 +40,9 @@ class Transfers(Clients):
     `expected` is what each wallet holds once all has arrived.
     """
 
-    def __init__(self, url: str, seed: int) -> None:
+    def __init__(self, url: str, seed: int, actor: str = "Wallet") -> None:
         super().__init__(CLIENTS)
+        self._actor = actor
         self.expected = Counter(dict.fromkeys(WALLETS, FUNDS))
         self.done = 0
         self.asked_again = 0
@@ -70,7 +72,7 @@ class Transfers(Clients):
         while True:
             answer: Answer | None = None
             with contextlib.suppress(NoAnswerError):
-                answer = caller.call("Wallet", source, "send", transfer, to, amount)
+                answer = caller.call(self._actor, source, "send", transfer, to, amount)
             if answer is not None and answer.status == 200:
                 result: dict[str, bool] = answer.value
                 return result
@@ -78,14 +80,16 @@ class Transfers(Clients):
             time.sleep(0.02)
 
 
-def start_with_funds(project: Path, data: Path) -> HostProcess:
+def start_with_funds(
+    project: Path, data: Path, actor: str = "Wallet", *options: str, command: Sequence[str] = (HOLDFAST,)
+) -> HostProcess:
     """A host of two workers where each wallet holds the same."""
-    host = HostProcess(data, "--workers", "2")
+    host = HostProcess(data, "--workers", "2", *options, command=command)
     host.start()
     deploy(host, components.built(project))
     with host.caller() as caller:
         for wallet in WALLETS:
-            caller.value("Wallet", wallet, "deposit", FUNDS)
+            caller.value(actor, wallet, "deposit", FUNDS)
     return host
 
 
@@ -100,12 +104,12 @@ def kill_something(host: HostProcess, chance: random.Random) -> None:
             host.kill("worker", index=chance.randrange(2))
 
 
-def balances_at_the_end(host: HostProcess) -> Counter[str]:
+def balances_at_the_end(host: HostProcess, actor: str = "Wallet") -> Counter[str]:
     """What each wallet holds when nothing is on the way any more."""
     deadline = time.monotonic() + ARRIVED_S
     with host.caller() as caller:
         while True:
-            found = {wallet: caller.value("Wallet", wallet, "balance") for wallet in WALLETS}
+            found = {wallet: caller.value(actor, wallet, "balance") for wallet in WALLETS}
             if not any(each["on_the_way"] for each in found.values()):
                 return Counter({wallet: each["balance"] for wallet, each in found.items()})
             assert time.monotonic() < deadline, f"still on the way after {ARRIVED_S} s: {found}"

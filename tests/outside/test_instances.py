@@ -65,10 +65,10 @@ def test_an_instance_says_what_its_receipts_take_and_has_none_once_it_is_erased(
         shown = run(host, "inspect", "Probe", "keyed")
 
         assert described["keys"] == 1
-        assert described["receipt_bytes"] > 2 * 16
-        assert f"receipts {described['receipt_bytes']} bytes, of answers under idempotency keys" in shown
+        assert described["apart_bytes"] > 2 * 16
+        assert f"apart    {described['apart_bytes']} bytes, of answers under idempotency keys and of jobs" in shown
         run(host, "erase", "Probe", "keyed", "--yes")
-        assert get(caller, "Probe/keyed?count=true")["receipt_bytes"] == 0
+        assert get(caller, "Probe/keyed?count=true")["apart_bytes"] == 0
         again = caller.request("POST", "/v1/actors/Probe/keyed/increment", "[]", {"Idempotency-Key": "a"})
         assert again.value == 1
 
@@ -82,7 +82,7 @@ def test_an_instance_is_described_without_waking_it(probe_host: StartHost) -> No
 
         assert asleep == {
             "type": "Probe", "name": "alice", "active": False, "queued": 0, "alarm": None, "version": 1,
-            "quarantined": False, "keys": 0, "bytes": 0, "receipt_bytes": 0,
+            "quarantined": False, "keys": 0, "bytes": 0, "apart_bytes": 0, "jobs": 0,
         }  # fmt: skip
         assert awake == {**asleep, "active": True, "keys": 2, "bytes": len('a1bb"x"')}
         assert "keys" not in get(caller, "Probe/alice")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from holdfast_host.cli.main import group
 from tests.harness import components
 from tests.harness.caller import Caller
 from tests.harness.components import PROJECT
@@ -102,6 +105,47 @@ def test_a_cron_is_listed_and_can_be_cancelled_by_its_key(caller: Caller) -> Non
     ]
     assert caller.value("Purse", "cron", "cancel", "tick") is True
     assert caller.value("Purse", "cron", "jobs") == []
+
+
+def test_a_job_that_failed_for_good_is_listed_and_can_be_tried_again_and_cancelled(caller: Caller) -> None:
+    id_ = caller.value("Purse", "shut-out", "pay_in", "shut-2", 5)
+    (note,) = until(lambda: caller.value("Purse", "shut-out", "notes"))
+    assert note[3] == "ActorError"
+    waits = caller.value("Purse", "later", "remind", 3600, "milk", "milk")
+    path = "/v1/instances/Purse/later/jobs"
+
+    (listed,) = caller.request("GET", path).value["jobs"]
+    assert (listed["id"], listed["kind"], listed["state"], listed["key"]) == (waits, "run", "armed", "milk")
+    assert caller.request("GET", f"/v1/instances/Purse/shut-out/jobs/{id_}").status == 404
+    shown = caller.request("GET", f"{path}/{waits}").value
+    assert shown["payload"]["v"] == [["milk"], {}]
+    assert (shown["method"], shown["outcome"]) == ("_remember", None)
+    every = caller.request("GET", "/v1/jobs?state=armed&type=Purse").value["jobs"]
+    assert waits in {each["id"] for each in every}
+    assert caller.request("POST", f"{path}/{waits}/retry").value["state"] == "armed"
+    assert until(lambda: caller.value("Purse", "later", "notes")) == [["milk", 0, 0]]
+    again = caller.value("Purse", "later", "remind", 3600, "bread")
+    assert caller.request("DELETE", f"{path}/{again}").value["deleted"] is True
+    assert caller.request("DELETE", f"{path}/{again}").error == "UnknownJobError"
+    assert caller.request("GET", "/v1/jobs?state=odd").status == 400
+
+
+def test_an_operator_sees_jobs_from_the_command_line(jobs_host: HostProcess, caller: Caller) -> None:
+    id_ = caller.value("Purse", "shown", "remind", 3600, "milk")
+    run = CliRunner()
+
+    def said(*words: str) -> str:
+        result = run.invoke(group, ["job", *words, "--host", jobs_host.url])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert f"armed      Purse/shown  {id_}  run _remember" in said("list", "--of", "Purse", "shown")
+    assert id_ in said("list", "--state", "armed", "--type", "Purse")
+    assert '["milk"]' in said("show", "Purse", "shown", id_)
+    assert said("retry", "Purse", "shown", id_).startswith(f"The job {id_} of Purse/shown is due now.")
+    until(lambda: caller.value("Purse", "shown", "notes"))
+    metrics = caller.request("GET", "/metrics").text
+    assert re.search(r'holdfast_jobs_total{[^}]*outcome="ok"[^}]*} [1-9]', metrics)
 
 
 def test_jobs_survive_the_death_of_every_process(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from holdfast_host.front.http.origin_checks import OriginChecks
 from holdfast_host.front.http.tokens import TokenCheck
 from holdfast_host.front.known.boundary import Boundary
 from holdfast_host.front.known.direct import DirectCalls
-from holdfast_host.front.routes.alarms import _CURSOR
+from holdfast_host.front.routes.state_listing import _CURSOR
 from holdfast_host.sandbox.components.description import check_description
 from holdfast_host.sandbox.imports import HANDLERS
 from holdfast_host.worker.running.runner import _parse

@@ -180,6 +180,46 @@ class ListedAlarm(Alarm):
     name: str
 
 
+class Job(TypedDict):
+    """A job of an instance."""
+
+    id: str
+    kind: str
+    state: str
+    due: str
+    key: str | None
+    cron: str | None
+    tz: str | None
+    method: str | None
+    to: str | None
+    then: str | None
+    tries: Count
+    unknown: bool
+    last_error: str | None
+
+
+class ListedJob(Job):
+    """A job among all; without a type where no deployed function has that."""
+
+    type: str | None
+    type_id: Count
+    name: str
+
+
+class ShownJob(Job):
+    """A job with what it is called with or sends, and its outcome."""
+
+    payload: Any
+    outcome: Any
+
+
+class TriedJob(TypedDict):
+    """A job that is due now."""
+
+    id: str
+    state: str
+
+
 class Inspected(TypedDict):
     """An instance from outside."""
 
@@ -190,7 +230,8 @@ class Inspected(TypedDict):
     alarm: Alarm | None
     keys: Count
     bytes: Count
-    receipt_bytes: NotRequired[Count]
+    apart_bytes: NotRequired[Count]
+    jobs: NotRequired[Count]
 
 
 class StoredEntry(TypedDict):
@@ -321,6 +362,7 @@ class Activity(TypedDict):
     functions: list[FunctionPool]
     functions_total: Count
     alarms: AlarmsUnderWay
+    jobs: NotRequired[AlarmsUnderWay]
 
 
 class ShownWorker(TypedDict):

@@ -34,6 +34,7 @@ _COMMANDS: Final = {
     "inspect": "Show one instance: its state, its alarm, what it has stored.",
     "storage": "Read, write and delete single keys of an instance.",
     "alarm": "List alarms; set and clear that of an instance.",
+    "job": "List jobs, show one, have it tried again, cancel it.",
     "top": "Show what the workers do now.",
     "verify": "Read a whole data directory, and say what is wrong.",
     "evict": "Take an instance out of memory; its storage stays.",

@@ -168,6 +168,12 @@ class UnknownKeyError(CallerError):
     default_status = 404
 
 
+class UnknownJobError(CallerError):
+    """The instance has no job of that id: it is done, or was cancelled."""
+
+    default_status = 404
+
+
 class UnknownSecretError(CallerError):
     """There is no secret of that name."""
 

@@ -34,6 +34,7 @@ from holdfast_host.front.routes.alarms import AlarmRoutes
 from holdfast_host.front.routes.debug import DebugRoutes
 from holdfast_host.front.routes.functions import FunctionRoutes
 from holdfast_host.front.routes.instances import InstanceRoutes
+from holdfast_host.front.routes.jobs import JobRoutes
 from holdfast_host.front.routes.logs import LogRoutes
 from holdfast_host.front.routes.metrics import MetricsRoutes
 from holdfast_host.front.routes.quarantine import QuarantineRoutes
@@ -75,6 +76,7 @@ class Front:
             [
                 *InspectionRoutes(lambda: self._calls.view, self._health, start.url, tokens).routes(),
                 *AlarmRoutes(lambda: self._calls.view, start.routing, self._links).routes(),
+                *JobRoutes(lambda: self._calls.view, start.routing, self._links).routes(),
                 *FunctionRoutes(control, self._uploads).routes(),
                 *MetricsRoutes(control).routes(),
                 *LogRoutes(self._links).routes(),

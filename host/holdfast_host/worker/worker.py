@@ -27,6 +27,7 @@ from holdfast_host.worker.inspection.report import Report
 from holdfast_host.worker.inspection.slow_turns import SlowTurns
 from holdfast_host.worker.jobs.away import Away
 from holdfast_host.worker.jobs.deliveries import Jobs
+from holdfast_host.worker.jobs.queries import job_readers
 from holdfast_host.worker.jobs.timers import Timers
 from holdfast_host.worker.loop import Loop
 from holdfast_host.worker.measures import Measures
@@ -183,7 +184,7 @@ class Worker:
             reply=self.replies.send,
         )
         self.inspection.readers["logs"] = output.read
-        self.inspection.readers |= alarm_readers(store)
+        self.inspection.readers |= alarm_readers(store) | job_readers(store)
         self.report = Report(
             measures=self.measures,
             health=self.health,
@@ -193,6 +194,7 @@ class Worker:
             leadership=self.leadership,
             committer=self.committer,
             alarms=self.alarms,
+            jobs=self.timers.jobs,
             output=output,
         )
         self.activity = Activity(
@@ -206,6 +208,7 @@ class Worker:
             leadership=self.leadership,
             compute=self.compute,
             alarms=self.alarms,
+            jobs=self.timers.jobs,
         )
         self.reception = Reception(
             limits=limits,

@@ -28,7 +28,7 @@ from holdfast_host.worker.turns.entry import Entry
 from holdfast_host.worker.turns.keyed_turn import KeyedTurn
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness import leader_guard
-from tests.harness.mutants import alarms
+from tests.harness.mutants import alarms, jobs
 
 _LOOK_S: Final = 0.002
 
@@ -249,28 +249,32 @@ class _Stack(deque[Turn]):
         return self.pop()
 
 
-_MUTATIONS: Final[dict[str, Callable[..., None]]] = {
-    each.__name__: each
-    for each in (
-        hold_commits,
-        read_free_disk,
-        lose_batches,
-        lose_sync,
-        doubt_sync,
-        crash_in_deadly_names,
-        swallow_sync_errors,
-        open_gate,
-        gate_only_own_writes,
-        serve_stale_reads,
-        forget_instances,
-        take_no_turns,
-        last_come_first_served,
-        commit_failed_turns,
-        count_those_who_wait_outside,
-        keep_activations,
-        keep_no_receipts,
-    )
-} | alarms.MUTATIONS
+_MUTATIONS: Final[dict[str, Callable[..., None]]] = (
+    {
+        each.__name__: each
+        for each in (
+            hold_commits,
+            read_free_disk,
+            lose_batches,
+            lose_sync,
+            doubt_sync,
+            crash_in_deadly_names,
+            swallow_sync_errors,
+            open_gate,
+            gate_only_own_writes,
+            serve_stale_reads,
+            forget_instances,
+            take_no_turns,
+            last_come_first_served,
+            commit_failed_turns,
+            count_those_who_wait_outside,
+            keep_activations,
+            keep_no_receipts,
+        )
+    }
+    | alarms.MUTATIONS
+    | jobs.MUTATIONS
+)
 
 
 def _patch(owner: Any, name: str, replacement: Callable[..., Any]) -> None:

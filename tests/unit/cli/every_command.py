@@ -28,6 +28,8 @@ ALARM = {
     "retry_count": 1,
     "last_error": EVIL,
 }
+JOB_TEXTS = ("id", "kind", "state", "due", "key", "cron", "tz", "method", "to", "then", "last_error", "type", "name")
+JOB = {**dict.fromkeys(JOB_TEXTS, EVIL), "tries": 2, "unknown": True, "type_id": 1}
 INSTANCE = {
     "active": True,
     "queued": 0,
@@ -53,6 +55,7 @@ ACTIVITY = {
     "turns_total": 1, "queues": [{**WHOSE, "turns": 1, "oldest_s": 1}], "queues_total": 1, "waiting_turns": 1,
     "groups": [{"group": 1, "turns": 1, "held": 1, "age_s": 1}], "detached": 1, "activations": 1,
     "compute": {"slots": 1, "waiting": 1}, "alarms": {"under_way": 1, "aside": 1, "in_line": 1},
+    "jobs": {"under_way": 1, "aside": 1, "in_line": 1},
     "functions": [{"function": EVIL, "sandboxes": 1, "busy": 1, "waiting": 1}], "functions_total": 1,
 }  # fmt: skip
 ONE = [EVIL, EVIL]
@@ -87,6 +90,13 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "alarm list": [([], {"alarms": [ALARM, {**ALARM, "type": None}], "cursor": None})],
     "alarm set": [([*ONE, EVIL], ALARM)],
     "alarm clear": [(ONE, {"deleted": True})],
+    "job list": [
+        ([], {"jobs": [JOB, {**JOB, "type": None}], "cursor": None}),
+        (["--of", *ONE], {"jobs": [JOB], "cursor": None}),
+    ],
+    "job show": [([*ONE, EVIL], {**JOB, "payload": {EVIL: EVIL}, "outcome": {EVIL: 1}})],
+    "job retry": [([*ONE, EVIL], {"id": EVIL, "state": EVIL})],
+    "job cancel": [([*ONE, EVIL], {"deleted": True})],
     "evict": [(ONE, {"evicted": True})],
     "erase": [([*ONE, "--yes"], {"deleted": True}), (ONE, None)],
     "logs": [([], LOG_LINE), (["--name", EVIL], {"time": 1.0, "function": EVIL, "message": EVIL})],

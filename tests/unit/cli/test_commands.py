@@ -23,7 +23,12 @@ from holdfast_host.front.calls.idempotency_keys import read_key
 from tests.harness.host import HOLDFAST
 from tests.unit.cli.scripted_host import scripted_host
 
-GROUPS = {"secret": "set list delete", "storage": "get put delete", "alarm": "list set clear"}
+GROUPS = {
+    "secret": "set list delete",
+    "storage": "get put delete",
+    "alarm": "list set clear",
+    "job": "list show retry cancel",
+}
 COMMANDS = [
     *group.list_commands(click.Context(group)),
     *(f"{name} {each}" for name, its in GROUPS.items() for each in its.split()),

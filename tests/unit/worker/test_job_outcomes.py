@@ -22,7 +22,7 @@ from holdfast_host.worker.jobs.outcomes import Answer, is_success, judge
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.clock import ManualClock
 from tests.unit.worker.job_stage import JobStage, arguments, fail, left_by_a_dead_worker
-from tests.unit.worker.stage import Guest, add
+from tests.unit.worker.stage import TYPE, Guest, add
 
 HOUR_S = 3600
 LIMITS = Limits()
@@ -302,3 +302,28 @@ def test_a_call_is_not_tried_again_once_what_was_kept_of_its_first_try_may_be_go
     assert len(keys) == 1
     (told,) = host.runs
     assert (told["outcome"]["ok"], told["outcome"]["unknown"], told["outcome"]["tries"]) == (False, True, 1)
+
+
+def test_a_call_that_is_tried_past_what_was_kept_takes_effect_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run without the rule: an answer that was lost, an hour before the callee forgets, and a try after that."""
+    keys: list[str] = []
+    host = JobStage(monkeypatch, guests=receiving(keys))
+    host.stage.worker.job_calls._known_us = lambda: 1 << 62  # type: ignore[method-assign]
+    answered = host.stage.worker.job_calls.answered
+    lost: list[Any] = []
+
+    def lose(delivery: Any, answer: Answer) -> None:
+        """The first answer never comes."""
+        if not lost:
+            lost.append(answer)
+            error = HostUnavailableError("its worker died")
+            answer = Answer(error.status, error.to_json())
+        answered(delivery, answer)
+
+    host.stage.worker.job_calls.answered = lose  # type: ignore[method-assign]
+    host.put("a", call_job("b", "receive", 5, then="_sent"))
+    host.settle()
+    host.stage.do(lambda: host.store._rows[TYPE, b"b"].receipts.clear())  # a day and an hour later
+    host.advance(25 * HOUR_S)
+
+    assert host.total("b") == 10

@@ -68,8 +68,10 @@ def command(
     say(f"  version  {facts['version']}")
     say(f"  alarm    {_alarm(facts['alarm'])}")
     say(f"  storage  {counted(facts['keys'], 'key')}, {counted(facts['bytes'], 'byte')}")
-    if facts.get("receipt_bytes"):
-        say(f"  receipts {counted(facts['receipt_bytes'], 'byte')}, of answers under idempotency keys")
+    if facts.get("apart_bytes"):
+        say(f"  apart    {counted(facts['apart_bytes'], 'byte')}, of answers under idempotency keys and of jobs")
+    if facts.get("jobs"):
+        say(f"  jobs     {counted(facts['jobs'], 'job')}: 'holdfast job list --of {actor_type} {name}' lists them")
     cut = False
     for entry in page["entries"]:
         text = readable_json(entry.get("value", entry.get("raw")))

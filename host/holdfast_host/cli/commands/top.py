@@ -114,6 +114,9 @@ def _describe_activity(activity: answers.Activity) -> Iterator[str]:
         yield f"  {compute['waiting']} turns wait for {_count(compute['slots'], 'processor')}"
     if alarms["under_way"] or alarms["aside"] or alarms["in_line"]:
         yield f"  alarms  {alarms['under_way']} under way, {alarms['aside']} put aside, {alarms['in_line']} in line"
+    jobs = activity.get("jobs")
+    if jobs is not None and any(jobs.values()):
+        yield f"  jobs    {jobs['under_way']} under way, {jobs['aside']} put aside, {jobs['in_line']} in line"
 
 
 def _more(total: int, shown: Sequence[object], words: str) -> Iterator[str]:

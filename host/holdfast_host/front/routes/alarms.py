@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -23,22 +22,19 @@ from holdfast_host.front.app import Route
 from holdfast_host.front.calls.catalog_view import CatalogView
 from holdfast_host.front.http.answers import Answer, json_answer
 from holdfast_host.front.http.bodies import read_object
-from holdfast_host.front.http.paths import decode_segment, read_number, read_parameters
+from holdfast_host.front.http.paths import decode_segment, read_parameters
 from holdfast_host.front.http.server import Exchange
+from holdfast_host.front.routes.state_listing import list_by_state
 from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.wire.routing import Routing
 
 STATES: Final = ("armed", "retrying", "abandoned", "parked")
-PAGE_MAX: Final = 1_000
-_PAGE_DEFAULT: Final = 100
-_READS_MAX: Final = 20  # for one request: where few of many alarms are in the state, its caller goes on himself
 _BODY_BYTES_MAX: Final = 4 * KIB
 _SECONDS_MAX: Final = 1e11  # nobody means the year 5138: these are milliseconds
 _SECONDS_MIN: Final = 1e9  # September 2001 as a Unix time; as a span 31 years, so a span from now was meant
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_CURSOR: Final = re.compile(r"([a-z]+)\.(\d{1,5})\.((?:[0-9a-f]{2})*)")
 
 
 class AlarmRoutes:
@@ -79,21 +75,9 @@ class AlarmRoutes:
         return await self._edit(*self._instance(found), b"delete_alarm", [])
 
     async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        states, (state, worker, after), limit = self._read_query(query)
-        rows: list[dict[str, Any]] = []
-        for _ in range(_READS_MAX):
-            facts = {"read": "alarms", "state": state, "after": after, "limit": limit - len(rows)}
-            answer = await self._links[worker].read(facts)
-            rows += [show_row(row) for row in answer["rows"]]
-            after = answer["next"] or ""
-            if not after:
-                worker += 1
-            if worker == len(self._links):
-                worker = 0
-                state = next((later for later in states[states.index(state) + 1 :]), "")
-            if not state or len(rows) >= limit:
-                break
-        return json_answer({"alarms": rows, "cursor": f"{state}.{worker}.{after}" if state else None})
+        given = read_parameters(query, "state", "limit", "cursor")
+        rows, cursor = await list_by_state(self._links, "alarms", STATES, given, show_row)
+        return json_answer({"alarms": rows, "cursor": cursor})
 
     def _instance(self, found: tuple[str, ...]) -> tuple[int, bytes]:
         actor_type, name = found
@@ -104,23 +88,6 @@ class AlarmRoutes:
         call = Call(0, type_id, 0, CallKind.EDIT, 0, name, edit, b"", json.dumps(arguments).encode())
         status, body = await self._links[worker].call(call, partition)
         return Answer(status, body)
-
-    def _read_query(self, query: str) -> tuple[tuple[str, ...], tuple[str, int, str], int]:
-        """The states to list, where to begin, and how many rows."""
-        given = read_parameters(query, "state", "limit", "cursor")
-        states: tuple[str, ...] = STATES
-        if "state" in given:
-            if given["state"] not in STATES:
-                raise BadRequestError(f"the state is {given['state'][:40]!r}: it is one of {', '.join(STATES)}")
-            states = (given["state"],)
-        limit = read_number(given, "limit", 1, PAGE_MAX) or _PAGE_DEFAULT
-        position = (states[0], 0, "")
-        if "cursor" in given:
-            match = _CURSOR.fullmatch(given["cursor"])
-            if match is None or match[1] not in states or int(match[2]) >= len(self._links):
-                raise BadRequestError("this cursor does not belong to this listing: begin it anew")
-            position = (match[1], int(match[2]), match[3])
-        return states, position, limit
 
 
 def read_due(due: Any) -> int:
@@ -159,8 +126,8 @@ def show_alarm(alarm: dict[str, Any] | None) -> dict[str, Any] | None:
         return None
     return {
         "state": alarm["state"],
-        "due": _show_time(alarm["due_us"]),
-        "scheduled": _show_time(alarm["scheduled_us"]),
+        "due": show_time(alarm["due_us"]),
+        "scheduled": show_time(alarm["scheduled_us"]),
         "retry_count": alarm["retry_count"],
         "last_error": alarm["last_error"] or None,
     }
@@ -172,5 +139,6 @@ def show_row(row: dict[str, Any]) -> dict[str, Any]:
     return {"type": row["type"], "type_id": row["type_id"], "name": row["name"], **alarm}
 
 
-def _show_time(due_us: int) -> str:
+def show_time(due_us: int) -> str:
+    """A time as callers see it."""
     return (_EPOCH + timedelta(microseconds=due_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -99,7 +99,7 @@ class InstanceRoutes:
         }
         if counted:
             shown["keys"] = await self._count(instance)
-            shown |= {name: facts[name] for name in ("bytes", "receipt_bytes")}
+            shown |= {name: facts[name] for name in ("bytes", "apart_bytes", "jobs")}
         return json_answer(shown)
 
     async def _count(self, instance: _Instance) -> int:

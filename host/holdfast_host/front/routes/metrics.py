@@ -113,6 +113,7 @@ _WORKER_GAUGES: Final = (
     ("holdfast_worker_private_bytes", "private_bytes", _PRIVATE),
     ("holdfast_disk_free_bytes", "disk_free_bytes", "Free bytes of the disk that the worker stores on."),
     ("holdfast_storage_short", "short_of_room", "Whether nothing may grow: too little disk or map is left."),
+    ("holdfast_jobs_under_way", "jobs_under_way", "Jobs that run, or are called, asked or answered."),
     ("holdfast_detached_turns", "detached", "Turns that compute or wait beside the others."),
     ("holdfast_commit_in_flight_seconds", "commit_in_flight_s", "For how long the running commit has run; 0: none."),
 )
@@ -123,6 +124,12 @@ _WORKER_COUNTS: Final = (
         "alarms",
         "outcome",
         "Runs of alarms' handlers, by outcome: ok, or the error's name; and alarms abandoned or parked.",
+    ),
+    (
+        "holdfast_jobs",
+        "jobs",
+        "outcome",
+        "Turns of jobs, runs and then, by outcome: ok, or the error's name; and jobs abandoned or parked.",
     ),
 )
 _FRONT_COUNTERS: Final = (

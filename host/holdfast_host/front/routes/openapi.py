@@ -6,6 +6,7 @@ from typing import Any
 
 from holdfast_host import __version__
 from holdfast_host.front.routes.openapi_inspection import describe_inspection
+from holdfast_host.front.routes.openapi_jobs import describe_jobs
 from holdfast_host.front.routes.openapi_parts import ANY, JSON, TYPED, operation, parameter, typed_body
 from holdfast_host.front.routes.openapi_types import types_schema
 
@@ -44,6 +45,7 @@ def describe_api(url: str, *, token: bool) -> dict[str, Any]:
             "/v1/functions/{function}/sources": {"put": _reload()},
             "/v1/instances/{type}/{name}/alarm": _alarm(),
             "/v1/alarms": {"get": _list_alarms()},
+            **describe_jobs(),
             "/v1/secrets": {"get": operation("listSecrets", "The secrets' names; values are never shown.", 200)},
             "/v1/secrets/{name}": _secret(),
             "/fn/{function}/{path}": _function_itself(),

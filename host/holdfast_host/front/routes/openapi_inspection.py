@@ -54,14 +54,20 @@ def _inspect() -> dict[str, Any]:
         200,
         parameters=[
             parameter(
-                "count", "Add its keys and bytes, and those of its receipts.", "query", type="boolean", default=False
+                "count",
+                "Add its keys and bytes, its jobs, and the bytes of jobs and receipts.",
+                "query",
+                type="boolean",
+                default=False,
             )
         ],
     )
 
 
 def _delete() -> dict[str, Any]:
-    return operation("deleteInstance", "Delete its storage, its alarm and its receipts, atomically, as a turn.", 200)
+    return operation(
+        "deleteInstance", "Delete its storage, its alarm, its jobs and its receipts, atomically, as a turn.", 200
+    )
 
 
 def _storage() -> dict[str, Any]:

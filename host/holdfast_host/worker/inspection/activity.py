@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.alarms.deliveries import Alarms
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.commits.sweeper import Sweeper
+    from holdfast_host.worker.deliveries.deliveries import Deliveries
     from holdfast_host.worker.measures import Measures
     from holdfast_host.worker.threads.compute_slots import ComputeSlots
     from holdfast_host.worker.threads.leadership import Leadership
@@ -54,6 +55,7 @@ class Activity:
     leadership: Leadership
     compute: ComputeSlots
     alarms: Alarms
+    jobs: tuple[Deliveries, ...]  # runs, calls, requests
 
     def report(self, limit: int) -> tuple[JsonObject, list[tuple[JsonObject, Turn]]]:
         """All there is to say, at most `limit` of each kind, and the rows whose places are worth a look."""
@@ -77,12 +79,14 @@ class Activity:
             "functions": fullest,
             "functions_total": len(pools),
             "alarms": self.alarms.occupancy(),
+            "jobs": {name: sum(each.occupancy()[name] for each in self.jobs) for name in self.alarms.occupancy()},
         }
         return facts, [(row, turn) for row, turn in zip(rows, turns, strict=True) if row["age_s"] > PLACED_AFTER_S]
 
     def _queues(self) -> Collection[Entry]:
         """Where turns wait: at instances, behind alarms that are not written down as begun yet, before functions."""
-        marked = (self.directory.find(each.type_id, each.name) for each in self.alarms.under_way)
+        under_way = (each for kind in (self.alarms, *self.jobs) for each in kind.under_way)
+        marked = (self.directory.find(each.type_id, each.name) for each in under_way)
         places = (*self.mailboxes.queues(), *marked, *self.functions.lobbies())
         return {id(entry): entry for entry in places if entry is not None and entry.mail}.values()
 

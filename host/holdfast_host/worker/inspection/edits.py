@@ -9,13 +9,16 @@ A call of kind EDIT names its edit as the method; what the edit needs is the bod
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from holdfast_host.core.errors import BadRequestError
+from holdfast_host.core.errors import BadRequestError, UnknownJobError
+from holdfast_host.worker.turns.job_texts import read_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from holdfast_host.storage.jobs import Job
     from holdfast_host.worker.turns.turn import Turn
 
 
@@ -49,7 +52,7 @@ def _delete(turn: Turn) -> bytes:
 
 
 def _delete_instance(turn: Turn) -> bytes:
-    """All that is stored of it: keys, alarm and receipts."""
+    """All that is stored of it: keys, alarm, jobs and receipts."""
     storage = turn.storage
     some, _ = storage.list(b"", None, None, None, False, 1)
     storage.delete_alarm()
@@ -70,6 +73,37 @@ def _delete_alarm(turn: Turn) -> bytes:
     return _said(deleted=turn.storage.wrote)
 
 
+def _retry_job(turn: Turn) -> bytes:
+    """Body: `[id, again]`. One whose effect nobody knows is tried again where `again` says so."""
+    id_, job, again = _job(turn)
+    if job.unknown and not again:
+        raise BadRequestError(
+            f"{turn.entry.label}: whether the job {id_.hex()} took effect is unknown: again=true has it tried again"
+        )
+    due_us = turn.clock_us()
+    state = "waiting" if job.outcome else "armed"
+    tried = replace(
+        job, state=state, due_us=due_us, tries=0, retry_count=0, tried_us=0, begun=False, killed=False, unknown=False
+    )
+    turn.storage.write_job(id_, tried)
+    return _said(id=id_.hex(), state=state, due_us=due_us)
+
+
+def _cancel_job(turn: Turn) -> bytes:
+    """Body: `[id]`."""
+    id_, _, _ = _job(turn)
+    return _said(id=id_.hex(), deleted=turn.storage.cancel_job(id_))
+
+
+def _job(turn: Turn) -> tuple[bytes, Job, bool]:
+    text, *further = json.loads(turn.request.body)
+    id_ = read_id(text)
+    job = None if id_ is None else turn.storage.job(id_)
+    if id_ is None or job is None:
+        raise UnknownJobError(f"{turn.entry.label} has no job {text[:64]!r}")
+    return id_, job, bool(further and further[0])
+
+
 def _said(**facts: object) -> bytes:
     return json.dumps(facts, separators=(",", ":")).encode()
 
@@ -80,4 +114,6 @@ _EDITS: Final[dict[bytes, Callable[[Turn], bytes]]] = {
     b"delete_instance": _delete_instance,
     b"set_alarm": _set_alarm,
     b"delete_alarm": _delete_alarm,
+    b"retry_job": _retry_job,
+    b"cancel_job": _cancel_job,
 }

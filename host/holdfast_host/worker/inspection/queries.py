@@ -82,7 +82,7 @@ class Inspection:
         else:
             if what == "instance":
                 facts |= self._live_facts(facts)
-            elif what == "alarms":
+            elif what in {"alarms", "jobs"}:
                 facts["types"] = self._deployments.type_names()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._read_all, name="holdfast-inspection", daemon=True)
@@ -149,10 +149,11 @@ class Inspection:
         return {"rows": rows, "next": None if page.next is None else page.next.decode(errors="replace")}
 
     def _instance(self, facts: JsonObject) -> JsonObject:
-        """One instance: what the leader said of it, its alarm, how many bytes it and its receipts hold."""
+        """One instance: what the leader said of it, its alarm, how many jobs it has, and how many bytes are whose."""
         stored = self._store.locate(facts["type_id"], _name(facts))
         shown = {name: facts[name] for name in ("active", "queued", "version", "quarantined")}
-        sizes = {"bytes": stored.live_bytes, "receipt_bytes": stored.apart_bytes}
+        jobs = self._store.jobs.count(stored)
+        sizes = {"bytes": stored.live_bytes, "apart_bytes": stored.apart_bytes, "jobs": jobs}
         return {**shown, "alarm": describe_alarm(self._store.alarm(stored)), **sizes}
 
     def _keys(self, facts: JsonObject) -> JsonObject:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.json_text import JsonObject
     from holdfast_host.worker.alarms.deliveries import Alarms
     from holdfast_host.worker.commits.committer import Committer
+    from holdfast_host.worker.deliveries.deliveries import Deliveries
     from holdfast_host.worker.health import Health
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.measures import Measures
@@ -35,6 +36,7 @@ class Report:
     leadership: Leadership
     committer: Committer
     alarms: Alarms
+    jobs: tuple[Deliveries, ...]  # a pool each
     output: Output
 
     def read(self) -> JsonObject:
@@ -54,6 +56,12 @@ class Report:
                 for type_id, kind in measures.types.items()
             ],
             "alarms": {**measures.alarms, "abandoned": self.alarms.abandoned, "parked": self.alarms.parked},
+            "jobs": {
+                **measures.jobs,
+                "abandoned": sum(each.abandoned for each in self.jobs),
+                "parked": sum(each.parked for each in self.jobs),
+            },
+            "jobs_under_way": sum(each.occupancy()["under_way"] for each in self.jobs),
             "traps": dict(self.output.traps),  # any thread counts one
             "log_lines_dropped": self.output.dropped_total,
             "commit_seconds": measures.commit_seconds.report(),

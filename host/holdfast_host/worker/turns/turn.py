@@ -322,12 +322,16 @@ class Turn:
         finally:
             self.state = DETACHED
 
+    def clock_us(self) -> int:
+        """What the wall clock says, in microseconds."""
+        return self._host.clock.wall_us()
+
     def put_job(self, job: bytes) -> bytes:
         """Make a job, as `wit/jobs.wit` has it; its id."""
         label, loaded = self.entry.label, self.loaded
         if loaded is None or not loaded.runs_jobs:
             raise BadRequestError(f"{label}: its component exports no `job`, which runs jobs: none can be made")
-        now_us = self._host.clock.wall_us()
+        now_us = self.clock_us()
         made = read_job(job, now_us, self._host.limits, label, partial(self._host.aim, self))
         return self.storage.put_job(made).hex().encode()
 
