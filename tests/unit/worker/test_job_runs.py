@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
 from holdfast_host.core.clock import utc_text
 from holdfast_host.core.errors import HoldfastError
+from holdfast_host.worker.jobs.deliveries import FUNCTION_MAX
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.clock import ManualClock
+from tests.unit.worker.alarm_stage import set_alarm
 from tests.unit.worker.job_stage import JobStage, arguments, cancel, fail, left_by_a_dead_worker, list_jobs, put
-from tests.unit.worker.stage import TYPE, add
+from tests.unit.worker.stage import TYPE, Guest, add
 
 
 def test_a_run_runs_at_its_time_and_not_before_with_what_it_was_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +130,7 @@ def test_a_run_that_was_under_way_when_its_worker_died_is_told_and_in_the_end_gi
     clock = ManualClock()
     first = JobStage(monkeypatch, clock=clock)
     first.run("a", 1.0)
-    store = left_by_a_dead_worker(first.store)
+    store, third_store = left_by_a_dead_worker(first.store), left_by_a_dead_worker(first.store)
     clock.advance(5.0)
     seen: list[bool] = []
     second = JobStage(monkeypatch, store=store, clock=clock)
@@ -135,7 +138,6 @@ def test_a_run_that_was_under_way_when_its_worker_died_is_told_and_in_the_end_gi
     second.settle()
     assert seen == [True]
 
-    third_store = left_by_a_dead_worker(first.store)
     row = third_store._rows[TYPE, b"a"]
     ((id_, job),) = row.jobs.items()
     row.jobs[id_] = type(job)(**{**{f: getattr(job, f) for f in job.__slots__}, "begun": True})
@@ -270,3 +272,22 @@ def test_a_component_without_the_export_can_make_no_job_and_one_it_has_fails_by_
 
     (row,) = host.jobs("a")
     assert row["last_error"].startswith("ActorUnknownMethodError: T runs no jobs in version 1 of 'f'")
+
+
+def test_slow_jobs_delay_no_alarm_and_no_call_and_all_of_them_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them than a function may have under way; what is left over runs when they are done."""
+    monkeypatch.setitem(FUNCTION_MAX, "run", 8)
+    ran, go_on = threading.Event(), threading.Event()
+    guests: dict[bytes, Guest] = {b"alarm": lambda turn, info: ran.set(), b"set": set_alarm}
+    host = JobStage(monkeypatch, lambda turn, info: go_on.wait(30) and add(turn, 1), guests=guests)
+    for number in range(12):
+        host.run(f"n{number}", 1.0)
+    host.clock.advance(1.0)
+    assert host.stage.call("a", "set", host.clock.wall_us()) == (200, None)
+
+    assert ran.wait(10)
+    assert host.stage.call("b", "add", 5) == (200, 5)
+    assert host.stage.do(lambda: len(host.stage.worker.runs.under_way)) == 8
+    go_on.set()
+    host.settle()
+    assert len(host.runs) == 12
