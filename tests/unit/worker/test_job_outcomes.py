@@ -179,6 +179,14 @@ def test_a_busy_courier_is_asked_again_and_no_try_is_counted(monkeypatch: pytest
     assert host.runs[0]["outcome"]["tries"] == 1
 
 
+def test_a_call_whose_callee_speaks_of_a_busy_courier_has_been_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = JobStage(monkeypatch, guests=receiving([], [ActorError('{"error":{"name":"OutboundBusyError"}}')]))
+    host.put("a", call_job("b", then="_sent"))
+    host.settle()
+
+    assert [each["outcome"]["error"]["name"] for each in host.runs] == ["ActorError"]
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "wait_s"),
     [
@@ -204,10 +212,12 @@ def test_what_a_status_says_of_a_request(status: int, headers: list[list[str]], 
 
 def test_an_answer_that_is_too_large_to_be_kept_is_told_as_that() -> None:
     body = b'{"status":200,"headers":[],"body":"%b"}' % (b"x" * 2_000_000)
-    after = judge(Job("http", 1), Answer(200, body), 0, LIMITS)
-    outcome = json.loads(after.outcome)
+    answer = Answer(200, body).cut(LIMITS)
+    outcome = json.loads(judge(Job("http", 1), answer, 0, LIMITS).outcome)
 
+    assert len(answer.body) < 100
     assert (outcome["ok"], outcome["response"]["status"], outcome["error"]["name"]) == (False, 200, "LimitError")
+    assert f"an answer of {len(body)} bytes" in outcome["error"]["message"]
 
 
 def test_what_may_not_be_asked_is_the_outcome_at_once() -> None:

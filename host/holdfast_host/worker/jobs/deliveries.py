@@ -27,7 +27,7 @@ from holdfast_host.wire.frames import CallKind
 from holdfast_host.worker.deliveries.deliveries import READY_MAX, Deliveries
 from holdfast_host.worker.deliveries.exits import AGAIN_S
 from holdfast_host.worker.deliveries.stages import UNREAD, Delivery, Stage
-from holdfast_host.worker.jobs.outcomes import FORGOTTEN, NOT_SENT, Answer, is_success, judge
+from holdfast_host.worker.jobs.outcomes import FORGOTTEN, Answer, is_success, judge, was_not_sent
 from holdfast_host.worker.jobs.timetable import JobTimetable
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.job_texts import read_facts
@@ -115,10 +115,10 @@ class Jobs(Deliveries):
 
     def answered(self, delivery: JobDelivery, answer: Answer) -> None:
         """Its try has come to an end."""
-        if answer.status != 200 and NOT_SENT.encode() in answer.body[:200]:
+        if was_not_sent(answer):
             self.put_aside(delivery, AGAIN_S)
             return
-        delivery.answer = answer
+        delivery.answer = answer.cut(self.limits)
         self._answered.append(delivery)
         self.wake()
 

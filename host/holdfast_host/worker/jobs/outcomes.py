@@ -34,7 +34,8 @@ _REFUSALS: Final = frozenset(
     }
 )  # fmt: skip
 _UNKNOWN: Final = frozenset({"ActorOutputGateError", "OutboundUnreachableError", "OutboundTimeoutError"})
-NOT_SENT: Final = "OutboundBusyError"
+_NOT_SENT: Final = b'{"error":{"name":"OutboundBusyError"'
+_HEAD_BYTES: Final = 64  # in which a response says its status
 _AGAIN_STATUSES: Final = frozenset({408, 425, 429})
 _FINAL_STATUSES: Final = frozenset({501, 505})
 
@@ -44,6 +45,13 @@ class Answer(NamedTuple):
 
     status: int
     body: bytes
+    left_out_bytes: int = 0  # of a body that is too long to be kept
+
+    def cut(self, limits: Limits) -> Answer:
+        """The same, without a body that nobody will be told."""
+        if len(self.body) <= _kept_bytes(limits):
+            return self
+        return Answer(self.status, self.body[:_HEAD_BYTES], len(self.body) - _HEAD_BYTES)
 
 
 FORGOTTEN: Final = Answer(0, b"")  # nobody asks any more: what was kept of its first try may be gone
@@ -79,9 +87,19 @@ def judge(job: Job, answer: Answer, now_us: int, limits: Limits) -> Job:
     return replace(job, state="waiting", tries=tries, unknown=read.unknown, last_error=read.why, outcome=outcome)
 
 
+def was_not_sent(answer: Answer) -> bool:
+    """Whether there was no room for a request: then it was no try."""
+    return answer.status != _OK and answer.body.startswith(_NOT_SENT)
+
+
 def is_success(job: Job) -> bool:
     """Whether a job that waits with its outcome has done what it was for."""
     return job.outcome.startswith(b'{"ok":true')
+
+
+def _kept_bytes(limits: Limits) -> int:
+    """Of an answer as text: a body grows by a third in base64, and headers come with it."""
+    return limits.fetch_headers_bytes_max + limits.job_outcome_bytes_max * 3 // 2
 
 
 def _forgotten(job: Job) -> Job:
@@ -107,10 +125,10 @@ def _read_response(answer: Answer, now_us: int, limits: Limits) -> _Read:
     ok = 200 <= status < 300
     why = "" if ok else f"it was answered with status {status}"
     body, wait_s = answer.body, 0.0
-    if len(body) > limits.fetch_headers_bytes_max + limits.job_outcome_bytes_max * 3 // 2:
+    if answer.left_out_bytes:
         error = LimitError(
-            f"an answer of {len(body)} bytes exceeds the limit of {limits.job_outcome_bytes_max} bytes that is kept "
-            "for a job"
+            f"an answer of {len(body) + answer.left_out_bytes} bytes exceeds the limit of "
+            f"{limits.job_outcome_bytes_max} bytes that is kept for a job"
         )
         member = b'"response":%b,"error":%b' % (
             pack_message({"status": status, "headers": []}, b""),
