@@ -18,6 +18,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.storage.jobs import Job
 from holdfast_host.wire.frames import FrameReader
 from holdfast_host.wire.outbound import unpack_ask
+from holdfast_host.worker.inspection.edits import _EDITS
 from holdfast_host.worker.jobs.outcomes import Answer, is_success, judge
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.clock import ManualClock
@@ -337,3 +338,24 @@ def test_a_call_that_is_tried_past_what_was_kept_takes_effect_twice(monkeypatch:
     host.advance(25 * HOUR_S)
 
     assert host.total("b") == 10
+
+
+def test_a_call_whose_effect_nobody_knows_is_abandoned_and_tried_again_only_if_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys: list[str] = []
+    guests = receiving(keys, [HostUnavailableError("busy")])
+    guests[b"retry"] = lambda turn, given: _EDITS[b"retry_job"](turn).decode()
+    host = JobStage(monkeypatch, guests=guests)
+    id_ = host.put("a", call_job("b"))
+    host.settle()
+    host.advance(24 * HOUR_S)
+    (row,) = host.jobs("a")
+    assert (row["state"], row["unknown"]) == ("abandoned", True)
+
+    status, refused = host.stage.call("a", "retry", [id_, False])
+    assert status == 500
+    assert "took effect is unknown: again=true" in refused["error"]["message"]
+    assert host.stage.call("a", "retry", [id_, True])[0] == 200
+    host.settle()
+    assert (len(keys), host.total("b"), host.rows("a")) == (2, 1, [])

@@ -9,6 +9,7 @@ import pytest
 
 from holdfast_host.core.clock import utc_text
 from holdfast_host.core.errors import HoldfastError
+from holdfast_host.worker.inspection.edits import _EDITS
 from holdfast_host.worker.jobs.deliveries import FUNCTION_MAX
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.clock import ManualClock
@@ -228,6 +229,18 @@ def test_a_cron_with_a_clock_that_is_set_back_runs_nothing_twice(monkeypatch: py
     assert len(host.runs) == 1
     host.advance(3600.0)
     assert len(host.runs) == 2
+
+
+def test_a_cron_that_an_operator_runs_now_runs_at_its_next_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = JobStage(monkeypatch, guests={b"retry": lambda turn, given: _EDITS[b"retry_job"](turn).decode()})
+    id_ = host.run("a", cron="0 * * * *")
+    next_us = host.rows("a")[0][1].due_us
+    host.advance(60.0)
+    assert host.stage.call("a", "retry", [id_, False])[0] == 200
+    host.settle()
+
+    assert [each["missed"] for each in host.runs] == [0]
+    assert host.rows("a")[0][1].due_us == next_us
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,9 @@ def _retry_job(turn: Turn) -> bytes:
     due_us = turn.clock_us()
     state = "waiting" if job.outcome else "armed"
     tried = replace(
-        job, state=state, due_us=due_us, tries=0, retry_count=0, tried_us=0, begun=False, killed=False, unknown=False
-    )
+        job, state=state, due_us=due_us, scheduled_us=min(job.scheduled_us, due_us), tries=0, retry_count=0,
+        tried_us=0, begun=False, killed=False, unknown=False,
+    )  # fmt: skip
     turn.storage.write_job(id_, tried)
     return _said(id=id_.hex(), state=state, due_us=due_us)
 

@@ -219,7 +219,7 @@ class Jobs(Deliveries):
             return
         cron, zone = head["cron"], head.get("tz", "UTC")
         try:
-            delivery.missed = missed_between(cron, zone, job.scheduled_us, now_us)
+            delivery.missed = missed_between(cron, zone, job.scheduled_us, now_us) if job.scheduled_us < now_us else 0
             due_us = next_after(cron, zone, max(job.scheduled_us, now_us))
         except ValueError as error:  # its zone is not known any more
             delivery.failure = BadRequestError(str(error))
