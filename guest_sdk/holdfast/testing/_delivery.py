@@ -8,6 +8,7 @@ from typing import Final
 
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError
+from holdfast.testing._jobs.cron import next_after
 from holdfast.testing._jobs.deliveries import JobDeliveries
 from holdfast.testing._jobs.outcomes import ERROR_CHARS_MAX
 from holdfast.testing._jobs.rows import StoredJob
@@ -30,6 +31,18 @@ class Deliveries:
         self._runner = runner
         self._jobs = jobs
         self.function = Record("", "")
+
+    def set_crons(self, crons: tuple[str, ...], now_us: int) -> None:
+        """Have the function run at these times.
+
+        Raises:
+            ValueError: One is no cron text; or the function has no `scheduled`.
+        """
+        if crons and self._runner.component.scheduled is None:
+            raise ValueError("crons run scheduled(event, env) of the function, which is not there")
+        for cron in crons:
+            due_us = next_after(cron, "UTC", now_us)
+            self.function.jobs[cron] = StoredJob(cron, {"kind": "scheduled", "cron": cron}, due_us, due_us)
 
     def run_until(self, clock: ManualClock, target_us: int) -> int:
         """Move the clock there, from one time that something is due to the next; how many handlers ran.

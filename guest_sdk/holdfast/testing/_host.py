@@ -16,6 +16,7 @@ from holdfast._env import Env, make_env
 from holdfast._errors import ActorCallError
 from holdfast._host_imports import Err
 from holdfast._http import Request, Response
+from holdfast._jobs.delivery import ScheduledEvent
 from holdfast.testing._answers import Answer, answer_call
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._delivery import Deliveries
@@ -39,6 +40,7 @@ ENV_NAME_CHARS_MAX: Final = 64
 _FUNCTION: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 Fetch = Callable[[Request, Env], Any]
+Scheduled = Callable[[ScheduledEvent, Env], Any]
 
 
 class LocalHost:
@@ -68,6 +70,8 @@ class LocalHost:
         outbound: What may be asked outside, as `[outbound] allow` lists it; everything where it is not said.
         check_arguments: Whether `post` checks and converts arguments by their annotations, as a host does where
             holdfast.toml says so.
+        scheduled: The function's `scheduled(event, env)`, if it has one.
+        crons: When it runs, as `[triggers] crons` lists it: cron texts in UTC.
         absent: Bindings that lead to an actor type whose owner is not deployed, as an optional reference may: the name
             on `env`, and the type.
 
@@ -95,6 +99,8 @@ class LocalHost:
         check_arguments: bool = False,
         absent: Mapping[str, str] | None = None,
         outbound: Iterable[str] | None = None,
+        scheduled: Scheduled | None = None,
+        crons: Iterable[str] = (),
     ) -> None:
         variables, secrets = variables or {}, secrets or {}
         for each in variables.keys() & secrets.keys():
@@ -110,7 +116,9 @@ class LocalHost:
         bindings = {**{binding: actor.__name__ for binding, actor in actors.items()}, **(absent or {})}
         self.clock = ManualClock(now or FIRST_SHOWN, self._run_due)
         self.outbound = Outbound(outbound)
-        component = Component(_by_type(actors), fetch)
+        if scheduled is not None:
+            check_handler("scheduled", scheduled)
+        component = Component(_by_type(actors), fetch, scheduled)
         self._runner = Runner(
             component,
             name,
@@ -122,6 +130,7 @@ class LocalHost:
             check_arguments=check_arguments,
         )
         self._deliveries = Deliveries(self._runner, JobDeliveries(self._runner, self.outbound, self.clock))
+        self._deliveries.set_crons(tuple(crons), self.clock.now_us)
         environment = {"bindings": bindings, "variables": dict(variables)}
         self.env = make_env(environment, _OutsideCalls(self._runner, bindings))
 
@@ -159,6 +168,8 @@ class LocalHost:
             check_arguments=project.check_arguments,
             absent=project.absent,
             outbound=project.outbound,
+            scheduled=project.scheduled,
+            crons=project.crons,
         )
 
     def instance(self, actor: type[StatefulActor] | str, name: str) -> Instance:

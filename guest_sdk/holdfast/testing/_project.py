@@ -32,6 +32,8 @@ class Project:
     secrets: frozenset[str]  # the names
     check_arguments: bool
     outbound: tuple[str, ...] = ()  # what it may ask
+    scheduled: Callable[..., Any] | None = None
+    crons: tuple[str, ...] = ()  # when `scheduled` runs
 
 
 def find_project(start: Path) -> Path | None:
@@ -95,7 +97,18 @@ def read_project(directory: Path, references: Mapping[str, type[StatefulActor]])
     if not isinstance(allow, list) or not all(isinstance(each, str) for each in allow):
         raise ValueError(f'{path}: [outbound] has a list of texts, like allow = ["https://api.example.com"]')
     name = str(facts.get("name", "local"))
-    return Project(name, actors, absent, component.fetch, variables, secrets, checks, tuple(allow))
+    crons = _crons(path, facts.get("triggers", {}))
+    return Project(
+        name, actors, absent, component.fetch, variables, secrets, checks, tuple(allow), component.scheduled, crons
+    )
+
+
+def _crons(path: Path, table: Any) -> tuple[str, ...]:
+    """When the function runs."""
+    crons = table.get("crons", []) if isinstance(table, dict) and table.keys() <= {"crons"} else None
+    if not isinstance(crons, list) or not all(isinstance(each, str) for each in crons):
+        raise ValueError(f'{path}: [triggers] has a list of cron texts, like crons = ["*/5 * * * *"]')
+    return tuple(crons)
 
 
 def _secrets(path: Path, table: Any) -> frozenset[str]:

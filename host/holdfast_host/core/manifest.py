@@ -21,6 +21,7 @@ import rtoml
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from holdfast_host.core.cron import next_after
 from holdfast_host.core.errors import InvalidManifestError, InvalidNameError
 from holdfast_host.core.ids import check_function_name, check_identifier, check_type_name
 from holdfast_host.core.limits import MIB, Limits
@@ -29,6 +30,7 @@ from holdfast_host.core.outbound import PatternError, read_allow, read_filled_he
 MANIFEST_FILE: Final = "holdfast.toml"
 MANIFEST_BYTES_MAX: Final = 256 * 1024
 COMPATIBILITY_DATE: Final = date(2026, 11, 1)  # the host's own; a later one asks for behaviour it does not have
+CRONS_MAX: Final = 50
 MEMORY_MIB_MIN: Final = 16  # a bare Python guest needs 13.5
 
 _FUNC_ID: Final = re.compile(r"fn_[A-Za-z0-9_-]{1,61}")
@@ -42,6 +44,7 @@ _KEYS: Final = (
     "vars",
     "secrets",
     "outbound",
+    "triggers",
     "limits",
     "deploy",
 )
@@ -72,6 +75,7 @@ class Manifest:
         secrets: The names of those secrets of the host that the function sees; no others.
         outbound_allow: Patterns of what the function may ask outside, see core.outbound.
         outbound_headers: By origin, then by name, the headers that are filled in for it, with `{NAME}` for a secret.
+        crons: Cron texts, in UTC, at whose times the function's `scheduled` runs.
         memory_bytes_max, method_timeout_s: The function's own limits; 0 where the host's hold.
         func_id: The function's identity; None until its first deploy.
     """
@@ -86,6 +90,7 @@ class Manifest:
     secrets: tuple[str, ...] = ()
     outbound_allow: tuple[str, ...] = ()
     outbound_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    crons: tuple[str, ...] = ()
     memory_bytes_max: int = 0
     method_timeout_s: float = 0.0
     func_id: str | None = None
@@ -247,6 +252,7 @@ def _manifest(table: _Table, limits: Limits) -> Manifest:
         secrets=_secrets(table.inner("secrets", "names").get("names"), bindings | variables.keys()),
         outbound_allow=allow,
         outbound_headers=headers,
+        crons=_crons(table.inner("triggers", "crons").get("crons")),
         memory_bytes_max=int(memory_mib) * MIB,
         method_timeout_s=float(own.number("method_s", 0.001, limits.method_timeout_s, "seconds")),
         func_id=_func_id(table.inner("deploy", "func_id").text("func_id")),
@@ -329,6 +335,23 @@ def _secrets(value: Any, taken: set[str]) -> tuple[str, ...]:
         if name in taken:
             raise _broken(f"has {name} as a secret and a second time: each name on env is declared once")
         taken.add(name)
+    return tuple(value)
+
+
+def _crons(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise _broken('has triggers.crons as no list of strings, like crons = ["*/5 * * * *"]')
+    if len(value) > CRONS_MAX:
+        raise _broken(f"has {len(value)} triggers.crons, the limit is {CRONS_MAX}")
+    for each in value:
+        try:
+            next_after(each, "UTC", 0)
+        except ValueError as error:
+            raise _broken(f"has in [triggers]: {error}") from None
+        if value.count(each) > 1:
+            raise _broken(f"has {each!r} twice in triggers.crons")
     return tuple(value)
 
 

@@ -39,6 +39,7 @@ class ActorType:
     doc: str = ""
     private: tuple[str, ...] = ()  # attributes that exist and are not callable: 403 instead of 404
     handlers: tuple[str, ...] | None = None  # what the host may call of it; None where its component does not say
+    crons: tuple[str, ...] | None = None  # hidden, and no class: the times at which the function runs
 
     def may_handle(self, name: str) -> bool:
         """Whether it has the handler, or may have it, where its component does not say."""
@@ -125,6 +126,7 @@ class Deployment:
                 entry["doc"],
                 tuple(entry["private"]),
                 _handlers(entry),
+                None if entry.get("crons") is None else tuple(entry["crons"]),
             )
             for entry in facts["types"]
         )

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from holdfast_host.storage.store import Store
     from holdfast_host.worker.health import Health
     from holdfast_host.worker.jobs.timers import Timers
+    from holdfast_host.worker.jobs.triggers import Triggers
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.loop import Loop
     from holdfast_host.worker.threads.inbox import Inbox
@@ -75,6 +76,7 @@ class Supervised(Protocol):
     deployments: Deployments
     mailboxes: Mailboxes
     timers: Timers
+    triggers: Triggers
     health: Health
     inbox: Inbox
     loop: Loop
@@ -141,6 +143,7 @@ class ControlChannel:
                 worker.deployments.switch(deployment)
                 worker.mailboxes.pardon(deployment.function, {each.type_id for each in deployment.types})
                 worker.timers.take_up_parked(each.type_id for each in deployment.types)
+                worker.triggers.apply(deployment)
                 self.send(Done(message.id))
             case KeepAway():
                 lifted = {type_id for type_id, _ in worker.mailboxes.quarantined}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.health import Health
     from holdfast_host.worker.inspection.slow_turns import SlowTurns
+    from holdfast_host.worker.jobs.triggers import Triggers
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.function_pool import Functions
     from holdfast_host.worker.turns.mailboxes import Mailboxes
@@ -36,6 +37,7 @@ class Housekeeping:
     courier: CourierLink
     health: Health
     slow_turns: SlowTurns
+    triggers: Triggers
     running: Collection[Turn]  # the turns that run
     due_at: float = field(default=0.0, init=False)  # by the monotonic clock
 
@@ -51,6 +53,7 @@ class Housekeeping:
         self.peers.keep_house(now)
         self.courier.keep_house(now)
         self.functions.keep_house(now)
+        self.triggers.try_again()
         if self.directory.evict_for_memory(settled):
             self.functions.evict_idle()
         return self.health.look(generation, now)

@@ -100,6 +100,7 @@ class WorkerProcess:
             deployments.prepare(deployment, types)
             deployments.switch(deployment)
             self._worker.timers.take_up_parked(each.type_id for each in deployment.types)
+            self._worker.triggers.apply(deployment)
         calm_collector()
         Monitor(
             self._worker.leadership,

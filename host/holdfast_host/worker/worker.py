@@ -29,6 +29,7 @@ from holdfast_host.worker.jobs.away import Away
 from holdfast_host.worker.jobs.deliveries import Jobs
 from holdfast_host.worker.jobs.queries import job_readers
 from holdfast_host.worker.jobs.timers import Timers
+from holdfast_host.worker.jobs.triggers import Triggers
 from holdfast_host.worker.loop import Loop
 from holdfast_host.worker.measures import Measures
 from holdfast_host.worker.reception import Reception
@@ -137,6 +138,7 @@ class Worker:
         self.alarms = Alarms(**parts)
         self.runs, self.job_calls, self.job_requests = (Jobs(pool=pool, away=away, **parts) for pool in POOLS)
         self.timers = Timers(self.alarms, (self.runs, self.job_calls, self.job_requests), clock)
+        self.triggers = Triggers(number, routing, self.deployments, self.mailboxes, output)
         self.sweeper = Sweeper(store, self.gate, self.mailboxes, self.leadership, self.measures)
         self.committer = Committer(
             store=store,
@@ -228,6 +230,7 @@ class Worker:
             courier=self.courier,
             health=self.health,
             slow_turns=self.slow_turns,
+            triggers=self.triggers,
             running=self.running,
         )
         self.loop = Loop(

@@ -294,3 +294,15 @@ def test_what_the_manifest_does_not_allow_is_the_outcome(leaving: Subject, outsi
     [[ok, unknown, _, error, status, _, tries]] = saw(leaving, 1)
     assert (ok, unknown, status, tries) == (False, False, None, 1)
     assert error[0] == "OutboundDeniedError"
+
+
+# Functions
+
+
+def test_a_function_runs_at_the_times_of_its_manifest(driver: Driver) -> None:
+    function = Subject(driver, "Leaving", "of the function")
+    before = len(seen(function))
+
+    # Earlier tests have set the clock ahead and back: its next time may lie as far ahead.
+    assert driver.wait_long(lambda: len(seen(function)) > before, 250)
+    assert seen(function)[-1] == ["* * * * *", 0, True, "hello"]

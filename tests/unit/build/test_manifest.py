@@ -151,6 +151,14 @@ def test_only_a_name_and_a_date_are_needed() -> None:
         (LEAST + 'deploy = ""', "deploy as a string, it must be a table"),
         (LEAST + "limits = false", "limits as a boolean, it must be a table"),
         (LEAST + "limits = []", "limits as an array, it must be a table"),
+        (LEAST + "[triggers]\ncron = []", "unknown key triggers.cron; known here: crons"),
+        (LEAST + '[triggers]\ncrons = "@daily"', r"triggers.crons as no list of strings, like crons ="),
+        (
+            LEAST + '[triggers]\ncrons = ["61 * * * *"]',
+            r"in \[triggers\]: the cron text '61 \* \* \* \*' has a bad minute",
+        ),
+        (LEAST + '[triggers]\ncrons = ["@daily", "@daily"]', "'@daily' twice in triggers.crons"),
+        (LEAST + f"[triggers]\ncrons = {['@daily'] * 51}", "51 triggers.crons, the limit is 50"),
     ],
 )
 def test_each_broken_rule_is_one_sentence_about_the_file(text: str, message: str) -> None:
@@ -159,6 +167,11 @@ def test_each_broken_rule_is_one_sentence_about_the_file(text: str, message: str
 
     assert caught.value.message.startswith("holdfast.toml ")
     assert "\n" not in caught.value.message
+
+
+def test_a_manifest_lists_when_its_function_runs() -> None:
+    assert parse_manifest(LEAST).crons == ()
+    assert parse_manifest(LEAST + '[triggers]\ncrons = ["*/5 * * * *", "@daily"]').crons == ("*/5 * * * *", "@daily")
 
 
 def test_the_operator_decides_how_much_a_function_may_ask_for() -> None:

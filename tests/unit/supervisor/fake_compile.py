@@ -42,12 +42,13 @@ def component_text(
     methods: Sequence[str] = ("deposit",),
     development: bool = False,
     handlers: Sequence[str] | None = None,
+    scheduled: bool = False,
 ) -> str:
     """A component that ships these classes, each with these methods; it compiles once the file `gate` is there."""
     described = [{"name": each, "signature": "(amount: int) -> dict", "doc": ""} for each in methods]
     told = {} if handlers is None else {"handlers": list(handlers)}
     actors = [{"type": each, "doc": "", "methods": described, "private": ["alarm"], **told} for each in types]
-    own = ["fetch"] if fetch else []
+    own = [*(["fetch"] if fetch else []), *(["scheduled"] if scheduled else [])]
     facts = {"actors": actors, "handlers": own, "remark": remark, "development": development}
     return json.dumps({**facts, "compile_s": compile_s, "gate": str(gate)})
 

@@ -374,3 +374,30 @@ def test_a_restart_leaves_out_what_cannot_be_compiled_any_more(bench: DeployBenc
     bench.deploy("account", ACCOUNT, BOUND)
     assert bench.show("account")["status"] == "deploy_ok"
     assert len(bench.registry.catalog().deployments) == 2
+
+
+TIMED = BOUND + '[triggers]\ncrons = ["@daily"]\n'
+
+
+def crons_of(bench: DeployBench) -> list[tuple[int, tuple[str, ...] | None]]:
+    return [(each.type_id, each.crons) for each in bench.rollout.runs["account"].types if each.crons is not None]
+
+
+def test_crons_of_a_function_that_runs_at_no_times_are_refused(bench: DeployBench) -> None:
+    with pytest.raises(InvalidManifestError, match=r"run scheduled\(event, env\), which its component does not have"):
+        bench.deploy("account", ACCOUNT, TIMED)
+
+
+def test_crons_have_a_type_of_their_own_which_stays_when_they_go(bench: DeployBench) -> None:
+    """Whoever runs it learns so that there are none any more; and its number is the function's for ever."""
+    component = component_text("Account", scheduled=True)
+    bench.deploy("account", component, BOUND)
+    assert crons_of(bench) == []
+
+    bench.deploy("account", component, TIMED)
+    [(number, crons)] = crons_of(bench)
+    assert crons == ("@daily",)
+    bench.deploy("account", component, BOUND)
+    assert crons_of(bench) == [(number, ())]
+    bench.reopen()
+    assert [each.crons for each in bench.registry.current()[0].types] == [None, ()]

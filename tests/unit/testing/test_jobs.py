@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import ActorError, Env, JobInfo, Outcome, Request, Response, StatefulActor
+from holdfast import ActorError, Env, JobInfo, Outcome, Request, Response, ScheduledEvent, StatefulActor
 from holdfast.http import OutboundTimeoutError
 from holdfast.testing import Limits, LocalHost, UnansweredRequestError
 
@@ -218,3 +218,63 @@ def test_an_instance_that_has_only_a_job_exists_until_it_is_erased(host: LocalHo
     host.instance(Shop, "main").erase()
     assert host.instances(Shop) == []
     assert host.jobs() == []
+
+
+# Functions
+
+
+def note_time(event: ScheduledEvent, env: Env) -> None:
+    env.SHOP.id_from_name("times").heard([event.cron, event.scheduled_time.isoformat(), event.missed])
+
+
+class Times(StatefulActor):
+    def heard(self, what: Any) -> None:
+        if self.ctx.storage.get("deaf", False):
+            raise ValueError("not now")
+        self.ctx.storage.put("heard", [*self.ctx.storage.get("heard", []), what])
+
+
+@pytest.fixture
+def timed() -> LocalHost:
+    return LocalHost({"SHOP": Times}, scheduled=note_time, crons=["0 * * * *", "30 6 * * *"])
+
+
+def heard(host: LocalHost) -> list[Any]:
+    found: list[Any] = host.instance(Times, "times").storage.get("heard", [])
+    return found
+
+
+def test_a_function_runs_at_each_of_its_times(timed: LocalHost) -> None:
+    timed.clock.advance(timedelta(hours=7))
+
+    assert [at[11:16] for _, at, _ in heard(timed)] == [
+        "01:00", "02:00", "03:00", "04:00", "05:00", "06:00", "06:30", "07:00",
+    ]  # fmt: skip
+    assert [cron for cron, at, _ in heard(timed) if at[14:16] == "30"] == ["30 6 * * *"]
+
+
+def test_a_function_that_was_asleep_runs_once_for_each_text(timed: LocalHost) -> None:
+    timed.crash(down=timedelta(days=1))
+    timed.clock.advance()
+
+    assert sorted(heard(timed)) == [
+        ["0 * * * *", "2026-11-01T01:00:00+00:00", 23],
+        ["30 6 * * *", "2026-11-01T06:30:00+00:00", 0],
+    ]
+
+
+def test_a_function_that_fails_is_run_again(timed: LocalHost) -> None:
+    timed.instance(Times, "times").storage["deaf"] = True
+    timed.clock.advance(timedelta(hours=1, seconds=2))
+    timed.instance(Times, "times").storage["deaf"] = False
+    timed.clock.advance(10)
+
+    assert heard(timed) == [["0 * * * *", "2026-11-01T01:00:00+00:00", 0]]
+    assert any("not now" in line.text for line in timed.log if line.instance == "fn local")
+
+
+def test_times_without_a_scheduled_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"crons run scheduled\(event, env\) of the function, which is not there"):
+        LocalHost({"SHOP": Times}, crons=["@daily"])
+    with pytest.raises(ValueError, match="has a bad minute '61'"):
+        LocalHost({"SHOP": Times}, scheduled=note_time, crons=["61 * * * *"])

@@ -72,6 +72,10 @@ class GuestSandbox:
         outcome = self.call(turn, b"job", info, False, False)
         return (True, b"") if outcome[0] else outcome
 
+    def scheduled(self, turn: Turn, event: bytes) -> Outcome:
+        outcome = self.call(turn, b"scheduled", event, False, False)
+        return (True, b"") if outcome[0] else outcome
+
     def frames(self) -> list[Any]:
         return []
 

@@ -53,6 +53,7 @@ class CatalogView:
             }
             for deployed in self._deployments
             for each in deployed.types
+            if each.crons is None
         ]
         return sorted(rows, key=lambda row: str(row["type"]))
 

@@ -6,6 +6,7 @@ What a type's number follows from is in type_numbers.py, what a version would br
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import shlex
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -130,18 +131,23 @@ def plan_deployment(
     """
     manifest, shipped, owned = proposal.manifest, proposal.shipped, proposal.owned
     handlers = tuple(proposal.description.get("handlers", ()))
+    if manifest.crons and "scheduled" not in handlers:
+        raise InvalidManifestError(
+            f"[triggers] crons of {manifest.name!r} run scheduled(event, env), which its component does not have"
+        )
     if not owned and not handlers:
         raise _nothing_to_run(manifest.name, shipped)
     known = registry.by_id(proposal.func_id)
     renames = find_renames(registry, manifest, proposal.func_id, owned, occupied)
-    numbered = number_types(registry, proposal.func_id, owned, renames, adopt=consent.adopt)
+    triggers = _triggers(registry, proposal)
+    numbered = number_types(registry, proposal.func_id, [*owned, *triggers], renames, adopt=consent.adopt)
     deployment = Deployment(
         function=manifest.name,
         func_id=proposal.func_id,
         version=known.last_version + 1 if known else 1,
         sha256=proposal.sha256,
         compiled=proposal.compiled,
-        types=tuple(replace(shipped[name], type_id=type_id) for name, type_id in numbered),
+        types=tuple(replace({**shipped, **triggers}[name], type_id=type_id) for name, type_id in numbered),
         bindings=_bindings(manifest, shipped),
         variables=dict(manifest.vars),
         secrets=manifest.secrets,
@@ -163,6 +169,15 @@ def plan_deployment(
         if found:
             raise refusal(manifest.name, found, "Deploy with --allow-breaking (?allow_breaking=true) if that is meant.")
     return deployment
+
+
+def _triggers(registry: Registry, proposal: Proposal) -> dict[str, ActorType]:
+    """The hidden type whose one instance keeps the function's crons; once it is there it stays, to take them away."""
+    name = f"Crons_{hashlib.sha256(proposal.func_id.encode()).hexdigest()[:24]}"
+    crons = proposal.manifest.crons
+    if not crons and registry.type_named(name) is None:
+        return {}
+    return {name: ActorType(name, 0, (), f"When {proposal.manifest.name} runs.", handlers=(), crons=crons)}
 
 
 def _bindings(manifest: Manifest, shipped: Mapping[str, ActorType]) -> tuple[Binding, ...]:

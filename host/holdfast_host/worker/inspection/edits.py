@@ -8,18 +8,22 @@ A call of kind EDIT names its edit as the method; what the edit needs is the bod
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import BadRequestError, UnknownJobError
-from holdfast_host.worker.turns.job_texts import read_id
+from holdfast_host.worker.turns.job_texts import read_facts, read_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdfast_host.storage.jobs import Job
     from holdfast_host.worker.turns.turn import Turn
+
+
+_JOBS_MAX: Final = 1_000  # of a function: more than any manifest lists
 
 
 def run_edit(turn: Turn) -> bytes:
@@ -105,6 +109,19 @@ def _job(turn: Turn) -> tuple[bytes, Job, bool]:
     return id_, job, bool(further and further[0])
 
 
+def _set_crons(turn: Turn) -> bytes:
+    """Body: the cron texts of a function's manifest. Its jobs are these from then on."""
+    crons = json.loads(turn.request.body)
+    found, _ = turn.storage.list_jobs(b"", _JOBS_MAX)
+    for id_, job in found:
+        if read_facts(job).head["cron"] not in crons:
+            turn.storage.cancel_job(id_)
+    for cron in crons:
+        wanted = {"kind": "run", "method": "scheduled", "arguments": {"$hf": "arguments", "v": [[], {}]}, "cron": cron}
+        turn.put_job(json.dumps({**wanted, "key": hashlib.sha256(cron.encode()).hexdigest()}).encode())
+    return _said(crons=len(crons))
+
+
 def _said(**facts: object) -> bytes:
     return json.dumps(facts, separators=(",", ":")).encode()
 
@@ -117,4 +134,5 @@ _EDITS: Final[dict[bytes, Callable[[Turn], bytes]]] = {
     b"delete_alarm": _delete_alarm,
     b"retry_job": _retry_job,
     b"cancel_job": _cancel_job,
+    b"set_crons": _set_crons,
 }

@@ -29,6 +29,7 @@ from holdfast_host.wire.frames import CallFlag, CallKind
 from holdfast_host.wire.function_bodies import unpack_pull
 from holdfast_host.worker.inspection.edits import run_edit
 from holdfast_host.worker.turns.fetch_messages import announces_body, check_fetch_message
+from holdfast_host.worker.turns.function_turns import NO_STORAGE
 from holdfast_host.worker.turns.turn import COMPUTING
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class TurnRunner:
         elif request.kind == _ALARM:
             ok, text = sandbox.alarm(turn, request.body)
         elif request.kind == _JOB:
-            ok, text = sandbox.job(turn, request.body)
+            ok, text = self._run_job(turn, sandbox)
         elif request.kind == _BODY:
             ok, text = sandbox.body(turn, unpack_pull(request.body)[1])
         else:
@@ -136,13 +137,24 @@ class TurnRunner:
         if request.kind not in _WITHOUT_RESULT:
             turn.result = self._check_result(turn, text)
 
+    def _run_job(self, turn: Turn, sandbox: Sandbox) -> tuple[bool, bytes]:
+        """A job of an instance, or a time of the function: which has no storage, though the host keeps some for it."""
+        if not required(turn.loaded, "what a turn runs").is_triggers:
+            return sandbox.job(turn, turn.request.body)
+        own, turn.storage = turn.storage, NO_STORAGE
+        try:
+            return sandbox.scheduled(turn, turn.request.body)
+        finally:
+            turn.storage = own
+
     def _activate(self, turn: Turn, loaded: LoadedType) -> Sandbox:
         """A fresh sandbox whose constructor has run; its writes are the turn's."""
         entry = turn.entry
         turn.started_cold = True
         sandbox = Sandbox.create(loaded.component, turn, memory_bytes_max=loaded.memory_bytes_max)
         entry.sandbox, entry.loaded = sandbox, loaded
-        ok, text = sandbox.activate(turn, loaded.type, entry.stored.name, loaded.environment)
+        actor_type, name = ("", b"") if loaded.is_triggers else (loaded.type, entry.stored.name)
+        ok, text = sandbox.activate(turn, actor_type, name, loaded.environment)
         if ok:
             return sandbox
         error = self._guest_error(turn, text)

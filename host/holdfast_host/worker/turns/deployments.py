@@ -57,6 +57,7 @@ class LoadedType:
     sources: str = ""  # JSON, for a development component
     handlers: frozenset[str] | None = None  # what may be called of it; None: the component does not say
     check_arguments: bool = False
+    is_triggers: bool = False  # no class: its one instance keeps when the function runs
     asks_outside: bool = False  # its manifest lists what it may ask
     runs_jobs: bool = False  # its component exports `job`
 
@@ -235,7 +236,8 @@ class Deployments:
             variables=deployment.variables,
             secrets=deployment.secrets,
             asks_outside=bool(deployment.outbound.allow),
-            runs_jobs="job" in component.exports,
+            runs_jobs=("job" if actor.crons is None else "scheduled") in component.exports,
+            is_triggers=actor.crons is not None,
             sources=deployment.sources,
             handlers=None if actor.handlers is None else frozenset(actor.handlers),
             check_arguments=self.checks_arguments if deployment.check_arguments is None else deployment.check_arguments,

@@ -9,20 +9,19 @@ out of its pool until that has ended (`function_bodies`).
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError, UnknownFunctionError
 from holdfast_host.storage.store import StoredInstance
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.entry import Entry
 from holdfast_host.worker.turns.function_bodies import FunctionBodies, Tell
-from holdfast_host.worker.turns.function_turns import FunctionTurn, NoStorage
+from holdfast_host.worker.turns.function_turns import NO_STORAGE, FunctionTurn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdfast_host.core.limits import Limits
-    from holdfast_host.storage.overlay import Overlay
     from holdfast_host.wire.frames import Call
     from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.turns.deployments import Deployments
@@ -81,7 +80,7 @@ class Functions:
         self._settled = settled
         self.bodies = FunctionBodies(self, mailboxes, limits, tell, interrupt)
         self._pools: dict[int, Pool] = {}
-        self.storage = cast("Overlay", NoStorage())
+        self.storage = NO_STORAGE
 
     def submit(self, client: ClientConnection, request: Call) -> None:
         """Give a request to a sandbox of its function, let it wait for one, or answer at once with why not."""

@@ -5,7 +5,7 @@ What a running request may reach is its turn's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from holdfast_host.core.errors import (
     ActorDeadlockError,
@@ -19,6 +19,7 @@ from holdfast_host.wire.function_bodies import unpack_pull
 from holdfast_host.worker.turns.turn import Turn
 
 if TYPE_CHECKING:
+    from holdfast_host.storage.overlay import Overlay
     from holdfast_host.wire.frames import Call
     from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.turns.entry import Entry
@@ -39,6 +40,9 @@ class NoStorage:
     set_alarm = get_alarm = delete_alarm = _refuse
     put_job = list_jobs = cancel_job = cancel_job_of_key = _refuse
     open_savepoints = property(_refuse)  # what a sync asks first
+
+
+NO_STORAGE = cast("Overlay", NoStorage())
 
 
 class FunctionTurn(Turn):

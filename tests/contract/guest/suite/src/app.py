@@ -16,7 +16,7 @@ from asker import Asker  # type: ignore[import-not-found]  # beside this module:
 from blocks import Blocks  # type: ignore[import-not-found]
 from doors import Awaits, Doors  # type: ignore[import-not-found]
 from gathering import Gathering  # type: ignore[import-not-found]
-from jobbing import Callee, Daily, Leaving  # type: ignore[import-not-found]
+from jobbing import Callee, Daily, Leaving, scheduled  # type: ignore[import-not-found]
 from keyed import Keyed  # type: ignore[import-not-found]
 from pieces import Piecewise, respond  # type: ignore[import-not-found]
 from refused import Refused  # type: ignore[import-not-found]
@@ -56,6 +56,7 @@ __all__ = [
     "Shapes",
     "Timer",
     "fetch",
+    "scheduled",
 ]
 
 

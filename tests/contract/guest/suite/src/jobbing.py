@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from holdfast import ActorError, JobInfo, LimitError, Outcome, StatefulActor
+from holdfast import ActorError, JobInfo, LimitError, Outcome, ScheduledEvent, StatefulActor
 
 
 class Leaving(StatefulActor):
@@ -77,6 +77,9 @@ class Leaving(StatefulActor):
 
     def fail_next(self, count: int) -> None:
         self.ctx.storage.put("failures", count)
+
+    def told(self, what: Any) -> None:
+        self._keep(what)
 
     def _keep(self, what: Any) -> None:
         self.ctx.storage.put("seen", [*self.seen(), what])
@@ -156,3 +159,9 @@ class Callee(StatefulActor):
     def fail_first(self, count: int) -> int:
         """Fails that often, and tells how often it was tried."""
         raise ValueError(f"{count} to go")
+
+
+def scheduled(event: ScheduledEvent, env: Any) -> None:
+    """The function's own minute: tells it to an instance that a test looks at."""
+    told = [event.cron, event.scheduled_time.second, event.missed >= 0, env.GREETING]
+    env.LEAVING.id_from_name("of the function").told(told)
