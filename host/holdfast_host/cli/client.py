@@ -142,6 +142,12 @@ class HostClient:
             for line in response.iter_lines():
                 yield self._fitting("GET", path, line, answers.LogLine)
 
+    def stream(self, path: str) -> Iterator[bytes]:
+        """The bytes that a POST answers, as they come, however long that takes."""
+        patient = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, read=None)
+        with self._streamed("POST", path, timeout=patient) as response:
+            yield from response.iter_raw()
+
     def delete(self, path: str, shape: type[_Shape]) -> _Shape:
         """The JSON that a DELETE answers."""
         return self._answer("DELETE", path, shape)

@@ -36,6 +36,8 @@ _COMMANDS: Final = {
     "alarm": "List alarms; set and clear that of an instance.",
     "job": "List jobs, show one, have it tried again, cancel it.",
     "top": "Show what the workers do now.",
+    "backup": "Take a backup of a running host.",
+    "restore": "Make a data directory from a backup.",
     "verify": "Read a whole data directory, and say what is wrong.",
     "evict": "Take an instance out of memory; its storage stays.",
     "erase": "Delete all that an instance has stored, and its alarm.",

@@ -31,6 +31,7 @@ from holdfast_host.front.http.tokens import TokenCheck
 from holdfast_host.front.known.connection import KnowingConnection
 from holdfast_host.front.known.direct import DirectCalls
 from holdfast_host.front.routes.alarms import AlarmRoutes
+from holdfast_host.front.routes.backup import BackupRoutes
 from holdfast_host.front.routes.debug import DebugRoutes
 from holdfast_host.front.routes.functions import FunctionRoutes
 from holdfast_host.front.routes.instances import InstanceRoutes
@@ -81,6 +82,7 @@ class Front:
                 *MetricsRoutes(control).routes(),
                 *LogRoutes(self._links).routes(),
                 *SecretRoutes(control).routes(),
+                *BackupRoutes(control).routes(),
                 *InstanceRoutes(self._calls, start.routing, self._links, limits).routes(),
                 *DebugRoutes(control, limits).routes(),
                 *QuarantineRoutes(lambda: self._calls.view, control, limits).routes(),

@@ -22,7 +22,7 @@ from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import SHARDS
 from holdfast_host.storage.lmdb.keys import FORMAT, FORMATS
 
-_MARKER: Final = "format.json"
+MARKER: Final = "format.json"
 _PARTS: Final = "parts"
 
 
@@ -55,11 +55,11 @@ def ensure_data_directory(data: Path, partitions: int) -> DataDirectory:
     if not 1 <= partitions <= SHARDS:
         raise ConfigurationError(f"{partitions} partitions: 1 to {SHARDS} are possible")
     if (data / _PARTS).is_dir() and any((data / _PARTS).iterdir()):
-        raise ConfigurationError(f"{data} has partitions but no {_MARKER}: restore that file, or the whole directory")
+        raise ConfigurationError(f"{data} has partitions but no {MARKER}: restore that file, or the whole directory")
     made = DataDirectory(FORMAT, partitions)
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_durably(data / _MARKER, json.dumps(asdict(made)).encode())
+        write_durably(data / MARKER, json.dumps(asdict(made)).encode())
         sync_directory(data.absolute().parent)
     except OSError as error:
         raise ConfigurationError(f"data directory {data} cannot be made: {error}") from error
@@ -69,7 +69,7 @@ def ensure_data_directory(data: Path, partitions: int) -> DataDirectory:
 def _take_over(data: Path, found: DataDirectory) -> DataDirectory:
     taken = DataDirectory(FORMAT, found.partitions)
     try:
-        write_durably(data / _MARKER, json.dumps(asdict(taken)).encode())
+        write_durably(data / MARKER, json.dumps(asdict(taken)).encode())
     except OSError as error:
         raise ConfigurationError(f"data directory {data} cannot be taken over: {error}") from error
     return taken
@@ -81,7 +81,7 @@ def read_data_directory(data: Path) -> DataDirectory | None:
     Raises:
         ConfigurationError: the marker is unreadable or names a format that this release does not know.
     """
-    marker = data / _MARKER
+    marker = data / MARKER
     try:
         facts = json.loads(marker.read_bytes())
         version, partitions = facts["format"], facts["partitions"]

@@ -16,9 +16,10 @@ from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog, adopt_logging
+from holdfast_host.supervisor.backups import Backups
 from holdfast_host.supervisor.courier import CourierLaunch
 from holdfast_host.supervisor.crashes.attribution import CrashAttribution
-from holdfast_host.supervisor.deploys.component_store import Compile, ComponentStore
+from holdfast_host.supervisor.deploys.component_store import Compile, ComponentStore, Progress
 from holdfast_host.supervisor.deploys.deploys import Deploys
 from holdfast_host.supervisor.deploys.rollout import ProcessRollout
 from holdfast_host.supervisor.launching import FrontLaunch, WorkerLaunch
@@ -52,6 +53,7 @@ from holdfast_host.wire.operations import (
     ReleaseFunction,
     ReleaseInstance,
     SetSecret,
+    TakeBackup,
 )
 
 FAILED_STARTS_MAX: Final = 3  # of one child in a row, while the host itself is starting
@@ -141,6 +143,7 @@ class Host:
             resources.vault.all,
             self._components.bytes_of,
         )
+        self._backups = Backups(resources, self._workers, log)
         self._exit_code = 0
         self._announced = False
         self._changed = asyncio.Event()  # a child's phase
@@ -322,7 +325,7 @@ class Host:
             self._log.warning(f"{process.label}: there is room again")
         self._tell_health()
 
-    async def _perform(self, operation: FurtherOperation) -> JsonObject:
+    async def _perform(self, operation: FurtherOperation, progress: Progress, gone: asyncio.Event) -> JsonObject:
         """What fronts ask for that is not about functions."""
         match operation:
             case CollectMeasures():
@@ -341,6 +344,8 @@ class Host:
                 return await self._secrets.set(operation.name, operation.value, operation.sealed_for)
             case DeleteSecret():
                 return await self._secrets.delete(operation.name)
+            case TakeBackup():
+                return await self._backups.take(with_key=operation.with_key, on_file=progress, gone=gone)
             case _:
                 assert_never(operation)
 

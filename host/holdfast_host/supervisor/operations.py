@@ -34,7 +34,7 @@ from holdfast_host.wire.operations import (
     ShowFunction,
 )
 
-PerformFurther = Callable[[FurtherOperation], Awaitable[JsonObject]]
+PerformFurther = Callable[[FurtherOperation, Progress, asyncio.Event], Awaitable[JsonObject]]
 
 
 class Operations:
@@ -121,7 +121,7 @@ class Operations:
                 await self._deploys.delete(operation.function)
                 return was
             case _:
-                return await self._further(operation)
+                return await self._further(operation, progress, gone or asyncio.Event())
 
     async def _deploy(self, operation: Deploy, progress: Progress, gone: asyncio.Event) -> JsonObject:
         request = DeployRequest(

@@ -157,6 +157,26 @@ class KeepAway(Question, tag="quarantine"):
     instances: Quarantined
 
 
+class HoldCommits(Question, tag="hold"):
+    """Commit nothing from the next moment on, and keep what is committed by then as a snapshot.
+
+    Answered when that is so. Who hears nothing more for some seconds goes on.
+    """
+
+
+class ReleaseCommits(Question, tag="release"):
+    """Go on. Refused where it had gone on by itself; then the snapshot is let go of, and is where `keep` is false."""
+
+    keep: bool
+
+
+class CopyPartition(Question, tag="copy"):
+    """Copy a partition of the snapshot into a new file. Answered when it is there."""
+
+    partition: int
+    path: str
+
+
 # To fronts.
 
 
@@ -345,7 +365,19 @@ class Withdraw(Message, tag="withdraw"):
 
 
 WorkerQuestion = (
-    Prepare | Switch | Remove | Occupied | Armed | Describe | TakeSecrets | KeepAway | Measure | ShowActivity
+    Prepare
+    | Switch
+    | Remove
+    | Occupied
+    | Armed
+    | Describe
+    | TakeSecrets
+    | KeepAway
+    | Measure
+    | ShowActivity
+    | HoldCommits
+    | ReleaseCommits
+    | CopyPartition
 )
 WorkerOrder = WorkerQuestion | Ping | Drain | Stop
 ToWorker = WorkerStart | WorkerOrder

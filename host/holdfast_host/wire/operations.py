@@ -125,8 +125,18 @@ class DeleteSecret(Operation, tag="secret_delete"):
     name: str
 
 
+class TakeBackup(Operation, tag="backup"):
+    """Copy everything as of one moment, file by file, below `data/backup`; one at a time.
+
+    Each file that is there comes as `Progress`: a JSON object with its `name` in the backup and its `path`; whoever
+    asked takes it away. Result: nothing; it comes once all have been taken away.
+    """
+
+    with_key: bool  # the key of the secrets too
+
+
 FunctionOperation = Deploy | Reload | Rollback | Delete | ShowFunction | ListFunctions | ListUndeployed
 QuarantineOperation = ListQuarantined | ReleaseInstance | ReleaseFunction
 SecretOperation = ListSecrets | SetSecret | DeleteSecret
-FurtherOperation = CollectMeasures | CollectActivity | QuarantineOperation | SecretOperation
+FurtherOperation = CollectMeasures | CollectActivity | QuarantineOperation | SecretOperation | TakeBackup
 AnyOperation = FunctionOperation | FurtherOperation

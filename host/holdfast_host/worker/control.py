@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from holdfast_host.core.errors import HoldfastError, InternalError
@@ -16,6 +17,7 @@ from holdfast_host.core.json_text import JsonObject
 from holdfast_host.wire.control import (
     Armed,
     CommitStalled,
+    CopyPartition,
     Describe,
     Described,
     Done,
@@ -24,6 +26,7 @@ from holdfast_host.wire.control import (
     Failed,
     Failure,
     FoundTypes,
+    HoldCommits,
     KeepAway,
     Measure,
     Measured,
@@ -33,6 +36,7 @@ from holdfast_host.wire.control import (
     Pong,
     Prepare,
     Question,
+    ReleaseCommits,
     Remove,
     RoomChanged,
     ShowActivity,
@@ -52,9 +56,9 @@ from holdfast_host.worker.threads.poller import READ_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from collections.abc import Set as AbstractSet
 
     from holdfast_host.storage.store import Store
+    from holdfast_host.worker.commits.backup import BackupCut
     from holdfast_host.worker.health import Health
     from holdfast_host.worker.jobs.timers import Timers
     from holdfast_host.worker.jobs.triggers import Triggers
@@ -95,8 +99,10 @@ class ControlChannel:
         *,
         measures: Callable[[], JsonObject],
         activity: Callable[[int], tuple[JsonObject, list[tuple[JsonObject, Turn]]]],
+        backup: BackupCut,
     ) -> None:
         """`measures()` is what it has counted, `activity(limit)` what it does now, see inspection.activity."""
+        self._backup = backup
         self._measures = measures
         self._activity = activity
         self._socket = connection
@@ -153,15 +159,15 @@ class ControlChannel:
             case Remove():
                 worker.deployments.remove(message.function)
                 self.send(Done(message.id))
-            case Occupied():
-                self._apart(partial(self._look_for_types, types_with_instances), message)
-            case Armed():
-                self._apart(partial(self._look_for_types, types_with_alarms), message)
+            case Occupied() | Armed():
+                self._apart(self._look_for_types, message)
             case Describe():
                 self._apart(self._describe, message)
             case TakeSecrets():
                 worker.deployments.set_secrets(message.values)
                 self.send(Done(message.id))
+            case HoldCommits() | ReleaseCommits() | CopyPartition():
+                self._back_up(message)
             case Ping():
                 self.send(Pong(message.id))
             case Measure():
@@ -200,8 +206,9 @@ class ControlChannel:
         except Exception as error:
             self._refuse(question, InternalError(f"the sources of {function} cannot be tried: {error}"))
 
-    def _look_for_types(self, find: Callable[[Store, AbstractSet[int]], set[int]], question: Occupied | Armed) -> None:
-        """Say which of some types `find` finds on disk; all alarms of this worker may have to be looked at for that."""
+    def _look_for_types(self, question: Occupied | Armed) -> None:
+        """Say which of some types are found on disk; all alarms of this worker may have to be looked at for that."""
+        find = types_with_instances if isinstance(question, Occupied) else types_with_alarms
         try:
             found = find(self._worker.store, set(question.types))
             self.send(FoundTypes(question.id, sorted(found)))
@@ -225,6 +232,28 @@ class ControlChannel:
             self.send(Done(question.id))
 
         self._worker.inbox.post(keep)
+
+    def _back_up(self, question: HoldCommits | ReleaseCommits | CopyPartition) -> None:
+        match question:
+            case HoldCommits():
+                self._backup.hold(partial(self.send, Done(question.id)))
+            case ReleaseCommits():
+                try:
+                    self._backup.release(keep=question.keep)
+                except HoldfastError as error:
+                    self._refuse(question, error)
+                else:
+                    self.send(Done(question.id))
+            case CopyPartition():
+                self._apart(self._copy, question)
+
+    def _copy(self, question: CopyPartition) -> None:
+        try:
+            self._backup.copy(question.partition, Path(question.path))
+        except HoldfastError as error:
+            self._refuse(question, error)
+        else:
+            self.send(Done(question.id))
 
     def _refuse(self, question: Question, error: HoldfastError) -> None:
         self.send(Failed(question.id, Failure.of(error)))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from holdfast_host.worker.calls.courier_link import CourierLink
     from holdfast_host.worker.calls.peers import Peers
+    from holdfast_host.worker.commits.committer import Committer
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.health import Health
     from holdfast_host.worker.inspection.slow_turns import SlowTurns
@@ -33,6 +34,7 @@ class Housekeeping:
     directory: Directory
     functions: Functions
     gate: Gate
+    committer: Committer
     peers: Peers
     courier: CourierLink
     health: Health
@@ -50,6 +52,7 @@ class Housekeeping:
         self.slow_turns.look(self.running, now)
         if self.directory.evict_idle(now, settled):
             self.due_at = now
+        self.committer.keep_house(now)
         self.peers.keep_house(now)
         self.courier.keep_house(now)
         self.functions.keep_house(now)

@@ -29,6 +29,7 @@ from holdfast_host.wire.control import (
 from holdfast_host.wire.exit_codes import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORE
 from holdfast_host.wire.frames import PROTOCOL
 from holdfast_host.wire.running_turns_page import RunningPage
+from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.control import ControlChannel
 from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.threads.monitor import Monitor
@@ -80,6 +81,7 @@ class WorkerProcess:
             received,
             measures=self._worker.report.read,
             activity=self._worker.activity.report,
+            backup=BackupCut(self._worker.committer, self._store.snapshot),
         )
         self._listener = socket.socket(fileno=start.listen_fd)
         self._listener.setblocking(False)

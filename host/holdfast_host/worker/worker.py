@@ -226,6 +226,7 @@ class Worker:
             directory=self.directory,
             functions=self.functions,
             gate=self.gate,
+            committer=self.committer,
             peers=self.peers,
             courier=self.courier,
             health=self.health,

@@ -110,6 +110,8 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "build": [([EVIL], None), (["{project}"], None)],
     "new": [([EVIL], None)],
     "serve": [(["--listen", EVIL], None), (["--limit", EVIL], None), (["--data", "{component}" + EVIL], None)],
+    "backup": [([EVIL], None), (["{project}"], None)],
+    "restore": [([EVIL, EVIL], None), (["{project}/holdfast.toml", EVIL], None)],
     "verify": [([EVIL], None), (["{project}"], None)],
     "dev": [(["{project}", "--listen", EVIL], None), ([EVIL], None)],
 }

@@ -40,6 +40,7 @@ COMMANDS = {
     "retryJob": "job retry",
     "cancelJob": "job cancel",
     "readLogs": "logs",
+    "takeBackup": "backup",
     "listSecrets": "secret list",
     "setSecret": "secret set",
     "deleteSecret": "secret delete",

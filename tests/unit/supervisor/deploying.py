@@ -90,7 +90,7 @@ class DeployBench:
             "localhost",
             "http://127.0.0.1:8787",
             log,
-            lambda _: asyncio.sleep(0, {}),
+            lambda operation, progress, gone: asyncio.sleep(0, {}),
             bytes_of=self.shelf.bytes_of,
         )
         self.stages: list[str] = []

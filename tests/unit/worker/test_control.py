@@ -5,7 +5,9 @@ from __future__ import annotations
 import queue
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import get_args
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,6 +15,7 @@ from holdfast_host.core.errors import InternalError
 from holdfast_host.wire import control
 from holdfast_host.wire.catalog import ActorType, Catalog, Deployment
 from holdfast_host.wire.control import Message
+from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.control import ControlChannel
 from tests.unit.worker.stage import TYPE, Stage
 
@@ -25,6 +28,7 @@ class Supervised:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.stops: queue.Queue[None] = queue.Queue()
+        self.snapshots: list[Mock] = []  # that were taken
         self.socket, theirs = socket.socketpair()
         self.socket.settimeout(10)
         self._lines = self.socket.makefile("rb")
@@ -37,8 +41,13 @@ class Supervised:
                 b"",
                 measures=worker.report.read,
                 activity=worker.activity.report,
+                backup=BackupCut(worker.committer, self._take),
             )
         )
+
+    def _take(self) -> Mock:
+        self.snapshots.append(Mock())
+        return self.snapshots[-1]
 
     def tell(self, message: Message) -> None:
         self.socket.sendall(control.pack_message(message))
@@ -62,6 +71,10 @@ def failed(message: control.FromChild) -> bool:
     return isinstance(message, control.Failed) and message.id == 7 and message.error.name == "InternalError"
 
 
+def unavailable(message: control.FromChild, says: str) -> bool:
+    return isinstance(message, control.Failed) and message.id == 7 and says in message.error.message
+
+
 # The engine of the stage loads nothing: that is what Prepare and Describe find.
 ANSWERS: list[tuple[control.WorkerOrder, Answers]] = [
     (control.Prepare(DEPLOYMENT, id=7), failed),
@@ -74,6 +87,9 @@ ANSWERS: list[tuple[control.WorkerOrder, Answers]] = [
     (control.KeepAway([(TYPE, "b")], id=7), lambda it: it == control.Done(7)),
     (control.Measure(id=7), lambda it: isinstance(it, control.Measured) and it.measures["types"][0]["type"] == "T"),
     (control.ShowActivity(20, id=7), lambda it: isinstance(it, control.ShownActivity) and it.id == 7),
+    (control.HoldCommits(id=7), lambda it: it == control.Done(7)),
+    (control.ReleaseCommits(keep=True, id=7), lambda it: unavailable(it, "did not stop committing at one moment")),
+    (control.CopyPartition(0, "nowhere", id=7), lambda it: unavailable(it, "there is no snapshot to copy")),
     (control.Ping(7), lambda it: it == control.Pong(7)),
     (control.Drain(), lambda it: it == control.Drained()),
 ]
@@ -125,3 +141,48 @@ def test_a_second_start_ends_the_worker_with_a_sentence(monkeypatch: pytest.Monk
     supervised.tell(control.WorkerStart(0, "", -1, stage.routing, Catalog(1), stage.limits))
 
     assert "started once" in str(supervised.stage.failures.get(timeout=10))
+
+
+def test_nothing_is_committed_or_answered_while_commits_are_held_and_all_of_it_afterwards(
+    supervised: Supervised,
+) -> None:
+    stage = supervised.stage
+    supervised.tell(control.HoldCommits(id=1))
+    assert supervised.hear() == control.Done(1)
+    slot = stage.client.send("a", "add", 1)
+    with pytest.raises(TimeoutError):
+        stage.client.wait(slot, timeout_s=0.3)
+    assert stage.do(lambda: stage.worker.gate.flight) is None
+    supervised.tell(control.ReleaseCommits(keep=True, id=2))
+    assert supervised.hear() == control.Done(2)
+    assert stage.client.wait(slot) == (200, 2)
+
+    supervised.tell(control.CopyPartition(0, "file", id=3))
+    assert supervised.hear() == control.Done(3)
+    [snapshot] = supervised.snapshots
+    snapshot.copy.assert_called_once_with(0, Path("file"))
+    snapshot.close.assert_not_called()
+
+
+def test_who_is_late_finds_that_the_worker_went_on_and_its_snapshot_is_let_go_of(
+    supervised: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast_host.worker.commits.committer.HOLD_MAX_S", 0.05)
+    supervised.tell(control.HoldCommits(id=1))
+    assert supervised.hear() == control.Done(1)
+    assert supervised.stage.call("a", "add", 1) == (200, 2)
+    supervised.tell(control.ReleaseCommits(keep=True, id=7))
+    assert unavailable(supervised.hear(), "did not stop committing at one moment")
+    [snapshot] = supervised.snapshots
+    snapshot.close.assert_called_once_with()
+
+
+def test_a_further_backup_lets_go_of_what_the_last_one_left(supervised: Supervised) -> None:
+    for number in (1, 3):
+        supervised.tell(control.HoldCommits(id=number))
+        assert supervised.hear() == control.Done(number)
+        supervised.tell(control.ReleaseCommits(keep=True, id=number + 1))
+        assert supervised.hear() == control.Done(number + 1)
+    first, second = supervised.snapshots
+    first.close.assert_called_once_with()
+    second.close.assert_not_called()

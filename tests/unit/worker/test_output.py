@@ -122,7 +122,7 @@ def test_messages_of_several_threads_to_the_supervisor_do_not_mix() -> None:
     ours, theirs = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * KIB)
     worker: Any = SimpleNamespace(poller=Poller(), health=SimpleNamespace())  # whose leader reads nothing
-    channel = ControlChannel(ours, worker, lambda: None, b"", measures=dict, activity=lambda _: ({}, []))
+    channel = ControlChannel(ours, worker, lambda: None, b"", measures=dict, activity=lambda _: ({}, []), backup=worker)
     threads = [threading.Thread(target=channel.send, args=(Fatal(text * MIB),)) for text in "abcd"]
     for thread in threads:
         thread.start()

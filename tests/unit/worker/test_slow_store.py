@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from holdfast_host.storage.store import Alarm, Batch, Changes
 from holdfast_host.wire.control import Armed, FoundTypes, Message, Occupied, pack_message
 from holdfast_host.wire.frames import pack_read
+from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.control import ControlChannel
 from tests.harness.clock import ManualClock
 from tests.harness.memory_store import MemoryStore
@@ -239,7 +241,13 @@ def test_no_call_waits_while_it_is_read_for_a_deploy_what_is_stored_of_a_type(
     ours, theirs = socket.socketpair()
     host.stage.do(
         lambda: ControlChannel(
-            theirs, host.stage.worker, lambda: None, b"", measures=dict, activity=lambda limit: ({}, [])
+            theirs,
+            host.stage.worker,
+            lambda: None,
+            b"",
+            measures=dict,
+            activity=lambda limit: ({}, []),
+            backup=BackupCut(host.stage.worker.committer, Mock()),
         )
     )
     host.assert_answered_during(slow, begin=lambda: ours.sendall(pack_message(ask(id=1, types=[TYPE, TYPE + 1]))))

@@ -114,13 +114,13 @@ class Answer(web.StreamResponse):
         """Nothing is left to write."""
 
 
-class LineStream:
-    """JSON lines as they happen, over a chunked response; for clients that asked for them."""
+class ByteStream:
+    """Bytes as they come, over a chunked response."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, content_type: str) -> None:
         self._exchange = exchange
         self.response = web.StreamResponse(
-            headers={"Content-Type": LINES, "Server": "holdfast", "Cache-Control": "no-store"}
+            headers={"Content-Type": content_type, "Server": "holdfast", "Cache-Control": "no-store"}
         )
 
     async def open(self) -> None:
@@ -129,21 +129,35 @@ class LineStream:
         if not keep_alive:
             self.response.force_close()
         await self.response.prepare(self._exchange)
-        self._exchange.lines_open = True
 
-    async def write(self, facts: dict[str, Any]) -> None:
-        """Send one line."""
-        line = json.dumps(facts, separators=(",", ":")).encode() + b"\n"
+    async def send(self, data: bytes) -> None:
+        """Send some; returns when the client has taken enough of it."""
         transport = self._exchange.transport
         if transport is not None:
-            self._exchange.server.unread.watch(transport, len(line))
-        await self.response.write(line)
+            self._exchange.server.unread.watch(transport, len(data))
+        await self.response.write(data)
 
     async def aclose(self) -> None:
         """Send the end; the connection closes with it if the front began to stop meanwhile."""
         if not self._exchange.connection_line()[0]:
             self.response.force_close()
         await self.response.write_eof()
+
+
+class LineStream(ByteStream):
+    """JSON lines as they happen; for clients that asked for them."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange, LINES)
+
+    async def open(self) -> None:
+        """Send the head."""
+        await super().open()
+        self._exchange.lines_open = True
+
+    async def write(self, facts: dict[str, Any]) -> None:
+        """Send one line."""
+        await self.send(json.dumps(facts, separators=(",", ":")).encode() + b"\n")
 
 
 def json_answer(value: Any, status: int = 200, further: bytes = b"") -> Answer:

@@ -46,6 +46,7 @@ def describe_api(url: str, *, token: bool) -> dict[str, Any]:
             "/v1/instances/{type}/{name}/alarm": _alarm(),
             "/v1/alarms": {"get": _list_alarms()},
             **describe_jobs(),
+            "/v1/backup": _backup(),
             "/v1/secrets": {"get": operation("listSecrets", "The secrets' names; values are never shown.", 200)},
             "/v1/secrets/{name}": _secret(),
             "/fn/{function}/{path}": _function_itself(),
@@ -188,6 +189,12 @@ def _list_alarms() -> dict[str, Any]:
             parameter("cursor", "Where the last page ended.", "query"),
         ],
     )
+
+
+def _backup() -> dict[str, Any]:
+    summary = "A backup as of one moment, as a tar archive; docs/operating.md says what lies in it and how it ends."
+    flag = parameter("with_key", "Add the key of the secrets.", "query", type="boolean", default=False)
+    return {"post": operation("takeBackup", summary, 200, parameters=[flag])}
 
 
 def _secret() -> dict[str, Any]:

@@ -22,6 +22,7 @@ from holdfast_host.storage.lmdb.commits import commit_group, commit_sweep
 from holdfast_host.storage.lmdb.inspection import count_keys, instance_page
 from holdfast_host.storage.lmdb.jobs import LmdbJobs
 from holdfast_host.storage.lmdb.partition import Partition
+from holdfast_host.storage.lmdb.snapshots import Snapshot
 from holdfast_host.storage.store import (
     NO_LEANS,
     Alarm,
@@ -135,6 +136,10 @@ class LmdbStore:
         instance = self.place(type_id, name)
         self.look_up(instance)
         return instance
+
+    def snapshot(self) -> Snapshot:
+        """All partitions as of the last commit; for a backup. No commit may be in flight."""
+        return Snapshot(self._partitions)
 
     def get(self, instance: StoredInstance, key: bytes) -> bytes | None:
         """One value as of the last commit."""

@@ -9,6 +9,7 @@ components/     <sha256>.wasm as it was deployed
 compiled/       what was compiled from them; may be removed while no host runs
 logs/wN/        what the guests of worker N printed, the latest of it; may be removed while no host runs
 uploads/        deploys on their way in; emptied at start
+backup/         a backup on its way out; emptied at start
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from holdfast_host.core.durable_files import sync_directory
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.storage.data_directory import ensure_data_directory, read_data_directory
 
-_FOLDERS: Final = ("registry", "secrets", "components", "compiled", "uploads")
+_FOLDERS: Final = ("registry", "secrets", "components", "compiled", "uploads", "backup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,11 @@ class DirectoryLayout:
         """Where a front streams a deploy to."""
         return self.root / "uploads"
 
+    @property
+    def backup(self) -> Path:
+        """Where a backup is made, file by file."""
+        return self.root / "backup"
+
 
 def make_directory(root: Path) -> None:
     """Make the directory itself, private to its owner, so that it can be locked.
@@ -90,6 +96,7 @@ def open_directory(root: Path, workers: int) -> DirectoryLayout:
     for name in _FOLDERS:
         (root / name).mkdir(mode=0o700, exist_ok=True)
     _empty(directory.uploads)
+    _empty(directory.backup)
     sync_directory(root)
     return directory
 

@@ -14,7 +14,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -125,6 +125,20 @@ class Registry:
             connection.close()
             raise ConfigurationError(f"the registry {path} has format {found}, this host reads format {FORMAT}")
         return registry
+
+    def copy(self, path: Path) -> None:
+        """Write all that is recorded into a new file.
+
+        Raises:
+            StorageFullError, HostUnavailableError: the disk is full or fails.
+        """
+        try:
+            with closing(sqlite3.connect(path)) as target:
+                self._db.backup(target)
+        except sqlite3.OperationalError as error:
+            full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+            kind = StorageFullError if full else HostUnavailableError
+            raise kind(f"the registry cannot be copied ({error}); there is no backup") from error
 
     def close(self) -> None:
         """Close; what was committed stays."""

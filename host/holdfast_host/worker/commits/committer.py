@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import ActorOutputGateError
 from holdfast_host.storage.store import StoreBrokenError
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.sync_exit import SyncExit
     from holdfast_host.worker.turns.turn import Turn
 
+HOLD_MAX_S: Final = 5.0  # a backup's cut takes milliseconds
+
 
 @leaders
 @dataclass(eq=False, kw_only=True)
@@ -42,6 +44,8 @@ class Committer:
     on_settled: Callable[[Group, Mapping[Entry, HoldfastError]], None]  # what was lost; after the gate has let all out
     on_broken_store: Callable[[StoreBrokenError], None]  # ends the process: no commit's outcome is known any more
     commits: int = field(default=0, init=False)
+    _held_until: float = field(default=0.0, init=False)  # nothing is committed before; by the monotonic clock
+    _on_held: Callable[[], None] | None = field(default=None, init=False)  # waits for the commit in flight
 
     def __post_init__(self) -> None:
         """What each section is given is bound once."""
@@ -49,7 +53,7 @@ class Committer:
 
     def run(self, generation: int) -> bool:
         """Commit the current group, unless one or a sweep is in flight. False: the leadership is lost."""
-        group = None if self.sweeper.running else self.gate.take()
+        group = None if self.sweeper.running or self._held_until else self.gate.take()
         if group is None:
             return True
         self.measures.commit_began_at = began_at = time.monotonic()
@@ -67,11 +71,32 @@ class Committer:
         self.replies.flush()
         self.on_broken_store(error)
 
+    def hold(self, then: Callable[[], None]) -> None:
+        """Commit no further group, for some seconds at most; `then()` when none is in flight."""
+        self._held_until = time.monotonic() + HOLD_MAX_S
+        self._on_held = then
+        self._tell_held()
+
+    def release(self) -> bool:
+        """Commit again; whether nothing was committed since `hold`."""
+        was_held, self._held_until, self._on_held = self._held_until > 0, 0.0, None
+        return was_held
+
+    def keep_house(self, now: float) -> None:
+        """Whoever had commits held back is late, and what waits for them has waited long enough."""
+        if 0 < self._held_until < now:
+            self.release()
+
+    def _tell_held(self) -> None:
+        if self._on_held is not None and self.gate.flight is None:
+            then, self._on_held = self._on_held, None
+            then()
+
     @any_thread
     def anything_gathered(self) -> bool:
         """Whether `run` has something to do (monitor)."""
         gate = self.gate
-        return gate.flight is None and not self.sweeper.running and bool(gate.current.batches)
+        return gate.flight is None and not self.sweeper.running and not self._held_until and bool(gate.current.batches)
 
     @property
     def all_settled(self) -> bool:
@@ -95,3 +120,5 @@ class Committer:
         if report.lost:
             lost = {entry: report.lost[id(entry.stored)] for entry in group.entries if id(entry.stored) in report.lost}
         self.on_settled(group, self.gate.settle(group, lost))
+        if self._on_held is not None:
+            self._tell_held()

@@ -1,0 +1,62 @@
+"""`holdfast backup`: everything of a running host, as of one moment, in one file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import click
+
+from holdfast_host.cli.client import host_options, open_client, with_query
+from holdfast_host.cli.output import CommandFailedError, Stages, json_option, tell
+from holdfast_host.supervisor.directory.restoring import BackupError, BackupFacts, read_backup
+
+_EXAMPLES: Final = """\b
+Examples:
+  holdfast backup holdfast-2026-12-01.tar
+  holdfast backup holdfast.tar --with-key
+"""
+
+
+@click.command("backup", epilog=_EXAMPLES)
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--with-key", is_flag=True, help="Add the key of the secrets: who has the file can then read them.")
+@host_options
+@json_option
+def command(file: Path, with_key: bool, host: str, token_file: Path | None, as_json: bool) -> None:
+    """Write a backup of the running host into FILE: one consistent state of all instances, functions and secrets.
+
+    Calls go on meanwhile. The secrets are sealed: without --with-key they need the file secrets/key of the data
+    directory to be read again. FILE is there once it was read back and compared with what the host had.
+    """
+    if file.exists():
+        raise CommandFailedError(f"{file} is there already: name another file, or remove it.")
+    draft = file.with_name(f"{file.name}.part")
+    try:
+        with Stages(quiet=as_json) as stages, open_client(host, token_file) as client:
+            stages.begin("Taking the backup")
+            _write(draft, client.stream(with_query("/v1/backup", {"with_key": "true"} if with_key else {})))
+            stages.begin("Reading it back")
+            facts = read_backup(draft)
+        draft.rename(file)
+    except BackupError as error:
+        raise CommandFailedError(f"There is no backup: {error}") from None
+    except OSError as error:
+        raise CommandFailedError(f"{draft} cannot be written: {error.strerror}.") from None
+    finally:
+        draft.unlink(missing_ok=True)
+    tell(_shown(facts, file), f"{file}: {facts.bytes:,} bytes, {facts.files} files, as of {facts.created_at}", as_json)
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> None:
+    """Durably; only its owner may read it."""
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as target:
+        target.writelines(pieces)
+        target.flush()
+        os.fsync(target.fileno())
+
+
+def _shown(facts: BackupFacts, file: Path) -> dict[str, object]:
+    return {"file": str(file), "bytes": facts.bytes, "files": facts.files, "created_at": facts.created_at}

@@ -1,0 +1,184 @@
+"""Backups of the running host: everything as of one moment, file by file, for a front to pass on.
+
+For a few milliseconds no worker commits; in that moment each begins a snapshot of its partitions, and the registry is
+copied. Then all go on, and the partitions are copied from the snapshots, one after the other. A file lies below
+`data/backup` until the front has taken it away; components are only linked there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from holdfast_host import __version__
+from holdfast_host.core.backup_file import FORMAT, HEAD
+from holdfast_host.core.errors import HoldfastError, HostUnavailableError, disk_error
+from holdfast_host.storage.data_directory import MARKER, partition_path
+from holdfast_host.supervisor.registry.registry import now_us
+from holdfast_host.wire.control import CopyPartition, Done, HoldCommits, ReleaseCommits
+
+if TYPE_CHECKING:
+    from holdfast_host.core.json_text import JsonObject
+    from holdfast_host.core.logs import EventLog
+    from holdfast_host.supervisor.processes.supervision import SupervisedProcess
+    from holdfast_host.supervisor.startup import HostResources
+    from holdfast_host.wire.control import Question
+
+HOLD_ANSWER_S: Final = 10.0
+_TAKEN_LOOK_S: Final = 0.05
+_LEFT_MAX: Final = 2  # files that lie there and were not taken away yet
+
+OnFile = Callable[[str], None]
+
+
+class Backups:
+    """The backups of one host, one at a time; event loop's thread only."""
+
+    def __init__(self, resources: HostResources, workers: Sequence[SupervisedProcess], log: EventLog) -> None:
+        self._resources = resources
+        self._workers = workers
+        self._log = log
+        self._under_way = False
+
+    async def take(self, *, with_key: bool, on_file: OnFile, gone: asyncio.Event) -> JsonObject:
+        """Make one; returns when all of it has been taken away.
+
+        Args:
+            with_key: the key of the secrets goes along.
+            on_file: told of each file when it is there, as `operations.TakeBackup` says.
+            gone: set when nobody wants it any more.
+
+        Raises:
+            HostUnavailableError: another one is under way, or a worker is not up, does not stop, or ended.
+            StorageFullError: there is no room for the copies.
+        """
+        if self._under_way:
+            raise HostUnavailableError("another backup is under way: wait until it has ended")
+        self._under_way = True
+        folder = self._resources.directory.backup / f"{now_us()}"
+        try:
+            await asyncio.to_thread(folder.mkdir)
+            files = _Files(folder, on_file, gone)
+            await self._cut(files, with_key)
+            for number in range(self._resources.directory.partitions):
+                await self._copy(number, files)
+            await files.until_taken(0)
+        except OSError as error:
+            raise disk_error(error, "the backup cannot be written", "there is no backup") from error
+        finally:
+            self._under_way = False
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+            await asyncio.shield(self._ask_all(ReleaseCommits(keep=False), quiet=True))
+        self._log.info("a backup was taken", partitions=self._resources.directory.partitions)
+        return {}
+
+    async def _cut(self, files: _Files, with_key: bool) -> None:
+        """The moment: nothing is committed from the last worker's answer to the first release."""
+        keep = False
+        try:
+            async with asyncio.timeout(HOLD_ANSWER_S):
+                await self._ask_all(HoldCommits())
+            self._copy_small(files, with_key)
+            keep = True
+        except TimeoutError:
+            raise HostUnavailableError(
+                "a worker did not stop committing in time: is its disk slow? try again"
+            ) from None
+        finally:
+            await self._ask_all(ReleaseCommits(keep=keep), quiet=not keep)
+        for name in files.small:
+            files.tell(name)
+
+    def _copy_small(self, files: _Files, with_key: bool) -> None:
+        """What the supervisor itself keeps; a few milliseconds."""
+        directory, registry = self._resources.directory, self._resources.registry
+        facts = {
+            "format": FORMAT,
+            "holdfast": __version__,
+            "created_us": now_us(),
+            "partitions": directory.partitions,
+            "with_key": with_key,
+        }
+        files.path(HEAD).write_text(json.dumps(facts))
+        files.small.append(HEAD)
+        files.add(MARKER, directory.root / MARKER)
+        registry.copy(files.path(f"registry/{directory.registry.name}"))
+        files.small.append(f"registry/{directory.registry.name}")
+        for path in sorted(directory.registry.parent.glob("*.json")):
+            files.add(f"registry/{path.name}", path)
+        for name in ("sealed.json", *(("key",) if with_key else ())):
+            if (directory.secrets / name).exists():
+                files.add(f"secrets/{name}", directory.secrets / name)
+        for sha256 in sorted({each.sha256 for each in registry.kept()}):
+            if (directory.components / f"{sha256}.wasm").exists():
+                files.add(f"components/{sha256}.wasm", directory.components / f"{sha256}.wasm")
+
+    async def _copy(self, partition: int, files: _Files) -> None:
+        """One partition, when what was copied before has been taken away but for a file or two."""
+        if not await asyncio.to_thread(partition_path(self._resources.directory.root, partition).exists):
+            return  # nothing was ever deployed
+        await files.until_taken(_LEFT_MAX)
+        name = f"parts/{partition:02d}/data.mdb"
+        [owner] = [
+            number for number in range(len(self._workers)) if partition in self._resources.routing.partitions_of(number)
+        ]
+        await self._ask(self._workers[owner], CopyPartition(partition=partition, path=str(files.path(name))))
+        files.tell(name)
+
+    async def _ask_all(self, question: Question, *, quiet: bool = False) -> None:
+        """Of every worker; `quiet`: one that is gone or refuses is as good."""
+        found = await asyncio.gather(*(self._ask(each, question) for each in self._workers), return_exceptions=quiet)
+        for each in found:
+            if isinstance(each, BaseException) and not isinstance(each, HoldfastError):
+                raise each
+
+    async def _ask(self, worker: SupervisedProcess, question: Question) -> None:
+        child = worker.child
+        if not worker.up or child is None:
+            raise HostUnavailableError(f"{worker.label} is not up: try again when the host is ready")
+        await child.ask(question, Done)
+
+
+class _Files:
+    """What lies there of one backup."""
+
+    def __init__(self, folder: Path, on_file: OnFile, gone: asyncio.Event) -> None:
+        self._folder = folder
+        self._on_file = on_file
+        self._gone = gone
+        self._told: list[Path] = []
+        self.small: list[str] = []
+
+    def path(self, name: str) -> Path:
+        """Where a file is made."""
+        return self._folder / name.replace("/", "-")
+
+    def add(self, name: str, source: Path) -> None:
+        """One that is never written in place: another name for it is enough."""
+        os.link(source, self.path(name))
+        self.small.append(name)
+
+    def tell(self, name: str) -> None:
+        """It is there."""
+        path = self.path(name)
+        self._told.append(path)
+        self._on_file(json.dumps({"name": name, "path": str(path), "size": path.stat().st_size}))
+
+    async def until_taken(self, left_max: int) -> None:
+        """Return when all but so many have been taken away.
+
+        Raises:
+            HostUnavailableError: whoever asked for them is gone.
+        """
+        while True:
+            if self._gone.is_set():
+                raise HostUnavailableError("nobody waits for the backup any more")
+            self._told = [path for path in self._told if path.exists()]
+            if len(self._told) <= left_max:
+                return
+            await asyncio.sleep(_TAKEN_LOOK_S)

@@ -1,0 +1,69 @@
+"""A worker's part in a backup: one moment in which all workers commit nothing, and copies of what was committed by it.
+
+What one worker has committed may rest on what another one has: both are in the backup, or the first is not, because
+nothing leaves a worker that is not durable, and for that moment nothing becomes so in any of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from holdfast_host.core.errors import HostUnavailableError
+from holdfast_host.worker.threads.leaders import any_thread, leaders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast_host.storage.lmdb.snapshots import Snapshot
+    from holdfast_host.worker.commits.committer import Committer
+
+
+@leaders
+class BackupCut:
+    """The snapshot of the backup that is under way, if one is."""
+
+    def __init__(self, committer: Committer, take: Callable[[], Snapshot]) -> None:
+        """`take()` makes a snapshot of what is committed."""
+        self._committer = committer
+        self._take = take
+        self._snapshot: Snapshot | None = None
+
+    def hold(self, then: Callable[[], None]) -> None:
+        """Hold commits back, and call `then` when what is committed is kept."""
+
+        def keep() -> None:
+            self._drop()
+            self._snapshot = self._take()
+            then()
+
+        self._committer.hold(keep)
+
+    def release(self, *, keep: bool) -> None:
+        """Go on committing.
+
+        Raises:
+            HostUnavailableError: it had gone on already, so that the snapshots of the workers are not of one moment.
+        """
+        held = self._committer.release()
+        if not keep or not held:
+            self._drop()
+        if not held:
+            raise HostUnavailableError("the workers did not stop committing at one moment: the host is busy, try again")
+
+    @any_thread
+    def copy(self, partition: int, path: Path) -> None:
+        """Copy a partition of the snapshot; on a thread of its own.
+
+        Raises:
+            HoldfastError: as `Snapshot.copy`, or there is no snapshot.
+        """
+        snapshot = self._snapshot
+        if snapshot is None:
+            raise HostUnavailableError("there is no snapshot to copy: the backup was ended")
+        snapshot.copy(partition, path)
+
+    def _drop(self) -> None:
+        snapshot, self._snapshot = self._snapshot, None
+        if snapshot is not None:
+            snapshot.close()
