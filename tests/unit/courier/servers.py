@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
+from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.courier.addresses import PrivateAccess
 from holdfast_host.courier.connections import Connections
@@ -146,3 +149,10 @@ async def asking(*arguments: Any, **options: Any) -> AsyncIterator[Asking]:
         yield made
     finally:
         await made.aclose()
+
+
+async def refused(asks: Asking, url: str, function: str = FUNCTION, **facts: Any) -> HoldfastError:
+    """The error of a request that has no answer."""
+    with pytest.raises(HoldfastError) as error:
+        await asks.ask(url, function, **facts)
+    return error.value
