@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from holdfast import Env, Request, Response, StatefulActor, http
+from holdfast import Env, HostError, Request, Response, StatefulActor, http
 
 MIB = 1 << 20
 NOWHERE = "http://127.0.0.1:9/"
@@ -125,7 +125,7 @@ class AsksOutside(StatefulActor):
             try:
                 http.request(method, url, headers=headers)
                 told.append("it was sent")
-            except (http.HttpError, ValueError, RuntimeError) as error:
+            except (http.HttpError, HostError, ValueError) as error:
                 told.append(type(error).__name__)
         return told
 
