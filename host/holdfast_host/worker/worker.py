@@ -18,6 +18,7 @@ from holdfast_host.worker.commits.committer import Committer
 from holdfast_host.worker.commits.gate import Gate
 from holdfast_host.worker.commits.replies import Replies
 from holdfast_host.worker.commits.sweeper import Sweeper
+from holdfast_host.worker.deliveries.deliveries import Rest
 from holdfast_host.worker.deliveries.isolation import Isolation
 from holdfast_host.worker.health import Health
 from holdfast_host.worker.housekeeping import Housekeeping
@@ -126,6 +127,7 @@ class Worker:
             "directory": self.directory,
             "deployments": self.deployments,
             "killed": Isolation(),
+            "rest": Rest(),
         }
         away = Away(
             worker=number,
@@ -137,7 +139,7 @@ class Worker:
         )
         self.alarms = Alarms(**parts)
         self.runs, self.job_calls, self.job_requests = (Jobs(pool=pool, away=away, **parts) for pool in POOLS)
-        self.timers = Timers(self.alarms, (self.runs, self.job_calls, self.job_requests), clock)
+        self.timers = Timers(self.alarms, (self.runs, self.job_calls, self.job_requests), clock, parts["rest"])
         self.triggers = Triggers(number, routing, self.deployments, self.mailboxes, output)
         self.sweeper = Sweeper(store, self.gate, self.mailboxes, self.leadership, self.measures)
         self.committer = Committer(

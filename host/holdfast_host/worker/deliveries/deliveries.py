@@ -65,6 +65,16 @@ _DELIVERY: Final = "the delivery of a turn"
 
 
 @leaders
+class Rest:
+    """Until when, by the wall clock, no kind of deliveries has anything to do: what each round asks first."""
+
+    __slots__ = ("until_us",)
+
+    def __init__(self) -> None:
+        self.until_us = 0
+
+
+@leaders
 @dataclass(eq=False, kw_only=True)
 class Deliveries(Kind):
     """The deliveries of one kind of one worker; what is of that kind alone is in the classes below it."""
@@ -79,6 +89,7 @@ class Deliveries(Kind):
     directory: Directory
     deployments: Deployments
     killed: Isolation
+    rest: Rest
 
     def __post_init__(self) -> None:
         """Nothing is known to be due yet."""
@@ -223,7 +234,7 @@ class Deliveries(Kind):
 
     def wake(self) -> None:
         """There may be something to do now."""
-        self._next_us = self.quiet_until_us = 0
+        self._next_us = self.quiet_until_us = self.rest.until_us = 0
 
     # What the gate lets out.
 
@@ -245,7 +256,7 @@ class Deliveries(Kind):
         """Try it again after a while."""
         delivery.enter(Stage.ASIDE)
         heapq.heappush(self._aside, (time.monotonic() + seconds, next(self._tickets), delivery))
-        self.quiet_until_us = 0
+        self.quiet_until_us = self.rest.until_us = 0
 
     def resume(self, turn: Turn) -> None:
         """The attempt is written down as begun: now it runs, before anything else of the instance."""
@@ -286,6 +297,7 @@ class Deliveries(Kind):
         if due_us is not None:
             self._next_us = min(self._next_us, due_us)
             self.quiet_until_us = min(self.quiet_until_us, due_us)
+            self.rest.until_us = min(self.rest.until_us, due_us)
 
     def _rest(self) -> None:
         """Nothing more is to be done now."""

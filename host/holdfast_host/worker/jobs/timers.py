@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.worker.alarms.deliveries import Alarms
     from holdfast_host.worker.commits.gate import Group
-    from holdfast_host.worker.deliveries.deliveries import Deliveries
+    from holdfast_host.worker.deliveries.deliveries import Deliveries, Rest
     from holdfast_host.worker.jobs.deliveries import Jobs
     from holdfast_host.worker.turns.entry import Entry
 
@@ -22,21 +22,25 @@ if TYPE_CHECKING:
 class Timers:
     """What the loop asks of all of them."""
 
-    __slots__ = ("_alarms", "_all", "_clock", "jobs")
+    __slots__ = ("_alarms", "_all", "_clock", "_rest", "jobs")
 
-    def __init__(self, alarms: Alarms, jobs: tuple[Jobs, ...], clock: Clock) -> None:
+    def __init__(self, alarms: Alarms, jobs: tuple[Jobs, ...], clock: Clock, rest: Rest) -> None:
         self._alarms = alarms
         self.jobs = jobs
         self._all: tuple[Deliveries, ...] = (alarms, *jobs)
         self._clock = clock
+        self._rest = rest
 
     @any_thread
     def is_due(self) -> bool:
         """True when `release` would have something to do (monitor)."""
-        return any(each.is_due() for each in self._all)
+        return self._clock.wall_us() >= self._rest.until_us and any(each.is_due() for each in self._all)
 
     def wait_s(self, longest_s: float) -> float:
         """How long the leader may sleep."""
+        until_us = self._rest.until_us
+        if until_us:
+            return min(longest_s, max(0.0, (until_us - self._clock.wall_us()) / 1e6))
         for each in self._all:
             longest_s = each.wait_s(longest_s)
         return longest_s
@@ -44,17 +48,27 @@ class Timers:
     def release(self, generation: int) -> bool:
         """Put what is due into the mailboxes. False: the leadership is lost."""
         now_us = self._clock.wall_us()
-        for each in self._all:  # noqa: SIM110 # asked in every round: a generator would cost more
+        if now_us < self._rest.until_us:
+            return True
+        for each in self._all:
             if now_us >= each.quiet_until_us and not each.release(generation, now_us):
                 return False
+        self._rest.until_us = min([each.quiet_until_us for each in self._all])
         return True
 
     def settle(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> None:
         """The group is durable, but for the lost: learn what it changed."""
-        self._alarms.settle(group, lost)
-        if lost or any(batch.changes.jobs is not None for batch in group.batches):
-            for each in self.jobs:
-                each.settle(group, lost)
+        alarms = jobs = bool(lost)
+        for batch in group.batches:
+            changes = batch.changes
+            if changes.alarm_changed:
+                alarms = True
+            if changes.jobs is not None:
+                jobs = True
+        if alarms:
+            self._alarms.settle(group, lost)
+        for each in self.jobs if jobs else ():
+            each.settle(group, lost)
 
     def take_up_parked(self, type_ids: Iterable[int]) -> None:
         """These types are deployed now: what is parked of them is due again."""
