@@ -18,7 +18,7 @@ class Receiver(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         status, text = self.judge(body)
-        print(status, text, flush=True)
+        print(f"{status} {text}\n", end="", flush=True)  # in one piece: two may come at once
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()

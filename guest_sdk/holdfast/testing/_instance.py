@@ -150,8 +150,16 @@ class Instance:
         if job.unknown and not again:
             raise ValueError(f"whether {id} took effect is not known: retry_job(id, again=True) may do it twice")
         state = "armed" if job.outcome is None else "waiting"
+        now_us = self._clock.now_us
         self._record.jobs[id] = replace(
-            job, state=state, due_us=self._clock.now_us, tries=0, retry_count=0, unknown=False, last_error=""
+            job,
+            state=state,
+            due_us=now_us,
+            scheduled_us=min(job.scheduled_us, now_us),  # a cron runs at its next time too
+            tries=0,
+            retry_count=0,
+            unknown=False,
+            last_error="",
         )
 
     def cancel_job(self, id: str) -> bool:  # noqa: A002

@@ -10,6 +10,7 @@ import pytest
 from holdfast import ActorError, Env, JobInfo, Outcome, Request, Response, ScheduledEvent, StatefulActor
 from holdfast.http import OutboundTimeoutError
 from holdfast.testing import Limits, LocalHost, UnansweredRequestError
+from holdfast.testing._jobs.rows import StoredJob
 
 URL = "https://api.example.com/x"
 
@@ -144,6 +145,39 @@ def test_a_cron_that_slept_through_several_times_runs_once_and_says_how_many(hos
     assert shop_of(host).seen() == [["2026-11-01T08:00:00+00:00", 2]]
     host.clock.advance(timedelta(days=1))
     assert shop_of(host).seen()[1:] == [["2026-11-04T08:00:00+00:00", 0]]
+
+
+def ran_after_a_day_whose_first_turn_said_it_again(host: LocalHost) -> list[Any]:
+    """It is activated after its time has passed, and before it runs."""
+    shop_of(host).seen()
+    host.crash(down=timedelta(days=1))
+    assert shop_of(host).seen() == []
+    host.clock.advance()
+    found: list[Any] = shop_of(host).seen()
+    return found
+
+
+def test_a_cron_that_a_constructor_says_again_still_runs(host: LocalHost) -> None:
+    assert ran_after_a_day_whose_first_turn_said_it_again(host) == [["2026-11-01T08:00:00+00:00", 0]]
+
+
+def test_if_the_same_again_replaced_it_the_cron_of_a_constructor_would_not_run(
+    host: LocalHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StoredJob, "says_the_same", lambda self, wanted: False)
+
+    assert ran_after_a_day_whose_first_turn_said_it_again(host) == []
+
+
+def test_a_cron_that_is_run_by_hand_runs_at_its_next_time_too(host: LocalHost) -> None:
+    shop_of(host).seen()
+    [job] = host.jobs()
+    host.instance(Shop, "main").retry_job(job.id)
+    host.clock.advance()
+    assert shop_of(host).seen() == [["2026-11-01T00:00:00+00:00", 0]]
+    host.clock.advance(timedelta(hours=8))
+
+    assert shop_of(host).seen()[1:] == [["2026-11-01T08:00:00+00:00", 0]]
 
 
 class Failing(StatefulActor):
