@@ -16,6 +16,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.core.listing_pages import NamePage
 from holdfast_host.storage.jobs import DueJob, DuePage, FoundJob, Job
 from holdfast_host.storage.lmdb.keys import has_due_row, index_key, pack_job, pack_receipt
+from holdfast_host.storage.lmdb.sockets import pack_socket, socket_key
 from holdfast_host.storage.store import (
     NO_LEANS,
     Alarm,
@@ -24,11 +25,13 @@ from holdfast_host.storage.store import (
     CommitReport,
     Leans,
     Receipt,
+    SocketRow,
     StorageRoom,
     StoreBrokenError,
     StoredInstance,
     lose_what_leans,
 )
+from holdfast_host.storage.unflushed import change_sockets
 
 
 @dataclass(slots=True)
@@ -42,6 +45,7 @@ class Row:
     alarm: Alarm | None = None
     receipts: dict[bytes, Receipt] = field(default_factory=dict)
     jobs: dict[bytes, Job] = field(default_factory=dict)
+    sockets: dict[int, SocketRow] = field(default_factory=dict)
 
     @property
     def live_bytes(self) -> int:
@@ -49,8 +53,10 @@ class Row:
 
     @property
     def apart_bytes(self) -> int:
+        owner = StoredInstance(0, self.type_id, self.name)
+        sockets = sum(8 + len(pack_socket(owner, each)) for each in self.sockets.values())
         jobs = sum(len(id_) + len(pack_job(0, each)) for id_, each in self.jobs.items())
-        return jobs + sum(len(key) + len(pack_receipt(each)) for key, each in self.receipts.items())
+        return jobs + sockets + sum(len(key) + len(pack_receipt(each)) for key, each in self.receipts.items())
 
 
 class MemoryStore:
@@ -112,6 +118,32 @@ class MemoryStore:
         """The answer that is kept under an idempotency key, by its hash; it never expires here."""
         row = self._rows.get((instance.type_id, instance.name))
         return None if row is None else row.receipts.get(key_hash)
+
+    def socket(self, instance: StoredInstance, socket: int) -> SocketRow | None:
+        """One socket of the instance, or its auto response, as of the last commit."""
+        row = self._rows.get((instance.type_id, instance.name))
+        return None if row is None else row.sockets.get(socket)
+
+    def sockets(
+        self, instance: StoredInstance, after: int, entries_max: int
+    ) -> tuple[list[tuple[int, SocketRow]], int | None]:
+        """The instance's sockets after a number, in their order, and the number to go on after."""
+        row = self._rows.get((instance.type_id, instance.name))
+        left = sorted(each for each in row.sockets.items() if each[0] > after) if row is not None else []
+        return left[:entries_max], left[entries_max - 1][0] if len(left) > entries_max else None
+
+    def socket_page(
+        self, after: bytes, entries_max: int
+    ) -> tuple[list[tuple[StoredInstance, int, SocketRow]], bytes | None]:
+        """The sockets of all instances, and the position to go on from; None where that is all."""
+        left = sorted(
+            (socket_key(row.number, socket), row.type_id, row.name, socket, each)
+            for row in list(self._rows.values())
+            for socket, each in row.sockets.items()
+            if socket and socket_key(row.number, socket) > after
+        )
+        page = [(self.locate(type_id, name), socket, each) for _, type_id, name, socket, each in left[:entries_max]]
+        return page, left[entries_max - 1][0] if len(left) > entries_max else None
 
     def scan(
         self,
@@ -295,7 +327,7 @@ class MemoryStore:
         row = Row(instance.type_id, instance.name, instance.number)
         if old is not None:
             row.values, row.alarm, row.receipts = dict(old.values), old.alarm, dict(old.receipts)
-            row.jobs = dict(old.jobs)
+            row.jobs, row.sockets = dict(old.jobs), dict(old.sockets)
         for batch in batches:
             _apply_to(row, batch.changes)
         live_bytes, apart_bytes = row.live_bytes, row.apart_bytes
@@ -303,7 +335,7 @@ class MemoryStore:
         if refusal is not None:
             return refusal
         instance.live_bytes, instance.apart_bytes = live_bytes, apart_bytes
-        instance.exists = bool(row.values or row.receipts or row.jobs) or row.alarm is not None
+        instance.exists = bool(row.values or row.receipts or row.jobs or row.sockets) or row.alarm is not None
         if instance.exists:
             self._rows[place] = row
         else:
@@ -323,6 +355,7 @@ def _apply_to(row: Row, changes: Changes) -> None:
         row.receipts.clear()
         row.jobs.clear()
     row.receipts |= changes.receipts or {}
+    change_sockets(row.sockets, changes)
     for id_, job in (changes.jobs or {}).items():
         if job is None:
             row.jobs.pop(id_, None)

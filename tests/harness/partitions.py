@@ -24,11 +24,12 @@ from holdfast_host.storage.lmdb.keys import (
 )
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.lmdb.partition import Partition
+from holdfast_host.storage.lmdb.sockets import unpack_owned
 from holdfast_host.storage.lmdb.verification import verify_partition
 
 _TYPES_MAX = 1 << 32
 
-_NAME, _DATA, _ALARM, _DUE, _REST, _GARBAGE, _JOB, _RECEIPT, _EXPIRY, _, _JOB_DUE, _JOB_REST = range(1, 13)
+_NAME, _DATA, _ALARM, _DUE, _REST, _GARBAGE, _JOB, _RECEIPT, _EXPIRY, _SOCKET, _JOB_DUE, _JOB_REST = range(1, 13)
 
 
 def faults_of(store: LmdbStore) -> list[str]:
@@ -73,11 +74,12 @@ def _faults(partition: Partition) -> list[str]:
     live_bytes: Counter[int] = Counter()
     garbage: dict[int, bytes] = {}
     index: dict[bytes, bytes] = {}
-    receipts: dict[tuple[int, bytes], bytes] = {}
     expiries: dict[bytes, bytes] = {}
+    receipts: dict[tuple[int, bytes], bytes] = {}
+    sockets: dict[tuple[int, bytes], bytes] = {}
     jobs: dict[tuple[int, bytes], bytes] = {}
     job_index: dict[bytes, bytes] = {}
-    apart = {_RECEIPT: receipts, _JOB: jobs}
+    apart = {_RECEIPT: receipts, _JOB: jobs, _SOCKET: sockets}
     indexes = {_EXPIRY: expiries, _JOB_DUE: job_index, _JOB_REST: job_index, _DUE: index, _REST: index}
     with partition.env.begin() as txn, txn.cursor() as cursor:
         for key, value in cursor:
@@ -114,10 +116,11 @@ def _faults(partition: Partition) -> list[str]:
         if row.live_bytes != live_bytes[row.data_number]:
             faults.append(f"{name!r} says {row.live_bytes} live bytes and has {live_bytes[row.data_number]}")
         if not live_bytes[row.data_number] and number not in alarms and not row.apart_bytes:
-            faults.append(f"{name!r} has neither a key nor an alarm nor a job nor a receipt")
+            faults.append(f"{name!r} has neither a key nor an alarm nor a job nor a receipt nor a socket")
     faults += _job_faults(names, jobs, job_index)
-    faults += _apart_faults(names, garbage, {**receipts, **jobs})
+    faults += _apart_faults(names, garbage, {**receipts, **jobs, **sockets})
     faults += _receipt_faults(names, garbage, receipts, expiries)
+    faults += _socket_faults(names, sockets)
     next_number = partition.meta.next_number
     faults += [f"number {number} is not below {next_number}" for number in {*names, *used} if number >= next_number]
     if expiries and (partition.expiry.first_s or 1 << 62) > int.from_bytes(min(expiries)[1:5], "big"):
@@ -144,6 +147,14 @@ def _receipt_faults(
         if (number := int.from_bytes(key[5:13], "big")) in names and value != pack_index_row(*names[number][:2])
     ]
     return faults
+
+
+def _socket_faults(names: dict[int, tuple[int, bytes, NameRow]], sockets: dict[tuple[int, bytes], bytes]) -> list[str]:
+    return [
+        f"socket {socket.hex()} of number {number} is not that name's"
+        for (number, socket), value in sockets.items()
+        if number not in names or unpack_owned(value)[:2] != names[number][:2]
+    ]
 
 
 def _apart_faults(

@@ -7,7 +7,7 @@
     |   +-- ForbiddenError, ActorPrivateMethodError                                            403
     |   +-- UnknownFunctionError, UnknownActorTypeError, ActorUnknownMethodError,
     |   |   UnknownBindingError, UnknownVersionError, UnknownKeyError, UnknownSecretError,
-    |   |   UnknownRouteError                                                                  404
+    |   |   UnknownRouteError, UnknownJobError, UnknownSocketError                             404
     |   +-- WrongMethodError                                                                   405
     |   +-- TypeOwnedError, FunctionReferencedError, BreakingChangeError, DeployConflictError  409
     |   +-- PayloadTooLargeError                                                               413
@@ -23,7 +23,8 @@
     |   +-- MailboxFullError, DeployQueueFullError                                             429
     |   +-- ActorOutputGateError       the outcome is unknown, or its result is lost           500
     |   +-- OutboundUnreachableError                                                           502
-    |   +-- HostUnavailableError, ActorQuarantinedError, OutboundBusyError                     503
+    |   +-- HostUnavailableError, ActorQuarantinedError, OutboundBusyError,
+    |   |   SocketRefusedError                                                                 503
     |   +-- OutboundTimeoutError                                                               504
     |   +-- StorageFullError                                                                   507
     +-- ConfigurationError     the operator's setting or directory is wrong: said at start, exit 2
@@ -158,6 +159,12 @@ class UnknownBindingError(CallerError):
 
 class UnknownVersionError(CallerError):
     """The function has no such version any more."""
+
+    default_status = 404
+
+
+class UnknownSocketError(CallerError):
+    """The instance has no such socket."""
 
     default_status = 404
 
@@ -349,6 +356,13 @@ class HostUnavailableError(UnavailableError):
 
 class ActorQuarantinedError(UnavailableError):
     """The instance killed workers again and again."""
+
+
+class SocketRefusedError(UnavailableError):
+    """There is no room for another socket: the handshake did not begin."""
+
+    default_status = 503
+    default_retryable = True
 
 
 class OutboundUnreachableError(UnavailableError):

@@ -115,6 +115,30 @@ class Limits:
     # Idempotency keys: longer than any job is tried again.
     receipt_s: int = 86_400  # an answer is kept at least so long
 
+    # Sockets and events.
+    socket_message_bytes_max: int = MIB  # either way
+    socket_tags_max: int = 10
+    socket_tag_bytes_max: int = 256
+    socket_attachment_bytes_max: int = 16 * KIB
+    socket_auto_response_bytes_max: int = 2 * KIB  # text and answer each
+    instance_sockets_max: int = 32_768
+    turn_sends_max: int = 10_000
+    turn_send_bytes_max: int = 16 * MIB  # a message once, and 4 bytes for each socket that it goes to
+    front_ahead_bytes: int = MIB  # of messages, sent to a front and not taken: what calls may find before them
+    front_unsent_bytes_max: int = 16 * MIB  # of one instance's messages that wait for a front,
+    worker_unsent_bytes_max: int = 64 * MIB  # and of all those of a worker
+    socket_retries_max: int = 3  # of a `socket_close` that fails
+
+    # Sockets at a front, and what their clients may hold there.
+    front_sockets_max: int = 100_000  # or what open files allow
+    function_sockets_max: int = 50_000  # of one function's instances
+    socket_handshake_s: float = 10.0  # from one half of it, the answer or the commit, to the other
+    front_unread_bytes_max: int = 64 * MIB  # of messages that are not whole yet, or wait for their instances
+    socket_untaken_bytes_max: int = MIB  # whose client does not take so much
+    socket_untaken_s: float = 10.0  # for so long is cut,
+    socket_unsent_bytes_max: int = 16 * MIB  # and who has so much at once,
+    front_untaken_bytes_max: int = 256 * MIB  # and the slowest, where all of them have so much
+
     # Jobs.
     job_bytes_max: int = 256 * KIB  # of one, with what it is called with or sends
     turn_jobs_max: int = 1_000  # made in one turn

@@ -25,6 +25,7 @@ from holdfast_host.core.cron import next_after
 from holdfast_host.core.errors import InvalidManifestError, InvalidNameError
 from holdfast_host.core.ids import check_function_name, check_identifier, check_type_name
 from holdfast_host.core.limits import MIB, Limits
+from holdfast_host.core.origins import OriginError, read_origins
 from holdfast_host.core.outbound import PatternError, read_allow, read_filled_headers
 
 MANIFEST_FILE: Final = "holdfast.toml"
@@ -44,6 +45,7 @@ _KEYS: Final = (
     "vars",
     "secrets",
     "outbound",
+    "sockets",
     "triggers",
     "limits",
     "deploy",
@@ -75,6 +77,7 @@ class Manifest:
         secrets: The names of those secrets of the host that the function sees; no others.
         outbound_allow: Patterns of what the function may ask outside, see core.outbound.
         outbound_headers: By origin, then by name, the headers that are filled in for it, with `{NAME}` for a secret.
+        origins: Of pages that may open WebSockets of the function, beside its own, see core.origins.
         crons: Cron texts, in UTC, at whose times the function's `scheduled` runs.
         memory_bytes_max, method_timeout_s: The function's own limits; 0 where the host's hold.
         func_id: The function's identity; None until its first deploy.
@@ -90,6 +93,7 @@ class Manifest:
     secrets: tuple[str, ...] = ()
     outbound_allow: tuple[str, ...] = ()
     outbound_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    origins: tuple[str, ...] = ()
     crons: tuple[str, ...] = ()
     memory_bytes_max: int = 0
     method_timeout_s: float = 0.0
@@ -237,6 +241,10 @@ def _manifest(table: _Table, limits: Limits) -> Manifest:
         headers = read_filled_headers(outbound.get("headers"), allow)
     except PatternError as error:
         raise _broken(f"has in [outbound]: {error}") from None
+    try:
+        origins = read_origins(table.inner("sockets", "origins").get("origins"))
+    except OriginError as error:
+        raise _broken(f"has in [sockets]: {error}") from None
     own = table.inner("limits", "memory_mib", "method_s")
     memory_mib = own.number("memory_mib", MEMORY_MIB_MIN, limits.memory_bytes_max // MIB, "MiB")
     if memory_mib != int(memory_mib):
@@ -252,6 +260,7 @@ def _manifest(table: _Table, limits: Limits) -> Manifest:
         secrets=_secrets(table.inner("secrets", "names").get("names"), bindings | variables.keys()),
         outbound_allow=allow,
         outbound_headers=headers,
+        origins=origins,
         crons=_crons(table.inner("triggers", "crons").get("crons")),
         memory_bytes_max=int(memory_mib) * MIB,
         method_timeout_s=float(own.number("method_s", 0.001, limits.method_timeout_s, "seconds")),

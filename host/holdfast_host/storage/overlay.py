@@ -15,15 +15,15 @@ import builtins
 from holdfast_host.core.errors import BadRequestError, CodecError, LimitError
 from holdfast_host.core.limits import RESERVED_KEY_PREFIX, Limits
 from holdfast_host.storage.listing import key_range, read_page
+from holdfast_host.storage.socket_changes import SocketChanges, row_bytes
 from holdfast_host.storage.store import Alarm, Changes, Receipt, Store, StoredInstance
-from holdfast_host.storage.turn_jobs import TurnJobs
 from holdfast_host.storage.unflushed import Pending, apply_changes, read_alarm, read_receipt
 
 RESERVED_PREFIX = RESERVED_KEY_PREFIX.encode()
 _RESERVED_FIRST = RESERVED_PREFIX[0]
 
 
-class Overlay(TurnJobs):
+class Overlay(SocketChanges):
     """What a turn has written so far, over everything before it. Implements StorageCalls.
 
     Lives for one turn. Used by one thread at a time: the one that runs the guest, and the leader while that one waits.
@@ -43,6 +43,7 @@ class Overlay(TurnJobs):
         self._below_bytes = self._below_keys = 0
         self._open = ()
         self.wrote = False
+        self._ended_socket = self._sent = self._sent_bytes = 0
         self._taken = None
 
     # Reads
@@ -156,7 +157,8 @@ class Overlay(TurnJobs):
         """Delete every key, not the alarm."""
         top = self._top
         top.writes.clear()
-        top.size_bytes = sum(job.size_bytes for job in (top.jobs or {}).values() if job is not None)
+        top.size_bytes = row_bytes(top, self._instance)
+        top.size_bytes += sum(job.size_bytes for job in (top.jobs or {}).values() if job is not None)
         top.cleared = True
         self.wrote = True
 
@@ -175,9 +177,10 @@ class Overlay(TurnJobs):
             self.wrote = True
 
     def erase(self) -> bool:
-        """Delete every key, receipt and job; the alarm must be deleted too. Whether there may have been such."""
+        """Delete every key, receipt, job and socket; the alarm must be deleted too. Whether there may be others."""
         self.delete_all()
-        pending = any(each.changes.receipts is not None or each.changes.jobs for each in self._pending.layers)
+        layers = [layer.changes for layer in self._pending.layers]
+        pending = any(each.receipts is not None or each.jobs or each.sockets for each in layers)
         self._top.erased = pending or self._instance.apart_bytes > 0
         return self._top.erased
 
@@ -216,16 +219,20 @@ class Overlay(TurnJobs):
                 self._finish_taken(changes, self._taken)
             else:
                 changes.alarm_changed = True
+        if self._ended_socket:
+            self._end(changes)
         self._top = Changes({})
         return changes
 
     def take_early(self) -> Changes:
         """What the turn changed so far, to be committed while it goes on; see `take`."""
         taken, self._taken = self._taken, None
+        ended, self._ended_socket = self._ended_socket, 0
         try:
             changes = self.take()
         finally:
-            self._taken = taken
+            self._taken, self._ended_socket = taken, ended
+        self._sent = self._sent_bytes = 0
         if taken:
             said = changes.jobs is not None and taken in changes.jobs
         else:
@@ -324,6 +331,7 @@ class Overlay(TurnJobs):
             )
         stored_bytes += 0 if merged.erased else instance.apart_bytes
         stored_bytes += sum(len(key) + len(receipt.body) for key, receipt in (merged.receipts or {}).items())
+        stored_bytes += row_bytes(merged, instance)
         for id_, job in (merged.jobs or {}).items():
             earlier = None if merged.erased else store.jobs.get(instance, id_)
             stored_bytes += (job.size_bytes if job else 0) - (earlier.size_bytes if earlier else 0)

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, Protocol
 from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.listing_pages import NamePage
 from holdfast_host.storage.jobs import Job, StoredJobs
+from holdfast_host.wire.sockets import Frame
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -22,7 +23,7 @@ class StoredInstance:
     """An instance's place on disk. One object per instance in memory; the entry owns it, the store knows it weakly.
 
     `number` is given by `look_up`, 0 before; it is written with the first commit and never used again. `exists` (it has
-    a key, an alarm, a job or a receipt), `live_bytes` (keys and values), `apart_bytes` (receipts and jobs) and
+    a key, an alarm, a job, a receipt or a socket), `live_bytes` (keys and values), `apart_bytes` (those three) and
     `data_number` (what its keys are stored under) are as of the last commit, once it was looked up; only `commit` and
     `sweep` change them.
     """
@@ -62,34 +63,60 @@ class Receipt(NamedTuple):
     body: bytes
 
 
+class Ending(NamedTuple):
+    """How a socket was closed, where `socket_close` has not run to its end yet."""
+
+    code: int
+    reason: str
+    clean: bool
+    broke: bool = False  # it broke a rule, or was cut: `socket_error` is to be told, where there is one
+    tries: int = 0  # that failed
+    begun: bool = False  # as an alarm's marks
+    killed: bool = False
+
+
+class SocketRow(NamedTuple):
+    """A client's connection that an instance accepted; under number 0 the instance's auto response."""
+
+    opened_us: int  # Unix time in microseconds
+    events: bool = False  # an event stream, which only listens
+    closed: bool = False  # by the instance: it is not listed any more
+    tags: bytes = b""  # each between two NULs; of an auto response the text that it answers to
+    protocol: bytes = b""
+    attachment: bytes = b""  # encoded as values are; of an auto response what it answers
+    ending: Ending | None = None
+
+
+AUTO_RESPONSE: Final = 0  # in place of a socket's number
+
+
 @dataclass(slots=True)
 class Changes:
     """What a turn changes, in one atomic piece.
 
     `cleared` comes first (all keys of the instance go), then `writes`; a value of None deletes the key. `erased` takes
-    the receipts and jobs that were there before, then those of `receipts` are added, by the hash of their key (16
-    bytes), and those of `jobs`, by their ids; None takes a job away.
+    the receipts, jobs and sockets that were there before, then those of `receipts` are added, by the hash of their key
+    (16 bytes), those of `jobs`, by their ids, and those of `sockets`, by their number; None takes one away. `sends` are
+    not stored: they leave when all else is durable, in their order, each to the sockets beside it, and a turn that has
+    nothing else makes no batch.
     """
 
     writes: dict[bytes, bytes | None] = field(default_factory=dict)
     cleared: bool = False
     alarm: Alarm | None = None
     alarm_changed: bool = False
-    size_bytes: int = 0  # keys and values of `writes`, hashes and bodies of `receipts`, jobs, for the bound of a group
+    size_bytes: int = 0  # keys and values of `writes`, receipts, jobs, sockets with their keys, for a group's bound
     receipts: dict[bytes, Receipt] | None = None
     erased: bool = False
     jobs: dict[bytes, Job | None] | None = None
+    sockets: dict[int, SocketRow | None] | None = None
+    sends: list[tuple[Frame, Collection[int]]] | None = None
 
     def __bool__(self) -> bool:
         """True when there is anything to commit."""
-        return (
-            bool(self.writes)
-            or self.cleared
-            or self.alarm_changed
-            or self.receipts is not None
-            or self.erased
-            or self.jobs is not None
-        )
+        if self.writes or self.cleared or self.alarm_changed:
+            return True
+        return not (self.receipts is None and self.jobs is None and self.sockets is None and not self.erased)
 
 
 @dataclass(slots=True)
@@ -170,6 +197,25 @@ class Store(Protocol):
 
     def receipt(self, instance: StoredInstance, key_hash: bytes) -> Receipt | None:
         """The answer that is kept under an idempotency key, by its hash, as of the last commit or sweep."""
+
+    def socket(self, instance: StoredInstance, socket: int) -> SocketRow | None:
+        """One socket of the instance, or under AUTO_RESPONSE its auto response, as of the last commit."""
+
+    def sockets(
+        self, instance: StoredInstance, after: int, entries_max: int
+    ) -> tuple[list[tuple[int, SocketRow]], int | None]:
+        """The instance's sockets after a number, in their order, and the number to go on after; None where that is all.
+
+        One short read transaction: a page that is not the last may be short.
+        """
+
+    def socket_page(
+        self, after: bytes, entries_max: int
+    ) -> tuple[list[tuple[StoredInstance, int, SocketRow]], bytes | None]:
+        """The sockets of all instances, and the position to go on from; None where that is all.
+
+        `after` is such a position, or empty for the first page. One short read transaction, as `sockets`.
+        """
 
     def scan(
         self,

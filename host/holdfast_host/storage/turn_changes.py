@@ -28,8 +28,8 @@ class TurnChanges:
 
     @property
     def has_changes(self) -> bool:
-        """Whether the turn would commit anything."""
-        return bool(self._top) or any(self._below)
+        """Whether the turn would commit or send anything."""
+        return any(changes or changes.sends is not None for changes in (self._top, *self._below))
 
     @property
     def open_savepoints(self) -> int:

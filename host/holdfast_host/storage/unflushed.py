@@ -10,9 +10,12 @@ detached turn reads. The layers are therefore never mutated once a reader may se
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from holdfast_host.storage.jobs import Job
-from holdfast_host.storage.store import Alarm, Changes, Receipt, Store, StoredInstance
+from holdfast_host.storage.store import AUTO_RESPONSE, Alarm, Changes, Receipt, SocketRow, Store, StoredInstance
+
+_PAGE: Final = 1_000  # sockets that one read brings
 
 
 @dataclass(slots=True)
@@ -30,13 +33,16 @@ class Pending:
     Attributes:
         layers: What is not durable.
         savepoints: How many savepoints the instance's turns have begun: the number of the last one.
+        stored_sockets: The instance's sockets as they are durable; None until `all_sockets` has read them.
     """
 
-    __slots__ = ("layers", "savepoints")
+    __slots__ = ("_settled", "layers", "savepoints", "stored_sockets")
 
     def __init__(self) -> None:
         self.layers: tuple[Layer, ...] = ()
         self.savepoints = 0
+        self.stored_sockets: dict[int, SocketRow] | None = None
+        self._settled = 0  # how many layers were, so far
 
     def __bool__(self) -> bool:
         """True while anything is not durable."""
@@ -67,7 +73,29 @@ class Pending:
         """Forget what is durable: everything tagged with this group or an earlier one."""
         layers = self.layers
         if layers:
+            if self.stored_sockets is not None:
+                self._settle_sockets(group, self.stored_sockets)
+            self._settled += 1
             self.layers = tuple([layer for layer in layers if layer.group > group]) if layers[-1].group > group else ()
+
+    def _settle_sockets(self, group: int, stored: dict[int, SocketRow]) -> None:
+        for layer in self.layers:
+            if layer.group <= group and (layer.changes.sockets is not None or layer.changes.erased):
+                change_sockets(stored, layer.changes)
+
+    def read_sockets(self, store: Store, instance: StoredInstance) -> dict[int, SocketRow]:
+        """The instance's sockets as its finished turns have left them, in no order; the caller's to change."""
+        # As in a listing: a layer that is settled after it was seen here counts twice, never not at all.
+        layers = self.layers
+        if self.stored_sockets is None:
+            settled, found = self._settled, _read_stored(store, instance)
+            if settled == self._settled:
+                self.stored_sockets = dict(found)
+        else:
+            found = self.stored_sockets.copy()
+        for layer in layers:
+            change_sockets(found, layer.changes)
+        return found
 
     def clear(self) -> None:
         """Forget everything: the instance's batches are lost."""
@@ -79,7 +107,7 @@ def apply_changes(target: Changes, later: Changes) -> None:
     if later.cleared:
         target.writes = dict(later.writes)
         target.cleared = True
-        if target.receipts is None and target.jobs is None:
+        if target.receipts is None and target.jobs is None and target.sockets is None:
             target.size_bytes = 0
     else:
         target.writes.update(later.writes)
@@ -88,11 +116,47 @@ def apply_changes(target: Changes, later: Changes) -> None:
         target.alarm = later.alarm
         target.alarm_changed = True
     if later.erased:
-        target.erased, target.receipts, target.jobs = True, None, None
+        target.erased, target.receipts, target.jobs, target.sockets = True, None, None, None
     if later.receipts is not None:
         target.receipts = {**(target.receipts or {}), **later.receipts}
     if later.jobs is not None:
         target.jobs = {**(target.jobs or {}), **later.jobs}
+    if later.sockets is not None:
+        target.sockets = {**(target.sockets or {}), **later.sockets}
+    if later.sends is not None:
+        target.sends = [*(target.sends or ()), *later.sends]
+
+
+def change_sockets(target: dict[int, SocketRow], later: Changes) -> None:
+    """Make of these sockets what they are after these changes."""
+    if later.erased:
+        target.clear()
+    for number, row in later.sockets.items() if later.sockets is not None else ():
+        if row is None:
+            target.pop(number, None)
+        else:
+            target[number] = row
+
+
+def _read_stored(store: Store, instance: StoredInstance) -> dict[int, SocketRow]:
+    """All of them, in as many short reads as it takes."""
+    found: dict[int, SocketRow] = {}
+    after: int | None = AUTO_RESPONSE
+    while after is not None:
+        page, after = store.sockets(instance, after, _PAGE)
+        found.update(page)
+    return found
+
+
+def read_socket(store: Store, instance: StoredInstance, pending: Pending, socket: int) -> SocketRow | None:
+    """One of the instance's sockets as its finished turns have left it, durable or not."""
+    for layer in reversed(pending.layers):
+        sockets = layer.changes.sockets
+        if sockets is not None and socket in sockets:
+            return sockets[socket]
+        if layer.changes.erased:
+            return None
+    return store.socket(instance, socket)
 
 
 def read_alarm(store: Store, instance: StoredInstance, pending: Pending) -> Alarm | None:

@@ -102,6 +102,7 @@ class Deployment:
     sources: str = ""  # JSON, as an author's tool handed it in; for development components only, handed through unread
     secrets: tuple[str, ...] = ()  # the names of those that it sees, set or not; a version that was kept without: none
     outbound: Outbound = NO_OUTBOUND
+    origins: tuple[str, ...] = ()  # whose pages may open WebSockets, beside its own, see core.origins
     language: str = ""  # what it was written in, where its component says so
 
     @property
@@ -135,6 +136,7 @@ class Deployment:
         outbound = facts.get("outbound", {})
         asks = Outbound(tuple(outbound.get("allow", ())), outbound.get("headers", {}))
         read = {"types": types, "bindings": bindings, "secrets": secrets, "handlers": handlers, "outbound": asks}
+        read["origins"] = tuple(facts.get("origins", ()))
         return cls(**{**facts, **read})
 
 

@@ -129,6 +129,12 @@ class Armed(Question, tag="armed"):
     types: list[int]
 
 
+class Connected(Question, tag="connected"):
+    """Of which of these actor types, by number, are WebSockets open here? Answered with FoundTypes."""
+
+    types: list[int]
+
+
 class Describe(Question, tag="describe"):
     """Try a development component with its sources. Answered with Described."""
 
@@ -183,7 +189,7 @@ class CopyPartition(Question, tag="copy"):
 class FrontStart(Message, tag="start"):
     """The first message: everything a front needs."""
 
-    front: int
+    front: int  # its place among the fronts, from 0
     data: str
     listen_fd: int  # the HTTP socket, bound and listening; it belongs to the supervisor
     url: str
@@ -195,6 +201,7 @@ class FrontStart(Message, tag="start"):
     log_level: str = "info"
     allowed_hosts: tuple[str, ...] = ()  # names that requests may be for, beside the domain's and loopback's
     trusted_proxies: tuple[str, ...] = ()  # networks whose word about a request's origin counts
+    number: int = 1  # of this process: another at each start, see supervisor.processes.front_numbers
     known_heads: bool = True  # calls with heads that have passed once are served past the parser
     root_fd: int = -1  # a second HTTP socket, all of which is one function's; -1: there is none
     root_function: str = ""
@@ -370,6 +377,7 @@ WorkerQuestion = (
     | Remove
     | Occupied
     | Armed
+    | Connected
     | Describe
     | TakeSecrets
     | KeepAway

@@ -31,6 +31,12 @@ class Kind(IntEnum):
     CONFIRM = 6
     KILL = 7
     READ = 8  # client to worker: inspection; answered with a REPLY
+    # Of sockets, see wire.sockets; worker to front but for TAKEN:
+    OPEN = 9  # the turn that accepted a socket has committed
+    SEND = 10  # one message, to sockets of that front
+    CLOSE = 11  # the front is to close these
+    AUTO = 12  # what the front answers for an instance, or that it does not any more
+    TAKEN = 13  # front to worker: how much of SEND it has handed on
 
 
 class CallKind(IntEnum):
@@ -41,6 +47,7 @@ class CallKind(IntEnum):
     EDIT = 2  # the host's own: a change of storage from outside, as a turn
     ALARM = 3  # the worker's own, never sent: the handler of the instance's alarm
     FUNCTION = 4  # a function's fetch: the name is the function's, there is no type and no instance
+    SOCKET = 5  # an event of a socket, which the method names; its slot has EVENT_SLOT set
     JOB = 6  # the worker's own, never sent: a job of the instance, or its `then`
     BODY = 8  # the next piece of what a FUNCTION has answered, see wire.function_bodies
 
@@ -51,6 +58,7 @@ class CallFlag(IntFlag):
     TYPED_ARGUMENTS = 1
     TYPED_RESULT = 2
     KEYED = 4  # the body has an idempotency key before it, see wire.idempotency: its length as u16, and the key
+    OFFER = 8  # a u64 stands before the body, behind the key: the socket that the turn may accept
 
 
 # slot, type id, budget in ms, call kind, flags, lengths of name, method, origin; then these three and the body
@@ -65,6 +73,8 @@ _CALL_KIND: Final = int(Kind.CALL)
 _REPLY_KIND, _REPLY_BYTES = int(Kind.REPLY), _REPLY_PAYLOAD.size + 1
 _CALL_NAMES_AT: Final = _CALL_PAYLOAD.size
 _KEYED: Final = int(CallFlag.KEYED)
+_OFFER: Final = int(CallFlag.OFFER)
+EVENT_SLOT: Final = 1 << 31  # in the slot of an event: it takes none of the calls' slots
 
 
 class ProtocolError(Exception):
@@ -85,6 +95,7 @@ class Call:
     origin: bytes  # JSON of the calling turn (its path, the number of its call), empty for a root call
     body: bytes
     key: bytes = b""  # of idempotency, with its scope; empty for none. `flags` is without KEYED here
+    offer: int = 0  # the socket that it may accept; 0 for none. `flags` is without OFFER here
 
 
 def pack_call(call: Call) -> bytes:
@@ -92,6 +103,9 @@ def pack_call(call: Call) -> bytes:
     name, method, origin, body = call.name, call.method, call.origin, call.body
     name_bytes, method_bytes, origin_bytes = len(name), len(method), len(origin)
     flags = call.flags
+    if call.offer:
+        flags |= _OFFER
+        body = call.offer.to_bytes(8, "little") + body
     if call.key:
         flags |= _KEYED
         body = b"".join((len(call.key).to_bytes(2, "little"), call.key, body))
@@ -121,7 +135,7 @@ def unpack_call(payload: bytes) -> Call:
     body_at = origin_at + origin_n
     if body_at > len(payload):
         raise ProtocolError("a CALL whose names are longer than itself")
-    key = b""
+    key, offer = b"", 0
     if flags & _KEYED:
         flags &= ~_KEYED
         key_at = body_at + 2
@@ -129,6 +143,12 @@ def unpack_call(payload: bytes) -> Call:
         key = payload[key_at:body_at]
         if not key or body_at > len(payload):
             raise ProtocolError("a CALL whose key is missing or longer than itself")
+    if flags & _OFFER:
+        flags &= ~_OFFER
+        offer_at, body_at = body_at, body_at + 8
+        offer = int.from_bytes(payload[offer_at:body_at], "little")
+        if not offer or body_at > len(payload):
+            raise ProtocolError("a CALL whose offer of a socket is missing")
     return Call(
         slot,
         type_id,
@@ -140,6 +160,7 @@ def unpack_call(payload: bytes) -> Call:
         payload[origin_at : origin_at + origin_n],
         payload[body_at:],
         key,
+        offer,
     )
 
 

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.errors import StorageFullError
-from holdfast_host.storage.store import Alarm, Batch, Changes, Receipt, Store, StoreBrokenError, StoredInstance
+from holdfast_host.storage.store import (
+    Alarm,
+    Batch,
+    Changes,
+    Ending,
+    Receipt,
+    SocketRow,
+    Store,
+    StoreBrokenError,
+    StoredInstance,
+)
 from holdfast_host.wire.state_page import FIRST_GROUP
 from tests.contract.stores.conftest import SMALL_MAP, OpenStore
 
@@ -209,6 +219,55 @@ def test_an_instance_with_only_a_receipt_exists_until_it_is_erased(store: Store)
     assert not alice.exists
     assert store.receipt(alice, b"a" * 16) is None
     assert store.receipt(bob, b"b" * 16) == receipt
+
+
+def test_sockets_are_an_instance_s_own_and_one_with_only_a_socket_exists(store: Store) -> None:
+    alice, bob = store.locate(ACCOUNT, b"alice"), store.locate(ACCOUNT, b"bob")
+    commit = Committer(store)
+    row = SocketRow(7, tags=b"\0user:a\0", protocol=b"chat", attachment=b'{"user":"a"}')
+    ending = Ending(1006, "gone", clean=False, broke=True, tries=2, begun=True, killed=True)
+    closed = SocketRow(8, events=True, closed=True, ending=ending)
+    auto = SocketRow(9, tags=b"ping", attachment=b"pong")
+    commit((alice, Changes(sockets={0: auto, 1 << 32 | 5: row, 3: closed})), (bob, Changes(sockets={4: row})))
+
+    assert alice.exists
+    assert alice.live_bytes == 0
+    assert alice.apart_bytes > len(row.tags) + len(row.attachment)
+    assert store.socket(alice, 1 << 32 | 5) == row
+    assert store.socket(alice, 0) == auto
+    assert store.socket(alice, 4) is None
+    assert store.sockets(alice, 0, 9) == ([(3, closed), (1 << 32 | 5, row)], None)
+    assert store.sockets(alice, 0, 1) == ([(3, closed)], 3)
+    assert store.sockets(alice, 3, 9) == ([(1 << 32 | 5, row)], None)
+    commit((alice, changes(cleared=True)))
+    assert store.socket(alice, 3) == closed, "what clears the keys leaves the sockets"
+
+    commit((alice, Changes(sockets={3: None, 0: None})), (bob, Changes(cleared=True, erased=True)))
+
+    assert store.sockets(alice, 0, 9) == ([(1 << 32 | 5, row)], None)
+    assert not bob.exists
+    assert store.sockets(bob, 0, 9) == ([], None)
+    commit((alice, Changes(sockets={1 << 32 | 5: None})))
+    assert not alice.exists
+
+
+def test_all_sockets_are_found_page_by_page_with_whose_they_are(store: Store) -> None:
+    commit = Committer(store)
+    instances = [store.locate(ACCOUNT, b"n%d" % n) for n in range(9)]
+    row = SocketRow(7)
+    commit(*((each, Changes(sockets={0: row, 1: row, n + 2: row})) for n, each in enumerate(instances)))
+    found: list[tuple[bytes, int]] = []
+    after: bytes | None = b""
+    pages = 0
+    while after is not None:
+        page, after = store.socket_page(after, 4)
+        found += [(instance.name, socket) for instance, socket, _ in page]
+        pages += 1
+        assert len(page) <= 4
+        assert all(instance in instances for instance, _, _ in page)
+
+    assert sorted(found) == sorted((b"n%d" % n, each) for n in range(9) for each in (1, n + 2))
+    assert pages > 4
 
 
 def test_alarms_come_due_in_order_of_time_and_only_once_moved(store: Store) -> None:

@@ -19,8 +19,10 @@ from holdfast_host.storage.data_directory import ensure_data_directory
 from holdfast_host.storage.jobs import Job
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.overlay import Overlay
-from holdfast_host.storage.store import Batch, Store, StoredInstance
+from holdfast_host.storage.socket_changes import row_bytes
+from holdfast_host.storage.store import Batch, Ending, SocketRow, Store, StoredInstance
 from holdfast_host.storage.unflushed import Pending
+from holdfast_host.wire.sockets import Send
 from tests.harness.memory_store import MemoryStore
 from tests.harness.partitions import faults_of, rows_of, sweep_all
 
@@ -37,6 +39,8 @@ TEXTS = ["a", "aa", "ab", "b", "b\0", "c", "é", "名", "名前", "\U0010ffff"]
 keys = st.sampled_from([text.encode() for text in TEXTS])
 bounds = st.none() | keys
 values = st.integers(1, 30).flatmap(lambda size: st.binary(min_size=size, max_size=size))
+endings = st.builds(Ending, st.integers(0, 9), st.text(max_size=3), st.booleans(), tries=st.integers(0, 3))
+rows = st.builds(SocketRow, st.integers(0, 9), st.booleans(), st.booleans(), values, ending=st.none() | endings)
 
 
 @dataclass
@@ -46,9 +50,11 @@ class Model:
     values: dict[bytes, bytes] = field(default_factory=dict)
     alarm_us: int | None = None
     jobs: dict[str, int] = field(default_factory=dict)  # when they are due, by their keys
+    sockets: dict[int, SocketRow] = field(default_factory=dict)
+    sent: list[int] = field(default_factory=list)  # by the turn so far
 
     def copy(self) -> Model:
-        return Model(dict(self.values), self.alarm_us, dict(self.jobs))
+        return Model(dict(self.values), self.alarm_us, dict(self.jobs), dict(self.sockets), list(self.sent))
 
 
 class Layers(RuleBasedStateMachine):
@@ -117,6 +123,18 @@ class Layers(RuleBasedStateMachine):
         else:
             self.overlay.set_alarm(due_us)
         self.now.alarm_us = due_us
+
+    @rule(number=st.integers(0, 3), row=st.none() | rows)
+    def change_socket(self, number: int, row: SocketRow | None) -> None:
+        self.overlay.put_socket(number, row)
+        self.now.sockets.pop(number, None)
+        if row is not None:
+            self.now.sockets[number] = row
+
+    @rule(number=st.integers(1, 3))
+    def send(self, number: int) -> None:
+        self.overlay.send(Send(0, (), b"%d" % number), (number,), 1)
+        self.now.sent.append(number)
 
     @rule(key=st.sampled_from("xyz"), due_us=st.none() | st.integers(0, 99))
     def change_job(self, key: str, due_us: int | None) -> None:
@@ -205,7 +223,12 @@ class Layers(RuleBasedStateMachine):
     def end_turn(self) -> None:
         changes = self.overlay.take()
         written = sum(len(key) + len(value or b"") for key, value in changes.writes.items())
-        assert changes.size_bytes == written or (changes.jobs is not None and changes.size_bytes > written)
+        if changes.sockets is None and changes.jobs is None:
+            assert changes.size_bytes == written
+        else:
+            assert changes.size_bytes >= written + row_bytes(changes, self.stored)
+        assert [number for _, [number] in changes.sends or ()] == self.now.sent
+        self.now.sent.clear()
         if changes:
             self.current.append(Batch(self.stored, changes))
             self.pending.add(changes, self.flight_group + 1 if self.flight is not None else self.group)
@@ -253,11 +276,15 @@ class Layers(RuleBasedStateMachine):
         for text in TEXTS:
             assert self.overlay.get(text.encode()) == self.now.values.get(text.encode())
         assert self.overlay.get_alarm() == self.now.alarm_us
+        assert self.overlay.all_sockets() == {number: row for number, row in self.now.sockets.items() if number}
+        assert [self.overlay.socket(number) for number in range(4)] == [*map(self.now.sockets.get, range(4))]
         assert self.all_jobs() == self.now.jobs
         assert self.all_pages(reverse=False) == sorted(self.now.values.items())
         assert self.all_pages(reverse=True) == sorted(self.now.values.items(), reverse=True)
         assert self.stored.live_bytes == sum(len(key) + len(value) for key, value in self.durable.values.items())
-        assert self.stored.exists == bool(self.durable.values or self.durable.jobs or self.durable.alarm_us is not None)
+        durable = self.durable
+        some = durable.values or durable.jobs or durable.sockets or durable.alarm_us is not None
+        assert self.stored.exists == bool(some)
         assert self.store.jobs.count(self.stored) == len(self.durable.jobs)
 
     def all_jobs(self) -> dict[str, int]:
@@ -333,7 +360,7 @@ class LayersOnDisk(Layers):
     def expected_rows(self) -> int:
         """Two neighbours with a name row and a key each; ours, and two rows for its alarm and each of its jobs."""
         timers = len(self.durable.jobs) + (self.durable.alarm_us is not None)
-        return 4 + len(self.durable.values) + 2 * timers + self.stored.exists
+        return 4 + len(self.durable.values) + len(self.durable.sockets) + 2 * timers + self.stored.exists
 
     def teardown(self) -> None:
         try:

@@ -102,7 +102,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     ),
     "bytes apart": (
         lambda txn, n: _changed_name(txn, apart_bytes=1),
-        "says that it has 1 bytes of jobs and receipts, and has ",
+        "says that it has 1 bytes of jobs, receipts and sockets, and has ",
     ),
     "an alarm that nobody finds": (
         lambda txn, n: txn.delete(keys.due_key(DUE_US, n)),

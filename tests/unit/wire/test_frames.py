@@ -38,6 +38,7 @@ calls = st.builds(
     origin=_SHORT,
     body=st.binary(max_size=3000),
     key=st.one_of(st.just(b""), st.binary(max_size=256)),
+    offer=st.one_of(st.just(0), st.integers(1, 2**64 - 1)),
 )
 replies = st.tuples(_U32, st.integers(100, 599), st.binary(max_size=3000))
 

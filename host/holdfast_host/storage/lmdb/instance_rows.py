@@ -10,7 +10,7 @@ from typing import Any
 
 from holdfast_host.core.errors import InternalError, StorageFullError
 from holdfast_host.storage.jobs import Job
-from holdfast_host.storage.lmdb import garbage, jobs, receipts
+from holdfast_host.storage.lmdb import garbage, jobs, receipts, sockets
 from holdfast_host.storage.lmdb.keys import (
     alarm_key,
     data_prefix,
@@ -88,11 +88,14 @@ def write_instance(partition: Partition, txn: Any, tally: Tally) -> None:
         if changes.alarm_changed:
             _write_alarm(txn, instance, tally.number, changes.alarm)
         if changes.erased and tally.apart_bytes:
+            sockets.delete_sockets(txn, tally.number)
             _erase_apart(partition, txn, tally)
         if changes.receipts is not None:
             _write_receipts(txn, tally, changes.receipts)
         if changes.jobs is not None:
             _write_jobs(txn, tally, changes.jobs)
+        if changes.sockets is not None:
+            tally.apart_bytes += sockets.write_sockets(txn, instance, tally.number, changes.sockets)
     refusal = partition.room.refusal(instance, tally.live_bytes + tally.apart_bytes)
     if refusal is not None:
         raise RefusedError(refusal)

@@ -17,6 +17,7 @@ in keys are big-endian, so that rows sort by them, numbers in values little-endi
 |         |                                         | (us), tries, retries u32, lengths, key, why, facts, outcome      |
 | receipt | `08`, number u64, hash 16 bytes         | expires u32 (s), status u16, fingerprint 16 bytes, body          |
 | expiry  | `09`, expires u32 (s), number u64, hash | type id u32, name                                                |
+| socket  | `0A`, number u64, socket u64            | see lmdb.sockets; under socket 0 the auto response               |
 | job due | `0B`, pool u8, due u64 (us), number, id | type id u32, name                                                |
 | job rest| `0C`, state u8, type id u32, number, id | type id u32, name                                                |
 
@@ -27,11 +28,12 @@ An instance's data number is its number, until so many rows are cleared that the
 lmdb.garbage); from then on it is a newer one. Its number is its own until it is erased and has too many receipts or
 jobs to delete at once; then it is a newer one, too.
 
-- An instance has a name row exactly as long as it has a data row, an alarm row, a job row or a receipt row.
+- An instance has a name row exactly as long as it has a data row, an alarm row, a job row, a receipt row or a socket
+  row.
 - Every data, job and receipt row belongs to one name row, or to a garbage row; no name row has the data number of a
-  garbage row, or the number of one with receipts and jobs.
+  garbage row, or the number of one with receipts and jobs. Every socket row belongs to a name row.
 - Live bytes are the lengths of the instance's keys (without prefix and number) and values; bytes apart those of its
-  receipts and jobs, hash or id and value.
+  receipts, jobs and sockets: hash, id or number, and value.
 - Each receipt row has one expiry row. `hash` is of its idempotency key, see wire.idempotency.
 - A due row exists for an alarm or job that is armed, retrying or waiting, a rest row for one that is abandoned or
   parked.
@@ -40,8 +42,8 @@ jobs to delete at once; then it is a newer one, too.
 - Every number in the partition is below the next number, which only grows: no number is ever used twice.
 - The epoch grows by one with every open, the group with every commit of an epoch's worker.
 
-FORMAT is the version of all this. Format 1 was the same without receipts and jobs: a partition of it is taken over as
-it is, by the meta row that each open writes. One of a later format is refused.
+FORMAT is the version of all this. Format 1 was the same without receipts, jobs and sockets: a partition of it is taken
+over as it is, by the meta row that each open writes. One of a later format is refused.
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ META_KEY: Final = b"\0"
 DUE_FIRST: Final = b"\4"
 GARBAGE_FIRST: Final = b"\6"
 EXPIRY_FIRST: Final = b"\x09"
+SOCKET_FIRST: Final = b"\x0a"
 
 _META: Final = struct.Struct("<IIQQQ")
 _NAME_KEY: Final = struct.Struct(">BI")
@@ -86,6 +89,7 @@ _GARBAGE: Final = 6
 _JOB: Final = 7
 _RECEIPT: Final = 8
 _EXPIRY: Final = 9
+_SOCKET: Final = 10
 _JOB_DUE: Final = 11
 _JOB_REST: Final = 12
 
@@ -211,6 +215,11 @@ def unpack_expiry_key(key: bytes) -> tuple[int, int, bytes]:
     """When a receipt expires, in seconds; the number of its instance, and the hash of its key."""
     _, expires_s, number = _EXPIRY_KEY.unpack_from(key)
     return expires_s, number, bytes(key[_EXPIRY_KEY.size :])
+
+
+def socket_prefix(number: int) -> bytes:
+    """What the keys of all sockets of an instance begin with; the socket's number follows, 8 bytes, big-endian."""
+    return _NUMBER_KEY.pack(_SOCKET, number)
 
 
 def alarm_key(number: int) -> bytes:

@@ -23,6 +23,7 @@ from holdfast_host.storage.lmdb.inspection import count_keys, instance_page
 from holdfast_host.storage.lmdb.jobs import LmdbJobs
 from holdfast_host.storage.lmdb.partition import Partition
 from holdfast_host.storage.lmdb.snapshots import Snapshot
+from holdfast_host.storage.lmdb.sockets import instance_sockets, socket_page
 from holdfast_host.storage.store import (
     NO_LEANS,
     Alarm,
@@ -30,6 +31,7 @@ from holdfast_host.storage.store import (
     CommitReport,
     Leans,
     Receipt,
+    SocketRow,
     StorageRoom,
     StoreBrokenError,
     StoredInstance,
@@ -159,6 +161,36 @@ class LmdbStore:
             if instance.number == number:  # as `get`
                 return found
         return None
+
+    def socket(self, instance: StoredInstance, socket: int) -> SocketRow | None:
+        """One socket of the instance, or its auto response, as of the last commit."""
+        return self._partitions[instance.partition].socket(instance.number, socket) if instance.apart_bytes else None
+
+    def sockets(
+        self, instance: StoredInstance, after: int, entries_max: int
+    ) -> tuple[list[tuple[int, SocketRow]], int | None]:
+        """The instance's sockets after a number, in their order, and the number to go on after."""
+        if not instance.apart_bytes:
+            return [], None
+        partition = self._partitions[instance.partition]
+        return instance_sockets(partition, instance.number, after, entries_max, self._page_read_s)
+
+    def socket_page(
+        self, after: bytes, entries_max: int
+    ) -> tuple[list[tuple[StoredInstance, int, SocketRow]], bytes | None]:
+        """The sockets of all instances, and the position to go on from; None where that is all."""
+        first, key = int.from_bytes(after[:_POSITION_BYTES], "big"), after[_POSITION_BYTES:]
+        for number in sorted(number for number in self._partitions if number >= first):
+            page, next_key = socket_page(
+                self._partitions[number], key if number == first else b"", entries_max, self._page_read_s
+            )
+            found = [(self.locate(type_id, name), socket, row) for type_id, name, socket, row in page]
+            if next_key is not None:
+                return found, number.to_bytes(_POSITION_BYTES, "big") + next_key
+            if found:
+                later = (number + 1).to_bytes(_POSITION_BYTES, "big")
+                return found, later if any(each > number for each in self._partitions) else None
+        return [], None
 
     def scan(
         self,

@@ -22,7 +22,7 @@ from holdfast_host.core.clock import Clock
 from holdfast_host.core.durable_files import sync_directory
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
-from holdfast_host.storage.lmdb import garbage, receipts
+from holdfast_host.storage.lmdb import garbage, receipts, sockets
 from holdfast_host.storage.lmdb.free_space import Room
 from holdfast_host.storage.lmdb.keys import (
     DUE_FIRST,
@@ -46,7 +46,7 @@ from holdfast_host.storage.lmdb.keys import (
     unpack_name_row,
     unpack_receipt,
 )
-from holdfast_host.storage.store import Alarm, Receipt, StoreBrokenError
+from holdfast_host.storage.store import Alarm, Receipt, SocketRow, StoreBrokenError
 from holdfast_host.wire.state_page import FIRST_GROUP
 
 _READERS_MAX = 1024  # threads that may read at once: far above the detached turns of a worker
@@ -154,6 +154,11 @@ class Partition:
         """One receipt of an instance."""
         row = self._get(receipt_prefix(number) + key_hash)
         return None if row is None else unpack_receipt(row)
+
+    def socket(self, number: int, socket: int) -> SocketRow | None:
+        """One socket of an instance."""
+        row = self._get(sockets.socket_key(number, socket))
+        return None if row is None else sockets.unpack_socket(row)
 
     def scan(
         self, data_number: int, start: bytes, end: bytes | None, *, reverse: bool, entries_max: int, bytes_max: int

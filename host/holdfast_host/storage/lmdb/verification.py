@@ -25,6 +25,7 @@ from holdfast_host.storage.data_directory import partition_path
 from holdfast_host.storage.lmdb import keys
 from holdfast_host.storage.lmdb.keys import META_KEY, PREFIX_BYTES, Meta, NameRow, unpack_meta
 from holdfast_host.storage.lmdb.partition import open_to_verify
+from holdfast_host.storage.lmdb.sockets import unpack_owned
 
 FAULTS_SHOWN: Final = 100  # of one partition; further ones are counted
 
@@ -92,6 +93,7 @@ class _Walk:
             7: self._job,
             8: self._receipt,
             9: self._expiry,
+            10: self._socket,
             11: self._job_index,
             12: self._job_index,
         }
@@ -151,13 +153,14 @@ class _Walk:
         for key, value in self._rows(keys.data_prefix(row.data_number)):
             report.keys += 1
             found_bytes += len(key) - PREFIX_BYTES + len(value)
-        for prefix in (keys.job_prefix(row.number), keys.receipt_prefix(row.number)):
+        for prefix in (keys.job_prefix(row.number), keys.receipt_prefix(row.number), keys.socket_prefix(row.number)):
             apart_bytes += sum(len(key) - PREFIX_BYTES + len(value) for key, value in self._rows(prefix))
         report.live_bytes += found_bytes
         if found_bytes != row.live_bytes:
             report.note(f"{who} says that it has {row.live_bytes} bytes, and has {found_bytes}")
         if apart_bytes != row.apart_bytes:
-            report.note(f"{who} says that it has {row.apart_bytes} bytes of jobs and receipts, and has {apart_bytes}")
+            what = "jobs, receipts and sockets"
+            report.note(f"{who} says that it has {row.apart_bytes} bytes of {what}, and has {apart_bytes}")
         if not found_bytes and not apart_bytes and self._txn.get(keys.alarm_key(row.number)) is None:
             report.note(f"{who} has nothing stored, and is listed all the same")
 
@@ -214,6 +217,13 @@ class _Walk:
         if row is None or keys.expires_of(row) != expires_s:
             who = _who(*keys.unpack_index_row(value))
             self._report.note(f"a row leads to the receipt {key_hash.hex()} of {who} that is not there")
+
+    def _socket(self, key: bytes, value: bytes) -> None:
+        number, socket = int.from_bytes(key[1:PREFIX_BYTES], "big"), key[PREFIX_BYTES:].hex()
+        type_id, name, _ = unpack_owned(value)
+        row = self._txn.get(keys.name_key(type_id, name))
+        if row is None or keys.unpack_name_row(row).number != number:
+            self._report.note(f"the socket {socket} of number {number} says that it is of {_who(type_id, name)}")
 
     def _leads(self, index_row: bytes | None, number: int, what: str) -> None:
         """The row by which something is found is there, and names whose it is."""

@@ -1,0 +1,154 @@
+"""The sockets of instances: their rows, how they are written and read.
+
+A row says whose it is: those of a front that is gone are found by going through all of them.
+
+    version u8 (1), opened u64 (us), flags u8, type id u32, lengths u16 of name, tags, protocol and attachment; these
+    four; where the flags say that it is ending: code u16, marks u8, tries u8, and the reason
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import lmdb
+
+from holdfast_host.core.errors import InternalError
+from holdfast_host.storage.lmdb.keys import PREFIX_BYTES, SOCKET_FIRST, socket_prefix
+from holdfast_host.storage.store import Ending, SocketRow, StoreBrokenError, StoredInstance
+
+if TYPE_CHECKING:
+    from holdfast_host.storage.lmdb.partition import Partition
+
+_VERSION: Final = 1
+_ROW: Final = struct.Struct("<BQBIHHHH")
+_ENDING: Final = struct.Struct("<HBB")
+_EVENTS, _CLOSED, _ENDS = 1, 2, 4
+_CLEAN, _BROKE, _BEGUN, _KILLED = 1, 2, 4, 8
+_NUMBER_BYTES: Final = 8
+
+
+def socket_key(number: int, socket: int) -> bytes:
+    """The key of a socket's row."""
+    return socket_prefix(number) + socket.to_bytes(_NUMBER_BYTES, "big")
+
+
+def pack_socket(instance: StoredInstance, row: SocketRow) -> bytes:
+    """The value of a socket's row."""
+    name, tags, protocol, attachment, ending = instance.name, row.tags, row.protocol, row.attachment, row.ending
+    flags = row.events * _EVENTS | row.closed * _CLOSED | (ending is not None) * _ENDS
+    lengths = (len(name), len(tags), len(protocol), len(attachment))
+    packed = b"".join(
+        (_ROW.pack(_VERSION, row.opened_us, flags, instance.type_id, *lengths), name, tags, protocol, attachment)
+    )
+    if ending is None:
+        return packed
+    marks = ending.clean * _CLEAN | ending.broke * _BROKE | ending.begun * _BEGUN | ending.killed * _KILLED
+    return packed + _ENDING.pack(ending.code, marks, ending.tries) + ending.reason.encode()
+
+
+def unpack_socket(row: bytes) -> SocketRow:
+    """What `pack_socket` wrote."""
+    return unpack_owned(row)[2]
+
+
+def unpack_owned(row: bytes) -> tuple[int, bytes, SocketRow]:
+    """The same with the type and the name of its instance."""
+    version, opened_us, flags, type_id, name_n, tags_n, protocol_n, attachment_n = _ROW.unpack_from(row)
+    if version != _VERSION:
+        raise InternalError(f"a socket's row of version {version}")
+    tags_at = _ROW.size + name_n
+    protocol_at = tags_at + tags_n
+    attachment_at = protocol_at + protocol_n
+    end = attachment_at + attachment_n
+    ending = None
+    if flags & _ENDS:
+        code, marks, tries = _ENDING.unpack_from(row, end)
+        reason = row[end + _ENDING.size :].decode()
+        ending = Ending(
+            code, reason, bool(marks & _CLEAN), bool(marks & _BROKE), tries, bool(marks & _BEGUN), bool(marks & _KILLED)
+        )
+    found = SocketRow(
+        opened_us,
+        bool(flags & _EVENTS),
+        bool(flags & _CLOSED),
+        row[tags_at:protocol_at],
+        row[protocol_at:attachment_at],
+        row[attachment_at:end],
+        ending,
+    )
+    return type_id, row[_ROW.size : tags_at], found
+
+
+def write_sockets(txn: Any, instance: StoredInstance, number: int, changed: Mapping[int, SocketRow | None]) -> int:
+    """Write or remove them; by how many bytes that lets the instance grow, which may be less than none."""
+    grown = 0
+    for socket, row in changed.items():
+        key = socket_key(number, socket)
+        if row is None:
+            old = txn.pop(key)
+        else:
+            packed = pack_socket(instance, row)
+            old = txn.replace(key, packed)
+            grown += _NUMBER_BYTES + len(packed)
+        if old is not None:
+            grown -= _NUMBER_BYTES + len(old)
+    return grown
+
+
+def delete_sockets(txn: Any, number: int) -> None:
+    """Delete all of a number: there is a limit to how many an instance may have."""
+    prefix = socket_prefix(number)
+    with txn.cursor() as cursor:
+        there = cursor.set_range(prefix)
+        while there and bytes(cursor.key()[: len(prefix)]) == prefix:
+            there = cursor.delete()  # moves to the next row
+
+
+def instance_sockets(
+    partition: Partition, number: int, after: int, entries_max: int, page_read_s: float
+) -> tuple[list[tuple[int, SocketRow]], int | None]:
+    """An instance's sockets after a number, and the number to go on after; None where that is all."""
+    rows, more = _read(partition, socket_key(number, after), socket_prefix(number), entries_max, page_read_s)
+    found = [(int.from_bytes(key[PREFIX_BYTES:], "big"), unpack_socket(row)) for key, row in rows]
+    return found, found[-1][0] if more else None
+
+
+def socket_page(
+    partition: Partition, after: bytes, entries_max: int, page_read_s: float
+) -> tuple[list[tuple[int, bytes, int, SocketRow]], bytes | None]:
+    """Type, name, number and row of the sockets of all instances after a key, and the key to go on after.
+
+    Auto responses are left out; the page may be empty for that.
+    """
+    rows, more = _read(partition, after or SOCKET_FIRST, SOCKET_FIRST, entries_max, page_read_s)
+    found: list[tuple[int, bytes, int, SocketRow]] = []
+    for key, value in rows:
+        socket = int.from_bytes(key[PREFIX_BYTES:], "big")
+        if socket:
+            type_id, name, row = unpack_owned(value)
+            found.append((type_id, name, socket, row))
+    return found, rows[-1][0] if more else None
+
+
+def _read(
+    partition: Partition, after: bytes, prefix: bytes, entries_max: int, page_read_s: float
+) -> tuple[list[tuple[bytes, bytes]], bool]:
+    """The rows after a key that begin as the prefix does, and whether there are more."""
+    rows: list[tuple[bytes, bytes]] = []
+    try:
+        with partition.env.begin() as txn, txn.cursor() as cursor:
+            over_at = time.perf_counter() + page_read_s
+            if not cursor.set_range(after + b"\0"):
+                return rows, False
+            for key, value in cursor.iternext():
+                if not key.startswith(prefix):
+                    return rows, False
+                if rows and (len(rows) >= entries_max or time.perf_counter() >= over_at):
+                    return rows, True
+                rows.append((key, value))
+    except lmdb.Error as error:
+        raise StoreBrokenError(f"partition {partition.number} cannot be read: {error}") from error
+    return rows, False

@@ -1,0 +1,271 @@
+"""Sockets, as fronts and workers speak of them: their numbers, and the frames and events that are about them.
+
+A socket's number has its front's in the upper half, and a serial of that front in the lower; as text it is 16
+hexadecimal digits. On a link to its front the serial says which one is meant. A frame's order on a link is the order of
+the turns that it comes from.
+
+An event of a socket is a CALL of kind SOCKET: its method is the handler that is meant, its body says which socket and
+what of it. It has a slot of its own (EVENT_SLOT). Its REPLY is 200 when it is over, whether the handler raised or not;
+any other status refuses it, and it is to be given again.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from holdfast_host.wire.frames import Kind, ProtocolError
+
+ON_MESSAGE: Final = b"socket_message"
+ON_CLOSE: Final = b"socket_close"
+ON_ERROR: Final = b"socket_error"
+
+# What closes a socket, besides what its two ends say to each other: RFC 6455 section 7.4.1, and its registry.
+GOING_AWAY: Final = 1001  # its instance is erased, its type is not deployed any more
+ABNORMAL: Final = 1006  # it broke; never on the wire
+INTERNAL_ERROR: Final = 1011
+SERVICE_RESTART: Final = 1012  # frames may be lost: come again
+TRY_AGAIN_LATER: Final = 1013  # it is too slow
+
+_SERIAL: Final = 0xFFFFFFFF
+_TEXT_CHARS: Final = 16
+_HEX: Final = frozenset("0123456789abcdef")
+_NONE: Final = 0xFFFFFFFF  # in place of the length of a text
+
+_HEAD: Final = struct.Struct("<IB")
+_MESSAGE: Final = struct.Struct("<QB")
+_CLOSED: Final = struct.Struct("<QHB")
+_OPEN: Final = struct.Struct("<QBIH")
+_SEND: Final = struct.Struct("<BHHI")
+_CLOSE: Final = struct.Struct("<HI")
+_AUTO: Final = struct.Struct("<IH")
+_LENGTH: Final = struct.Struct("<I")
+_TAKEN: Final = struct.Struct("<Q")
+
+
+def socket_number(front: int, serial: int) -> int:
+    """The number of a front's socket."""
+    return front << 32 | serial
+
+
+def front_of(socket: int) -> int:
+    """The number of the front that holds it."""
+    return socket >> 32
+
+
+def serial_of(socket: int) -> int:
+    """Which of its front's sockets it is."""
+    return socket & _SERIAL
+
+
+def socket_text(socket: int) -> str:
+    """A socket's number as guests and people read it."""
+    return f"{socket:016x}"
+
+
+def read_socket(text: str) -> int:
+    """What `socket_text` wrote; 0, which no socket has, for anything else."""
+    return int(text, 16) if len(text) == _TEXT_CHARS and _HEX.issuperset(text) else 0
+
+
+# Events: the bodies of CALLs.
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A client's message."""
+
+    socket: int
+    binary: bool
+    data: bytes
+
+    def pack(self) -> bytes:
+        """The body of its CALL."""
+        return _MESSAGE.pack(self.socket, self.binary) + self.data
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Message:
+        """What `pack` wrote; ProtocolError where it is too short."""
+        try:
+            socket, binary = _MESSAGE.unpack_from(body)
+        except struct.error as error:
+            raise ProtocolError(f"a socket's message of {len(body)} bytes") from error
+        return cls(socket, bool(binary), body[_MESSAGE.size :])
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A socket is closed: by its client, its instance, or because it broke."""
+
+    socket: int
+    code: int
+    clean: bool
+    reason: str = ""
+
+    def pack(self) -> bytes:
+        """The body of its CALL."""
+        return _CLOSED.pack(self.socket, self.code, self.clean) + self.reason.encode()
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Closed:
+        """What `pack` wrote; ProtocolError for anything else."""
+        try:
+            socket, code, clean = _CLOSED.unpack_from(body)
+            return cls(socket, code, bool(clean), body[_CLOSED.size :].decode())
+        except (struct.error, UnicodeDecodeError) as error:
+            raise ProtocolError("a damaged close of a socket") from error
+
+
+# Frames.
+
+
+class SendKind(IntEnum):
+    """What a SEND carries."""
+
+    TEXT = 0
+    BINARY = 1
+    EVENT = 2  # to event streams
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The turn that accepted a socket has committed."""
+
+    socket: int
+    events: bool
+    type_id: int
+    name: bytes
+    protocol: str = ""
+
+    def pack(self) -> bytes:
+        """The whole frame."""
+        payload = self.name + self.protocol.encode()
+        head = _OPEN.pack(self.socket, self.events, self.type_id, len(self.name))
+        return _frame(Kind.OPEN, head, payload)
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Open:
+        """What `pack` wrote, from the frame's payload; ProtocolError for anything else."""
+        try:
+            socket, flags, type_id, name_bytes = _OPEN.unpack_from(payload)
+            name, at = _cut(payload, _OPEN.size, name_bytes)
+            return cls(socket, flags & 1 != 0, type_id, name, payload[at:].decode())
+        except (struct.error, UnicodeDecodeError) as error:
+            raise ProtocolError("a damaged OPEN") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One message, to some of a front's sockets: in all of them it is the next one."""
+
+    kind: int
+    serials: tuple[int, ...]
+    data: bytes
+    event: bytes = b""
+    event_id: bytes = b""
+
+    def pack(self) -> bytes:
+        """The whole frame."""
+        count = len(self.serials)
+        head = _SEND.pack(self.kind, len(self.event), len(self.event_id), count)
+        serials = struct.pack(f"<{count}I", *self.serials)
+        return _frame(Kind.SEND, head, serials, self.event, self.event_id, self.data)
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Send:
+        """What `pack` wrote, from the frame's payload; ProtocolError for anything else."""
+        try:
+            kind, event_bytes, id_bytes, count = _SEND.unpack_from(payload)
+            serials = struct.unpack_from(f"<{count}I", payload, _SEND.size)
+        except struct.error as error:
+            raise ProtocolError("a damaged SEND") from error
+        event, at = _cut(payload, _SEND.size + 4 * count, event_bytes)
+        event_id, at = _cut(payload, at, id_bytes)
+        return cls(kind, serials, payload[at:], event, event_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The front is to close some of its sockets; what was sent to them before is written first."""
+
+    code: int
+    serials: tuple[int, ...]
+    reason: str = ""
+
+    def pack(self) -> bytes:
+        """The whole frame."""
+        count = len(self.serials)
+        head = _CLOSE.pack(self.code, count)
+        return _frame(Kind.CLOSE, head, struct.pack(f"<{count}I", *self.serials), self.reason.encode())
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Close:
+        """What `pack` wrote, from the frame's payload; ProtocolError for anything else."""
+        try:
+            code, count = _CLOSE.unpack_from(payload)
+            serials = struct.unpack_from(f"<{count}I", payload, _CLOSE.size)
+            return cls(code, serials, payload[_CLOSE.size + 4 * count :].decode())
+        except (struct.error, UnicodeDecodeError) as error:
+            raise ProtocolError("a damaged CLOSE") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Auto:
+    """What the front answers to a text for an instance, which is not woken for it; `text` None: to none any more."""
+
+    type_id: int
+    name: bytes
+    text: str | None
+    answer: str = ""
+
+    def pack(self) -> bytes:
+        """The whole frame."""
+        text = b"" if self.text is None else self.text.encode()
+        length = _NONE if self.text is None else len(text)
+        head = _AUTO.pack(self.type_id, len(self.name))
+        return _frame(Kind.AUTO, head, self.name, _LENGTH.pack(length), text, self.answer.encode())
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Auto:
+        """What `pack` wrote, from the frame's payload; ProtocolError for anything else."""
+        try:
+            type_id, name_bytes = _AUTO.unpack_from(payload)
+            name, at = _cut(payload, _AUTO.size, name_bytes)
+            (length,) = _LENGTH.unpack_from(payload, at)
+            at += _LENGTH.size
+            if length == _NONE:
+                return cls(type_id, name, None)
+            text, at = _cut(payload, at, length)
+            return cls(type_id, name, text.decode(), payload[at:].decode())
+        except (struct.error, UnicodeDecodeError) as error:
+            raise ProtocolError("a damaged AUTO") from error
+
+
+Frame = Open | Send | Close | Auto  # what a worker sends a front of sockets
+
+
+def pack_taken(send_bytes: int) -> bytes:
+    """A front's TAKEN: so many bytes of whole SEND frames has it handed on, or dropped, since the link began."""
+    return _frame(Kind.TAKEN, _TAKEN.pack(send_bytes))
+
+
+def unpack_taken(payload: bytes) -> int:
+    """The bytes of a TAKEN; ProtocolError for anything else."""
+    try:
+        return int(_TAKEN.unpack(payload)[0])
+    except struct.error as error:
+        raise ProtocolError("a damaged TAKEN") from error
+
+
+def _frame(kind: Kind, *parts: bytes) -> bytes:
+    return b"".join((_HEAD.pack(sum(map(len, parts)) + 1, kind), *parts))
+
+
+def _cut(payload: bytes, at: int, length: int) -> tuple[bytes, int]:
+    """So many bytes from there, and where they end."""
+    end = at + length
+    if end > len(payload):
+        raise ProtocolError("a frame about sockets whose lengths are longer than itself")
+    return payload[at:end], end
