@@ -19,11 +19,13 @@ from holdfast._gather import StartedCall, gather
 from holdfast._http import Headers, Request, Response
 from holdfast._jobs.delivery import JobInfo, Outcome, ScheduledEvent
 from holdfast._jobs.outbox import Job, Outbox
+from holdfast._sockets import AcceptedResponse, Socket, SocketError
 from holdfast._state.alarms import AlarmInfo
 from holdfast._state.storage import Storage
 from holdfast._state.transactions import Transaction
 
 __all__ = [
+    "AcceptedResponse",
     "ActorCallError",
     "ActorError",
     "ActorNamespace",
@@ -42,6 +44,8 @@ __all__ = [
     "Request",
     "Response",
     "ScheduledEvent",
+    "Socket",
+    "SocketError",
     "StartedCall",
     "StatefulActor",
     "Storage",

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast._coroutines import finish
 from holdfast._env import Env
 from holdfast._gather import StartedCall, gather
-from holdfast._host_imports import CallsImport
+from holdfast._host_imports import CallsImport, SocketsImport
+from holdfast._sockets import Socket, SocketError
 from holdfast._state.alarms import AlarmInfo
 from holdfast._state.storage import Storage
+from holdfast._topics import Topics
 
 if TYPE_CHECKING:
     from holdfast._jobs.outbox import Job, Jobs, Outbox
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 BLOCK_S_MAX: Final = 30
 
 
-class Context:
-    """Who an instance is, and its storage. Made by the runtime, one for each activation.
+class Context(Topics):
+    """Who an instance is, its storage and its sockets. Made by the runtime, one for each activation.
 
     Attributes:
         type: The actor type, as the class is called.
@@ -40,7 +42,11 @@ class Context:
         calls: CallsImport,
         jobs: Jobs,
         outbox: Outbox,
+        sockets: SocketsImport,
+        *,
+        hears_sockets: bool = False,
     ) -> None:
+        super().__init__(sockets, hears=hears_sockets)
         self.type = type
         self.name = name
         self.storage = storage
@@ -172,4 +178,26 @@ class StatefulActor:
         Override it; this one does nothing.
 
         The alarm is cleared in the same transaction as what the handler writes. If it raises, it is delivered again.
+        """
+
+    def socket_message(self, ws: Socket, message: str | bytes) -> None:
+        """Called with each message of a WebSocket that the instance has accepted. Without it a class can accept none.
+
+        Override it; this one does nothing.
+
+        One that raises commits and sends nothing; the socket stays.
+        """
+
+    def socket_close(self, ws: Socket, code: int, reason: str, was_clean: bool) -> None:
+        """Called once for each accepted socket when it is closed, whoever closed it. It is not listed any more.
+
+        Override it; this one does nothing.
+
+        If it raises, it is called again, three times.
+        """
+
+    def socket_error(self, ws: Socket, error: SocketError) -> None:
+        """Called instead of `socket_close`, where a class has it, for a socket that broke a rule or was cut.
+
+        Override it; this one does nothing.
         """

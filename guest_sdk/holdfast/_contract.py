@@ -11,14 +11,20 @@ from __future__ import annotations
 from typing import Final
 
 CONTRACT_VERSION: Final = "1.1.0"
-EXPORTS: Final = ("describe", "activate", "call", "alarm", "fetch", "body", "job", "scheduled")
+EXPORTS: Final = ("describe", "activate", "call", "alarm", "fetch", "body", "job", "scheduled", "socket")
 
 # What the runtime calls of an actor class, and of a module, where it is defined; each with what it is called with.
-HANDLERS: Final = {"alarm": "(self, info)", "fetch": "(self, request)"}
+HANDLERS: Final = {
+    "alarm": "(self, info)",
+    "fetch": "(self, request)",
+    "socket_message": "(self, ws, message)",
+    "socket_close": "(self, ws, code, reason, was_clean)",
+    "socket_error": "(self, ws, error)",
+}
 FUNCTION_HANDLERS: Final = {"fetch": "(request, env)", "scheduled": "(event, env)"}
 
-# No methods for callers, who could otherwise forge events; also those that come with a later part of this version.
-HANDLER_NAMES: Final = frozenset({*HANDLERS, "socket_message", "socket_close", "socket_error"})
+# No methods for callers, who could otherwise forge events.
+HANDLER_NAMES: Final = frozenset(HANDLERS)
 
 # What no method may be called, each with what it would hide.
 TAKEN: Final = {

@@ -13,7 +13,7 @@ from typing import Any
 from holdfast._activation_mark import keep_mark
 from holdfast._actor import Context, StatefulActor
 from holdfast._body_pieces import BodyPieces
-from holdfast._contract import HANDLER_NAMES
+from holdfast._contract import HANDLER_NAMES, HANDLERS
 from holdfast._coroutines import Coroutines
 from holdfast._describe import Component
 from holdfast._env import Env, make_env
@@ -26,6 +26,7 @@ from holdfast._log_capture import Output
 from holdfast._methods import Method, handlers_of
 from holdfast._outbound import use_import
 from holdfast._reseeding import seed_anew
+from holdfast._sockets import run_handler
 from holdfast._state.alarms import AlarmInfo, NoHandler
 from holdfast._state.storage import HELD_CHARS_MAX, HELD_NOTHING, Storage
 from holdfast._values.arguments import ArgumentTypes
@@ -98,7 +99,16 @@ class Guest:
         end = self._output.at_turn_end
         storage = Storage(self._host.storage, alarms, held_chars_max=held_chars_max, at_turn_end=end)
         jobs = Jobs(actor_class, self._host.jobs)
-        context = Context(actor_type, name, storage, self._host.calls, jobs, Outbox(jobs))
+        context = Context(
+            actor_type,
+            name,
+            storage,
+            self._host.calls,
+            jobs,
+            Outbox(jobs),
+            self._host.sockets,
+            hears_sockets="socket_message" in handlers_of(actor_class),
+        )
         actor = actor_class(context, self._env)
         if not hasattr(actor, "ctx"):
             raise CallRefusedError("ActorInitError", f"{actor_type}.__init__ must call super().__init__(ctx, env)")
@@ -186,17 +196,28 @@ class Guest:
     def alarm(self, info: str) -> None:
         """Run the alarm's handler."""
         try:
-            result = self._alarm_handler()(AlarmInfo.from_wire(decode_json(info)))
+            result = self._handler("alarm")(AlarmInfo.from_wire(decode_json(info)))
             self._coroutines.finish(result, f"{self._label}.alarm")
         except BaseException as failure:
             raise Err(error_json(failure)) from None
         finally:
             self._output.flush()
 
-    def _alarm_handler(self) -> Callable[[AlarmInfo], Any]:
-        if self._actor is None or "alarm" not in handlers_of(type(self._actor)):
-            raise CallRefusedError("ActorUnknownMethodError", f"{self._label} has no alarm(self, info)")
-        return self._actor.alarm
+    def _handler(self, name: str) -> Callable[..., Any]:
+        if self._actor is None or name not in handlers_of(type(self._actor)):
+            raise CallRefusedError("ActorUnknownMethodError", f"{self._label} has no {name}{HANDLERS[name]}")
+        found: Callable[..., Any] = getattr(self._actor, name)
+        return found
+
+    def socket(self, event: str, message: str) -> None:
+        """Run the handler of an event of a socket."""
+        try:
+            result = run_handler(self._handler, self._host.sockets, event, message)
+            self._coroutines.finish(result, f"{self._label}'s handler of a socket")
+        except BaseException as failure:
+            raise Err(error_json(failure)) from None
+        finally:
+            self._output.flush()
 
     def job(self, info: str) -> None:
         """Run the method of a job, or its `then`."""

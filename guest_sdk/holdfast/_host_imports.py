@@ -64,6 +64,18 @@ class JobsImport(Protocol):
     def cancel(self, by: str) -> bool: ...
 
 
+class SocketsImport(Protocol):
+    """`holdfast:actor/sockets`."""
+
+    def accept(self, socket: str, options: str) -> None: ...
+    def list(self, tag: str | None, after: str, limit: int) -> str: ...
+    def count(self, tag: str | None) -> int: ...
+    def send(self, to: str, message: str, options: str) -> None: ...
+    def attach(self, socket: str, value: str) -> None: ...
+    def close(self, to: str, code: int, reason: str) -> None: ...
+    def auto_response(self, text: str, answer: str) -> None: ...
+
+
 class LogImport(Protocol):
     """`holdfast:actor/log`."""
 
@@ -83,6 +95,7 @@ class HostImports:
     log: LogImport
     http: HttpImport
     jobs: JobsImport
+    sockets: SocketsImport
     sees_each_read: bool = False
 
 
@@ -101,7 +114,7 @@ else:
     try:
         import componentize_py_types
         from componentize_py_types import Err
-        from wit_world.imports import alarms, calls, http, jobs, log, storage
+        from wit_world.imports import alarms, calls, http, jobs, log, sockets, storage
     except ImportError:
         HOST = None
 
@@ -113,7 +126,7 @@ else:
                 self.value = value
 
     else:
-        HOST = HostImports(storage, alarms, calls, log, http, jobs)
+        HOST = HostImports(storage, alarms, calls, log, http, jobs, sockets)
         # componentize-py makes an Ok around every value that comes in or goes out, asks it for its `value`, and drops
         # it. Its own class is written in Python; this one has the same attribute and is made without running any.
         # It looks the class up after it has imported us.

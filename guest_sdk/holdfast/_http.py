@@ -150,6 +150,8 @@ class Request(_Message):
         client: The address of the client that sent it, as `203.0.113.7`; empty for one that an actor or function has
             made. Behind a proxy the host has to be told of that (`holdfast serve --trusted-proxy`), as for the scheme
             of `url`.
+        offer: The socket that an actor may accept; empty where the client wants none. For the runtime: a text of your
+            own is refused.
     """
 
     def __init__(
@@ -159,12 +161,24 @@ class Request(_Message):
         headers: HeaderPairs | Headers | None = None,
         body: str | bytes = b"",
         client: str = "",
+        offer: str = "",
     ) -> None:
         super().__init__(headers, body)
+        self.offer = offer
         self.method = method.upper()
         self.url = url
         self.client = client
         self._path, self._query = _path_and_query(url)
+
+    @property
+    def wants_socket(self) -> bool:
+        """Whether the client wants a WebSocket: an actor may `ctx.accept_socket` it."""
+        return bool(self.offer) and (self.headers.get("upgrade") or "").lower() == "websocket"
+
+    @property
+    def wants_events(self) -> bool:
+        """Whether the client wants an event stream: an actor may `ctx.accept_events` it."""
+        return bool(self.offer) and not self.wants_socket
 
     @property
     def path(self) -> str:
@@ -186,16 +200,17 @@ class Request(_Message):
 
     def to_wire(self, **further: Any) -> str:
         """As `wit/instance.wit` spells a request; `further` members are those of `wit/http.wit`."""
-        client = {"client": self.client} if self.client else {}
-        return self._wire({"method": self.method, "url": self.url, **client, **further})
+        known = {"client": self.client} if self.client else {}
+        if self.offer:
+            known["socket"] = self.offer
+        return self._wire({"method": self.method, "url": self.url, **known, **further})
 
     @classmethod
     def from_wire(cls, text: str) -> Request:
         """What `to_wire` wrote."""
         facts, body = _read(text)
-        return cls(
-            facts["url"], facts["method"], Headers.from_wire(facts.get("headers", ())), body, facts.get("client", "")
-        )
+        headers = Headers.from_wire(facts.get("headers", ()))
+        return cls(facts["url"], facts["method"], headers, body, facts.get("client", ""), facts.get("socket", ""))
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url}>"
@@ -214,6 +229,8 @@ class Response(_Message):
     Attributes:
         pieces: The iterator that is the body; None where the body is whole, and then it is `body`.
     """
+
+    accepted: dict[str, str] | None = None  # the type and name of the instance that accepts the client's socket
 
     def __init__(
         self, body: str | bytes | Pieces = "", status: int = 200, headers: HeaderPairs | Headers | None = None
@@ -250,13 +267,18 @@ class Response(_Message):
         """As `wit/instance.wit` spells a response."""
         if self.pieces is not None:
             return encode_json({"status": self.status, "headers": self.headers.items(), "body_follows": True})
-        return self._wire({"status": self.status})
+        return self._wire({"status": self.status, **({"socket": self.accepted} if self.accepted else {})})
 
     @classmethod
     def from_wire(cls, text: str) -> Self:
         """What `to_wire` wrote."""
         facts, body = _read(text)
-        return cls(body, facts["status"], Headers.from_wire(facts.get("headers", ())))
+        accepted, status, headers = facts.get("socket"), facts["status"], Headers.from_wire(facts.get("headers", ()))
+        if accepted is None:
+            return cls(body, status, headers)
+        response = cls(body, 200, headers)
+        response.status, response.accepted = status, accepted  # 101, which nobody may say of his own
+        return response
 
     def __repr__(self) -> str:
         size = f"{len(self.body)} bytes" if self.pieces is None else "in pieces"

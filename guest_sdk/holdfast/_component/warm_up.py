@@ -78,7 +78,7 @@ def warm_up(host: HostImports) -> None:
     storage: Any = _PretendedStorage()
     calls_import: Any = _PretendedCalls()
     component = Component({"_Sample": _Sample}, _fetch)
-    imports = HostImports(storage, host.alarms, calls_import, host.log, host.http, host.jobs)
+    imports = HostImports(storage, host.alarms, calls_import, host.log, host.http, host.jobs, host.sockets)
     function = Guest(component, imports, Output())
     request = '{"method":"POST","url":"http://a.localhost/b?c=d","headers":[["Host","a"]],"body":"{\\"amount\\":5}"}'
     facts = {"bindings": {"SAMPLE": "_Sample"}, "variables": {"NAME": "text"}}

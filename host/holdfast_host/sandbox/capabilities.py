@@ -67,12 +67,41 @@ class StorageCalls(Protocol):
         """Clear the alarm."""
 
 
+class SocketCalls(Protocol):
+    """The sockets of the turn's own instance. Texts as UTF-8 bytes, as `wit/sockets.wit` has them."""
+
+    def accept(self, socket: bytes, options: bytes) -> None:
+        """Accept the socket that the turn was offered."""
+
+    def list(self, tag: bytes | None, after: bytes, limit: int) -> bytes:
+        """A page of those that are open."""
+
+    def count(self, tag: bytes | None) -> int:
+        """How many are open."""
+
+    def send(self, to: bytes, message: bytes, options: bytes) -> None:
+        """Have a message leave with what the turn commits."""
+
+    def attach(self, socket: bytes, value: bytes) -> None:
+        """Keep another attachment."""
+
+    def close(self, to: bytes, code: int, reason: bytes) -> None:
+        """Have them closed."""
+
+    def auto_response(self, text: bytes, answer: bytes) -> None:
+        """Have the host answer that text by itself; an empty one ends it."""
+
+
 class Capabilities(Protocol):
     """One turn, as its sandbox sees it."""
 
     @property
     def storage(self) -> StorageCalls:
         """The storage of the turn's instance."""
+
+    @property
+    def sockets(self) -> SocketCalls:
+        """The sockets of the turn's instance."""
 
     def host_call(self) -> bool:
         """Called first by every import: counts it, and may wait a moment. False ends the turn: the guest is trapped."""

@@ -148,6 +148,13 @@ HANDLERS: Final[dict[tuple[str, str], Handler]] = {
     ("jobs", "cancel"): lambda turn, by: turn.cancel_job(by),
     ("http", "open"): lambda turn, request: turn.request_http(request, streams=True),
     ("http", "read"): _read_http,
+    ("sockets", "accept"): lambda turn, socket, options: turn.sockets.accept(socket, options),
+    ("sockets", "list"): lambda turn, tag, after, limit: turn.sockets.list(tag, after, limit),
+    ("sockets", "count"): lambda turn, tag: turn.sockets.count(tag),
+    ("sockets", "send"): lambda turn, to, message, options: turn.sockets.send(to, message, options),
+    ("sockets", "attach"): lambda turn, socket, value: turn.sockets.attach(socket, value),
+    ("sockets", "close"): lambda turn, to, code, reason: turn.sockets.close(to, code, reason),
+    ("sockets", "auto-response"): lambda turn, text, answer: turn.sockets.auto_response(text, answer),
     ("log", "write"): _write_log,
 }
 

@@ -117,6 +117,10 @@ class Sandbox:
         """Run the function's handler for a time of its manifest."""
         return self._enter(turn, self._exports["scheduled"], event)
 
+    def socket(self, turn: Capabilities, event: bytes, message: bytes) -> Outcome:
+        """Run a handler of a socket."""
+        return self._enter(turn, self._exports["socket"], event, message)
+
     def body(self, turn: Capabilities, close: bool) -> Outcome:
         """The next piece of the body that the last response has announced, as base64; or no more of it."""
         return self._enter(turn, self._exports["body"], close)

@@ -86,6 +86,15 @@ IMPORTS: Final[dict[str, dict[str, Signature]]] = {
         "list": Signature((_T, Kind.U32), _T),
         "cancel": Signature((_T,), _B),
     },
+    "sockets": {
+        "accept": Signature((_T, _T)),
+        "list": Signature((_O, _T, Kind.U32), _T),
+        "count": Signature((_O,), Kind.S64),
+        "send": Signature((_T, _T, _T)),
+        "attach": Signature((_T, _T)),
+        "close": Signature((_T, Kind.U32, _T)),
+        "auto-response": Signature((_T, _T)),
+    },
     "log": {
         "write": Signature((_T, _T), fallible=False),
     },
@@ -100,15 +109,22 @@ EXPORTS: Final[dict[str, Signature]] = {
     "job": Signature((_T,)),
     "scheduled": Signature((_T,)),
     "body": Signature((_B,), _T),
+    "socket": Signature((_T, _T)),
 }
 REQUIRED_EXPORTS: Final = ("describe", "activate", "call")
 
 # What a description lists of an actor type, and of the function: each with the export that runs it.
-HANDLERS: Final = {"alarm": "alarm", "fetch": "fetch"}
+HANDLERS: Final = {
+    "alarm": "alarm",
+    "fetch": "fetch",
+    "socket_message": "socket",
+    "socket_close": "socket",
+    "socket_error": "socket",
+}
 FUNCTION_HANDLERS: Final = {"fetch": "fetch", "scheduled": "scheduled"}
 
-# No methods for callers, who could otherwise forge events; also those that come with a later part of this version.
-HANDLER_NAMES: Final = frozenset({*HANDLERS, "socket_message", "socket_close", "socket_error"})
+# No methods for callers, who could otherwise forge events.
+HANDLER_NAMES: Final = frozenset(HANDLERS)
 
 # What no method may be called, by the minor version that took the name: components of an earlier one keep theirs.
 _TAKEN: Final = {

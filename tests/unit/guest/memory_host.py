@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -193,11 +194,64 @@ class MemoryJobs:
 
 
 @dataclass
+class MemorySockets:
+    """Lists `sockets`, and keeps what was asked; `refusal` is what every function ends with."""
+
+    refusal: Err | None = None
+    sockets: builtins.list[dict[str, Any]] = field(default_factory=builtins.list)
+    asked: builtins.list[tuple[Any, ...]] = field(default_factory=builtins.list)
+
+    def accept(self, socket: str, options: str) -> None:
+        self._ask("accept", socket, json.loads(options))
+
+    def list(self, tag: str | None, after: str, limit: int) -> str:
+        """Two at a time, so that pages are gone through."""
+        self._ask("list", tag, after, limit)
+        left = [each for each in self.sockets if each["id"] > after and (tag is None or tag in each["tags"])]
+        page: dict[str, Any] = {"sockets": left[: min(limit, 2)]}
+        return json.dumps({**page, "next": left[1]["id"]} if len(left) > 2 else page)
+
+    def count(self, tag: str | None) -> int:
+        self._ask("count", tag)
+        return sum(tag is None or tag in each["tags"] for each in self.sockets)
+
+    def send(self, to: str, message: str, options: str) -> None:
+        self._ask("send", json.loads(to), message, json.loads(options))
+
+    def attach(self, socket: str, value: str) -> None:
+        self._ask("attach", socket, json.loads(value))
+
+    def close(self, to: str, code: int, reason: str) -> None:
+        self._ask("close", json.loads(to), code, reason)
+
+    def auto_response(self, text: str, answer: str) -> None:
+        self._ask("auto_response", text, answer)
+
+    def _ask(self, *what: Any) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.asked.append(what)
+
+
+@dataclass
 class MemoryLog:
     lines: list[tuple[str, str]] = field(default_factory=list)
 
     def write(self, level: str, text: str) -> None:
         self.lines.append((level, text))
+
+
+def host_imports() -> HostImports:
+    """Imports that nobody looks at."""
+    return HostImports(
+        MemoryStorage(),
+        MemoryAlarms(),
+        MemoryCalls(),
+        MemoryLog(),
+        MemoryHttp(),
+        MemoryJobs(),
+        MemorySockets(),
+    )
 
 
 class Hosted:
@@ -208,8 +262,8 @@ class Hosted:
         module = ModuleType("app")
         vars(module).update({actor.__name__: actor for actor in actors})
         self.component = Component.of_module(module)
-        self.http, self.jobs = MemoryHttp(), MemoryJobs()
-        imports = HostImports(self.storage, self.alarms, self.calls, self.log, self.http, self.jobs)
+        self.http, self.jobs, self.sockets = MemoryHttp(), MemoryJobs(), MemorySockets()
+        imports = HostImports(self.storage, self.alarms, self.calls, self.log, self.http, self.jobs, self.sockets)
         self.output = Output()
         self.output.connect(self.log)
         self.guest = Guest(self.component, imports, self.output)

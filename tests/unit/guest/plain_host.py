@@ -15,7 +15,15 @@ from wasmtime import Config, Engine, Store, WasiConfig, wat2wasm
 from wasmtime.component import Component, Linker, LinkerInstance, Variant
 
 from holdfast._host_imports import Err
-from tests.unit.guest.memory_host import MemoryAlarms, MemoryCalls, MemoryHttp, MemoryJobs, MemoryLog, MemoryStorage
+from tests.unit.guest.memory_host import (
+    MemoryAlarms,
+    MemoryCalls,
+    MemoryHttp,
+    MemoryJobs,
+    MemoryLog,
+    MemorySockets,
+    MemoryStorage,
+)
 
 VERSION = "1.1.0"  # of the imports; a component of an earlier one finds what it asks for among them
 
@@ -34,7 +42,7 @@ class PlainHost:
 
     def __init__(self, engine: Engine, component: bytes | Component) -> None:
         self.storage, self.alarms, self.calls, self.log = MemoryStorage(), MemoryAlarms(), MemoryCalls(), MemoryLog()
-        self.http, self.jobs = MemoryHttp(), MemoryJobs()
+        self.http, self.jobs, self.sockets = MemoryHttp(), MemoryJobs(), MemorySockets()
         self._engine = engine
         self._component = Component(engine, component) if isinstance(component, bytes) else component
 
@@ -45,7 +53,7 @@ class PlainHost:
         linker = Linker(self._engine)
         linker.add_wasip2()
         with linker.root() as root:
-            for interface in ("storage", "alarms", "calls", "http", "jobs", "log"):
+            for interface in ("storage", "alarms", "calls", "http", "jobs", "sockets", "log"):
                 with root.add_instance(f"holdfast:actor/{interface}@{VERSION}") as instance:
                     _define(instance, getattr(self, interface))
         instance = linker.instantiate(store, self._component)

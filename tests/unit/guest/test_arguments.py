@@ -15,12 +15,12 @@ import pytest
 from holdfast import CodecError, StatefulActor
 from holdfast._describe import Component
 from holdfast._exports import Guest
-from holdfast._host_imports import Err, HostImports
+from holdfast._host_imports import Err
 from holdfast._log_capture import Output
 from holdfast._methods import Method
 from holdfast._values.codec import decode, encode
 from holdfast._values.misfits import MisfitError
-from tests.unit.guest.memory_host import MemoryAlarms, MemoryCalls, MemoryHttp, MemoryJobs, MemoryLog, MemoryStorage
+from tests.unit.guest.memory_host import host_imports
 
 if TYPE_CHECKING:
     from nowhere import Unseen  # type: ignore[import-not-found]
@@ -64,7 +64,7 @@ class Shop(StatefulActor):
 
 @pytest.fixture
 def guest() -> Guest:
-    imports = HostImports(MemoryStorage(), MemoryAlarms(), MemoryCalls(), MemoryLog(), MemoryHttp(), MemoryJobs())
+    imports = host_imports()
     guest = Guest(Component({"Shop": Shop}, None), imports, Output())
     guest.activate("Shop", "a", '{"bindings":{},"variables":{},"check_arguments":true}')
     return guest

@@ -13,9 +13,9 @@ import pytest
 
 from holdfast._component.development import REBUILD, DevelopmentGuest, MissingModules
 from holdfast._describe import Component
-from holdfast._host_imports import Err, HostImports
+from holdfast._host_imports import Err
 from holdfast._log_capture import Output
-from tests.unit.guest.memory_host import MemoryAlarms, MemoryCalls, MemoryHttp, MemoryJobs, MemoryLog, MemoryStorage
+from tests.unit.guest.memory_host import host_imports
 
 APP = """from holdfast import StatefulActor
 from part import VALUE
@@ -38,7 +38,7 @@ def guest() -> Iterator[DevelopmentGuest]:
     before, finders = set(sys.modules), list(sys.meta_path)
     built = Component.of_module(module_of("from holdfast import StatefulActor\nclass Built(StatefulActor): pass\n"))
     sys.meta_path += [missing, Nothing()]
-    imports = HostImports(MemoryStorage(), MemoryAlarms(), MemoryCalls(), MemoryLog(), MemoryHttp(), MemoryJobs())
+    imports = host_imports()
     yield DevelopmentGuest(built, imports, Output(), ["app", "part"], missing, lazy_imports)
     sys.meta_path[:] = finders
     for name in set(sys.modules) - before:

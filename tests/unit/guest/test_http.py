@@ -12,18 +12,10 @@ from hypothesis import strategies as st
 from holdfast import Env, Headers, Request, Response, StatefulActor
 from holdfast._describe import Component
 from holdfast._exports import Guest
-from holdfast._host_imports import Err, HostImports
+from holdfast._host_imports import Err
 from holdfast._http import _path_and_query
 from holdfast._log_capture import Output
-from tests.unit.guest.memory_host import (
-    Hosted,
-    MemoryAlarms,
-    MemoryCalls,
-    MemoryHttp,
-    MemoryJobs,
-    MemoryLog,
-    MemoryStorage,
-)
+from tests.unit.guest.memory_host import Hosted, host_imports
 
 
 def wire(**facts: Any) -> str:
@@ -130,7 +122,7 @@ def test_an_actor_without_a_handler_says_so() -> None:
     ],
 )
 def test_a_functions_sandbox_answers_by_the_modules_handler(handler: Any, expected: dict[str, Any]) -> None:
-    imports = HostImports(MemoryStorage(), MemoryAlarms(), MemoryCalls(), MemoryLog(), MemoryHttp(), MemoryJobs())
+    imports = host_imports()
     guest = Guest(Component({}, handler), imports, Output())
     guest.activate("", "", '{"bindings":{},"variables":{"GREETING":"hello"}}')
 

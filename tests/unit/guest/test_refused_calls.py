@@ -205,7 +205,7 @@ def failing_guest() -> Guest:
     output.connect(MemoryLog())
     guest = Guest(
         Component({"Failing": Failing}, None),
-        HostImports(refusing, refusing, refusing, MemoryLog(), refusing, refusing),
+        HostImports(refusing, refusing, refusing, MemoryLog(), refusing, refusing, refusing),
         output,
     )
     guest.activate("Failing", "alice", ENVIRONMENT)

@@ -40,7 +40,8 @@ def written(signatures: dict[str, Signature]) -> dict[str, str]:
 
 def test_the_imports_are_those_of_the_contract() -> None:
     assert {interface: written(functions) for interface, functions in IMPORTS.items()} == {
-        interface: functions_of(interface) for interface in ("storage", "alarms", "calls", "http", "jobs", "log")
+        interface: functions_of(interface)
+        for interface in ("storage", "alarms", "calls", "http", "jobs", "sockets", "log")
     }
 
 

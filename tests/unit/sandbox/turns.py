@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from holdfast_host.core.errors import BadRequestError, HoldfastError, UnsupportedError
-from holdfast_host.sandbox.capabilities import StorageCalls
+from holdfast_host.sandbox.capabilities import SocketCalls, StorageCalls
 from holdfast_host.sandbox.gathered_calls import GatheredCall
 
 
@@ -137,6 +137,10 @@ class TestTurn:
 
     def cancel_job(self, by: bytes) -> bool:
         raise UnsupportedError("no jobs are run here")
+
+    @property
+    def sockets(self) -> SocketCalls:
+        raise UnsupportedError("there are no sockets here")
 
     def log(self, level: str, text: str) -> None:
         self.lines.append((level, text))

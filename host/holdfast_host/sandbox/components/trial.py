@@ -107,7 +107,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:_REASON_CHARS_MAX]
 
 
-class _RefusingStorage:
+class _Refusing:
     """There is no instance, so there is nothing to read or write."""
 
     def __getattr__(self, name: str) -> Any:
@@ -118,7 +118,8 @@ class _RefusingTurn:
     """What a component gets that is only tried: time, and nothing else."""
 
     def __init__(self) -> None:
-        self.storage: Any = _RefusingStorage()
+        self.storage: Any = _Refusing()
+        self.sockets: Any = self.storage
         self._ends = time.monotonic() + TRIAL_TIMEOUT_S
 
     def host_call(self) -> bool:
