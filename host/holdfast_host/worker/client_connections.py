@@ -38,6 +38,7 @@ class ClientConnection:
         greeting: Callable[[], dict[str, Any]],
         on_frame: Callable[[ClientConnection, int, bytes], None],
         on_close: Callable[[ClientConnection], None],
+        on_hello: Callable[[ClientConnection], None] = lambda client: None,
     ) -> None:
         self._socket = connection
         self._poller = poller
@@ -45,6 +46,7 @@ class ClientConnection:
         self._greeting = greeting
         self._on_frame = on_frame
         self._on_close = on_close
+        self._on_hello = on_hello
         self._reader = FrameReader()
         self._unsent = memoryview(b"")
         self._fds: list[int] = []
@@ -53,6 +55,7 @@ class ClientConnection:
         self.greeted = False
         self.closed = False
         self.name = "?"
+        self.front = self.first_serial = 0  # a front's number, and the first of its sockets that can be of this link
         self.turns: dict[int, Turn] = {}  # by slot: not yet answered
         self._replies: list[bytes] = []  # what may leave, since the last flush
         connection.setblocking(False)
@@ -71,6 +74,10 @@ class ClientConnection:
             return False
         self._replies.append(pack_reply(slot, status, body))
         return True
+
+    def post(self, frame: bytes) -> None:
+        """A frame that answers nothing, which leaves with the next flush."""
+        self._replies.append(frame)
 
     def flush(self) -> None:
         """Send what may leave, in one write."""
@@ -158,7 +165,17 @@ class ClientConnection:
             os.close(self._fds[0])
             raise ProtocolError(f"the client speaks protocol {facts.get('protocol')}, this worker {PROTOCOL}")
         self.name = f"{facts.get('client')} {facts.get('pid')}"
+        self.front, self.first_serial = _sockets_of(facts)
         self.page = StatePage(self._fds[0])
         self.greeted = True
         self._replies.append(pack_json(Kind.HELLO, self._greeting()))
+        self._on_hello(self)
         self.flush()
+
+
+def _sockets_of(facts: dict[str, Any]) -> tuple[int, int]:
+    """A front's number, and the first serial that its sockets can have on this link; 0 for who has no sockets."""
+    front, serial = facts.get("front", 0), facts.get("serial", 0)
+    if type(front) is not int or type(serial) is not int or not 0 <= front < 1 << 32:
+        raise ProtocolError("a HELLO with a damaged number of its front")
+    return front, serial

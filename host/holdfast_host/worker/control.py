@@ -17,6 +17,7 @@ from holdfast_host.core.json_text import JsonObject
 from holdfast_host.wire.control import (
     Armed,
     CommitStalled,
+    Connected,
     CopyPartition,
     Describe,
     Described,
@@ -51,6 +52,7 @@ from holdfast_host.wire.control import (
 )
 from holdfast_host.worker.alarms.queries import types_with_alarms, types_with_instances
 from holdfast_host.worker.inspection.activity import add_places
+from holdfast_host.worker.sockets.queries import types_with_sockets
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 from holdfast_host.worker.threads.poller import READ_BYTES
 
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.jobs.triggers import Triggers
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.loop import Loop
+    from holdfast_host.worker.sockets.reception import Sockets
     from holdfast_host.worker.threads.inbox import Inbox
     from holdfast_host.worker.threads.poller import Poller
     from holdfast_host.worker.turns.deployments import Deployments
@@ -81,6 +84,7 @@ class Supervised(Protocol):
     mailboxes: Mailboxes
     timers: Timers
     triggers: Triggers
+    sockets: Sockets
     health: Health
     inbox: Inbox
     loop: Loop
@@ -150,16 +154,19 @@ class ControlChannel:
                 worker.mailboxes.pardon(deployment.function, {each.type_id for each in deployment.types})
                 worker.timers.take_up_parked(each.type_id for each in deployment.types)
                 worker.triggers.apply(deployment)
+                worker.sockets.look_again({each.type_id for each in deployment.types})
                 self.send(Done(message.id))
             case KeepAway():
                 lifted = {type_id for type_id, _ in worker.mailboxes.quarantined}
                 worker.mailboxes.set_quarantined(message.instances)
                 worker.timers.take_up_parked(lifted)
+                worker.sockets.look_again(lifted)
                 self.send(Done(message.id))
             case Remove():
                 worker.deployments.remove(message.function)
+                worker.sockets.look_again()
                 self.send(Done(message.id))
-            case Occupied() | Armed():
+            case Occupied() | Armed() | Connected():
                 self._apart(self._look_for_types, message)
             case Describe():
                 self._apart(self._describe, message)
@@ -206,11 +213,14 @@ class ControlChannel:
         except Exception as error:
             self._refuse(question, InternalError(f"the sources of {function} cannot be tried: {error}"))
 
-    def _look_for_types(self, question: Occupied | Armed) -> None:
-        """Say which of some types are found on disk; all alarms of this worker may have to be looked at for that."""
-        find = types_with_instances if isinstance(question, Occupied) else types_with_alarms
+    def _look_for_types(self, question: Occupied | Armed | Connected) -> None:
+        """Say which of some types are found on disk so; all alarms or sockets may have to be looked at for that."""
+        store, types = self._worker.store, set(question.types)
         try:
-            found = find(self._worker.store, set(question.types))
+            if isinstance(question, Connected):
+                found = types_with_sockets(store, types, self._worker.sockets.is_live)
+            else:
+                found = (types_with_alarms if isinstance(question, Armed) else types_with_instances)(store, types)
             self.send(FoundTypes(question.id, sorted(found)))
         except Exception as error:
             self._refuse(question, InternalError(f"what is stored cannot be read: {error}"))

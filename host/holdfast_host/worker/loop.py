@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.inspection.slow_turns import SlowTurns
     from holdfast_host.worker.jobs.timers import Timers
     from holdfast_host.worker.running.executor import Executor
+    from holdfast_host.worker.sockets.reception import Sockets
     from holdfast_host.worker.threads.inbox import Inbox
     from holdfast_host.worker.threads.leadership import Leadership
     from holdfast_host.worker.threads.poller import Poller
@@ -43,6 +44,7 @@ class Loop:
     poller: Poller
     mailboxes: Mailboxes
     timers: Timers
+    sockets: Sockets
     executor: Executor
     gate: Gate
     committer: Committer
@@ -58,18 +60,20 @@ class Loop:
         """True when a leader would have something to do now (monitor)."""
         if self.mailboxes.anything_ready() or self.inbox.actions or self.replies.anything_unsent():
             return True
-        return self.committer.anything_gathered() or self.timers.is_due() or self.poller.anything_ready()
+        if self.committer.anything_gathered() or self.timers.is_due() or self.sockets.is_due():
+            return True
+        return self.poller.anything_ready()
 
     def lead(self, generation: int) -> None:
         """Round after round, until the leadership is lost."""
         leadership, poller, mailboxes, actions = self.leadership, self.poller, self.mailboxes, self.inbox.actions
         sweeper, timers, committer, replies = self.sweeper, self.timers, self.committer, self.replies
-        housekeeping = self.housekeeping
+        housekeeping, sockets = self.housekeeping, self.sockets
         while sweeper.run(generation):
             leadership.busy = True
             while actions:
                 actions.popleft()()
-            if not (timers.release(generation) and self._run_round(generation)):
+            if not (timers.release(generation) and sockets.release(generation) and self._run_round(generation)):
                 return
             replies.flush()
             if not committer.run(generation):
@@ -82,7 +86,7 @@ class Loop:
                 self._check_drained(self._draining)
             waiting = mailboxes.anything_ready() or bool(actions)
             leadership.busy = waiting
-            poller.run(0 if waiting else sweeper.wait_s(timers.wait_s(_POLL_S)))
+            poller.run(0 if waiting else sweeper.wait_s(sockets.wait_s(timers.wait_s(_POLL_S))))
 
     def drain(self, on_drained: Callable[[], None]) -> None:
         """Refuse what has not begun; call back when no turn runs and the groups are settled."""

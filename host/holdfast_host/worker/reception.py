@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from holdfast_host.worker.calls.actor_calls import Calls
     from holdfast_host.worker.commits.replies import Replies
     from holdfast_host.worker.inspection.queries import Inspection
+    from holdfast_host.worker.sockets.reception import Sockets
     from holdfast_host.worker.threads.poller import Poller
     from holdfast_host.worker.turns.function_pool import Functions
     from holdfast_host.worker.turns.mailboxes import Mailboxes
 
 # Plain integers: to look a member of an enumeration up costs more than to compare it.
 _CALL: Final = int(Kind.CALL)
-_FUNCTION: Final = int(CallKind.FUNCTION)
+_FUNCTION, _SOCKET = int(CallKind.FUNCTION), int(CallKind.SOCKET)
 _BODY: Final = int(CallKind.BODY)
 _RING_KINDS: Final = (Kind.PROBE, Kind.CONFIRM, Kind.KILL)
 
@@ -40,6 +41,7 @@ class Reception:
     calls: Calls
     inspection: Inspection
     replies: Replies
+    sockets: Sockets
 
     def welcome(self, connection: socket.socket, greeting: Callable[[], dict[str, Any]]) -> None:
         """A client has connected; `greeting()` is what its HELLO is answered with."""
@@ -50,6 +52,7 @@ class Reception:
             greeting=greeting,
             on_frame=self.receive,
             on_close=self._forget,
+            on_hello=self.sockets.connect,
         )
 
     def receive(self, client: ClientConnection, kind: int, payload: bytes) -> None:
@@ -59,6 +62,9 @@ class Reception:
             if request.kind == _FUNCTION:
                 self.functions.submit(client, request)
                 return
+            if request.kind == _SOCKET:
+                self.sockets.receive(client, request)
+                return
             if request.kind == _BODY:
                 self.functions.bodies.pull(client, request)
                 return
@@ -67,6 +73,8 @@ class Reception:
                 self.calls.chase(turn)
         elif kind == Kind.CANCEL:
             self.mailboxes.cancel(client, unpack_slot(payload))
+        elif kind == Kind.TAKEN:
+            self.sockets.taken(client, payload)
         elif kind == Kind.READ:
             self.inspection.receive(client, payload)
         elif kind in _RING_KINDS:
@@ -78,4 +86,5 @@ class Reception:
         """The client is gone: nothing more to send; what it asked for and has not begun does not run."""
         self.replies.forget_client(client)
         self.mailboxes.forget_client(client)
+        self.sockets.forget(client)
         self.functions.bodies.forget_client(client)

@@ -35,6 +35,8 @@ from holdfast_host.worker.loop import Loop
 from holdfast_host.worker.measures import Measures
 from holdfast_host.worker.reception import Reception
 from holdfast_host.worker.running.executor import Executor
+from holdfast_host.worker.sockets.queries import socket_readers
+from holdfast_host.worker.sockets.reception import Sockets
 from holdfast_host.worker.threads.compute_slots import ComputeSlots
 from holdfast_host.worker.threads.inbox import Inbox
 from holdfast_host.worker.threads.leadership import Leadership
@@ -141,6 +143,18 @@ class Worker:
         self.runs, self.job_calls, self.job_requests = (Jobs(pool=pool, away=away, **parts) for pool in POOLS)
         self.timers = Timers(self.alarms, (self.runs, self.job_calls, self.job_requests), clock, parts["rest"])
         self.triggers = Triggers(number, routing, self.deployments, self.mailboxes, output)
+        self.sockets = Sockets(
+            store=store,
+            limits=limits,
+            output=output,
+            clock=clock,
+            leadership=self.leadership,
+            gate=self.gate,
+            mailboxes=self.mailboxes,
+            directory=self.directory,
+            deployments=self.deployments,
+            replies=self.replies,
+        )
         self.sweeper = Sweeper(store, self.gate, self.mailboxes, self.leadership, self.measures)
         self.committer = Committer(
             store=store,
@@ -167,6 +181,7 @@ class Worker:
             functions=self.functions,
             calls=self.calls,
             outbound=self.outbound,
+            sockets=self.sockets,
             gate=self.gate,
             committer=self.committer,
             replies=self.replies,
@@ -189,6 +204,7 @@ class Worker:
         )
         self.inspection.readers["logs"] = output.read
         self.inspection.readers |= alarm_readers(store) | job_readers(store)
+        self.inspection.readers |= socket_readers(store, self.sockets.is_live)
         self.report = Report(
             measures=self.measures,
             health=self.health,
@@ -222,6 +238,7 @@ class Worker:
             calls=self.calls,
             inspection=self.inspection,
             replies=self.replies,
+            sockets=self.sockets,
         )
         self.housekeeping = Housekeeping(
             mailboxes=self.mailboxes,
@@ -243,6 +260,7 @@ class Worker:
             poller=self.poller,
             mailboxes=self.mailboxes,
             timers=self.timers,
+            sockets=self.sockets,
             executor=self.executor,
             gate=self.gate,
             committer=self.committer,

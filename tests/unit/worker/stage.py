@@ -76,6 +76,14 @@ class GuestSandbox:
         outcome = self.call(turn, b"scheduled", event, False, False)
         return (True, b"") if outcome[0] else outcome
 
+    def fetch(self, turn: Turn, request: bytes) -> Outcome:
+        return self.call(turn, b"fetch", request, False, False)
+
+    def socket(self, turn: Turn, event: bytes, message: bytes) -> Outcome:
+        told = json.dumps({**json.loads(event), "message": message.decode()}).encode()
+        outcome = self.call(turn, b"socket", told, False, False)
+        return (True, b"") if outcome[0] else outcome
+
     def frames(self) -> list[Any]:
         return []
 
@@ -240,11 +248,12 @@ class Stage:
 class Client:
     """A link's other end: sends calls, collects replies."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, **further: int) -> None:
+        """`further` members of its HELLO."""
         self.socket, theirs = socket.socketpair()
         worker.inbox.post(lambda: self.link(worker, theirs, {"protocol": PROTOCOL}))
         self.page = StatePage.create()
-        hello = pack_json(Kind.HELLO, {"protocol": PROTOCOL, "client": "test", "pid": os.getpid()})
+        hello = pack_json(Kind.HELLO, {"protocol": PROTOCOL, "client": "test", "pid": os.getpid(), **further})
         socket.send_fds(self.socket, [hello], [self.page.fd])
         self.replies: dict[int, tuple[int, Any]] = {}
         self.arrived = threading.Condition()
@@ -294,6 +303,9 @@ class Client:
         self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
+    def take(self, kind: int, payload: bytes) -> None:
+        """A frame that answers nothing."""
+
     def _read(self) -> None:
         buffer = b""
         while True:
@@ -308,6 +320,8 @@ class Client:
                 for kind, payload in frames:
                     if kind == Kind.REPLY:
                         slot, status, body = unpack_reply(payload)
-                        self.replies[slot] = (status, json.loads(body))
+                        self.replies[slot] = (status, json.loads(body) if body else None)
                         self.order.append(slot)
+                    else:
+                        self.take(kind, payload)
                 self.arrived.notify_all()

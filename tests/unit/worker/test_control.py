@@ -83,6 +83,7 @@ ANSWERS: list[tuple[control.WorkerOrder, Answers]] = [
     (control.Remove("f", id=7), lambda it: it == control.Done(7)),
     (control.Occupied([TYPE, TYPE + 1], id=7), lambda it: it == control.FoundTypes(7, [TYPE])),
     (control.Armed([TYPE], id=7), lambda it: it == control.FoundTypes(7, [])),
+    (control.Connected([TYPE], id=7), lambda it: it == control.FoundTypes(7, [])),
     (control.TakeSecrets({"A": "b"}, id=7), lambda it: it == control.Done(7)),
     (control.KeepAway([(TYPE, "b")], id=7), lambda it: it == control.Done(7)),
     (control.Measure(id=7), lambda it: isinstance(it, control.Measured) and it.measures["types"][0]["type"] == "T"),

@@ -12,11 +12,14 @@ import pytest
 from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.overlay import Overlay
+from holdfast_host.storage.store import Changes
+from holdfast_host.wire.sockets import Send, SendKind
 from holdfast_host.worker.commits.gate import Exit, Gate, Group
 from holdfast_host.worker.turns.entry import Entry
 from tests.harness.memory_store import MemoryStore
 
 KEY = b"v"
+NEVER = 1 << 30  # said by frames that must not leave
 LIMITS = Limits()
 
 
@@ -79,12 +82,19 @@ class DropsPending(Gate):
         return number
 
 
+def frame(value: int) -> Send:
+    """A message that says what its turn has seen."""
+    return Send(int(SendKind.TEXT), (), b"%d" % value)
+
+
 @dataclass
 class History:
     """One random history over four instances."""
 
     seed: int
     gate_class: type[Gate]
+    sends_wait: bool = True  # for the end of their turn, and for the gate
+    undoes_sends: bool = True
     store: MemoryStore = field(default_factory=MemoryStore)
     violations: list[str] = field(default_factory=list)
 
@@ -95,6 +105,7 @@ class History:
         self.acknowledged = dict.fromkeys(self.entries, 0)
         self.running: list[Generator[None, None, None]] = []
         self.flight: Group | None = None
+        self.frames = 0
 
     def durable(self, entry: Entry) -> int:
         return int(self.store.get(entry.stored, KEY) or 0)
@@ -126,6 +137,14 @@ class History:
         kind = self.random.choice(["write", "write", "read", "error", "call", "sync"])
         value = int(overlay.get(KEY) or 0)
         yield
+        if self.random.random() < 0.3:
+            self.send_what_is_undone(overlay)
+        if self.random.random() < 0.4:
+            self.send(entry, overlay, value + (kind in ("write", "sync")))
+        if kind == "error" and self.random.random() < 0.5:
+            self.send(entry, overlay, NEVER, later=True)
+            entry.turn = None
+            return self.gate.leave(entry, turn, ModelExit(self.seen(entry, value)))
         if kind == "call":
             self.gate.leave(entry, turn, ModelExit(self.seen(entry, value)))
             yield
@@ -135,8 +154,7 @@ class History:
             value += 1
             overlay.put(KEY, b"%d" % value)
             synced: list[bool] = []
-            if changes := overlay.take():
-                self.gate.add(entry, changes)
+            self.commit(entry, turn, overlay.take_early())
             self.gate.leave(entry, turn, ModelExit(synced.append))
             while not synced:
                 yield
@@ -150,10 +168,29 @@ class History:
 
     def end(self, entry: Entry, turn: ModelTurn, overlay: Overlay, done: Callable[[bool], None]) -> None:
         entry.turn = None
-        changes = overlay.take()
-        if changes and turn.broken is None:
-            self.gate.add(entry, changes)
+        self.commit(entry, turn, overlay.take())
         self.gate.leave(entry, turn, ModelExit(done))
+
+    def commit(self, entry: Entry, turn: ModelTurn, changes: Changes) -> None:
+        """As the executor does: the batch joins the group, what is sent goes to the door."""
+        if turn.broken is None:
+            if changes:
+                self.gate.add(entry, changes)
+            for sent, _ in changes.sends or ():
+                assert isinstance(sent, Send)
+                self.frames += 1
+                self.gate.leave(entry, turn, ModelExit(self.seen(entry, int(sent.data))))
+
+    def send(self, entry: Entry, overlay: Overlay, value: int, *, later: bool = False) -> None:
+        if self.sends_wait:
+            overlay.send(frame(value), (1,), 10)
+        elif not later:
+            self.seen(entry, value)(True)
+
+    def send_what_is_undone(self, overlay: Overlay) -> None:
+        overlay.savepoint()
+        overlay.send(frame(NEVER), (1, 2), 10)
+        overlay.rollback() if self.undoes_sends else overlay.release()
 
     def step(self, losing: float) -> None:
         draw = self.random.random()
@@ -199,8 +236,24 @@ class History:
 
 
 def test_nothing_leaves_before_what_it_depends_on_is_durable() -> None:
+    """A reply, a call, a frame for a socket: none of them says what is not on disk, or what was undone."""
+    frames = 0
     for seed in range(400):
-        assert History(seed, Gate).run() == [], f"seed {seed}"
+        history = History(seed, Gate)
+        assert history.run() == [], f"seed {seed}"
+        frames += history.frames
+
+    assert frames > 1000
+
+
+@pytest.mark.parametrize("rule", ["sends_wait", "undoes_sends"])
+def test_the_fuzz_notices_frames_that_are_no_part_of_their_turn(rule: str) -> None:
+    def history(seed: int) -> History:
+        made = History(seed, Gate)
+        setattr(made, rule, False)
+        return made
+
+    assert any(history(seed).run() for seed in range(400))
 
 
 @pytest.mark.parametrize("broken_gate", [NoGate, NoCascade, NoBroken, DropsPending])

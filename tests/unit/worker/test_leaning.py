@@ -18,6 +18,7 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import NO_LEANS, Changes, StoredInstance
+from holdfast_host.wire.sockets import Send, SendKind
 from holdfast_host.worker.commits.gate import Exit, Gate, Group
 from holdfast_host.worker.turns.entry import Entry
 from tests.harness.memory_store import MemoryStore
@@ -124,8 +125,18 @@ class History:
 
     steps = 300
 
-    def __init__(self, seed: int, gate_class: type[Gate], *, tell_store: bool = True, at_once: bool = True) -> None:
+    def __init__(
+        self,
+        seed: int,
+        gate_class: type[Gate],
+        *,
+        tell_store: bool = True,
+        at_once: bool = True,
+        sends_leave: bool = True,
+    ) -> None:
         self.random = random.Random(seed)
+        self.sends_leave = sends_leave  # the host, wherever its turn's answer goes
+        self.sending = random.Random(seed)  # of its own: histories are as they were without frames
         self.tell_store = tell_store
         self.at_once = at_once  # a call that leans waits for no other turn of its callee
         self.store = MemoryStore(partitions=2)
@@ -193,11 +204,15 @@ class History:
                 overlay.put(b"heard " + other.stored.name, b"%d" % count)
         heard = dict(memory.heard)
         entry.turn = None
+        if is_actor and self.sending.random() < 0.4:
+            overlay.send(Send(int(SendKind.TEXT), (), b""), (1,), 10)
         changes = overlay.take()
         if turn.broken is not None:
             entry.deactivate()
         elif changes:
             self.gate.add(entry, changes)
+        if changes.sends is not None:
+            self.send(entry, turn, receiver, ModelExit(self.leaves("a frame", heard)))
 
         def done(ok: bool) -> None:
             if receiver is None:
@@ -205,6 +220,12 @@ class History:
             answer(ok, heard)
 
         self.gate.answer(entry, turn, receiver, ModelExit(done))
+
+    def send(self, entry: Entry, turn: ModelTurn, receiver: Entry | None, frame: ModelExit) -> None:
+        if self.sends_leave:
+            self.gate.leave(entry, turn, frame)
+        else:
+            self.gate.answer(entry, turn, receiver, frame)
 
     def call(self, entry: Entry, turn: ModelTurn, memory: Memory) -> Steps:
         callee = self.random.choice(self.actors)
@@ -371,6 +392,8 @@ def test_a_lean_on_a_group_in_flight_means_nothing_to_its_commit_and_all_to_what
     assert not receiver.pending
 
 
-@pytest.mark.parametrize("rule", ["tell_store", "at_once"])
-def test_the_model_notices_a_store_that_is_not_told_and_a_call_that_leans_and_waits(rule: str) -> None:
+@pytest.mark.parametrize("rule", ["tell_store", "at_once", "sends_leave"])
+def test_the_model_notices_a_store_that_is_not_told_a_call_that_leans_and_waits_and_a_frame_that_only_answers(
+    rule: str,
+) -> None:
     assert any(finds_something(seed, Gate, **{rule: False}) for seed in range(1000))

@@ -26,7 +26,9 @@ class Post:
         return Entry(1, name, StoredInstance(0, 1, name.encode(), self._numbers))
 
     def turn(self, entry: Entry) -> Turn:
-        return cast("Turn", SimpleNamespace(entry=entry, delivery=None, label=f"{entry.label}.{len(entry.mail)}"))
+        return cast(
+            "Turn", SimpleNamespace(entry=entry, delivery=None, is_call=True, label=f"{entry.label}.{len(entry.mail)}")
+        )
 
     def arrive(self, entry: Entry) -> Turn:
         turn, is_first = self.turn(entry), not entry.mail

@@ -58,7 +58,8 @@ def _slow(name: str) -> Callable[..., Any]:
 
 
 READS = (
-    "look_up", "get", "receipt", "scan", "alarm", "due_alarms", "parked_alarms", "alarm_page", "instances",
+    "look_up", "get", "receipt", "socket", "sockets", "socket_page",
+    "scan", "alarm", "due_alarms", "parked_alarms", "alarm_page", "instances",
     "count_keys", "room",
 )  # fmt: skip
 for each in READS:

@@ -180,6 +180,7 @@ class Calls:
             origin=b"",
             body=call.arguments,
             key=call.key,
+            offer=call.turn.request.offer if call.kind == CallKind.FETCH else 0,
         )
         try:
             if call.owner == self._worker:

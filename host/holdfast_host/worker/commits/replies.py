@@ -37,6 +37,11 @@ class Replies:
         if client.answer(slot, status, body):
             self.unsent[client] = None
 
+    def note_unsent(self, client: ClientConnection) -> None:
+        """The connection has something to send; it leaves with the next flush."""
+        if not client.closed:
+            self.unsent[client] = None
+
     def flush(self) -> None:
         """Send what may leave, a write for each connection."""
         unsent = self.unsent

@@ -146,7 +146,7 @@ def _waits_for(turn: Turn) -> str:
 
 
 def _describe_queue(entry: Entry, now: float) -> JsonObject:
-    first_at = next((turn.arrived_at for turn in entry.mail if turn.delivery is None), None)
+    first_at = next((turn.arrived_at for turn in entry.mail if turn.is_call), None)
     return {
         **_whose(entry, entry.label.removeprefix("fn ")),
         "turns": len(entry.mail),

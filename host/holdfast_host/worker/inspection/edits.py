@@ -13,7 +13,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from holdfast_host.core.errors import BadRequestError, UnknownJobError
+from holdfast_host.core.errors import BadRequestError, UnknownJobError, UnknownSocketError
+from holdfast_host.wire.sockets import GOING_AWAY, Close, read_socket
 from holdfast_host.worker.turns.job_texts import read_facts, read_id
 
 if TYPE_CHECKING:
@@ -56,12 +57,26 @@ def _delete(turn: Turn) -> bytes:
 
 
 def _delete_instance(turn: Turn) -> bytes:
-    """All that is stored of it: keys, alarm, jobs and receipts."""
+    """All that is stored of it: keys, alarm, jobs, receipts and sockets, which are closed."""
     storage = turn.storage
     some, _ = storage.list(b"", None, None, None, False, 1)
     storage.delete_alarm()
     deleted = bool(some) or storage.wrote
+    sockets = storage.all_sockets()
+    if sockets:
+        storage.tell(Close(GOING_AWAY, (), "erased"), [*sockets])
     return _said(deleted=storage.erase() or deleted)
+
+
+def _close_socket(turn: Turn) -> bytes:
+    """Body: `[socket, code, reason]`."""
+    socket, code, reason = json.loads(turn.request.body)
+    number = read_socket(socket)
+    row = turn.storage.socket(number) if number else None
+    if row is None or row.closed or row.ending is not None:
+        raise UnknownSocketError(f"{turn.entry.label} has no open socket {socket!r}")
+    turn.sockets.close(json.dumps({"ids": [socket]}).encode(), code, reason.encode())
+    return _said(closed=True)
 
 
 def _set_alarm(turn: Turn) -> bytes:
@@ -132,6 +147,7 @@ _EDITS: Final[dict[bytes, Callable[[Turn], bytes]]] = {
     b"delete_instance": _delete_instance,
     b"set_alarm": _set_alarm,
     b"delete_alarm": _delete_alarm,
+    b"close_socket": _close_socket,
     b"retry_job": _retry_job,
     b"cancel_job": _cancel_job,
     b"set_crons": _set_crons,

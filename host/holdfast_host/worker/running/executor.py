@@ -20,6 +20,7 @@ from holdfast_host.worker.calls.outbound import OutboundRead, OutboundRequest
 from holdfast_host.worker.commits.replies import HeadReply, Reply
 from holdfast_host.worker.running.method_times import MethodTimes
 from holdfast_host.worker.running.runner import TurnRunner
+from holdfast_host.worker.sockets.events import EventTurn
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.inspection.slow_turns import SlowTurns
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.measures import Measures
+    from holdfast_host.worker.sockets.reception import Sockets
     from holdfast_host.worker.threads.compute_slots import ComputeSlots
     from holdfast_host.worker.threads.inbox import Inbox
     from holdfast_host.worker.threads.leadership import Leadership
@@ -71,6 +73,7 @@ class Executor:
     functions: Functions
     calls: Calls
     outbound: OutboundRequests
+    sockets: Sockets
     gate: Gate
     committer: Committer
     replies: Replies
@@ -82,7 +85,7 @@ class Executor:
 
     def __post_init__(self) -> None:
         """What is nobody else's."""
-        self.post = self.inbox.post
+        self.post, self.is_live = self.inbox.post, self.sockets.is_live
         self._method_times = MethodTimes(self.limits.promotion_after_s)
         # Bound once, for each turn's section.
         self._run = TurnRunner(self.limits, self.output, self.store).run
@@ -94,10 +97,14 @@ class Executor:
 
         `opened`: it runs inside the section, opened then, of a turn of this thread that waits for it.
         """
-        if turn.delivery is not None and not turn.delivery.owner.has_row(turn):
-            return turn.delivery.owner.read_row(turn, generation)
         entry = turn.entry
         loaded = self.deployments.find(entry.type_id) if turn.request.kind != _BODY else entry.loaded
+        if not turn.is_call:
+            if isinstance(turn, EventTurn):
+                if not self.sockets.admit(turn, loaded):
+                    return True
+            elif turn.delivery is not None and not turn.delivery.owner.has_row(turn):
+                return turn.delivery.owner.read_row(turn, generation)
         if not self._may_run(turn, loaded, now):
             if entry.is_function:
                 self.functions.bodies.refused(entry)
@@ -113,8 +120,8 @@ class Executor:
 
     def _may_run(self, turn: Turn, loaded: LoadedType | None, now: float) -> bool:
         """Whether a turn that was taken runs; one that does not has been answered."""
-        if turn.delivery is not None:
-            return turn.delivery.owner.begin(turn, loaded)
+        if not turn.is_call:
+            return turn.delivery is None or turn.delivery.owner.begin(turn, loaded)
         refusal = self.mailboxes.refusal(turn, loaded, self.leadership.at_work, now)
         if refusal is not None:
             self.replies.refuse(turn, refusal)
@@ -146,15 +153,21 @@ class Executor:
         if turn.broken is not None:
             changes = None
             entry.deactivate()
-        if changes:
-            turn.mark(self.gate.add(entry, changes))
-        if turn.delivery is not None:
+        if changes is not None:
+            if changes:
+                turn.mark(self.gate.add(entry, changes))
+            if changes.sends is not None:
+                self.sockets.leave(entry, changes, turn.broken)
+        if turn.is_call:
+            if entry.is_function:
+                self._end_function(cast("FunctionTurn", turn))
+            else:
+                self.gate.answer(entry, turn, turn.receiver, Reply(turn, self.replies))
+        elif turn.delivery is not None:
             self.measures.delivery_ended(turn)
             turn.delivery.owner.end(turn)
-        elif entry.is_function:
-            self._end_function(cast("FunctionTurn", turn))
-        else:
-            self.gate.answer(entry, turn, turn.receiver, Reply(turn, self.replies))
+        elif isinstance(turn, EventTurn):
+            self.sockets.end(turn)
         if self.outbound.streams and not entry.is_function:
             self.outbound.close_all(entry)
         if entry.evictions:
@@ -236,4 +249,8 @@ class Executor:
     @any_thread
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
         """Have what the turn has written so far committed; `leaving` ends when it is durable."""
-        self.post(lambda: self.committer.request_sync(turn, changes, leaving))
+        self.post(lambda: self._sync(turn, changes, leaving))
+
+    def _sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
+        self.committer.request_sync(turn, changes, leaving)
+        self.sockets.leave(turn.entry, changes, turn.broken)

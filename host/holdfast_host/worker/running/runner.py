@@ -17,6 +17,7 @@ from holdfast_host.core.errors import (
     ActorMethodError,
     ActorTrapError,
     HoldfastError,
+    InternalError,
     LimitError,
     error_class,
     required,
@@ -28,6 +29,7 @@ from holdfast_host.storage.store import StoreBrokenError
 from holdfast_host.wire.frames import CallFlag, CallKind
 from holdfast_host.wire.function_bodies import unpack_pull
 from holdfast_host.worker.inspection.edits import run_edit
+from holdfast_host.worker.sockets.events import EventTurn
 from holdfast_host.worker.turns.fetch_messages import announces_body, check_fetch_message
 from holdfast_host.worker.turns.function_turns import NO_STORAGE
 from holdfast_host.worker.turns.turn import COMPUTING
@@ -49,7 +51,7 @@ _GUEST_ERRORS: Final = frozenset(
 # Plain integers: to look a member of an enumeration up costs more than to compare it.
 _METHOD, _FETCH, _EDIT = int(CallKind.METHOD), int(CallKind.FETCH), int(CallKind.EDIT)
 _ALARM, _FUNCTION, _BODY = int(CallKind.ALARM), int(CallKind.FUNCTION), int(CallKind.BODY)
-_JOB: Final = int(CallKind.JOB)
+_JOB, _SOCKET = int(CallKind.JOB), int(CallKind.SOCKET)
 _WITHOUT_RESULT: Final = frozenset({_ALARM, _JOB})
 _TYPED_ARGUMENTS: Final = int(CallFlag.TYPED_ARGUMENTS)
 _TYPED_RESULT: Final = int(CallFlag.TYPED_RESULT)
@@ -85,7 +87,7 @@ class TurnRunner:
             self._run_guest(turn)
             if turn.keyed is not None and turn.ended_by is None:
                 turn.keyed.keep_receipt(turn, self._limits.receipt_s)
-            if turn.ended_by is None and (turn.storage.wrote or turn.delivery is not None):
+            if turn.ended_by is None and (turn.storage.wrote or not turn.is_call):
                 turn.changes = turn.storage.take()
         except SandboxTrap as trap:
             trapped = True
@@ -110,11 +112,16 @@ class TurnRunner:
         turn.changes = None
         if turn.storage.wrote or turn.broken is not None:
             entry.deactivate()
+        if isinstance(turn, EventTurn):
+            turn.failed()
 
     def _run_guest(self, turn: Turn) -> None:
         entry, request = turn.entry, turn.request
         if request.kind == _EDIT:
             turn.result = run_edit(turn)
+            return
+        if request.kind == _SOCKET:
+            self._run_event(turn)
             return
         sandbox = entry.sandbox
         if sandbox is None:
@@ -136,6 +143,16 @@ class TurnRunner:
             raise self._guest_error(turn, text)
         if request.kind not in _WITHOUT_RESULT:
             turn.result = self._check_result(turn, text)
+
+    def _run_event(self, turn: Turn) -> None:
+        """An event of a socket, where it is still one: else no activation is made for it."""
+        if not isinstance(turn, EventTurn):
+            raise InternalError("an event of a socket in another turn than its own")
+        if turn.prepare():
+            sandbox = turn.entry.sandbox or self._activate(turn, required(turn.loaded, "what a turn runs"))
+            ok, text = sandbox.socket(turn, *turn.texts())
+            if not ok:
+                raise self._guest_error(turn, text)
 
     def _run_job(self, turn: Turn, sandbox: Sandbox) -> tuple[bool, bytes]:
         """A job of an instance, or a time of the function: which has no storage, though the host keeps some for it."""

@@ -39,6 +39,7 @@ class NoStorage:
     savepoint = release = rollback = release_savepoint = rollback_savepoint = _refuse
     set_alarm = get_alarm = delete_alarm = _refuse
     put_job = list_jobs = cancel_job = cancel_job_of_key = _refuse
+    socket = all_sockets = put_socket = send = tell = _refuse
     open_savepoints = property(_refuse)  # what a sync asks first
 
 
@@ -53,6 +54,11 @@ class FunctionTurn(Turn):
     def __init__(self, entry: Entry, client: ClientConnection | None, request: Call, arrived_at: float) -> None:
         super().__init__(entry, client, request, arrived_at)
         self.abandoned = False  # its client has gone while it ran
+
+    @property
+    def sockets(self) -> NoReturn:
+        """A function has none."""
+        raise UnsupportedError("a function has no sockets: hand the request on to the fetch of an actor, by env")
 
     def abandon(self) -> None:
         """Nobody waits for it any more."""

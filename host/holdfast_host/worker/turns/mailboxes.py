@@ -88,7 +88,7 @@ class Mailboxes:
             entry = ready.popleft()
             if entry.turn is None and entry.mail:
                 turn = entry.mail.popleft()  # as `_take` does: every turn comes this way
-                self.waiting_turns -= turn.delivery is None
+                self.waiting_turns -= turn.is_call
                 return turn
         return None
 
@@ -102,7 +102,7 @@ class Mailboxes:
         entry = turn.entry
         entry.turn = None
         entry.mail.appendleft(turn)
-        self.waiting_turns += turn.delivery is None
+        self.waiting_turns += turn.is_call
         self._ready.append(entry)
 
     def wait_in(self, lobby: Entry, turn: Turn) -> None:
@@ -126,7 +126,7 @@ class Mailboxes:
         return True
 
     def deliver(self, turn: Turn) -> bool:
-        """Put an alarm's turn into its instance's mailbox, outside its limits; whether nothing is before it there."""
+        """Put a turn of the host's own into its mailbox, outside its limits; whether nothing is before it there."""
         entry = turn.entry
         is_first = not entry.mail and entry.turn is None
         if is_first:
@@ -179,9 +179,9 @@ class Mailboxes:
     def expire(self, entry: Entry, now: float) -> None:
         """Take out what has waited too long behind the instance's running turn."""
         since = now - self._limits.queue_timeout_s
-        late = list(takewhile(lambda turn: turn.arrived_at < since or turn.delivery is not None, entry.mail))
+        late = list(takewhile(lambda turn: turn.arrived_at < since or not turn.is_call, entry.mail))
         for turn in late:
-            if turn.delivery is None:
+            if turn.is_call:
                 self._take_out(turn, self._waited_too_long(turn))
 
     def forget_client(self, client: ClientConnection) -> None:
@@ -252,7 +252,7 @@ class Mailboxes:
         if self.draining and not nested:
             raise HostUnavailableError(f"{entry.label}: the host is stopping; the call did not run")
         if len(entry.mail) >= limits.mailbox_turns_max:
-            waiting = sum(turn.delivery is None for turn in entry.mail)
+            waiting = sum(turn.is_call for turn in entry.mail)
             if waiting >= limits.mailbox_turns_max:
                 raise MailboxFullError(f"{entry.label}: {waiting} turns wait, the limit is {limits.mailbox_turns_max}")
         if self.waiting_turns >= limits.worker_turns_max:
@@ -262,7 +262,7 @@ class Mailboxes:
 
     def _take(self, entry: Entry) -> Turn:
         turn = entry.mail.popleft()
-        self.waiting_turns -= turn.delivery is None
+        self.waiting_turns -= turn.is_call
         return turn
 
     def _take_out(self, turn: Turn, error: HoldfastError) -> None:

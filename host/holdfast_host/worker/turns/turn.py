@@ -30,6 +30,7 @@ from holdfast_host.worker.turns.job_texts import describe_job, read_by, read_id,
 from holdfast_host.worker.turns.keyed_turn import KeyedTurn
 from holdfast_host.worker.turns.open_calls import outcome_of, refuse_all
 from holdfast_host.worker.turns.sync_exit import SyncExit
+from holdfast_host.worker.turns.turn_sockets import TurnSockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,6 +86,7 @@ class Turn:
         "error",
         "function",
         "generation",
+        "is_call",
         "keyed",
         "loaded",
         "origin",
@@ -127,6 +129,7 @@ class Turn:
         self.origin = origin
         self.caller = caller
         self.delivery = delivery
+        self.is_call = delivery is None  # else it is the host's own, and outside what limits calls
         self.loaded: LoadedType | None = None
         self.waiting: tuple[OpenCall, ...] = ()  # what this turn waits for; the leader's
         self.begun_at = 0.0
@@ -221,6 +224,11 @@ class Turn:
         return error
 
     # What the guest reaches, on the turn's own thread.
+
+    @property
+    def sockets(self) -> TurnSockets:
+        """The instance's sockets."""
+        return TurnSockets(self, self._host.limits, self._host.is_live)
 
     def host_call(self) -> bool:
         """Count an import; let the leader go first where this turn is detached and the leader has work."""

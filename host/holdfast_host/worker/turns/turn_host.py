@@ -29,6 +29,9 @@ class TurnHost(Protocol):
     output: Output
     clock: Clock
 
+    def is_live(self, socket: int) -> bool:
+        """Whether a socket's front has it; any thread."""
+
     def post(self, action: Callable[[], None]) -> None:
         """Have the leader run this soon; any thread."""
 

@@ -1,0 +1,246 @@
+"""Where a worker's sockets come together: what fronts say of them, and what turns do with them."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from holdfast_host.core.errors import HostUnavailableError
+from holdfast_host.storage.store import Ending
+from holdfast_host.wire.frames import ProtocolError
+from holdfast_host.wire.sockets import (
+    ABNORMAL,
+    INTERNAL_ERROR,
+    ON_CLOSE,
+    ON_ERROR,
+    ON_MESSAGE,
+    SERVICE_RESTART,
+    Closed,
+    Message,
+    unpack_taken,
+)
+from holdfast_host.worker.sockets.closings import Closings
+from holdfast_host.worker.sockets.events import CloseEvent, EventTurn, MessageEvent
+from holdfast_host.worker.sockets.outgoing import Outgoing, SendsExit
+from holdfast_host.worker.sockets.scan import Scan
+from holdfast_host.worker.threads.leaders import any_thread, leaders
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from holdfast_host.core.clock import Clock
+    from holdfast_host.core.errors import HoldfastError
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.storage.store import Changes, Store, StoredInstance
+    from holdfast_host.wire.frames import Call
+    from holdfast_host.worker.client_connections import ClientConnection
+    from holdfast_host.worker.commits.gate import Gate
+    from holdfast_host.worker.commits.replies import Replies
+    from holdfast_host.worker.logs.output import Output
+    from holdfast_host.worker.threads.leadership import Leadership
+    from holdfast_host.worker.turns.deployments import Deployments, LoadedType
+    from holdfast_host.worker.turns.directory import Directory
+    from holdfast_host.worker.turns.entry import Entry
+    from holdfast_host.worker.turns.mailboxes import Mailboxes
+
+_AGAIN_S: Final = 0.1  # after which an event is tried again that found no room
+
+
+@leaders
+@dataclass(eq=False, kw_only=True)
+class Sockets:
+    """The sockets of one worker; nothing of one that is idle is kept here."""
+
+    store: Store
+    limits: Limits
+    output: Output
+    clock: Clock
+    leadership: Leadership
+    gate: Gate
+    mailboxes: Mailboxes
+    directory: Directory
+    deployments: Deployments
+    replies: Replies
+
+    def __post_init__(self) -> None:
+        """Nothing is known of any socket."""
+        unsent = self.replies.note_unsent
+        self.outgoing = Outgoing(
+            self.limits, function_of=self._function_of, on_orphan=self._close_orphan, on_unsent=unsent
+        )
+        self.closings = Closings(self.gate, self.output, self.clock, deliver=self._deliver, on_unsent=unsent)
+        self._scan = Scan(self.store, self.leadership, self.mailboxes, self.deployments, self.closings, self.outgoing)
+        self._aside: list[tuple[float, int, EventTurn]] = []  # by the monotonic time at which they are tried again
+        self._tickets = itertools.count()
+
+    # What fronts say.
+
+    def connect(self, client: ClientConnection) -> None:
+        """A client has said hello; a front's sockets of an earlier link are none any more."""
+        if client.front:
+            self.outgoing.connect(client)
+
+    def forget(self, client: ClientConnection) -> None:
+        """It is gone, and its sockets with it."""
+        if self.outgoing.forget(client):
+            self._scan.begin()
+
+    def receive(self, client: ClientConnection, request: Call) -> None:
+        """An event of a socket.
+
+        Raises:
+            ProtocolError: it is none.
+        """
+        owner = self.store.place(request.type_id, request.name)
+        if request.method == ON_MESSAGE:
+            message = Message.unpack(request.body)
+            if message.socket in self.closings:
+                self._reply(client, request.slot)
+            else:
+                self._deliver(owner, MessageEvent(message, client, request.slot))
+        elif request.method in {ON_CLOSE, ON_ERROR}:
+            closed = Closed.unpack(request.body)
+            self.outgoing.ended(closed.socket)
+            ending = Ending(closed.code, closed.reason, closed.clean, broke=request.method == ON_ERROR)
+            if self.mailboxes.draining:
+                self._reply(client, request.slot)  # the row is for the next start
+            else:
+                self.closings.start(owner, closed.socket, ending, client=client, slot=request.slot)
+        else:
+            raise ProtocolError(f"an event {request.method[:40]!r} of a socket from {client.name}")
+
+    def taken(self, client: ClientConnection, payload: bytes) -> None:
+        """A front has handed messages on."""
+        self.outgoing.taken(client, unpack_taken(payload))
+
+    # What the loop asks.
+
+    @any_thread
+    def is_due(self) -> bool:
+        """True when `release` would have something to do (monitor)."""
+        return self._scan.is_due or self.clock.monotonic() >= self._due_at()
+
+    def wait_s(self, longest_s: float) -> float:
+        """How long the leader may sleep."""
+        if self._scan.is_due:
+            return 0.0
+        return min(longest_s, max(0.0, self._due_at() - self.clock.monotonic()))
+
+    def release(self, generation: int) -> bool:
+        """Bring what is due into the mailboxes, and read a page of rows. False: the leadership is lost."""
+        if not self._aside and not self._scan.is_due and self.closings.due_at == float("inf"):
+            return True
+        if self.mailboxes.draining:
+            self._scan.stop()
+            return True
+        now = self.clock.monotonic()
+        while self._aside and now >= self._aside[0][0]:
+            self.mailboxes.requeue(heapq.heappop(self._aside)[2].entry)
+        self.closings.pump()
+        return self._scan.read(generation) if self._scan.is_due else True
+
+    def look_again(self, type_ids: Container[int] = ()) -> None:
+        """What is deployed, or quarantined, has changed; of these types nothing may have run until now."""
+        self.closings.take_up(type_ids)
+        self._scan.begin()
+
+    # What turns do.
+
+    @any_thread
+    def is_live(self, socket: int) -> bool:
+        """Whether a socket's front has it."""
+        return self.outgoing.is_live(socket)
+
+    def leave(self, turn_entry: Entry, changes: Changes, broken: HoldfastError | None) -> None:
+        """What a turn has sent goes to the door."""
+        if changes.sends is not None and broken is None:
+            self.gate.leave(turn_entry, None, SendsExit(self.outgoing, turn_entry, changes.sends))
+
+    def admit(self, turn: EventTurn, loaded: LoadedType | None) -> bool:
+        """Whether an event that was taken from its mailbox runs now; if not, it has been seen to."""
+        entry, event = turn.entry, turn.event
+        quarantined = self.mailboxes.is_quarantined(entry.type_id, entry.stored.name)
+        if self.mailboxes.draining:
+            self._turn_away(event)
+        elif loaded is None or quarantined:
+            if isinstance(event, CloseEvent):
+                self.closings.park(event)
+            else:
+                if quarantined:
+                    self.outgoing.close(entry.stored, (event.socket,), INTERNAL_ERROR, "quarantined")
+                self._answer(event)
+        elif self._has_no_room(entry):
+            entry.mail.appendleft(turn)
+            heapq.heappush(self._aside, (self.clock.monotonic() + _AGAIN_S, next(self._tickets), turn))
+            return False
+        else:
+            return True
+        self.mailboxes.requeue(entry)
+        return False
+
+    def end(self, turn: EventTurn) -> None:
+        """An event's turn is over."""
+        event = turn.event
+        if isinstance(event, CloseEvent):
+            self.closings.end(turn, event)
+        else:
+            self.gate.leave(turn.entry, None, _Heard(self, turn.entry, event))
+
+    # Inside.
+
+    def _deliver(self, owner: StoredInstance, event: MessageEvent | CloseEvent) -> None:
+        loaded = self.deployments.find(owner.type_id)
+        entry = self.directory.open(owner.type_id, owner.name, loaded.type if loaded else f"type {owner.type_id}")
+        self.mailboxes.deliver(EventTurn(entry, event))
+
+    def _close_orphan(self, owner: StoredInstance, socket: int) -> None:
+        """It was accepted when its front had gone."""
+        self.closings.start(owner, socket, Ending(ABNORMAL, "", clean=False))
+
+    def _function_of(self, type_id: int) -> str:
+        loaded = self.deployments.find(type_id)
+        return loaded.function if loaded is not None else ""
+
+    def _has_no_room(self, entry: Entry) -> bool:
+        crowded = self.leadership.at_work >= self.limits.detached_turns_max
+        return crowded or (self.directory.is_full and entry.sandbox is None)
+
+    def _turn_away(self, event: MessageEvent | CloseEvent) -> None:
+        """The worker drains: nothing begins any more."""
+        if isinstance(event, CloseEvent):
+            self.closings.withdraw(event)
+        self._answer(event, HostUnavailableError.default_status)
+
+    def _answer(self, event: MessageEvent | CloseEvent, status: int = 200) -> None:
+        client = event.answer(status)
+        if client is not None:
+            self.replies.note_unsent(client)
+
+    def _reply(self, client: ClientConnection, slot: int) -> None:
+        self.replies.send(client, slot, 200, b"")
+
+    def _due_at(self) -> float:
+        return min(self._aside[0][0] if self._aside else float("inf"), self.closings.due_at)
+
+
+@leaders
+class _Heard:
+    """A message was heard, whatever its handler said; held until that is durable."""
+
+    __slots__ = ("_entry", "_event", "_sockets")
+
+    def __init__(self, sockets: Sockets, entry: Entry, event: MessageEvent) -> None:
+        self._sockets = sockets
+        self._entry = entry
+        self._event = event
+
+    def go(self) -> None:
+        """It is durable."""
+        self._sockets._answer(self._event)  # noqa: SLF001  (its own)
+
+    def fail(self, error: HoldfastError) -> None:
+        """What came of it is lost: the client is to come again, and to find out what is there."""
+        self._sockets.outgoing.close(self._entry.stored, (self._event.socket,), SERVICE_RESTART, "a message was lost")
+        self._sockets._answer(self._event)  # noqa: SLF001  (its own)
