@@ -54,7 +54,7 @@ def _strangers(text: str) -> None:
 def _function(**headers: str) -> Callable[[str], object]:
     nothing: Any = None  # is called
     hosts = FunctionHosts(
-        nothing, nothing, [], LIMITS, TokenCheck(None), domain="actors.example.com", url="http://127.0.0.1:1"
+        nothing, nothing, [], LIMITS, TokenCheck(None), nothing, domain="actors.example.com", url="http://127.0.0.1:1"
     )
 
     class Headers(dict[str, str]):

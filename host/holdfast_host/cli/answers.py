@@ -256,6 +256,22 @@ class ListedInstance(TypedDict):
     bytes: Count
 
 
+class ListedSocket(TypedDict):
+    """A socket of an instance."""
+
+    id: str
+    kind: str
+    opened_at: str
+    tags: list[str]
+    attachment: NotRequired[Any]
+
+
+class ClosedSocket(TypedDict):
+    """A socket that was closed from outside."""
+
+    closed: str
+
+
 class Quarantined(TypedDict):
     """What may not run; an instance has a type and a name."""
 

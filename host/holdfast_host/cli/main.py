@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "instances": "List the instances of an actor type.",
     "inspect": "Show one instance: its state, its alarm, what it has stored.",
     "storage": "Read, write and delete single keys of an instance.",
+    "sockets": "List the sockets of an instance, or close one.",
     "alarm": "List alarms; set and clear that of an instance.",
     "job": "List jobs, show one, have it tried again, cancel it.",
     "top": "Show what the workers do now.",

@@ -15,6 +15,7 @@ from aiohttp import web
 from holdfast_host.core.errors import UnknownRouteError, WrongMethodError
 from holdfast_host.front.calls.actor_calls import Calls, flags_of
 from holdfast_host.front.functions.dispatch import FunctionHosts
+from holdfast_host.front.functions.handshakes import Handshakes, is_direct
 from holdfast_host.front.http.answers import Answer, allow_line
 from holdfast_host.front.http.errors import RouteError, socket_refused
 from holdfast_host.front.http.origin_checks import OriginChecks
@@ -56,12 +57,19 @@ class App:
     """All routes of a front. One per front, for its loop."""
 
     def __init__(
-        self, strangers: OriginChecks, tokens: TokenCheck, functions: FunctionHosts, calls: Calls, routes: list[Route]
+        self,
+        strangers: OriginChecks,
+        tokens: TokenCheck,
+        functions: FunctionHosts,
+        calls: Calls,
+        handshakes: Handshakes,
+        routes: list[Route],
     ) -> None:
         self._strangers = strangers
         self._tokens = tokens
         self._functions = functions
         self._calls = calls
+        self._handshakes = handshakes
         self._routes = [
             Route.of("/v1/actors/{}/{}/{}", POST=self._call_by_path),
             Route.of("/v1/call", POST=self._call_by_body),
@@ -86,6 +94,10 @@ class App:
                 self._admit(exchange)
                 exchange.learn(flags_of)
                 return await self._calls.call_by_path(exchange, segments[3], segments[4], segments[5])
+        elif exchange.method == "GET" and target.startswith(_ACTORS) and is_direct(exchange):
+            self._strangers.check_origin(exchange.headers)
+            self._tokens.check(exchange.headers.get("Authorization"))
+            return await self._handshakes.serve_directly(exchange, *split_target(target))
         return await self._dispatch(exchange, *split_target(target))
 
     async def handle_root(self, exchange: Exchange, function: str) -> web.StreamResponse:

@@ -20,6 +20,7 @@ from holdfast_host.front.calls.actor_calls import Calls
 from holdfast_host.front.calls.catalog_view import CatalogView
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.functions.dispatch import FunctionHosts
+from holdfast_host.front.functions.handshakes import Handshakes
 from holdfast_host.front.http.aiohttp_internals import is_known
 from holdfast_host.front.http.client_timeouts import ClientTimeouts
 from holdfast_host.front.http.connection import Connection
@@ -40,8 +41,10 @@ from holdfast_host.front.routes.logs import LogRoutes
 from holdfast_host.front.routes.metrics import MetricsRoutes
 from holdfast_host.front.routes.quarantine import QuarantineRoutes
 from holdfast_host.front.routes.secrets import SecretRoutes
+from holdfast_host.front.routes.sockets import SocketRoutes
 from holdfast_host.front.routes.types_and_health import Health, InspectionRoutes
 from holdfast_host.front.routes.uploads import UploadFolder
+from holdfast_host.front.sockets.table import SocketTable
 from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.control import (
     Drain,
@@ -64,16 +67,35 @@ class Front:
         limits = start.limits
         self._start = start
         self._control = control
-        self._links = [WorkerLink(number, address, limits) for number, address in enumerate(start.routing.addresses)]
+        connections_max, sockets_max = allow_descriptors(limits.front_sockets_max)
+        self._sockets = SocketTable(
+            start.number,
+            lambda type_id: self._calls.view.owner(type_id),
+            limits.replace(front_sockets_max=sockets_max),
+        )
+        addresses = start.routing.addresses
+        self._links = [WorkerLink(number, each, limits, self._sockets) for number, each in enumerate(addresses)]
         self._calls = Calls(CatalogView(start.catalog), start.routing, self._links, limits)
+        handshakes = Handshakes(self._calls, self._sockets, start.routing, self._links, limits)
         self._health = Health(self._links)
         self._uploads = UploadFolder(Path(start.data), start.front, limits)
         tokens = TokenCheck(start.token)
+        instances = InstanceRoutes(self._calls, start.routing, self._links, limits)
         app = App(
             OriginChecks(start.domain, start.allowed_hosts),
             tokens,
-            FunctionHosts(self._calls, start.routing, self._links, limits, tokens, domain=start.domain, url=start.url),
+            FunctionHosts(
+                self._calls,
+                start.routing,
+                self._links,
+                limits,
+                tokens,
+                handshakes,
+                domain=start.domain,
+                url=start.url,
+            ),
             self._calls,
+            handshakes,
             [
                 *InspectionRoutes(lambda: self._calls.view, self._health, start.url, tokens).routes(),
                 *AlarmRoutes(lambda: self._calls.view, start.routing, self._links).routes(),
@@ -83,7 +105,8 @@ class Front:
                 *LogRoutes(self._links).routes(),
                 *SecretRoutes(control).routes(),
                 *BackupRoutes(control).routes(),
-                *InstanceRoutes(self._calls, start.routing, self._links, limits).routes(),
+                *instances.routes(),
+                *SocketRoutes(instances).routes(),
                 *DebugRoutes(control, limits).routes(),
                 *QuarantineRoutes(lambda: self._calls.view, control, limits).routes(),
             ],
@@ -91,7 +114,7 @@ class Front:
         self._direct = DirectCalls(self._calls)
         proxies = TrustedProxies(start.trusted_proxies)
         new_connection = partial(KnowingConnection, self._direct) if start.known_heads and is_known() else Connection
-        api = HttpServer(app.handle, ClientTimeouts(), ConnectionLimits(allow_descriptors()), proxies, new_connection)
+        api = HttpServer(app.handle, ClientTimeouts(), ConnectionLimits(connections_max), proxies, new_connection)
         self._servers = [(start.listen_fd, api)]
         if start.root_fd >= 0:
             serve_root = partial(app.handle_root, function=start.root_function)
@@ -134,6 +157,7 @@ class Front:
         return {
             **server.measures(),
             "direct": self._direct.count,
+            "sockets": self._sockets.measures(),
             "unanswered": [link.unanswered for link in self._links],
             "private_bytes": private_bytes(),
         }
@@ -146,6 +170,7 @@ class Front:
             listener.close()
         for _, server in self._servers:
             await server.shutdown(0)
+        self._sockets.abort_all()
         for link in self._links:
             await link.aclose()
 
@@ -154,6 +179,7 @@ class Front:
         self._health.stopping = True
         for listener in self._listeners:
             listener.close()
+        await self._sockets.close_all()
         for _, server in self._servers:
             await server.drain()
         self._control.send(Drained())

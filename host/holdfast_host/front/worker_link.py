@@ -13,11 +13,12 @@ import json
 import logging
 import os
 import socket
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.wire.frames import (
+    EVENT_SLOT,
     PROTOCOL,
     Call,
     FrameReader,
@@ -44,6 +45,25 @@ _REPLY: Final = int(Kind.REPLY)
 _OK: Final = 200
 
 
+class SocketFrames(Protocol):
+    """Who holds the front's sockets: what a link's two ends say of them is his."""
+
+    def hello(self) -> dict[str, int]:
+        """Further facts for our HELLO."""
+
+    def on_up(self, link: WorkerLink) -> None:
+        """A link begins."""
+
+    def on_lost(self, link: WorkerLink) -> None:
+        """It is gone."""
+
+    def on_frame(self, link: WorkerLink, kind: int, payload: bytes) -> None:
+        """A frame that is no answer; ProtocolError where no worker says that."""
+
+    def on_reply(self, link: WorkerLink, slot: int) -> None:
+        """An event is over."""
+
+
 class WorkerLink:
     """The front's way to one worker. Lives as long as the front; belongs to its event loop.
 
@@ -51,8 +71,9 @@ class WorkerLink:
     the successor, at most `resend_timeout_s` from the moment the link went down; after that calls are refused at once.
     """
 
-    def __init__(self, worker: int, address: str, limits: Limits) -> None:
+    def __init__(self, worker: int, address: str, limits: Limits, sockets: SocketFrames) -> None:
         self.worker = worker
+        self.sockets = sockets
         self._address = address
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -140,6 +161,11 @@ class WorkerLink:
             raise HoldfastError.from_facts(answer["error"], status)
         return answer
 
+    def send_frame(self, frame: bytes) -> None:
+        """Send a frame that has no slot of the window's; where the worker is gone, so is what it was about."""
+        if self._window.up:
+            self._send(frame)
+
     async def _await(self, pending: PendingCall, answer: asyncio.Future[Reply]) -> Reply:
         try:
             return await answer
@@ -154,6 +180,7 @@ class WorkerLink:
             self._patience = None
         self._transport = transport
         again = self._window.hello(opened, page)
+        self.sockets.on_up(self)
         if again:
             _log.info("worker %d: %d calls sent that waited for it", self.worker, len(again))
             self._out.extend(again)
@@ -161,7 +188,10 @@ class WorkerLink:
 
     def on_reply(self, slot: int, status: int, body: bytes) -> None:
         """A slot's answer."""
-        self._window.reply(slot, status, body)
+        if slot < EVENT_SLOT:
+            self._window.reply(slot, status, body)
+        else:
+            self.sockets.on_reply(self, slot)
 
     def on_lost(self) -> None:
         """The connection ended: wait for the successor."""
@@ -170,6 +200,7 @@ class WorkerLink:
         self._window.lost()
         self._transport = None
         self._out.clear()
+        self.sockets.on_lost(self)
         unanswered = self._window.unanswered
         level = logging.WARNING if unanswered else logging.INFO  # without calls it may be an orderly end
         _log.log(level, "worker %d: link lost with %d calls unanswered", self.worker, unanswered)
@@ -200,7 +231,8 @@ class WorkerLink:
             client.connect(
                 self._address
             )  # a Unix socket never waits here: it is taken, refused, or the backlog is full
-            hello = pack_json(Kind.HELLO, {"protocol": PROTOCOL, "client": "front", "pid": os.getpid()})
+            facts = {"protocol": PROTOCOL, "client": "front", "pid": os.getpid(), **self.sockets.hello()}
+            hello = pack_json(Kind.HELLO, facts)
             socket.send_fds(client, [hello], [page.fd])
             _, wire = await self._loop.create_unix_connection(lambda: Wire(self, page), sock=client)
         except BaseException:
@@ -254,6 +286,8 @@ class Wire(asyncio.Protocol):
             for kind, payload in self._reader.feed(data):
                 if kind == _REPLY and self._greeted:
                     self._link.on_reply(*unpack_reply(payload))
+                elif self._greeted:
+                    self._link.sockets.on_frame(self._link, kind, payload)
                 else:
                     self._greet(kind, payload)
         except ProtocolError as error:
@@ -261,7 +295,7 @@ class Wire(asyncio.Protocol):
             self.abort()
 
     def _greet(self, kind: int, payload: bytes) -> None:
-        if self._greeted or self._transport is None:
+        if self._transport is None:
             raise ProtocolError(f"a frame of kind {kind} out of turn")
         opened = read_hello(kind, payload)
         self._greeted = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -86,11 +87,13 @@ class FrontLaunch:
         """Start one; `receive` gets its messages."""
         number, resources = self._number, self._resources
         listener, root = resources.listener, resources.root_listener
+        own_number = await asyncio.to_thread(resources.front_numbers.take)
 
         def start() -> FrontStart:
             config = self._config
             return FrontStart(
                 front=number,
+                number=own_number,
                 data=str(resources.directory.root),
                 listen_fd=listener.fileno(),
                 url=resources.url,

@@ -16,6 +16,7 @@ from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.crashes.quarantine import Quarantine
 from holdfast_host.supervisor.directory.layout import DirectoryLayout, make_directory, open_directory
 from holdfast_host.supervisor.directory.lock import DirectoryLock, Holder
+from holdfast_host.supervisor.processes.front_numbers import FrontNumbers
 from holdfast_host.supervisor.processes.listeners import RuntimeDirectory, bind_http, remove_leftover, url_of
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.supervisor.secrets.secret_store import SecretStore
@@ -29,6 +30,7 @@ class HostResources:
     directory: DirectoryLayout
     registry: Registry
     quarantine: Quarantine
+    front_numbers: FrontNumbers
     vault: SecretStore
     lock_fd: int
     listener: socket.socket  # HTTP
@@ -57,6 +59,7 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
         registry = Registry.open(directory.registry, directory.compiled)
         cleanup.callback(registry.close)
         quarantine = Quarantine.open(directory.registry.with_name("quarantine.json"))
+        front_numbers = FrontNumbers.open(directory.registry.with_name("fronts.json"))
         listener = cleanup.enter_context(bind_http(config.listen))
         url = url_of(config.listen, listener)
         root_listener = cleanup.enter_context(bind_http(config.root_listen)) if config.root_listen else None
@@ -70,6 +73,7 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
             directory=directory,
             registry=registry,
             quarantine=quarantine,
+            front_numbers=front_numbers,
             vault=vault,
             lock_fd=lock.fd,
             listener=listener,

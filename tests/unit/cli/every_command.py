@@ -28,6 +28,7 @@ ALARM = {
     "retry_count": 1,
     "last_error": EVIL,
 }
+SOCKET = {"id": EVIL, "kind": EVIL, "opened_at": EVIL, "tags": [EVIL]}
 JOB_TEXTS = ("id", "kind", "state", "due", "key", "cron", "tz", "method", "to", "then", "last_error", "type", "name")
 JOB = {**dict.fromkeys(JOB_TEXTS, EVIL), "tries": 2, "unknown": True, "type_id": 1}
 INSTANCE = {
@@ -87,6 +88,10 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "storage get": [([*ONE, EVIL], {EVIL: EVIL})],
     "storage put": [([*ONE, EVIL, EVIL], {"key": EVIL})],
     "storage delete": [([*ONE, EVIL], {"deleted": True}), ([*ONE, EVIL], {"deleted": False})],
+    "sockets": [
+        (ONE, {"sockets": [{**SOCKET, "attachment": EVIL}, {**SOCKET, "tags": []}], "cursor": None}),
+        ([*ONE, "--close", EVIL], {"closed": EVIL}),
+    ],
     "alarm list": [([], {"alarms": [ALARM, {**ALARM, "type": None}], "cursor": None})],
     "alarm set": [([*ONE, EVIL], ALARM)],
     "alarm clear": [(ONE, {"deleted": True})],

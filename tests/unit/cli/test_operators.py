@@ -25,6 +25,8 @@ COMMANDS = {
     "inspectInstance": "inspect",
     "deleteInstance": "erase",
     "evictInstance": "evict",
+    "listSockets": "sockets",
+    "closeSocket": "sockets",
     "releaseInstance": "release",
     "listStorage": "inspect",
     "getValue": "storage get",

@@ -32,6 +32,7 @@ from holdfast_host.wire.frames import (
     unpack_slot,
 )
 from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.sockets import unpack_taken
 from holdfast_host.wire.state_page import StatePage
 
 PATIENCE_S = 10.0  # no test waits so long unless it fails
@@ -64,6 +65,7 @@ class Worker:
         self._reader: asyncio.Task[None] | None = None
         self.calls: asyncio.Queue[Call] = asyncio.Queue()
         self.cancelled: asyncio.Queue[int] = asyncio.Queue()
+        self.taken: asyncio.Queue[int] = asyncio.Queue()
         self.answer: bytes | None = None  # what every call is answered at once
         self.status = 200  # of those answers
         self.recording = False  # of calls that are answered at once, too
@@ -140,6 +142,9 @@ class Worker:
             for kind, payload in frames:
                 if kind == Kind.CANCEL:
                     self.cancelled.put_nowait(unpack_slot(payload))
+                    continue
+                if kind == Kind.TAKEN:
+                    self.taken.put_nowait(unpack_taken(payload))
                     continue
                 call = unpack_call(payload)
                 if self.answer is None or self.recording:
@@ -283,6 +288,7 @@ async def staged(
     token: str | None = None,
     limits: Limits | None = None,
     known_heads: bool = True,
+    catalog: Catalog = CATALOG,
 ) -> AsyncIterator[Stage]:
     """A front that serves, with its workers connected unless told otherwise."""
     loop = asyncio.get_running_loop()
@@ -309,7 +315,7 @@ async def staged(
             "localhost",
             token,
             routing,
-            CATALOG,
+            catalog,
             limits or Limits(),
             known_heads=known_heads,
         )

@@ -132,7 +132,7 @@ def test_a_handler_sees_that_a_socket_is_asked_for_and_what_it_does_not_take_is_
     uvloop.run(play())
 
 
-@pytest.mark.parametrize("target", ["/v1/actors/Account/alice/deposit", "/v1/logs", "/v1/nothing"])
+@pytest.mark.parametrize("target", ["/v1/call", "/v1/logs", "/v1/nothing"])
 def test_no_route_of_the_host_takes_a_socket(target: str) -> None:
     async def play() -> None:
         async with staged(token="t") as stage:

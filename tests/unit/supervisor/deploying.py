@@ -32,6 +32,7 @@ class ScriptedRollout:
         self.refusal: HoldfastError | None = None
         self.instances: set[int] = set()  # the numbers of types that have some
         self.alarms: set[int] = set()  # the numbers of types of which alarms wait
+        self.websockets: set[int] = set()  # the numbers of types of which some are open
         self.looked_for_alarms: list[set[int]] = []
 
     async def occupied(self, type_ids: Set[int]) -> set[int]:
@@ -40,6 +41,9 @@ class ScriptedRollout:
     async def armed(self, type_ids: Set[int]) -> set[int]:
         self.looked_for_alarms.append(set(type_ids))
         return self.alarms & type_ids
+
+    async def connected(self, type_ids: Set[int]) -> set[int]:
+        return self.websockets & type_ids
 
     async def describe(self, deployment: Deployment) -> dict[str, Any]:
         """Sources are a description, as components are."""

@@ -167,6 +167,16 @@ def test_a_version_that_drops_an_alarm_handler_is_refused_while_alarms_wait_for_
     assert bench.show("wallet")["version"] == 3
 
 
+def test_a_version_without_socket_message_is_refused_while_websockets_are_open(bench: DeployBench) -> None:
+    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), handlers=["socket_message"]))
+    bench.rollout.websockets = {bench.type_id("Wallet")}
+
+    with pytest.raises(BreakingChangeError, match=r"Wallet\.socket_message, of which WebSockets are open, is gone"):
+        bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), handlers=[]))
+    bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), handlers=[]), allow_breaking=True)
+    assert bench.show("wallet")["version"] == 3
+
+
 def test_a_renamed_class_without_the_handler_is_refused_while_alarms_wait_for_it(bench: DeployBench) -> None:
     bench.deploy("wallet", component_text("Wallet", methods=("deposit", "debit"), handlers=["alarm"]))
     bench.rollout.instances = bench.rollout.alarms = {bench.type_id("Wallet")}

@@ -21,6 +21,7 @@ class CatalogView:
         self.number = catalog.number
         self._deployments = catalog.deployments
         self._functions = {deployed.function: deployed for deployed in catalog.deployments}
+        self._owners = {each.type_id: deployed.function for deployed in catalog.deployments for each in deployed.types}
         self._type_ids = {each.type: each.type_id for deployed in catalog.deployments for each in deployed.types}
 
     def type_id(self, actor_type: str) -> int:
@@ -30,6 +31,10 @@ class CatalogView:
         except KeyError:
             text = f"no deployed function owns the actor type {actor_type[:64]!r}"
             raise UnknownActorTypeError(text + _meant(actor_type, self._type_ids)) from None
+
+    def owner(self, type_id: int) -> str:
+        """The function that owns a type; empty where none does."""
+        return self._owners.get(type_id, "")
 
     def function(self, name: str) -> Deployment:
         """What runs under a function's name; UnknownFunctionError where nothing does."""

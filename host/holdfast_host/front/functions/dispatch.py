@@ -14,7 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, overload
 from urllib.parse import urlsplit
 
 from holdfast_host.core.errors import (
@@ -25,6 +25,7 @@ from holdfast_host.core.errors import (
     WrongMethodError,
 )
 from holdfast_host.front.functions.bodies import PulledBody, relay_body
+from holdfast_host.front.functions.handshakes import Accepted, read_accepted
 from holdfast_host.front.functions.messages import (
     BadResponseError,
     FunctionAnswer,
@@ -38,16 +39,20 @@ from holdfast_host.front.http.answers import Answer
 from holdfast_host.front.http.bodies import read_pieces
 from holdfast_host.front.http.errors import socket_refused
 from holdfast_host.front.http.paths import split_authority
+from holdfast_host.front.sockets.upgrade import check_origin, read_wanted
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.wire.function_bodies import FOLLOWS, unpack_head
+from holdfast_host.wire.sockets import socket_text
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from holdfast_host.core.limits import Limits
     from holdfast_host.front.calls.actor_calls import Calls
+    from holdfast_host.front.functions.handshakes import Handshakes
     from holdfast_host.front.http.server import Exchange
     from holdfast_host.front.http.tokens import TokenCheck
+    from holdfast_host.front.sockets.offers import Offer
     from holdfast_host.front.worker_link import WorkerLink
     from holdfast_host.wire.routing import Routing
 
@@ -81,6 +86,7 @@ class FunctionHosts:
         links: list[WorkerLink],
         limits: Limits,
         tokens: TokenCheck,
+        handshakes: Handshakes,
         *,
         domain: str,
         url: str,
@@ -91,6 +97,7 @@ class FunctionHosts:
         self._partitions = [routing.partitions_of(link.worker)[0] for link in links]
         self._limits = limits
         self._tokens = tokens
+        self._handshakes = handshakes
         self._host = re.compile(rf"([^/@\s]+)\.{re.escape(domain)}\.?(?::\d*)?", re.IGNORECASE)
         port = urlsplit(url).port
         self._own_suffix = f".{domain}" if port is None else f".{domain}:{port}"
@@ -147,37 +154,67 @@ class FunctionHosts:
             )
         if method == "CONNECT":
             raise WrongMethodError("CONNECT is no request for a function")
+        wanted = read_wanted(exchange)
+        if wanted is None:
+            return await self._ask(exchange, request, name)
+        if not wanted.events:
+            check_origin(exchange, deployed.origins)
+        with self._handshakes.offer(name) as offer:
+            answer = await self._ask(exchange, request, name, offer)
+            if isinstance(answer, Accepted):
+                return await self._handshakes.complete(exchange, wanted, offer, answer)
+        if exchange.wants_socket and answer.status < _REDIRECTION:
+            raise socket_refused()  # it was answered as any other request is: nobody has taken the socket
+        return answer
+
+    @overload
+    async def _ask(self, exchange: Exchange, request: FunctionRequest, name: str) -> web.StreamResponse: ...
+
+    @overload
+    async def _ask(
+        self, exchange: Exchange, request: FunctionRequest, name: str, offer: Offer
+    ) -> web.StreamResponse | Accepted: ...
+
+    async def _ask(
+        self, exchange: Exchange, request: FunctionRequest, name: str, offer: Offer | None = None
+    ) -> web.StreamResponse | Accepted:
+        """What the function answers; with an offer, also that the socket was accepted."""
+        method = exchange.method
         with self._held.hold(name) as held:
             body = b"".join([piece async for piece in read_pieces(exchange, self._limits.fetch_body_bytes_max, held)])
             hide = self._tokens.is_shown(exchange.headers.get("Authorization"))
             headers = headers_for_function(exchange, len(body), hide_authorization=hide)
             came_by = exchange.came_by
             url = f"{came_by.scheme}{request.url.removeprefix('http')}"
-            text = pack_request(method, url, headers, body, came_by.client)
+            number = 0 if offer is None else offer.number
+            text = pack_request(method, url, headers, body, came_by.client, socket_text(number) if number else "")
             del body
-            number = self._choose()
+            worker = self._choose()
             encoded = name.encode()
-            call = Call(0, 0, 0, CallKind.FUNCTION, 0, encoded, b"fetch", b"", text)
-            status, reply = await self._links[number].call(call, self._partitions[number])
+            call = Call(0, 0, 0, CallKind.FUNCTION, 0, encoded, b"fetch", b"", text, offer=number)
+            status, reply = await self._links[worker].call(call, self._partitions[worker])
         further = [_SANDBOXED] if request.under_prefix else []
         if status == _OK | FOLLOWS:
-            return await self._relay(exchange, name, number, reply, further)
+            if offer is not None:
+                self._handshakes.decline(offer)
+            return await self._relay(exchange, name, worker, reply, further)
         if status != _OK:
             return Answer(status, reply)
+        accepted = read_accepted(reply, self._limits, f"the function {name!r}") if number else None
+        if accepted is not None:
+            return accepted
         try:
             answer = read_response(reply, method, self._limits, further)
         except BadResponseError as error:
             raise _bad_response(name, error) from None
-        if exchange.wants_socket and answer.status < _REDIRECTION:
-            raise socket_refused()  # it was answered as any other request is: nobody has taken the socket
         return answer
 
     async def _relay(
-        self, exchange: Exchange, name: str, number: int, reply: bytes, further: list[tuple[str, str]]
+        self, exchange: Exchange, name: str, worker: int, reply: bytes, further: list[tuple[str, str]]
     ) -> web.StreamResponse:
         """Answer with a body that comes in pieces from this worker."""
         body_number, text = unpack_head(reply)
-        body = PulledBody(self._links[number], self._partitions[number], name, body_number)
+        body = PulledBody(self._links[worker], self._partitions[worker], name, body_number)
         try:
             status, headers = read_response_head(text, self._limits, further)
             if exchange.wants_socket and status < _REDIRECTION:

@@ -36,9 +36,17 @@ class BadResponseError(Exception):
     """A function's response that cannot be sent; its author's to mend, so the text is for the log."""
 
 
-def pack_request(method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes, client: str) -> bytes:
-    """The request as the guest reads it; `client` is the address that it came from."""
-    return pack_message({"method": method, "url": url, "client": client, "headers": list(headers)}, body)
+def pack_request(
+    method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes, client: str, socket: str = ""
+) -> bytes:
+    """The request as the guest reads it.
+
+    `client` is the address that it came from, `socket` the number of the one that it may become.
+    """
+    facts = {"method": method, "url": url, "client": client, "headers": list(headers)}
+    if socket:
+        facts["socket"] = socket
+    return pack_message(facts, body)
 
 
 def headers_for_function(exchange: Exchange, body_bytes: int, *, hide_authorization: bool) -> list[tuple[str, str]]:

@@ -11,7 +11,14 @@ from typing import Final
 
 from aiohttp import StreamReader, web
 
-PRIVATE: Final = ("_messages", "_next_keepalive_close_time", "_process_keepalive", "_request_count", "_waiter")
+PRIVATE: Final = (
+    "_message_tail",
+    "_messages",
+    "_next_keepalive_close_time",
+    "_process_keepalive",
+    "_request_count",
+    "_waiter",
+)
 
 
 def is_known(handler: type = web.RequestHandler) -> bool:
@@ -39,6 +46,11 @@ class LibraryConnection(web.RequestHandler):
     def queued_bodies(self) -> list[StreamReader]:
         """The bodies of requests that came behind the one that is served."""
         return [body for _, body in self._messages]
+
+    def take_tail(self) -> bytes:
+        """What came behind the head of a request that asks for another protocol; it is here no more."""
+        tail, self._message_tail = self._message_tail, b""
+        return tail
 
     def count_head(self) -> None:
         """A request's head has come that the library does not see."""

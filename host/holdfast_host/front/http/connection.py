@@ -85,6 +85,21 @@ class Connection(LibraryConnection):
         self._parting = asyncio.get_running_loop().call_later(PARTING_S, self._look_after)
         return True
 
+    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
+        """Give the connection to another protocol for good, while its last request is served.
+
+        The library is told that its client is gone, which ends the task that serves the request.
+
+        Returns:
+            What the client sent behind that request's head.
+        """
+        wire, early = self._wire, self.take_tail()
+        self.transport = None  # or it would be closed
+        wire.set_protocol(protocol)
+        wire.resume_reading()
+        self.connection_lost(None)
+        return early
+
     @property
     def ends_with_answer(self) -> bool:
         """Whether nothing is left for the client to get after the answer that is about to be sent."""

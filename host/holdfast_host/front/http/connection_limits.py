@@ -31,16 +31,22 @@ class Closable(Protocol):
         """Close it now."""
 
 
-def allow_descriptors() -> int:
-    """Raise this process's limit of open files as far as it goes; how many connections that leaves room for."""
+def allow_descriptors(sockets_max: int) -> tuple[int, int]:
+    """Raise this process's limit of open files as far as it goes, for connections and for so many sockets besides.
+
+    Returns:
+        How many of each there is room for; where files are few, each has half of them.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS_MAX + _SPARE_DESCRIPTORS
+    wanted = CONNECTIONS_MAX + sockets_max + _SPARE_DESCRIPTORS
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft == resource.RLIM_INFINITY:
-        return CONNECTIONS_MAX
-    return max(16, min(CONNECTIONS_MAX, soft - _SPARE_DESCRIPTORS))
+        return CONNECTIONS_MAX, sockets_max
+    room = max(32, soft - _SPARE_DESCRIPTORS)
+    connections = min(CONNECTIONS_MAX, max(room // 2, room - sockets_max))
+    return connections, min(sockets_max, room - connections)
 
 
 class ConnectionLimits:

@@ -65,7 +65,7 @@ class OriginChecks:
         if site is not None and site.lower() not in _OWN_SITES:
             raise ForbiddenError(f"this API does not serve pages of other sites (Sec-Fetch-Site: {site[:40]})")
         origin = headers.get("Origin")
-        if origin is not None and not _same_host(origin, headers.get("Host", "")):
+        if origin is not None and not is_same_host(origin, headers.get("Host", "")):
             raise ForbiddenError(f"this API does not serve pages of other origins (Origin: {origin[:100]})")
 
     def _is_ours(self, name: str) -> bool:
@@ -78,7 +78,7 @@ class OriginChecks:
         return True
 
 
-def _same_host(origin: str, host: str) -> bool:
+def is_same_host(origin: str, host: str) -> bool:
     """Whether an origin is the host itself; a proxy may have taken TLS off, so the scheme decides only on the port."""
     scheme, separator, where = origin.partition("://")
     if not separator or scheme not in {"http", "https"}:

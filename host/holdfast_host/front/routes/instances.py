@@ -67,7 +67,7 @@ class InstanceRoutes:
     async def _list(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         type_id = self._calls.view.type_id(decode_segment(found[0]))
         asked = read_parameters(query, "prefix", "limit", "cursor")
-        limit = self._limit(asked)
+        limit = self.limit(asked)
         facts = {
             "read": "instances",
             "type_id": type_id,
@@ -85,7 +85,7 @@ class InstanceRoutes:
         )
 
     async def _inspect(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        instance = _Instance(self, found)
+        instance = OneInstance(self, found)
         counted = read_flags(query, "count")["count"]
         facts = await instance.read("instance")
         shown = {
@@ -102,7 +102,7 @@ class InstanceRoutes:
             shown |= {name: facts[name] for name in ("bytes", "apart_bytes", "jobs")}
         return json_answer(shown)
 
-    async def _count(self, instance: _Instance) -> int:
+    async def _count(self, instance: OneInstance) -> int:
         keys, after = 0, ""
         while after is not None:
             step = await instance.read("keys", after=after)
@@ -111,33 +111,33 @@ class InstanceRoutes:
         return keys
 
     async def _storage(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        instance = _Instance(self, found)
+        instance = OneInstance(self, found)
         asked = read_parameters(query, "prefix", "start", "limit")
         page = await instance.read(
             "storage",
             prefix=asked.get("prefix", ""),
             start=asked.get("start"),
-            limit=self._limit(asked),
+            limit=self.limit(asked),
             bytes_max=_STORAGE_PAGE_BYTES,
         )
-        typed = _wants_typed(exchange)
+        typed = wants_typed(exchange)
         size = sum(len(value) for _, value in page["entries"])
         entries = await _reading(size, _entries_text, page["entries"], typed)
         body = f'{{"entries":[{entries}],"next":{json.dumps(page["next"])}}}'
         return Answer(200, body.encode(), TYPED_JSON if typed else JSON)
 
     async def _value(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        instance = _Instance(self, found)
+        instance = OneInstance(self, found)
         key = self._key(found[2])
         encoded = (await instance.read("value", key=key))["value"]
         if encoded is None:
             raise UnknownKeyError(f"{instance.label} has no key {key!r}")
-        if _wants_typed(exchange):
+        if wants_typed(exchange):
             return Answer(200, encoded.encode(), TYPED_JSON)
         return Answer(200, (await _reading(len(encoded), plain_text, encoded)).encode())
 
     async def _put(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        instance = _Instance(self, found)
+        instance = OneInstance(self, found)
         key = self._key(found[2])
         body = await read_body(exchange, self._limits.value_bytes_max)
         typed = exchange.media_type == TYPED_JSON
@@ -150,14 +150,14 @@ class InstanceRoutes:
         return await instance.edit(b"put", [key, encoded])
 
     async def _delete(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        instance = _Instance(self, found)
+        instance = OneInstance(self, found)
         return await instance.edit(b"delete", [self._key(found[2])])
 
     async def _delete_instance(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        return await _Instance(self, found).edit(b"delete_instance", [])
+        return await OneInstance(self, found).edit(b"delete_instance", [])
 
     async def _evict(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        return json_answer(await _Instance(self, found).read("evict"))
+        return json_answer(await OneInstance(self, found).read("evict"))
 
     def place(self, type_id: int, name: bytes) -> tuple[WorkerLink, int]:
         """The link to the instance's worker, and its partition."""
@@ -168,7 +168,8 @@ class InstanceRoutes:
         """The type's number, or UnknownActorTypeError."""
         return self._calls.view.type_id(actor_type)
 
-    def _limit(self, asked: dict[str, str]) -> int:
+    def limit(self, asked: dict[str, str]) -> int:
+        """How many rows a page is to have."""
         limit_max = self._limits.page_entries_max
         return read_number(asked, "limit", 1, limit_max) or min(PAGE_ENTRIES, limit_max)
 
@@ -182,7 +183,7 @@ class InstanceRoutes:
         return key
 
 
-class _Instance:
+class OneInstance:
     """The instance that a request is about. Lives for the request."""
 
     def __init__(self, routes: InstanceRoutes, found: Found) -> None:
@@ -214,7 +215,8 @@ def _name_page(answer: dict[str, Any]) -> NamePage:
     return NamePage(rows, None if following is None else following.encode())
 
 
-def _wants_typed(exchange: Exchange) -> bool:
+def wants_typed(exchange: Exchange) -> bool:
+    """Whether values are to be shown with their types."""
     return TYPED_JSON in exchange.headers.get("Accept", "").lower()
 
 

@@ -93,6 +93,7 @@ class _Collected(Collector):
             yield _numbers(GaugeMetricFamily(name, text, labels=["front"]), fronts, key)
         refused = CounterMetricFamily("holdfast_http_refused", "Requests refused, by error.", labels=["front", "error"])
         yield _counts(refused, fronts, "refused")
+        yield from _of_sockets(fronts)
         slots = GaugeMetricFamily("holdfast_slots_in_use", "Unanswered calls.", labels=["front", "worker"])
         for number, facts in fronts:
             for worker, count in enumerate(facts["unanswered"]):
@@ -145,6 +146,18 @@ _FRONT_GAUGES: Final = (
     ("holdfast_http_coming_bytes", "coming_bytes", "Bytes in memory of bodies that are still coming in."),
     ("holdfast_http_unread_bytes", "unread_bytes", "Bytes in memory of answers that wait to be taken."),
 )
+_SOCKET_COUNTERS: Final = (
+    ("holdfast_sockets_opened", "opened", "Sockets whose handshakes ended well."),
+    ("holdfast_socket_events", "events", "Events of sockets that were given to workers."),
+    ("holdfast_socket_frames_sent", "sent", "Messages to sockets, each counted for each of them."),
+    ("holdfast_sockets_cut", "cut", "Sockets cut because their clients took nothing, or ended no message."),
+)
+_SOCKET_GAUGES: Final = (
+    ("holdfast_sockets_open", "open", "Sockets, those included whose handshakes are under way."),
+    ("holdfast_socket_streams_open", "streams", "Those of them that are event streams."),
+    ("holdfast_socket_held_bytes", "held_bytes", "Bytes in memory of messages that are not whole, or wait."),
+    ("holdfast_socket_unsent_bytes", "unsent_bytes", "Bytes in memory that slow clients have not taken."),
+)
 
 _COURIER_GAUGES: Final = (
     ("holdfast_outbound_under_way", "under_way", "Outbound requests under way."),
@@ -176,6 +189,14 @@ def _of_courier(couriers: list[JsonObject]) -> Iterator[Metric]:
     yield _counts(requests, running, "requests")
     for name, key, text in _COURIER_GAUGES:
         yield _numbers(GaugeMetricFamily(name, text, labels=["courier"]), running, key)
+
+
+def _of_sockets(fronts: Processes) -> Iterator[Metric]:
+    sockets = [(number, facts["sockets"]) for number, facts in fronts]
+    for name, key, text in _SOCKET_COUNTERS:
+        yield _numbers(CounterMetricFamily(name, text, labels=["front"]), sockets, key)
+    for name, key, text in _SOCKET_GAUGES:
+        yield _numbers(GaugeMetricFamily(name, text, labels=["front"]), sockets, key)
 
 
 def _of_calls(workers: Processes) -> Iterator[Metric]:

@@ -19,6 +19,11 @@ def describe_inspection() -> dict[str, Any]:
         one: {"parameters": [_TYPE, _NAME], "get": _inspect(), "delete": _delete()},
         f"{one}/storage": {"parameters": [_TYPE, _NAME], "get": _storage()},
         f"{one}/storage/{{key}}": _value(),
+        f"{one}/sockets": {"parameters": [_TYPE, _NAME], "get": _sockets()},
+        f"{one}/sockets/{{id}}": {
+            "parameters": [_TYPE, _NAME, parameter("id", "The socket's id, 16 hexadecimal digits.")],
+            "delete": _close_socket(),
+        },
         f"{one}/evict": {
             "parameters": [_TYPE, _NAME],
             "post": operation("evictInstance", "Drop the activation after its running turn; storage stays.", 200),
@@ -91,6 +96,29 @@ def _value() -> dict[str, Any]:
         "put": operation("putValue", "Write one value, as a turn; the activation is dropped.", 200, requestBody=body),
         "delete": operation("deleteValue", "Delete one key, as a turn; the activation is dropped.", 200),
     }
+
+
+def _sockets() -> dict[str, Any]:
+    return operation(
+        "listSockets",
+        "The sockets of an instance, by their ids: kind, when each was opened, tags, attachment.",
+        200,
+        parameters=[_LIMIT, parameter("cursor", "Where the last page ended.", "query")],
+    )
+
+
+def _close_socket() -> dict[str, Any]:
+    return operation(
+        "closeSocket",
+        "Close one socket, as a turn; its instance hears of it.",
+        200,
+        parameters=[
+            parameter(
+                "code", "Of the close frame; 1000 by default.", "query", type="integer", minimum=1000, maximum=4999
+            ),
+            parameter("reason", "Of the close frame, at most 123 bytes.", "query"),
+        ],
+    )
 
 
 def _quarantined() -> dict[str, Any]:

@@ -125,6 +125,11 @@ class MessageReader:
         unfinished = self._unfinished
         return len(self._data) + (0 if unfinished is None else len(unfinished.payload))
 
+    @property
+    def has_more(self) -> bool:
+        """Whether something has come that `next` has not looked at."""
+        return self._at < len(self._data)
+
     def feed(self, data: bytes) -> None:
         """Take what came."""
         if not self._ended:

@@ -251,9 +251,11 @@ class Deploys:
         """Plan it, load it everywhere, record it, switch to it."""
         at_stake = plan.types_at_stake(self._registry, proposal)
         occupied = await self._rollout.occupied(at_stake) if at_stake else set()
-        deaf = plan.alarms_at_stake(self._registry, proposal)
+        deaf = plan.types_losing("alarm", self._registry, proposal)
         armed = await self._rollout.armed(deaf) if deaf else set()
-        deployment = plan.plan_deployment(self._registry, proposal, consent, occupied, armed)
+        mute = plan.types_losing("socket_message", self._registry, proposal)
+        connected = await self._rollout.connected(mute) if mute else set()
+        deployment = plan.plan_deployment(self._registry, proposal, consent, occupied, armed, connected)
         plan.check_granted(deployment, self._outbound)
         progress("loading")
         await self._rollout.prepare(deployment)

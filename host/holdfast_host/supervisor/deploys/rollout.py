@@ -20,6 +20,7 @@ from holdfast_host.supervisor.processes.supervision import SupervisedProcess
 from holdfast_host.wire.catalog import Catalog, Deployment, Outbound
 from holdfast_host.wire.control import (
     Armed,
+    Connected,
     Describe,
     Described,
     Done,
@@ -48,6 +49,9 @@ class Rollout(Protocol):
 
     async def armed(self, type_ids: Set[int]) -> set[int]:
         """Those of these types of which alarms wait for their time; raises unless every worker says so."""
+
+    async def connected(self, type_ids: Set[int]) -> set[int]:
+        """Those of these types of which WebSockets are open; raises unless every worker says so."""
 
     async def describe(self, deployment: Deployment) -> JsonObject:
         """What a version says of itself that is not deployed yet; tried in one worker."""
@@ -120,7 +124,15 @@ class ProcessRollout:
         """
         return await self._found(Armed(sorted(type_ids)), "which types have alarms")
 
-    async def _found(self, question: Occupied | Armed, what: str) -> set[int]:
+    async def connected(self, type_ids: Set[int]) -> set[int]:
+        """Those of these types of which an instance has a WebSocket that is open.
+
+        Raises:
+            HostUnavailableError: a worker is being replaced, died or did not answer: its part is not known.
+        """
+        return await self._found(Connected(sorted(type_ids)), "which types have open sockets")
+
+    async def _found(self, question: Occupied | Armed | Connected, what: str) -> set[int]:
         children = self._children()
         if len(children) < len(self._workers):
             raise HostUnavailableError(f"a worker is being replaced, so it is not known {what}")

@@ -1,8 +1,8 @@
 """What a new version would break for those who rely on the running one.
 
-Callers rely on methods and on the function's fetch, instances on their type, alarms on their handler, other functions
-on the types that they refer to and on their fetch. Nothing here waits or writes; whether a type has instances and
-alarms is asked before.
+Callers rely on methods and on the function's fetch, instances on their type, alarms and open sockets on their handler,
+other functions on the types that they refer to and on their fetch. Nothing here waits or writes; whether a type has
+instances, alarms and open sockets is asked before.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ def breaking_changes(
     others: Sequence[Deployment],
     occupied: Set[int],
     armed: Set[int] = frozenset(),
+    connected: Set[int] = frozenset(),
 ) -> list[str]:
     """One clause for each method or handler that is gone and relied on, and each type with instances or references.
 
@@ -31,6 +32,7 @@ def breaking_changes(
         others: the other functions' versions.
         occupied: the numbers of types that have instances.
         armed: the numbers of types of which alarms wait for their time.
+        connected: the numbers of types of which WebSockets are open.
     """
     left = {each.type_id: each for each in after.types}
     found: list[str] = []
@@ -44,6 +46,8 @@ def breaking_changes(
         if new is not None:
             found.extend(f"the method {new.type}.{name} is gone" for name in _methods_gone(old, new))
             found.extend(_handlers_gone(old, new, others, armed))
+            if old.may_handle("socket_message") and not new.may_handle("socket_message") and old.type_id in connected:
+                found.append(f"the handler {new.type}.socket_message, of which WebSockets are open, is gone")
     if before.fetch and not after.fetch:
         found.append("the function's fetch handler is gone")
     return found + broken_references(before, after, others)

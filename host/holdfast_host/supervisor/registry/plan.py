@@ -104,17 +104,22 @@ def types_at_stake(registry: Registry, proposal: Proposal) -> set[int]:
     return {each.type_id for each in found if each is not None}
 
 
-def alarms_at_stake(registry: Registry, proposal: Proposal) -> set[int]:
-    """The numbers of those types that would lose their alarm handler: the plan must know whether alarms wait for it."""
+def types_losing(handler: str, registry: Registry, proposal: Proposal) -> set[int]:
+    """The numbers of those types that would lose that handler: the plan must know whether anything relies on it."""
     running = _running(registry, registry.by_id(proposal.func_id))
-    had = {each.type: each for each in running.types if each.may_handle("alarm")} if running else {}
+    had = {each.type: each for each in running.types if each.may_handle(handler)} if running else {}
     former = {each.type: each.renamed_from for each in proposal.manifest.actors if each.renamed_from}
-    deaf = [name for name in proposal.owned if not proposal.shipped[name].may_handle("alarm")]
+    deaf = [name for name in proposal.owned if not proposal.shipped[name].may_handle(handler)]
     return {had[name].type_id for each in deaf for name in (each, former.get(each)) if name in had}
 
 
 def plan_deployment(
-    registry: Registry, proposal: Proposal, consent: Consent, occupied: Set[int], armed: Set[int] = frozenset()
+    registry: Registry,
+    proposal: Proposal,
+    consent: Consent,
+    occupied: Set[int],
+    armed: Set[int] = frozenset(),
+    connected: Set[int] = frozenset(),
 ) -> Deployment:
     """The version that this deploy would record.
 
@@ -123,7 +128,8 @@ def plan_deployment(
         proposal: what is to run.
         consent: what the caller allows.
         occupied: those of `types_at_stake` that have instances.
-        armed: those of `alarms_at_stake` of which alarms wait for their time.
+        armed: those that would lose their alarm handler, and of which alarms wait for their time.
+        connected: those that would lose their socket_message, and of which WebSockets are open.
 
     Raises:
         InvalidComponentError, InvalidManifestError: component and manifest do not fit each other.
@@ -155,6 +161,7 @@ def plan_deployment(
         outbound=Outbound(
             manifest.outbound_allow, {origin: dict(each) for origin, each in manifest.outbound_headers.items()}
         ),
+        origins=manifest.origins,
         language=proposal.description.get("language", ""),
         memory_bytes_max=manifest.memory_bytes_max,
         method_timeout_s=manifest.method_timeout_s,
@@ -165,7 +172,7 @@ def plan_deployment(
     _check_resolved(deployment, others)
     running = _running(registry, known)
     if running is not None and not consent.allow_breaking:
-        found = breaking_changes(running, deployment, others, occupied, armed)
+        found = breaking_changes(running, deployment, others, occupied, armed, connected)
         if found:
             raise refusal(manifest.name, found, "Deploy with --allow-breaking (?allow_breaking=true) if that is meant.")
     return deployment

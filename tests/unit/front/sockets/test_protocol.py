@@ -205,6 +205,7 @@ def test_a_mask_is_taken_off_byte_by_byte(data: bytes, mask: bytes) -> None:
     assert unmask(data, mask) == bytes(byte ^ mask[at % 4] for at, byte in enumerate(data))
 
 
+@pytest.mark.limit("socket_message_bytes_max")
 def test_a_message_past_the_limit_is_refused_before_it_is_here() -> None:
     head = frame(BINARY, b"x" * 301)[:8]
     first, second = fragments(TEXT, b"x" * 200, b"y" * 101)

@@ -1,0 +1,333 @@
+"""All sockets of a front, by their serials: from the offer of one to its close, and what its workers say of them.
+
+A socket belongs to the link over which it was opened. When that ends, all of its sockets do: nobody knows what was lost
+with it. The worker knows that too, so it is told of none of them. What a worker says of a socket that is not here is
+passed over, but for an OPEN, which becomes a close.
+
+What does not live here: a socket's own life (`front.sockets.client`), and requests (`front.sockets.handshake`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+from holdfast_host.core.errors import HostUnavailableError, SocketRefusedError
+from holdfast_host.front.sockets.client import EventStreamClient, WebSocketClient
+from holdfast_host.front.sockets.deliveries import Closing, Deliveries, Sent
+from holdfast_host.front.sockets.event_flow import EventFlow
+from holdfast_host.front.sockets.offers import Offer, Opened
+from holdfast_host.front.sockets.protocol import ABNORMAL, RESTART, pack_message
+from holdfast_host.front.sockets.rooms import Room
+from holdfast_host.front.sockets.slow_clients import SlowClients, UnreadMessages
+from holdfast_host.wire.frames import Call, Kind, ProtocolError, pack_call
+from holdfast_host.wire.sockets import (
+    ON_CLOSE,
+    Auto,
+    Close,
+    Closed,
+    Open,
+    Send,
+    front_of,
+    pack_taken,
+    serial_of,
+    socket_number,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast_host.core.limits import Limits
+    from holdfast_host.front.sockets.client import ClientSocket
+    from holdfast_host.front.worker_link import WorkerLink
+
+_HEAD_BYTES: Final = 5  # of a frame: its length and its kind
+_LINK_LOST: Final = "the host lost a part of itself: connect again"
+_STOPPING: Final = "the host is stopping: connect again"
+
+
+class SocketTable:
+    """One per front, for its loop.
+
+    Args (when made):
+        front: the number of this process.
+        function_of: the function that owns a type, by the type's number.
+        limits: the host's, with what this front has room for.
+    """
+
+    def __init__(self, front: int, function_of: Callable[[int], str], limits: Limits) -> None:
+        self.front = front
+        self.limits = limits
+        self.tick = 0  # seconds, as far as silence is measured
+        self.slow = SlowClients(self.limits)
+        self.unread = UnreadMessages(self.limits.front_unread_bytes_max)
+        self._function_of = function_of
+        self._loop = asyncio.get_running_loop()
+        self._held: dict[int, ClientSocket | Offer] = {}
+        self._deliveries = Deliveries(self._held.get)
+        self._rooms: dict[tuple[int, bytes], Room] = {}
+        self._flows: dict[WorkerLink, EventFlow] = {}
+        self._taken: defaultdict[WorkerLink, int] = defaultdict(int)  # bytes of SEND, since its HELLO
+        self._untold: set[WorkerLink] = set()  # that are to hear of them
+        self._of_function: defaultdict[str, int] = defaultdict(int)
+        self._looks: defaultdict[int, list[int]] = defaultdict(list)  # serials, by the tick at which they are due
+        self._ticking: asyncio.TimerHandle | None = None
+        self._next_serial = 1
+        self._stopping = False
+        self._opened = 0
+        self._streams = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def measures(self) -> dict[str, Any]:
+        """What is counted."""
+        return {
+            "open": len(self._held),
+            "streams": self._streams,
+            "opened": self._opened,
+            "events": sum(flow.count for flow in self._flows.values()),
+            "sent": self._deliveries.count,
+            "cut": self.slow.cut + self.unread.cut,
+            "held_bytes": self.unread.held_bytes,
+            "unsent_bytes": self.slow.unsent_bytes,
+        }
+
+    # From requests.
+
+    def offer(self, function: str) -> Offer:
+        """A socket that the request may become; `withdraw` it, or `connect` a client.
+
+        Raises:
+            SocketRefusedError: there is no room.
+        """
+        limits = self.limits
+        if self._stopping:
+            raise HostUnavailableError(_STOPPING)
+        if len(self._held) >= limits.front_sockets_max:
+            raise SocketRefusedError(
+                f"this host holds {len(self._held)} sockets, the limit is {limits.front_sockets_max}"
+            )
+        if self._of_function[function] >= limits.function_sockets_max:
+            raise SocketRefusedError(
+                f"the function {function!r} has {limits.function_sockets_max} sockets here, which is the limit"
+            )
+        serial = self._next_serial
+        self._next_serial += 1
+        self._of_function[function] += 1
+        made = Offer(socket_number(self.front, serial), serial, function, limits.socket_handshake_s)
+        self._held[serial] = made
+        return made
+
+    def connect(self, offer: Offer, opened: Opened, wire: asyncio.Transport) -> ClientSocket:
+        """The handshake is whole: the socket in the place of its offer. What came early for it goes out at once."""
+        room, serial = opened.room, offer.serial
+        made = (EventStreamClient if opened.events else WebSocketClient)(self, wire, room, serial)
+        offer.settle()
+        self._uncount(offer.function)
+        self._of_function[room.function] += 1
+        self._held[serial] = made
+        self._opened += 1
+        self._streams += made.events
+        self._look_later(serial, self.tick + 1)
+        return made
+
+    def hand_over_early(self, offer: Offer, opened: Opened, socket: ClientSocket) -> None:
+        """Send what waited for the handshake, and close the others that had accepted it."""
+        for each in offer.opened:
+            if each is not opened:
+                self._refuse(each.room, offer.serial)
+        for delivery in offer.early:
+            if delivery.room in (opened.room, None):
+                delivery.hand_to(socket)
+
+    def withdraw(self, offer: Offer) -> None:
+        """The request has become no socket: whoever accepted it hears of a close."""
+        offer.settle()
+        if self._held.get(offer.serial) is not offer:
+            return
+        del self._held[offer.serial]
+        self._uncount(offer.function)
+        for each in offer.opened:
+            self._refuse(each.room, offer.serial)
+
+    def forget(self, socket: ClientSocket) -> None:
+        """Its close is given, or nobody is to be told of it."""
+        if self._held.pop(socket.serial, None) is not None:
+            self._streams -= socket.events
+            self._uncount(socket.room.function)
+            self._leave(socket.room)
+
+    async def close_all(self) -> None:
+        """The host stops: close all, and return when each has its close frame."""
+        self._stopping = True
+        self._deliveries.close_all(tuple(self._held), RESTART, _STOPPING)
+        await self._deliveries.settled()
+
+    def abort_all(self) -> None:
+        """The front ends."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        for each in list(self._held.values()):
+            if not isinstance(each, Offer):
+                each.abort()
+
+    # From links.
+
+    def hello(self) -> dict[str, int]:
+        """What this front says of its sockets as it begins a link."""
+        return {"front": self.front, "serial": self._next_serial}
+
+    def on_up(self, link: WorkerLink) -> None:
+        """A link begins."""
+        self._flows[link] = EventFlow(lambda call: _write(link, call))
+        self._taken[link] = 0
+
+    def on_lost(self, link: WorkerLink) -> None:
+        """A link is gone, and its sockets with it."""
+        flow = self._flows.pop(link, None)
+        if flow is None:
+            return
+        flow.end()
+        self._rooms = {key: room for key, room in self._rooms.items() if room.flow is not flow}
+        ended = []
+        for serial, each in self._held.items():
+            if isinstance(each, Offer):
+                for opened in each.opened:
+                    if opened.room.flow is flow:
+                        each.lose(opened.room)
+            elif each.room.flow is flow:
+                ended.append(serial)
+        if ended:
+            self._deliveries.close_all(ended, RESTART, _LINK_LOST)
+
+    def on_frame(self, link: WorkerLink, kind: int, payload: bytes) -> None:
+        """What a worker says.
+
+        Raises:
+            ProtocolError: no worker says that.
+        """
+        if kind == Kind.SEND:
+            self._send(link, Send.unpack(payload), len(payload) + _HEAD_BYTES)
+        elif kind == Kind.OPEN:
+            self._open(link, Open.unpack(payload))
+        elif kind == Kind.CLOSE:
+            self._close(link, Close.unpack(payload))
+        elif kind == Kind.AUTO:
+            self._answer_by_itself(link, Auto.unpack(payload))
+        else:
+            raise ProtocolError(f"a frame of kind {kind} out of turn")
+
+    def on_reply(self, link: WorkerLink, slot: int) -> None:
+        """An event is over."""
+        self._flows[link].reply(slot)
+
+    def _send(self, link: WorkerLink, send: Send, frame_bytes: int) -> None:
+        flow = self._flows[link]
+
+        def taken() -> None:
+            if self._flows.get(link) is not flow:
+                return  # it is of an earlier link
+            self._taken[link] += frame_bytes
+            if not self._untold:
+                self._loop.call_soon(self._tell_taken)
+            self._untold.add(link)
+
+        room = self._room_among(link, send.serials)
+        if room is None:
+            taken()
+        else:
+            self._deliveries.add(room, Sent(send, room, taken))
+
+    def _close(self, link: WorkerLink, close: Close) -> None:
+        room = self._room_among(link, close.serials)
+        if room is not None:
+            self._deliveries.add(room, Closing(close.serials, room, close.code, close.reason))
+
+    def _open(self, link: WorkerLink, opened: Open) -> None:
+        if front_of(opened.socket) != self.front:
+            raise ProtocolError(f"an OPEN for the front {front_of(opened.socket)}, this is {self.front}")
+        room = self._enter(link, opened.type_id, opened.name)
+        held = self._held.get(serial_of(opened.socket))
+        if isinstance(held, Offer):
+            held.open(Opened(room, opened.events, opened.protocol))
+        else:
+            self._refuse(room, serial_of(opened.socket))
+
+    def _answer_by_itself(self, link: WorkerLink, auto: Auto) -> None:
+        room = self._rooms.get((auto.type_id, auto.name))
+        if room is None or room.flow is not self._flows.get(link):
+            return
+        if auto.text is None:
+            room.auto = None
+        else:
+            room.auto = auto.text.encode(), pack_message(auto.answer.encode(), binary=False)
+
+    def _tell_taken(self) -> None:
+        for link in self._untold:
+            link.send_frame(pack_taken(self._taken[link]))
+        self._untold.clear()
+
+    # Rooms.
+
+    def _enter(self, link: WorkerLink, type_id: int, name: bytes) -> Room:
+        room = self._rooms.get((type_id, name))
+        if room is None:
+            room = self._rooms[type_id, name] = Room(self._flows[link], type_id, name, self._function_of(type_id))
+        room.sockets += 1
+        return room
+
+    def _leave(self, room: Room) -> None:
+        room.sockets -= 1
+        if not room.sockets and self._rooms.get((room.type_id, room.name)) is room:
+            del self._rooms[room.type_id, room.name]
+
+    def _refuse(self, room: Room, serial: int) -> None:
+        """The instance has accepted what is no socket: it hears of a close."""
+        if not room.flow.is_over:
+            body = Closed(socket_number(self.front, serial), ABNORMAL, clean=False).pack()
+            room.flow.give(None, room, ON_CLOSE, body)
+        self._leave(room)
+
+    def _room_among(self, link: WorkerLink, serials: tuple[int, ...]) -> Room | None:
+        """The instance whose sockets these are: the first that is still here says it."""
+        flow = self._flows[link]
+        for serial in serials:
+            held = self._held.get(serial)
+            if isinstance(held, Offer):
+                for opened in held.opened:
+                    if opened.room.flow is flow:
+                        return opened.room
+            elif held is not None and held.room.flow is flow:
+                return held.room
+        return None
+
+    def _uncount(self, function: str) -> None:
+        left = self._of_function[function] - 1
+        if left > 0:
+            self._of_function[function] = left
+        else:
+            self._of_function.pop(function, None)
+
+    # Time.
+
+    def _look_later(self, serial: int, tick: int) -> None:
+        self._looks[tick].append(serial)
+        if self._ticking is None:
+            self._ticking = self._loop.call_later(1.0, self._pass_tick)
+
+    def _pass_tick(self) -> None:
+        self._ticking = None
+        self.tick += 1
+        for serial in self._looks.pop(self.tick, ()):
+            held = self._held.get(serial)
+            due = None if held is None or isinstance(held, Offer) else held.look(self.tick)
+            if due is not None:
+                self._look_later(serial, max(due, self.tick + 1))
+        if self._looks and self._ticking is None:
+            self._ticking = self._loop.call_later(1.0, self._pass_tick)
+
+
+def _write(link: WorkerLink, call: Call) -> None:
+    link.send_frame(pack_call(call))

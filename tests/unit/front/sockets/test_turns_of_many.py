@@ -1,0 +1,173 @@
+"""Who is next: of events to a worker, of messages to a crowd, and who goes where clients hold too much."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from holdfast_host.core.limits import MIB, Limits
+from holdfast_host.front.sockets.client import ClientSocket
+from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS, Closing, Deliveries, Delivery, Receiver, Sent
+from holdfast_host.front.sockets.event_flow import EVENTS_MAX, FUNCTION_BYTES_MAX, EventFlow
+from holdfast_host.front.sockets.rooms import Room
+from holdfast_host.front.sockets.slow_clients import SlowClients
+from holdfast_host.wire.frames import Call
+from holdfast_host.wire.sockets import Send, SendKind
+
+
+class Talker:
+    """A socket with so many messages, of so many bytes each."""
+
+    def __init__(self, room: Room, messages: int, message_bytes: int = 1) -> None:
+        self.room = room
+        self.left = messages
+        self._bytes = message_bytes
+        self.under_way = 0
+        self.is_waiting = self.is_stalled = False
+
+    @property
+    def has_more(self) -> bool:
+        return self.left > 0
+
+    def give_next(self) -> bool:
+        if not self.left:
+            return False
+        self.left -= 1
+        self.room.flow.give(cast("ClientSocket", self), self.room, b"socket_message", b"x" * self._bytes)
+        return True
+
+
+class Worker:
+    """A flow, and what it has sent."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.flow = EventFlow(self.calls.append)
+
+    def room(self, name: str, function: str = "chat") -> Room:
+        return Room(self.flow, 7, name.encode(), function)
+
+    def offer(self, *talkers: Talker) -> None:
+        for each in talkers:
+            self.flow.offer(cast("ClientSocket", each))
+
+    def answer(self, count: int | None = None) -> None:
+        answered = self.calls[:count]
+        del self.calls[: len(answered)]
+        for each in answered:
+            self.flow.reply(each.slot)
+
+
+def test_a_worker_has_so_many_events_under_way_and_then_instances_take_turns() -> None:
+    worker = Worker()
+    talkers = [Talker(worker.room(f"room {number}"), 10) for number in range(400)]
+    worker.offer(*talkers)
+
+    assert len(worker.calls) == EVENTS_MAX
+    given = []
+    while worker.calls:
+        given += [each.name for each in worker.calls]
+        worker.answer()
+    assert len(given) == 4_000
+    assert worker.flow.under_way == 0
+    late = given[EVENTS_MAX : EVENTS_MAX + 100]
+    assert len(set(late)) == 100  # one of each, before anybody's next
+
+
+def test_a_function_has_half_of_the_bytes_at_most_and_others_go_on() -> None:
+    worker = Worker()
+    greedy = [Talker(worker.room(f"greedy {number}", "greedy"), 8, MIB) for number in range(20)]
+    modest = Talker(worker.room("modest", "modest"), 5)
+    worker.offer(*greedy, modest)
+
+    sent = [each.name for each in worker.calls]
+    assert sum(name.startswith(b"greedy") for name in sent) == FUNCTION_BYTES_MAX // MIB
+    assert sent.count(b"modest") == 5
+    while worker.calls:
+        worker.answer(1)
+    assert all(each.left == 0 for each in greedy)
+    assert not worker.flow._bytes_of
+
+
+def test_a_flow_whose_link_is_gone_gives_nothing() -> None:
+    worker = Worker()
+    talker = Talker(worker.room("a"), 3)
+    worker.flow.end()
+    worker.offer(talker)
+
+    assert (worker.calls, talker.left) == ([], 3)
+
+
+class Listener(Receiver):
+    """A socket that notes what it gets."""
+
+    def __init__(self, log: list[str], name: str) -> None:
+        self._log = log
+        self._name = name
+
+    def take(self, delivery: Delivery) -> None:
+        self._log.append(f"{self._name} {delivery.frame[2:].decode()}")
+
+    def close(self, closing: Closing) -> None:
+        self._log.append(f"{self._name} closed {closing.code}")
+
+
+def test_a_crowds_message_goes_out_in_pieces_between_which_others_have_theirs() -> None:
+    async def body() -> None:
+        log: list[str] = []
+        count = PIECE_SOCKETS * 3
+        listeners: dict[int, Receiver] = {number: Listener(log, "crowd") for number in range(count)}
+        listeners[count] = Listener(log, "quiet")
+        deliveries = Deliveries(listeners.get)
+        flow = Worker().flow
+        crowd, quiet = Room(flow, 7, b"crowd", "f"), Room(flow, 7, b"quiet", "f")
+        taken: list[str] = []
+
+        def send(room: Room, serials: tuple[int, ...], text: bytes) -> None:
+            sent = Sent(Send(SendKind.TEXT, serials, text), room, lambda: taken.append(text.decode()))
+            deliveries.add(room, sent)
+
+        send(crowd, tuple(range(count)), b"1")
+        send(crowd, (0,), b"2")
+        await asyncio.sleep(0)
+        send(quiet, (count,), b"hi")
+        deliveries.add(crowd, Closing((0,), crowd, 1000, ""))
+        await deliveries.settled()
+
+        assert log.index("quiet hi") == PIECE_SOCKETS
+        assert log[-2:] == ["crowd 2", "crowd closed 1000"]
+        assert taken == ["hi", "1", "2"]
+        assert crowd.deliveries is None
+
+    asyncio.run(body())
+
+
+@pytest.mark.limit("front_untaken_bytes_max")
+def test_where_all_clients_together_take_too_little_those_go_that_have_waited_longest() -> None:
+    async def body() -> None:
+        cut: list[int] = []
+
+        class Slow:
+            def __init__(self, number: int) -> None:
+                self.number = number
+                self.unsent_bytes = 0
+
+            def cut(self, code: int, reason: str) -> None:
+                cut.append(self.number)
+
+        slow = SlowClients(Limits(front_untaken_bytes_max=250, socket_unsent_bytes_max=1_000))
+        clients: list[Any] = [Slow(number) for number in range(4)]
+        for each in clients:
+            slow.watch(each)
+        for each in clients:
+            each.unsent_bytes = 100
+            slow.grew(each)
+        slow.forget(clients[3])
+        slow._looking.cancel()  # type: ignore[union-attr]
+
+        assert cut == [0, 1]
+        assert slow.unsent_bytes == 100
+
+    asyncio.run(body())
