@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.benchmarks.saves import measure_saves
 from tests.harness.caller import Caller
@@ -99,6 +100,37 @@ def test_several_projects_run_side_by_side_whatever_their_order(project: Path, t
         assert posted.text == '{"value":1}'
         assert caller.request("GET", "/").text == '{"value":1}'
         assert f"demo: http://demo.localhost:{port}" in dev.printed
+
+
+ECHO = """from holdfast import StatefulActor
+
+
+class Room(StatefulActor):
+    def fetch(self, request):
+        return self.ctx.accept_socket(request)
+
+    def socket_message(self, ws, message):
+        n = self.ctx.storage.get("n", 0) + 1
+        self.ctx.storage.put("n", n)
+        ws.send(f"{n} {message}")
+
+
+def fetch(request, env):
+    return env.ROOM.id_from_name("lobby").fetch(request)
+"""
+
+
+@pytest.mark.slow
+def test_a_save_closes_no_socket_and_the_next_message_runs_what_was_saved(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "echo", "echo", ECHO, ("ROOM", "Room"))
+    with DevProcess(project) as dev, connect(dev.url.replace("http:", "ws:")) as client:
+        client.send("hi")
+        assert client.recv(30) == "1 hi"
+        (project / "src" / "app.py").write_text(ECHO.replace("{message}", "{message.upper()}"))
+        dev.wait_for("src/app.py is live after")
+        client.send("hi")
+
+        assert client.recv(30) == "2 HI"
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ from tests.benchmarks import (
     sandbox,
     scaling,
     side_by_side,
+    sockets,
     targets,
 )
 from tests.benchmarks.results import Results, Section, Table, machine
@@ -42,6 +43,7 @@ SECTIONS: Final[dict[str, Callable[[Section, Scale], None]]] = {
     "function in front": functions.run,
     "calls between actors": nested.run,
     "idempotency keys": keyed.run,
+    "sockets": sockets.run,
     "budget of a call": budget.run,
     "counts": counts.run,
     "sandbox": sandbox.run,

@@ -52,7 +52,8 @@ _COMPILED_BY = PROJECT / "host" / "holdfast_host" / "sandbox"
 _MANIFEST = 'name = "guests"\nmain = "src/app.py"\ncompatibility_date = "2026-11-01"\n'
 _FETCH = """
 def fetch(request, env):
-    return (web.app if hasattr(env, "DESK") else chain.app).fetch(request, env)
+    app = web.app if hasattr(env, "DESK") else chat.app if hasattr(env, "ROOM") else chain.app
+    return app.fetch(request, env)
 """
 
 

@@ -23,18 +23,24 @@ from holdfast.testing._jobs.rows import JobState
 from holdfast.testing._limits import Limits
 from holdfast.testing._outbound import Outbound, UnansweredRequestError
 from holdfast.testing._records import LogLine
+from holdfast.testing._sockets.clients import Closing, Event, EventsClient, NotAcceptedError, SocketClient
 
 __all__ = [
     "AlarmState",
     "Answer",
+    "Closing",
+    "Event",
+    "EventsClient",
     "Instance",
     "JobState",
     "Limits",
     "LocalHost",
     "LogLine",
     "ManualClock",
+    "NotAcceptedError",
     "Outbound",
     "RuleError",
+    "SocketClient",
     "StoredValues",
     "UnansweredRequestError",
 ]

@@ -72,9 +72,10 @@ class PiecewiseResponse(Response):
         """There is none apart from the pieces."""
 
 
-def fetch_function(runner: Runner, request: str) -> Response:
-    """Run the function's fetch; RefusedError where it fails."""
+def fetch_function(runner: Runner, request: str, offer: str = "") -> Response:
+    """Run the function's fetch, which may hand the socket `offer` on; RefusedError where it fails."""
     turn = _turn(runner)
+    turn.offer = offer
 
     def check(text: str) -> None:
         runner.check_body(f"{turn.label}.fetch: a response", text)

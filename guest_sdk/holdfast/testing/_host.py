@@ -31,6 +31,7 @@ from holdfast.testing._outbound import Outbound
 from holdfast.testing._project import read_project
 from holdfast.testing._records import LogLine
 from holdfast.testing._runner import Runner
+from holdfast.testing._sockets.connecting import Connecting
 
 if TYPE_CHECKING:
     from holdfast.client import AsyncClient, Client
@@ -43,7 +44,7 @@ Fetch = Callable[[Request, Env], Any]
 Scheduled = Callable[[ScheduledEvent, Env], Any]
 
 
-class LocalHost:
+class LocalHost(Connecting):
     """Runs actor classes in this process: no host, no network, no component.
 
     Every call is a turn as on a real host: it commits what it wrote when it returns and nothing when it fails, its
@@ -281,11 +282,14 @@ class LocalHost:
     def crash(self, down: float | timedelta = 0) -> None:
         """Die now, as if killed, and come back: every activation is gone, what was committed is there.
 
+        Sockets are closed, with 1012 at their clients; their instances hear of it as 1006.
+
         Args:
             down: How long it is away, in seconds or as a timedelta: what is due meanwhile runs when the clock is moved
                 next, be it by 0.
         """
         self._runner.crash()
+        self._runner.network.settle()
         away = down if isinstance(down, timedelta) else timedelta(seconds=down)
         self.clock.show(self.clock.now_us + away // timedelta(microseconds=1))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from holdfast._errors import LimitError
 from holdfast._methods import handlers_of
@@ -17,7 +17,10 @@ from holdfast.testing._failures import RefusedError
 from holdfast.testing._jobs.rows import JobState, state_of
 from holdfast.testing._records import LogLine, Record
 from holdfast.testing._runner import Runner
+from holdfast.testing._sockets.rows import Sent
 from holdfast.testing._turn import Turn
+
+_GOING_AWAY: Final = 1001
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +170,20 @@ class Instance:
         return self._record.jobs.pop(id, None) is not None
 
     def erase(self) -> None:
-        """Delete all that it has stored: keys, alarm, jobs, and the answers kept under idempotency keys."""
+        """Delete all that it has stored: keys, alarm, jobs, sockets, and the answers kept under idempotency keys.
+
+        Sockets are closed, with 1001 at their clients, and it hears nothing of that.
+        """
 
         def delete(turn: Turn) -> None:
-            turn.overlay.delete_all()
-            turn.overlay.delete_alarm()
+            overlay = turn.overlay
+            overlay.delete_all()
+            overlay.delete_alarm()
+            overlay.set_auto_response(None)
+            if sockets := overlay.sockets():
+                overlay.send(Sent(tuple(sockets), code=_GOING_AWAY, reason="erased"))
+            for id_ in sockets:
+                overlay.write_socket(id_, None)
 
         self._runner.edit(self._record, delete)
         self._record.receipts.clear()

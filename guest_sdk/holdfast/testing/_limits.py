@@ -36,6 +36,14 @@ class Limits:
     alarm_timeout_s: float = 900.0
     call_depth_max: int = 16
     alarm_retries_max: int = 6
+    socket_message_bytes_max: int = MIB
+    socket_tags_max: int = 10
+    socket_tag_bytes_max: int = 256
+    socket_attachment_bytes_max: int = 16 * KIB
+    socket_auto_response_bytes_max: int = 2 * KIB
+    instance_sockets_max: int = 32_768
+    turn_sends_max: int = 10_000
+    turn_send_bytes_max: int = 16 * MIB
     job_bytes_max: int = 256 * KIB
     turn_jobs_max: int = 1_000
     instance_jobs_max: int = 10_000

@@ -14,6 +14,7 @@ from holdfast.testing._records import Alarm, Changes, Record, bytes_of, written_
 
 if TYPE_CHECKING:
     from holdfast.testing._jobs.rows import StoredJob
+    from holdfast.testing._sockets.rows import Sent, SocketRow
 
 RESERVED_PREFIX: Final = b"__holdfast_"
 
@@ -46,6 +47,8 @@ class Overlay:
         self._runs = runs
         self._layers = [Changes()]  # one more for each open savepoint; the last one takes the writes
         self._open: list[int] = []  # the ids of open savepoints, outermost first
+        self._ends = ""
+        self._sent = self._sent_bytes = 0
         self.wrote = False  # also if it was rolled back or synced: memory may hold traces of it
 
     @property
@@ -171,6 +174,41 @@ class Overlay:
         self._layers[-1].jobs[id_] = job
         self._written()
 
+    # Sockets
+
+    def sockets(self) -> dict[str, SocketRow]:
+        """The instance's sockets, those too that it has closed."""
+        found: dict[str, SocketRow | None] = dict(self._record.sockets)
+        for layer in self._layers:
+            found |= layer.sockets
+        found.pop(self._ends, None)
+        return {id_: row for id_, row in found.items() if row is not None}
+
+    def write_socket(self, id_: str, row: SocketRow | None) -> None:
+        """Write a socket's row; None removes it."""
+        self._layers[-1].sockets[id_] = row
+        self._written()
+
+    def end_socket(self, id_: str) -> None:
+        """Handle its close: it is gone for the turn, and with what the turn commits."""
+        self._ends = id_
+
+    def set_auto_response(self, auto_response: tuple[str, str] | None) -> None:
+        """Set or end it."""
+        top = self._layers[-1]
+        top.auto_response, top.auto_response_changed = auto_response, True
+        self._written()
+
+    def send(self, sent: Sent) -> None:
+        """Have it leave with what the turn commits."""
+        self._layers[-1].sends.append(sent)
+        self.wrote = True
+
+    def count_send(self, size: int) -> tuple[int, int]:
+        """How many messages, and bytes of them, the turn sends with this one, since its last sync."""
+        self._sent, self._sent_bytes = self._sent + 1, self._sent_bytes + size
+        return self._sent, self._sent_bytes
+
     # Savepoints, and the end
 
     def savepoint(self) -> int:
@@ -197,6 +235,7 @@ class Overlay:
         if self._open:
             self.release(self._open[0])
         changes, self._layers = self._layers[0], [Changes()]
+        self._sent = self._sent_bytes = 0
         if self._delivers is not None and changes.alarm is None:
             changes.alarm_changed = False
         elif self._delivers is not None:
@@ -211,6 +250,8 @@ class Overlay:
         changes = self.take()
         if delivered and not changes.alarm_changed:
             changes.alarm, changes.alarm_changed = None, True
+        if self._ends:
+            changes.sockets[self._ends] = None
         if self._runs is not None:
             id_, following = self._runs
             changes.jobs.setdefault(id_, following)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from holdfast.testing._idempotency import Receipt
     from holdfast.testing._jobs.rows import StoredJob
     from holdfast.testing._sandbox import Sandbox
+    from holdfast.testing._sockets.rows import Sent, SocketRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,17 @@ class Changes:
     alarm: Alarm | None = None
     alarm_changed: bool = False
     jobs: dict[str, StoredJob | None] = field(default_factory=dict)  # by id; None removes it
+    sockets: dict[str, SocketRow | None] = field(default_factory=dict)  # by id; None removes it
+    auto_response: tuple[str, str] | None = None
+    auto_response_changed: bool = False
+    sends: list[Sent] = field(default_factory=list)  # not stored: they leave with the commit
     size_bytes: int = 0
 
     def __bool__(self) -> bool:
         """True when there is anything to commit."""
-        return bool(self.writes) or self.cleared or self.alarm_changed or bool(self.jobs)
+        if self.writes or self.cleared or self.alarm_changed or self.auto_response_changed:
+            return True
+        return bool(self.jobs or self.sockets)
 
     def add(self, later: Changes) -> None:
         """Make this what it and then `later` do."""
@@ -66,6 +73,10 @@ class Changes:
         if later.alarm_changed:
             self.alarm, self.alarm_changed = later.alarm, True
         self.jobs |= later.jobs
+        self.sockets |= later.sockets
+        self.sends += later.sends
+        if later.auto_response_changed:
+            self.auto_response, self.auto_response_changed = later.auto_response, True
 
 
 @dataclass(slots=True, eq=False)
@@ -80,6 +91,8 @@ class Record:
     savepoints: int = 0  # that its turns have begun: the id of the last one
     receipts: dict[str, Receipt] = field(default_factory=dict)  # by idempotency key
     jobs: dict[str, StoredJob] = field(default_factory=dict)  # by id
+    sockets: dict[str, SocketRow] = field(default_factory=dict)  # by id
+    auto_response: tuple[str, str] | None = None
 
     @property
     def label(self) -> str:
@@ -89,7 +102,7 @@ class Record:
     @property
     def exists(self) -> bool:
         """Whether anything of it is stored."""
-        return bool(self.values) or self.alarm is not None or bool(self.jobs)
+        return bool(self.values or self.jobs or self.sockets) or self.alarm is not None
 
     def commit(self, changes: Changes) -> None:
         """Apply what a turn changed."""
@@ -102,6 +115,13 @@ class Record:
                 self.values[key] = value
         if changes.alarm_changed:
             self.alarm = changes.alarm
+        if changes.auto_response_changed:
+            self.auto_response = changes.auto_response
+        for socket, row in changes.sockets.items():
+            if row is None:
+                self.sockets.pop(socket, None)
+            else:
+                self.sockets[socket] = row
         for id_, job in changes.jobs.items():
             if job is None:
                 self.jobs.pop(id_, None)

@@ -28,11 +28,14 @@ from holdfast.testing._jobs.imports import MadeJobs
 from holdfast.testing._limits import Limits
 from holdfast.testing._outbound import Outbound, OutgoingHttp
 from holdfast.testing._patched_python import Surroundings
-from holdfast.testing._records import LogLine, Record, bytes_of
+from holdfast.testing._records import Changes, LogLine, Record, bytes_of
 from holdfast.testing._sandbox import OutgoingCalls, Sandbox
+from holdfast.testing._sockets.imports import UsedSockets
+from holdfast.testing._sockets.network import Network
 from holdfast.testing._turn import CallOut, Turn
 
 KEYED_REPEATS_MAX: Final = 2
+_SERVICE_RESTART: Final = 1012
 
 _Result = TypeVar("_Result")  # what a turn returns: nothing where it is an alarm's
 
@@ -57,6 +60,8 @@ class Runner:
         self._outbound = outbound
         self._http = OutgoingHttp(outbound, self._running, limits)
         self._jobs = MadeJobs(self._running, self.target, lambda: clock.now_us, limits)
+        self.network = Network(self)
+        self._sockets = UsedSockets(self._running, self.network.is_live, lambda: clock.now_us, limits)
         self.component = component
         self.records: dict[tuple[str, str], Record] = {}
         self.lines: list[LogLine] = []
@@ -137,18 +142,34 @@ class Runner:
             else:
                 return result, False
 
-    def fetch(self, record: Record, request: str, *, left_s: float | None = None) -> str:
-        """Run the fetch handler of an instance."""
+    def fetch(self, record: Record, request: str, *, left_s: float | None = None, offer: str = "") -> str:
+        """Run the fetch handler of an instance, which may accept the socket `offer`."""
         if "fetch" not in handlers_of(self.component.actors[record.actor_type]):
             raise RefusedError("ActorUnknownMethodError", f"{record.actor_type} has no fetch handler")
         timeout_s = self.limits.fetch_timeout_s
         budget_s, late = _least(timeout_s, left_s), "ActorFetchTimeoutError"
         turn = Turn(self, record, record.label, budget_s=budget_s, timeout_name=late)
+        turn.offer = offer
         return self.run(
             turn,
             lambda guest: guest.fetch(request),
             lambda text: self.check_body(f"{record.label}.fetch: a response", text),
         )
+
+    def handles(self, record: Record, handler: str) -> bool:
+        """Whether the class of an instance has a handler."""
+        return handler in handlers_of(self.component.actors[record.actor_type])
+
+    def socket(self, record: Record, event: str, message: str, *, ends: str = "") -> None:
+        """Run the handler of an event of a socket; the socket `ends` is removed with what it writes."""
+        turn = Turn(self, record, record.label, budget_s=self.limits.method_timeout_s)
+        turn.overlay.end_socket(ends)
+        self.run(turn, lambda guest: guest.socket(event, message))
+
+    def commit(self, record: Record, changes: Changes) -> None:
+        """Make durable what a turn has changed, and let out what it has sent."""
+        record.commit(changes)
+        self.network.leave(changes.sends)
 
     def edit(self, record: Record, change: Callable[[Turn], Any]) -> Any:
         """Change what is stored, as a turn without the actor's code; its activation is dropped."""
@@ -160,8 +181,9 @@ class Runner:
             finally:
                 self._writes_until_crash = until_crash
             if turn.wrote:
-                record.commit(turn.overlay.take_all())
+                self.commit(record, turn.overlay.take_all())
                 record.deactivate()
+        self.network.settle()
         return result
 
     # Dying.
@@ -183,6 +205,7 @@ class Runner:
         for record in self.records.values():
             record.deactivate()
         self.function_sandbox = None
+        self.network.break_all(_SERVICE_RESTART)
 
     def count_write(self) -> None:
         """One more write; the one to crash at ends the turn."""
@@ -218,12 +241,13 @@ class Runner:
                 raise
             if record is not None:
                 self._commit(turn, record, keyed, result)
+        self.network.settle()
         return result
 
     def _commit(self, turn: Turn, record: Record, keyed: KeyedCall | None, result: object) -> None:
         changes = turn.overlay.take_all()
-        record.commit(changes)
-        if keyed is not None and (changes or turn.left):
+        self.commit(record, changes)
+        if keyed is not None and (changes or changes.sends or turn.left):
             record.receipts[keyed.key] = Receipt(keyed.says, str(result), self._clock.now_us + RECEIPT_US)
         if changes and self._commits_until_crash:
             self._commits_until_crash -= 1
@@ -236,7 +260,9 @@ class Runner:
         sandbox = self.function_sandbox if turn.record is None else turn.record.sandbox
         fresh = sandbox is None
         if sandbox is None:
-            sandbox = Sandbox(self.component, OutgoingCalls(self._call_out, self._fetch_out), self._http, self._jobs)
+            sandbox = Sandbox(
+                self.component, OutgoingCalls(self._call_out, self._fetch_out), self._http, self._jobs, self._sockets
+            )
             self._keep(turn, sandbox)
         sandbox.turn = turn
         try:
@@ -320,7 +346,7 @@ class Runner:
 
     def _fetch_out(self, turn: Turn, binding: str, name: str, request: str) -> str:
         def run(record: Record, left_s: float) -> str:
-            return self.fetch(record, request, left_s=left_s)
+            return self.fetch(record, request, left_s=left_s, offer=turn.offer)
 
         self.check_body(f"{turn.label}: a request of fetch", request)
         return turn.call_out(binding, name, run)

@@ -14,7 +14,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from holdfast._describe import Component
 from holdfast._exports import Guest
-from holdfast._host_imports import Err, HostImports, HttpImport, JobsImport
+from holdfast._host_imports import Err, HostImports, HttpImport, JobsImport, SocketsImport
 from holdfast._log_capture import Output
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._idempotency import checked_key
@@ -38,14 +38,16 @@ class Sandbox:
         turn: The turn that runs; None between two.
     """
 
-    def __init__(self, component: Component, calls: OutgoingCalls, http: HttpImport, jobs: JobsImport) -> None:
+    def __init__(
+        self, component: Component, calls: OutgoingCalls, http: HttpImport, jobs: JobsImport, sockets: SocketsImport
+    ) -> None:
         self.turn: Turn | None = None
         self.output = Output()
         calls.use(self)
         log = _Log(self)
         self.output.connect(log)
         imports = HostImports(
-            _Storage(self), _Alarms(self), calls, log, http, jobs, sees_each_read=True
+            _Storage(self), _Alarms(self), calls, log, http, jobs, sockets, sees_each_read=True
         )  # `entered` ends them
         self.guest = Guest(component, imports, self.output)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 from holdfast.testing._failures import RefusedError, TurnEndedError
 from holdfast.testing._limits import Limits
 from holdfast.testing._overlay import Overlay
-from holdfast.testing._records import Alarm, Record
+from holdfast.testing._records import Alarm, Changes, Record
 
 if TYPE_CHECKING:
     from holdfast.testing._jobs.rows import StoredJob
@@ -23,6 +23,9 @@ class TurnHost(Protocol):
     """What a turn needs of its host."""
 
     limits: Limits
+
+    def commit(self, record: Record, changes: Changes) -> None:
+        """Make durable what a turn has changed, and let out what it has sent."""
 
     def count_write(self) -> None:
         """A turn has written once more; a host that was told to die at that write does."""
@@ -73,6 +76,7 @@ class Turn:
     ) -> None:
         self.label = label
         self.key = key
+        self.offer = ""  # the socket that it may accept
         self.ended_by: RefusedError | None = None
         self.left = False
         self.streams: dict[str, Stream] = {}
@@ -127,7 +131,7 @@ class Turn:
         changes = self.overlay.take()
         self.left = True
         if self.record is not None:  # a function has nothing to commit
-            self.record.commit(changes)
+            self._host.commit(self.record, changes)
 
     def call_out(self, binding: str, name: str, run: CallOut) -> str:
         """Call another instance; its result."""

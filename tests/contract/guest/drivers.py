@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
 from holdfast import ActorCallError, Request, Response
 from holdfast._values.codec import decode, encode
-from holdfast.testing import LocalHost
+from holdfast.testing import LocalHost, NotAcceptedError, SocketClient
 from tests.harness.host import HostProcess
 from tests.harness.outside import Asked, Given, OutsideServer
 
 SUITE = Path(__file__).parent / "suite"
 TYPED = "application/vnd.holdfast+json"
 LOG_TIMEOUT_S = 10.0
+SOCKET_TIMEOUT_S = 20.0
 
 Pieces = Callable[[], Generator[bytes, None, None]]
 
@@ -83,6 +87,25 @@ class Outside(Protocol):
         """What was sent since this was made."""
 
 
+class SocketEnd(Protocol):
+    """A client's end of a socket."""
+
+    def send(self, message: str | bytes) -> None:
+        """Send the instance a message."""
+
+    def receive(self) -> Any:
+        """The next message, text or bytes."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close it."""
+
+    def closed(self) -> tuple[int, str]:
+        """How it was closed, once all that was sent before is read."""
+
+    def end(self) -> None:
+        """Leave it, where it is not closed yet."""
+
+
 class Driver(Protocol):
     """One of the two."""
 
@@ -101,6 +124,12 @@ class Driver(Protocol):
 
     def fetch(self, method: str, path: str, headers: dict[str, str], body: bytes) -> FunctionReply:
         """Send a request to the function; `path` with its query."""
+
+    def socket(self, actor_type: str, name: str, path: str, *, by_function: bool = False) -> SocketEnd:
+        """Connect a WebSocket to an instance, directly or by the function."""
+
+    def refused_socket(self, actor_type: str, name: str, path: str) -> tuple[int, str]:
+        """Status and text of what a client gets that is not accepted."""
 
     def log(self, label: str) -> list[tuple[str, str]]:
         """Level and text of each line of an instance."""
@@ -181,6 +210,47 @@ class HostOutside:
         return self._server.asked[self._from :]
 
 
+class KitSocket:
+    """The kit's client."""
+
+    def __init__(self, client: SocketClient) -> None:
+        self._client = client
+        self.send, self.receive, self.close = client.send, client.receive, client.close
+
+    def closed(self) -> tuple[int, str]:
+        """How it was closed."""
+        assert self._client.closed is not None
+        return self._client.closed
+
+    def end(self) -> None:
+        """Leave it."""
+
+
+class HostSocket:
+    """A real client."""
+
+    def __init__(self, url: str) -> None:
+        self._open = ExitStack()
+        self._client: ClientConnection = self._open.enter_context(connect(url))
+        self.send, self.close = self._client.send, self._client.close
+
+    def receive(self) -> str | bytes:
+        """The next message."""
+        return self._client.recv(SOCKET_TIMEOUT_S)
+
+    def closed(self) -> tuple[int, str]:
+        """How it was closed."""
+        try:
+            message = self._client.recv(SOCKET_TIMEOUT_S)
+        except ConnectionClosed as error:
+            return (error.rcvd.code, error.rcvd.reason) if error.rcvd is not None else (1006, "")
+        raise AssertionError(f"it was sent {message!r}")
+
+    def end(self) -> None:
+        """Leave it."""
+        self._open.close()
+
+
 class KitDriver:
     """The test kit."""
 
@@ -214,6 +284,22 @@ class KitDriver:
                 facts["code"] = error.code
             return FunctionReply(error.status or 500, json.dumps({"error": facts}), [])
         return FunctionReply(response.status, response.text(), response.headers.items())
+
+    def socket(self, actor_type: str, name: str, path: str, *, by_function: bool = False) -> SocketEnd:
+        """Connect a WebSocket to an instance, directly or by the function."""
+        if by_function:
+            return KitSocket(self.host.socket(None, "", f"/meet/{name}{path}"))
+        return KitSocket(self.host.socket(actor_type, name, path))
+
+    def refused_socket(self, actor_type: str, name: str, path: str) -> tuple[int, str]:
+        """Status and text of what a client gets that is not accepted."""
+        try:
+            self.host.socket(actor_type, name, path)
+        except NotAcceptedError as error:
+            return error.response.status, error.response.text()
+        except ActorCallError as error:
+            return error.status or 500, error.message
+        raise AssertionError("it was accepted")
 
     def log(self, label: str) -> list[tuple[str, str]]:
         """Level and text of each line of an instance."""
@@ -307,6 +393,23 @@ class HostDriver:
         """Send a request to the function; `path` with its query."""
         answer = self._caller.request(method, f"/fn/suite{path}", body or None, headers)
         return FunctionReply(answer.status, answer.text, list(answer.headers.items()))
+
+    def socket(self, actor_type: str, name: str, path: str, *, by_function: bool = False) -> SocketEnd:
+        """Connect a WebSocket to an instance, directly or by the function."""
+        way = f"/fn/suite/meet/{name}" if by_function else f"/v1/actors/{actor_type}/{name}"
+        return HostSocket(f"{self._sockets_url}{way}{path}")
+
+    def refused_socket(self, actor_type: str, name: str, path: str) -> tuple[int, str]:
+        """Status and text of what a client gets that is not accepted."""
+        try:
+            HostSocket(f"{self._sockets_url}/v1/actors/{actor_type}/{name}{path}").end()
+        except InvalidStatus as error:
+            return error.response.status_code, (error.response.body or b"").decode()
+        raise AssertionError("it was accepted")
+
+    @property
+    def _sockets_url(self) -> str:
+        return self.host.url.replace("http:", "ws:")
 
     def log(self, label: str) -> list[tuple[str, str]]:
         """Level and text of each line of an instance; lines come a moment later than the answer."""

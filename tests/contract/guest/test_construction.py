@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
+
 from tests.contract.guest.conftest import NewSubject
-from tests.contract.guest.drivers import Subject
+from tests.contract.guest.drivers import SUITE, Subject
 
 
 def test_a_constructor_runs_once_before_the_first_turn_of_an_activation(subject: NewSubject) -> None:
@@ -71,23 +73,8 @@ def test_arguments_that_do_not_fit_are_told_after_the_constructor(subject: NewSu
 
 
 def test_the_environment_has_the_manifests_bindings_and_variables(probe: Subject) -> None:
-    names = [
-        "ASKER",
-        "AWAITS",
-        "BLOCKS",
-        "CALLER",
-        "DOORS",
-        "EMPTY",
-        "GATHERING",
-        "GREETING",
-        "KEYED",
-        "MADE",
-        "PROBE",
-        "REFUSED",
-        "SCANS",
-        "SHAPES",
-        "TIMER",
-    ]
+    manifest = tomllib.loads((SUITE / "holdfast.toml").read_text())
+    names = sorted([*(each["binding"] for each in manifest["actors"]), *manifest["vars"]])
 
     assert probe.call("variables").typed == ["hello", "", names, False]
 

@@ -18,6 +18,7 @@ from doors import Awaits, Doors  # type: ignore[import-not-found]
 from gathering import Gathering  # type: ignore[import-not-found]
 from jobbing import Callee, Daily, Leaving, scheduled  # type: ignore[import-not-found]
 from keyed import Keyed  # type: ignore[import-not-found]
+from meeting import Meeting  # type: ignore[import-not-found]
 from pieces import Piecewise, respond  # type: ignore[import-not-found]
 from refused import Refused  # type: ignore[import-not-found]
 from scans import Scans  # type: ignore[import-not-found]
@@ -49,6 +50,7 @@ __all__ = [
     "Keyed",
     "Leaving",
     "Made",
+    "Meeting",
     "Piecewise",
     "Probe",
     "Refused",
@@ -714,6 +716,12 @@ def fetch(request: Request, env: Env) -> Response:
     kind, _, name = request.path.strip("/").partition("/")
     if kind == "call":
         return Response.json({"found": env.PROBE.id_from_name(name).do(["put", "k", 1], ["get", "k"])}, 201)
+    if kind == "meet":
+        meeting, _, rest = name.partition("/")
+        if rest != "ws":
+            raise ActorError(f"no way to {rest}")
+        answer: Response = env.MEETING.id_from_name(meeting).fetch(request)
+        return answer
     if kind == "refuse":
         raise ActorError("not here", code="nowhere", status=404)
     if kind == "refused":

@@ -1,0 +1,291 @@
+"""Sockets as clients see them: real ones, before a real host."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.harness import components
+from tests.harness.deploying import deploy, next_version
+from tests.harness.host import HostProcess
+
+CHAT = components.GUESTS / "chat"
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def chat_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
+    """A host with two workers and the chat; for tests that end no process."""
+    with HostProcess(tmp_path_factory.mktemp("chat") / "data", "--workers", "2") as host:
+        deploy(host, components.built(CHAT))
+        yield host
+
+
+class Chat:
+    """A host, and the clients that a test opens on it."""
+
+    def __init__(self, host: HostProcess) -> None:
+        self.host = host
+        self._clients = ExitStack()
+
+    def open(self, room: str, user: str, *, direct: bool = False, more: str = "", **options: Any) -> ClientConnection:
+        """A client that has had its welcome."""
+        base = self.host.url.replace("http:", "ws:")
+        path = f"/v1/actors/Room/{room}/ws?user={user}" if direct else f"/fn/chat/ws?room={room}&user={user}"
+        client: ClientConnection = self._clients.enter_context(connect(base + path + more, **options))
+        assert client.recv(PATIENCE_S) == f"welcome {user}"
+        return client
+
+    def ask(self, room: str, method: str, *arguments: Any) -> Any:
+        with self.host.caller() as caller:
+            return caller.value("Room", room, method, *arguments)
+
+    def until(self, said: Callable[[], Any]) -> Any:
+        """What it says once it is true."""
+        ends_at = time.monotonic() + PATIENCE_S
+        while not (found := said()):
+            assert time.monotonic() < ends_at, found
+            time.sleep(0.02)
+        return found
+
+    def closed(self, room: str, count: int) -> list[Any]:
+        """What the instance was told of its closed sockets, once there are so many."""
+        found: list[Any] = self.until(lambda: (told := self.ask(room, "closed")) and len(told) >= count and told)
+        return found
+
+    def end(self) -> None:
+        self._clients.close()
+
+
+@pytest.fixture
+def chat(chat_host: HostProcess) -> Iterator[Chat]:
+    made = Chat(chat_host)
+    yield made
+    made.end()
+
+
+def code_of(client: ClientConnection) -> int:
+    """What the client was closed with."""
+    try:
+        while True:
+            client.recv(PATIENCE_S)
+    except ConnectionClosed as error:
+        return 1006 if error.rcvd is None else error.rcvd.code
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_message_is_a_turn_and_what_it_broadcasts_reaches_all(chat: Chat, direct: bool) -> None:
+    room = f"all-{direct}"
+    ann, bob = chat.open(room, "ann", direct=direct), chat.open(room, "bob", direct=direct)
+    ann.send("hi")
+
+    assert [each.recv(PATIENCE_S) for each in (ann, bob)] == ["1 ann: hi"] * 2
+    bob.send(b"\x01\x02")
+    assert bob.recv(PATIENCE_S) == b"\x02\x01"
+    assert chat.ask(room, "said") == 1
+
+
+def test_a_handler_that_raises_sends_nothing_and_its_socket_stays(chat: Chat) -> None:
+    ann = chat.open("raises", "ann")
+    ann.send("raise")
+    ann.send("still here")
+
+    assert ann.recv(PATIENCE_S) == "1 ann: still here"
+
+
+def test_a_fetch_that_raises_after_it_accepted_opens_nothing(chat: Chat) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        chat.open("fails", "ann", more="&fail=yes")
+
+    assert refused.value.response.status_code == 500
+    assert chat.ask("fails", "count") == 0
+    assert chat.ask("fails", "closed") == []
+
+
+def test_each_close_is_told_once_with_who_closed_and_how(chat: Chat) -> None:
+    ann, bob, eve = (chat.open("closes", user) for user in ("ann", "bob", "eve"))
+    ann.close(4001, "bye")
+    chat.closed("closes", 1)
+    bob.send("close")
+    assert code_of(bob) == 4000
+    chat.closed("closes", 2)
+    eve.socket.shutdown(2)
+    told = chat.closed("closes", 3)
+
+    assert told == [["ann", 4001, "bye", True], ["bob", 4000, "as you wish", True], ["eve", 1006, "", False]]
+    assert chat.ask("closes", "count") == 0
+
+
+def test_an_evicted_instance_keeps_its_sockets_and_wakes_for_a_message(chat: Chat) -> None:
+    ann = chat.open("sleeps", "ann")
+    with chat.host.caller() as caller:
+        assert caller.request("POST", "/v1/instances/Room/sleeps/evict").value == {"evicted": True}
+        ann.send("good morning")
+        assert ann.recv(PATIENCE_S) == "1 ann: good morning"
+
+
+def test_a_text_that_the_host_answers_wakes_no_instance(chat: Chat) -> None:
+    ann = chat.open("pings", "ann")
+    chat.ask("pings", "answer_pings", "pong")
+    with chat.host.caller() as caller:
+        caller.request("POST", "/v1/instances/Room/pings/evict")
+        ann.send("ping")
+        assert ann.recv(PATIENCE_S) == "pong"
+        assert caller.request("GET", "/v1/instances/Room/pings").value["active"] is False
+
+
+def test_sockets_are_listed_and_one_is_closed_from_outside(chat: Chat) -> None:
+    ann, bob = chat.open("listed", "ann"), chat.open("listed", "bob")
+    with chat.host.caller() as caller:
+        listed = caller.request("GET", "/v1/instances/Room/listed/sockets").value
+        page = caller.request("GET", "/v1/instances/Room/listed/sockets?limit=1").value
+        rest = caller.request("GET", f"/v1/instances/Room/listed/sockets?limit=1&cursor={page['cursor']}").value
+        first = listed["sockets"][0]
+        path = f"/v1/instances/Room/listed/sockets/{first['id']}"
+        answers = [caller.request("DELETE", f"{path}?code=4010&reason=out") for _ in range(2)]
+
+    assert [(each["tags"], each["attachment"], each["kind"]) for each in listed["sockets"]] == [
+        (["user:ann"], {"user": "ann"}, "websocket"),
+        (["user:bob"], {"user": "bob"}, "websocket"),
+    ]
+    assert page["sockets"] + rest["sockets"] == listed["sockets"]
+    assert [(each.status, each.value.get("error", {}).get("name")) for each in answers] == [
+        (200, None),
+        (404, "UnknownSocketError"),
+    ]
+    assert code_of(ann) == 4010
+    bob.send("alone")
+    assert bob.recv(PATIENCE_S) == "1 bob: alone"
+    assert chat.closed("listed", 1) == [["ann", 4010, "out", True]]
+
+
+def test_the_death_of_a_worker_ends_its_sockets_and_each_close_is_told_once(tmp_path: Path) -> None:
+    with HostProcess(tmp_path / "data") as host:
+        deploy(host, components.built(CHAT))
+        chat = Chat(host)
+        clients = [chat.open("dies", f"u{number}") for number in range(5)]
+        clients[0].send("hi")
+        assert {each.recv(PATIENCE_S) for each in clients} == {"1 u0: hi"}
+        host.kill("worker")
+
+        assert {code_of(each) for each in clients} == {1012}
+        told = chat.closed("dies", 5)
+        again = chat.open("dies", "again")
+        again.send("back")
+        assert again.recv(PATIENCE_S) == "2 again: back"
+        assert sorted(told) == sorted([f"u{number}", 1006, "", False] for number in range(5))
+        assert len(chat.ask("dies", "closed")) == 5
+        assert chat.ask("dies", "count") == 1
+        chat.end()
+
+
+def test_the_death_of_a_front_is_a_close_for_each_of_its_sockets(tmp_path: Path) -> None:
+    with HostProcess(tmp_path / "data") as host:
+        deploy(host, components.built(CHAT))
+        chat = Chat(host)
+        clients = [chat.open("front", f"u{number}") for number in range(5)]
+        host.kill("front")
+
+        assert {code_of(each) for each in clients} == {1006}
+        told = chat.closed("front", 5)
+        assert sorted(each[:2] for each in told) == [[f"u{number}", 1006] for number in range(5)]
+        chat.open("front", "again")
+        chat.end()
+
+
+def test_a_host_that_stops_says_so_and_what_was_open_is_closed_at_the_next_start(tmp_path: Path) -> None:
+    with HostProcess(tmp_path / "data") as host:
+        deploy(host, components.built(CHAT))
+        chat = Chat(host)
+        ann = chat.open("stops", "ann")
+        host.stop()
+        assert code_of(ann) == 1012
+        host.start()
+
+        assert chat.closed("stops", 1) == [["ann", 1006, "", False]]
+
+
+def test_a_deploy_closes_no_socket(tmp_path: Path) -> None:
+    with HostProcess(tmp_path / "data") as host:
+        chat_component = components.built(CHAT)
+        deploy(host, chat_component)
+        chat = Chat(host)
+        ann = chat.open("deploys", "ann")
+        deploy(host, next_version(chat_component, tmp_path))
+        ann.send("hi")
+
+        assert ann.recv(PATIENCE_S) == "1 ann: hi"
+        chat.end()
+
+
+def test_an_event_stream_follows_a_topic_and_takes_it_up_again(chat: Chat) -> None:
+    url = f"{chat.host.url}/fn/chat/events?room=news"
+    accept = {"accept": "text/event-stream"}
+
+    def read(stream: httpx.Response, count: int) -> list[dict[str, str]]:
+        events: list[dict[str, str]] = []
+        current: dict[str, str] = {}
+        for line in stream.iter_lines():
+            if line:
+                name, _, value = line.partition(":")
+                if name in {"id", "event", "data"}:
+                    current[name] = value.removeprefix(" ")
+            elif "data" in current:
+                events.append(current)
+                current = {}
+                if len(events) == count:
+                    break
+        return events
+
+    with httpx.stream("GET", url, headers=accept, timeout=PATIENCE_S) as stream:
+        chat.ask("news", "publish", "one")
+        chat.ask("news", "publish", "two")
+        first = read(stream, 2)
+    chat.ask("news", "publish", "three")
+    with httpx.stream("GET", url, headers={**accept, "last-event-id": first[0]["id"]}, timeout=PATIENCE_S) as stream:
+        again = read(stream, 2)
+
+    assert [each["data"] for each in first + again] == ["one", "two", "two", "three"]
+
+
+@pytest.mark.parametrize("under_prefix", [False, True])
+def test_a_browser_opens_both_from_a_functions_page_and_nothing_from_one_without_an_origin(
+    chat: Chat, under_prefix: bool, tmp_path: Path
+) -> None:
+    port = chat.host.url.rpartition(":")[2]
+    page = f"{chat.host.url}/fn/chat/" if under_prefix else f"http://chat.localhost:{port}/"
+    options = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--remote-debugging-port=0",
+        f"--user-data-dir={tmp_path}",
+    )
+    with subprocess.Popen(
+        ["chromium", *options, page], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as browser:
+        try:
+            seen = json.loads(chat.until(lambda: chat.ask("report from /done", "reported")))
+        finally:
+            browser.kill()
+    chat.ask("report from /done", "report", None)
+
+    if under_prefix:
+        assert seen == ["closed 1006  false"]
+    else:
+        assert seen == [
+            "welcome page",
+            "1 page: héllo",
+            "event 1 from the page",
+            "closed 4000 as you wish true",
+        ]
