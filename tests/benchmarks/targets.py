@@ -61,6 +61,7 @@ TARGETS: Final = [
     Target("deposit inside the sandbox", "sandbox/deposit/ours_us", most=40, unit=" us"),
     Target("CPU of a keyed deposit against a plain one", "keys/deposit/keyed/cpu_ratio", most=1.25),
     Target("CPU of a keyed read against a plain one", "keys/read/keyed/cpu_ratio", most=1.1),
+    Target("an actor's request outside over a bare client's, p50", "outbound/actor/more_ms", most=0.3, unit=" ms"),
     Target("first call to a new name, p50", "first_call/p50_ms", most=5, unit=" ms"),
     Target("reactivation after eviction, p50", "reactivation/p50_ms", most=4, unit=" ms"),
     Target("private memory of an activation, 1,000 active", "memory/1000/mib_each", most=0.8, unit=" MiB"),
