@@ -47,8 +47,11 @@ class Chat:
         return client
 
     def ask(self, room: str, method: str, *arguments: Any) -> Any:
+        """What a call returns, once there is a worker for it."""
         with self.host.caller() as caller:
-            return caller.value("Room", room, method, *arguments)
+            answer = self.until(lambda: (said := caller.call("Room", room, method, *arguments)).status != 503 and said)
+        assert answer.status == 200, answer
+        return answer.value
 
     def until(self, said: Callable[[], Any]) -> Any:
         """What it says once it is true."""
