@@ -6,16 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from holdfast_host.wire.control import (
-    CourierQuestion,
-    CourierStart,
-    Message,
-    Ping,
-    Pong,
-    Stop,
-    pack_message,
-    read_for_courier,
-)
+from holdfast_host.wire.control import CourierQuestion, CourierStart, Ping, Pong, Stop, pack_message, read_for_courier
+from holdfast_host.wire.messages import Message
 
 
 class ControlChannel(asyncio.Protocol):

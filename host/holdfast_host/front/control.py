@@ -13,7 +13,6 @@ from holdfast_host.wire.control import (
     Answer,
     FrontNews,
     FrontStart,
-    Message,
     Ping,
     Pong,
     Progress,
@@ -24,6 +23,7 @@ from holdfast_host.wire.control import (
     pack_message,
     read_for_front,
 )
+from holdfast_host.wire.messages import Message
 from holdfast_host.wire.operations import AnyOperation
 
 OnProgress = Callable[[str], None]

@@ -14,7 +14,7 @@ from typing import Any, Final
 from wasmtime import Config, Store, StoreContext, WasmtimeError, _ffi
 from wasmtime.component import Func
 
-from holdfast_host.core.errors import required
+from holdfast_host.core.failures import required
 
 ffi: Final = _ffi  # wasmtime's functions and structures with their declared types, named as in its C headers
 

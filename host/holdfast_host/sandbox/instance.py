@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from wasmtime import Store, WasiConfig, WasmtimeError
 
-from holdfast_host.core.errors import ActorUnknownMethodError, BadRequestError, InternalError, required
+from holdfast_host.core.errors import ActorUnknownMethodError, BadRequestError, InternalError
+from holdfast_host.core.failures import required
 from holdfast_host.sandbox.c_api import address_of_context
 from holdfast_host.sandbox.capabilities import Capabilities
 from holdfast_host.sandbox.engine import LoadedComponent

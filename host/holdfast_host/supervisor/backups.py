@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast_host import __version__
 from holdfast_host.core.backup_file import FORMAT, HEAD
-from holdfast_host.core.errors import HoldfastError, HostUnavailableError, disk_error
+from holdfast_host.core.errors import HoldfastError, HostUnavailableError
+from holdfast_host.core.failures import disk_error
 from holdfast_host.storage.data_directory import MARKER, partition_path
 from holdfast_host.supervisor.registry.registry import now_us
-from holdfast_host.wire.control import CopyPartition, Done, HoldCommits, ReleaseCommits
+from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
+from holdfast_host.wire.control import Done
 
 if TYPE_CHECKING:
     from holdfast_host.core.json_text import JsonObject
     from holdfast_host.core.logs import EventLog
     from holdfast_host.supervisor.processes.supervision import SupervisedProcess
     from holdfast_host.supervisor.startup import HostResources
-    from holdfast_host.wire.control import Question
+    from holdfast_host.wire.messages import Question
 
 HOLD_ANSWER_S: Final = 10.0
 _TAKEN_LOOK_S: Final = 0.05

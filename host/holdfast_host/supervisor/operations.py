@@ -20,8 +20,9 @@ from holdfast_host.supervisor.deploys.deploys import DeployRequest, Deploys
 from holdfast_host.supervisor.processes.child import Child
 from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry
 from holdfast_host.wire.catalog import Binding, Deployment
-from holdfast_host.wire.control import Answer, Failure, Request
+from holdfast_host.wire.control import Answer, Request
 from holdfast_host.wire.control import Progress as ProgressMessage
+from holdfast_host.wire.messages import Failure
 from holdfast_host.wire.operations import (
     AnyOperation,
     Delete,

@@ -13,44 +13,17 @@ import json
 from typing import Any, cast
 
 import msgspec
-from msgspec import Struct
 
-from holdfast_host.core.errors import HoldfastError, InternalError
+from holdfast_host.core.errors import InternalError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import Limits
+from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.catalog import Catalog, Deployment, Outbound
+from holdfast_host.wire.messages import Failure, Message, Question
 from holdfast_host.wire.operations import AnyOperation
 from holdfast_host.wire.routing import Routing
 
 Quarantined = list[tuple[int, str]]  # the type's number and the name of each, see supervisor.crashes.quarantine
-
-
-class Failure(Struct, frozen=True, forbid_unknown_fields=True):
-    """An error on its way to another process."""
-
-    name: str
-    message: str
-    code: str | None = None
-    status: int | None = None
-
-    @classmethod
-    def of(cls, error: HoldfastError) -> Failure:
-        """For a message."""
-        return cls(error.name, error.message, error.code, error.status)
-
-    def to_error(self) -> HoldfastError:
-        """The error again; InternalError for a name that is none of ours."""
-        return HoldfastError.from_facts(msgspec.structs.asdict(self))
-
-
-class Message(Struct, forbid_unknown_fields=True, tag_field="kind"):
-    """One message; its tag is its `kind` on the wire."""
-
-
-class Question(Message, kw_only=True):
-    """To a child, which answers with the same `id`."""
-
-    id: int = 0  # who sends it gives it one
 
 
 # To every child.
@@ -161,26 +134,6 @@ class KeepAway(Question, tag="quarantine"):
     """Only these may not run."""
 
     instances: Quarantined
-
-
-class HoldCommits(Question, tag="hold"):
-    """Commit nothing from the next moment on, and keep what is committed by then as a snapshot.
-
-    Answered when that is so. Who hears nothing more for some seconds goes on.
-    """
-
-
-class ReleaseCommits(Question, tag="release"):
-    """Go on. Refused where it had gone on by itself; then the snapshot is let go of, and is where `keep` is false."""
-
-    keep: bool
-
-
-class CopyPartition(Question, tag="copy"):
-    """Copy a partition of the snapshot into a new file. Answered when it is there."""
-
-    partition: int
-    path: str
 
 
 # To fronts.

@@ -14,30 +14,25 @@ from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from holdfast_host.core.errors import HoldfastError, InternalError
 from holdfast_host.core.json_text import JsonObject
+from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.control import (
     Armed,
     CommitStalled,
     Connected,
-    CopyPartition,
     Describe,
     Described,
     Done,
     Drain,
     Drained,
     Failed,
-    Failure,
     FoundTypes,
-    HoldCommits,
     KeepAway,
     Measure,
     Measured,
-    Message,
     Occupied,
     Ping,
     Pong,
     Prepare,
-    Question,
-    ReleaseCommits,
     Remove,
     RoomChanged,
     ShowActivity,
@@ -50,6 +45,7 @@ from holdfast_host.wire.control import (
     pack_message,
     read_for_worker,
 )
+from holdfast_host.wire.messages import Failure, Message, Question
 from holdfast_host.worker.alarms.queries import types_with_alarms, types_with_instances
 from holdfast_host.worker.inspection.activity import add_places
 from holdfast_host.worker.sockets.queries import types_with_sockets

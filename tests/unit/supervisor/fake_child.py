@@ -20,10 +20,8 @@ from holdfast_host.wire.control import (
     Drain,
     Drained,
     Failed,
-    Failure,
     Fatal,
     FrontStart,
-    Message,
     NewCatalog,
     Ping,
     Pong,
@@ -39,6 +37,7 @@ from holdfast_host.wire.control import (
     read_for_front,
     read_for_worker,
 )
+from holdfast_host.wire.messages import Failure, Message
 
 FOLDER = Path(os.environ["HOLDFAST_FAKE"])
 ROLE = sys.argv[1]

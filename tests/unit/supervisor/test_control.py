@@ -11,6 +11,7 @@ import pytest
 from holdfast_host.supervisor.host import Host
 from holdfast_host.supervisor.processes.child import Child
 from holdfast_host.wire import control, operations
+from holdfast_host.wire.messages import Failure
 
 ASKED = control.Request(1, operations.ListFunctions())
 # What is said, and what follows: the calls of the host's parts, by name.
@@ -66,7 +67,7 @@ def test_the_news_above_are_all_that_a_child_may_say_beside_its_answers() -> Non
 def test_an_answer_is_handed_to_who_asked_and_no_other_kind_is(answer: Any) -> None:
     samples: dict[Any, control.AnyAnswer] = {
         control.Done: control.Done(1),
-        control.Failed: control.Failed(1, control.Failure("InvalidComponentError", "refused")),
+        control.Failed: control.Failed(1, Failure("InvalidComponentError", "refused")),
         control.FoundTypes: control.FoundTypes(1, [7]),
         control.Described: control.Described(1, {"actors": []}),
         control.Measured: control.Measured(1, {}),

@@ -13,6 +13,7 @@ from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import SHARDS, Limits
 from holdfast_host.wire import control, operations
 from holdfast_host.wire.catalog import ActorType, Binding, Catalog, Deployment, Method
+from holdfast_host.wire.messages import Failure
 from holdfast_host.wire.routing import Routing
 
 ACCOUNT = ActorType(
@@ -70,7 +71,7 @@ FROM_CHILDREN: list[control.FromChild] = [
     control.Pong(10),
     control.Drained(),
     control.Done(1),
-    control.Failed(2, control.Failure("ActorError", "no funds", "no_funds", 409)),
+    control.Failed(2, Failure("ActorError", "no funds", "no_funds", 409)),
     control.Measured(3, {"types": [{"latency": 0.5}]}),
     control.FoundTypes(4, [1]),
     control.Described(5, {"actors": []}),

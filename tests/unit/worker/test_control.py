@@ -13,8 +13,9 @@ import pytest
 
 from holdfast_host.core.errors import InternalError
 from holdfast_host.wire import control
+from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.catalog import ActorType, Catalog, Deployment
-from holdfast_host.wire.control import Message
+from holdfast_host.wire.messages import Message
 from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.control import ControlChannel
 from tests.unit.worker.stage import TYPE, Stage
@@ -88,9 +89,9 @@ ANSWERS: list[tuple[control.WorkerOrder, Answers]] = [
     (control.KeepAway([(TYPE, "b")], id=7), lambda it: it == control.Done(7)),
     (control.Measure(id=7), lambda it: isinstance(it, control.Measured) and it.measures["types"][0]["type"] == "T"),
     (control.ShowActivity(20, id=7), lambda it: isinstance(it, control.ShownActivity) and it.id == 7),
-    (control.HoldCommits(id=7), lambda it: it == control.Done(7)),
-    (control.ReleaseCommits(keep=True, id=7), lambda it: unavailable(it, "did not stop committing at one moment")),
-    (control.CopyPartition(0, "nowhere", id=7), lambda it: unavailable(it, "there is no snapshot to copy")),
+    (HoldCommits(id=7), lambda it: it == control.Done(7)),
+    (ReleaseCommits(keep=True, id=7), lambda it: unavailable(it, "did not stop committing at one moment")),
+    (CopyPartition(0, "nowhere", id=7), lambda it: unavailable(it, "there is no snapshot to copy")),
     (control.Ping(7), lambda it: it == control.Pong(7)),
     (control.Drain(), lambda it: it == control.Drained()),
 ]
@@ -148,17 +149,17 @@ def test_nothing_is_committed_or_answered_while_commits_are_held_and_all_of_it_a
     supervised: Supervised,
 ) -> None:
     stage = supervised.stage
-    supervised.tell(control.HoldCommits(id=1))
+    supervised.tell(HoldCommits(id=1))
     assert supervised.hear() == control.Done(1)
     slot = stage.client.send("a", "add", 1)
     with pytest.raises(TimeoutError):
         stage.client.wait(slot, timeout_s=0.3)
     assert stage.do(lambda: stage.worker.gate.flight) is None
-    supervised.tell(control.ReleaseCommits(keep=True, id=2))
+    supervised.tell(ReleaseCommits(keep=True, id=2))
     assert supervised.hear() == control.Done(2)
     assert stage.client.wait(slot) == (200, 2)
 
-    supervised.tell(control.CopyPartition(0, "file", id=3))
+    supervised.tell(CopyPartition(0, "file", id=3))
     assert supervised.hear() == control.Done(3)
     [snapshot] = supervised.snapshots
     snapshot.copy.assert_called_once_with(0, Path("file"))
@@ -169,10 +170,10 @@ def test_who_is_late_finds_that_the_worker_went_on_and_its_snapshot_is_let_go_of
     supervised: Supervised, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("holdfast_host.worker.commits.committer.HOLD_MAX_S", 0.05)
-    supervised.tell(control.HoldCommits(id=1))
+    supervised.tell(HoldCommits(id=1))
     assert supervised.hear() == control.Done(1)
     assert supervised.stage.call("a", "add", 1) == (200, 2)
-    supervised.tell(control.ReleaseCommits(keep=True, id=7))
+    supervised.tell(ReleaseCommits(keep=True, id=7))
     assert unavailable(supervised.hear(), "did not stop committing at one moment")
     [snapshot] = supervised.snapshots
     snapshot.close.assert_called_once_with()
@@ -180,9 +181,9 @@ def test_who_is_late_finds_that_the_worker_went_on_and_its_snapshot_is_let_go_of
 
 def test_a_further_backup_lets_go_of_what_the_last_one_left(supervised: Supervised) -> None:
     for number in (1, 3):
-        supervised.tell(control.HoldCommits(id=number))
+        supervised.tell(HoldCommits(id=number))
         assert supervised.hear() == control.Done(number)
-        supervised.tell(control.ReleaseCommits(keep=True, id=number + 1))
+        supervised.tell(ReleaseCommits(keep=True, id=number + 1))
         assert supervised.hear() == control.Done(number + 1)
     first, second = supervised.snapshots
     first.close.assert_called_once_with()

@@ -9,9 +9,9 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli import answers
 from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.output import Screen, has_screen, json_option, print_json, say
+from holdfast_host.cli.worker_answers import Activity, ShownWorker, Whose, Workers
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -42,26 +42,26 @@ def command(once: bool, interval: float, limit: int, host: str, token_file: Path
     path = f"/v1/debug/workers?limit={limit}"
     with open_client(host, token_file) as client:
         if as_json:
-            print_json(client.get(path, answers.Workers))
+            print_json(client.get(path, Workers))
         elif once or not has_screen():
-            for line in _describe(client.get(path, answers.Workers)):
+            for line in _describe(client.get(path, Workers)):
                 say(line)
         else:
             try:
                 with Screen() as screen:
                     while True:
-                        screen.show([*_describe(client.get(path, answers.Workers)), "", "Ctrl-C ends it."])
+                        screen.show([*_describe(client.get(path, Workers)), "", "Ctrl-C ends it."])
                         time.sleep(interval)
             except KeyboardInterrupt:
                 return
 
 
-def _describe(answer: answers.Workers) -> Iterator[str]:
+def _describe(answer: Workers) -> Iterator[str]:
     for worker in answer["workers"]:
         yield from _describe_worker(worker)
 
 
-def _describe_worker(worker: answers.ShownWorker) -> Iterator[str]:
+def _describe_worker(worker: ShownWorker) -> Iterator[str]:
     head = f"worker {worker['worker']}: {worker['state']}"
     if worker["pid"] is not None:
         head += f", pid {worker['pid']} for {_duration(worker['age_s'])}"
@@ -87,7 +87,7 @@ def _describe_worker(worker: answers.ShownWorker) -> Iterator[str]:
         yield from _more(worker["noted_total"], worker["noted"], "others")
 
 
-def _describe_activity(activity: answers.Activity) -> Iterator[str]:
+def _describe_activity(activity: Activity) -> Iterator[str]:
     for group in activity["groups"]:
         what = f"group {group['group']}" if group["group"] is not None else "sweep"
         since = "gathers" if group["age_s"] is None else f"at the disk for {_duration(group['age_s'])}"
@@ -125,7 +125,7 @@ def _more(total: int, shown: Sequence[object], words: str) -> Iterator[str]:
         yield f"  and {left} {words}"
 
 
-def _whose(row: answers.Whose) -> str:
+def _whose(row: Whose) -> str:
     """An instance, or the function that a request is for."""
     return f"{row['type']}/{row['name']}" if row["type"] is not None else f"function {row['function']}"
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from holdfast_host.core.errors import BadRequestError, required
+from holdfast_host.core.errors import BadRequestError
+from holdfast_host.core.failures import required
 from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.limits import DUE_US_MAX, KIB
 from holdfast_host.front.app import Route

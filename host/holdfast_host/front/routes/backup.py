@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.backup_file import CHECKSUMS, END, FAILED, member_head, padding
-from holdfast_host.core.errors import HoldfastError, disk_error
+from holdfast_host.core.errors import HoldfastError
+from holdfast_host.core.failures import disk_error
 from holdfast_host.core.limits import MIB
 from holdfast_host.front.app import Route
 from holdfast_host.front.http.answers import ByteStream

@@ -18,7 +18,8 @@ from typing import Final
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from holdfast_host.core.errors import BadRequestError, InvalidManifestError, PayloadTooLargeError, disk_error
+from holdfast_host.core.errors import BadRequestError, InvalidManifestError, PayloadTooLargeError
+from holdfast_host.core.failures import disk_error
 from holdfast_host.core.limits import KIB, MIB, Limits
 from holdfast_host.front.http.client_timeouts import Coming
 from holdfast_host.front.http.content_encoding import coding_of

@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast_host.core.errors import HostUnavailableError, InvalidComponentError, required
+from holdfast_host.core.errors import HostUnavailableError, InvalidComponentError
+from holdfast_host.core.failures import required
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.components.compiled_store import DRAFT_PREFIX, DamagedError, KeptComponent, sha256_of
 from holdfast_host.sandbox.components.description import check_description

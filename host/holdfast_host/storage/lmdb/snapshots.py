@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import lmdb
 
-from holdfast_host.core.errors import HostUnavailableError, disk_error
+from holdfast_host.core.errors import HostUnavailableError
+from holdfast_host.core.failures import disk_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from holdfast_host.core.clock import utc_text
-from holdfast_host.core.errors import UnknownFunctionError, disk_error
+from holdfast_host.core.errors import UnknownFunctionError
+from holdfast_host.core.failures import disk_error
 from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog

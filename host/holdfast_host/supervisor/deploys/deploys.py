@@ -26,8 +26,8 @@ from holdfast_host.core.errors import (
     InvalidManifestError,
     UnknownFunctionError,
     UnknownVersionError,
-    required,
 )
+from holdfast_host.core.failures import required
 from holdfast_host.core.ids import check_function_name
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog

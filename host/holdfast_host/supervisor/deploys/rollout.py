@@ -28,13 +28,13 @@ from holdfast_host.wire.control import (
     NewCatalog,
     Occupied,
     Prepare,
-    Question,
     Remove,
     Switch,
     TakeGrants,
     TakeSecrets,
     kind_of,
 )
+from holdfast_host.wire.messages import Question
 
 _Answer = TypeVar("_Answer", Done, FoundTypes, Described)
 

@@ -31,16 +31,15 @@ from holdfast_host.wire.control import (
     FoundTypes,
     FrontStart,
     Measured,
-    Message,
     Ping,
     Pong,
-    Question,
     ShownActivity,
     WorkerStart,
     kind_of,
     pack_message,
     read_from_child,
 )
+from holdfast_host.wire.messages import Message, Question
 
 _Answer = TypeVar("_Answer", Done, FoundTypes, Described, Measured, ShownActivity)
 

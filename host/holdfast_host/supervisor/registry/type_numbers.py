@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 
-from holdfast_host.core.errors import InvalidManifestError, TypeOwnedError, required
+from holdfast_host.core.errors import InvalidManifestError, TypeOwnedError
+from holdfast_host.core.failures import required
 from holdfast_host.core.manifest import Manifest
 from holdfast_host.supervisor.registry.registry import Registry, TypeRecord
 from holdfast_host.wire.catalog import Deployment

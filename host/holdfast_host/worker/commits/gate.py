@@ -24,7 +24,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from holdfast_host.core.errors import ActorOutputGateError, HoldfastError, InternalError, required
+from holdfast_host.core.errors import ActorOutputGateError, HoldfastError, InternalError
+from holdfast_host.core.failures import required
 from holdfast_host.storage.store import NO_LEANS, Batch, Changes, Leans
 from holdfast_host.worker.threads.leaders import leaders
 

@@ -20,8 +20,8 @@ from holdfast_host.core.errors import (
     InternalError,
     LimitError,
     error_class,
-    required,
 )
+from holdfast_host.core.failures import required
 from holdfast_host.core.json_text import commas_of, is_json, is_nested_deeper
 from holdfast_host.core.limits import KIB
 from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
