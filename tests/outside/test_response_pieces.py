@@ -212,6 +212,7 @@ def test_one_that_goes_while_nothing_comes_ends_the_request_outside_at_once(
     assert took_s < 2  # and not the 3 s that a piece may take
 
 
+@pytest.mark.limit("stream_take_s")
 def test_a_client_that_takes_nothing_is_cut_and_slow_ones_are_waited_for(host: HostProcess, caller: Caller) -> None:
     slow, stuck = (Client(host, f"/pieces/endless/{name}?size=190000", window=4096) for name in ("slow", "stuck"))
     stuck.until(b"1 x")

@@ -7,6 +7,7 @@ the new one, never a part of it, and after the return the new one. Who calls own
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -33,6 +34,18 @@ def write_durably(path: Path, content: bytes, *, draft: Path | None = None) -> N
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a new file piece by piece; only its owner can read it. Its content is durable on return, not its name.
+
+    Raises:
+        OSError: it is there already, or cannot be written; what was written of it stays.
+    """
+    with open(path, "xb", opener=_open_private) as file:
+        file.writelines(pieces)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def move_durably(written: Path, path: Path) -> None:

@@ -121,6 +121,7 @@ def test_a_cron_that_is_handled_has_its_next_time_unless_the_handler_says_otherw
     assert ending.take().jobs is None, "a sync() has said it already"
 
 
+@pytest.mark.limit("job_bytes_max", "turn_jobs_max", "instance_jobs_max")
 def test_each_limit_on_jobs_names_itself() -> None:
     instance = Instance(LIMITS.replace(turn_jobs_max=3, instance_jobs_max=5))
     with pytest.raises(LimitError, match=r"a job of \d+ bytes exceeds the limit of 262144 bytes \(Account/alice\)"):

@@ -12,6 +12,7 @@ from holdfast_host.core.errors import InternalError
 from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import SHARDS, Limits
 from holdfast_host.wire import control, operations
+from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.catalog import ActorType, Binding, Catalog, Deployment, Method
 from holdfast_host.wire.messages import Failure
 from holdfast_host.wire.routing import Routing
@@ -50,6 +51,10 @@ FOR_WORKERS: list[control.ToWorker] = [
     control.TakeSecrets({"KEY": "\ud800"}, id=7),
     control.KeepAway([(3, "a")], id=8),
     control.ShowActivity(20, id=11),
+    control.Connected([1], id=12),
+    HoldCommits(id=13),
+    ReleaseCommits(True, id=14),
+    CopyPartition(3, "/data/backup/3", id=15),
     control.Measure(id=9),
     control.Ping(10),
     control.Drain(),
@@ -99,6 +104,7 @@ OPERATIONS: list[operations.AnyOperation] = [
     operations.ListSecrets(),
     operations.SetSecret("KEY", "\ud800"),
     operations.DeleteSecret("KEY"),
+    operations.TakeBackup(True),
 ]
 READERS: list[tuple[Any, list[Any], Callable[[bytes], Any]]] = [
     (control.ToWorker, FOR_WORKERS, control.read_for_worker),

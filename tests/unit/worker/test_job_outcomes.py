@@ -127,6 +127,7 @@ def test_a_refused_call_without_then_is_abandoned_and_kept(monkeypatch: pytest.M
     assert host.stage.worker.job_calls.abandoned == 1
 
 
+@pytest.mark.limit("job_tries_max")
 def test_what_fails_is_tried_again_a_dozen_times_ever_further_apart_and_then_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -211,6 +212,7 @@ def test_what_a_status_says_of_a_request(status: int, headers: list[list[str]], 
         assert after.last_error == f"it was answered with status {status}"
 
 
+@pytest.mark.limit("job_outcome_bytes_max")
 def test_an_answer_that_is_too_large_to_be_kept_is_told_as_that() -> None:
     body = b'{"status":200,"headers":[],"body":"%b"}' % (b"x" * 2_000_000)
     answer = Answer(200, body).cut(LIMITS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +9,7 @@ import click
 
 from holdfast_host.cli.client import host_options, open_client, with_query
 from holdfast_host.cli.output import CommandFailedError, Stages, json_option, tell
+from holdfast_host.core.durable_files import move_durably, write_pieces
 from holdfast_host.supervisor.directory.restoring import BackupError, BackupFacts, read_backup
 
 _EXAMPLES: Final = """\b
@@ -34,13 +33,14 @@ def command(file: Path, with_key: bool, host: str, token_file: Path | None, as_j
     if file.exists():
         raise CommandFailedError(f"{file} is there already: name another file, or remove it.")
     draft = file.with_name(f"{file.name}.part")
+    draft.unlink(missing_ok=True)
     try:
         with Stages(quiet=as_json) as stages, open_client(host, token_file) as client:
             stages.begin("Taking the backup")
-            _write(draft, client.stream(with_query("/v1/backup", {"with_key": "true"} if with_key else {})))
+            write_pieces(draft, client.stream(with_query("/v1/backup", {"with_key": "true"} if with_key else {})))
             stages.begin("Reading it back")
             facts = read_backup(draft)
-        draft.rename(file)
+        move_durably(draft, file)
     except BackupError as error:
         raise CommandFailedError(f"There is no backup: {error}") from None
     except OSError as error:
@@ -48,14 +48,6 @@ def command(file: Path, with_key: bool, host: str, token_file: Path | None, as_j
     finally:
         draft.unlink(missing_ok=True)
     tell(_shown(facts, file), f"{file}: {facts.bytes:,} bytes, {facts.files} files, as of {facts.created_at}", as_json)
-
-
-def _write(path: Path, pieces: Iterable[bytes]) -> None:
-    """Durably; only its owner may read it."""
-    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as target:
-        target.writelines(pieces)
-        target.flush()
-        os.fsync(target.fileno())
 
 
 def _shown(facts: BackupFacts, file: Path) -> dict[str, object]:

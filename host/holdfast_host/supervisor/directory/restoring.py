@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 
 from holdfast_host.core.backup_file import CHECKSUMS, FAILED, FORMAT, HEAD, is_file_name
 from holdfast_host.core.clock import utc_text
-from holdfast_host.core.durable_files import sync_directory, write_durably
+from holdfast_host.core.durable_files import sync_directory, write_durably, write_pieces
 from holdfast_host.core.limits import MIB
 from holdfast_host.storage.data_directory import MARKER
 
@@ -88,10 +88,7 @@ def _fill(file: Path, directory: Path, key: bytes | None) -> BackupFacts:
             return
         path = directory / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(path, "xb", opener=lambda made, flags: os.open(made, flags, 0o600)) as target:
-            shutil.copyfileobj(source, target, MIB)
-            target.flush()
-            os.fsync(target.fileno())
+        write_pieces(path, iter(partial(source.read, MIB), b""))
 
     facts = _pass_through(file, keep)
     if not marker:
