@@ -73,11 +73,17 @@ class Backups:
         except OSError as error:
             raise disk_error(error, "the backup cannot be written", "there is no backup") from error
         finally:
-            self._under_way = False
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
-            await asyncio.shield(self._ask_all(ReleaseCommits(keep=False), quiet=True))
+            await asyncio.shield(self._end(folder))
         self._log.info("a backup was taken", partitions=self._resources.directory.partitions)
         return {}
+
+    async def _end(self, folder: Path) -> None:
+        """Let go of all that it held; only then the next one may begin."""
+        try:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await self._ask_all(ReleaseCommits(keep=False), quiet=True)
+        finally:
+            self._under_way = False
 
     async def _cut(self, files: _Files, with_key: bool) -> None:
         """The moment: nothing is committed from the last worker's answer to the first release."""
