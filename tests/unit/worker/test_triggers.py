@@ -101,14 +101,28 @@ def test_a_function_that_was_asleep_runs_once_and_is_told_how_much_it_has_missed
 
 def test_what_could_not_be_set_is_set_later(stage: TriggerStage) -> None:
     """Its mailbox was full, say, or the disk."""
-    trigger = ActorType("Crons_f", CRONS, (), handlers=(), crons=("@daily",))
-    stage.switch()
+    stage.switch("@daily")
+    stage.jobs.stage.do(lambda: stage.jobs.store._rows.clear())
+    wanted = stage.worker.triggers._wanted[CRONS]
     refused = HoldfastError("no room").to_json()
-    stage.jobs.stage.do(lambda: stage.worker.triggers.failed(trigger, refused))
+    stage.jobs.stage.do(lambda: stage.worker.triggers.failed(wanted, refused))
     stage.jobs.stage.do(stage.worker.triggers.try_again)
     stage.jobs.settle()
 
     assert stage.rows().keys() == {"@daily"}
+
+
+def test_what_an_earlier_version_could_not_set_is_not_set_over_what_runs_now(stage: TriggerStage) -> None:
+    """Its edit waited behind a long run and was refused when the next version had set its own."""
+    stage.switch("@daily")
+    earlier = stage.worker.triggers._wanted[CRONS]
+    stage.switch("@hourly")
+    refused = HoldfastError("waited 30 s for its turn and did not run").to_json()
+    stage.jobs.stage.do(lambda: stage.worker.triggers.failed(earlier, refused))
+    stage.jobs.stage.do(stage.worker.triggers.try_again)
+    stage.jobs.settle()
+
+    assert stage.rows().keys() == {"@hourly"}
 
 
 def test_nobody_calls_the_type_that_keeps_them(stage: TriggerStage) -> None:

@@ -38,29 +38,33 @@ class Triggers:
         self._deployments = deployments
         self._mailboxes = mailboxes
         self._output = output
-        self._unequal: dict[int, ActorType] = {}  # by type number: what could not be made yet
+        self._wanted: dict[int, ActorType] = {}  # by type number: what the version that runs says
+        self._unequal: set[int] = set()  # what could not be made yet
         self._told: set[int] = set()  # of which the log says so
 
     def apply(self, deployment: Deployment) -> None:
         """This version runs now: its times are those of its manifest from here on."""
         for each in deployment.types:
             if each.crons is not None and self._routing.place(each.type_id, NAME)[0] == self._worker:
+                self._wanted[each.type_id] = each
                 self._set(each)
 
     def try_again(self) -> None:
         """Make what could not be made: its mailbox was full, or the disk."""
-        unequal, self._unequal = self._unequal, {}
-        for each in unequal.values():
-            if self._deployments.find(each.type_id) is not None:
-                self._set(each)
+        unequal, self._unequal = self._unequal, set()
+        for type_id in unequal:
+            if self._deployments.find(type_id) is not None:
+                self._set(self._wanted[type_id])
 
     def failed(self, trigger: ActorType, body: bytes) -> None:
-        """An edit was refused."""
+        """An edit was refused; one of an earlier version is not tried again, for it would undo what came after it."""
+        if self._wanted.get(trigger.type_id) is not trigger:
+            return
         text = json.loads(body)["error"]["message"]
         if trigger.type_id not in self._told:
             self._told.add(trigger.type_id)
             self._output.event("warning", f"the crons of {trigger.type} are not set yet: {text}")
-        self._unequal[trigger.type_id] = trigger
+        self._unequal.add(trigger.type_id)
 
     def _set(self, trigger: ActorType) -> None:
         request = Call(
