@@ -9,6 +9,7 @@ import pytest
 
 from holdfast_host.core.clock import utc_text
 from holdfast_host.core.errors import HoldfastError
+from holdfast_host.storage.jobs import DueJob, DuePage
 from holdfast_host.worker.inspection.edits import _EDITS
 from holdfast_host.worker.jobs.deliveries import FUNCTION_MAX
 from holdfast_host.worker.turns.turn import Turn
@@ -122,6 +123,54 @@ def test_a_parked_run_is_taken_up_when_its_type_is_deployed_again(monkeypatch: p
 
     assert parked == ["parked"]
     assert host.told == [("a", 0)]
+
+
+def test_a_run_that_was_on_its_way_to_be_parked_when_its_type_was_deployed_again_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = JobStage(monkeypatch)
+    host.run("a", 1.0)
+    host.stage.do(lambda: host.stage.worker.deployments.remove("f"))
+    host.store.hold()
+    host.clock.advance(1.0)
+    host.stage.do(lambda: None)
+    host.store.wait_held()
+    host.stage.do(host.stage.deploy)
+    host.stage.do(lambda: host.stage.worker.timers.take_up_parked([TYPE]))
+    host.stage.do(lambda: None)  # what is parked was read: nothing yet
+    host.store.let_go()
+    host.settle()
+
+    assert host.told == [("a", 0)]
+
+
+def test_a_run_that_is_being_taken_up_is_not_taken_a_second_time_where_a_page_shows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A commit is seen by whoever reads before the leader hears that it is settled."""
+    host = JobStage(monkeypatch)
+    id_ = bytes.fromhex(host.run("a", 1.0))
+    host.stage.do(lambda: host.stage.worker.deployments.remove("f"))
+    host.advance(1.0)
+    due_us = host.rows("a")[0][1].due_us
+    host.store.hold()
+    host.stage.do(host.stage.deploy)
+    host.stage.do(lambda: host.stage.worker.timers.take_up_parked([TYPE]))
+    host.stage.do(lambda: None)
+    host.store.wait_held()
+
+    def show() -> None:
+        runs = host.stage.worker.runs
+        page = runs._open_page(host.clock.wall_us())
+        page.found = DuePage([DueJob(due_us, host.stored("a"), id_)], {0: (host.clock.wall_us() + 1, 0, b"")}, True)
+        runs._have_due(page)
+
+    host.stage.do(show)
+    host.store.let_go()
+    host.settle()
+
+    assert host.told == [("a", 0)]
+    assert host.rows("a") == []
 
 
 def test_a_run_that_was_under_way_when_its_worker_died_is_told_and_in_the_end_given_up(

@@ -8,7 +8,7 @@ from collections import Counter
 from holdfast_host.storage.jobs import Job, new_id
 from holdfast_host.storage.store import Batch, Changes, StoredInstance
 from holdfast_host.worker.jobs.fair_queue import FairQueue
-from holdfast_host.worker.jobs.timetable import HELD_OF_FUNCTION, HELD_OF_INSTANCE, JobTimetable
+from holdfast_host.worker.jobs.timetable import HELD_OF_FUNCTION, HELD_OF_INSTANCE, MINUTE_US, JobTimetable
 from tests.harness.memory_store import MemoryStore
 
 FUNCTIONS = {1: "f", 2: "g"}
@@ -137,3 +137,20 @@ def test_what_is_not_due_yet_waits_and_what_moved_or_went_is_not_taken() -> None
     assert rig.table.next_us() == NOW_US + 50
     assert rig.take(NOW_US + 50) is stored
     assert rig.take(NOW_US + 69) is None
+
+
+def test_what_is_forgotten_for_want_of_room_while_a_page_is_read_is_read_later() -> None:
+    """One partition lags behind, so that pages are read; the other one's jobs of the next minute fill the table."""
+    rig = Rig()
+    rig.table.fill(rig.table.open_page(NOW_US).read(rig.store))
+    alone = rig.make(1, "alone", 1, NOW_US + 50_000)
+    many = rig.store.locate(1, b"many")
+    for number in range(8_190):
+        rig.table.put(many, new_id(""), NOW_US + 1_000 + number)
+    page = rig.table.open_page(NOW_US + MINUTE_US).read(rig.store)
+    for number in range(10):
+        rig.table.put(many, new_id(""), NOW_US + 500 + number)
+    assert len(rig.table) < 3_000, "all but the earliest are forgotten"
+    rig.table.fill(page)
+
+    assert alone in [rig.take(NOW_US + 2 * MINUTE_US) for _ in range(17)]

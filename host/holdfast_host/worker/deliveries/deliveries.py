@@ -290,8 +290,13 @@ class Deliveries(Kind):
     # Inside.
 
     def _note(self, delivery: Delivery, row: Row | None) -> None:
-        """So its row stands now, durably."""
+        """So its row stands now, durably. It may have been on its way to be parked when its type was deployed again."""
         self._note_due(delivery, row.due_us if row is not None and self._comes_due(row) else None)
+        if row is not None and row.state == "parked":
+            stored = delivery.stored
+            quarantined = self.mailboxes.is_quarantined(stored.type_id, stored.name)
+            if not quarantined and self.deployments.find(stored.type_id) is not None:
+                self.take_up_parked((stored.type_id,))
 
     def _note_due(self, delivery: Delivery, due_us: int | None) -> None:
         self._put(delivery, due_us)

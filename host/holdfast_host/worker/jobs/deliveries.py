@@ -258,7 +258,7 @@ class Jobs(Deliveries):
         return self._timetable.open_page(now_us)
 
     def _fill_page(self, page: JobPage) -> None:
-        self._timetable.fill(page)
+        self._timetable.fill(page, self._under_way)
 
     def _look_for(self, stored: StoredInstance) -> None:
         self._timetable.look_for(stored)

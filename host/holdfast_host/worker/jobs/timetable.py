@@ -17,7 +17,7 @@ from holdfast_host.worker.jobs.fair_queue import FairQueue
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Hashable
 
     from holdfast_host.storage.store import Store, StoredInstance
 
@@ -28,6 +28,7 @@ HELD_OF_FUNCTION: Final = 2_048
 _HEAP_MAX: Final = 32 * PAGE_ROWS
 
 Position = tuple[int, int, bytes]
+_END: Final[Position] = (1 << 64, 0, b"")
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ class JobTimetable:
         self._heap: list[tuple[int, int, StoredInstance, bytes]] = []  # with what no longer counts, until it comes up
         self._tickets = itertools.count()
         self._read_to: dict[int, Position] = {}  # by partition: all that is due up to there is known
+        self._drawn_in = _END  # since a page was opened: what it brings from there on is not kept
         self._horizon_us = -1  # a page must be read when that has come
         self._more: dict[str, dict[StoredInstance, None]] = {}  # that have more than is held of them, by function
         self._busy: dict[StoredInstance, set[bytes]] = {}  # let in, and not over
@@ -121,7 +123,7 @@ class JobTimetable:
 
     def open_page(self, now_us: int) -> JobPage:
         """The page to read, one at a time: `fill` follows."""
-        self._changed = {}
+        self._changed, self._drawn_in = {}, _END
         hungry = self._hungry()
         if hungry is None or now_us >= self._horizon_us:
             return JobPage(self._pool, now_us + MINUTE_US, dict(self._read_to))
@@ -129,18 +131,18 @@ class JobTimetable:
         but = self._queue.ids_of(hungry) | self._busy.get(hungry, set())
         return JobPage(self._pool, now_us + 1, {}, hungry, but)
 
-    def fill(self, page: JobPage) -> None:
-        """The page was read."""
+    def fill(self, page: JobPage, under_way: Container[Hashable] = ()) -> None:
+        """The page was read; what is under way is left out: whoever ends it says when it is due."""
         changed, self._changed = self._changed or {}, None
         if page.found is not None:
-            self._read_to = page.found.positions
+            self._read_to = {number: min(at, self._drawn_in) for number, at in page.found.positions.items()}
             self._horizon_us = min(position[0] for position in self._read_to.values())
         elif page.instance is not None and not page.is_all:
             self.look_for(page.instance)
         rows = page.rows if page.found is None else page.found.rows
         now: dict[tuple[StoredInstance, bytes], int | None] = {(row.stored, row.id): row.due_us for row in rows}
         for (stored, id_), due_us in {**now, **changed}.items():
-            if id_ not in self._busy.get(stored, ()):
+            if id_ not in self._busy.get(stored, ()) and (stored, id_) not in under_way:
                 self.put(stored, id_, due_us)
 
     def next_us(self) -> int:
@@ -191,7 +193,8 @@ class JobTimetable:
             for _, _, stored, id_ in (row for row in rows if row[0] >= first):
                 self._due.pop((stored, id_), None)
             rows = [row for row in rows if row[0] < first]
-            self._read_to = {number: min(at, (first, 0, b"")) for number, at in self._read_to.items()}
+            self._drawn_in = min(self._drawn_in, (first, 0, b""))
+            self._read_to = {number: min(at, self._drawn_in) for number, at in self._read_to.items()}
             self._horizon_us = min(self._horizon_us, first)
         heapq.heapify(rows)
         self._heap = rows
