@@ -129,9 +129,9 @@ class ClientSocket(Receiver, asyncio.Protocol):
 
     def cut(self, code: int, reason: str) -> None:
         """End it now, without a word to the client, which would not take it."""
+        self.drop_unread()
         if self._state is not State.OVER:
             self._state = State.OVER
-            self._drop_unread()
             self._end(Ending(ON_ERROR, code, False, reason))
         self._wire.abort()
 
@@ -146,7 +146,7 @@ class ClientSocket(Receiver, asyncio.Protocol):
             return
         said = self._said or Ending(ON_CLOSE, ABNORMAL, False)
         if self._state is State.SHUT:
-            self._drop_unread()
+            self.drop_unread()
         self._state = State.OVER
         self._end(said)
 
@@ -167,7 +167,7 @@ class ClientSocket(Receiver, asyncio.Protocol):
             self._ending = ending
             self.room.flow.offer(self)
 
-    def _drop_unread(self) -> None:
+    def drop_unread(self) -> None:
         """What came is not looked at any more."""
 
     def _hang_up(self) -> None:
@@ -318,7 +318,7 @@ class WebSocketClient(ClientSocket):
         else:
             self._ending = ending
 
-    def _drop_unread(self) -> None:
+    def drop_unread(self) -> None:
         """What came is not looked at any more."""
         self._reader = MessageReader()
         self._table.unread.count(self, 0)

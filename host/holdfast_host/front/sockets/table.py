@@ -154,6 +154,7 @@ class SocketTable:
 
     def forget(self, socket: ClientSocket) -> None:
         """Its close is given, or nobody is to be told of it."""
+        socket.drop_unread()  # a message that never became whole
         if self._held.pop(socket.serial, None) is not None:
             self._streams -= socket.events
             self._uncount(socket.room.function)

@@ -526,6 +526,45 @@ def test_messages_that_never_end_are_bounded_over_all_sockets_and_the_oldest_goe
     asyncio.run(body())
 
 
+def test_a_client_that_leaves_within_a_message_leaves_nothing_of_it_here() -> None:
+    async def body() -> None:
+        async with socket_staged() as stage:
+            joined = await stage.join()
+            joined.client.transport.write(frame(TEXT, b"x" * 200_000)[:100_000])
+            await stage.until(lambda: stage.table.unread.held_bytes)
+            joined.client.transport.abort()
+            await stage.closing()
+
+            assert stage.table.unread.held_bytes == 0
+            assert not stage.table.unread._holding
+
+    asyncio.run(body())
+
+
+@pytest.mark.limit("front_unread_bytes_max")
+def test_messages_of_a_client_that_has_left_are_given_up_too_where_all_hold_too_much() -> None:
+    async def body() -> None:
+        async with socket_staged() as stage:
+            stage.limit(front_unread_bytes_max=250_000)
+            left, other = await stage.join(), await stage.join()
+            left.client.transport.write(b"".join(frame(TEXT, b"x" * 10_000) for _ in range(20)))
+            for _ in range(SOCKET_EVENTS_MAX):
+                await stage.event()
+            left.client.transport.abort()
+            while stage.table._held[left.serial].is_open:  # type: ignore[union-attr]
+                await stage.send("are you there?", left)  # nobody reads: who writes finds out
+                await asyncio.sleep(0.01)
+            before = stage.table.unread.held_bytes
+            assert before > 20_000
+            other.client.transport.write(frame(TEXT, b"x" * 300_000)[:249_000])
+
+            await stage.until(lambda: stage.table.unread.cut)
+            await stage.until(lambda: 240_000 < stage.table.unread.held_bytes < 250_000)
+            assert stage.table._held[other.serial].is_open  # type: ignore[union-attr]
+
+    asyncio.run(body())
+
+
 @pytest.mark.limit("function_sockets_max", "front_sockets_max")
 def test_there_is_a_bound_of_sockets_and_it_is_said_before_the_handshake() -> None:
     async def body() -> None:
