@@ -18,6 +18,7 @@ from holdfast_host.front.sockets.protocol import (
     Closed,
     Message,
     MessageReader,
+    Part,
     Ping,
     Violation,
     pack_close,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 CLOSE_S: Final = 10.0  # that a client has to answer a close frame, and to take what was written before
 PING_TICKS: Final = 60  # of silence until a ping, and until its answer; a tick is a second
 COMMENT_TICKS: Final = 15
+ANSWERS_MAX: Final = 256  # of one client's frames that the front sees to itself, in one step of its loop
 
 
 class State(IntEnum):
@@ -215,7 +217,9 @@ class WebSocketClient(ClientSocket):
 
     def give_next(self) -> bool:
         """Give the next event to the worker; False where there is none yet."""
+        seen = 0
         while (event := self._reader.next()) is not None:
+            seen += 1
             if isinstance(event, Message):
                 if self._state is not State.SHUT and self._give_message(event):
                     self._table.unread.count(self, self._reader.held_bytes)
@@ -224,10 +228,15 @@ class WebSocketClient(ClientSocket):
                     return True
             elif isinstance(event, Ping):
                 if self._state is State.OPEN:
-                    self._wire.write(pack_pong(event.payload))
+                    self._write(pack_pong(event.payload))
             elif isinstance(event, Closed | Violation):
                 self._client_ends(event)
                 break
+            if seen == ANSWERS_MAX or isinstance(event, Part):
+                self._pause_reading()
+                asyncio.get_running_loop().call_soon(self._go_on)
+                self._table.unread.count(self, self._reader.held_bytes)
+                return False
         self._table.unread.count(self, self._reader.held_bytes)
         if self._ending is not None:
             return super().give_next()
@@ -275,6 +284,19 @@ class WebSocketClient(ClientSocket):
         if not (self.is_waiting or self.is_stalled):
             self.give_next()
 
+    def _go_on(self) -> None:
+        """Others have had their turn: the rest of what came."""
+        if self.room.flow.is_over:
+            self.give_next()
+        else:
+            self.room.flow.offer(self)
+
+    def _write(self, frame: bytes) -> None:
+        """Answer what the client sent: it may send, and take nothing."""
+        self._wire.write(frame)
+        if self._is_behind:
+            self._table.slow.grew(self)
+
     def _pause_reading(self) -> None:
         if self._is_reading and not self._wire.is_closing():
             self._is_reading = False
@@ -292,7 +314,7 @@ class WebSocketClient(ClientSocket):
             return False
         if room.auto is not None and not message.binary and message.payload == room.auto[0]:
             if self._state is State.OPEN:
-                self._wire.write(room.auto[1])
+                self._write(room.auto[1])
             return False
         number = socket_number(self._table.front, self.serial)
         body = MessageEvent(number, message.binary, message.payload).pack()

@@ -136,18 +136,17 @@ class EventFlow:
             self._get_ready(room)
 
     def _serve_one(self, room: Room) -> None:
-        waiting = room.waiting
-        if not waiting:
+        if not room.waiting:
             return
-        socket = waiting.popleft()
+        socket = room.waiting.popleft()
         socket.is_waiting = False
-        if socket.give_next() and socket.has_more:
+        # What it gives may cut another client of the room, whose end is given first, from within this.
+        if socket.give_next() and socket.has_more and not socket.is_waiting:
             if socket.under_way < SOCKET_EVENTS_MAX:
-                socket.is_waiting = True
-                waiting.append(socket)
+                self._enqueue(socket)
             else:
                 socket.is_stalled = True
-        if not waiting:
+        if not room.waiting:
             room.waiting = None
 
     def _release(self, function: str) -> None:

@@ -71,7 +71,15 @@ class Violation(NamedTuple):
     reason: str
 
 
-Event = Message | Ping | Pong | Closed | Violation
+class Part(NamedTuple):
+    """So many frames came of a message that is not whole: there may be more here, and others' clients wait meanwhile."""
+
+    frames: int
+
+
+Event = Message | Ping | Pong | Closed | Violation | Part
+
+PARTS_MAX: Final = 256  # in one go
 
 
 class _Unfinished:
@@ -138,7 +146,9 @@ class MessageReader:
 
     def next(self) -> Event | None:
         """The next event; None until more has come."""
-        while not self._ended:
+        for _ in range(PARTS_MAX):
+            if self._ended:
+                return None
             unfinished = self._unfinished
             if unfinished is not None and unfinished.left_bytes:
                 if not self._continue(unfinished):
@@ -154,7 +164,7 @@ class MessageReader:
                 return read
             if not read:
                 return None
-        return None
+        return Part(PARTS_MAX)
 
     def _continue(self, unfinished: _Unfinished) -> bool:
         piece = self._data[self._at : self._at + unfinished.left_bytes]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from holdfast_host.front.sockets.client import PING_TICKS
+from holdfast_host.front.sockets.client import ANSWERS_MAX, PING_TICKS
 from holdfast_host.front.sockets.event_flow import INSTANCE_EVENTS_MAX, SOCKET_EVENTS_MAX
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.sockets import ON_CLOSE, ON_ERROR, Auto, Closed, Message, Open, Send, SendKind, socket_text
-from tests.unit.front.sockets.frames import TEXT, frame
+from tests.unit.front.sockets.frames import CONTINUATION, PING, PONG, TEXT, frame
 from tests.unit.front.sockets.sockets_stage import ROOM, SocketStage, accepted, socket_staged
 from tests.unit.front.stage import PATIENCE_S, Response, request_bytes
 
@@ -503,6 +504,51 @@ def test_a_socket_that_is_sent_too_much_is_cut_at_once() -> None:
 
             assert isinstance(event, Closed)
             assert event.code == 1013
+
+    asyncio.run(body())
+
+
+@pytest.mark.limit("socket_unsent_bytes_max")
+@pytest.mark.parametrize("asked", [frame(PING, b"x" * 125), frame(TEXT, b"p")], ids=["pings", "auto responses"])
+def test_who_asks_the_front_for_answers_and_takes_none_is_cut_as_others_are(asked: bytes) -> None:
+    async def body() -> None:
+        async with socket_staged() as stage:
+            stage.limit(socket_unsent_bytes_max=1_000_000)
+            await stage.worker.send(b"")
+            slow = await stage.join(max_queue=1)
+            await stage.worker.send(Auto(ROOM, b"lobby", "p", "q" * 2_000).pack())
+            slow.client.transport.pause_reading()
+            for _ in range(40_000_000 // max(len(asked), 2_000)):
+                slow.client.transport.write(asked * 10)
+                if slow.client.transport.get_write_buffer_size() or stage.table.slow.cut:
+                    await asyncio.sleep(0)
+                if stage.table.slow.cut:
+                    break
+            _, event = await stage.event()
+
+            assert isinstance(event, Closed)
+            assert event.code == 1013
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("sent", [frame(PING), frame(PONG), frame(TEXT, b"p"), frame(CONTINUATION, fin=False)])
+def test_a_client_that_floods_the_front_with_what_it_answers_itself_leaves_others_their_turns(sent: bytes) -> None:
+    async def body() -> None:
+        async with socket_staged() as stage:
+            flooding = await stage.join()
+            await stage.worker.send(Auto(ROOM, b"lobby", "p", "q").pack())
+            held: Any = stage.table._held[flooding.serial]
+            await stage.until(lambda: held.room.auto)
+            flood = (frame(TEXT, b"a", fin=False) if sent == frame(CONTINUATION, fin=False) else b"") + sent * 10_000
+            held.data_received(flood)
+            steps = 0
+            while held._reader.has_more:
+                steps += 1
+                await asyncio.sleep(0)
+
+            assert steps >= len(flood) // len(sent) // ANSWERS_MAX
+            assert held._is_reading
 
     asyncio.run(body())
 
