@@ -73,9 +73,9 @@ class Pending:
         """Forget what is durable: everything tagged with this group or an earlier one."""
         layers = self.layers
         if layers:
+            self._settled += 1  # first: who reads meanwhile keeps nothing that was read before
             if self.stored_sockets is not None:
                 self._settle_sockets(group, self.stored_sockets)
-            self._settled += 1
             self.layers = tuple([layer for layer in layers if layer.group > group]) if layers[-1].group > group else ()
 
     def _settle_sockets(self, group: int, stored: dict[int, SocketRow]) -> None:
@@ -89,8 +89,9 @@ class Pending:
         layers = self.layers
         if self.stored_sockets is None:
             settled, found = self._settled, _read_stored(store, instance)
-            if settled == self._settled:
-                self.stored_sockets = dict(found)
+            self.stored_sockets = dict(found)
+            if settled != self._settled:
+                self.stored_sockets = None
         else:
             found = self.stored_sockets.copy()
         for layer in layers:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from holdfast_host.storage.store import Alarm, Changes, Receipt
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from holdfast_host.storage import unflushed
+from holdfast_host.storage.store import Alarm, Changes, Receipt, SocketRow, Store, StoredInstance
 from holdfast_host.storage.unflushed import Pending
 
 
@@ -82,3 +88,24 @@ def test_an_alarm_is_pending_like_a_key_and_size_is_an_upper_bound() -> None:
     pending.clear()
 
     assert pending.size_bytes == 0
+
+
+def test_sockets_that_were_read_while_a_group_was_settled_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The leader settles while a turn of its own thread reads: what it has read is of before."""
+    pending = Pending()
+    pending.add(Changes(sockets={5: SocketRow(1)}), 2)
+
+    class Found(dict[int, SocketRow]):
+        def __iter__(self) -> Iterator[int]:
+            return super().__iter__()
+
+        def keys(self) -> Any:  # what a copy asks for
+            pending.settle(2)
+            return super().keys()
+
+    monkeypatch.setattr(unflushed, "_read_stored", lambda store, instance: Found({4: SocketRow(1)}))
+    store, instance = cast("Store", None), StoredInstance(0, 7, b"a")
+    assert sorted(pending.read_sockets(store, instance)) == [4, 5]
+    monkeypatch.setattr(unflushed, "_read_stored", lambda store, instance: {4: SocketRow(1), 5: SocketRow(1)})
+
+    assert sorted(pending.read_sockets(store, instance)) == [4, 5]
