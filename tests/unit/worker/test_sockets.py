@@ -510,6 +510,83 @@ def test_an_attempt_that_a_predecessor_may_have_begun_is_noted_before_it_runs(mo
     assert after.rows("a") == {}
 
 
+def test_who_waits_for_one_that_killed_its_worker_does_not_wait_until_that_may_run_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = SocketStage(monkeypatch)
+    for name in ("a", "b"):
+        before.front.accept(name)
+    store = left_by_a_dead_worker(before.store)
+    for row in store._rows.values():
+        for socket, each in list(row.sockets.items()):
+            row.sockets[socket] = each._replace(ending=Ending(1006, "", clean=False, begun=True))
+    heard: list[str] = []
+
+    def fail(turn: Turn, event: dict[str, Any]) -> None:
+        heard.append(turn.entry.stored.name.decode())
+        if heard[0] == heard[-1]:
+            raise HoldfastError("not today")
+
+    after = SocketStage(monkeypatch, store=store, serial=100, handler=fail)
+    after.settle()
+    after.clock.advance(1.1)
+    closings = after.worker.sockets.closings
+    while (after.stage.do(closings.occupancy)["waiting"], after.stage.do(lambda: len(closings._aside))) != (1, 1):
+        pass
+    (first,) = heard
+    after.stage.do(lambda: after.worker.mailboxes.set_quarantined([(TYPE, first)]))
+    after.advance(5)
+
+    assert heard == [first, "b" if first == "a" else "a"]
+
+
+def test_of_two_instances_that_accepted_one_handshake_each_has_events_and_a_close_of_its_own(
+    room: SocketStage,
+) -> None:
+    def fail(turn: Turn, event: dict[str, Any]) -> None:
+        if turn.entry.stored.name == b"loser" and event["event"] == "close":
+            raise HoldfastError("not today")
+
+    room.handler = fail
+    socket = room.front.offer()
+    for name in ("loser", "winner"):
+        assert room.front.wait(room.front.ask(name, {"accept": socket_text(socket)}, socket))[0] == 200
+    room.front.wait(room.front.closed("loser", socket, 1006, clean=False))
+    room.front.wait(room.front.say("winner", socket, steps()))
+    room.front.wait(room.front.closed("winner", socket))
+    room.settle()
+
+    assert room.told() == ["close", "message", "close"]
+    assert room.rows("winner") == {}
+    assert list(room.rows("loser")) == [socket]
+
+
+@pytest.mark.parametrize("waits", ["a close", "an event"])
+def test_a_leader_sleeps_while_its_worker_drains_whatever_would_be_due(room: SocketStage, waits: str) -> None:
+    def fail(turn: Turn, event: dict[str, Any]) -> None:
+        raise HoldfastError("not today")
+
+    room.handler = fail
+    socket = room.front.accept("a")
+    if waits == "a close":
+        room.front.wait(room.front.closed("a", socket))
+        room.settle()
+    else:
+        room.stage.do(lambda: room.worker.directory.evict_all(room.worker.gate.settled))
+        room.stage.do(lambda: setattr(room.worker.directory, "is_full", True))
+        slot = room.front.say("a", socket, steps())
+        while not room.worker.sockets._aside:
+            room.stage.do(lambda: None)
+    room.stage.do(lambda: setattr(room.worker.mailboxes, "draining", True))
+    room.clock.advance(10)
+    if waits == "an event":
+        assert room.front.wait(slot)[0] == 503
+    room.stage.do(lambda: None)
+
+    assert not room.worker.sockets.is_due()
+    assert room.stage.do(lambda: room.worker.sockets.wait_s(0.5)) == 0.5
+
+
 # Where it cannot run.
 
 

@@ -72,7 +72,7 @@ class Violation(NamedTuple):
 
 
 class Part(NamedTuple):
-    """So many frames came of a message that is not whole: there may be more here, and others' clients wait meanwhile."""
+    """So many frames came of a message that is not whole; there may be more here, while other clients wait."""
 
     frames: int
 

@@ -1,7 +1,8 @@
 """Closes: what ends a socket becomes a turn of its instance, and is tried until its row is gone.
 
 A front tells of one that its client closed, or that was cut; `scan` finds those whose front has gone. Either way the
-close is in one table, by its socket, until its turn has removed the row:
+close is in one table, by its instance and its socket (two instances may have accepted one handshake), until its turn
+has removed the row:
 
 1. It waits until no more than UNDER_WAY_MAX others are under way, and then stands in its instance's mailbox.
 2. Its turn reads the row (`events`). Where that is gone, somebody was sooner; a type without a handler costs no
@@ -56,7 +57,7 @@ class Closings:
         self._clock = clock
         self._deliver = deliver
         self._on_unsent = on_unsent
-        self._known: dict[int, CloseEvent] = {}
+        self._known: dict[tuple[StoredInstance, int], CloseEvent] = {}
         self._waiting: deque[CloseEvent] = deque()
         self._aside: list[tuple[float, int, CloseEvent]] = []  # by the monotonic time at which they are tried again
         self._tickets = itertools.count()
@@ -72,9 +73,9 @@ class Closings:
         """How many are not over."""
         return len(self._known)
 
-    def __contains__(self, socket: object) -> bool:
-        """Whether a socket's close is on its way."""
-        return socket in self._known
+    def knows(self, owner: StoredInstance, socket: int) -> bool:
+        """Whether the close of an instance's socket is on its way."""
+        return (owner, socket) in self._known
 
     @property
     @any_thread
@@ -109,10 +110,10 @@ class Closings:
     ) -> None:
         """A socket has ended; nothing to do where that is known."""
         event = CloseEvent(owner, socket, ending, client, slot, suspect=suspect)
-        if socket in self._known:
+        if self.knows(owner, socket):
             self._answer(event)
             return
-        self._known[socket] = event
+        self._known[owner, socket] = event
         self._waiting.append(event)
         self.pump()
 
@@ -127,8 +128,10 @@ class Closings:
             self._deliver(event.owner, event)
 
     def park(self, event: CloseEvent) -> None:
-        """It cannot run: keep it until `take_up`."""
+        """It cannot run: keep it until `take_up`; who stands in line behind it does not wait for that."""
         self._under_way -= 1
+        event.alone = False
+        self._leave_line(event)
         self._parked.setdefault(event.owner.type_id, []).append(event)
         self._answer(event)
         self.pump()
@@ -142,7 +145,7 @@ class Closings:
     def withdraw(self, event: CloseEvent) -> None:
         """The worker ends: the row is for the next one."""
         self._under_way -= 1
-        self._known.pop(event.socket, None)
+        self._known.pop((event.owner, event.socket), None)
 
     def end(self, turn: EventTurn, event: CloseEvent) -> None:
         """Its turn is over; its batch, where there is one, is in the current group."""
@@ -160,7 +163,7 @@ class Closings:
         elif event.delay_s:
             self._put_aside(event, event.delay_s)
         else:
-            del self._known[event.socket]
+            del self._known[event.owner, event.socket]
             self.closed += 1
             if event.given_up:
                 self.given_up += 1

@@ -96,7 +96,7 @@ class Sockets:
         owner = self.store.place(request.type_id, request.name)
         if request.method == ON_MESSAGE:
             message = Message.unpack(request.body)
-            if message.socket in self.closings:
+            if self.closings.knows(owner, message.socket):
                 self._reply(client, request.slot)
             else:
                 self._deliver(owner, MessageEvent(message, client, request.slot))
@@ -132,12 +132,12 @@ class Sockets:
         """Bring what is due into the mailboxes, and read a page of rows. False: the leadership is lost."""
         if not self._aside and not self._scan.is_due and self.closings.due_at == float("inf"):
             return True
-        if self.mailboxes.draining:
+        now, draining = self.clock.monotonic(), self.mailboxes.draining
+        while self._aside and (draining or now >= self._aside[0][0]):
+            self.mailboxes.requeue(heapq.heappop(self._aside)[2].entry)
+        if draining:
             self._scan.stop()
             return True
-        now = self.clock.monotonic()
-        while self._aside and now >= self._aside[0][0]:
-            self.mailboxes.requeue(heapq.heappop(self._aside)[2].entry)
         self.closings.pump()
         return self._scan.read(generation) if self._scan.is_due else True
 
@@ -222,7 +222,8 @@ class Sockets:
         self.replies.send(client, slot, 200, b"")
 
     def _due_at(self) -> float:
-        return min(self._aside[0][0] if self._aside else float("inf"), self.closings.due_at)
+        events = self._aside[0][0] if self._aside else float("inf")
+        return events if self.mailboxes.draining else min(events, self.closings.due_at)
 
 
 @leaders

@@ -85,7 +85,7 @@ class Scan:
                 self._after, self._again = b"", False
 
     def _look_at(self, owner: StoredInstance, socket: int, row: SocketRow) -> None:
-        if socket in self._closings:
+        if self._closings.knows(owner, socket):
             return
         if row.ending is not None or not self._outgoing.is_live(socket):
             ending = row.ending or Ending(ABNORMAL, "", clean=False)
