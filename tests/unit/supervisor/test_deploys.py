@@ -401,3 +401,18 @@ def test_crons_have_a_type_of_their_own_which_stays_when_they_go(bench: DeployBe
     assert crons_of(bench) == [(number, ())]
     bench.reopen()
     assert [each.crons for each in bench.registry.current()[0].types] == [None, ()]
+
+
+def test_a_rollback_to_a_version_from_before_the_crons_takes_them_away(bench: DeployBench) -> None:
+    """As a deploy of its manifest would: what its worker is told to keep is nothing, also at its next start."""
+    component = component_text("Account", scheduled=True)
+    bench.deploy("account", component, BOUND)
+    bench.deploy("account", component, TIMED)
+    [(number, _)] = crons_of(bench)
+
+    asyncio.run(bench.deploys.rollback("account", None))
+    assert crons_of(bench) == [(number, ())]
+    bench.reopen()
+    assert [(each.type_id, each.crons) for each in bench.registry.current()[0].types][1:] == [(number, ())]
+    asyncio.run(bench.deploys.rollback("account", 2))
+    assert crons_of(bench) == [(number, ("@daily",))]

@@ -6,7 +6,6 @@ What a type's number follows from is in type_numbers.py, what a version would br
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import shlex
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -27,7 +26,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.core.manifest import Manifest
 from holdfast_host.core.outbound import Pattern
 from holdfast_host.supervisor.registry.breaking_changes import breaking_changes, broken_references, refusal
-from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry
+from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry, type_of_crons
 from holdfast_host.supervisor.registry.type_numbers import check_owned, find_renames, number_types
 from holdfast_host.wire.catalog import ActorType, Binding, Deployment, Method, Outbound
 
@@ -180,11 +179,10 @@ def plan_deployment(
 
 def _triggers(registry: Registry, proposal: Proposal) -> dict[str, ActorType]:
     """The hidden type whose one instance keeps the function's crons; once it is there it stays, to take them away."""
-    name = f"Crons_{hashlib.sha256(proposal.func_id.encode()).hexdigest()[:24]}"
-    crons = proposal.manifest.crons
-    if not crons and registry.type_named(name) is None:
+    hidden = type_of_crons(proposal.manifest.name, proposal.func_id, proposal.manifest.crons)
+    if not hidden.crons and registry.type_named(hidden.type) is None:
         return {}
-    return {name: ActorType(name, 0, (), f"When {proposal.manifest.name} runs.", handlers=(), crons=crons)}
+    return {hidden.type: hidden}
 
 
 def _bindings(manifest: Manifest, shipped: Mapping[str, ActorType]) -> tuple[Binding, ...]:

@@ -10,6 +10,7 @@ version and types, a rollback or a rename is one row, and it comes with Python. 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import time
@@ -21,7 +22,7 @@ from typing import Any, Final
 
 from holdfast_host.core.errors import ConfigurationError, HostUnavailableError, StorageFullError
 from holdfast_host.core.ids import DEFAULT_TENANT
-from holdfast_host.wire.catalog import Catalog, Deployment
+from holdfast_host.wire.catalog import ActorType, Catalog, Deployment
 
 FORMAT: Final = 1
 VERSIONS_KEPT: Final = 10
@@ -342,10 +343,27 @@ class Registry:
     def _version(self, row: tuple[Any, ...]) -> VersionRecord:
         manifest, description, deployment, compiled, created_us = row
         facts = {**json.loads(deployment), "compiled": str(self._compiled / compiled)}
-        return VersionRecord(Deployment.from_json(facts), manifest, json.loads(description), created_us)
+        deployment = self._with_crons(Deployment.from_json(facts))
+        return VersionRecord(deployment, manifest, json.loads(description), created_us)
+
+    def _with_crons(self, deployment: Deployment) -> Deployment:
+        """One from before its function had crons runs at no times: a rollback to it takes those of later ones away."""
+        if any(each.crons is not None for each in deployment.types):
+            return deployment
+        hidden = type_of_crons(deployment.function, deployment.func_id, ())
+        known = self.type_named(hidden.type)
+        if known is None:
+            return deployment
+        return replace(deployment, types=(*deployment.types, replace(hidden, type_id=known.type_id)))
 
 
 _VERSION: Final = "manifest, description, deployment, compiled, created_us"
+
+
+def type_of_crons(function: str, func_id: str, crons: tuple[str, ...]) -> ActorType:
+    """The hidden type whose one instance keeps the function's crons; still without its number."""
+    name = f"Crons_{hashlib.sha256(func_id.encode()).hexdigest()[:24]}"
+    return ActorType(name, 0, (), f"When {function} runs.", handlers=(), crons=crons)
 
 
 def now_us() -> int:
