@@ -93,9 +93,13 @@ def _delete_alarm(turn: Turn) -> bytes:
 
 
 def _retry_job(turn: Turn) -> bytes:
-    """Body: `[id, again]`. One whose effect nobody knows is tried again where `again` says so."""
+    """Body: `[id, again]`. One whose effect nobody knows is tried again where `again` says so.
+
+    One that is not given up yet may have had its effect: how long that can be told counts from its first try on.
+    """
     id_, job, again = _job(turn)
-    if job.unknown and not again:
+    afresh = again or job.state == "abandoned"
+    if job.unknown and afresh and not again:
         raise BadRequestError(
             f"{turn.entry.label}: whether the job {id_.hex()} took effect is unknown: again=true has it tried again"
         )
@@ -103,7 +107,7 @@ def _retry_job(turn: Turn) -> bytes:
     state = "waiting" if job.outcome else "armed"
     tried = replace(
         job, state=state, due_us=due_us, scheduled_us=min(job.scheduled_us, due_us), tries=0, retry_count=0,
-        tried_us=0, begun=False, killed=False, unknown=False,
+        tried_us=0 if afresh else job.tried_us, begun=False, killed=False, unknown=job.unknown and not afresh,
     )  # fmt: skip
     turn.storage.write_job(id_, tried)
     return _said(id=id_.hex(), state=state, due_us=due_us)

@@ -33,6 +33,13 @@ _REFUSALS: Final = frozenset(
         "CodecError", "IdempotencyConflictError", "InvalidNameError", "LimitError", "OutboundDeniedError",
     }
 )  # fmt: skip
+# A turn of the callee has run and says so: it looked first for what is kept of an earlier try, and found nothing.
+_RAN: Final = frozenset(
+    {
+        "ActorError", "ActorInitError", "ActorMethodError", "ActorMethodTimeoutError", "ActorTrapError",
+        "BadArgumentsError", "CodecError",
+    }
+)  # fmt: skip
 _UNKNOWN: Final = frozenset({"ActorOutputGateError", "OutboundUnreachableError", "OutboundTimeoutError"})
 _NOT_SENT: Final = b'{"error":{"name":"OutboundBusyError"'
 _HEAD_BYTES: Final = 64  # in which a response says its status
@@ -63,6 +70,7 @@ class _Read(NamedTuple):
     unknown: bool
     why: str  # what failed
     member: bytes  # of the outcome: `"result":...`, `"response":...` or `"error":...`
+    settles: bool = True  # what was unknown of earlier tries is known now
     wait_s: float = 0.0  # that the server asked for
 
 
@@ -78,13 +86,14 @@ def judge(job: Job, answer: Answer, now_us: int, limits: Limits) -> Job:
     if answer is FORGOTTEN:
         return _forgotten(job)
     read = _read_call(answer) if job.kind == "call" else _read_response(answer, now_us, limits)
-    tries = job.tries + 1
+    tries, unknown = job.tries + 1, read.unknown or (job.unknown and not read.settles)
     if read.again and tries < limits.job_tries_max:
         wait_s = max(_WAITS_S[tries - 1] if tries <= len(_WAITS_S) else _HOUR_S, read.wait_s)
         due_us = now_us + round(wait_s * 1e6)
-        return replace(job, state="retrying", due_us=due_us, tries=tries, last_error=read.why)
-    outcome = b'{"ok":%b,"unknown":%b,"tries":%d,%b}' % (_said(read.ok), _said(read.unknown), tries, read.member)
-    return replace(job, state="waiting", tries=tries, unknown=read.unknown, last_error=read.why, outcome=outcome)
+        kept = unknown and job.kind == "call"
+        return replace(job, state="retrying", due_us=due_us, tries=tries, unknown=kept, last_error=read.why)
+    outcome = b'{"ok":%b,"unknown":%b,"tries":%d,%b}' % (_said(read.ok), _said(unknown), tries, read.member)
+    return replace(job, state="waiting", tries=tries, unknown=unknown, last_error=read.why, outcome=outcome)
 
 
 def was_not_sent(answer: Answer) -> bool:
@@ -137,14 +146,15 @@ def _read_response(answer: Answer, now_us: int, limits: Limits) -> _Read:
         return _Read(False, again, False, why or error.message, member)
     if again:
         wait_s = _retry_after_s(json.loads(body).get("headers", []), now_us)
-    return _Read(ok, again, False, why, b'"response":' + body, wait_s)
+    return _Read(ok, again, False, why, b'"response":' + body, wait_s=wait_s)
 
 
 def _read_error(answer: Answer) -> _Read:
     error = HoldfastError.from_facts(json.loads(answer.body)["error"], answer.status)
     why = f"{error.name}: {error.message}"[:_ERROR_CHARS_MAX]
     again = error.name not in _REFUSALS
-    return _Read(False, again, error.name in _UNKNOWN, why, b'"error":' + _error(error, answer.status))
+    member = b'"error":' + _error(error, answer.status)
+    return _Read(False, again, error.name in _UNKNOWN, why, member, settles=error.name in _RAN)
 
 
 def _error(error: HoldfastError, status: int) -> bytes:
