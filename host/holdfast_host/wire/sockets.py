@@ -1,8 +1,8 @@
 """Sockets, as fronts and workers speak of them: their numbers, and the frames and events that are about them.
 
 A socket's number has its front's in the upper half, and a serial of that front in the lower; as text it is 16
-hexadecimal digits. On a link to its front the serial says which one is meant. A frame's order on a link is the order of
-the turns that it comes from.
+hexadecimal digits. On a link to its front the serial says which one is meant, and a frame says whose it is: two
+instances may have accepted one handshake. A frame's order on a link is the order of the turns that it comes from.
 
 An event of a socket is a CALL of kind SOCKET: its method is the handler that is meant, its body says which socket and
 what of it. It has a slot of its own (EVENT_SLOT). Its REPLY is 200 when it is over, whether the handler raised or not;
@@ -40,6 +40,7 @@ _CLOSED: Final = struct.Struct("<QHB")
 _OPEN: Final = struct.Struct("<QBIH")
 _SEND: Final = struct.Struct("<BHHI")
 _CLOSE: Final = struct.Struct("<HI")
+_OWNER: Final = struct.Struct("<IH")
 _AUTO: Final = struct.Struct("<IH")
 _LENGTH: Final = struct.Struct("<I")
 _TAKEN: Final = struct.Struct("<Q")
@@ -165,13 +166,16 @@ class Send:
     data: bytes
     event: bytes = b""
     event_id: bytes = b""
+    type_id: int = 0  # of the instance, as its name
+    name: bytes = b""
 
     def pack(self) -> bytes:
         """The whole frame."""
         count = len(self.serials)
         head = _SEND.pack(self.kind, len(self.event), len(self.event_id), count)
         serials = struct.pack(f"<{count}I", *self.serials)
-        return _frame(Kind.SEND, head, serials, self.event, self.event_id, self.data)
+        owner = _OWNER.pack(self.type_id, len(self.name))
+        return _frame(Kind.SEND, head, serials, owner, self.name, self.event, self.event_id, self.data)
 
     @classmethod
     def unpack(cls, payload: bytes) -> Send:
@@ -179,11 +183,13 @@ class Send:
         try:
             kind, event_bytes, id_bytes, count = _SEND.unpack_from(payload)
             serials = struct.unpack_from(f"<{count}I", payload, _SEND.size)
+            type_id, name_bytes = _OWNER.unpack_from(payload, _SEND.size + 4 * count)
         except struct.error as error:
             raise ProtocolError("a damaged SEND") from error
-        event, at = _cut(payload, _SEND.size + 4 * count, event_bytes)
+        name, at = _cut(payload, _SEND.size + 4 * count + _OWNER.size, name_bytes)
+        event, at = _cut(payload, at, event_bytes)
         event_id, at = _cut(payload, at, id_bytes)
-        return cls(kind, serials, payload[at:], event, event_id)
+        return cls(kind, serials, payload[at:], event, event_id, type_id, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +199,16 @@ class Close:
     code: int
     serials: tuple[int, ...]
     reason: str = ""
+    type_id: int = 0  # of the instance, as its name
+    name: bytes = b""
 
     def pack(self) -> bytes:
         """The whole frame."""
         count = len(self.serials)
         head = _CLOSE.pack(self.code, count)
-        return _frame(Kind.CLOSE, head, struct.pack(f"<{count}I", *self.serials), self.reason.encode())
+        owner = _OWNER.pack(self.type_id, len(self.name))
+        serials = struct.pack(f"<{count}I", *self.serials)
+        return _frame(Kind.CLOSE, head, serials, owner, self.name, self.reason.encode())
 
     @classmethod
     def unpack(cls, payload: bytes) -> Close:
@@ -206,7 +216,9 @@ class Close:
         try:
             code, count = _CLOSE.unpack_from(payload)
             serials = struct.unpack_from(f"<{count}I", payload, _CLOSE.size)
-            return cls(code, serials, payload[_CLOSE.size + 4 * count :].decode())
+            type_id, name_bytes = _OWNER.unpack_from(payload, _CLOSE.size + 4 * count)
+            name, at = _cut(payload, _CLOSE.size + 4 * count + _OWNER.size, name_bytes)
+            return cls(code, serials, payload[at:].decode(), type_id, name)
         except (struct.error, UnicodeDecodeError) as error:
             raise ProtocolError("a damaged CLOSE") from error
 

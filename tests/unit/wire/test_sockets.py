@@ -48,8 +48,10 @@ events = st.one_of(
 )
 frames = st.one_of(
     st.builds(Open, _U64, st.booleans(), _U32, _NAMES, _TEXTS),
-    st.builds(Send, st.sampled_from(SendKind).map(int), _SERIALS, st.binary(max_size=2000), _NAMES, _NAMES),
-    st.builds(Close, _CODES, _SERIALS, _TEXTS),
+    st.builds(
+        Send, st.sampled_from(SendKind).map(int), _SERIALS, st.binary(max_size=2000), _NAMES, _NAMES, _U32, _NAMES
+    ),
+    st.builds(Close, _CODES, _SERIALS, _TEXTS, _U32, _NAMES),
     st.builds(Auto, _U32, _NAMES, st.none()),
     st.builds(Auto, _U32, _NAMES, _TEXTS, _TEXTS),
 )

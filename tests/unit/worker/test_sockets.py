@@ -51,7 +51,7 @@ def test_a_socket_opens_and_hears_its_first_word_when_its_turn_is_durable(room: 
     assert told == [
         Open(socket, events=False, type_id=TYPE, name=b"a", protocol="chat"),
         Auto(TYPE, b"a", "ping", "pong"),
-        Send(0, (serial_of(socket),), b"welcome"),
+        Send(0, (serial_of(socket),), b"welcome", type_id=TYPE, name=b"a"),
     ]
 
 
@@ -132,7 +132,8 @@ def test_a_turn_that_fails_has_accepted_nothing_and_sent_nothing(room: SocketSta
 
     assert status == 500
     assert list(room.rows("a")) == [old]
-    assert room.front.wait_told(lambda each: len(each) > told)[told:] == [Send(0, (serial_of(old),), b"next")]
+    following = room.front.wait_told(lambda each: len(each) > told)[told:]
+    assert following == [Send(0, (serial_of(old),), b"next", type_id=TYPE, name=b"a")]
 
 
 # Messages, and what is sent.

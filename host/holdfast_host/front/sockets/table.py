@@ -235,14 +235,14 @@ class SocketTable:
                 self._loop.call_soon(self._tell_taken)
             self._untold.add(link)
 
-        room = self._room_among(link, send.serials)
+        room = self._room(link, send.type_id, send.name)
         if room is None:
             taken()
         else:
             self._deliveries.add(room, Sent(send, room, taken))
 
     def _close(self, link: WorkerLink, close: Close) -> None:
-        room = self._room_among(link, close.serials)
+        room = self._room(link, close.type_id, close.name)
         if room is not None:
             self._deliveries.add(room, Closing(close.serials, room, close.code, close.reason))
 
@@ -257,12 +257,10 @@ class SocketTable:
             self._refuse(room, serial_of(opened.socket))
 
     def _answer_by_itself(self, link: WorkerLink, auto: Auto) -> None:
-        room = self._rooms.get((auto.type_id, auto.name))
-        if room is None or room.flow is not self._flows.get(link):
-            return
-        if auto.text is None:
+        room = self._room(link, auto.type_id, auto.name)
+        if room is not None and auto.text is None:
             room.auto = None
-        else:
+        elif room is not None and auto.text is not None:
             room.auto = auto.text.encode(), pack_message(auto.answer.encode(), binary=False)
 
     def _tell_taken(self) -> None:
@@ -291,18 +289,10 @@ class SocketTable:
             room.flow.give(None, room, ON_CLOSE, body)
         self._leave(room)
 
-    def _room_among(self, link: WorkerLink, serials: tuple[int, ...]) -> Room | None:
-        """The instance whose sockets these are: the first that is still here says it."""
-        flow = self._flows[link]
-        for serial in serials:
-            held = self._held.get(serial)
-            if isinstance(held, Offer):
-                for opened in held.opened:
-                    if opened.room.flow is flow:
-                        return opened.room
-            elif held is not None and held.room.flow is flow:
-                return held.room
-        return None
+    def _room(self, link: WorkerLink, type_id: int, name: bytes) -> Room | None:
+        """The instance, where sockets of it are here that came over this link."""
+        room = self._rooms.get((type_id, name))
+        return room if room is not None and room.flow is self._flows.get(link) else None
 
     def _uncount(self, function: str) -> None:
         left = self._of_function[function] - 1

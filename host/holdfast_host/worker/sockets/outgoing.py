@@ -112,7 +112,8 @@ class FrontLink:
             if not waiting.taken_bytes:  # who opens or closes is told so all the same
                 self._send(waiting)
         if missed:
-            self._send(_Waiting(Close(SERVICE_RESTART, missed, _TOO_MUCH).pack(), (), 0))
+            close = Close(SERVICE_RESTART, missed, _TOO_MUCH, owner.type_id, owner.name)
+            self._send(_Waiting(close.pack(), (), 0))
         return queue.size_bytes
 
     def _drop(self, owner: StoredInstance, queue: Queue) -> None:
@@ -216,7 +217,7 @@ class Outgoing:
         self, owner: StoredInstance, function: str, link: FrontLink, frame: Frame, serials: tuple[int, ...]
     ) -> None:
         if isinstance(frame, (Send, Close)):
-            frame = replace(frame, serials=serials)
+            frame = replace(frame, serials=serials, type_id=owner.type_id, name=owner.name)
         packed = frame.pack()
         counted = isinstance(frame, Send)
         waiting = _Waiting(packed, serials if counted else (), len(packed) if counted else 0)

@@ -30,12 +30,18 @@ def accepted(name: str = "lobby", status: int = 101, headers: Any = ()) -> bytes
     return json.dumps({"status": status, "headers": list(headers), "socket": {"type": "Room", "name": name}}).encode()
 
 
+def sent(text: bytes, *serials: int, name: bytes = b"lobby") -> bytes:
+    """The frame in which a room sends a text to these sockets."""
+    return Send(SendKind.TEXT, serials, text, type_id=ROOM, name=name).pack()
+
+
 @dataclass
 class Joined:
     """One client whose handshake is whole."""
 
     client: ClientConnection
     socket: int
+    name: bytes = b"lobby"
 
     @property
     def serial(self) -> int:
@@ -78,7 +84,7 @@ class SocketStage:
         call = await self.worker.next_call()
         await self.worker.send(Open(call.offer, False, ROOM, name.encode()).pack())
         await self.worker.reply(call, 200, accepted(name))
-        return Joined(await opening, call.offer)
+        return Joined(await opening, call.offer, name.encode())
 
     def opening(self, path: str, **options: Any) -> asyncio.Task[ClientConnection]:
         """A client that connects; it is closed with the stage."""
@@ -108,15 +114,15 @@ class SocketStage:
 
     async def send(self, text: str, *joined: Joined) -> int:
         """Have the worker send; how long its frame was."""
-        frame = Send(SendKind.TEXT, tuple(each.serial for each in joined), text.encode()).pack()
+        frame = sent(text.encode(), *(each.serial for each in joined), name=joined[0].name)
         await self.worker.send(frame)
         return len(frame)
 
     async def close(self, joined: Joined, code: int = 1000, reason: str = "") -> None:
-        await self.worker.send(Close(code, (joined.serial,), reason).pack())
+        await self.worker.send(Close(code, (joined.serial,), reason, ROOM, joined.name).pack())
 
     async def close_serial(self, serial: int) -> None:
-        await self.worker.send(Close(1000, (serial,)).pack())
+        await self.worker.send(Close(1000, (serial,), "", ROOM, b"lobby").pack())
 
     async def until(self, said: Any) -> None:
         """Return when that holds of the front."""

@@ -14,7 +14,7 @@ from holdfast_host.front.sockets.event_flow import INSTANCE_EVENTS_MAX, SOCKET_E
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.sockets import ON_CLOSE, ON_ERROR, Auto, Closed, Message, Open, Send, SendKind, socket_text
 from tests.unit.front.sockets.frames import CONTINUATION, PING, PONG, TEXT, frame
-from tests.unit.front.sockets.sockets_stage import ROOM, SocketStage, accepted, socket_staged
+from tests.unit.front.sockets.sockets_stage import ROOM, SocketStage, accepted, sent, socket_staged
 from tests.unit.front.stage import PATIENCE_S, Response, request_bytes
 
 
@@ -41,7 +41,7 @@ def test_a_handshake_ends_when_both_halves_are_here_and_what_was_sent_before_wai
             opening = stage.opening("/fn/chat/ws")
             call = await stage.worker.next_call()
             opened = Open(call.offer, False, ROOM, b"lobby").pack()
-            early = Send(SendKind.TEXT, (call.offer & 0xFFFFFFFF,), b"early").pack()
+            early = sent(b"early", call.offer & 0xFFFFFFFF)
             if first == "open":
                 await stage.worker.send(opened + early)
                 await stage.until(lambda: stage.table._held[1].opened)  # type: ignore[union-attr]
@@ -148,6 +148,27 @@ def test_of_two_instances_that_accepted_one_handshake_the_one_that_the_answer_na
 
             assert (closed.name, event) == (b"thief", Closed(call.offer, 1006, False))
             assert message.name == b"lobby"
+
+    asyncio.run(body())
+
+
+def test_of_two_instances_that_accepted_one_handshake_only_the_one_that_has_it_reaches_the_client() -> None:
+    async def body() -> None:
+        async with socket_staged() as stage:
+            other = await stage.join("thief")
+            opening = stage.opening("/fn/chat/ws")
+            call = await stage.worker.next_call()
+            serial = call.offer & 0xFFFFFFFF
+            for name in (b"thief", b"lobby"):
+                await stage.worker.send(Open(call.offer, False, ROOM, name).pack())
+            await stage.worker.send(sent(b"stolen", serial, name=b"thief") + sent(b"first", serial))
+            await stage.worker.reply(call, 200, accepted())
+            client = await opening
+            await stage.event()
+            await stage.worker.send(sent(b"to all", serial, other.serial, name=b"thief") + sent(b"second", serial))
+
+            assert [await client.recv(), await client.recv()] == ["first", "second"]
+            assert await other.client.recv() == "to all"
 
     asyncio.run(body())
 
@@ -457,8 +478,8 @@ def test_a_broadcast_goes_out_in_pieces_in_order_and_is_counted_as_taken_once() 
             await gone.client.close()
             await stage.closing()
             given = tuple(each.serial for each in (*joined, gone)) * 60
-            frames = [Send(SendKind.TEXT, given, text).pack() for text in (b"a", b"b")]
-            last = Send(SendKind.TEXT, (joined[0].serial,), b"c").pack()
+            frames = [sent(text, *given) for text in (b"a", b"b")]
+            last = sent(b"c", joined[0].serial)
             await stage.worker.send(b"".join((*frames, last)))
 
             assert [await joined[0].client.recv() for _ in range(121)] == ["a"] * 60 + ["b"] * 60 + ["c"]
@@ -671,7 +692,9 @@ def test_an_event_stream_gets_events_comments_and_an_end() -> None:
             await stage.worker.reply(
                 call, 200, accepted(status=200, headers=[["X-A", "b"], ["Content-Type", "text/x"]])
             )
-            await stage.worker.send(Send(SendKind.EVENT, (serial,), b"two\nlines", b"news", b"7").pack())
+            await stage.worker.send(
+                Send(SendKind.EVENT, (serial,), b"two\nlines", b"news", b"7", ROOM, b"lobby").pack()
+            )
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             retry = await reader.readuntil(b"\n\n")
             event = await reader.readuntil(b"\n\n")
