@@ -122,7 +122,7 @@ class Limits:
     socket_attachment_bytes_max: int = 16 * KIB
     socket_auto_response_bytes_max: int = 2 * KIB  # text and answer each
     instance_sockets_max: int = 32_768
-    turn_sends_max: int = 10_000
+    turn_sends_max: int = 10_000  # auto responses that it sets among them
     turn_send_bytes_max: int = 16 * MIB  # a message once, and 4 bytes for each socket that it goes to
     front_ahead_bytes: int = MIB  # of messages, sent to a front and not taken: what calls may find before them
     front_unsent_bytes_max: int = 16 * MIB  # of one instance's messages that wait for a front,

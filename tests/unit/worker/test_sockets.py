@@ -274,6 +274,8 @@ def test_a_turn_sends_no_more_than_its_limits(monkeypatch: pytest.MonkeyPatch) -
         assert message in body["error"]["message"]
     room.run("a", *[["send", to(socket), "x"]] * 3, ["sync"], *[["send", to(socket), "x"]] * 3)
     room.run("a", ["send", to(socket), "x" * 96])
+    _, body = room.stage.call("a", "run", [["auto", "p", str(n)] for n in range(4)])
+    assert "sending 4 messages in one turn" in body["error"]["message"]
 
 
 def test_only_the_own_sockets_are_meant(room: SocketStage) -> None:

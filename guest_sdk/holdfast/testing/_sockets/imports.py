@@ -126,6 +126,9 @@ class UsedSockets:
             if bytes_of(said) > limit:
                 size = bytes_of(said)
                 raise self._over(turn, f"an auto response whose {what} has {size} bytes, the limit is {limit} bytes")
+        receivers = [row.id for row in self._open(overlay, None).values() if not row.events]
+        if receivers:
+            self._count(turn, overlay, bytes_of(text) + bytes_of(answer) + 4 * len(receivers))
         overlay.set_auto_response((text, answer) if text else None)
 
     # Inside
@@ -159,15 +162,18 @@ class UsedSockets:
         }
 
     def _send(self, turn: Turn, overlay: Overlay, sent: Sent, size: int) -> None:
+        self._count(turn, overlay, size + 4 * len(sent.ids))
+        overlay.send(sent)
+
+    def _count(self, turn: Turn, overlay: Overlay, size: int) -> None:
         limits = self._limits
-        count, total = overlay.count_send(size + 4 * len(sent.ids))
+        count, total = overlay.count_send(size)
         if count > limits.turn_sends_max:
             text = f"sending {count} messages in one turn exceeds the limit of {limits.turn_sends_max} messages"
             raise RefusedError("LimitError", f"{text} ({turn.label})")
         if total > limits.turn_send_bytes_max:
             text = f"sending {total} bytes in one turn exceeds the limit of {limits.turn_send_bytes_max} bytes"
             raise RefusedError("LimitError", f"{text} ({turn.label})")
-        overlay.send(sent)
 
     def _check_attachment(self, turn: Turn, text: str) -> None:
         limit = self._limits.socket_attachment_bytes_max

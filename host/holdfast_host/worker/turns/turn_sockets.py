@@ -178,7 +178,7 @@ class TurnSockets:
         """Have the fronts answer that text by themselves; an empty one ends it.
 
         Raises:
-            LimitError: text or answer is too long.
+            LimitError: text or answer is too long, or the turn sends too much.
         """
         limit = self._limits.socket_auto_response_bytes_max
         for what, said in (("text", text), ("answer", answer)):
@@ -188,12 +188,12 @@ class TurnSockets:
                 )
         if not text and self._storage.socket(AUTO_RESPONSE) is None:
             return
-        self._storage.put_socket(AUTO_RESPONSE, SocketRow(0, tags=text, attachment=answer) if text else None)
         entry = self._turn.entry
         frame = Auto(entry.type_id, entry.stored.name, text.decode() if text else None, answer.decode())
         receivers = [number for number, row in self._open(None).items() if not row.events]
         if receivers:
-            self._storage.tell(frame, receivers)
+            self._storage.send(frame, receivers, len(text) + len(answer))
+        self._storage.put_socket(AUTO_RESPONSE, SocketRow(0, tags=text, attachment=answer) if text else None)
 
     # Inside
 
