@@ -24,7 +24,8 @@ class SlowClients:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._behind: dict[ClientSocket, tuple[int, float]] = {}  # what is left, and when it last became less
+        # What is left, and when it last became less; who has waited longest for that comes first.
+        self._behind: dict[ClientSocket, tuple[int, float]] = {}
         self._looking: asyncio.TimerHandle | None = None
         self.unsent_bytes = 0
         self.cut = 0
@@ -61,7 +62,11 @@ class SlowClients:
         for socket, (before, moved_at) in list(self._behind.items()):
             left = socket.unsent_bytes
             self.unsent_bytes += left - before
-            self._behind[socket] = (left, now if left < before else moved_at)
+            if left < before:
+                del self._behind[socket]
+                self._behind[socket] = (left, now)
+            else:
+                self._behind[socket] = (left, moved_at)
             if left >= limits.socket_untaken_bytes_max and left >= before and now - moved_at >= limits.socket_untaken_s:
                 self._cut(socket, f"{left} bytes are not taken for {limits.socket_untaken_s:g} s")
         if self.unsent_bytes > limits.front_untaken_bytes_max:
@@ -71,10 +76,8 @@ class SlowClients:
 
     def _shed(self) -> None:
         """Cut who has taken nothing for longest, until the rest fits."""
-        for socket in sorted(self._behind, key=lambda each: self._behind[each][1]):
-            if self.unsent_bytes <= self._limits.front_untaken_bytes_max:
-                return
-            self._cut(socket, "the host has too much that its clients do not take")
+        while self._behind and self.unsent_bytes > self._limits.front_untaken_bytes_max:
+            self._cut(next(iter(self._behind)), "the host has too much that its clients do not take")
 
     def _cut(self, socket: ClientSocket, why: str) -> None:
         self.forget(socket)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.errors import HostUnavailableError, SocketRefusedError
 from holdfast_host.front.sockets.client import EventStreamClient, WebSocketClient
-from holdfast_host.front.sockets.deliveries import Closing, Deliveries, Sent
+from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS, Closing, Deliveries, Sent
 from holdfast_host.front.sockets.event_flow import EventFlow
 from holdfast_host.front.sockets.offers import Offer, Opened
 from holdfast_host.front.sockets.protocol import ABNORMAL, RESTART, pack_message
@@ -311,13 +311,20 @@ class SocketTable:
     def _pass_tick(self) -> None:
         self._ticking = None
         self.tick += 1
-        for serial in self._looks.pop(self.tick, ()):
+        self._look_at(self._looks.pop(self.tick, []))
+        if self._looks and self._ticking is None:
+            self._ticking = self._loop.call_later(1.0, self._pass_tick)
+
+    def _look_at(self, serials: list[int]) -> None:
+        """In pieces, as crowds have their messages: many that came at one time are looked at in one second."""
+        for serial in serials[-PIECE_SOCKETS:]:
             held = self._held.get(serial)
             due = None if held is None or isinstance(held, Offer) else held.look(self.tick)
             if due is not None:
                 self._look_later(serial, max(due, self.tick + 1))
-        if self._looks and self._ticking is None:
-            self._ticking = self._loop.call_later(1.0, self._pass_tick)
+        del serials[-PIECE_SOCKETS:]
+        if serials:
+            self._loop.call_soon(self._look_at, serials)
 
 
 def _write(link: WorkerLink, call: Call) -> None:

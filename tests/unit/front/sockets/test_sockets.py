@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from holdfast_host.front.sockets.client import ANSWERS_MAX, PING_TICKS
+from holdfast_host.front.sockets.client import ANSWERS_MAX, PING_TICKS, WebSocketClient
+from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS
 from holdfast_host.front.sockets.event_flow import INSTANCE_EVENTS_MAX, SOCKET_EVENTS_MAX
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.sockets import ON_CLOSE, ON_ERROR, Auto, Closed, Message, Open, Send, SendKind, socket_text
@@ -648,6 +649,26 @@ def test_there_is_a_bound_of_sockets_and_it_is_said_before_the_handshake() -> No
             await joined.client.close()
             await stage.closing()
             await stage.join()
+
+    asyncio.run(body())
+
+
+def test_many_that_came_at_one_time_are_looked_at_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body() -> None:
+        async with socket_staged() as stage:
+            joined, table = await stage.join(), stage.table
+            looked: list[int] = []
+            for serial in range(1_000, 2_000):
+                table._held[serial] = table._held[joined.serial]
+            monkeypatch.setattr(WebSocketClient, "look", lambda _, tick: looked.append(tick))
+            table._looks[table.tick + 1] = list(range(1_000, 2_000))
+            table._pass_tick()
+            first = len(looked)
+            await stage.until(lambda: len(looked) == 1_000)
+            for serial in range(1_000, 2_000):
+                del table._held[serial]
+
+            assert first == PIECE_SOCKETS
 
     asyncio.run(body())
 

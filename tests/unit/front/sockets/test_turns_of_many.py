@@ -171,3 +171,45 @@ def test_where_all_clients_together_take_too_little_those_go_that_have_waited_lo
         assert slow.unsent_bytes == 100
 
     asyncio.run(body())
+
+
+@pytest.mark.limit("front_untaken_bytes_max")
+def test_who_takes_some_goes_after_those_who_take_nothing_and_nobody_else_is_looked_at() -> None:
+    async def body() -> None:
+        cut: list[int] = []
+        asked: list[int] = []
+
+        class Slow:
+            def __init__(self, number: int) -> None:
+                self.number = number
+                self.left = 100
+
+            @property
+            def unsent_bytes(self) -> int:
+                asked.append(self.number)
+                return self.left
+
+            def __hash__(self) -> int:
+                asked.append(self.number)
+                return id(self)
+
+            def cut(self, code: int, reason: str) -> None:
+                cut.append(self.number)
+
+        slow = SlowClients(Limits(front_untaken_bytes_max=10_000))
+        clients: list[Any] = [Slow(number) for number in range(100)]
+        for each in clients:
+            slow.watch(each)
+        clients[0].left = 90
+        slow._look()
+        clients[0].left = 100
+        slow.grew(clients[0])
+        asked.clear()
+        clients[50].left = 101
+        slow.grew(clients[50])
+        slow._looking.cancel()  # type: ignore[union-attr]
+
+        assert cut == [1]
+        assert set(asked) == {1, 50}
+
+    asyncio.run(body())
