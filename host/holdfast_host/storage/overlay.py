@@ -44,7 +44,7 @@ class Overlay(SocketChanges):
         self._open = ()
         self.wrote = False
         self._ended_socket = self._sent = self._sent_bytes = 0
-        self._taken = None
+        self._taken = self._jobs_left = None
 
     # Reads
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from holdfast_host.core.errors import LimitError
 from holdfast_host.storage.jobs import id_prefix, new_id
 from holdfast_host.storage.turn_changes import TurnChanges
+from holdfast_host.storage.unflushed import read_job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,19 +22,20 @@ _ROW_BYTES_MIN = 65  # of a job, as it is counted
 class TurnJobs(TurnChanges):
     """The part of an Overlay that knows jobs. Used by one thread at a time."""
 
-    __slots__ = ("_instance", "_store", "_taken", "_taken_next")
+    __slots__ = ("_instance", "_jobs_left", "_store", "_taken", "_taken_next")
 
     _store: Store
     _instance: StoredInstance
     # What this turn handles: None nothing, b"" the alarm, else the job of this id. It is seen to when the turn ends.
     _taken: bytes | None
     _taken_next: Job | None  # what a job that is handled is from then on
+    _jobs_left: int | None  # how many more the instance may surely have; None: they are to be counted
 
     def put_job(self, job: Job) -> bytes:
         """Leave a job to the host; its id. One of the same key is replaced, unless it says just the same.
 
         Raises:
-            LimitError: it is too large, the turn has made too many, or the instance has.
+            LimitError: it is too large, the turn has made too many, or the instance has; the earlier one stays.
         """
         limits, size_bytes = self._limits, job.size_bytes
         if size_bytes > limits.job_bytes_max:
@@ -45,8 +47,9 @@ class TurnJobs(TurnChanges):
             id_, found = earlier
             if job.repeats and found.facts == job.facts and found.kind == job.kind and found.state != "abandoned":
                 return id_
-            self._write_job(id_, None)
-        self._check_jobs(size_bytes)
+        self._check_jobs(size_bytes, earlier[0] if earlier is not None else b"")
+        if earlier is not None:
+            self._remove_job(earlier[0])
         id_ = new_id(job.key)
         self._write_job(id_, job)
         return id_
@@ -55,22 +58,26 @@ class TurnJobs(TurnChanges):
         """Take a job away; whether it was there."""
         if self.job(id_) is None:
             return False
-        self._write_job(id_, None)
+        self._remove_job(id_)
         return True
 
     def cancel_job_of_key(self, key: str) -> bool:
         """Take the job of a key away; whether there was one."""
         earlier = self._job_of_key(key)
         if earlier is not None:
-            self._write_job(earlier[0], None)
+            self._remove_job(earlier[0])
         return earlier is not None
 
     def job(self, id_: bytes) -> Job | None:
         """One job, as the turn sees it."""
-        changed, erased = self._changed_jobs()
-        if id_ in changed:
-            return changed[id_]
-        return None if erased else self._store.jobs.get(self._instance, id_)
+        for changes in (self._top, *reversed(self._below)):
+            if changes.jobs is not None and id_ in changes.jobs:
+                return changes.jobs[id_]
+            if changes.erased:
+                return None
+        if self._taken and id_ == self._taken:
+            return self._taken_next
+        return read_job(self._store, self._instance, self._pending, id_)
 
     def list_jobs(self, after: bytes, entries_max: int) -> tuple[list[tuple[bytes, Job]], bool]:
         """Jobs in the order of their ids, and whether that is all."""
@@ -99,7 +106,18 @@ class TurnJobs(TurnChanges):
         """What the host itself has to say of a job."""
         self._write_job(id_, job)
 
+    def rollback(self) -> None:
+        """Undo what was written since the last savepoint."""
+        super().rollback()
+        self._jobs_left = None
+
     # Inside
+
+    def _remove_job(self, id_: bytes) -> None:
+        """One that is there goes."""
+        self._write_job(id_, None)
+        if self._jobs_left is not None:
+            self._jobs_left += 1
 
     def _finish_taken(self, changes: Changes, taken: bytes) -> None:
         """The turn has handled the job: so it is from then on, where the turn itself has said nothing."""
@@ -139,10 +157,11 @@ class TurnJobs(TurnChanges):
             erased = _add_jobs(merged, changes) or erased
         return merged, erased
 
-    def _check_jobs(self, size_bytes: int) -> None:
-        """Refuse one more of so many bytes."""
+    def _check_jobs(self, size_bytes: int, replaced: bytes) -> None:
+        """Refuse one more of so many bytes, which takes the place of that one, where it says one."""
         limits = self._limits
-        made = sum(job is not None for changes in (*self._below, self._top) for job in (changes.jobs or {}).values())
+        own = [changes.jobs for changes in (*self._below, self._top) if changes.jobs is not None]
+        made = sum(job is not None and id_ != replaced for jobs in own for id_, job in jobs.items())
         if made >= limits.turn_jobs_max:
             raise LimitError(
                 f"making {made + 1} jobs in one turn exceeds the limit of {limits.turn_jobs_max} ({self._label})"
@@ -153,6 +172,9 @@ class TurnJobs(TurnChanges):
                 f"writing {written} bytes in one turn exceeds the limit of {limits.turn_write_bytes_max} bytes "
                 f"(a job, {self._label})"
             )
+        if self._jobs_left is not None and self._jobs_left + (replaced != b"") > 0:
+            self._jobs_left -= 1
+            return
         pending_bytes = self._pending.size_bytes + self._below_bytes + self._top.size_bytes
         # What is counted apart bounds their number; to count them takes long where there are many.
         if (self._instance.apart_bytes + pending_bytes) // _ROW_BYTES_MIN < limits.instance_jobs_max:
@@ -163,11 +185,13 @@ class TurnJobs(TurnChanges):
         for id_, job in changed.items():
             was_there = not erased and jobs.get(self._instance, id_) is not None
             count += (job is not None) - was_there
+        count -= replaced != b""
         if count >= limits.instance_jobs_max:
             raise LimitError(
                 f"one more than {count} jobs of an instance exceeds the limit of {limits.instance_jobs_max} "
                 f"({self._label})"
             )
+        self._jobs_left = limits.instance_jobs_max - count - 1 - (replaced != b"")
 
 
 def _add_jobs(merged: dict[bytes, Job | None], changes: Changes) -> bool:

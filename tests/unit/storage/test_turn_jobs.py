@@ -144,6 +144,49 @@ def test_each_limit_on_jobs_names_itself() -> None:
     replacing.put_job(job())
 
 
+def test_a_job_that_is_refused_leaves_the_one_that_it_would_have_replaced() -> None:
+    instance = Instance(LIMITS.replace(turn_jobs_max=2, instance_jobs_max=3))
+    first = instance.turn()
+    kept = first.put_job(job("k", 1))
+    instance.commit(first)
+    turn = instance.turn()
+    for due_us in (2, 3):
+        turn.put_job(job(due_us=due_us))
+    with pytest.raises(LimitError, match="making 3 jobs in one turn exceeds the limit of 2"):
+        turn.put_job(job("k", 4))
+
+    assert due_of(turn) == [1, 2, 3]
+    instance.commit(turn)
+    full = instance.turn()
+    assert full.put_job(job("k", 5)) != kept, "it takes the place of one, and needs none of its own"
+    assert due_of(full) == [2, 3, 5]
+
+
+def test_a_turn_counts_the_jobs_of_its_instance_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To count thousands takes milliseconds: a turn that makes a thousand would take ten seconds."""
+    instance = Instance(LIMITS.replace(instance_jobs_max=40))
+    first = instance.turn()
+    ids = [first.put_job(job(facts=b"x" * 1_000)) for _ in range(20)]
+    instance.commit(first)
+    counted: list[int] = []
+    jobs = instance.store.jobs
+    count = jobs.count
+    monkeypatch.setattr(jobs, "count", lambda stored: counted.append(1) or count(stored))
+    turn = instance.turn()
+    for _ in range(20):
+        turn.put_job(job())
+    assert len(counted) == 1
+    with pytest.raises(LimitError, match="one more than 40 jobs"):
+        turn.put_job(job())
+    turn.savepoint()
+    for id_ in ids[:5]:
+        turn.cancel_job(id_)
+    turn.put_job(job())
+    turn.rollback()
+    with pytest.raises(LimitError, match="one more than 40 jobs"):
+        turn.put_job(job())
+
+
 def test_the_jobs_of_an_erased_instance_are_swept_by_weight_with_all_their_rows(tmp_path: Path) -> None:
     store = open_lmdb(tmp_path, FEW)
     commit, alice = Group(store), store.locate(7, b"alice")

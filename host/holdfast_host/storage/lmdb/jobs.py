@@ -7,6 +7,7 @@ the file grow for good.
 from __future__ import annotations
 
 import time
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 import lmdb
@@ -124,9 +125,11 @@ class LmdbJobs:
         """How many an instance has."""
         if not instance.apart_bytes:
             return 0
-        prefix = job_prefix(instance.number)
-        with _Reading(self._partitions[instance.partition], buffers=True) as txn:
-            return sum(1 for _ in _rows_from(txn, prefix, prefix))
+        first, stop = job_prefix(instance.number), job_prefix(instance.number + 1)
+        with _Reading(self._partitions[instance.partition]) as txn, txn.cursor() as cursor:
+            if not cursor.set_range(first):
+                return 0
+            return sum(1 for _ in takewhile(stop.__gt__, cursor.iternext(keys=True, values=False)))
 
     def due(
         self, pool: str, positions: Mapping[int, tuple[int, int, bytes]], before_us: int, entries_max: int
