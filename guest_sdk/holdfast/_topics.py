@@ -50,6 +50,10 @@ class Topics(Sockets):
         if event == RESET:
             raise ValueError(f"no event is called {RESET!r}: so clients are told that they have missed some")
         text = data if isinstance(data, str) else encode_plain(data, f"an event of the topic {topic!r}")
+        with self.storage.transaction():  # one that cannot be sent is not kept either, though its error is caught
+            return self._publish(topic, key, text, event, keep)
+
+    def _publish(self, topic: str, key: str, text: str, event: str | None, keep: int) -> int:
         head = self.storage.get(key) or {"mark": secrets.token_hex(4), "first": 1, "next": 1, "bytes": 0}
         number: int = head["next"]
         first, size = head["first"], head["bytes"] + len(text.encode("utf-8", "surrogatepass"))
