@@ -61,7 +61,7 @@ class Runner:
         self._http = OutgoingHttp(outbound, self._running, limits)
         self._jobs = MadeJobs(self._running, self.target, lambda: clock.now_us, limits)
         self.network = Network(self)
-        self._sockets = UsedSockets(self._running, self.network.is_live, lambda: clock.now_us, limits)
+        self._sockets = UsedSockets(self._running, self.network, lambda: clock.now_us, limits)
         self.component = component
         self.records: dict[tuple[str, str], Record] = {}
         self.lines: list[LogLine] = []

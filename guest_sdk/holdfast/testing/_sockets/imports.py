@@ -6,7 +6,7 @@ import binascii
 import json
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._limits import Limits
@@ -16,18 +16,21 @@ from holdfast.testing._sandbox import served
 from holdfast.testing._sockets.rows import Sent, SocketRow
 from holdfast.testing._turn import Turn
 
+if TYPE_CHECKING:
+    from holdfast.testing._sockets.network import Network
+
 _CODES: Final = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
 _REASON_BYTES_MAX: Final = 123
 
 
 class UsedSockets:
-    """The import. `is_live` is whether a socket's client is still there."""
+    """The import. `network` has the clients."""
 
     def __init__(
-        self, running: Callable[[], Turn], is_live: Callable[[str], bool], now_us: Callable[[], int], limits: Limits
+        self, running: Callable[[], Turn], network: Network, now_us: Callable[[], int], limits: Limits
     ) -> None:
         self._running = running
-        self._is_live = is_live
+        self._network = network
         self._now_us = now_us
         self._limits = limits
 
@@ -59,6 +62,8 @@ class UsedSockets:
             socket,
             SocketRow(socket, self._now_us(), facts.get("events", False), tags, facts.get("protocol", ""), attachment),
         )
+        if turn.record is not None:
+            self._network.accepted(turn.record)
 
     @served
     def list(self, tag: str | None, after: str, limit: int) -> str:
@@ -145,7 +150,7 @@ class UsedSockets:
         return {
             id_: row
             for id_, row in overlay.sockets().items()
-            if not row.closed and (tag is None or tag in row.tags) and self._is_live(id_)
+            if not row.closed and (tag is None or tag in row.tags) and self._network.is_live(id_)
         }
 
     def _receivers(self, overlay: Overlay, to: str) -> dict[str, SocketRow]:

@@ -37,12 +37,17 @@ class Network:
         self._clients: dict[str, tuple[Client, Record]] = {}  # those that are open, by their ids
         self._offered = ""  # whose handshake is under way
         self._early: list[Sent] = []  # sent to it before it is finished
+        self._acceptors: list[Record] = []  # whose turns have accepted it
         self._ended: deque[tuple[Record, str, Closing, bool]] = deque()  # whose close is to be heard
         self._settling = False
 
     def is_live(self, id_: str) -> bool:
         """Whether its client is there."""
         return id_ in self._clients or id_ == self._offered
+
+    def accepted(self, record: Record) -> None:
+        """A turn of that instance accepts what is offered; it may still fail."""
+        self._acceptors.append(record)
 
     def open(self, record: Record | None, url: str, headers: Headers, *, events: bool) -> Client:
         """Ask an actor, or the function, for a socket.
@@ -53,26 +58,26 @@ class Network:
         """
         offer = f"{_FRONT + next(self._numbers):016x}"
         request = Request(url, headers=headers, client="127.0.0.1", offer=offer)
-        self._offered, self._early = offer, []
+        self._offered, self._early, self._acceptors = offer, [], []
         try:
             if record is None:
                 response = fetch_function(self._runner, request.to_wire(), offer)
             else:
                 response = Response.from_wire(self._runner.fetch(record, request.to_wire(), offer=offer))
+        except RefusedError:
+            self._decline(offer, None)
+            raise
         finally:
             self._offered = ""
         accepted = response.accepted
         owner = None if accepted is None else self._runner.record(accepted["type"], accepted["name"])
         if owner is None or offer not in owner.sockets:
-            for each in self._runner.records.values():
-                if offer in each.sockets:
-                    self._ended.append((each, offer, Closing(1006, ""), False))
-            self.settle()
+            self._decline(offer, None)
             raise NotAcceptedError(response)
         client: Client = (EventsClient if events else SocketClient)(self, offer, response)
         self._clients[offer] = (client, owner)
         self.leave(self._early)
-        self.settle()
+        self._decline(offer, owner)
         return client
 
     def leave(self, sends: Iterable[Sent]) -> None:
@@ -124,6 +129,13 @@ class Network:
             self._settling = False
 
     # Inside
+
+    def _decline(self, offer: str, owner: Record | None) -> None:
+        """Who has accepted what another one has, or nobody, hears of a close."""
+        for each in self._acceptors:
+            if each is not owner and offer in each.sockets:
+                self._ended.append((each, offer, Closing(1006, ""), False))
+        self.settle()
 
     def _deliver(self, id_: str, sent: Sent) -> None:
         if id_ == self._offered:
