@@ -7,12 +7,13 @@ mailbox, and is answered when it is durable.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
 
-from holdfast_host.core.errors import UnknownJobError
+from holdfast_host.core.errors import BadRequestError, UnknownJobError
 from holdfast_host.core.ids import check_instance_name
 from holdfast_host.front.app import Route
 from holdfast_host.front.calls.catalog_view import CatalogView
@@ -26,6 +27,7 @@ from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.wire.routing import Routing
 
 STATES: Final = ("armed", "retrying", "waiting", "abandoned", "parked")
+_ID: Final = re.compile("[0-9a-f]{32}")
 
 
 class JobRoutes:
@@ -60,7 +62,10 @@ class JobRoutes:
     async def _list_instance(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         given = read_parameters(query, "limit", "cursor")
         limit = read_number(given, "limit", 1, PAGE_MAX) or PAGE_DEFAULT
-        answer = await self._ask(found, {"read": "instance_jobs", "after": given.get("cursor", ""), "limit": limit})
+        after = given.get("cursor", "")
+        if after and _ID.fullmatch(after) is None:
+            raise BadRequestError("the parameter cursor is none: send back the one that the last page ended with")
+        answer = await self._ask(found, {"read": "instance_jobs", "after": after, "limit": limit})
         return json_answer({"jobs": [show_job(job) for job in answer["jobs"]], "cursor": answer["next"]})
 
     async def _show(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
