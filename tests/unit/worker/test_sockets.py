@@ -590,6 +590,25 @@ def test_a_leader_sleeps_while_its_worker_drains_whatever_would_be_due(room: Soc
     assert room.stage.do(lambda: room.worker.sockets.wait_s(0.5)) == 0.5
 
 
+def test_an_attempt_whose_commit_is_lost_behind_its_note_has_killed_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = SocketStage(monkeypatch)
+    before.front.accept("a")
+    store = left_by_a_dead_worker(before.store)
+
+    def lose_once(turn: Turn, event: dict[str, Any]) -> None:
+        turn.storage.put(b"n", b"1")
+        if len(after.events) == 1:
+            store.lose_next([b"a"])
+
+    after = SocketStage(monkeypatch, store=store, serial=100, handler=None)
+    after.handler = lose_once
+    after.settle()
+    after.advance(1.1)
+
+    assert after.told() == ["close", "close"]
+    assert after.rows("a") == {}
+
+
 # Where it cannot run.
 
 

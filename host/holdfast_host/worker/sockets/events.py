@@ -126,11 +126,12 @@ class CloseEvent(_Event):
         self.ending = ending
         self.suspect = suspect
         self.alone = False  # it may run, although it has killed a worker
+        self.noted = False  # where the row says that an attempt has begun, it is one of this worker
         self.begin_attempt()
 
     def begin_attempt(self) -> None:
         """It is to be tried anew."""
-        self.noted = self.ran = self.in_line = False
+        self.ran = self.in_line = False
         self.given_up = ""  # why, once it has failed too often
         self.delay_s = 0.0  # until the next attempt; 0: there is none
 
@@ -144,7 +145,7 @@ class CloseEvent(_Event):
         if ending.killed and not self.alone:
             self.in_line = True
             return False
-        if ending.begun:
+        if ending.begun and not self.noted:
             died = HostUnavailableError("the worker died while the handler ran")
             storage.put_socket(self.socket, self._counted(turn, row, died, killed=True))
             return False
@@ -152,7 +153,7 @@ class CloseEvent(_Event):
         if handler is None:
             storage.end_socket(self.socket)
             return False
-        if self.suspect or ending.tries:
+        if not ending.begun and (self.suspect or ending.tries):
             storage.put_socket(self.socket, row._replace(ending=ending._replace(begun=True)))
             turn.sync()
             self.noted = True
