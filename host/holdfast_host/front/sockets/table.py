@@ -76,6 +76,7 @@ class SocketTable:
         self._next_serial = 1
         self._stopping = False
         self._opened = 0
+        self._events = 0  # of links that are gone
         self._streams = 0
 
     def __len__(self) -> int:
@@ -87,7 +88,7 @@ class SocketTable:
             "open": len(self._held),
             "streams": self._streams,
             "opened": self._opened,
-            "events": sum(flow.count for flow in self._flows.values()),
+            "events": self._events + sum(flow.count for flow in self._flows.values()),
             "sent": self._deliveries.count,
             "cut": self.slow.cut + self.unread.cut,
             "held_bytes": self.unread.held_bytes,
@@ -191,6 +192,7 @@ class SocketTable:
         if flow is None:
             return
         flow.end()
+        self._events += flow.count
         self._rooms = {key: room for key, room in self._rooms.items() if room.flow is not flow}
         ended = []
         for serial, each in self._held.items():

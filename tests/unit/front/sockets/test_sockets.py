@@ -356,6 +356,8 @@ def test_the_end_of_a_link_ends_its_sockets_and_tells_nobody() -> None:
     async def body() -> None:
         async with socket_staged() as stage:
             joined = [await stage.join(f"room {number}") for number in range(3)]
+            await joined[0].client.send("hi")
+            await stage.event()
             await stage.worker.die()
 
             assert {(await each.closed())[0] for each in joined} == {1012}
@@ -366,6 +368,7 @@ def test_the_end_of_a_link_ends_its_sockets_and_tells_nobody() -> None:
             await again.client.send("still here")
             _, event = await stage.event()
             assert event == Message(again.socket, False, b"still here")
+            assert stage.table.measures()["events"] == 2  # a count never falls
 
     asyncio.run(body())
 
