@@ -7,14 +7,21 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
 from holdfast_host.core.errors import ActorError, ActorMethodError
 from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.instance import Outcome, SandboxTrap
+from holdfast_host.storage.store import StoredInstance
 from holdfast_host.wire.frames import Call, CallKind, pack_call
+from holdfast_host.wire.function_bodies import pack_pull, unpack_head
+from holdfast_host.worker.turns.entry import Entry
+from holdfast_host.worker.turns.function_bodies import FunctionBodies
+from holdfast_host.worker.turns.function_turns import FunctionTurn
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import GuestSandbox, Stage, compute
 
@@ -260,3 +267,23 @@ def test_requests_whose_caller_left_do_not_run_and_leave_the_pool_whole(monkeypa
     assert error_name(stage.client.wait(gone)) == (503, "HostUnavailableError")
     assert stage.ask("after")[0] == 200
     assert ran == ["long", "after"]
+
+
+def test_a_body_of_a_worker_that_died_is_none_of_its_successors() -> None:
+    """A front asks the successor for the next piece: another client's body must not be taken for it, nor closed."""
+    head = b'{"status":200,"headers":[],"body_follows":true}'
+    front, tell = Mock(), Mock()
+
+    def begun(bodies: FunctionBodies) -> int:
+        entry = Entry(1, "fn f", StoredInstance(0, 0, b""))
+        turn = SimpleNamespace(entry=entry, client=front, error=None, broken=None, abandoned=False, result=head)
+        bodies.ended(cast("FunctionTurn", turn))
+        return unpack_head(turn.result)[0]
+
+    died, successor = (FunctionBodies(Mock(), Mock(), Limits(), tell, Mock()) for _ in range(2))
+    old = [begun(died) for _ in range(3)]
+    assert not {begun(successor) for _ in range(3)} & set(old)
+    for closes in (False, True):
+        successor.pull(front, Call(7, 0, 0, CallKind.BODY, 0, b"f", b"body", b"", pack_pull(old[0], closes=closes)))
+        assert tell.call_args.args[:3] == (front, 7, 503)
+        assert b"has ended" in tell.call_args.args[3]

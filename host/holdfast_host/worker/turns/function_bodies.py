@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -47,6 +48,7 @@ class SandboxPools(Protocol):
 Tell = Callable[["ClientConnection", int, int, bytes], None]  # client, slot, status, body
 
 _BODY: Final = int(CallKind.BODY)
+_FIRST_BITS: Final = 62  # of the first number
 _TAKES: Final = 2  # so many times what a client may take nothing, and nobody has asked: nobody will
 
 
@@ -83,7 +85,8 @@ class FunctionBodies:
         self._tell = tell
         self._limits = limits
         self._interrupt = interrupt
-        self._numbers = itertools.count(1)
+        # A front may ask a worker for what stood in one that died: no two have bodies of the same number.
+        self._numbers = itertools.count(secrets.randbits(_FIRST_BITS))
         self._open: dict[int, StandingBody] = {}
         self._of_functions: Counter[int] = Counter()
         self._ends_at = math.inf
