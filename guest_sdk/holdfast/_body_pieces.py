@@ -14,6 +14,7 @@ from holdfast._coroutines import Coroutines
 
 PART_BYTES: Final = 192 << 10  # of a piece that is longer; a multiple of 3
 _WHAT: Final = "the body of a response"
+_END: Final[Any] = object()  # None may be what the author yields by mistake, and no end
 
 
 class BodyPieces:
@@ -30,7 +31,7 @@ class BodyPieces:
         """The next piece as base64; empty at the end. Raises what the author's code raises."""
         while not self._rest:
             piece = self._next()
-            if piece is None:
+            if piece is _END:
                 return ""
             if not isinstance(piece, (str, bytes)):
                 raise TypeError(f"{_WHAT} is pieces of str or bytes, not of {type(piece).__name__}")
@@ -48,12 +49,12 @@ class BodyPieces:
 
     def _next(self) -> Any:
         if isinstance(self._pieces, Iterator):
-            return next(self._pieces, None)
+            return next(self._pieces, _END)
         return self._coroutines.finish(_step(self._pieces), _WHAT, keeps_generators=True)
 
 
-async def _step(pieces: AsyncIterator[str | bytes]) -> str | bytes | None:
-    return await anext(pieces, None)
+async def _step(pieces: AsyncIterator[str | bytes]) -> Any:
+    return await anext(pieces, _END)
 
 
 async def _close(pieces: Any) -> None:

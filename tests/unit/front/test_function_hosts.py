@@ -17,6 +17,7 @@ from holdfast_host.front.http.answers import status_line
 from holdfast_host.wire.catalog import Catalog, Deployment
 from holdfast_host.wire.control import NewCatalog
 from holdfast_host.wire.frames import Call, CallKind
+from holdfast_host.wire.function_bodies import FOLLOWS, pack_head, unpack_pull
 from tests.unit.front.stage import CATALOG, Response, Stage, read_response, request_bytes, staged
 
 HOST = "web.localhost:8787"
@@ -274,6 +275,24 @@ def test_responses_without_a_body_have_none(
                 length,
                 received,
             )
+
+    uvloop.run(play())
+
+
+@pytest.mark.parametrize(("method", "status", "length"), [("HEAD", 200, None), ("GET", 204, None), ("GET", 205, "0")])
+def test_responses_in_pieces_without_a_body_say_so_and_let_go_of_it(
+    method: str, status: int, length: str | None
+) -> None:
+    """A client that is told no length of a 205 would wait for the end of the connection."""
+
+    async def play() -> None:
+        async with staged() as stage:
+            deploy(stage)
+            text = json.dumps({"status": status, "headers": [], "body_follows": True}).encode()
+            _, _, response = await asked(stage, method, "/", reply=pack_head(9, text), status=200 | FOLLOWS)
+
+            assert (response.status, response.headers.get("content-length"), response.body) == (status, length, b"")
+            assert unpack_pull((await stage.worker.next_call()).body) == (9, True)
 
     uvloop.run(play())
 

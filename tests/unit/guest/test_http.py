@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from holdfast import Env, Headers, Request, Response, StatefulActor
+from holdfast._body_pieces import BodyPieces
+from holdfast._coroutines import Coroutines
 from holdfast._describe import Component
 from holdfast._exports import Guest
 from holdfast._host_imports import Err
@@ -182,3 +185,18 @@ def test_the_path_and_query_of_any_url_are_those_of_the_standard_library(url: st
         return
 
     assert _path_and_query(url) == (parts.path, parts.query)
+
+
+async def _apart(pieces: list[Any]) -> AsyncIterator[Any]:
+    for piece in pieces:
+        yield piece
+
+
+@pytest.mark.parametrize("kind", [iter, _apart])
+def test_a_piece_that_is_none_is_an_error_and_not_the_end_of_the_body(kind: Any) -> None:
+    """Half of a body must never look like the whole of it."""
+    pieces = BodyPieces(kind(["a", None, "b"]), Coroutines())
+
+    assert pieces.take() == "YQ=="
+    with pytest.raises(TypeError, match="not of NoneType"):
+        pieces.take()

@@ -28,8 +28,7 @@ from holdfast_host.front.functions.bodies import PulledBody, relay_body
 from holdfast_host.front.functions.handshakes import Accepted, read_accepted
 from holdfast_host.front.functions.messages import (
     BadResponseError,
-    FunctionAnswer,
-    has_no_body,
+    bodiless_answer,
     headers_for_function,
     pack_request,
     read_response,
@@ -219,8 +218,9 @@ class FunctionHosts:
             status, headers = read_response_head(text, self._limits, further)
             if exchange.wants_socket and status < _REDIRECTION:
                 raise socket_refused()
-            if has_no_body(status, exchange.method):
-                return FunctionAnswer(status, headers, b"", None)
+            whole = bodiless_answer(status, exchange.method, headers)
+            if whole is not None:
+                return whole
             return await relay_body(exchange, status, headers, body, self._limits.stream_take_s)
         except BadResponseError as error:
             raise _bad_response(name, error) from None

@@ -142,9 +142,11 @@ def read_response_head(
     return status, [*_for_callers(headers), *further]
 
 
-def has_no_body(status: int, method: str) -> bool:
-    """Whether such an answer ends with its head."""
-    return method == "HEAD" or status in _BODILESS or status == _RESET_CONTENT
+def bodiless_answer(status: int, method: str, headers: list[tuple[str, str]]) -> FunctionAnswer | None:
+    """The whole answer to a request that gets no body, whatever its function would give; None where it gets one."""
+    if status == _RESET_CONTENT:
+        return FunctionAnswer(status, headers, b"", 0)
+    return FunctionAnswer(status, headers, b"", None) if method == "HEAD" or status in _BODILESS else None
 
 
 def _read_head(facts: dict[str, Any], limits: Limits) -> tuple[int, list[tuple[str, str]]]:
