@@ -74,6 +74,7 @@ class WorkerProcess:
         )
         self._worker.deployments.checks_arguments = start.check_arguments
         self._worker.mailboxes.set_quarantined(start.quarantined)
+        self._backup = BackupCut(self._worker.committer, self._store.snapshot)
         self._control = ControlChannel(
             control,
             self._worker,
@@ -81,7 +82,7 @@ class WorkerProcess:
             received,
             measures=self._worker.report.read,
             activity=self._worker.activity.report,
-            backup=BackupCut(self._worker.committer, self._store.snapshot),
+            backup=self._backup,
         )
         self._listener = socket.socket(fileno=start.listen_fd)
         self._listener.setblocking(False)
@@ -132,9 +133,9 @@ class WorkerProcess:
         """Everything is answered and settled: close and end.
 
         A nested turn that came after `drained` and outlives its caller may run yet: to close the store under it would
-        be a crash, to end without closing is what a kill does.
+        be a crash, to end without closing is what a kill does. To close it under a backup's copy would wait for that.
         """
-        if self._worker.loop.is_settled:
+        if self._worker.loop.is_settled and not self._backup.copying:
             self._worker.inspection.close()
             self._store.close()
         self._output.flush()

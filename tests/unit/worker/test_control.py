@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import queue
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, cast, get_args
 from unittest.mock import Mock
 
 import pytest
@@ -18,6 +19,7 @@ from holdfast_host.wire.catalog import ActorType, Catalog, Deployment
 from holdfast_host.wire.messages import Message
 from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.control import ControlChannel
+from holdfast_host.worker.main import WorkerProcess
 from tests.unit.worker.stage import TYPE, Stage
 
 DEPLOYMENT = Deployment("f", "fn_1", 2, "ab", "/absent.cwasm", (ActorType("T", TYPE, ()),))
@@ -188,3 +190,25 @@ def test_a_further_backup_lets_go_of_what_the_last_one_left(supervised: Supervis
     first, second = supervised.snapshots
     first.close.assert_called_once_with()
     second.close.assert_not_called()
+
+
+def test_a_worker_that_stops_waits_for_no_copy_of_a_backup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To close an environment that is copied waits until that has ended, which takes minutes where it is large."""
+    copies, goes_on = threading.Event(), threading.Event()
+    snapshot, process = Mock(), cast("Any", WorkerProcess.__new__(WorkerProcess))
+    snapshot.copy.side_effect = lambda *_: (copies.set(), goes_on.wait(10))
+    cut = process._backup = BackupCut(Mock(release=lambda: True, hold=lambda then: then()), lambda: snapshot)
+    process._worker, process._store, process._output = Mock(), Mock(), Mock()
+    monkeypatch.setattr("os._exit", Mock())
+    cut.hold(lambda: None)
+    thread = threading.Thread(target=cut.copy, args=(0, Path("/absent")))
+    thread.start()
+    assert copies.wait(10)
+
+    process._stop()
+    process._store.close.assert_not_called()
+
+    goes_on.set()
+    thread.join()
+    process._stop()
+    process._store.close.assert_called_once_with()

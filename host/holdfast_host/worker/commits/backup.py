@@ -28,6 +28,12 @@ class BackupCut:
         self._committer = committer
         self._take = take
         self._snapshot: Snapshot | None = None
+        self._copies: set[int] = set()  # the partitions that are copied now
+
+    @property
+    def copying(self) -> bool:
+        """Whether a partition is copied now."""
+        return bool(self._copies)
 
     def hold(self, then: Callable[[], None]) -> None:
         """Hold commits back, and call `then` when what is committed is kept."""
@@ -61,7 +67,11 @@ class BackupCut:
         snapshot = self._snapshot
         if snapshot is None:
             raise HostUnavailableError("there is no snapshot to copy: the backup was ended")
-        snapshot.copy(partition, path)
+        self._copies.add(partition)
+        try:
+            snapshot.copy(partition, path)
+        finally:
+            self._copies.discard(partition)
 
     def _drop(self) -> None:
         snapshot, self._snapshot = self._snapshot, None

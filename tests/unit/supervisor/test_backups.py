@@ -1,0 +1,52 @@
+"""Backups one after the other: when the next one may begin."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import Mock
+
+import pytest
+
+from holdfast_host.core.errors import HostUnavailableError
+from holdfast_host.supervisor.backups import Backups
+from holdfast_host.wire.backup_orders import HoldCommits, ReleaseCommits
+
+
+def test_a_backup_is_under_way_until_the_workers_have_let_go_of_it(tmp_path: Path) -> None:
+    """What it still tells them would else end the next one: they know of one backup alone."""
+
+    async def play() -> None:
+        told: list[Any] = []
+        lets_go, released = asyncio.Event(), asyncio.Event()
+
+        async def ask(question: Any, kind: Any) -> None:
+            told.append(question)
+            if isinstance(question, HoldCommits):
+                raise HostUnavailableError("it does not hold")
+            if len(told) > 2:  # the last word, after that of the cut
+                lets_go.set()
+                await released.wait()
+
+        worker = SimpleNamespace(up=True, label="worker 0", child=SimpleNamespace(ask=ask))
+        resources = SimpleNamespace(directory=SimpleNamespace(backup=tmp_path, partitions=1))
+        backups = Backups(cast("Any", resources), cast("Any", [worker]), Mock())
+
+        async def take() -> None:
+            await backups.take(with_key=False, on_file=lambda _: None, gone=asyncio.Event())
+
+        first = asyncio.create_task(take())
+        await asyncio.wait_for(lets_go.wait(), 10)
+        with pytest.raises(HostUnavailableError, match="another backup is under way"):
+            await asyncio.wait_for(take(), 5)
+        released.set()
+        with pytest.raises(HostUnavailableError, match="it does not hold"):
+            await first
+        assert told == [HoldCommits(), *2 * [ReleaseCommits(keep=False)]]
+        told.clear()
+        with pytest.raises(HostUnavailableError, match="it does not hold"):
+            await take()
+
+    asyncio.run(play())
