@@ -6,7 +6,7 @@ It keeps every promise of the protocol but durability, and runs through the same
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
@@ -182,12 +182,12 @@ class MemoryStore:
         )
         return [(due_us, self.locate(type_id, name)) for due_us, _, type_id, name in due[:entries_max]]
 
-    def parked_alarms(self, type_id: int, entries_max: int) -> list[StoredInstance]:
-        """Some instances of a type whose alarms are parked."""
+    def parked_alarms(self, type_id: int, entries_max: int, but: Container[bytes] = ()) -> list[StoredInstance]:
+        """Some instances of a type whose alarms are parked, without those of these names."""
         names = [
             row.name
             for row in list(self._rows.values())
-            if row.type_id == type_id and row.alarm is not None and row.alarm.state == "parked"
+            if row.type_id == type_id and row.alarm is not None and row.alarm.state == "parked" and row.name not in but
         ]
         return [self.locate(type_id, name) for name in names[:entries_max]]
 
@@ -419,9 +419,10 @@ class MemoryJobs:
         ]
         return found[:entries_max], len(found) <= entries_max
 
-    def parked(self, type_id: int, entries_max: int) -> list[tuple[StoredInstance, bytes]]:
-        """Some parked jobs of a type."""
-        found = [each for each in self._all() if each.job.state == "parked" and each.type_id == type_id]
+    def parked(self, type_id: int, entries_max: int, but: Container[bytes] = ()) -> list[tuple[StoredInstance, bytes]]:
+        """Some parked jobs of a type, without those of the instances of these names."""
+        all_of_it = [each for each in self._all() if each.job.state == "parked" and each.type_id == type_id]
+        found = [each for each in all_of_it if each.name not in but]
         return [(self._store.locate(type_id, each.name), each.id) for each in found[:entries_max]]
 
     def listing(self, state: str, after: bytes, entries_max: int) -> tuple[list[FoundJob], bytes | None]:

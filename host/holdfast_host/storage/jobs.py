@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Container, Mapping
 
     from holdfast_host.storage.store import StoredInstance
 
@@ -130,8 +130,8 @@ class StoredJobs(Protocol):
     ) -> tuple[list[DueJob], bool]:
         """Some of one instance that are due before a time, but for those ids; and whether that is all."""
 
-    def parked(self, type_id: int, entries_max: int) -> list[tuple[StoredInstance, bytes]]:
-        """Some parked jobs of a type."""
+    def parked(self, type_id: int, entries_max: int, but: Container[bytes] = ()) -> list[tuple[StoredInstance, bytes]]:
+        """Some parked jobs of a type, without those of the instances of these names."""
 
     def listing(self, state: str, after: bytes, entries_max: int) -> tuple[list[FoundJob], bytes | None]:
         """Those in a state, and the position to go on from, None where that is all; as `Store.alarm_page`."""

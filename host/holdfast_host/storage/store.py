@@ -7,7 +7,7 @@ that runs a turn, each for one call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Final, NamedTuple, Protocol
@@ -239,8 +239,8 @@ class Store(Protocol):
     def due_alarms(self, before_us: int, entries_max: int) -> list[tuple[int, StoredInstance]]:
         """The earliest alarms that are due before a time, in due order, with that time."""
 
-    def parked_alarms(self, type_id: int, entries_max: int) -> list[StoredInstance]:
-        """Some instances of a type whose alarms are parked."""
+    def parked_alarms(self, type_id: int, entries_max: int, but: Container[bytes] = ()) -> list[StoredInstance]:
+        """Some instances of a type whose alarms are parked, without those of these names."""
 
     def alarm_page(
         self, state: str, after: bytes, entries_max: int

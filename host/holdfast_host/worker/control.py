@@ -153,8 +153,9 @@ class ControlChannel:
                 worker.sockets.look_again({each.type_id for each in deployment.types})
                 self.send(Done(message.id))
             case KeepAway():
-                lifted = {type_id for type_id, _ in worker.mailboxes.quarantined}
+                before = worker.mailboxes.quarantined
                 worker.mailboxes.set_quarantined(message.instances)
+                lifted = {type_id for type_id, _ in before - worker.mailboxes.quarantined}
                 worker.timers.take_up_parked(lifted)
                 worker.sockets.look_again(lifted)
                 self.send(Done(message.id))

@@ -173,6 +173,49 @@ def test_a_run_that_is_being_taken_up_is_not_taken_a_second_time_where_a_page_sh
     assert host.rows("a") == []
 
 
+def test_what_would_be_parked_again_at_once_is_not_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a quarantined instance with more than a page of parked runs, each page would be taken up for ever."""
+    host = JobStage(monkeypatch)
+    mailboxes = host.stage.worker.mailboxes
+    for name in ("a", "b"):
+        for _ in range(100 if name == "a" else 1):
+            host.run(name, 1.0)
+    host.stage.do(lambda: mailboxes.set_quarantined([(TYPE, "a"), (TYPE, "b")]))
+    host.advance(1.0)
+    assert {each["state"] for name in ("a", "b") for each in host.jobs(name)} == {"parked"}
+    commits = len(host.store.groups)
+    host.stage.do(lambda: mailboxes.set_quarantined([(TYPE, "a")]))
+    host.stage.do(lambda: host.stage.worker.timers.take_up_parked([TYPE]))
+    host.settle()
+
+    assert host.told == [("b", 0)]
+    assert len(host.rows("a")) == 100
+    assert len(host.store.groups) - commits <= 4
+    host.stage.do(lambda: mailboxes.set_quarantined([]))
+    host.stage.do(lambda: host.stage.worker.timers.take_up_parked([TYPE]))
+    host.settle()
+    assert host.total("a") == 100
+
+
+def test_what_is_parked_of_a_type_that_is_not_deployed_is_not_read_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may have been undeployed while it was taken up."""
+    host = JobStage(monkeypatch)
+    host.run("a", 1.0)
+    host.stage.do(lambda: host.stage.worker.deployments.remove("f"))
+    host.advance(1.0)
+    read: list[int] = []
+    parked = host.store.jobs.parked
+    monkeypatch.setattr(host.store.jobs, "parked", lambda *given: read.append(1) or parked(*given))
+    host.stage.do(lambda: host.stage.worker.timers.take_up_parked([TYPE]))
+    for _ in range(20):
+        host.stage.do(lambda: None)
+
+    assert read == []
+    assert [each["state"] for each in host.jobs("a")] == ["parked"]
+
+
 def test_a_run_that_was_under_way_when_its_worker_died_is_told_and_in_the_end_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

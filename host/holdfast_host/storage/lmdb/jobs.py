@@ -33,7 +33,7 @@ from holdfast_host.storage.lmdb.keys import (
 from holdfast_host.storage.store import StoreBrokenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Container, Iterator, Mapping
 
     from holdfast_host.storage.lmdb.partition import Partition
     from holdfast_host.storage.store import StoredInstance
@@ -184,8 +184,8 @@ class LmdbJobs:
                 found.append(DueJob(due[1], instance, id_))
         return found, True
 
-    def parked(self, type_id: int, entries_max: int) -> list[tuple[StoredInstance, bytes]]:
-        """Some parked jobs of a type."""
+    def parked(self, type_id: int, entries_max: int, but: Container[bytes] = ()) -> list[tuple[StoredInstance, bytes]]:
+        """Some parked jobs of a type, without those of the instances of these names."""
         prefix = job_index_prefix("parked", type_id)
         found: list[tuple[StoredInstance, bytes]] = []
         for partition in self._partitions.values():
@@ -194,7 +194,9 @@ class LmdbJobs:
                 for key, value in _rows_from(txn, prefix, prefix):
                     if len(found) + len(rows) >= entries_max:
                         break
-                    rows.append((job_of_index_key(key)[1], unpack_index_row(value)[1]))
+                    name = unpack_index_row(value)[1]
+                    if name not in but:
+                        rows.append((job_of_index_key(key)[1], name))
             found += [(self._locate(type_id, name), id_) for id_, name in rows]
         return found
 

@@ -7,7 +7,7 @@ lmdb.commits. The data directory around them: storage.data_directory.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
@@ -220,11 +220,11 @@ class LmdbStore:
         rows = sorted(row for each in self._partitions.values() for row in each.due(before_us, entries_max))
         return [(due_us, self.locate(type_id, name)) for due_us, type_id, name in rows[:entries_max]]
 
-    def parked_alarms(self, type_id: int, entries_max: int) -> list[StoredInstance]:
-        """Some instances of a type whose alarms are parked."""
+    def parked_alarms(self, type_id: int, entries_max: int, but: Container[bytes] = ()) -> list[StoredInstance]:
+        """Some instances of a type whose alarms are parked, without those of these names."""
         found: list[StoredInstance] = []
         for partition in self._partitions.values():
-            names = partition.parked(type_id, entries_max - len(found))
+            names = partition.parked(type_id, entries_max - len(found), but)
             found += [self.locate(type_id, name) for name in names]
         return found
 

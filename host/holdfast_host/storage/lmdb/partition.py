@@ -13,6 +13,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -207,8 +208,8 @@ class Partition:
             raise self._broken(error) from error
         return rows
 
-    def parked(self, type_id: int, entries_max: int) -> list[bytes]:
-        """Names of some instances of a type whose alarms are parked."""
+    def parked(self, type_id: int, entries_max: int, but: Container[bytes]) -> list[bytes]:
+        """Names of some instances of a type whose alarms are parked, without these."""
         prefix = rest_prefix("parked", type_id)
         names: list[bytes] = []
         try:
@@ -217,7 +218,9 @@ class Partition:
                     for key, value in cursor:
                         if not key.startswith(prefix) or len(names) >= entries_max:
                             break
-                        names.append(unpack_index_row(value)[1])
+                        name = unpack_index_row(value)[1]
+                        if name not in but:
+                            names.append(name)
         except lmdb.Error as error:
             raise self._broken(error) from error
         return names

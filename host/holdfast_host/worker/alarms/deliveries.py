@@ -17,7 +17,7 @@ from holdfast_host.worker.deliveries.stages import Delivery
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.storage.overlay import Overlay
@@ -67,8 +67,9 @@ class Alarms(Deliveries):
     def _fill_page(self, page: DuePage) -> None:
         self._due_alarms.fill(page, self.under_way)
 
-    def _parked(self, type_id: int) -> list[Delivery]:
-        return [Delivery(self, each, 0, unpark=True) for each in self.store.parked_alarms(type_id, _PARKED_PAGE)]
+    def _parked(self, type_id: int, but: Container[bytes]) -> list[Delivery]:
+        found = self.store.parked_alarms(type_id, _PARKED_PAGE, but)
+        return [Delivery(self, each, 0, unpark=True) for each in found]
 
     def _read(self, entry: Entry, delivery: Delivery) -> Alarm | None:
         return read_alarm(self.store, entry.stored, entry.pending)

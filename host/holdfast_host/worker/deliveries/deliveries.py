@@ -420,9 +420,17 @@ class Deliveries(Kind):
         self._fill_page(page)
 
     def _read_parked(self, generation: int, type_id: int) -> bool:
-        """A page of what is parked of a type that is deployed again. False: the leadership is lost."""
+        """A page of what is parked of a type that is deployed again. False: the leadership is lost.
+
+        What would be parked again at once stays as it is: to take it up so would never end.
+        """
+        kept_away = self.mailboxes.quarantined_of(type_id)
+        if b"" in kept_away or self.deployments.find(type_id) is None:
+            self.wake()
+            return True
         self._reading_page = True
-        return self.leadership.read(generation, partial(self._parked, type_id), partial(self._have_parked, type_id))
+        read = partial(self._parked, type_id, kept_away)
+        return self.leadership.read(generation, read, partial(self._have_parked, type_id))
 
     def _have_parked(self, type_id: int, page: Iterable[Delivery]) -> None:
         self._end_page()

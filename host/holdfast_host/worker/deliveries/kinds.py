@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.storage.overlay import Overlay
@@ -61,8 +61,8 @@ class Kind:
         """It was read."""
         raise NotImplementedError
 
-    def _parked(self, type_id: int) -> list[Delivery]:
-        """Some rows of a type that are parked; any thread."""
+    def _parked(self, type_id: int, but: Container[bytes]) -> list[Delivery]:
+        """Some rows of a type that are parked, without those of instances of these names; any thread."""
         raise NotImplementedError
 
     def _read(self, entry: Entry, delivery: Delivery) -> Row | None:

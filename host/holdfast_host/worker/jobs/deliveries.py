@@ -33,7 +33,7 @@ from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.job_texts import read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.storage.jobs import Job
@@ -264,8 +264,8 @@ class Jobs(Deliveries):
         self._timetable.look_for(stored)
         self.wake()
 
-    def _parked(self, type_id: int) -> list[Delivery]:
-        found = self.store.jobs.parked(type_id, _PARKED_PAGE)
+    def _parked(self, type_id: int, but: Container[bytes]) -> list[Delivery]:
+        found = self.store.jobs.parked(type_id, _PARKED_PAGE, but)
         return [JobDelivery(self, stored, 0, id_, unpark=True) for stored, id_ in found]
 
     def _forget(self, delivery: Delivery) -> None:

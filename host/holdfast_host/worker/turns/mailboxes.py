@@ -76,6 +76,10 @@ class Mailboxes:
         kept_away = self.quarantined
         return bool(kept_away) and ((type_id, name) in kept_away or (type_id, b"") in kept_away)
 
+    def quarantined_of(self, type_id: int) -> frozenset[bytes]:
+        """The names of a type's instances that may not run; an empty one stands for all of them."""
+        return frozenset(name for number, name in self.quarantined if number == type_id)
+
     @any_thread
     def anything_ready(self) -> bool:
         """Whether `next_turn` may have one (monitor)."""
