@@ -29,7 +29,7 @@ INTERNAL_ERROR: Final = 1011
 SERVICE_RESTART: Final = 1012  # frames may be lost: come again
 TRY_AGAIN_LATER: Final = 1013  # it is too slow
 
-_SERIAL: Final = 0xFFFFFFFF
+SERIAL_MAX: Final = 0xFFFFFFFF
 _TEXT_CHARS: Final = 16
 _HEX: Final = frozenset("0123456789abcdef")
 _NONE: Final = 0xFFFFFFFF  # in place of the length of a text
@@ -58,7 +58,7 @@ def front_of(socket: int) -> int:
 
 def serial_of(socket: int) -> int:
     """Which of its front's sockets it is."""
-    return socket & _SERIAL
+    return socket & SERIAL_MAX
 
 
 def socket_text(socket: int) -> str:

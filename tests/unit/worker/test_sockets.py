@@ -439,6 +439,21 @@ def test_a_link_that_broke_has_ended_all_sockets_from_before_it(room: SocketStag
     assert old != new
 
 
+def test_a_link_that_comes_before_the_end_of_the_one_before_it_ends_its_sockets_too(room: SocketStage) -> None:
+    old = room.front.accept("a")
+    room.run("a", *[["send", to(old), "x" * 1_000_000]] * 3)
+    outgoing = room.worker.sockets.outgoing
+    assert room.stage.do(lambda: outgoing.waiting_bytes) > 1_000_000
+    again = Front(room.worker, front=7, serial=5)
+    new = again.accept("a")
+    room.front.close()
+    room.settle()
+
+    assert room.told() == ["close"]
+    assert list(room.rows("a")) == [new]
+    assert room.stage.do(lambda: outgoing.waiting_bytes) == 0
+
+
 def test_a_socket_that_opens_when_its_front_has_gone_is_closed(room: SocketStage) -> None:
     socket = room.front.offer()
     room.store.hold()
@@ -594,14 +609,14 @@ def test_an_attempt_whose_commit_is_lost_behind_its_note_has_killed_nobody(monke
     before = SocketStage(monkeypatch)
     before.front.accept("a")
     store = left_by_a_dead_worker(before.store)
+    losses = [[b"a"]]
 
     def lose_once(turn: Turn, event: dict[str, Any]) -> None:
         turn.storage.put(b"n", b"1")
-        if len(after.events) == 1:
-            store.lose_next([b"a"])
+        if losses:
+            store.lose_next(losses.pop())
 
-    after = SocketStage(monkeypatch, store=store, serial=100, handler=None)
-    after.handler = lose_once
+    after = SocketStage(monkeypatch, store=store, serial=100, handler=lose_once)
     after.settle()
     after.advance(1.1)
 

@@ -24,6 +24,7 @@ from holdfast_host.front.sockets.slow_clients import SlowClients, UnreadMessages
 from holdfast_host.wire.frames import Call, Kind, ProtocolError, pack_call
 from holdfast_host.wire.sockets import (
     ON_CLOSE,
+    SERIAL_MAX,
     Auto,
     Close,
     Closed,
@@ -102,6 +103,7 @@ class SocketTable:
 
         Raises:
             SocketRefusedError: there is no room.
+            HostUnavailableError: the front stops, or has no number left.
         """
         limits = self.limits
         if self._stopping:
@@ -115,6 +117,10 @@ class SocketTable:
                 f"the function {function!r} has {limits.function_sockets_max} sockets here, which is the limit"
             )
         serial = self._next_serial
+        if serial > SERIAL_MAX:
+            raise HostUnavailableError(
+                f"this front has given {SERIAL_MAX} sockets their numbers: it has to be restarted"
+            )
         self._next_serial += 1
         self._of_function[function] += 1
         made = Offer(socket_number(self.front, serial), serial, function, limits.socket_handshake_s)

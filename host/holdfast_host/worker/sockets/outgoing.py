@@ -66,6 +66,11 @@ class FrontLink:
         self._rounds: OrderedDict[str, OrderedDict[StoredInstance, Queue]] = OrderedDict()  # by function
         self._sent_bytes = self._taken_bytes = 0
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What its queues hold."""
+        return sum(queue.size_bytes for queue in self.queues.values())
+
     def put(self, owner: StoredInstance, function: str, waiting: _Waiting) -> Queue | None:
         """Send a frame of an instance, or let it wait behind others; where it waits."""
         queue = self.queues.get(owner)
@@ -170,17 +175,20 @@ class Outgoing:
         """What waits for fronts."""
         return self._waiting_bytes
 
-    def connect(self, client: ClientConnection) -> None:
-        """A front's link is up."""
-        link = FrontLink(client, client.first_serial, self._limits)
+    def connect(self, client: ClientConnection) -> bool:
+        """A front's link is up; whether it has another one, whose end is not known here yet: that one is over."""
+        link, earlier = FrontLink(client, client.first_serial, self._limits), self._links.get(client.front)
+        if earlier is not None:
+            self._waiting_bytes -= earlier.waiting_bytes
         self._links = {**self._links, client.front: link}
+        return earlier is not None
 
     def forget(self, client: ClientConnection) -> bool:
         """A client is gone; whether it was a front's link."""
         link = self._links.get(client.front)
         if link is None or link.client is not client:
             return False
-        self._waiting_bytes -= sum(queue.size_bytes for queue in link.queues.values())
+        self._waiting_bytes -= link.waiting_bytes
         self._links = {front: each for front, each in self._links.items() if each is not link}
         return True
 

@@ -79,8 +79,8 @@ class Sockets:
 
     def connect(self, client: ClientConnection) -> None:
         """A client has said hello; a front's sockets of an earlier link are none any more."""
-        if client.front:
-            self.outgoing.connect(client)
+        if client.front and self.outgoing.connect(client):
+            self._scan.begin()
 
     def forget(self, client: ClientConnection) -> None:
         """It is gone, and its sockets with it."""

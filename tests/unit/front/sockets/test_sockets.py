@@ -656,6 +656,19 @@ def test_there_is_a_bound_of_sockets_and_it_is_said_before_the_handshake() -> No
     asyncio.run(body())
 
 
+def test_a_front_gives_no_number_that_would_be_another_fronts() -> None:
+    async def body() -> None:
+        async with socket_staged() as stage:
+            stage.table._next_serial = 0xFFFFFFFF
+            joined = await stage.join()
+            response = await _upgrade(stage, "/fn/chat/")
+
+            assert joined.socket >> 32 == stage.table.front
+            assert (response.status, response.error) == (503, "HostUnavailableError")
+
+    asyncio.run(body())
+
+
 def test_many_that_came_at_one_time_are_looked_at_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body() -> None:
         async with socket_staged() as stage:
