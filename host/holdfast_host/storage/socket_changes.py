@@ -61,10 +61,30 @@ class SocketChanges(TurnJobs):
         top = self._top
         if top.sockets is None:
             top.sockets = {}
+        top.size_bytes += self._grown(number, row)
         top.sockets[number] = row
-        if row is not None:
-            top.size_bytes += _row_bytes(row, self._instance)
         self.wrote = True
+
+    def attach(self, number: int, row: SocketRow) -> None:
+        """Write a socket's row for what its guest keeps there, which counts as all that a turn writes.
+
+        Raises:
+            LimitError: the turn writes too much.
+        """
+        written = self._below_bytes + self._top.size_bytes + self._grown(number, row)
+        if written > self._limits.turn_write_bytes_max:
+            raise LimitError(
+                f"writing {written} bytes in one turn exceeds the limit of {self._limits.turn_write_bytes_max} bytes "
+                f"(an attachment, {self._label})"
+            )
+        self.put_socket(number, row)
+
+    def _grown(self, number: int, row: SocketRow | None) -> int:
+        """By how many bytes the layer grows with that row."""
+        before = self._top.sockets.get(number) if self._top.sockets is not None else None
+        return sum(
+            _row_bytes(each, self._instance) * sign for each, sign in ((row, 1), (before, -1)) if each is not None
+        )
 
     def end_socket(self, number: int) -> None:
         """Begin to handle its close: see `Overlay.take_alarm`, of which this is the like."""

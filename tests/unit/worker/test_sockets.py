@@ -278,6 +278,16 @@ def test_a_turn_sends_no_more_than_its_limits(monkeypatch: pytest.MonkeyPatch) -
     assert "sending 4 messages in one turn" in body["error"]["message"]
 
 
+@pytest.mark.limit("turn_write_bytes_max")
+def test_attachments_are_among_what_a_turn_may_write_each_as_it_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = SocketStage(monkeypatch, limits=Limits(turn_write_bytes_max=20_000))
+    one, two = (socket_text(room.front.accept("a")) for _ in range(2))
+    _, body = room.stage.call("a", "run", [["attach", each, "x" * 10_000] for each in (one, two)])
+
+    assert "in one turn exceeds the limit of 20000 bytes (an attachment, " in body["error"]["message"]
+    room.run("a", *[["attach", one, "x" * 10_000]] * 5, ["put", "k", "x" * 5_000])
+
+
 def test_only_the_own_sockets_are_meant(room: SocketStage) -> None:
     own, others = room.front.accept("a"), room.front.accept("b")
 

@@ -147,12 +147,12 @@ class TurnSockets:
 
         Raises:
             BadRequestError: it is no JSON.
-            LimitError: it is too large.
+            LimitError: it is too large, or the turn writes too much.
         """
         checked, number = self._checked_attachment(value), read_socket(socket.decode())
         row = self._storage.socket(number) if number else None
         if row is not None and self._is_open(number, row):
-            self._storage.put_socket(number, row._replace(attachment=checked))
+            self._storage.attach(number, row._replace(attachment=checked))
 
     def close(self, to: bytes, code: int, reason: bytes) -> None:
         """Have them closed; none of them is listed any more.

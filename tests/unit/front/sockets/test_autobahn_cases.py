@@ -20,6 +20,7 @@ from holdfast_host.front.sockets.protocol import (
     Event,
     Message,
     MessageReader,
+    Part,
     Ping,
     Pong,
     Violation,
@@ -239,7 +240,7 @@ def outcome_of(event: Event) -> Outcome | None:
             return ("binary" if event.binary else "text"), event.payload
         case Ping():
             return "pong", event.payload
-        case Pong():
+        case Pong() | Part():
             return None
         case Closed():
             return "close", event.code
