@@ -14,6 +14,7 @@ from holdfast_host.worker.jobs.triggers import NAME
 from holdfast_host.worker.turns.job_texts import read_facts
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.job_stage import JobStage, arguments, put
+from tests.unit.worker.stage import GuestSandbox
 
 CRONS = 7  # the number of the hidden type
 MINUTE_S = 60
@@ -121,6 +122,40 @@ def test_what_an_earlier_version_could_not_set_is_not_set_over_what_runs_now(sta
     stage.jobs.stage.do(lambda: stage.worker.triggers.failed(earlier, refused))
     stage.jobs.stage.do(stage.worker.triggers.try_again)
     stage.jobs.settle()
+
+    assert stage.rows().keys() == {"@hourly"}
+
+
+def test_what_makes_the_functions_sandbox_ready_has_no_storage_either(
+    stage: TriggerStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its component may run code of its own then, whatever it was written in."""
+    tried: list[str] = []
+
+    def activate(sandbox: GuestSandbox, turn: Turn, actor_type: str, name: bytes, environment: bytes) -> Any:
+        job = {"kind": "run", "method": "m", "arguments": arguments()}
+        for touch in (lambda: turn.storage.put(b"a", b"1"), lambda: put(turn, job), turn.sync):
+            with pytest.raises(UnsupportedError, match="a function has no storage"):
+                touch()
+            tried.append(actor_type)
+        return True, b""
+
+    monkeypatch.setattr(GuestSandbox, "activate", activate)
+    stage.switch("* * * * *")
+    stage.jobs.advance(MINUTE_S)
+
+    assert tried == [""] * 3
+    assert len(stage.told) == 1
+    assert stage.rows().keys() == {"* * * * *"}
+
+
+def test_a_job_that_is_none_of_a_manifests_times_is_taken_away(stage: TriggerStage) -> None:
+    stage.switch("@daily")
+    due_us = stage.jobs.clock.wall_us() + 1_000_000_000
+    stray = Job("run", due_us, facts=b'{"method":"m"}\n[]')
+    rows = stage.jobs.store._rows[CRONS, NAME].jobs
+    stage.jobs.stage.do(lambda: rows.update({b"\xff" * 16: stray}))
+    stage.switch("@hourly")
 
     assert stage.rows().keys() == {"@hourly"}
 

@@ -133,7 +133,7 @@ def _set_crons(turn: Turn) -> bytes:
     crons = json.loads(turn.request.body)
     found, _ = turn.storage.list_jobs(b"", _JOBS_MAX)
     for id_, job in found:
-        if read_facts(job).head["cron"] not in crons:
+        if read_facts(job).head.get("cron") not in crons:
             turn.storage.cancel_job(id_)
     for cron in crons:
         wanted = {"kind": "run", "method": "scheduled", "arguments": {"$hf": "arguments", "v": [[], {}]}, "cron": cron}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import json
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.errors import (
@@ -35,6 +36,8 @@ from holdfast_host.worker.turns.function_turns import NO_STORAGE
 from holdfast_host.worker.turns.turn import COMPUTING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.store import Store
     from holdfast_host.worker.logs.output import Output
@@ -158,20 +161,20 @@ class TurnRunner:
         """A job of an instance, or a time of the function: which has no storage, though the host keeps some for it."""
         if not required(turn.loaded, "what a turn runs").is_triggers:
             return sandbox.job(turn, turn.request.body)
-        own, turn.storage = turn.storage, NO_STORAGE
-        try:
+        with _without_storage(turn):
             return sandbox.scheduled(turn, turn.request.body)
-        finally:
-            turn.storage = own
 
     def _activate(self, turn: Turn, loaded: LoadedType) -> Sandbox:
-        """A fresh sandbox whose constructor has run; its writes are the turn's."""
+        """A fresh sandbox whose constructor has run; its writes are the turn's. A function has none, and no storage."""
         entry = turn.entry
         turn.started_cold = True
         sandbox = Sandbox.create(loaded.component, turn, memory_bytes_max=loaded.memory_bytes_max)
         entry.sandbox, entry.loaded = sandbox, loaded
-        actor_type, name = ("", b"") if loaded.is_triggers else (loaded.type, entry.stored.name)
-        ok, text = sandbox.activate(turn, actor_type, name, loaded.environment)
+        if loaded.is_triggers:
+            with _without_storage(turn):
+                ok, text = sandbox.activate(turn, "", b"", loaded.environment)
+        else:
+            ok, text = sandbox.activate(turn, loaded.type, entry.stored.name, loaded.environment)
         if ok:
             return sandbox
         error = self._guest_error(turn, text)
@@ -236,6 +239,16 @@ class TurnRunner:
         # Unreadable arguments are the caller's mistake, an unreadable value in storage or result is not.
         status = 400 if name == "CodecError" and facts.get("status") == 400 else None
         return turn.told((known or ActorMethodError)(message, code=code, status=status))
+
+
+@contextmanager
+def _without_storage(turn: Turn) -> Iterator[None]:
+    """While a function's own code runs, where the host keeps something for it as for an instance."""
+    own, turn.storage = turn.storage, NO_STORAGE
+    try:
+        yield
+    finally:
+        turn.storage = own
 
 
 def _parse(text: bytes) -> dict[str, Any]:
