@@ -54,6 +54,8 @@ class _Settings:
         self.retries = retries
         at_home = parts.hostname in _LOOPBACK
         token = os.environ.get("HOLDFAST_TOKEN") if token is None else token
+        if token and not all("!" <= each <= "~" for each in token):
+            raise ValueError("the token of a host is visible ASCII characters, without spaces and line ends")
         self.http: dict[str, Any] = {
             "base_url": self.url,
             "headers": {"authorization": f"Bearer {token}"} if token else {},
@@ -139,11 +141,14 @@ class Client:
         while True:
             try:
                 timeout = attempts.timeout()
-                response = self._http.post(request.path, content=request.body, headers=headers, timeout=timeout)
+                with self._http.stream(
+                    "POST", request.path, content=request.body, headers=headers, timeout=timeout
+                ) as response:
+                    body = b"".join(attempts.in_time(piece) for piece in response.iter_bytes())
             except httpx.HTTPError as failure:
                 pause_s: float | None = attempts.failed(failure)
             else:
-                pause_s = attempts.answered(response)
+                pause_s = attempts.answered(response.status_code, body)
             if pause_s is None:
                 return attempts.result
             time.sleep(pause_s)
@@ -200,11 +205,14 @@ class AsyncClient:
         while True:
             try:
                 timeout = attempts.timeout()
-                response = await self._http.post(request.path, content=request.body, headers=headers, timeout=timeout)
+                async with self._http.stream(
+                    "POST", request.path, content=request.body, headers=headers, timeout=timeout
+                ) as response:
+                    body = b"".join([attempts.in_time(piece) async for piece in response.aiter_bytes()])
             except httpx.HTTPError as failure:
                 pause_s: float | None = attempts.failed(failure)
             else:
-                pause_s = attempts.answered(response)
+                pause_s = attempts.answered(response.status_code, body)
             if pause_s is None:
                 return attempts.result
             await asyncio.sleep(pause_s)

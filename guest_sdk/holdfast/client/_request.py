@@ -103,19 +103,25 @@ class Attempts:
         left_s = max(0.001, self._ends - time.monotonic())
         return httpx.Timeout(left_s, connect=min(left_s, CONNECT_TIMEOUT_S))
 
-    def answered(self, response: httpx.Response) -> float | None:
+    def in_time(self, piece: bytes) -> bytes:
+        """A piece of an answer; httpx.ReadTimeout where the time is over, however steadily more of it comes."""
+        if time.monotonic() >= self._ends:
+            raise httpx.ReadTimeout("the answer was not whole in time")
+        return piece
+
+    def answered(self, status: int, body: bytes) -> float | None:
         """Judge an answer: None where it is the result, which is in `result`.
 
         Raises:
             ActorCallError: It failed, and is not to be made again.
         """
-        if response.status_code == httpx.codes.OK:
-            self.result = self._decoded(response)
+        if status == httpx.codes.OK:
+            self.result = self._decoded(status, body)
             return None
-        refusal = refusal_of(response.status_code, response.content)
+        refusal = refusal_of(status, body)
         if refusal is None:
-            error = self._unexpected(response, "no result, and no error of a host")
-            return self._again(error, safe=False) if response.status_code in _GATEWAYS else self._give_up(error)
+            error = self._unexpected(status, "no result, and no error of a host")
+            return self._again(error, safe=False) if status in _GATEWAYS else self._give_up(error)
         if refusal.retryable:
             return self._again(refusal, safe=True)
         return self._again(refusal, safe=False) if refusal.name in _UNKNOWN_OUTCOMES else self._give_up(refusal)
@@ -151,16 +157,15 @@ class Attempts:
     def _give_up(error: Exception) -> float:
         raise error
 
-    def _decoded(self, response: httpx.Response) -> Any:
+    def _decoded(self, status: int, body: bytes) -> Any:
         try:
-            return decode(response.content.decode(), f"the result of {self._request.what}")
+            return decode(body.decode(), f"the result of {self._request.what}")
         except (CodecError, UnicodeDecodeError) as error:
-            raise self._unexpected(response, str(error)) from error
+            raise self._unexpected(status, str(error)) from error
 
-    def _unexpected(self, response: httpx.Response, why: str) -> UnexpectedAnswerError:
+    def _unexpected(self, status: int, why: str) -> UnexpectedAnswerError:
         return UnexpectedAnswerError(
-            f"{self._request.what} at {self._url}: status {response.status_code}, {why}: is it a Holdfast host?",
-            response.status_code,
+            f"{self._request.what} at {self._url}: status {status}, {why}: is it a Holdfast host?", status
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -155,6 +155,35 @@ def test_no_attempt_begins_after_the_time_of_the_call(call: Caller, monkeypatch:
         call(server, timeout_s=0.5)
     assert time.monotonic() - began < 5
     assert len(server.requests) == 1
+
+
+class Trickle(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """An answer that goes on and on, a byte at a time."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        for _ in range(500):
+            time.sleep(0.01)
+            yield b" "
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+
+def test_an_answer_that_trickles_ends_with_the_time_of_the_call(call: Caller) -> None:
+    """The library's own time counts anew for each piece."""
+    began = time.monotonic()
+    with pytest.raises(HostUnreachableError, match=r"no answer within 0\.1 s; the outcome is unknown"):
+        call(lambda request: httpx.Response(200, stream=Trickle()), timeout_s=0.1)
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("token", ["secret\n", "two words", "geheimnisträger"])
+def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(token: str) -> None:
+    for kind in (Client, AsyncClient):
+        with pytest.raises(ValueError, match="without spaces and line ends") as refused:
+            kind("http://127.0.0.1:1", token)
+        assert token.strip() not in str(refused.value)
 
 
 def test_what_is_no_holdfast_host_is_named(call: Caller) -> None:
