@@ -28,10 +28,18 @@ class Opened(NamedTuple):
     protocol: str
 
 
+class EarlyBytes:
+    """What waits for handshakes, of all offers of a front together."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.held = 0
+
+
 class Offer(Receiver):
     """One. Lives for its request; `front.sockets.table` has it among the sockets meanwhile."""
 
-    def __init__(self, number: int, serial: int, function: str, handshake_s: float) -> None:
+    def __init__(self, number: int, serial: int, function: str, handshake_s: float, of_all: EarlyBytes) -> None:
         self.number = number
         self.serial = serial
         self.function = function
@@ -39,6 +47,8 @@ class Offer(Receiver):
         self.early: list[Delivery] = []
         self._handshake_s = handshake_s
         self._early_bytes = 0
+        self._of_all = of_all
+        self._overflow: ActorMethodError | None = None  # it was sent too much, and will never be a socket
         self._named: tuple[int, bytes] | None = None
         self._found: asyncio.Future[Opened] = asyncio.get_running_loop().create_future()
         self._expiry: asyncio.TimerHandle | None = None
@@ -60,13 +70,16 @@ class Offer(Receiver):
         self._expect()
         self._match()
         try:
-            return await self._found
+            found = await self._found
         except TimeoutError:
             raise ActorMethodError(
                 f"the answer names {label} as the one who accepted the socket, which it did not do within "
                 f"{self._handshake_s:g} s",
                 status=_GATEWAY,
             ) from None
+        if self._overflow is not None:  # since both halves are here
+            raise self._overflow
+        return found
 
     def fail(self, error: Exception) -> None:
         """There will be no socket."""
@@ -75,7 +88,9 @@ class Offer(Receiver):
             self._found.exception()  # who asked may never come to look
 
     def settle(self) -> None:
-        """It is over: forget the time."""
+        """It is over: forget the time, and what is counted."""
+        self._of_all.held -= self._early_bytes
+        self._early_bytes = 0
         if self._expiry is not None:
             self._expiry.cancel()
 
@@ -88,16 +103,27 @@ class Offer(Receiver):
     def take(self, delivery: Delivery) -> None:
         """Keep a message for the socket."""
         if isinstance(delivery, Sent):
-            self._early_bytes += delivery.payload_bytes
-            if self._early_bytes > EARLY_BYTES_MAX:
-                self.early.clear()
-                self.fail(
-                    ActorMethodError(
-                        f"more than {EARLY_BYTES_MAX} bytes were sent to a socket before it was open", status=_GATEWAY
-                    )
-                )
-                return
-        self.early.append(delivery)
+            self._count(delivery.payload_bytes)
+        if self._overflow is None:
+            self.early.append(delivery)
+
+    def _count(self, payload_bytes: int) -> None:
+        if self._overflow is not None:
+            return
+        of_all = self._of_all
+        self._early_bytes += payload_bytes
+        of_all.held += payload_bytes
+        if self._early_bytes > EARLY_BYTES_MAX:
+            text = f"more than {EARLY_BYTES_MAX} bytes were sent to a socket before it was open"
+        elif of_all.held > of_all.bytes_max:
+            text = f"more than {of_all.bytes_max} bytes were sent to sockets of this host before they were open"
+        else:
+            return
+        self._overflow = ActorMethodError(text, status=_GATEWAY)
+        self.early.clear()
+        of_all.held -= self._early_bytes
+        self._early_bytes = 0
+        self.fail(self._overflow)
 
     def close(self, closing: Closing) -> None:
         """Keep a close for the socket."""

@@ -17,7 +17,7 @@ from holdfast_host.core.errors import HostUnavailableError, SocketRefusedError
 from holdfast_host.front.sockets.client import EventStreamClient, WebSocketClient
 from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS, Closing, Deliveries, Sent
 from holdfast_host.front.sockets.event_flow import EventFlow
-from holdfast_host.front.sockets.offers import Offer, Opened
+from holdfast_host.front.sockets.offers import EarlyBytes, Offer, Opened
 from holdfast_host.front.sockets.protocol import ABNORMAL, RESTART, pack_message
 from holdfast_host.front.sockets.rooms import Room
 from holdfast_host.front.sockets.slow_clients import SlowClients, UnreadMessages
@@ -63,6 +63,7 @@ class SocketTable:
         self.tick = 0  # seconds, as far as silence is measured
         self.slow = SlowClients(self.limits)
         self.unread = UnreadMessages(self.limits.front_unread_bytes_max)
+        self.early = EarlyBytes(self.limits.front_untaken_bytes_max)
         self._function_of = function_of
         self._loop = asyncio.get_running_loop()
         self._held: dict[int, ClientSocket | Offer] = {}
@@ -123,7 +124,7 @@ class SocketTable:
             )
         self._next_serial += 1
         self._of_function[function] += 1
-        made = Offer(socket_number(self.front, serial), serial, function, limits.socket_handshake_s)
+        made = Offer(socket_number(self.front, serial), serial, function, limits.socket_handshake_s, self.early)
         self._held[serial] = made
         return made
 

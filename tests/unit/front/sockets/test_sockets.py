@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from holdfast_host.core.errors import ActorMethodError
 from holdfast_host.front.sockets.client import ANSWERS_MAX, PING_TICKS, WebSocketClient
-from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS
-from holdfast_host.front.sockets.event_flow import INSTANCE_EVENTS_MAX, SOCKET_EVENTS_MAX
+from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS, Sent
+from holdfast_host.front.sockets.event_flow import INSTANCE_EVENTS_MAX, SOCKET_EVENTS_MAX, EventFlow
+from holdfast_host.front.sockets.offers import EarlyBytes, Offer, Opened
+from holdfast_host.front.sockets.rooms import Room
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.sockets import ON_CLOSE, ON_ERROR, Auto, Closed, Message, Open, Send, SendKind, socket_text
 from tests.unit.front.sockets.frames import CONTINUATION, PING, PONG, TEXT, frame
@@ -54,6 +57,44 @@ def test_a_handshake_ends_when_both_halves_are_here_and_what_was_sent_before_wai
 
             client = await opening
             assert await client.recv() == "early"
+
+    asyncio.run(body())
+
+
+def test_what_waits_for_handshakes_is_bounded_over_all_of_them() -> None:
+    async def body() -> None:
+        async with socket_staged() as stage:
+            stage.table.early.bytes_max = 1_000
+            asked, calls = [], []
+            for number in range(2):
+                asked.append(asyncio.create_task(_upgrade(stage, f"/fn/chat/{number}")))
+                calls.append(await stage.worker.next_call())
+                await stage.worker.send(Open(calls[-1].offer, False, ROOM, b"lobby").pack())
+                for _ in range(2):
+                    await stage.worker.send(sent(b"x" * 300, calls[-1].offer & 0xFFFFFFFF))
+            await stage.worker.reply(calls[1], 200, accepted())
+
+            assert (await asked[1]).status == 502
+            assert stage.table.early.held == 600
+            assert await stage.closing() == Closed(calls[1].offer, 1006, False)
+            await stage.worker.reply(calls[0], 200, b'{"status":403,"headers":[]}')
+            assert (await asked[0]).status == 403
+            assert stage.table.early.held == 0
+
+    asyncio.run(body())
+
+
+def test_a_socket_that_is_sent_too_much_just_before_it_opens_does_not_open_with_a_gap() -> None:
+    async def body() -> None:
+        room = Room(EventFlow(lambda call: None), ROOM, b"lobby", "chat")
+        offer = Offer(5, 5, "chat", 10.0, EarlyBytes(1_000))
+        completing = asyncio.create_task(offer.complete(ROOM, b"lobby", "Room/lobby"))
+        await asyncio.sleep(0)
+        offer.open(Opened(room, False, ""))
+        offer.take(Sent(Send(SendKind.TEXT, (5,), b"x" * 1_001), room, lambda: None))
+
+        with pytest.raises(ActorMethodError, match="before they were open"):
+            await completing
 
     asyncio.run(body())
 
