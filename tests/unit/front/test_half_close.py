@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,5 +161,28 @@ def test_a_client_of_http_1_0_is_sent_nothing_before_its_answer(monkeypatch: pyt
             await stage.worker.reply(call, 200, b"5")
 
             assert (await asyncio.wait_for(reader.read(), PATIENCE_S)).startswith(b"HTTP/1.1 200 OK")
+
+    uvloop.run(play())
+
+
+def test_nothing_comes_between_the_bytes_of_a_backup(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is sent to find out whether a client is still there would be taken for a part of it."""
+    monkeypatch.setattr(connection, "PARTING_S", 0.001)
+    (tmp_path / "a").write_bytes(b"x" * 600)
+
+    async def play() -> None:
+        async with staged() as stage, connected(stage) as (reader, writer):
+            writer.write(request_bytes("POST", "/v1/backup"))
+            writer.write_eof()
+            asked = (await stage.supervisor.next("request"))["id"]
+            file = {"name": "format.json", "path": str(tmp_path / "a"), "size": 600}
+            stage.supervisor.send("progress", id=asked, stage=json.dumps(file))
+            await asyncio.wait_for(reader.readuntil(b"x" * 600), PATIENCE_S)
+            await asyncio.sleep(0.1)  # some looks after it
+            stage.supervisor.send("answer", id=asked, result={})
+            rest = await asyncio.wait_for(reader.read(), PATIENCE_S)
+
+            assert b"checksums.json" in rest
+            assert b"HTTP/1.1" not in rest
 
     uvloop.run(play())

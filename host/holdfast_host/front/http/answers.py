@@ -128,6 +128,7 @@ class ByteStream:
         keep_alive, _ = self._exchange.connection_line()
         if not keep_alive:
             self.response.force_close()
+        self._mark(is_open=True)
         await self.response.prepare(self._exchange)
 
     async def send(self, data: bytes) -> None:
@@ -142,6 +143,11 @@ class ByteStream:
         if not self._exchange.connection_line()[0]:
             self.response.force_close()
         await self.response.write_eof()
+        self._mark(is_open=False)
+
+    def _mark(self, *, is_open: bool) -> None:
+        """Whether something may come between what is sent."""
+        self._exchange.body_open = is_open
 
 
 class LineStream(ByteStream):
@@ -150,10 +156,9 @@ class LineStream(ByteStream):
     def __init__(self, exchange: Exchange) -> None:
         super().__init__(exchange, LINES)
 
-    async def open(self) -> None:
-        """Send the head."""
-        await super().open()
-        self._exchange.lines_open = True
+    def _mark(self, *, is_open: bool) -> None:
+        """An empty line may."""
+        self._exchange.lines_open = is_open
 
     async def write(self, facts: dict[str, Any]) -> None:
         """Send one line."""
