@@ -10,7 +10,7 @@ from holdfast_host.core.errors import LimitError
 from holdfast_host.core.limits import KIB
 from holdfast_host.storage.jobs import Job, new_id
 from holdfast_host.storage.overlay import Overlay
-from holdfast_host.storage.store import Batch, Changes
+from holdfast_host.storage.store import Batch, Changes, StoredInstance
 from holdfast_host.storage.unflushed import Pending
 from tests.harness.partitions import faults_of, rows_of, sweep_all
 from tests.unit.storage.clearing import FEW, Group
@@ -168,10 +168,14 @@ def test_a_turn_counts_the_jobs_of_its_instance_once(monkeypatch: pytest.MonkeyP
     first = instance.turn()
     ids = [first.put_job(job(facts=b"x" * 1_000)) for _ in range(20)]
     instance.commit(first)
-    counted: list[int] = []
-    jobs = instance.store.jobs
-    count = jobs.count
-    monkeypatch.setattr(jobs, "count", lambda stored: counted.append(1) or count(stored))
+    counted: list[StoredInstance] = []
+    count = instance.store.jobs.count
+
+    def count_once_more(stored: StoredInstance) -> int:
+        counted.append(stored)
+        return count(stored)
+
+    monkeypatch.setattr(instance.store.jobs, "count", count_once_more)
     turn = instance.turn()
     for _ in range(20):
         turn.put_job(job())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,9 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.storage.jobs import Job
 from holdfast_host.wire.frames import FrameReader
 from holdfast_host.wire.outbound import unpack_ask
+from holdfast_host.worker.deliveries.stages import Delivery
 from holdfast_host.worker.inspection.edits import _EDITS
+from holdfast_host.worker.jobs.deliveries import Jobs
 from holdfast_host.worker.jobs.outcomes import Answer, is_success, judge
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.clock import ManualClock
@@ -429,3 +432,29 @@ def test_what_one_try_left_unknown_stays_so_until_the_callee_itself_has_answered
     assert (after.state, after.unknown) == ("retrying", True)
     assert json.loads(over.outcome)["unknown"] == over.unknown == unknown
     assert not judge(after, Answer(200, b"5"), 0, limits).unknown
+
+
+def test_a_call_that_was_on_its_way_to_be_parked_when_its_type_was_deployed_again_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = JobStage(monkeypatch, guests=receiving([]))
+    host.put("a", {**call_job("b"), "due_us": host.clock.wall_us() + SECOND})
+    host.stage.do(lambda: host.stage.worker.deployments.remove("f"))
+    host.store.hold()
+    host.clock.advance(1.0)
+    host.stage.do(lambda: None)
+    host.store.wait_held()
+    host.stage.do(host.stage.deploy)
+    taken_up: list[str] = []
+    parked = Jobs._parked
+
+    def noted(pool: Jobs, type_id: int, but: Container[bytes]) -> list[Delivery]:
+        taken_up.append(pool.pool)
+        return parked(pool, type_id, but)
+
+    monkeypatch.setattr(Jobs, "_parked", noted)
+    host.store.let_go()
+    host.settle()
+
+    assert (host.total("b"), host.rows("a")) == (1, [])
+    assert set(taken_up) == {"run"}, "one pool takes up what is parked of all"

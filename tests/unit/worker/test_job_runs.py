@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Container
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from holdfast_host.core.clock import utc_text
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.storage.jobs import DueJob, DuePage
+from holdfast_host.storage.store import StoredInstance
 from holdfast_host.worker.inspection.edits import _EDITS
 from holdfast_host.worker.jobs.deliveries import FUNCTION_MAX
 from holdfast_host.worker.turns.turn import Turn
@@ -206,8 +208,12 @@ def test_what_is_parked_of_a_type_that_is_not_deployed_is_not_read_again_and_aga
     host.stage.do(lambda: host.stage.worker.deployments.remove("f"))
     host.advance(1.0)
     read: list[int] = []
-    parked = host.store.jobs.parked
-    monkeypatch.setattr(host.store.jobs, "parked", lambda *given: read.append(1) or parked(*given))
+
+    def parked(type_id: int, entries_max: int, but: Container[bytes] = ()) -> list[tuple[StoredInstance, bytes]]:
+        read.append(type_id)
+        return [(host.stored("a"), id_) for id_, _ in host.rows("a")]
+
+    monkeypatch.setattr(host.store.jobs, "parked", parked)
     host.stage.do(lambda: host.stage.worker.timers.take_up_parked([TYPE]))
     for _ in range(20):
         host.stage.do(lambda: None)

@@ -292,7 +292,7 @@ class Deliveries(Kind):
     def _note(self, delivery: Delivery, row: Row | None) -> None:
         """So its row stands now, durably. It may have been on its way to be parked when its type was deployed again."""
         self._note_due(delivery, row.due_us if row is not None and self._comes_due(row) else None)
-        if row is not None and row.state == "parked":
+        if row is not None and self._takes_up(row):
             stored = delivery.stored
             quarantined = self.mailboxes.is_quarantined(stored.type_id, stored.name)
             if not quarantined and self.deployments.find(stored.type_id) is not None:

@@ -101,6 +101,10 @@ class Kind:
         """Whether it is in the timetable of this kind."""
         return self._waits(row)
 
+    def _takes_up(self, row: Row) -> bool:
+        """Whether it is parked, and this kind's to take up when its type is deployed again."""
+        return row.state == "parked"
+
     def _retrying_state(self, row: Row) -> str:
         """The state of one that has failed and is tried again."""
         return "retrying"

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from holdfast_host.storage.jobs import Job
     from holdfast_host.storage.overlay import Overlay
     from holdfast_host.storage.store import Batch, StoredInstance
+    from holdfast_host.worker.deliveries.stages import Row
     from holdfast_host.worker.jobs.away import Away
     from holdfast_host.worker.jobs.timetable import JobPage
     from holdfast_host.worker.turns.deployments import LoadedType
@@ -185,6 +186,9 @@ class Jobs(Deliveries):
 
     def _comes_due(self, row: Any) -> bool:
         return bool(row.is_due_sometime) and row.pool == self.pool
+
+    def _takes_up(self, row: Row) -> bool:
+        return row.state == "parked" and self.pool == "run"  # for all pools
 
     def _retrying_state(self, row: Any) -> str:
         return "waiting" if row.outcome else "retrying"
