@@ -15,6 +15,7 @@ import pytest
 
 from holdfast_host.core.errors import ActorError, ActorMethodError
 from holdfast_host.core.limits import Limits
+from holdfast_host.front.http.write_backpressure import RATE_BYTES_S, TAKE_S
 from holdfast_host.sandbox.instance import Outcome, SandboxTrap
 from holdfast_host.storage.store import StoredInstance
 from holdfast_host.wire.frames import Call, CallKind, pack_call
@@ -269,21 +270,34 @@ def test_requests_whose_caller_left_do_not_run_and_leave_the_pool_whole(monkeypa
     assert ran == ["long", "after"]
 
 
+def begun(bodies: FunctionBodies, front: Mock) -> int:
+    """The number of a body that a function has begun."""
+    entry = Entry(1, "fn f", StoredInstance(0, 0, b""))
+    head = b'{"status":200,"headers":[],"body_follows":true}'
+    turn = SimpleNamespace(entry=entry, client=front, error=None, broken=None, abandoned=False, result=head)
+    bodies.ended(cast("FunctionTurn", turn))
+    return unpack_head(turn.result)[0]
+
+
 def test_a_body_of_a_worker_that_died_is_none_of_its_successors() -> None:
     """A front asks the successor for the next piece: another client's body must not be taken for it, nor closed."""
-    head = b'{"status":200,"headers":[],"body_follows":true}'
     front, tell = Mock(), Mock()
-
-    def begun(bodies: FunctionBodies) -> int:
-        entry = Entry(1, "fn f", StoredInstance(0, 0, b""))
-        turn = SimpleNamespace(entry=entry, client=front, error=None, broken=None, abandoned=False, result=head)
-        bodies.ended(cast("FunctionTurn", turn))
-        return unpack_head(turn.result)[0]
-
     died, successor = (FunctionBodies(Mock(), Mock(), Limits(), tell, Mock()) for _ in range(2))
-    old = [begun(died) for _ in range(3)]
-    assert not {begun(successor) for _ in range(3)} & set(old)
+    old = [begun(died, front) for _ in range(3)]
+    assert not {begun(successor, front) for _ in range(3)} & set(old)
     for closes in (False, True):
         successor.pull(front, Call(7, 0, 0, CallKind.BODY, 0, b"f", b"body", b"", pack_pull(old[0], closes=closes)))
         assert tell.call_args.args[:3] == (front, 7, 503)
         assert b"has ended" in tell.call_args.args[3]
+
+
+def test_a_body_waits_for_as_long_as_the_slowest_client_that_no_front_cuts_needs_for_a_piece() -> None:
+    mailboxes, limits = Mock(draining=False), Limits()
+    bodies = FunctionBodies(Mock(), mailboxes, limits, Mock(), Mock())
+    began, slowest_s = time.monotonic(), limits.stream_piece_bytes_max / RATE_BYTES_S + TAKE_S
+    begun(bodies, Mock())
+
+    bodies.keep_house(began + slowest_s, lambda _: True)
+    mailboxes.wait_in.assert_not_called()
+    bodies.keep_house(time.monotonic() + slowest_s + 1, lambda _: True)
+    mailboxes.wait_in.assert_called_once()

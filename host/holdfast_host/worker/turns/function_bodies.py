@@ -22,6 +22,7 @@ from holdfast_host.core.errors import (
     MailboxFullError,
     OutboundUnreachableError,
 )
+from holdfast_host.core.limits import KIB
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.wire.function_bodies import pack_head, pack_pull, unpack_pull
 from holdfast_host.worker.threads.leaders import leaders
@@ -49,7 +50,8 @@ Tell = Callable[["ClientConnection", int, int, bytes], None]  # client, slot, st
 
 _BODY: Final = int(CallKind.BODY)
 _FIRST_BITS: Final = 62  # of the first number
-_TAKES: Final = 2  # so many times what a client may take nothing, and nobody has asked: nobody will
+_TAKES: Final = 2  # so many times what a client may take nothing, beside what a slow one needs for a piece,
+_SLOWEST_BYTES_S: Final = 8 * KIB  # where fronts cut who takes less: nobody has asked for so long, so nobody will
 
 
 @leaders
@@ -145,9 +147,10 @@ class FunctionBodies:
         """Close what nobody asks for any more, whose function is gone, and what outlives the host's stop."""
         if not self._open:
             return
+        limits = self._limits
         if self._mailboxes.draining and self._ends_at == math.inf:
-            self._ends_at = now + self._limits.stream_stop_s
-        unasked_since = now - _TAKES * self._limits.stream_take_s
+            self._ends_at = now + limits.stream_stop_s
+        unasked_since = now - _TAKES * limits.stream_take_s - limits.stream_piece_bytes_max / _SLOWEST_BYTES_S
         for standing in list(self._open.values()):
             is_idle = standing.entry.turn is None and not standing.entry.mail
             if (
