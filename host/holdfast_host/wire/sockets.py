@@ -6,7 +6,7 @@ instances may have accepted one handshake. A frame's order on a link is the orde
 
 An event of a socket is a CALL of kind SOCKET: its method is the handler that is meant, its body says which socket and
 what of it. It has a slot of its own (EVENT_SLOT). Its REPLY is 200 when it is over, whether the handler raised or not;
-any other status refuses it, and it is to be given again.
+any other status says that the worker drains, and the sockets end with it.
 """
 
 from __future__ import annotations
