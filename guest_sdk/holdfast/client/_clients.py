@@ -53,7 +53,7 @@ class _Settings:
         self.timeout_s = timeout_s
         self.retries = retries
         at_home = parts.hostname in _LOOPBACK
-        token = os.environ.get("HOLDFAST_TOKEN") if token is None else token
+        token = os.environ.get("HOLDFAST_TOKEN", "").strip() if token is None else token  # as the commands read it
         if token and not all("!" <= each <= "~" for each in token):
             raise ValueError("the token of a host is visible ASCII characters, without spaces and line ends")
         self.http: dict[str, Any] = {

@@ -238,7 +238,7 @@ def test_a_url_that_is_none_is_refused_by_name(url: str) -> None:
 
 def test_url_and_token_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDFAST_HOST", "https://actors.example.com")
-    monkeypatch.setenv("HOLDFAST_TOKEN", "secret")
+    monkeypatch.setenv("HOLDFAST_TOKEN", "secret\n")
     server = Server(_result())
     with Client(transport=httpx.MockTransport(server)) as client:
         client.actor("Account", "alice").deposit(5)

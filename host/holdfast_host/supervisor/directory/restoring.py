@@ -63,7 +63,7 @@ def restore_backup(file: Path, directory: Path, key_file: Path | None = None) ->
     """
     key = None if key_file is None else _read_key(key_file)
     try:
-        made = not directory.exists()
+        missing = [each for each in (directory, *directory.absolute().parents) if not each.exists()]
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(directory.iterdir()):
             raise BackupError(f"{directory} is not empty: name a directory that is, or is not there.")
@@ -71,8 +71,10 @@ def restore_backup(file: Path, directory: Path, key_file: Path | None = None) ->
         raise BackupError(f"{directory} cannot be made: {error.strerror}.") from error
     try:
         facts = _fill(file, directory, key)
+        for each in missing:
+            sync_directory(each.absolute().parent)
     except BaseException as error:
-        _clear(directory, remove=made)
+        _clear(directory, remove=directory in missing)
         if isinstance(error, OSError):
             raise BackupError(f"{directory} cannot be written: {error.strerror}.") from error
         raise
@@ -99,7 +101,6 @@ def _fill(file: Path, directory: Path, key: bytes | None) -> BackupFacts:
     for folder in sorted((each for each in directory.rglob("*") if each.is_dir()), reverse=True):
         sync_directory(folder)
     write_durably(directory / MARKER, marker[0])
-    sync_directory(directory.absolute().parent)
     return facts
 
 
