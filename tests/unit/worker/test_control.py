@@ -196,7 +196,12 @@ def test_a_worker_that_stops_waits_for_no_copy_of_a_backup(monkeypatch: pytest.M
     """To close an environment that is copied waits until that has ended, which takes minutes where it is large."""
     copies, goes_on = threading.Event(), threading.Event()
     snapshot, process = Mock(), cast("Any", WorkerProcess.__new__(WorkerProcess))
-    snapshot.copy.side_effect = lambda *_: (copies.set(), goes_on.wait(10))
+
+    def copy(*_: object) -> None:
+        copies.set()
+        goes_on.wait(10)
+
+    snapshot.copy.side_effect = copy
     cut = process._backup = BackupCut(Mock(release=lambda: True, hold=lambda then: then()), lambda: snapshot)
     process._worker, process._store, process._output = Mock(), Mock(), Mock()
     monkeypatch.setattr("os._exit", Mock())
