@@ -14,7 +14,7 @@ from tests.hostile.corpus import GUEST
 
 
 def test_a_host_takes_the_hostile_guest_and_lists_its_types(tmp_path: Path) -> None:
-    with HostProcess(tmp_path / "data") as host, host.caller() as caller:
+    with HostProcess(tmp_path / "data", "--outbound", "http://*") as host, host.caller() as caller:
         deploy(host, components.built(GUEST))
         listed = caller.request("GET", "/v1/actors").value["actors"]
 

@@ -56,7 +56,10 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 
 @pytest.mark.slow
 def test_nothing_that_a_hostile_guest_says_reaches_the_operators_terminal_raw(tmp_path: Path) -> None:
-    with HostProcess(tmp_path / "data", "--log-level", "debug") as host, host.caller() as caller:
+    with (
+        HostProcess(tmp_path / "data", "--outbound", "http://*", "--log-level", "debug") as host,
+        host.caller() as caller,
+    ):
         deploy(host, components.built(GUEST))
         assert caller.call("HostileText", NAME, "paint").status == 200
         caller.value("HostileText", "late", "fail_later")
