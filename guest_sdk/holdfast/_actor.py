@@ -5,21 +5,43 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from holdfast._coroutines import finish
 from holdfast._env import Env
 from holdfast._gather import StartedCall, gather
-from holdfast._host_imports import CallsImport, SocketsImport
 from holdfast._sockets import Socket, SocketError
 from holdfast._state.alarms import AlarmInfo
 from holdfast._state.storage import Storage
 from holdfast._topics import Topics
 
 if TYPE_CHECKING:
+    from holdfast._host_imports import CallsImport, SocketsImport
     from holdfast._jobs.outbox import Job, Jobs, Outbox
 
 BLOCK_S_MAX: Final = 30
+
+
+class Runtime(Protocol):
+    """What makes the parts of a Context that few use."""
+
+    @property
+    def calls(self) -> CallsImport:
+        """The host's calls."""
+
+    @property
+    def sockets(self) -> SocketsImport:
+        """The host's sockets."""
+
+    @property
+    def hears_sockets(self) -> bool:
+        """Whether the class has a `socket_message`."""
+
+    def jobs(self) -> Jobs:
+        """The jobs of the instance."""
+
+    def outbox(self) -> Outbox:
+        """Its calls and requests."""
 
 
 class Context(Topics):
@@ -29,30 +51,39 @@ class Context(Topics):
         type: The actor type, as the class is called.
         name: The instance's name, as callers write it.
         storage: What survives: everything else in memory can vanish between two turns.
-        outbox: Calls and requests that leave when this turn has committed, and are tried until they have an outcome.
     """
 
-    __slots__ = ("_calls", "_jobs", "name", "outbox", "storage", "type")
+    __slots__ = ("_runtime", "name", "storage", "type")
 
     def __init__(
         self,
         type: str,  # noqa: A002  (the contract's word)
         name: str,
         storage: Storage,
-        calls: CallsImport,
-        jobs: Jobs,
-        outbox: Outbox,
-        sockets: SocketsImport,
-        *,
-        hears_sockets: bool = False,
+        runtime: Runtime,
     ) -> None:
-        super().__init__(sockets, hears=hears_sockets)
+        """An activation writes to little memory: what few use is made on demand, by its runtime."""
         self.type = type
         self.name = name
         self.storage = storage
-        self.outbox = outbox
-        self._calls = calls
-        self._jobs = jobs
+        self._runtime = runtime
+
+    @property
+    def outbox(self) -> Outbox:
+        """Calls and requests that leave when this turn has committed, and are tried until they have an outcome."""
+        return self._runtime.outbox()
+
+    @property
+    def _jobs(self) -> Jobs:
+        return self._runtime.jobs()
+
+    @property
+    def _sockets(self) -> SocketsImport:
+        return self._runtime.sockets
+
+    @property
+    def _hears_sockets(self) -> bool:
+        return self._runtime.hears_sockets
 
     @property
     def id(self) -> str:
@@ -66,7 +97,7 @@ class Context(Topics):
         Example:
             self.env.LEDGER.id_from_name("main").once(f"{self.ctx.idempotency_key}/book").book(5)
         """
-        return self._calls.key() or None
+        return self._runtime.calls.key() or None
 
     def gather(self, *calls: StartedCall, return_exceptions: bool = False) -> list[Any]:
         """Send several calls at once, and wait for all; see `holdfast.gather`.

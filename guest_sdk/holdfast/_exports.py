@@ -18,7 +18,7 @@ from holdfast._coroutines import Coroutines
 from holdfast._describe import Component
 from holdfast._env import Env, make_env
 from holdfast._errors import CallRefusedError, CodecError, error_json
-from holdfast._host_imports import Err, HostImports
+from holdfast._host_imports import CallsImport, Err, HostImports, SocketsImport
 from holdfast._http import Request, Response
 from holdfast._jobs.delivery import ScheduledEvent, run_job
 from holdfast._jobs.outbox import Jobs, Outbox
@@ -39,6 +39,39 @@ from holdfast._values.codec import (
     not_json,
     plain_text,
 )
+
+
+class InstanceRuntime:
+    """What an instance's Context asks for when its author does; see `_actor.Runtime`."""
+
+    __slots__ = ("_actor", "_host")
+
+    def __init__(self, host: HostImports, actor: type[StatefulActor]) -> None:
+        self._host = host
+        self._actor = actor
+
+    @property
+    def calls(self) -> CallsImport:
+        """The host's calls."""
+        return self._host.calls
+
+    @property
+    def sockets(self) -> SocketsImport:
+        """The host's sockets."""
+        return self._host.sockets
+
+    @property
+    def hears_sockets(self) -> bool:
+        """Whether the class has a `socket_message`."""
+        return "socket_message" in handlers_of(self._actor)
+
+    def jobs(self) -> Jobs:
+        """The jobs of the instance."""
+        return Jobs(self._actor, self._host.jobs)
+
+    def outbox(self) -> Outbox:
+        """Its calls and requests."""
+        return Outbox(self.jobs())
 
 
 class Guest:
@@ -98,18 +131,8 @@ class Guest:
         alarms = self._host.alarms if "alarm" in handlers_of(actor_class) else NoHandler(actor_type, self._host.alarms)
         end = self._output.at_turn_end
         storage = Storage(self._host.storage, alarms, held_chars_max=held_chars_max, at_turn_end=end)
-        jobs = Jobs(actor_class, self._host.jobs)
-        context = Context(
-            actor_type,
-            name,
-            storage,
-            self._host.calls,
-            jobs,
-            Outbox(jobs),
-            self._host.sockets,
-            hears_sockets="socket_message" in handlers_of(actor_class),
-        )
-        actor = actor_class(context, self._env)
+        runtime = InstanceRuntime(self._host, actor_class)
+        actor = actor_class(Context(actor_type, name, storage, runtime), self._env)
         if not hasattr(actor, "ctx"):
             raise CallRefusedError("ActorInitError", f"{actor_type}.__init__ must call super().__init__(ctx, env)")
         storage._release_blocks()  # noqa: SLF001  (the runtime's, and no method for authors)

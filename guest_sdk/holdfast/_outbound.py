@@ -158,7 +158,9 @@ class _Import:
 
 def use_import(http: HttpImport | None) -> HttpImport | None:
     """From now on requests go through this one; the one before."""
-    before, _Import.current = _Import.current, http
+    before = _Import.current
+    if before is not http:  # in a component it is the one already: an activation writes to no page for it
+        _Import.current = http
     return before
 
 

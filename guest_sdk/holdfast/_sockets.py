@@ -115,16 +115,22 @@ class AcceptedResponse(Response):
 
 
 class Sockets:
-    """The part of `ctx` that is about sockets. `hears` is whether the class has a `socket_message`."""
+    """The part of `ctx` that is about sockets."""
 
-    __slots__ = ("_hears_sockets", "_sockets")
+    __slots__ = ()
 
     type: str
     name: str
 
-    def __init__(self, host: SocketsImport, *, hears: bool) -> None:
-        self._sockets = host
-        self._hears_sockets = hears
+    @property
+    def _sockets(self) -> SocketsImport:
+        """The host's."""
+        raise NotImplementedError
+
+    @property
+    def _hears_sockets(self) -> bool:
+        """Whether the class has a `socket_message`."""
+        raise NotImplementedError
 
     def accept_socket(
         self, request: Request, tags: Iterable[str] = (), attachment: Any = None, protocol: str | None = None

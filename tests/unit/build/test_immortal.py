@@ -217,5 +217,5 @@ def test_an_activation_writes_to_little_of_the_memory_it_shares_and_without_this
     with_it = private_kib_of_an_activation(components.built(components.ACCOUNT).component)
     without = private_kib_of_an_activation(mortal)
 
-    assert 0 < with_it < 400
+    assert 0 < with_it < 400, with_it
     assert without > 1.5 * with_it

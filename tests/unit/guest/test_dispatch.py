@@ -363,7 +363,7 @@ def test_a_block_that_ran_longer_than_thirty_seconds_fails(
     monkeypatch: pytest.MonkeyPatch, took_s: float, fails: bool
 ) -> None:
     clock = iter([100.0, 100.0 + took_s])
-    context = Context("Sleeper", "x", None, None, None, None, None)  # type: ignore[arg-type]  # they are not asked
+    context = Context("Sleeper", "x", None, None)  # type: ignore[arg-type]  # they are not asked
     with monkeypatch.context() as patch:
         patch.setattr("holdfast._actor.time.monotonic", lambda: next(clock))
         try:
