@@ -27,7 +27,7 @@ VALUES: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=[type(value).__name__ for value in VALUES])
 def test_a_value_comes_back_as_it_went(probe_host: StartHost, value: Any) -> None:
     with Client(probe_host().url) as client:
         assert client.actor("Probe", "values").echo(value) == value

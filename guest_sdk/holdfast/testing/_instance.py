@@ -150,7 +150,8 @@ class Instance:
             ValueError: Nobody knows whether it took effect, and `again` does not say that this is all one.
         """
         job = self._record.jobs[id]
-        if job.unknown and not again:
+        afresh = again or job.state == "abandoned"  # one that is not given up goes on
+        if job.unknown and afresh and not again:
             raise ValueError(f"whether {id} took effect is not known: retry_job(id, again=True) may do it twice")
         state = "armed" if job.outcome is None else "waiting"
         now_us = self._clock.now_us
@@ -161,7 +162,7 @@ class Instance:
             scheduled_us=min(job.scheduled_us, now_us),  # a cron runs at its next time too
             tries=0,
             retry_count=0,
-            unknown=False,
+            unknown=job.unknown and not afresh,
             last_error="",
         )
 

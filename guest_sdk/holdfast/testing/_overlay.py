@@ -130,10 +130,10 @@ class Overlay:
             view |= layer.jobs
         return {id_: job for id_, job in view.items() if job is not None}
 
-    @property
-    def jobs_made(self) -> int:
-        """How many jobs the turn has made."""
-        return sum(job is not None for layer in self._layers for job in layer.jobs.values())
+    def jobs_made(self, but: str) -> int:
+        """How many jobs the turn has made, beside the one of that id."""
+        made = [id_ for layer in self._layers for id_, job in layer.jobs.items() if job is not None]
+        return len(made) - made.count(but)
 
     # Writes
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from holdfast import ActorError, Env, JobInfo, Outcome, Request, Response, ScheduledEvent, StatefulActor
+from holdfast import ActorError, Env, JobInfo, LimitError, Outcome, Request, Response, ScheduledEvent, StatefulActor
 from holdfast.http import OutboundTimeoutError
 from holdfast.testing import Limits, LocalHost, UnansweredRequestError
+from holdfast.testing._failures import RefusedError
+from holdfast.testing._jobs.outcomes import failed, judged
 from holdfast.testing._jobs.rows import StoredJob
 
 URL = "https://api.example.com/x"
@@ -243,6 +245,45 @@ def test_limits_are_met_sooner_where_a_test_lowers_them() -> None:
 
     with pytest.raises(Exception, match="one more than 2 jobs of an instance exceeds the limit of 2"):
         shop_of(host).order()
+
+
+def test_a_job_that_is_refused_leaves_the_one_that_it_would_have_replaced() -> None:
+    class Keeper(StatefulActor):
+        def keep(self) -> str:
+            return self.ctx.schedule(timedelta(hours=1), "_later", key="kept")
+
+        def replace(self) -> None:
+            for _ in range(2):
+                self.ctx.schedule(timedelta(hours=2), "_later")
+            with pytest.raises(LimitError, match="making 3 jobs in one turn exceeds the limit of 2"):
+                self.keep()
+
+        def _later(self) -> None: ...
+
+    host = LocalHost({"KEEPER": Keeper}, limits=Limits(turn_jobs_max=2, instance_jobs_max=3))
+    keeper = host.env.KEEPER.id_from_name("k")
+    kept = keeper.keep()
+    keeper.replace()
+    assert kept in {job.id for job in host.jobs()}
+
+    again = keeper.keep()
+    assert kept != again
+    assert again in {job.id for job in host.jobs()}, "it takes the place of one, and needs none of its own"
+    assert len(host.jobs()) == 3
+
+
+@pytest.mark.parametrize(
+    ("last", "unknown"),
+    [("HostUnavailableError", True), ("MailboxFullError", True), ("ActorError", False), ("ActorMethodError", False)],
+)
+def test_what_one_try_left_unknown_stays_so_until_the_callee_has_answered(last: str, unknown: bool) -> None:
+    limits, job = Limits(job_tries_max=2), StoredJob("i", {"kind": "call"}, 1, 1)
+    lost = judged(job, failed(RefusedError("ActorOutputGateError", "lost")), 1, limits)
+    over = judged(lost, failed(RefusedError(last, "no")), 2, limits)
+
+    assert (lost.state, over.state) == ("retrying", "waiting")
+    assert over.outcome is not None
+    assert (over.unknown, over.outcome["unknown"]) == (unknown, unknown)
 
 
 def test_an_instance_that_has_only_a_job_exists_until_it_is_erased(host: LocalHost) -> None:

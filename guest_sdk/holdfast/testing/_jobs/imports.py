@@ -46,11 +46,11 @@ class MadeJobs:
         due_us = self._due_us(turn.label, wanted)
         key = wanted.get("key", "")
         earlier = _of_key(overlay, key)
+        if earlier is not None and earlier.says_the_same(wanted):
+            return earlier.id
+        self._check_number(turn.label, overlay, "" if earlier is None else earlier.id)
         if earlier is not None:
-            if earlier.says_the_same(wanted):
-                return earlier.id
             overlay.write_job(earlier.id, None)
-        self._check_number(turn.label, overlay)
         made = StoredJob(new_id(key), wanted, due_us, due_us)
         overlay.write_job(made.id, made)
         return made.id
@@ -91,12 +91,14 @@ class MadeJobs:
             raise RefusedError("BadRequestError", text)
         return due_us
 
-    def _check_number(self, label: str, overlay: Overlay) -> None:
+    def _check_number(self, label: str, overlay: Overlay, replaced: str) -> None:
         limits = self._limits
-        if overlay.jobs_made >= limits.turn_jobs_max:
-            made, limit = overlay.jobs_made + 1, limits.turn_jobs_max
-            raise RefusedError("LimitError", f"making {made} jobs in one turn exceeds the limit of {limit} ({label})")
-        count = len(overlay.jobs())
+        made, limit = overlay.jobs_made(replaced), limits.turn_jobs_max
+        if made >= limit:
+            raise RefusedError(
+                "LimitError", f"making {made + 1} jobs in one turn exceeds the limit of {limit} ({label})"
+            )
+        count = len(overlay.jobs()) - (replaced != "")
         if count >= limits.instance_jobs_max:
             text = (
                 f"one more than {count} jobs of an instance exceeds the limit of {limits.instance_jobs_max} ({label})"

@@ -26,6 +26,13 @@ _REFUSALS: Final = frozenset(
         "CodecError", "IdempotencyConflictError", "InvalidNameError", "LimitError", "OutboundDeniedError",
     }
 )  # fmt: skip
+# A turn of the callee has run and says so: it looked first for what is kept of an earlier try, and found nothing.
+_RAN: Final = frozenset(
+    {
+        "ActorError", "ActorInitError", "ActorMethodError", "ActorMethodTimeoutError", "ActorTrapError",
+        "BadArgumentsError", "CodecError",
+    }
+)  # fmt: skip
 _UNKNOWN: Final = frozenset({"ActorOutputGateError", "OutboundUnreachableError", "OutboundTimeoutError"})
 
 
@@ -38,6 +45,7 @@ class Tried:
     again: bool = False
     unknown: bool = False
     why: str = ""
+    settles: bool = True  # what was unknown of earlier tries is known now
     wait_s: float = field(default=0.0)  # that the server asked for
 
 
@@ -51,7 +59,7 @@ def failed(failure: RefusedError) -> Tried:
     name = failure.name
     why = f"{name}: {failure.message}"[:ERROR_CHARS_MAX]
     member = {"error": {**failure.facts(), "status": failure.status}}
-    return Tried(member, again=name not in _REFUSALS, unknown=name in _UNKNOWN, why=why)
+    return Tried(member, again=name not in _REFUSALS, unknown=name in _UNKNOWN, why=why, settles=name in _RAN)
 
 
 def answered(response: Response, now_us: int, limits: Limits) -> Tried:
@@ -71,13 +79,20 @@ def answered(response: Response, now_us: int, limits: Limits) -> Tried:
 
 def judged(job: StoredJob, tried: Tried, now_us: int, limits: Limits) -> StoredJob:
     """The job from then on: retrying, or waiting with its outcome."""
-    tries = job.tries + 1
+    tries, unknown = job.tries + 1, tried.unknown or (job.unknown and not tried.settles)
     if tried.again and tries < limits.job_tries_max:
         wait_s = max(_WAITS_S[tries - 1] if tries <= len(_WAITS_S) else _HOUR_S, tried.wait_s)
         due_us = now_us + round(wait_s * 1e6)
-        return replace(job, state="retrying", due_us=due_us, tries=tries, last_error=tried.why)
-    outcome = {"ok": tried.ok, "unknown": tried.unknown, "tries": tries, **tried.member}
-    return replace(job, state="waiting", tries=tries, unknown=tried.unknown, last_error=tried.why, outcome=outcome)
+        return replace(
+            job,
+            state="retrying",
+            due_us=due_us,
+            tries=tries,
+            unknown=unknown and job.kind == "call",
+            last_error=tried.why,
+        )
+    outcome = {"ok": tried.ok, "unknown": unknown, "tries": tries, **tried.member}
+    return replace(job, state="waiting", tries=tries, unknown=unknown, last_error=tried.why, outcome=outcome)
 
 
 def _retry_after_s(text: str | None, now_us: int) -> float:
