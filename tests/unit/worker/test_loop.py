@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -303,6 +304,7 @@ def test_a_stop_closes_no_store_under_a_turn_that_runs_on(monkeypatch: pytest.Mo
     events: list[str] = []
     process: Any = WorkerProcess.__new__(WorkerProcess)
     process._worker, process._store, process._output = stage.worker, stage.store, stage.worker.output
+    process._backup = Mock(copying=False)
     monkeypatch.setattr(stage.store, "close", lambda: events.append("closed"))
     monkeypatch.setattr("os._exit", lambda code: events.append(f"exit {code}"))
     running = stage.client.send("a", "compute", 0.2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -145,6 +146,7 @@ def test_a_worker_that_is_stopped_waits_for_the_sweep_that_runs_and_begins_no_ot
     drained = threading.Event()
     process: Any = WorkerProcess.__new__(WorkerProcess)
     process._worker, process._store, process._output = stage.worker, stage.store, stage.worker.output
+    process._backup = Mock(copying=False)
     monkeypatch.setattr(stage.store, "close", lambda: events.append("closed"))
     monkeypatch.setattr("os._exit", lambda code: events.append(f"exit {code}"))
     store.go_on.clear()
