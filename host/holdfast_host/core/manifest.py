@@ -21,7 +21,6 @@ import rtoml
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from holdfast_host.core.cron import next_after
 from holdfast_host.core.errors import InvalidManifestError, InvalidNameError
 from holdfast_host.core.ids import check_function_name, check_identifier, check_type_name
 from holdfast_host.core.limits import MIB, Limits
@@ -348,6 +347,8 @@ def _secrets(value: Any, taken: set[str]) -> tuple[str, ...]:
 
 
 def _crons(value: Any) -> tuple[str, ...]:
+    from holdfast_host.core.cron import next_after
+
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):

@@ -19,7 +19,6 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from holdfast_host.core.cron import missed_between, next_after
 from holdfast_host.core.errors import ActorUnknownMethodError, BadRequestError
 from holdfast_host.storage.store import Changes
 from holdfast_host.storage.unflushed import read_job
@@ -218,6 +217,8 @@ class Jobs(Deliveries):
 
     def _read_cron(self, delivery: JobDelivery, job: Job, now_us: int) -> None:
         """When it is due next, and what it has slept through."""
+        from holdfast_host.core.cron import missed_between, next_after
+
         head = read_facts(job).head
         if "cron" not in head:
             return

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from holdfast_host.core.cron import next_after
 from holdfast_host.core.errors import BadRequestError, LimitError
 from holdfast_host.core.json_text import JsonObject, is_nested_deeper
 from holdfast_host.storage.jobs import ID_BYTES, KINDS, Job
@@ -198,6 +197,8 @@ def _arguments(wanted: JsonObject, limits: Limits, label: str) -> bytes:
 
 
 def _due_us(wanted: JsonObject, now_us: int, label: str) -> int:
+    from holdfast_host.core.cron import next_after
+
     if "cron" in wanted:
         try:
             return next_after(wanted["cron"], wanted.get("tz", "UTC"), now_us)
