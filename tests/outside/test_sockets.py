@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -261,6 +262,7 @@ def test_an_event_stream_follows_a_topic_and_takes_it_up_again(chat: Chat) -> No
     assert [each["data"] for each in first + again] == ["one", "two", "two", "three"]
 
 
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="`make apt` installs chromium")
 @pytest.mark.parametrize("under_prefix", [False, True])
 def test_a_browser_opens_both_from_a_functions_page_and_nothing_from_one_without_an_origin(
     chat: Chat, under_prefix: bool, tmp_path: Path
