@@ -73,7 +73,9 @@ class Loop:
             leadership.busy = True
             while actions:
                 actions.popleft()()
-            if not (timers.release(generation) and sockets.release(generation) and self._run_round(generation)):
+            if not timers.release(generation) or not (sockets.at_rest or sockets.release(generation)):
+                return
+            if not self._run_round(generation):
                 return
             replies.flush()
             if not committer.run(generation):
@@ -86,7 +88,8 @@ class Loop:
                 self._check_drained(self._draining)
             waiting = mailboxes.anything_ready() or bool(actions)
             leadership.busy = waiting
-            poller.run(0 if waiting else sweeper.wait_s(sockets.wait_s(timers.wait_s(_POLL_S))))
+            wait_s = 0.0 if waiting else timers.wait_s(_POLL_S)
+            poller.run(sweeper.wait_s(wait_s if sockets.at_rest else sockets.wait_s(wait_s)) if wait_s else 0)
 
     def drain(self, on_drained: Callable[[], None]) -> None:
         """Refuse what has not begun; call back when no turn runs and the groups are settled."""

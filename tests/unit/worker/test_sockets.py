@@ -14,6 +14,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.storage.store import Ending, SocketRow
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.wire.sockets import Auto, Open, Send, serial_of, socket_text
+from holdfast_host.worker.sockets.reception import Sockets
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.socket_stage import Front, SocketStage, left_by_a_dead_worker
 from tests.unit.worker.stage import TYPE
@@ -613,6 +614,28 @@ def test_a_leader_sleeps_while_its_worker_drains_whatever_would_be_due(room: Soc
 
     assert not room.worker.sockets.is_due()
     assert room.stage.do(lambda: room.worker.sockets.wait_s(0.5)) == 0.5
+
+
+def test_a_round_asks_nothing_of_sockets_that_are_silent(room: SocketStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker's plain calls pay for the sockets of its instances is the look at one attribute."""
+    room.front.accept("a")
+    room.settle()
+    room.run("a", ["count", "x"])
+    asked: list[str] = []
+
+    def release(_: Sockets, generation: int) -> bool:
+        asked.append(f"release {generation}")
+        return True
+
+    def wait_s(_: Sockets, longest_s: float) -> float:
+        asked.append("wait_s")
+        return longest_s
+
+    monkeypatch.setattr(Sockets, "release", release)
+    monkeypatch.setattr(Sockets, "wait_s", wait_s)
+
+    room.run("a", ["count", "x"])
+    assert asked == []
 
 
 def test_an_attempt_whose_commit_is_lost_behind_its_note_has_killed_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

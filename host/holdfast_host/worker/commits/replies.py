@@ -65,8 +65,6 @@ class Reply:
 
     __slots__ = ("_replies", "_turn")
 
-    status = 200  # of what is no error
-
     def __init__(self, turn: Turn, replies: Replies) -> None:
         self._turn = turn
         self._replies = replies
@@ -77,7 +75,7 @@ class Reply:
         if turn.error is None:
             self._replies.measures.answered(turn, OK)
             replayed = turn.keyed is not None and turn.keyed.replayed
-            self._send(self.status | REPLAYED if replayed else self.status, turn.result)
+            self._send(200 | REPLAYED if replayed else 200, turn.result)
         else:
             self.fail(turn.error)
 
@@ -103,11 +101,18 @@ class HeadReply(Reply):
 
     __slots__ = ("_on_lost",)
 
-    status = 200 | FOLLOWS
-
     def __init__(self, turn: Turn, replies: Replies, on_lost: Callable[[], None]) -> None:
         super().__init__(turn, replies)
         self._on_lost = on_lost
+
+    def go(self) -> None:
+        """The head, which says that a body follows; or the error that the turn ended with."""
+        turn = self._turn
+        if turn.error is None:
+            self._replies.measures.answered(turn, OK)
+            self._send(200 | FOLLOWS, turn.result)
+        else:
+            self.fail(turn.error)
 
     def fail(self, error: HoldfastError) -> None:
         """The head must not be told: nobody will ask for the body."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from holdfast_host.core.errors import InternalError
+from holdfast_host.core.failures import required
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.running_turns_page import FUNCTION
@@ -99,13 +100,21 @@ class Executor:
         """
         entry = turn.entry
         loaded = self.deployments.find(entry.type_id) if turn.request.kind != _BODY else entry.loaded
-        if not turn.is_call:
-            if isinstance(turn, EventTurn):
-                if not self.sockets.admit(turn, loaded):
-                    return True
-            elif turn.delivery is not None and not turn.delivery.owner.has_row(turn):
-                return turn.delivery.owner.read_row(turn, generation)
-        if not self._may_run(turn, loaded, now):
+        if turn.is_call:
+            refusal = self.mailboxes.refusal(turn, loaded, self.leadership.at_work, now)
+            if refusal is not None:
+                self.replies.refuse(turn, refusal)
+            runs = refusal is None
+        elif isinstance(turn, EventTurn):
+            if not self.sockets.admit(turn, loaded):
+                return True
+            runs = True
+        else:
+            delivery = required(turn.delivery, "what a turn of the host's own is for")
+            if not delivery.owner.has_row(turn):
+                return delivery.owner.read_row(turn, generation)
+            runs = delivery.owner.begin(turn, loaded)
+        if not runs:
             if entry.is_function:
                 self.functions.bodies.refused(entry)
                 self.functions.release(entry, turn)
@@ -117,15 +126,6 @@ class Executor:
         slow = self._method_times.is_slow(turn)
         at, nested = (now, False) if opened is None else (opened, True)
         return self.leadership.in_section(generation, at, turn, self._run, self._follow, self._lost, slow, nested)
-
-    def _may_run(self, turn: Turn, loaded: LoadedType | None, now: float) -> bool:
-        """Whether a turn that was taken runs; one that does not has been answered."""
-        if not turn.is_call:
-            return turn.delivery is None or turn.delivery.owner.begin(turn, loaded)
-        refusal = self.mailboxes.refusal(turn, loaded, self.leadership.at_work, now)
-        if refusal is not None:
-            self.replies.refuse(turn, refusal)
-        return refusal is None
 
     def _begin(self, turn: Turn, loaded: LoadedType, generation: int, now: float) -> None:
         """It runs now, as far as anybody can see."""

@@ -120,31 +120,32 @@ class TurnRunner:
 
     def _run_guest(self, turn: Turn) -> None:
         entry, request = turn.entry, turn.request
-        if request.kind == _EDIT:
+        kind = request.kind
+        if kind == _EDIT:
             turn.result = run_edit(turn)
             return
-        if request.kind == _SOCKET:
+        if kind == _SOCKET:
             self._run_event(turn)
             return
         sandbox = entry.sandbox
         if sandbox is None:
             sandbox = self._activate(turn, required(turn.loaded, "what a turn runs"))
-        if request.kind == _METHOD:
+        if kind == _METHOD:
             flags = request.flags
             ok, text = sandbox.call(
                 turn, request.method, request.body, flags & _TYPED_ARGUMENTS != 0, flags & _TYPED_RESULT != 0
             )
-        elif request.kind == _ALARM:
+        elif kind == _ALARM:
             ok, text = sandbox.alarm(turn, request.body)
-        elif request.kind == _JOB:
+        elif kind == _JOB:
             ok, text = self._run_job(turn, sandbox)
-        elif request.kind == _BODY:
+        elif kind == _BODY:
             ok, text = sandbox.body(turn, unpack_pull(request.body)[1])
         else:
             ok, text = sandbox.fetch(turn, request.body)
         if not ok:
             raise self._guest_error(turn, text)
-        if request.kind not in _WITHOUT_RESULT:
+        if kind not in _WITHOUT_RESULT:
             turn.result = self._check_result(turn, text)
 
     def _run_event(self, turn: Turn) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -50,13 +51,18 @@ class Closings:
         *,
         deliver: Callable[[StoredInstance, CloseEvent], None],
         on_unsent: Callable[[ClientConnection], None],
+        on_aside: Callable[[], None],
     ) -> None:
-        """`deliver(owner, event)` puts a turn for it into the mailbox; `on_unsent` as for Outgoing."""
+        """`deliver(owner, event)` puts a turn for it into the mailbox; `on_unsent` as for Outgoing.
+
+        `on_aside()` is told that one is to be tried again after a while.
+        """
         self._gate = gate
         self._output = output
         self._clock = clock
         self._deliver = deliver
         self._on_unsent = on_unsent
+        self._on_aside = on_aside
         self._known: dict[tuple[StoredInstance, int], CloseEvent] = {}
         self._waiting: deque[CloseEvent] = deque()
         self._aside: list[tuple[float, int, CloseEvent]] = []  # by the monotonic time at which they are tried again
@@ -87,7 +93,7 @@ class Closings:
     @any_thread
     def due_at(self) -> float:
         """When the first of those put aside is tried again, by the monotonic clock."""
-        return self._aside[0][0] if self._aside else float("inf")
+        return self._aside[0][0] if self._aside else math.inf
 
     def occupancy(self) -> dict[str, int]:
         """How many are under way, wait, are put aside and parked."""
@@ -179,6 +185,7 @@ class Closings:
 
     def _put_aside(self, event: CloseEvent, seconds: float) -> None:
         heapq.heappush(self._aside, (self._clock.monotonic() + seconds, next(self._tickets), event))
+        self._on_aside()
 
     def _stand_in_line(self, event: CloseEvent) -> None:
         if self._alone is not None:

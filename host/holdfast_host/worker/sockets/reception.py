@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -67,10 +68,13 @@ class Sockets:
     def __post_init__(self) -> None:
         """Nothing is known of any socket."""
         unsent = self.replies.note_unsent
+        self.at_rest = False  # `release` has nothing to do, whatever the time: what each round asks first
         self.outgoing = Outgoing(
             self.limits, function_of=self._function_of, on_orphan=self._close_orphan, on_unsent=unsent
         )
-        self.closings = Closings(self.gate, self.output, self.clock, deliver=self._deliver, on_unsent=unsent)
+        self.closings = Closings(
+            self.gate, self.output, self.clock, deliver=self._deliver, on_unsent=unsent, on_aside=self._stir
+        )
         self._scan = Scan(self.store, self.leadership, self.mailboxes, self.deployments, self.closings, self.outgoing)
         self._aside: list[tuple[float, int, EventTurn]] = []  # by the monotonic time at which they are tried again
         self._tickets = itertools.count()
@@ -80,12 +84,12 @@ class Sockets:
     def connect(self, client: ClientConnection) -> None:
         """A client has said hello; a front's sockets of an earlier link are none any more."""
         if client.front and self.outgoing.connect(client):
-            self._scan.begin()
+            self._begin_scan()
 
     def forget(self, client: ClientConnection) -> None:
         """It is gone, and its sockets with it."""
         if self.outgoing.forget(client):
-            self._scan.begin()
+            self._begin_scan()
 
     def receive(self, client: ClientConnection, request: Call) -> None:
         """An event of a socket.
@@ -120,7 +124,7 @@ class Sockets:
     @any_thread
     def is_due(self) -> bool:
         """True when `release` would have something to do (monitor)."""
-        return self._scan.is_due or self.clock.monotonic() >= self._due_at()
+        return not self.at_rest and (self._scan.is_due or self.clock.monotonic() >= self._due_at())
 
     def wait_s(self, longest_s: float) -> float:
         """How long the leader may sleep."""
@@ -130,8 +134,6 @@ class Sockets:
 
     def release(self, generation: int) -> bool:
         """Bring what is due into the mailboxes, and read a page of rows. False: the leadership is lost."""
-        if not self._aside and not self._scan.is_due and self.closings.due_at == float("inf"):
-            return True
         now, draining = self.clock.monotonic(), self.mailboxes.draining
         while self._aside and (draining or now >= self._aside[0][0]):
             self.mailboxes.requeue(heapq.heappop(self._aside)[2].entry)
@@ -139,12 +141,15 @@ class Sockets:
             self._scan.stop()
             return True
         self.closings.pump()
-        return self._scan.read(generation) if self._scan.is_due else True
+        if self._scan.is_due:
+            return self._scan.read(generation)
+        self.at_rest = self._scan.is_over and self._due_at() == math.inf
+        return True
 
     def look_again(self, type_ids: Container[int] = ()) -> None:
         """What is deployed, or quarantined, has changed; of these types nothing may have run until now."""
         self.closings.take_up(type_ids)
-        self._scan.begin()
+        self._begin_scan()
 
     # What turns do.
 
@@ -173,6 +178,7 @@ class Sockets:
                 self._answer(event)
         elif self._has_no_room(entry):
             entry.mail.appendleft(turn)
+            self._stir()
             heapq.heappush(self._aside, (self.clock.monotonic() + _AGAIN_S, next(self._tickets), turn))
             return False
         else:
@@ -189,6 +195,13 @@ class Sockets:
             self.gate.leave(turn.entry, None, _Heard(self, turn.entry, event))
 
     # Inside.
+
+    def _stir(self) -> None:
+        self.at_rest = False
+
+    def _begin_scan(self) -> None:
+        self._stir()
+        self._scan.begin()
 
     def _deliver(self, owner: StoredInstance, event: MessageEvent | CloseEvent) -> None:
         loaded = self.deployments.find(owner.type_id)
@@ -222,7 +235,7 @@ class Sockets:
         self.replies.send(client, slot, 200, b"")
 
     def _due_at(self) -> float:
-        events = self._aside[0][0] if self._aside else float("inf")
+        events = self._aside[0][0] if self._aside else math.inf
         return events if self.mailboxes.draining else min(events, self.closings.due_at)
 
 

@@ -55,6 +55,11 @@ class Scan:
         """Whether a page is to be read now (monitor)."""
         return self._after is not None and not self._reading and self._closings.has_room
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all rows were looked at."""
+        return self._after is None
+
     def begin(self) -> None:
         """Something has changed: all rows are to be looked at from now on."""
         if self._after is None and not self._reading:
