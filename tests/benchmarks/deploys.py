@@ -16,7 +16,7 @@ from tests.harness.components import TestComponent, built
 from tests.harness.host import HostProcess
 
 _UPLOAD, _ALL = "upload", "all"
-_STAGES = (_UPLOAD, "checking", "compiling", "trying", "cached", "loading", "switching", _ALL)
+_STAGES = (_UPLOAD, "checking", "compiling", "reusing", "trying", "cached", "loading", "switching", _ALL)
 
 
 def run(section: Section, scale: Scale) -> None:

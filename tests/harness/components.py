@@ -1,8 +1,9 @@
 """Components of test projects, built by `holdfast build` itself and kept until their sources change.
 
-A build takes eight seconds of CPU and a compile seven, so both are kept in pytest's cache folder: what was built under
-a hash of everything that goes in, what a host compiled from it under the host's own key and a hash of its sandbox, and
-checked by it again each time. Processes that test at the same time share both. What nobody used for two days goes.
+A build takes eight seconds of CPU and the first compile of a code seven: both are kept in pytest's cache folder, what
+was built under a hash of everything that goes in, what a host compiled from it under the host's own key and a hash of
+its sandbox, and checked by it again each time. Processes that test at the same time share both. What nobody used for
+two days goes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import fcntl
 import functools
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -109,16 +111,35 @@ def compiled(component: Path) -> Path:
 def compiled_once(component: Path, data: Path) -> Iterator[None]:
     """Around a deploy: the host with this data finds what an earlier one compiled, and leaves what it compiles.
 
-    The host's own cache is what it finds; a `component` that no host has compiled yet, it compiles.
+    The host's own cache is what it finds; a `component` that no host has compiled yet, it compiles, or makes from the
+    machine code of another.
     """
     sha256 = sha256_of(component)
     kept, own = (KeptComponent.at(folder, sha256) for folder in (_compiled_folder(), data / "compiled"))
     with _one_at_a_time(sha256):
         if _is_whole(kept) and not _is_whole(own):
             _copy(kept, own)
-        yield
+        with contextlib.nullcontext() if _is_whole(own) else _codes_lent(data / "compiled"):
+            yield
         if _is_whole(own) and not _is_whole(kept):
             _copy(own, kept)
+
+
+@contextlib.contextmanager
+def _codes_lent(own: Path) -> Iterator[None]:
+    """Meanwhile a host finds one compiled file of each code that the Python SDK's components have."""
+    lent: dict[str, Path] = {}
+    for record in _compiled_folder().glob("*.json"):
+        facts = json.loads(record.read_bytes())
+        if "image" in facts and not (own / record.name).exists():
+            lent[facts["image"]["code"]] = record
+    links = [own / kept.name for record in lent.values() for kept in (record.with_suffix(".cwasm"), record)]
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for link in links:
+        link.symlink_to(_compiled_folder() / link.name)
+    yield
+    for link in links:
+        link.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -22,18 +22,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from holdfast_host.core.wasm_binary import (
+    COMPONENT_COMPONENT,
+    COMPONENT_MODULE,
+    END,
+    I32_CONST,
+    MODULE_DATA,
+    PASSIVE,
+    WITH_MEMORY,
+    sections,
+    signed,
+    unsigned,
+)
+
 # Of this Python where pointers have so many bytes (Include/refcount.h): what an immortal object is born with, and from
 # where on a count is taken for one. A count is the first word of an object.
 PYTHON: Final = "cpython 3.14"
 POINTER_BYTES: Final = 4
 IMMORTAL: Final = 5 << 28
 IMMORTAL_MIN: Final = 1 << 30
-
-_HEADER_BYTES: Final = 8  # magic, version and layer: the same for a component and for a module in it
-_COMPONENT_MODULE, _COMPONENT_COMPONENT = 1, 4  # section ids in a component
-_MODULE_DATA: Final = 11  # section id in a core module
-_PASSIVE, _WITH_MEMORY = 1, 2  # kinds of data segments; 0 is active, in memory 0
-_I32_CONST, _END = 0x41, 0x0B
 
 
 class OtherPythonError(Exception):
@@ -119,58 +126,30 @@ def _largest_memory(data: mmap.mmap) -> list[tuple[int, int, int]]:
 
 def _modules(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Where the core modules of a component lie, those of nested components too."""
-    for section, at, after in _sections(data, start, end):
-        if section == _COMPONENT_MODULE:
+    for section, at, after in sections(data, start, end):
+        if section == COMPONENT_MODULE:
             yield at, after
-        elif section == _COMPONENT_COMPONENT:
+        elif section == COMPONENT_COMPONENT:
             yield from _modules(data, at, after)
 
 
 def _segments(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """The active data segments of one module whose address is a constant."""
-    for section, at, _ in _sections(data, start, end):
-        if section != _MODULE_DATA:
+    for section, at, _ in sections(data, start, end):
+        if section != MODULE_DATA:
             continue
-        count, at = _unsigned(data, at)
+        count, at = unsigned(data, at)
         for _ in range(count):
-            kind, at = _unsigned(data, at)
-            if kind == _WITH_MEMORY:
-                _, at = _unsigned(data, at)
+            kind, at = unsigned(data, at)
+            if kind == WITH_MEMORY:
+                _, at = unsigned(data, at)
             address = None
-            if kind != _PASSIVE:
-                if data[at] != _I32_CONST:
+            if kind != PASSIVE:
+                if data[at] != I32_CONST:
                     return  # a module that is to be placed by its loader, not one with a memory of its own
-                address, at = _signed(data, at + 1)
-                at += data[at] == _END
-            size, at = _unsigned(data, at)
+                address, at = signed(data, at + 1)
+                at += data[at] == END
+            size, at = unsigned(data, at)
             if address is not None:
                 yield address & 0xFFFFFFFF, at, size
             at += size
-
-
-def _sections(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(id, start, end) of each section's content."""
-    at = start + _HEADER_BYTES
-    while at < end:
-        section = data[at]
-        size, at = _unsigned(data, at + 1)
-        yield section, at, at + size
-        at += size
-
-
-def _unsigned(data: mmap.mmap, at: int) -> tuple[int, int]:
-    """A LEB128 number, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, at
-
-
-def _signed(data: mmap.mmap, at: int) -> tuple[int, int]:
-    value, after = _unsigned(data, at)
-    bits = 7 * (after - at)
-    return (value - (1 << bits) if data[after - 1] & 0x40 else value), after

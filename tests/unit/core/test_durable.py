@@ -148,4 +148,4 @@ def test_whatever_of_the_host_renames_a_file_for_good_does_it_here() -> None:
     package = Path(durable.__file__).parents[1]
     syncing = {str(path.relative_to(package)) for path in package.rglob("*.py") if "os.fsync(" in path.read_text()}
 
-    assert syncing == {"core/durable_files.py", "sandbox/components/compile_process.py"}
+    assert syncing == {"core/durable_files.py", "sandbox/components/machine_code.py"}

@@ -31,6 +31,7 @@ _STAGES: Final = {
     "cached": "Compiled before",
     "cache damaged": "Compiling again",
     "compiling": "Compiling",
+    "reusing": "Reusing the machine code of an earlier version",
     "trying": "Trying it once",
     "loading": "Loading it into the workers",
     "switching": "Switching to it",

@@ -14,6 +14,7 @@ import resource
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,6 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.components.compiled_store import sha256_of
 
 _TRIAL_CPU_S: Final = 15
-_REASON_CHARS_MAX: Final = 500
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     limits = Limits(**request["limits"])
     _limit_process(limits)
     try:
-        answer = _compile(Path(request["component"]), Path(request["compiled"]), limits)
+        answer = _compile(Path(request["component"]), Path(request["compiled"]), Path(request["cache"]), limits)
     except InvalidComponentError as error:
         answer = {"invalid": error.message}
     _say(answer)
@@ -56,35 +56,24 @@ def _relax_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
 
-def _compile(component: Path, compiled: Path, limits: Limits) -> dict[str, Any]:
-    from wasmtime import WasmtimeError
-    from wasmtime.component import Component
-
+def _compile(component: Path, compiled: Path, cache: Path, limits: Limits) -> dict[str, Any]:
+    from holdfast_host.sandbox.components.machine_code import compile_into
     from holdfast_host.sandbox.components.trial import try_component
-    from holdfast_host.sandbox.components.validate import check_component, read_component
+    from holdfast_host.sandbox.components.validate import read_component
     from holdfast_host.sandbox.engine import SandboxEngine
 
     content = read_component(component, limits)
     sha256 = hashlib.sha256(content).hexdigest()
-    _say({"stage": "compiling"})
     engine = SandboxEngine(limits)
-    try:
-        made = Component(engine.engine, content)
-    except WasmtimeError as error:
-        raise InvalidComponentError(f"the component does not compile: {_one_line(str(error))}") from error
-    check_component(made, engine.engine)
-    with compiled.open("wb") as file:
-        file.write(made.serialize())
-        file.flush()
-        os.fsync(file.fileno())
-    made.close()
+    loaded, image = compile_into(compiled, content, cache, engine, lambda stage: _say({"stage": stage}))
     _relax_memory()
     _say({"stage": "trying"})
     threading.Thread(target=_advance_epoch, args=(engine, limits.slice_s), daemon=True).start()
     return {
         "sha256": sha256,
         "compiled_sha256": sha256_of(compiled),
-        "description": try_component(engine.load(compiled), limits),
+        "image": image and asdict(image),
+        "description": try_component(loaded, limits),
     }
 
 
@@ -97,10 +86,6 @@ def _advance_epoch(engine: Any, slice_s: float) -> None:
 def _say(message: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(message, separators=(",", ":")) + "\n")
     sys.stdout.flush()
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_REASON_CHARS_MAX]
 
 
 if __name__ == "__main__":

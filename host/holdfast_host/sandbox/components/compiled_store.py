@@ -12,7 +12,10 @@ import json
 import os
 import platform
 import re
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +30,19 @@ class DamagedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryImagePlace:
+    """Where in a compiled file the memory image lies that other versions of the same code may replace.
+
+    Attributes:
+        code: The `key` of the `SplitComponent`, as `code_key` has it.
+        offset: In bytes, from the file's beginning.
+    """
+
+    code: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class KeptComponent:
     """The place of one compiled component: `compiled`, and `record` (JSON) that is written last and vouches for it."""
 
@@ -36,8 +52,7 @@ class KeptComponent:
     @classmethod
     def at(cls, cache: Path, sha256: str) -> KeptComponent:
         """The place for a component of this hash, under these rules, this wasmtime, these settings, this processor."""
-        facts = [sha256, RULES_VERSION, wasmtime_version(), sorted(ENGINE_SETTINGS.items()), _processor()]
-        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+        key = _key(sha256)
         return cls(cache / f"{key}.cwasm", cache / f"{key}.json")
 
     def looks_unchanged(self) -> bool:
@@ -70,13 +85,57 @@ class KeptComponent:
             raise DamagedError(f"{self.compiled} has changed since it was written")
         return description
 
-    def keep(self, written: Path, compiled_sha256: str, description: dict[str, Any]) -> None:
+    def keep(
+        self, written: Path, compiled_sha256: str, description: dict[str, Any], image: MemoryImagePlace | None = None
+    ) -> None:
         """Put a file that is synced already, in the same folder, in place, then its record; durable on return."""
         os.replace(written, self.compiled)
         found = self.compiled.stat()
         stat = [found.st_size, found.st_mtime_ns]
         record = {"compiled_sha256": compiled_sha256, "compiled_stat": stat, "description": description}
+        if image is not None:
+            record["image"] = asdict(image)
         write_durably(self.record, json.dumps(record).encode(), draft=written.with_suffix(".record"))
+
+
+def code_key(split_key: str) -> str:
+    """What the compiled files of one code have in common, under these rules, settings and so on."""
+    return _key(f"code {split_key}")
+
+
+def has_code(cache: Path, code: str) -> bool:
+    """True where a compiled file of that code is kept."""
+    return any(True for _ in _of_code(cache, code))
+
+
+def compiled_before(cache: Path, code: str, image: bytes, into: Path) -> MemoryImagePlace | None:
+    """Write, into a file that is there, what another version of the same code was compiled to, with this image in it.
+
+    Not synced. None, and nothing of use written, where none is kept undamaged.
+    """
+    for kept, place in _of_code(cache, code):
+        with suppress(OSError, DamagedError):
+            if kept.read() is None:
+                continue
+            shutil.copyfile(kept.compiled, into)
+            with into.open("r+b") as file:
+                file.seek(place.offset)
+                file.write(image)
+            return place
+    return None
+
+
+def _of_code(cache: Path, code: str) -> Iterator[tuple[KeptComponent, MemoryImagePlace]]:
+    for record in sorted(cache.glob("*.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            place = MemoryImagePlace(**json.loads(record.read_bytes())["image"])
+            if place.code == code:
+                yield KeptComponent(record.with_suffix(".cwasm"), record), place
+
+
+def _key(content: str) -> str:
+    facts = [content, RULES_VERSION, wasmtime_version(), sorted(ENGINE_SETTINGS.items()), _processor()]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
 def sha256_of(path: Path) -> str:

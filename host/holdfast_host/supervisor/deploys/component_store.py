@@ -122,7 +122,7 @@ class ComponentStore:
         def say(stage: str) -> None:
             if stage == "cache damaged":
                 self._log.error("a compiled file is damaged", file=deployment.compiled, function=deployment.function)
-            if stage == "compiling":
+            if stage in {"compiling", "reusing"}:
                 self._log.info("compiling again", function=deployment.function, version=deployment.version)
 
         with self.bringing(deployment.sha256):

@@ -1,0 +1,260 @@
+"""Compiled files of one code: what wasmtime compiles from a version is what comes of another's with its memory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wasmtime import wat2wasm
+from wasmtime.component import Component
+
+from holdfast_host.core.errors import InvalidComponentError
+from holdfast_host.core.limits import MIB, Limits
+from holdfast_host.sandbox.components.compile_client import CompiledComponent, compile_component
+from holdfast_host.sandbox.components.memory_image import DATA_BYTES_MIN, SplitComponent, split
+from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
+from holdfast_host.sandbox.instance import Sandbox
+from tests.unit.sandbox.conftest import minimal_wat
+from tests.unit.sandbox.turns import TestTurn
+
+AT = 65536  # where the large data of these begin
+STACK = AT + 4096
+
+
+def versioned(
+    answer: str = "alpha", *, stack: int = STACK, adapter: str = "", memory: str = "40", fields: str = ""
+) -> bytes:
+    """A component in the shape of the SDK's: an adapter's global says where the answer lies in a large memory.
+
+    Args:
+        answer: a word; all versions differ in their data as well.
+        stack: the address in the global.
+        adapter: further fields of the adapter's module.
+        memory: the limits of the memory, in pages.
+        fields: further fields of the module that has it.
+    """
+    filler = (f"{answer}-" * (DATA_BYTES_MIN // 2 // (len(answer) + 1) + 1))[: DATA_BYTES_MIN // 2]
+    text = minimal_wat(
+        core_fields=f'(data (i32.const {AT}) "{filler}") (data (i32.const {AT + DATA_BYTES_MIN}) "{filler}")'
+        f'(data (i32.const {stack}) "\\22{answer}\\22") {fields}',
+    )
+    text = text.replace('(memory (export "memory") 1)', f'(memory (export "memory") {memory})')
+    text = text.replace('(core func $guest "call")', '(core func $adapter "call")')
+    text = text.replace(
+        "  (func $describe (result",
+        f"""  (core module $adapter
+    (import "env" "memory" (memory 1))
+    (global $other (mut i32) (i32.const 2))
+    (global $stack (mut i32) (i32.const {stack}))
+    (func (export "call") (param i32 i32 i32 i32 i32 i32) (result i32)
+      (i32.store (i32.const 52) (global.get $stack))
+      (i32.store (i32.const 56) (i32.const {len(answer) + 2}))
+      (i32.const 48))
+    {adapter})
+  (core instance $adapter (instantiate $adapter (with "env" (instance (export "memory" (memory $guest "memory"))))))
+  (func $describe (result""",
+        1,
+    )
+    return bytes(wat2wasm(text))
+
+
+def split_of(component: bytes) -> SplitComponent:
+    found = split(component)
+    assert found is not None
+    return found
+
+
+def answer_of(engine: SandboxEngine, component: Component) -> object:
+    turn = TestTurn()
+    sandbox = Sandbox.create(LoadedComponent(engine, component), turn, memory_bytes_max=64 * MIB)
+    try:
+        return sandbox.call(turn, b"run", b"", False, False)
+    finally:
+        sandbox.close()
+
+
+def test_two_versions_differ_in_their_memory_alone_wherever_their_stacks_are() -> None:
+    one, other = split_of(versioned("alpha")), split_of(versioned("omega", stack=STACK + 4096))
+
+    assert (one.before, one.after) == (other.before, other.after)
+    assert one.key == other.key
+    assert one.image != other.image
+
+
+def sections_of(elf: bytes) -> dict[str, bytes]:
+    """The content of each section of a compiled file, by name."""
+    (table,) = struct.unpack_from("<Q", elf, 0x28)
+    size, count, names = struct.unpack_from("<HHH", elf, 0x3A)
+    headers = [struct.unpack_from("<II8x8xQQ", elf, table + size * at) for at in range(count)]
+    contents = [elf[at : at + length] for _, _, at, length in headers]
+    found = {}
+    for (name, *_), content in zip(headers, contents, strict=True):
+        found[contents[names][name:].partition(b"\0")[0].decode()] = content
+    return found
+
+
+def test_what_is_put_into_a_compiled_file_is_what_wasmtime_compiles(engine: SandboxEngine) -> None:
+    """Section by section, but for the one with maps of names: these have another order each time."""
+    one, other = split_of(versioned("alpha")), split_of(versioned("omega", stack=STACK + 4096))
+    compiled = bytes(Component(engine.engine, one.whole).serialize())
+    wanted = sections_of(bytes(Component(engine.engine, other.whole).serialize()))
+    made = sections_of(compiled.replace(one.image, other.image))
+    names, wanted_names = made.pop(".wasmtime.info"), wanted.pop(".wasmtime.info")
+
+    assert compiled.count(one.image) == 1
+    assert len(wanted[".text"]) > 0
+    assert made == wanted
+    assert len(names) == len(wanted_names)
+
+
+@pytest.mark.parametrize("stack", [STACK, STACK + 4096, AT])
+def test_a_component_does_the_same_once_it_is_split(engine: SandboxEngine, stack: int) -> None:
+    content = versioned("alpha", stack=stack)
+
+    assert answer_of(engine, Component(engine.engine, split_of(content).whole)) == (True, b'"alpha"')
+    assert answer_of(engine, Component(engine.engine, content)) == (True, b'"alpha"')
+
+
+def test_other_code_has_another_key() -> None:
+    key = split_of(versioned("alpha")).key
+
+    assert split_of(versioned("alpha", adapter='(func (export "more"))')).key != key
+    assert split_of(versioned("alpha", fields='(func (export "more"))')).key != key
+    assert split_of(versioned("alpha", adapter="(global (mut i32) (i32.const 3))")).key != key
+    assert split_of(versioned("alpha", memory="80")).key != key, "it starts with another size of memory"
+
+
+def test_an_address_is_told_from_a_number_by_where_it_points() -> None:
+    """A number that is no address stays in the code: two that differ in it are two codes."""
+    beyond = 40 * 65536 + 4 * MIB
+    numbers = {
+        split_of(versioned("alpha", adapter=f"(global (mut i32) (i32.const {beyond + each}))")) for each in (0, 1)
+    }
+    addresses = {
+        split_of(versioned("alpha", adapter=f"(global (mut i32) (i32.const {STACK + each}))")) for each in (0, 1)
+    }
+
+    assert len({each.key for each in numbers}) == 2
+    assert len({each.key for each in addresses}) == 1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param({"memory": "40 80"}, id="a memory with a maximum"),
+        pytest.param({"fields": '(data "passive")'}, id="a passive segment"),
+        pytest.param(
+            {"fields": '(data $named (i32.const 4096) "-") (func (data.drop $named))'}, id="code that names a segment"
+        ),
+        pytest.param({"fields": '(data (i32.const 2621439) "xy")'}, id="data past the end"),
+        pytest.param({"fields": '(data (i32.const -1) "x")'}, id="data before the beginning"),
+        pytest.param({"fields": "(memory 1)"}, id="two memories in a module"),
+        pytest.param({"adapter": "(memory 1)"}, id="two memories in a component"),
+    ],
+)
+def test_what_is_not_of_that_kind_is_compiled_as_it_is(kind: dict[str, Any]) -> None:
+    assert split(versioned(**kind)) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(bytes(wat2wasm(minimal_wat())), id="little data"),
+        pytest.param(b"\0asm\x0d\0\1\0" + b"\x01" + b"\xff" * 40, id="a number without end"),
+        pytest.param(b"", id="nothing"),
+    ],
+)
+def test_what_does_not_read_or_is_small_is_split_nowhere(content: bytes) -> None:
+    assert split(content) is None
+
+
+def test_a_module_that_starts_by_itself_keeps_its_addresses(engine: SandboxEngine) -> None:
+    content = versioned("alpha", adapter="(func $first) (start $first)")
+
+    assert split_of(content).key != split_of(versioned("alpha", stack=STACK + 4096, adapter="(func $f) (start $f)")).key
+    assert answer_of(engine, Component(engine.engine, split_of(content).whole)) == (True, b'"alpha"')
+
+
+def test_a_cut_component_is_split_nowhere() -> None:
+    content = versioned("alpha")
+
+    for at in [*range(8, 2_000, 7), *range(2_000, len(content), 40_009)]:
+        split(content[:at])  # whatever comes of it, no other error
+
+
+class Compiler:
+    """compile_component with one cache, and the stages it told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cache = folder / "compiled"
+        self.stages: list[str] = []
+
+    def __call__(self, content: bytes) -> CompiledComponent:
+        path = self.folder / "some.wasm"
+        path.write_bytes(content)
+        self.stages.clear()
+        return asyncio.run(compile_component(path, self.cache, Limits(), self.stages.append))
+
+
+@pytest.fixture
+def compiler(tmp_path: Path) -> Compiler:
+    return Compiler(tmp_path)
+
+
+def test_the_next_version_reuses_the_machine_code_and_answers_as_itself(
+    compiler: Compiler, engine: SandboxEngine
+) -> None:
+    first = compiler(versioned("alpha"))
+    assert compiler.stages == ["checking", "compiling", "trying"]
+    second = compiler(versioned("omega", stack=STACK + 4096))
+    assert compiler.stages == ["checking", "reusing", "trying"]
+    first.path.unlink()
+    third = compiler(versioned("gamma", stack=STACK + 8192))
+    assert compiler.stages == ["checking", "reusing", "trying"], "the second serves as well as the first"
+
+    assert answer_of(engine, engine.load(second.path).component) == (True, b'"omega"')
+    assert answer_of(engine, engine.load(third.path).component) == (True, b'"gamma"')
+    compiler(versioned("gamma", stack=STACK + 8192))
+    assert compiler.stages == ["checking", "cached"]
+
+
+def _change_a_byte(first: CompiledComponent) -> None:
+    content = bytearray(first.path.read_bytes())
+    content[len(content) // 3] ^= 1
+    first.path.write_bytes(content)
+
+
+def _cut(first: CompiledComponent) -> None:
+    os.truncate(first.path, 100_000)
+
+
+def _remove(first: CompiledComponent) -> None:
+    first.path.unlink()
+
+
+@pytest.mark.parametrize("harm", [_change_a_byte, _cut, _remove])
+def test_machine_code_that_was_damaged_is_not_reused(
+    compiler: Compiler, engine: SandboxEngine, harm: Callable[[CompiledComponent], None]
+) -> None:
+    harm(compiler(versioned("alpha")))
+    second = compiler(versioned("omega"))
+
+    assert compiler.stages == ["checking", "reusing", "compiling", "trying"]
+    assert answer_of(engine, engine.load(second.path).component) == (True, b'"omega"')
+
+
+def test_what_may_not_run_is_refused_as_ever(compiler: Compiler) -> None:
+    compiler(versioned("alpha"))
+    foreign = versioned("omega").replace(b"describe", b"subscrib")
+    with pytest.raises(InvalidComponentError, match="describe"):
+        compiler(foreign)
+    trap = versioned("omega").replace(b"\\22type", b"")
+    with pytest.raises(InvalidComponentError):
+        compiler(trap.replace(b'{"contract"', b'["contract"'))
+    assert len([*compiler.cache.iterdir()]) == 2, "the first and its record"
