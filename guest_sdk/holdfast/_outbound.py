@@ -72,6 +72,10 @@ class HttpResponse(Response):
         """The body as JSON; ValueError where it is none, or has a number that no float can hold, like `1e400`."""
         return decode_given(self.text())
 
+    def events(self) -> Iterator[ServerSentEvent]:
+        """The events that it holds, where it is a `text/event-stream`."""
+        return read_events([self.body])
+
 
 class HttpStream:
     """An answer whose body is read as it comes; `holdfast.http.stream` opens one.

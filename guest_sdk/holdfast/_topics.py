@@ -21,6 +21,7 @@ TOPIC_BYTES_MAX: Final = 200
 KEEP_MAX: Final = 5_000
 KEPT_BYTES_MAX: Final = 4 << 20
 RESET: Final = "reset"
+AGAIN: Final = "again"  # an answer that is published while it comes begins anew
 _PAGE: Final = 500
 _DIGITS: Final = 20
 
@@ -149,12 +150,17 @@ def _read_id(has: int | str) -> tuple[int, str | None]:
 
 
 def _key_of(topic: str) -> str:
+    return PREFIX + checked_topic(topic)
+
+
+def checked_topic(topic: str) -> str:
+    """The name of a topic itself; TypeError or ValueError where it is none."""
     if not isinstance(topic, str):
         raise TypeError(f"the name of a topic is a str, not {type(topic).__name__}")
     size = len(topic.encode("utf-8", "surrogatepass"))
     if not 1 <= size <= TOPIC_BYTES_MAX or "\0" in topic or "/" in topic:
         raise ValueError(f"the name of a topic has 1 to {TOPIC_BYTES_MAX} bytes without NUL and '/', not {topic!r:.80}")
-    return PREFIX + topic
+    return topic
 
 
 def _key_of_event(key: str, number: int) -> str:

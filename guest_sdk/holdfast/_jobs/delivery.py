@@ -11,6 +11,7 @@ from typing import Any, Final
 from holdfast._contract import HANDLER_NAMES
 from holdfast._errors import ActorCallError, CallRefusedError
 from holdfast._host_imports import call_error
+from holdfast._jobs.pieces import publish_piece
 from holdfast._outbound import HTTP_ERRORS, HttpError, HttpResponse
 from holdfast._state.alarms import instant_of
 from holdfast._values.annotations import signature_of
@@ -89,7 +90,7 @@ class ScheduledEvent:
 
 
 def run_job(actor: object | None, label: str, text: str) -> Any:
-    """Run the method that the host's text names, with what it is to get; its result, which may be a coroutine.
+    """Run the method that the host's text names, or publish; its result, which may be a coroutine.
 
     Args:
         actor: The instance; None for a function, which has none.
@@ -97,6 +98,8 @@ def run_job(actor: object | None, label: str, text: str) -> Any:
         text: What the host hands to the `job` export.
     """
     facts = decode_given(text)
+    if facts["kind"] == "piece":
+        return publish_piece(actor, label, facts)
     name = facts["method"]
     if method_of(type(actor), name) is None:
         raise CallRefusedError("ActorUnknownMethodError", f"{label} has no method {name!r} that a job can run")

@@ -20,6 +20,7 @@ from holdfast._jobs.delivery import INFO, method_of, wants_info
 from holdfast._methods import signature_text
 from holdfast._outbound import NOTHING, request_of, timeout_ms_of
 from holdfast._state.alarms import instant_of, microseconds_of
+from holdfast._topics import checked_topic
 from holdfast._values.annotations import signature_of
 from holdfast._values.codec import decode_json, encode, encode_json
 
@@ -44,6 +45,7 @@ class Job:
         binding: Where a call goes: the name on `env`, and `name` the instance's.
         name: The name of the instance that it calls.
         url: Where a request goes.
+        stream_to: The topic that the answer of a request is published to.
         then: The method that gets the outcome.
         tries: How often it has been tried.
         last_error: Why the last try failed.
@@ -60,6 +62,7 @@ class Job:
     binding: str | None = None
     name: str | None = None
     url: str | None = None
+    stream_to: str | None = None
     then: str | None = None
     tries: int = 0
     last_error: str | None = None
@@ -132,6 +135,7 @@ class Outbox:
         body: str | bytes = b"",
         json: Any = NOTHING,
         timeout: float | None = None,
+        stream_to: str | None = None,
         then: str | None = None,
         delay: timedelta | float = 0,
         key: str | None = None,
@@ -150,14 +154,19 @@ class Outbox:
             headers: A mapping, or pairs where a name repeats.
             body: Text or bytes.
             json: A value that is sent as plain JSON; in place of `body`.
-            timeout: Seconds for one try, at most 30.
+            timeout: Seconds for one try, at most 30; with `stream_to`, for its head, and then for each piece.
+            stream_to: A topic of this instance, to which an answer with a status of 200 to 299 is published while it
+                comes. Each event of a `text/event-stream` is an event, each line of `application/x-ndjson` is one, and
+                anything else is published as text. Each piece is a turn of its own, so when a worker dies nothing is
+                lost and nothing published twice. Where the request has to be sent again, an event `again` says that the
+                answer begins anew. `then` gets the whole, up to 1 MiB.
             then: A method of this class, private or not, that gets the `Outcome`.
             delay: How long to wait first: seconds or a timedelta.
             key: What names the job at this instance: it takes the place of an earlier one of that name.
 
         Raises:
             AttributeError: This class has no method `then`.
-            ValueError: `url` is no URL, `timeout` or `delay` no time.
+            ValueError: `url` is no URL, `timeout` or `delay` no time, `stream_to` no name of a topic.
             CodecError: `json` has something that JSON cannot express.
             LimitError: The job is larger than 256 KiB, or there are too many.
             HostError: Named `UnsupportedError` by a host that runs no jobs.
@@ -168,7 +177,10 @@ class Outbox:
             raise ValueError(f"{url!r:.200} is no URL like https://api.example.com/path")
         further = {} if timeout is None else {"timeout_ms": timeout_ms_of(timeout)}
         request = request_of(method, url, headers, body, json).to_wire(**further)
-        return self._jobs.put({"kind": "http", **_after(delay)}, key, then, f'"request":{request}')
+        facts: dict[str, Any] = {"kind": "http", **_after(delay)}
+        if stream_to is not None:
+            facts["stream_to"] = checked_topic(stream_to)
+        return self._jobs.put(facts, key, then, f'"request":{request}')
 
     def __repr__(self) -> str:
         return "<holdfast outbox>"

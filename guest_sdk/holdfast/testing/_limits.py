@@ -49,3 +49,4 @@ class Limits:
     instance_jobs_max: int = 10_000
     job_outcome_bytes_max: int = MIB
     job_tries_max: int = 12
+    outbound_event_bytes_max: int = 256 * KIB

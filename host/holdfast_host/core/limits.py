@@ -92,6 +92,8 @@ class Limits:
     outbound_function_requests_max: int = 100  # of one function,
     outbound_origin_requests_max: int = 100  # and to one host name and port
     outbound_held_bytes_max: int = 512 * MIB  # of bodies of all requests under way
+    outbound_unread_s: float = 60.0  # an answer that streams to a topic, and whose next piece nobody asks for, is cut
+    outbound_event_bytes_max: int = 256 * KIB  # of one event of such an answer
 
     # The sandbox. Instances, tables and elements are what componentize-py guests need, with room.
     memory_bytes_max: int = 64 * MIB

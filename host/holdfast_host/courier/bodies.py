@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from holdfast_host.courier.in_flight import Admitted
 
-_PIECE_BYTES: Final = 64 * KIB
+PIECE_BYTES: Final = 64 * KIB  # that are read at once
 # What one answer that is read piece by piece may hold: what its connection takes in, and a piece, inflated and as text.
 AHEAD_BYTES: Final = 512 * KIB
 
@@ -28,7 +28,7 @@ class AnswerBody:
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         codings = ",".join(response.headers.getall("Content-Encoding", ())).split(",")
         self.inflated = [each.strip().lower() for each in codings] in (["gzip"], ["x-gzip"])
-        pieces: AsyncIterator[bytes] = response.content.iter_chunked(_PIECE_BYTES)
+        pieces: AsyncIterator[bytes] = response.content.iter_chunked(PIECE_BYTES)
         self._pieces = inflate(pieces) if self.inflated else pieces
         self._rest = memoryview(b"")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -87,22 +88,24 @@ class Exchanges:
         Raises:
             HoldfastError: as for `request`.
         """
+        async with self.opened(ask) as answer:
+            await deliver(partial(pack_head, ask.serial, *answer.head, inflated=answer.body.inflated))
+            piece = memoryview(b"?")
+            while piece:
+                wanted = await reads.get()
+                piece = await answer.read(wanted.bytes_max, wanted.budget_ms / 1000)
+                await deliver(partial(binascii.b2a_base64, piece, newline=False))
+
+    @asynccontextmanager
+    async def opened(self, ask: Ask) -> AsyncIterator[OpenAnswer]:
+        """Send a request; its answer, of which the head is there, until the block ends. What is raised: as `stream`."""
         asked = read_request(ask.request, self._limits)
         with self._in_flight.admit(ask.function, len(asked.body) + AHEAD_BYTES) as admitted:
             exchange = _Exchange(self, ask.function, asked, admitted)
             async with AsyncExitStack() as opened:
                 async with exchange.in_time(min(asked.timeout_s, ask.budget_ms / 1000), "no answer"):
                     response = await opened.enter_async_context(exchange.answer())
-                body = AnswerBody(response)
-                await deliver(
-                    partial(pack_head, ask.serial, response.status, list(response.raw_headers), inflated=body.inflated)
-                )
-                piece = memoryview(b"?")
-                while piece:
-                    wanted = await reads.get()
-                    async with exchange.in_time(min(asked.timeout_s, wanted.budget_ms / 1000), "no more of its answer"):
-                        piece = await body.read(wanted.bytes_max)
-                    await deliver(partial(binascii.b2a_base64, piece, newline=False))
+                yield OpenAnswer(exchange, response, asked.timeout_s, admitted)
 
     def judge(self, function: str, target: Target) -> None:
         """Whether the function may ask that; OutboundDeniedError where not."""
@@ -128,6 +131,31 @@ class Exchanges:
             raise LimitError(f"{size} bytes of headers of the answer exceed the limit of {limit} bytes")
         if not 200 <= response.status <= 599:
             raise OutboundUnreachableError(f"the answer has the status {response.status}, which HTTP does not know")
+
+
+class OpenAnswer:
+    """An answer whose body is read piece by piece. Lives as long as the block of `Exchanges.opened`."""
+
+    def __init__(
+        self, exchange: _Exchange, response: aiohttp.ClientResponse, timeout_s: float, admitted: Admitted
+    ) -> None:
+        self._exchange = exchange
+        self._timeout_s = timeout_s
+        self.status = response.status
+        self.headers = response.headers
+        self.body = AnswerBody(response)
+        self.head = (response.status, list(response.raw_headers))
+        self.admitted = admitted
+
+    async def read(self, bytes_max: int, budget_s: float = math.inf) -> memoryview:
+        """The next of its body; empty at its end. OutboundTimeoutError where nothing comes in time."""
+        async with self._exchange.in_time(min(self._timeout_s, budget_s), "no more of its answer"):
+            return await self.body.read(bytes_max)
+
+    async def read_whole(self, bytes_max: int) -> bytearray:
+        """All of its body; LimitError where it is longer."""
+        async with self._exchange.in_time(self._timeout_s, "no whole answer"):
+            return await self.body.read_whole(bytes_max, self.admitted)
 
 
 class _Exchange:

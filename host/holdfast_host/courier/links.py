@@ -18,6 +18,8 @@ from holdfast_host.wire.outbound import (
     pack_hello,
     unpack_ask,
     unpack_cancel,
+    unpack_follow,
+    unpack_forget,
     unpack_read,
 )
 
@@ -34,12 +36,14 @@ class WorkerLink(asyncio.Protocol):
     request's bytes count as under way until its answer has been taken.
     """
 
-    def __init__(self, serve: Serve) -> None:
+    def __init__(self, serve: Serve, forget: Callable[[bytes], None]) -> None:
         """`serve(ask, reads, deliver)` delivers what makes an answer's text, or raises a HoldfastError.
 
-        For an OPEN it goes on with an answer for each of `reads`. It is cancelled when nobody waits any more.
+        For an OPEN it goes on with an answer for each of `reads`. It is cancelled when nobody waits any more. `forget`
+        is told of which job nobody follows the answer any more.
         """
         self._serve = serve
+        self._forget = forget
         self._reader = FrameReader()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._reads: dict[int, asyncio.Queue[Read]] = {}  # of the answers that stream
@@ -85,6 +89,11 @@ class WorkerLink(asyncio.Protocol):
             if ask.streams:
                 self._reads[ask.serial] = reads
             self._tasks[ask.serial] = asyncio.get_running_loop().create_task(self._answer(ask, reads))
+        elif kind == OutboundKind.FOLLOW:
+            ask = unpack_follow(payload)
+            self._tasks[ask.serial] = asyncio.get_running_loop().create_task(self._answer(ask, asyncio.Queue()))
+        elif kind == OutboundKind.FORGET:
+            self._forget(unpack_forget(payload))
         elif kind == OutboundKind.READ:
             read = unpack_read(payload)
             waiting = self._reads.get(read.serial)

@@ -17,6 +17,7 @@ from holdfast_host.courier.addresses import PrivateAccess
 from holdfast_host.courier.connections import Connections
 from holdfast_host.courier.control import ControlChannel
 from holdfast_host.courier.exchange import Deliver, Exchanges
+from holdfast_host.courier.followed import FollowedAnswers
 from holdfast_host.courier.grants import Grants
 from holdfast_host.courier.in_flight import InFlight
 from holdfast_host.courier.links import WorkerLink
@@ -52,6 +53,7 @@ class Courier:
         self._connections = Connections(private, lookups or Lookups(), limits.fetch_headers_bytes_max)
         self._in_flight = InFlight(limits)
         self._exchanges = Exchanges(self._grants, self._connections, self._in_flight, limits)
+        self._followed = FollowedAnswers(self._exchanges, limits)
         self._outcomes: Counter[str] = Counter()
         self._listener: asyncio.AbstractServer | None = None
 
@@ -60,7 +62,7 @@ class Courier:
         listening = socket.socket(fileno=self._listen_fd)
         listening.setblocking(False)
         self._listener = await asyncio.get_running_loop().create_unix_server(
-            lambda: WorkerLink(self._serve), sock=listening, backlog=_BACKLOG
+            lambda: WorkerLink(self._serve, self._followed.forget), sock=listening, backlog=_BACKLOG
         )
         self._control.send(Ready(os.getpid()))
 
@@ -85,12 +87,16 @@ class Courier:
         """Stop; what is under way is cut."""
         if self._listener is not None:
             self._listener.close()
+        await self._followed.aclose()
         await self._connections.aclose()
 
     async def _serve(self, ask: Ask, reads: asyncio.Queue[Read], deliver: Deliver) -> None:
         """One request of a worker's turn."""
         try:
-            if ask.streams:
+            if ask.job:
+                if not await self._followed.serve(ask, deliver):
+                    return  # it is answered when that has ended
+            elif ask.streams:
                 await self._exchanges.stream(ask, reads, deliver)
             else:
                 await self._exchanges.request(ask.function, ask.request, ask.budget_ms / 1000, deliver)

@@ -8,7 +8,7 @@ idempotency key under which the host calls and asks outside.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -55,14 +55,20 @@ class Job:
     facts: bytes = b"{}"  # what is to be done, as the worker's jobs read it
     tries: int = 0  # calls and requests that have failed
     retry_count: int = 0  # turns of its own instance that have failed: runs, and `then`
-    tried_us: int = 0  # the least the wall clock said when it was tried; 0: it never was
+    tried_us: int = 0  # of a call, the least the wall clock said when it was tried; 0: it never was
     begun: bool = False  # an attempt has begun whose end is not recorded: if its worker is gone, it died in it
     killed: bool = False  # the last attempt ended with its worker's death
     unknown: bool = False  # nobody can know whether it took effect
     last_error: str = ""
     outcome: bytes = b""  # what `then` gets, once that has failed to run
+    pieces: int = 0  # of a request whose answer streams: how many of it are published, of this try,
+    again: bool = False  # and that some of an earlier try are, which begins anew
 
     repeats: bool = field(default=False, compare=False)  # a cron; what is stored says so in its facts
+
+    def broken_off(self) -> Job:
+        """The same, where what is published of its answer will come again."""
+        return replace(self, pieces=0, again=self.again or self.pieces > 0)
 
     @property
     def size_bytes(self) -> int:

@@ -8,7 +8,7 @@ Both are of one release.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
@@ -24,6 +24,8 @@ class OutboundKind(IntEnum):
     HELLO = 4  # courier to worker, first: there is a courier
     OPEN = 5  # worker to courier: as ASK, but its answer is the head; the body is read under its serial until a CANCEL
     READ = 6  # worker to courier: a piece of such a body; the next one only after its ANSWER
+    FOLLOW = 7  # worker to courier: of the answer to a job's request, the piece after so many that are committed
+    FORGET = 8  # worker to courier: what there is of the answer to this job's request is nobody's
 
 
 _ASK: Final = struct.Struct("<IBIIH")  # length, kind, serial, budget in ms, length of the function's name; then both
@@ -34,6 +36,12 @@ _HELLO: Final = struct.Struct("<IB")
 _CANCEL: Final = struct.Struct("<IBI")
 _READ: Final = struct.Struct("<IBIII")  # length, kind, serial, bytes at most, budget in ms
 _READ_PAYLOAD: Final = struct.Struct("<III")
+_FOLLOWED: Final = struct.Struct(
+    "<16sI"
+)  # of a FOLLOW, before what an ASK has: the job's id, pieces that are committed
+_FORGET: Final = struct.Struct("<IB16s")
+
+PIECE: Final = b'{"form":'  # the ANSWER of a FOLLOW begins so where more follows; else it is the whole, as an ASK's
 
 
 @dataclass(slots=True)
@@ -45,6 +53,8 @@ class Ask:
     function: str
     request: bytes
     streams: bool = False  # an OPEN
+    job: bytes = b""  # a FOLLOW: whose request it is,
+    after: int = 0  # and how many pieces of its answer are committed; past the first there is no request any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,33 @@ def pack_ask(ask: Ask) -> bytes:
     size = _ASK_PAYLOAD.size + 1 + len(name) + len(ask.request)
     kind = OutboundKind.OPEN if ask.streams else OutboundKind.ASK
     return b"".join((_ASK.pack(size, kind, ask.serial, ask.budget_ms, len(name)), name, ask.request))
+
+
+def pack_follow(ask: Ask) -> bytes:
+    """The whole frame of a FOLLOW."""
+    name = ask.function.encode()
+    asked = b"".join((_ASK_PAYLOAD.pack(ask.serial, ask.budget_ms, len(name)), name, ask.request))
+    head = _HELLO.pack(1 + _FOLLOWED.size + len(asked), OutboundKind.FOLLOW)
+    return b"".join((head, _FOLLOWED.pack(ask.job, ask.after), asked))
+
+
+def unpack_follow(payload: bytes) -> Ask:
+    """The payload of a FOLLOW; ProtocolError where its lengths do not add up."""
+    try:
+        job, after = _FOLLOWED.unpack_from(payload)
+    except struct.error as error:
+        raise ProtocolError(f"a FOLLOW of {len(payload)} bytes") from error
+    return replace(unpack_ask(payload[_FOLLOWED.size :]), job=job, after=after)
+
+
+def pack_forget(job: bytes) -> bytes:
+    """Nobody follows the answer to this job's request any more."""
+    return _FORGET.pack(17, OutboundKind.FORGET, job)
+
+
+def unpack_forget(payload: bytes) -> bytes:
+    """The job's id of a FORGET."""
+    return payload[:16]
 
 
 def unpack_ask(payload: bytes, *, streams: bool = False) -> Ask:

@@ -12,24 +12,28 @@ from tests.contract.stores.test_conformance import Committer
 
 ACCOUNT, ROOM = 7, 8
 FULL = Job(
-    "http", 1_700, 1_600, "retrying", "order/1", b'{"url":"x"}', 3, 2, 1_650, True, True, True, "no", b'{"ok":false}'
+    "call", 1_700, 1_600, "retrying", "order/1", b'{"url":"x"}', 3, 2, 1_650, True, True, True, "no", b'{"ok":false}'
 )
+STREAMING = replace(
+    FULL, kind="http", tried_us=0, pieces=1_650, again=True
+)  # of a request nobody asks when it was first tried
 
 
 def ids(found: list[tuple[bytes, Job]]) -> list[bytes]:
     return [id_ for id_, _ in found]
 
 
-def test_a_job_comes_back_as_it_was_kept(store: Store) -> None:
+@pytest.mark.parametrize("job", [FULL, STREAMING], ids=["call", "streaming"])
+def test_a_job_comes_back_as_it_was_kept(store: Store, job: Job) -> None:
     commit = Committer(store)
     alice, bob = store.locate(ACCOUNT, b"alice"), store.locate(ACCOUNT, b"bob")
     id_ = new_id("order/1")
-    commit((alice, Changes(jobs={id_: FULL})))
+    commit((alice, Changes(jobs={id_: job})))
 
-    assert store.jobs.get(alice, id_) == FULL
+    assert store.jobs.get(alice, id_) == job
     assert store.jobs.get(bob, id_) is None
     assert store.jobs.get(alice, new_id("order/1")) is None, "an id is never used twice"
-    assert alice.apart_bytes == FULL.size_bytes
+    assert alice.apart_bytes == job.size_bytes
     assert alice.exists
     commit((alice, Changes(jobs={id_: None})))
     assert store.jobs.get(alice, id_) is None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +21,7 @@ from holdfast_host.worker.turns.turn import Turn
 
 
 def die_at_a_step_of_calls(path: Path) -> None:
-    """The worker dies at the step of a job's call that the file names, and takes the name out of the file."""
+    """The worker dies at the step of a call or request of a job that the file names, and removes the file."""
 
     def at(step: str) -> None:
         if path.exists() and path.read_text() == step:
@@ -27,6 +29,7 @@ def die_at_a_step_of_calls(path: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     send, answered, begin, write_down = Away.send, Jobs.answered, Jobs.begin, Jobs._write_down
+    end, go_on = Jobs.end, Jobs._go_on
 
     def dying_send(self: Away, *given: Any) -> None:
         at("before it is sent")
@@ -47,6 +50,16 @@ def die_at_a_step_of_calls(path: Path) -> None:
         at("before its try is written down")
         write_down(self, *given)
 
+    def dying_end(self: Jobs, turn: Turn) -> None:
+        at("before a piece is durable")
+        end(self, turn)
+
+    def dying_go_on(self: Jobs, delivery: JobDelivery) -> bool:
+        at("when a piece is durable")
+        return go_on(self, delivery)
+
+    _patch(Jobs, "end", dying_end)
+    _patch(Jobs, "_go_on", dying_go_on)
     _patch(Away, "send", dying_send)
     _patch(Jobs, "answered", dying_answered)
     _patch(Jobs, "begin", dying_begin)
@@ -70,6 +83,36 @@ def remove_calls_before_they_are_answered() -> None:
     _patch(Jobs, "_write_down", careless)
 
 
+def note_no_pieces() -> None:
+    """Pieces of an answer are published, and the row of their job does not say so."""
+    read = Jobs._read
+
+    def forgetful(self: Jobs, entry: Any, delivery: JobDelivery) -> Any:
+        row = read(self, entry, delivery)
+        if delivery.has_piece and delivery.following is not None:
+            delivery.following = replace(delivery.following, pieces=0)
+        return row
+
+    _patch(Jobs, "_read", forgetful)
+
+
+def ask_for_the_next_piece_before_one_is_durable() -> None:
+    """A piece is given back to nobody: the courier keeps it no longer than its turn runs."""
+    end, send = Jobs.end, Away.send
+
+    def early(self: Jobs, turn: Turn) -> None:
+        delivery = turn.delivery
+        if isinstance(delivery, JobDelivery) and delivery.published and delivery.following is not None:
+            loaded: Any = self.deployments.find(delivery.stored.type_id)
+            asking: Any = JobDelivery(self, delivery.stored, 0, delivery.id)
+            send(self.away, self, asking, delivery.following, loaded)
+            asking.away.over = True  # nobody hears of it
+            time.sleep(0.2)  # for the courier to read it
+        end(self, turn)
+
+    _patch(Jobs, "end", early)
+
+
 def run_jobs_in_one_pool() -> None:
     """All jobs together are as many under way as runs may be, of one instance as of many."""
     jobs_module.FUNCTION_MAX.update(run=1 << 30, call=1 << 30, http=1 << 30)
@@ -85,6 +128,8 @@ MUTATIONS: Final[dict[str, Callable[..., None]]] = {
     for each in (
         die_at_a_step_of_calls,
         remove_calls_before_they_are_answered,
+        note_no_pieces,
+        ask_for_the_next_piece_before_one_is_durable,
         run_jobs_in_one_pool,
     )
 }

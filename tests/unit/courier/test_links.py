@@ -31,7 +31,7 @@ def test_of_answers_that_wait_for_their_worker_only_one_is_made() -> None:
         async def serve(ask: Ask, _: asyncio.Queue[Read], deliver: Deliver) -> None:
             await deliver(lambda: made.append(ask.serial) or b"{}")  # type: ignore[func-returns-value]
 
-        link = WorkerLink(serve)
+        link = WorkerLink(serve, lambda _: None)
         transport = Full(link)
         link.connection_made(transport)
         link.resume_writing()  # HELLO is through

@@ -90,6 +90,8 @@ def judged(job: StoredJob, tried: Tried, now_us: int, limits: Limits) -> StoredJ
             tries=tries,
             unknown=unknown and job.kind == "call",
             last_error=tried.why,
+            pieces=0,
+            again=job.again or job.pieces > 0,
         )
     outcome = {"ok": tried.ok, "unknown": unknown, "tries": tries, **tried.member}
     return replace(job, state="waiting", tries=tries, unknown=unknown, last_error=tried.why, outcome=outcome)

@@ -13,7 +13,7 @@ from holdfast._state.alarms import instant_of
 
 _HALF_BYTES: Final = 8
 _UNKEYED: Final = 0x80  # the first bit of an id whose job has no key
-_LISTED: Final = ("key", "cron", "tz", "method", "binding", "name", "then")
+_LISTED: Final = ("key", "cron", "tz", "method", "binding", "name", "stream_to", "then")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class StoredJob:
     last_error: str = ""
     unknown: bool = False
     outcome: dict[str, Any] | None = None  # what `then` gets, once that has failed to run
+    pieces: int = 0  # of an answer that streams: how many are published, of this try,
+    again: bool = False  # and that some of an earlier try are, which begins anew
     survived_a_crash: bool = False  # an attempt of it may have killed the host: the next one that does counts
 
     @property

@@ -100,6 +100,7 @@ _DUE_STATES: Final = ("armed", "retrying")
 _BEGUN: Final = 1
 _KILLED: Final = 2
 _UNKNOWN: Final = 4
+_AGAIN: Final = 8
 
 
 class NameRow(NamedTuple):
@@ -300,11 +301,12 @@ def job_prefix(number: int) -> bytes:
 
 def pack_job(type_id: int, job: Job) -> bytes:
     """The value of a job row."""
-    marks = job.begun * _BEGUN + job.killed * _KILLED + job.unknown * _UNKNOWN
+    marks = job.begun * _BEGUN + job.killed * _KILLED + job.unknown * _UNKNOWN + job.again * _AGAIN
     key, why = job.key.encode(), job.last_error.encode("utf-8", "replace")
     head = _JOB_ROW.pack(
-        type_id, KINDS.index(job.kind), STATES.index(job.state), marks, job.due_us, job.scheduled_us, job.tried_us,
-        job.tries, job.retry_count, len(key), len(why), len(job.facts),
+        type_id, KINDS.index(job.kind), STATES.index(job.state), marks, job.due_us, job.scheduled_us,
+        job.pieces if job.kind == "http" else job.tried_us, job.tries, job.retry_count, len(key), len(why),
+        len(job.facts),
     )  # fmt: skip
     return b"".join((head, key, why, job.facts, job.outcome))
 
@@ -312,7 +314,8 @@ def pack_job(type_id: int, job: Job) -> bytes:
 def unpack_job(row: bytes) -> Job:
     """What `pack_job` wrote."""
     (
-        _, kind, state, marks, due_us, scheduled_us, tried_us, tries, retry_count, key_bytes, why_bytes, facts_bytes,
+        _, kind, state, marks, due_us, scheduled_us, tried_or_pieces, tries, retry_count, key_bytes, why_bytes,
+        facts_bytes,
     ) = _JOB_ROW.unpack_from(row)  # fmt: skip
     why_at = _JOB_ROW.size + key_bytes
     facts_at = why_at + why_bytes
@@ -326,7 +329,9 @@ def unpack_job(row: bytes) -> Job:
         facts=row[facts_at:outcome_at],
         tries=tries,
         retry_count=retry_count,
-        tried_us=tried_us,
+        tried_us=0 if KINDS[kind] == "http" else tried_or_pieces,
+        pieces=tried_or_pieces if KINDS[kind] == "http" else 0,
+        again=bool(marks & _AGAIN),
         begun=bool(marks & _BEGUN),
         killed=bool(marks & _KILLED),
         unknown=bool(marks & _UNKNOWN),

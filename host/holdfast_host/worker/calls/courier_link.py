@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from holdfast_host.core.errors import HoldfastError, OutboundUnreachableError
 from holdfast_host.wire.frames import ProtocolError
-from holdfast_host.wire.outbound import OutboundKind, pack_cancel, unpack_answer
+from holdfast_host.wire.outbound import OutboundKind, pack_cancel, pack_forget, unpack_answer
 from holdfast_host.worker.calls.outgoing import OutgoingConnection
 from holdfast_host.worker.threads.leaders import leaders
 
@@ -66,6 +66,11 @@ class CourierLink:
         """What is left of the answer that was opened under this serial is nobody's."""
         self._pending.pop(serial, None)
         self._connection.write(pack_cancel(serial))
+
+    def forget(self, job: bytes) -> None:
+        """The answer to a job's request is followed no more; where the courier has died there is none."""
+        if self._connection.is_open:
+            self._connection.write(pack_forget(job))
 
     def keep_house(self, now: float) -> None:
         """Give up on what waits too long for a courier."""

@@ -4,7 +4,8 @@
 
 That is the way of a first attempt that nothing disturbs. A row may turn out to be gone, or need no handler; an attempt
 that may have killed a worker is written down before it runs; what could not be written is put aside and tried again.
-A call or request of a job is away until it is answered.
+A call or request of a job is away until it is answered; of an answer that streams each piece is written, and then the
+next one awaited.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ NEXT: Final[dict[Stage, frozenset[Stage]]] = {
     Stage.IN_LINE: frozenset({Stage.QUEUED}),
     Stage.AWAY: frozenset({Stage.QUEUED, Stage.ASIDE}),  # answered; or never sent, for there was no room
     Stage.RUNNING: frozenset({Stage.WRITING, Stage.QUEUED}),  # it returned; it failed, and its row is read again
-    Stage.WRITING: frozenset({Stage.OVER, Stage.ASIDE}),  # durable; or lost
+    Stage.WRITING: frozenset({Stage.OVER, Stage.ASIDE, Stage.AWAY}),  # durable; or lost; or a piece of an answer
     Stage.ASIDE: frozenset({Stage.QUEUED}),
     Stage.OVER: frozenset(),
 }

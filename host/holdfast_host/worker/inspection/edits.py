@@ -106,8 +106,9 @@ def _retry_job(turn: Turn) -> bytes:
     due_us = turn.clock_us()
     state = "waiting" if job.outcome else "armed"
     tried = replace(
-        job, state=state, due_us=due_us, scheduled_us=min(job.scheduled_us, due_us), tries=0, retry_count=0,
-        tried_us=0 if afresh else job.tried_us, begun=False, killed=False, unknown=job.unknown and not afresh,
+        job.broken_off(), state=state, due_us=due_us, scheduled_us=min(job.scheduled_us, due_us), tries=0,
+        retry_count=0, tried_us=0 if afresh else job.tried_us, begun=False, killed=False,
+        unknown=job.unknown and not afresh,
     )  # fmt: skip
     turn.storage.write_job(id_, tried)
     return _said(id=id_.hex(), state=state, due_us=due_us)

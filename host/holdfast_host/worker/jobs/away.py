@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from holdfast_host.core.errors import HoldfastError, OutboundDeniedError
+from holdfast_host.core.errors import HoldfastError, OutboundDeniedError, OutboundUnreachableError
 from holdfast_host.wire.frames import Call, CallKind
 from holdfast_host.wire.idempotency import JOBS, REPLAYED
-from holdfast_host.wire.outbound import Ask, pack_ask
+from holdfast_host.wire.outbound import Ask, pack_ask, pack_follow
 from holdfast_host.worker.calls.actor_calls import TYPED
 from holdfast_host.worker.jobs.outcomes import Answer
 from holdfast_host.worker.threads.leaders import leaders
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.calls.peers import Peers
     from holdfast_host.worker.jobs.deliveries import JobDelivery, Jobs
     from holdfast_host.worker.turns.deployments import LoadedType
+    from holdfast_host.worker.turns.job_texts import Facts
     from holdfast_host.worker.turns.mailboxes import Mailboxes
 
 _FIRST_SERIAL: Final = 1 << 31  # of requests: turns count below
@@ -90,11 +91,12 @@ class Away:
     def send(self, jobs: Jobs, delivery: JobDelivery, job: Job, loaded: LoadedType) -> None:
         """Let it out; `jobs.answered` follows, perhaps at once."""
         away, facts = AwayJob(jobs, delivery), read_facts(job)
+        delivery.away = away
         try:
             if job.kind == "call":
                 self._call(away, delivery.id, facts.head, facts.payload)
             else:
-                self._ask(away, delivery.id, facts.head, facts.payload, loaded)
+                self._ask(away, delivery, facts, loaded, job.pieces)
         except HoldfastError as error:
             away.fail(error)
 
@@ -118,13 +120,29 @@ class Away:
         else:
             self.peers.find(owner).send(away, request)
 
-    def _ask(self, away: AwayJob, id_: bytes, head: JsonObject, payload: bytes, loaded: LoadedType) -> None:
+    def stop(self, away: AwayJob) -> None:
+        """What it is the answer to was taken back."""
+        self.courier.cancel(away)
+        away.fail(OutboundUnreachableError("the job was cancelled"))
+
+    def forget(self, id_: bytes) -> None:
+        """Nothing is wanted of the answer to this job's request any more."""
+        self.courier.forget(id_)
+
+    def _ask(self, away: AwayJob, delivery: JobDelivery, facts: Facts, loaded: LoadedType, pieces: int) -> None:
         if not loaded.asks_outside:
             raise OutboundDeniedError(
                 f'{loaded.function} may ask nothing outside: its holdfast.toml has no [outbound] allow = ["..."]'
             )
         self._count = (self._count + 1) % _SERIALS
         away.serial = _FIRST_SERIAL + self._count
-        text = request_text(payload, id_, keyed="keyed" in head)
         budget_ms = round(self.limits.outbound_timeout_s * 1000)
-        self.courier.send(away, pack_ask(Ask(away.serial, budget_ms, loaded.function, text)))
+        ask = Ask(away.serial, budget_ms, loaded.function, b"")
+        if not pieces:
+            ask.request = request_text(facts.payload, delivery.id, keyed="keyed" in facts.head)
+        if "stream_to" in facts.head:
+            delivery.follows = True
+            ask.job, ask.after = delivery.id, pieces
+            self.courier.send(away, pack_follow(ask))
+        else:
+            self.courier.send(away, pack_ask(ask))

@@ -10,6 +10,10 @@ A *run* is delivered as an alarm is. A *call* or *http* goes another way first:
    of runs from then on. Without `then` a success removes the row, and anything else abandons it.
 
 An answer to a job that was cancelled or moved meanwhile means nothing any more.
+
+Of an answer that streams to a topic the pieces come one by one, and each goes through 2: its turn publishes it, the row
+says how many are published, and when that is durable the next one is asked for. The courier keeps a piece until then:
+so a successor of this worker has it again, and nothing of it is published twice.
 """
 
 from __future__ import annotations
@@ -28,18 +32,19 @@ from holdfast_host.worker.deliveries.exits import AGAIN_S
 from holdfast_host.worker.deliveries.stages import UNREAD, Delivery, Stage
 from holdfast_host.worker.jobs.outcomes import FORGOTTEN, Answer, is_success, judge, was_not_sent
 from holdfast_host.worker.jobs.timetable import JobTimetable
-from holdfast_host.worker.threads.leaders import leaders
+from holdfast_host.worker.threads.leaders import any_thread, leaders
 from holdfast_host.worker.turns.job_texts import read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container, Iterable, Mapping
 
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.storage.jobs import Job
     from holdfast_host.storage.overlay import Overlay
     from holdfast_host.storage.store import Batch, StoredInstance
+    from holdfast_host.worker.commits.gate import Group
     from holdfast_host.worker.deliveries.stages import Row
-    from holdfast_host.worker.jobs.away import Away
+    from holdfast_host.worker.jobs.away import Away, AwayJob
     from holdfast_host.worker.jobs.timetable import JobPage
     from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.entry import Entry
@@ -59,8 +64,17 @@ class JobDelivery(Delivery):
 
     answer: Answer | None = None  # to the last try, not written down yet
     retried: Job | None = None  # what the row is to be, for the answer says: again
-    following: Job | None = None  # of a cron: what the row is after this run
+    following: Job | None = None  # of a cron, and of a piece: what the row is after this run
     missed: int = 0  # further times of a cron for which this run stands
+    away: AwayJob | None = None  # its try, while it is away
+    follows: bool = False  # the courier has an answer for it that streams
+    published: bool = False  # a piece of that, by a turn whose commit is awaited
+
+    @property
+    @any_thread
+    def has_piece(self) -> bool:
+        """Whether what it was answered is a piece, which is to be published."""
+        return self.answer is not None and self.answer.is_piece
 
 
 @leaders
@@ -91,7 +105,13 @@ class Jobs(Deliveries):
         """Whether a handler is to run now; if not, everything has been seen to."""
         entry, delivery = turn.entry, _own(turn.delivery)
         row: Any = delivery.row
-        if delivery.answer is None or delivery.noted or delivery.failure is not None or not self._stands(delivery):
+        if (
+            delivery.answer is None
+            or delivery.has_piece
+            or delivery.noted
+            or delivery.failure is not None
+            or not self._stands(delivery)
+        ):
             return super().begin(turn, loaded)
         if delivery.retried is not None:
             self._leave_ready(delivery)
@@ -122,6 +142,23 @@ class Jobs(Deliveries):
         self._answered.append(delivery)
         self.wake()
 
+    def finish(self, delivery: Delivery) -> None:
+        """Nothing is left to do for this delivery; or a piece is durable, and the next one is awaited."""
+        own = _own(delivery)
+        if not (own.published and own.failure is None and self._go_on(own)):
+            super().finish(own)
+
+    def settle(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> None:
+        """The group is durable: learn what it changed, and end what it cancelled of what streams."""
+        super().settle(group, lost)
+        if self.pool != "http" or not self._under_way:
+            return
+        for batch in group.batches:
+            for id_, job in (batch.changes.jobs or {}).items():
+                found = self._under_way.get((batch.instance, id_)) if job is None else None
+                if found is not None:
+                    self._stop(_own(found))
+
     def hold(self, delivery: Delivery, overlay: Overlay) -> None:
         """The turn that begins with this overlay handles it."""
         overlay.take_job(delivery.id, _own(delivery).following)
@@ -129,9 +166,9 @@ class Jobs(Deliveries):
     # How it is delivered.
 
     def _may_run(self, turn: Turn, delivery: Delivery, row: Any, loaded: LoadedType) -> bool:
-        if self.pool == "run" or row.state == "waiting":
-            return super()._may_run(turn, delivery, row, loaded)
         entry, own = turn.entry, _own(delivery)
+        if self.pool == "run" or row.state == "waiting" or own.has_piece:
+            return super()._may_run(turn, delivery, row, loaded)
         if not own.noted:
             now_us = self.clock.wall_us()
             if self.mailboxes.draining or row.due_us > now_us:
@@ -164,6 +201,11 @@ class Jobs(Deliveries):
         if row.state == "waiting":
             info |= {"kind": "then", "method": facts.head.get("then")}
             member = b'"outcome":' + row.outcome
+        elif own.answer is not None:
+            own.published = True
+            info |= {"kind": "piece", "method": "publish", "topic": facts.head.get("stream_to"), "again": row.again}
+            info["tries"] = row.tries
+            member = b'"piece":' + own.answer.body
         else:
             info["missed"] = own.missed
             if "cron" in facts.head:
@@ -202,11 +244,16 @@ class Jobs(Deliveries):
     def _read(self, entry: Entry, delivery: Delivery) -> Job | None:
         own = _own(delivery)
         job = read_job(self.store, entry.stored, entry.pending, own.id)
-        own.retried = None
+        own.retried = own.following = None
         if job is None or job.due_us != own.due_us or not job.is_due_sometime:
             return job
         now_us = self.clock.wall_us()
-        if own.answer is not None and job.state != "waiting":
+        if own.has_piece:
+            own.following = replace(
+                job, state="armed", due_us=now_us, pieces=job.pieces + 1, again=False, retry_count=0, begun=False,
+                killed=False, last_error="",
+            )  # fmt: skip
+        elif own.answer is not None and job.state != "waiting":
             judged = judge(job, own.answer, now_us, self.limits)
             if judged.state == "waiting":
                 return judged
@@ -214,6 +261,22 @@ class Jobs(Deliveries):
         elif job.kind == "run":
             self._read_cron(own, job, now_us)
         return job
+
+    def _go_on(self, delivery: JobDelivery) -> bool:
+        """Ask for the next piece; False where that is for later, because the worker stops or the type is gone."""
+        loaded, row = self.deployments.find(delivery.stored.type_id), delivery.following
+        if self.mailboxes.draining or loaded is None or row is None:
+            return False
+        self.delivered -= 1  # one job, however many pieces
+        delivery.due_us, delivery.answer = row.due_us, None
+        delivery.noted = delivery.published = False
+        delivery.enter(Stage.AWAY)
+        self.away.send(self, delivery, row, loaded)
+        return True
+
+    def _stop(self, delivery: JobDelivery) -> None:
+        if delivery.follows and delivery.stage is Stage.AWAY and delivery.away is not None:
+            self.away.stop(delivery.away)
 
     def _read_cron(self, delivery: JobDelivery, job: Job, now_us: int) -> None:
         """When it is due next, and what it has slept through."""
@@ -274,6 +337,11 @@ class Jobs(Deliveries):
         return [JobDelivery(self, stored, 0, id_, unpark=True) for stored, id_ in found]
 
     def _forget(self, delivery: Delivery) -> None:
+        own = _own(delivery)
+        stands = own.row is not None and own.row.due_us == own.due_us
+        keeps = own.has_piece and stands  # which is published when its turn is tried again
+        if own.follows and not keeps and not self.mailboxes.draining:
+            self.away.forget(own.id)
         self._timetable.leave(delivery.stored, delivery.id)
         self.wake()
 

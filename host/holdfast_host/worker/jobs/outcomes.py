@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast_host.core.errors import HoldfastError, LimitError
 from holdfast_host.wire.http_messages import pack_message
+from holdfast_host.wire.outbound import PIECE
 
 if TYPE_CHECKING:
     from holdfast_host.core.json_text import JsonObject
@@ -54,6 +55,11 @@ class Answer(NamedTuple):
     body: bytes
     left_out_bytes: int = 0  # of a body that is too long to be kept
 
+    @property
+    def is_piece(self) -> bool:
+        """Whether more follows: this is a piece of an answer that streams."""
+        return self.status == _OK and self.body.startswith(PIECE)
+
     def cut(self, limits: Limits) -> Answer:
         """The same, without a body that nobody will be told."""
         if len(self.body) <= _kept_bytes(limits):
@@ -91,7 +97,8 @@ def judge(job: Job, answer: Answer, now_us: int, limits: Limits) -> Job:
         wait_s = max(_WAITS_S[tries - 1] if tries <= len(_WAITS_S) else _HOUR_S, read.wait_s)
         due_us = now_us + round(wait_s * 1e6)
         kept = unknown and job.kind == "call"
-        return replace(job, state="retrying", due_us=due_us, tries=tries, unknown=kept, last_error=read.why)
+        again = replace(job, state="retrying", due_us=due_us, tries=tries, unknown=kept, last_error=read.why)
+        return again.broken_off()
     outcome = b'{"ok":%b,"unknown":%b,"tries":%d,%b}' % (_said(read.ok), _said(unknown), tries, read.member)
     return replace(job, state="waiting", tries=tries, unknown=unknown, last_error=read.why, outcome=outcome)
 

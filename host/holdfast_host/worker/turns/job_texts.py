@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 KEY_BYTES_MAX: Final = 255
 _METHOD_CHARS_MAX: Final = 256
 _URL_CHARS_MAX: Final = 16_384
+_TOPIC_CHARS_MAX: Final = 200
 _DUE_AHEAD_US: Final = 10 * 366 * 86_400 * 1_000_000
 _HEADERS_FIRST: Final = b'{"redirects":false,"headers":['
-_LISTED: Final = ("cron", "tz", "method", "binding", "name", "url", "then")
+_LISTED: Final = ("cron", "tz", "method", "binding", "name", "url", "stream_to", "then")
 _MEMBERS: Final = {
     "run": frozenset({"kind", "due_us", "key", "method", "arguments", "cron", "tz"}),
     "call": frozenset({"kind", "due_us", "key", "method", "arguments", "binding", "name", "then"}),
-    "http": frozenset({"kind", "due_us", "key", "request", "then"}),
+    "http": frozenset({"kind", "due_us", "key", "request", "stream_to", "then"}),
 }
 
 
@@ -170,6 +171,8 @@ def _read_http(wanted: JsonObject, limits: Limits, label: str, aim: object) -> t
     head = {"url": url}
     if any(name.lower() == "idempotency-key" for name, _ in headers):
         head["keyed"] = "yes"
+    if "stream_to" in wanted:
+        head["stream_to"] = _text(wanted, "stream_to", label, 1, _TOPIC_CHARS_MAX)
     # Headers first, for `request_text`; a body, which may be long, last, for whoever reads it.
     rest = {name: value for name, value in request.items() if name not in {"headers", "body", "body_base64"}}
     rest |= {name: request[name] for name in ("body", "body_base64") if name in request}

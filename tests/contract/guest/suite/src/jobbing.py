@@ -54,6 +54,9 @@ class Leaving(StatefulActor):
     def cancel(self, key: str) -> bool:
         return self.ctx.cancel(key=key)
 
+    def cancel_all(self) -> int:
+        return sum(self.ctx.cancel(job.id) for job in self.ctx.jobs())
+
     def cancelled_after(self, after_s: float) -> list[bool]:
         made = self.later(after_s, "_note", ["cancelled"])
         return [self.ctx.cancel(made), self.ctx.cancel(made)]
@@ -77,6 +80,11 @@ class Leaving(StatefulActor):
 
     def fail_next(self, count: int) -> None:
         self.ctx.storage.put("failures", count)
+
+    def published(self, topic: str) -> list[Any]:
+        """The events that a topic holds: what each is called, and the beginning of its data."""
+        found = self.ctx.storage.list(prefix=f"~topic/{topic}/", limit=1000).values()
+        return [[event, data[:200]] for event, data in found]
 
     def told(self, what: Any) -> None:
         self._keep(what)

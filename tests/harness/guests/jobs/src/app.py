@@ -1,11 +1,11 @@
-"""Purses whose money travels by jobs; and runs, crons and requests that say what they were told."""
+"""Purses whose money travels by jobs; runs, crons and requests that say what they were told; an answer that streams."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-from holdfast import ActorError, StatefulActor
+from holdfast import ActorError, Request, Response, StatefulActor
 
 
 class Purse(StatefulActor):
@@ -88,3 +88,23 @@ class Purse(StatefulActor):
 
     def _travel(self, by: int) -> None:
         self.ctx.storage.put("travelling", self.ctx.storage.get("travelling", 0) + by)
+
+
+class Scribe(StatefulActor):
+    """Publishes an answer while it comes."""
+
+    def ask(self, url: str) -> str:
+        return self.ctx.outbox.http("POST", url, json={}, stream_to="words", then="_over")
+
+    def fetch(self, request: Request) -> Response:
+        return self.ctx.subscribe(request, "words")
+
+    def count(self) -> int:
+        """How many other turns it has had."""
+        number: int = self.ctx.storage.get("count", 0) + 1
+        self.ctx.storage.put("count", number)
+        return number
+
+    def _over(self, outcome: Any) -> None:
+        whole = outcome.response.text() if outcome.ok else ""
+        self.ctx.publish("words", {"tries": outcome.tries, "events": whole.count("\n\n")}, event="over")
