@@ -1,4 +1,7 @@
-"""A new project: a small actor, a fetch handler, a test that passes, and what keeps builds out of version control."""
+"""A new project: a small actor, a fetch handler, a test that passes, and what keeps builds out of version control.
+
+Or a whole example, under a name of its own: see `templates`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Final
 
 from holdfast_host.build.bindings import BINDINGS_FILE, BoundType, render_bindings
 from holdfast_host.build.errors import BuildError
+from holdfast_host.build.templates import template_files
 from holdfast_host.core.ids import check_function_name
 from holdfast_host.core.manifest import COMPATIBILITY_DATE, MANIFEST_FILE
 
@@ -126,23 +130,22 @@ _COUNTER: Final = BoundType(
 )
 
 
-def make_project(parent: Path, name: str) -> Path:
+def make_project(parent: Path, name: str, template: str | None = None) -> Path:
     """Write a new project into `parent/NAME`; the paths of its files are relative to that.
+
+    Args:
+        parent: where.
+        name: the function's.
+        template: what it begins as; None for a counter.
 
     Raises:
         InvalidNameError: no function can have that name.
-        BuildError: something is there already, or nothing can be written there.
+        BuildError: there is no such template, something is there already, or nothing can be written there.
     """
     check_function_name(name)
     project = parent / name
-    files = {
-        MANIFEST_FILE: _MANIFEST.format(name=name, today=COMPATIBILITY_DATE.isoformat()),
-        "src/app.py": _APP,
-        f"src/{BINDINGS_FILE}": render_bindings([_COUNTER], []),
-        "tests/test_app.py": _TEST,
-        "README.md": _README.format(name=name),
-        ".gitignore": _GITIGNORE,
-    }
+    files = _counter(name) if template is None else template_files(template, name)
+    files[".gitignore"] = _GITIGNORE
     try:
         if project.exists() and (not project.is_dir() or any(project.iterdir())):
             raise BuildError(f"{project} is there already, and not empty: choose another name, or remove it")
@@ -153,3 +156,13 @@ def make_project(parent: Path, name: str) -> Path:
     except OSError as error:
         raise BuildError(f"{project} cannot be written: {error.strerror}") from None
     return project
+
+
+def _counter(name: str) -> dict[str, str]:
+    return {
+        MANIFEST_FILE: _MANIFEST.format(name=name, today=COMPATIBILITY_DATE.isoformat()),
+        "src/app.py": _APP,
+        f"src/{BINDINGS_FILE}": render_bindings([_COUNTER], []),
+        "tests/test_app.py": _TEST,
+        "README.md": _README.format(name=name),
+    }
