@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 _NO_NETWORK: Final = (
-    "actors and functions have no network; let the program that calls them ask outside, and pass the answer as an"
-    " argument"
+    "actors and functions have no network of their own; ask with holdfast.http, for what [outbound] allow in"
+    " holdfast.toml lists"
 )
 _NO_THREADS: Final = (
     "actors and functions have no threads, their turns run one at a time; call the function itself, or share the work"

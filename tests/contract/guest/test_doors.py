@@ -8,7 +8,7 @@ from tests.contract.guest.conftest import NewSubject
 from tests.contract.guest.drivers import Subject
 
 RULES = {
-    "network": "actors and functions have no network; let the program that calls them ask outside",
+    "network": "actors and functions have no network of their own; ask with holdfast.http, for what [outbound] allow",
     "threads": "actors and functions have no threads",
     "files": "actors and functions have no files; keep what changes in self.ctx.storage",
     "processes": "actors and functions have no processes and start no programs; do it in Python, or outside",
