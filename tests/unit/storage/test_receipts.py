@@ -278,6 +278,6 @@ def test_receipts_count_towards_the_quota_of_their_instance(tmp_path: Path, cloc
     assert [type(error).__name__ for error in report.lost.values()] == ["StorageFullError"]
     refusal = rig.store.refusal(alice, 1001)
     assert refusal is not None
-    assert f"{alice.apart_bytes} bytes are answers kept under idempotency keys" in refusal.message
+    assert f"{alice.apart_bytes} bytes are jobs, sockets, and answers kept under idempotency keys" in refusal.message
     assert rig.kept(alice, key(1), key(2)) == [key(1)]
     rig.store.close()

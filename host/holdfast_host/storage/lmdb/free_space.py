@@ -77,7 +77,8 @@ class Room:
         if stored_bytes > limit:
             kept_bytes = instance.apart_bytes
             kept = (
-                f"; {kept_bytes} bytes are answers kept under idempotency keys, which go when they expire, or with it"
+                f"; {kept_bytes} bytes are jobs, sockets, and answers kept under idempotency keys, which go when they"
+                " are done, closed or expired, or with it"
             )
             return StorageFullError(
                 f"storage of {stored_bytes} bytes exceeds the limit of {limit} bytes an instance "
