@@ -187,7 +187,7 @@ class LocalHost(Connecting):
             raise ValueError(failure.message) from None
 
     def instances(self, actor: type[StatefulActor] | str) -> list[str]:
-        """The names of the instances that have a key, an alarm or a job, in the order of their bytes."""
+        """The names of the instances that have a key, an alarm, a job, a kept answer or a socket, by their bytes."""
         actor_type = actor if isinstance(actor, str) else actor.__name__
         records = [each for each in self._runner.records.values() if each.actor_type == actor_type]
         return sorted((each.name for each in records if each.exists), key=str.encode)

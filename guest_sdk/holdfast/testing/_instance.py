@@ -108,7 +108,7 @@ class Instance:
 
     @property
     def exists(self) -> bool:
-        """Whether it has a key, an alarm or a job."""
+        """Whether it has a key, an alarm, a job, a kept answer or a socket."""
         return self._record.exists
 
     @property

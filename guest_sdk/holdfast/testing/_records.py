@@ -102,7 +102,7 @@ class Record:
     @property
     def exists(self) -> bool:
         """Whether anything of it is stored."""
-        return bool(self.values or self.jobs or self.sockets) or self.alarm is not None
+        return bool(self.values or self.jobs or self.sockets or self.receipts) or self.alarm is not None
 
     def commit(self, changes: Changes) -> None:
         """Apply what a turn changed."""

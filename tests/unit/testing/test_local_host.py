@@ -128,6 +128,16 @@ def test_hosts_share_nothing(local: LocalHost) -> None:
     assert local.instances(Account) == ["alice"]
 
 
+def test_an_instance_that_has_a_kept_answer_and_nothing_else_is_one_as_on_a_host() -> None:
+    local = LocalHost({"ACCOUNT": Account})
+    local.post(Account, "alice", "deposit", [5], key="k")
+    del local.instance(Account, "alice").storage["balance"]
+
+    assert (local.instances(Account), local.instance(Account, "alice").exists) == (["alice"], True)
+    local.instance(Account, "alice").erase()
+    assert local.instances(Account) == []
+
+
 def test_storage_can_be_looked_at_and_edited(local: LocalHost) -> None:
     alice = local.instance(Account, "alice")
     local.env.ACCOUNT.id_from_name("alice").deposit(5)
