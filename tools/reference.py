@@ -90,7 +90,7 @@ other coding is a `BadRequestError` with the status 415 and `Accept-Encoding`. A
 In an actor or a function a failed call raises `ActorCallError` with `name`, `message`, `code`, `retryable`. Two of them
 mean something precise: after `HostUnavailableError` nothing was committed, call again; after `ActorOutputGateError` the
 outcome is unknown, or known and its result lost, so look before you repeat. A call under an
-[idempotency key](idempotency.md) may be repeated after either.
+[idempotency key](idempotency.md) may be repeated after either. Answers with 429 and 503 say `Retry-After: 1`.
 
 | name | status | retry | when |
 | --- | --- | --- | --- |

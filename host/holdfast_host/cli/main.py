@@ -41,7 +41,7 @@ _COMMANDS: Final = {
     "restore": "Make a data directory from a backup.",
     "verify": "Read a whole data directory, and say what is wrong.",
     "evict": "Take an instance out of memory; its storage stays.",
-    "erase": "Delete all that an instance has stored, and its alarm.",
+    "erase": "Delete all that an instance has stored, its alarm and jobs among it.",
     "logs": "Show what instances print, and follow it.",
     "rollback": "Run a version again that is kept.",
     "delete": "Undeploy a function; its storage stays.",

@@ -250,7 +250,7 @@ def parse_limits(settings: Iterable[str]) -> Limits:
             raise ConfigurationError(f"--limit {setting!r} is not NAME=VALUE, as in 'method_timeout_s=60'")
         if name not in kinds:
             near = difflib.get_close_matches(name, kinds, 1)
-            hint = f"did you mean {near[0]!r}?" if near else "the names are in holdfast_host/core/limits.py"
+            hint = f"did you mean {near[0]!r}?" if near else "docs/limits.md lists them"
             raise ConfigurationError(f"--limit: there is no limit {name!r}; {hint}")
         changes[name] = _parse_limit(name, text, kinds[name])
     return defaults.replace(**changes)

@@ -296,7 +296,7 @@ class CodecError(GuestError):
 
 
 class LimitError(GuestError):
-    """A limit of `core.limits` was passed; the message quotes value and limit."""
+    """A limit was passed; the message quotes value and limit."""
 
 
 class UnsupportedError(GuestError):

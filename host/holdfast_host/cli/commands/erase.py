@@ -24,7 +24,10 @@ Example:
 @host_options
 @json_option
 def command(actor_type: str, name: str, yes: bool, host: str, token_file: Path | None, as_json: bool) -> None:
-    """Delete everything that the instance NAME of TYPE has stored, and its alarm, for good; a turn like any other."""
+    """Delete all that the instance NAME of TYPE has, for good: keys, alarm, jobs, kept answers, sockets.
+
+    It is a turn like any other. The sockets are closed, and the instance hears nothing of that.
+    """
     label = f"{actor_type}/{name}"
     if not yes:
         if not sys.stdin.isatty():

@@ -69,7 +69,7 @@ def command(
     say(f"  alarm    {_alarm(facts['alarm'])}")
     say(f"  storage  {counted(facts['keys'], 'key')}, {counted(facts['bytes'], 'byte')}")
     if facts.get("apart_bytes"):
-        say(f"  apart    {counted(facts['apart_bytes'], 'byte')}, of answers under idempotency keys and of jobs")
+        say(f"  apart    {counted(facts['apart_bytes'], 'byte')}, of answers under idempotency keys, jobs and sockets")
     if facts.get("jobs"):
         say(f"  jobs     {counted(facts['jobs'], 'job')}: 'holdfast job list --of {actor_type} {name}' lists them")
     cut = False

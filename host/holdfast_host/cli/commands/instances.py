@@ -25,9 +25,9 @@ Examples:
 @host_options
 @json_option
 def command(actor_type: str, prefix: str, limit: int | None, host: str, token_file: Path | None, as_json: bool) -> None:
-    """List the instances of TYPE that have something stored or an alarm, in the order of their names.
+    """List the instances of TYPE that have anything: keys, alarm, jobs, kept answers, sockets; in the order of names.
 
-    One line each, as they come: bytes stored, name. With --json one JSON document a line.
+    One line each, as they come: bytes of keys and values, name. With --json one JSON document a line.
     """
     with open_client(host, token_file) as client:
         path = api_path("instances", actor_type)

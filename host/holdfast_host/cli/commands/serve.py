@@ -102,7 +102,7 @@ Examples:
     "limits",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Change a limit, by its name in holdfast_host/core/limits.py; may be repeated (in the variable: words).",
+    help="Change a limit, by its name in docs/limits.md; may be repeated (in the variable: words).",
 )
 @option(
     "--check-arguments",

@@ -21,7 +21,7 @@ Example:
 @host_options
 @json_option
 def command(host: str, token_file: Path | None, as_json: bool) -> None:
-    """List the actor types that no deployed version ships and whose instances still have storage or an alarm.
+    """List the actor types that no deployed version ships and of which there still are instances.
 
     Each stays reserved to the function that it belonged to. Deploy that again to get at its instances, or let another
     function take the type over with 'holdfast deploy --adopt'.

@@ -42,7 +42,7 @@ def describe_inspection() -> dict[str, Any]:
 def _list() -> dict[str, Any]:
     return operation(
         "listInstances",
-        "Instances that have storage or an alarm, in name order; null as the cursor ends the listing.",
+        "Instances that have a key, an alarm, a job, a receipt or a socket, in name order; null as the cursor ends it.",
         200,
         parameters=[
             parameter("prefix", "Only names that begin with this.", "query"),
@@ -60,7 +60,7 @@ def _inspect() -> dict[str, Any]:
         parameters=[
             parameter(
                 "count",
-                "Add its keys and bytes, its jobs, and the bytes of jobs and receipts.",
+                "Add its keys and bytes, its jobs, and the bytes of jobs, receipts and sockets.",
                 "query",
                 type="boolean",
                 default=False,
@@ -71,7 +71,7 @@ def _inspect() -> dict[str, Any]:
 
 def _delete() -> dict[str, Any]:
     return operation(
-        "deleteInstance", "Delete its storage, its alarm, its jobs and its receipts, atomically, as a turn.", 200
+        "deleteInstance", "Delete its keys, alarm, jobs, receipts and sockets, atomically, as a turn.", 200
     )
 
 
