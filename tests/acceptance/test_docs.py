@@ -112,6 +112,12 @@ def test_every_page_is_linked_from_the_readme() -> None:
     assert [page for page in PAGES if page != "index.md" and f"docs/{page}" not in readme] == []
 
 
+def test_every_page_is_linked_from_the_first_page_of_the_site() -> None:
+    linked = links_of((DOCS / "index.md").read_text())
+
+    assert [page for page in PAGES if page != "index.md" and page not in linked] == []
+
+
 def test_the_readme_is_read_in_one_sitting() -> None:
     assert len((PROJECT / "README.md").read_text().splitlines()) <= 160
 
