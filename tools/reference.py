@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import holdfast
-from holdfast import client, testing
+from holdfast import client, http, testing
 from holdfast_host.core import errors, limits
 from holdfast_host.storage.lmdb import keys
 from holdfast_host.supervisor.directory import layout as datadir
@@ -127,7 +127,7 @@ with pytest.raises(ActorCallError, match="LimitError.*100"):
 _API: Final = """\
 # API reference
 
-What `import holdfast` offers, from its docstrings; at the end `holdfast.client` and `holdfast.testing`.
+What `import holdfast` offers, from its docstrings; then `holdfast.http`, `holdfast.client` and `holdfast.testing`.
 
 ```python
 from holdfast import StatefulActor
@@ -148,10 +148,35 @@ assert host.env.GREETER.id_from_name("ann").greet() == "hello, ann"
 def api_page() -> str:
     """docs/api.md."""
     parts = [_API]
-    for module, prefix in ((holdfast, ""), (client, "client."), (testing, "testing.")):
-        for name in sorted(module.__all__):
-            parts += _described(f"{prefix}{name}", getattr(module, name))
+    for name, value in public_names().items():
+        parts += _described(name, value)
     return "\n".join(parts)
+
+
+def public_names() -> dict[str, Any]:
+    """What the page describes, each under the name that its heading has."""
+    modules = ((holdfast, ""), (http, "http."), (client, "client."), (testing, "testing."))
+    return {f"{prefix}{name}": getattr(module, name) for module, prefix in modules for name in sorted(module.__all__)}
+
+
+def public_members(value: type) -> dict[str, Any]:
+    """Methods and properties of a class, those of its bases among them that have no heading of their own."""
+    found: dict[str, Any] = {}
+    for kind in (*reversed(_bases(value)), value):
+        found |= vars(kind)
+    return {
+        name: member
+        for name, member in sorted(found.items())
+        if not name.startswith("_")
+        and name not in {"from_wire", "to_wire"}  # the SDK's own
+        and (isinstance(member, (property, classmethod)) or inspect.isfunction(member))
+    }
+
+
+def _bases(value: type) -> list[type]:
+    """Those of the SDK that have no heading of their own."""
+    described = public_names().values()
+    return [kind for kind in value.__mro__[1:] if kind.__module__.startswith("holdfast.") and kind not in described]
 
 
 def errors_page() -> str:
@@ -189,21 +214,22 @@ def on_disk_page() -> str:
     return _ON_DISK.format(folders=folders, rows="| row " + rows.strip(), rest="`number` is" + rest)
 
 
+_ATTRIBUTES: Final = "**Attributes**\n\n"
+
+
 def _described(name: str, value: Any) -> Iterator[str]:
-    yield f"## {name}\n"
-    yield _docstring(value)
     if not isinstance(value, type):
+        yield f"## {name}{_signature(value)}\n"
+        yield _docstring(value)
         return
-    for attribute, member in sorted(vars(value).items()):
-        if attribute.startswith("_") or attribute in {"from_wire", "to_wire"}:  # the SDK's own
-            continue
+    yield f"## {name}\n"
+    inherited = "".join(_docstring(kind).partition(_ATTRIBUTES)[2] for kind in _bases(value))
+    own = _docstring(value)
+    yield own + (inherited if not inherited or _ATTRIBUTES in own else f"\n\n{_ATTRIBUTES}{inherited}")
+    for attribute, member in public_members(value).items():
         function = member.__func__ if isinstance(member, classmethod) else member
-        if isinstance(member, property):
-            yield f"### {name}.{attribute}\n"
-            yield _docstring(member)
-        elif inspect.isfunction(function):
-            yield f"### {name}.{attribute}{_signature(function)}\n"
-            yield _docstring(function)
+        yield f"### {name}.{attribute}{'' if isinstance(member, property) else _signature(function)}\n"
+        yield _docstring(function)
 
 
 def _docstring(thing: Any) -> str:
@@ -215,7 +241,7 @@ def _docstring(thing: Any) -> str:
         if re.fullmatch(r"(Args|Raises|Returns|Attributes|Example)( \([^)]*\))?:", line):
             section = line.split(":")[0].split()[0]
             out += ["", f"**{line[:-1]}**", ""]
-        elif section and section != "Example" and (found := re.fullmatch(r" {4}([\w, ]+): (.*)", line)):
+        elif section and section != "Example" and (found := re.fullmatch(r" {4}(\w[\w, ]*): (.*)", line)):
             out.append(f"- `{found[1]}`: {found[2]}")
         elif section == "Example" or not section:
             out.append(line)
@@ -225,12 +251,28 @@ def _docstring(thing: Any) -> str:
     return "\n".join(out).rstrip() + "\n"
 
 
+class _Bare(str):
+    """An annotation as its author wrote it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def _signature(function: Any) -> str:
     signature = inspect.signature(function)
-    parameters = [each for each in signature.parameters.values() if each.name not in {"self", "cls"}]
-    text = str(signature.replace(parameters=parameters))
-    text = re.sub(r"<object object at 0x\w+>", "...", text)  # a default that stands for none
-    return re.sub(r"'([^']*)'", r"\1", re.sub(r"(?<=[:>] )'([^']*)'", r"\1", text)).replace(" -> None", "")
+    parameters = [
+        each.replace(annotation=_bare(each.annotation))
+        for each in signature.parameters.values()
+        if each.name not in {"self", "cls"}
+    ]
+    text = str(signature.replace(parameters=parameters, return_annotation=_bare(signature.return_annotation)))
+    return re.sub(r"<object object at 0x\w+>", "...", text).replace(" -> None", "")  # a default that stands for none
+
+
+def _bare(annotation: Any) -> Any:
+    return _Bare(annotation) if isinstance(annotation, str) else annotation
 
 
 def _sentence(kind: type[Exception]) -> str:

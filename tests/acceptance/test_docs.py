@@ -106,6 +106,24 @@ def test_what_is_written_from_the_code_is_up_to_date() -> None:
     assert stale == [], "run: python tools/reference.py"
 
 
+def test_the_reference_has_every_method_of_every_public_class_whichever_base_it_comes_from() -> None:
+    page = set(re.findall(r"^### ([\w.]+)", (DOCS / "api.md").read_text(), re.MULTILINE))
+    names = {value: name for name, value in reference.public_names().items() if isinstance(value, type)}
+    missing = []
+    for value, name in names.items():
+        kinds = [kind for kind in value.__mro__ if kind.__module__.split(".")[0] == "holdfast"]
+        members = [(each, member) for kind in kinds for each, member in vars(kind).items() if not each.startswith("_")]
+        found = {each for each, member in members if callable(member) or isinstance(member, (property, classmethod))}
+        headings = [names[kind] for kind in kinds if kind in names]
+        missing += [
+            f"{name}.{each}"
+            for each in found - {"from_wire", "to_wire"}
+            if not any(f"{heading}.{each}" in page for heading in headings)
+        ]
+
+    assert missing == []
+
+
 def test_every_page_is_linked_from_the_readme() -> None:
     readme = (PROJECT / "README.md").read_text()
 
