@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 from tools import reference
 
 from holdfast_host.core.manifest import parse_manifest
+from holdfast_host.front.routes.metrics import render_measures
 from tests.harness.components import PROJECT, shared_compiles
 from tests.harness.host import HOLDFAST, HostProcess
 
@@ -98,6 +99,14 @@ def test_the_commands_on_a_page_are_there(page: str) -> None:
     named = set(re.findall(r"(?:`|^|&& )holdfast ([a-z]+)", (DOCS / page).read_text(), re.MULTILINE))
 
     assert [name for name in sorted(named) if f"\n  {name} " not in shown and f"also: {name}" not in shown] == []
+
+
+def test_the_metrics_that_pages_name_are_served_under_these_names() -> None:
+    nothing = {"workers": [], "fronts": [], "couriers": [], "quarantined": {}, "deploys_waiting": 0, "private_bytes": 0}
+    served = set(re.findall(r"^# TYPE (\w+) ", render_measures(nothing).decode(), re.MULTILINE))
+    named = {each for page in PAGES for each in re.findall(r"`(holdfast_\w+)`", (DOCS / page).read_text())}
+
+    assert sorted(named - served) == []
 
 
 def test_what_is_written_from_the_code_is_up_to_date() -> None:

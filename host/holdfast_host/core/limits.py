@@ -52,12 +52,12 @@ class Limits:
     description_bytes_max: int = 4 * MIB
 
     # Time (wall clock, without the mailbox).
-    method_timeout_s: float = 30.0
-    fetch_timeout_s: float = 30.0
-    alarm_timeout_s: float = 900.0
-    queue_timeout_s: float = 30.0
-    resend_timeout_s: float = 10.0
-    stop_timeout_s: float = 35.0
+    method_timeout_s: float = 30.0  # of a method, an actor's fetch, an event of a socket
+    fetch_timeout_s: float = 30.0  # of a function's fetch
+    alarm_timeout_s: float = 900.0  # of an alarm, a job's run or `then`, a function's `scheduled`
+    queue_timeout_s: float = 30.0  # in the mailbox; what has not begun by then does not run
+    resend_timeout_s: float = 10.0  # for the successor of a worker that died
+    stop_timeout_s: float = 35.0  # of a host that is to end, until what still runs is killed
 
     # Queues.
     mailbox_turns_max: int = 1_000
