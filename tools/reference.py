@@ -88,8 +88,8 @@ other coding is a `BadRequestError` with the status 415 and `Accept-Encoding`. A
 `1e400`, is refused as `NaN` is.
 
 Other statuses than the table's: a `BadRequestError` is 408 where a body comes too slowly, 426 where nobody takes a
-WebSocket and 501 for a transfer coding besides `chunked`; a `CodecError` is 400 where typed arguments cannot be read; an
-`ActorMethodError` is 502 where a socket's handshake fails.
+WebSocket and 501 for a transfer coding besides `chunked`; a `CodecError` is 400 where typed arguments cannot be read;
+an `ActorMethodError` is 502 where a socket's handshake fails.
 
 In an actor or a function a failed call raises `ActorCallError` with `name`, `message`, `code`, `retryable`. Two of them
 mean something precise: after `HostUnavailableError` nothing was committed, call again; after `ActorOutputGateError` the
