@@ -104,7 +104,8 @@ _LIMITS: Final = """\
 # Limits
 
 Errors quote the value and the limit. An operator changes a limit with `holdfast serve --limit NAME=VALUE`; `[limits]`
-in `holdfast.toml` lowers memory and time for one function. Names end in their unit.
+in `holdfast.toml` lowers memory and time for one function. Names end in their unit. What a format or the engine bounds,
+like the length of keys and names, can only be lowered, `receipt_s` not below eight hours; the host says so at its start.
 
 In a test, lower a limit to meet it sooner:
 
