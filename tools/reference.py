@@ -105,7 +105,7 @@ _LIMITS: Final = """\
 
 Errors quote the value and the limit. An operator changes a limit with `holdfast serve --limit NAME=VALUE`; `[limits]`
 in `holdfast.toml` lowers memory and time for one function. Names end in their unit. What a format or the engine bounds,
-like the length of keys and names, can only be lowered, `receipt_s` not below eight hours: the start says so.
+like the length of keys and names, can only be lowered, `receipt_s` not below eight hours.
 
 In a test, lower a limit to meet it sooner:
 
