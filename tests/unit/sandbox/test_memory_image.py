@@ -25,16 +25,28 @@ from tests.unit.sandbox.turns import TestTurn
 AT = 65536  # where the large data of these begin
 STACK = AT + 4096
 
+BESIDE = """(core module $beside (func $f (export "fun")) (global (export "g") (ref func) (ref.func $f)))
+  (core instance $beside (instantiate $beside))"""
+
 
 def versioned(
-    answer: str = "alpha", *, stack: int = STACK, adapter: str = "", memory: str = "40", fields: str = ""
+    answer: str = "alpha",
+    *,
+    stack: int = STACK,
+    place: str = "",
+    adapter: str = "",
+    imports: str = "",
+    memory: str = "40",
+    fields: str = "",
 ) -> bytes:
     """A component in the shape of the SDK's: an adapter's global says where the answer lies in a large memory.
 
     Args:
         answer: a word; all versions differ in their data as well.
         stack: the address in the global.
+        place: what the global begins with, if it is not the address as it is.
         adapter: further fields of the adapter's module.
+        imports: what it imports from "beside" as well.
         memory: the limits of the memory, in pages.
         fields: further fields of the module that has it.
     """
@@ -47,16 +59,19 @@ def versioned(
     text = text.replace('(core func $guest "call")', '(core func $adapter "call")')
     text = text.replace(
         "  (func $describe (result",
-        f"""  (core module $adapter
+        f"""  {BESIDE if imports else ""}
+  (core module $adapter
     (import "env" "memory" (memory 1))
+    {imports}
     (global $other (mut i32) (i32.const 2))
-    (global $stack (mut i32) (i32.const {stack}))
+    (global $stack (mut i32) {place or f"(i32.const {stack})"})
     (func (export "call") (param i32 i32 i32 i32 i32 i32) (result i32)
       (i32.store (i32.const 52) (global.get $stack))
       (i32.store (i32.const 56) (i32.const {len(answer) + 2}))
       (i32.const 48))
     {adapter})
-  (core instance $adapter (instantiate $adapter (with "env" (instance (export "memory" (memory $guest "memory"))))))
+  (core instance $adapter (instantiate $adapter {'(with "beside" (instance $beside))' if imports else ""}
+    (with "env" (instance (export "memory" (memory $guest "memory"))))))
   (func $describe (result""",
         1,
     )
@@ -109,7 +124,7 @@ def test_what_is_put_into_a_compiled_file_is_what_wasmtime_compiles(engine: Sand
     assert compiled.count(one.image) == 1
     assert len(wanted[".text"]) > 0
     assert made == wanted
-    assert len(names) == len(wanted_names)
+    assert sorted(names) == sorted(wanted_names)
 
 
 @pytest.mark.parametrize("stack", [STACK, STACK + 4096, AT])
@@ -118,6 +133,14 @@ def test_a_component_does_the_same_once_it_is_split(engine: SandboxEngine, stack
 
     assert answer_of(engine, Component(engine.engine, split_of(content).whole)) == (True, b'"alpha"')
     assert answer_of(engine, Component(engine.engine, content)) == (True, b'"alpha"')
+
+
+@pytest.mark.parametrize("other", ["", "(global i32 (i32.const 7))"])
+def test_an_address_that_is_worked_out_stays_in_its_module(engine: SandboxEngine, other: str) -> None:
+    content = versioned("alpha", place=f"(i32.add (i32.const {STACK - 8}) (i32.const 8))", adapter=other)
+
+    assert answer_of(engine, Component(engine.engine, content)) == (True, b'"alpha"')
+    assert answer_of(engine, Component(engine.engine, split_of(content).whole)) == (True, b'"alpha"')
 
 
 def test_other_code_has_another_key() -> None:
@@ -155,6 +178,13 @@ def test_an_address_is_told_from_a_number_by_where_it_points() -> None:
         pytest.param({"fields": '(data (i32.const -1) "x")'}, id="data before the beginning"),
         pytest.param({"fields": "(memory 1)"}, id="two memories in a module"),
         pytest.param({"adapter": "(memory 1)"}, id="two memories in a component"),
+        pytest.param({"memory": "200"}, id="much memory with little in it, which the file would hold"),
+        pytest.param({"adapter": "(rec (type (func (param i32))) (type (func)))"}, id="a group of types"),
+        pytest.param({"adapter": "(type (func (param (ref func))))"}, id="a type that is said in two bytes"),
+        pytest.param(
+            {"imports": '(import "beside" "g" (global (ref func))) (import "beside" "fun" (func))'},
+            id="an import of a type that is said in two bytes",
+        ),
     ],
 )
 def test_what_is_not_of_that_kind_is_compiled_as_it_is(kind: dict[str, Any]) -> None:

@@ -32,12 +32,15 @@ DATA_BYTES_MIN: Final = MIB  # of a memory; what has less compiles fast enough
 
 _WASM_PAGE: Final = 64 * KIB
 _SIZE_STEP: Final = 2 * MIB  # a memory's size is a multiple of this
+_SPREAD_MAX: Final = 8  # times the data: what lies between is zeros that the compiled file holds; the SDK's have 1.6
 _SEGMENTS_MAX: Final = 100_000  # each costs a microsecond; the SDK's components have 3,000
 _ADDRESSES_MAX: Final = 16
 _LAST_WORD: Final = 0x54534C48  # of the image: wasmtime leaves out pages of zeros at both ends
 _NO_MAXIMUM, _WITH_MAXIMUM = 0, 1  # flags of a memory
 _FUNCTION, _TABLE, _MEMORY, _GLOBAL = 0, 1, 2, 3  # kinds of imports
 _I32, _MUTABLE = 0x7F, 1
+_FUNCTION_TYPE: Final = 0x60
+_TYPES_OF_ONE_BYTE: Final = range(0x69, 0x80)  # of values; all others say more than one byte
 _I32_LOAD, _GLOBAL_SET = b"\x28\x02\x00", b"\x24"  # at an address that is a multiple of four
 _NO_ARGUMENTS_NO_RESULTS: Final = b"\x60\x00\x00"
 
@@ -77,11 +80,14 @@ def _split(component: bytes) -> SplitComponent | None:
     [main] = [module for module in modules if wasm.MODULE_MEMORIES in module.places]
     pages, flags = main.memory()
     segments = main.segments()
-    if sum(size for _, _, size in segments) < DATA_BYTES_MIN:
+    data = sum(size for _, _, size in segments)
+    if data < DATA_BYTES_MIN:
         return None
     size = (pages * _WASM_PAGE // _SIZE_STEP + 1) * _SIZE_STEP
     start = min(address for address, _, _ in segments) & -mmap.PAGESIZE
     if start < 0 or max(address + size for address, _, size in segments) > pages * _WASM_PAGE:
+        return None
+    if size - start > _SPREAD_MAX * data:
         return None
     image = bytearray(size - start)
     for address, at, length in segments:
@@ -201,8 +207,7 @@ class _Module:
             size, at = self._number(at + 1)
             found.append((address, at, size))
             at += size
-        if at != self.places[wasm.MODULE_DATA][1]:
-            raise ValueError("segments that end elsewhere than their section")
+        self._check_read(wasm.MODULE_DATA, at)
         return found
 
     def around(self, start: int, size: int, memory: bytes, pages: int) -> tuple[bytes, bytes]:
@@ -228,26 +233,29 @@ class _Module:
         if not has >= needed or wasm.MODULE_START in has:
             return self._bytes[self.start : self._end]
         imported = self._imported()
-        body, globals_ = b"\x00", b""
+        body, globals_ = b"\x00", bytearray()
         count, at = self._number(self.places[wasm.MODULE_GLOBALS][0])
         for index in range(imported.get(_GLOBAL, 0), imported.get(_GLOBAL, 0) + count):
             kind = self._bytes[at : at + 2]
             if self._bytes[at + 2] != wasm.I32_CONST:
                 return self._bytes[self.start : self._end]
             value, after = wasm.signed(self._bytes, at + 3)
+            if self._bytes[after] != wasm.END:
+                return self._bytes[self.start : self._end]
             if kind == bytes([_I32, _MUTABLE]) and addresses.is_one(value) and imported.get(_MEMORY) == 1:
                 place = wasm.signed_bytes(addresses.put(value))
                 body += bytes([wasm.I32_CONST]) + place + _I32_LOAD + _GLOBAL_SET + wasm.unsigned_bytes(index)
                 value = 0
             globals_ += kind + bytes([wasm.I32_CONST]) + wasm.signed_bytes(value) + bytes([wasm.END])
             at = after + 1
+        self._check_read(wasm.MODULE_GLOBALS, at)
         if body == b"\x00":
             return self._bytes[self.start : self._end]
-        return self._started_by(body + bytes([wasm.END]), globals_, imported.get(_FUNCTION, 0))
+        return self._started_by(body + bytes([wasm.END]), bytes(globals_), imported.get(_FUNCTION, 0))
 
     def _started_by(self, body: bytes, globals_: bytes, functions_imported: int) -> bytes:
         """The module with these globals and one more function, which starts it."""
-        types, functions = (self._count(each) for each in (wasm.MODULE_TYPES, wasm.MODULE_FUNCTIONS))
+        types, functions = self._types(), self._count(wasm.MODULE_FUNCTIONS)
         start = wasm.section_bytes(wasm.MODULE_START, wasm.unsigned_bytes(functions_imported + functions))
         added = {
             wasm.MODULE_TYPES: _NO_ARGUMENTS_NO_RESULTS,
@@ -283,15 +291,18 @@ class _Module:
             kind = self._bytes[at]
             found[kind] = found.get(kind, 0) + 1
             at = self._behind_type(kind, at + 1)
+        self._check_read(wasm.MODULE_IMPORTS, at)
         return found
 
     def _behind_type(self, kind: int, at: int) -> int:
         if kind == _FUNCTION:
             return self._number(at)[1]
+        if kind not in (_TABLE, _MEMORY, _GLOBAL):
+            raise ValueError(f"an import of kind {kind}")
+        if kind != _MEMORY and self._bytes[at] not in _TYPES_OF_ONE_BYTE:
+            raise ValueError("an import of an unusual type")
         if kind == _GLOBAL:
             return at + 2
-        if kind not in (_TABLE, _MEMORY):
-            raise ValueError(f"an import of kind {kind}")
         at += kind == _TABLE  # the type of what it holds
         flags = self._bytes[at]
         _, at = self._number(at + 1)
@@ -300,6 +311,26 @@ class _Module:
         if flags != _NO_MAXIMUM:
             raise ValueError("a table or memory of an unusual kind")
         return at
+
+    def _types(self) -> int:
+        """How many types it has; ValueError where one is no plain function's: several may be one entry, as a group."""
+        count, at = self._number(self.places[wasm.MODULE_TYPES][0])
+        for _ in range(count):
+            if self._bytes[at] != _FUNCTION_TYPE:
+                raise ValueError("a type that is no plain function's")
+            at += 1
+            for _ in ("parameters", "results"):
+                length, at = self._number(at)
+                if any(each not in _TYPES_OF_ONE_BYTE for each in self._bytes[at : at + length]):
+                    raise ValueError("a function's type with unusual types in it")
+                at += length
+        self._check_read(wasm.MODULE_TYPES, at)
+        return count
+
+    def _check_read(self, section: int, at: int) -> None:
+        """ValueError where what was read of a section does not end with it: then it was something else."""
+        if at != self.places[section][1]:
+            raise ValueError(f"section {section} ends elsewhere than what is in it")
 
     def _count(self, section: int) -> int:
         return self._number(self.places[section][0])[0]
