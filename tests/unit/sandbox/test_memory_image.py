@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from wasmtime.component import Component
 from holdfast_host.core.errors import InvalidComponentError
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.components.compile_client import CompiledComponent, compile_component
+from holdfast_host.sandbox.components.compiled_store import compiled_before, has_code
 from holdfast_host.sandbox.components.memory_image import DATA_BYTES_MIN, SplitComponent, split
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox
@@ -277,6 +280,57 @@ def test_machine_code_that_was_damaged_is_not_reused(
 
     assert compiler.stages == ["checking", "reusing", "compiling", "trying"]
     assert answer_of(engine, engine.load(second.path).component) == (True, b'"omega"')
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda facts: facts["image"].update(offset=facts["image"]["offset"] + 4096), id="a page further"),
+        pytest.param(lambda facts: facts["image"].update(offset=1 << 40), id="behind the end"),
+        pytest.param(lambda facts: facts["image"].update(offset=10**30), id="no number of the system's"),
+        pytest.param(lambda facts: facts["image"].update(offset=-1), id="before the beginning"),
+        pytest.param(lambda facts: facts["image"].update(offset="1"), id="a text"),
+        pytest.param(lambda facts: facts.update(image=[facts["image"]]), id="a list"),
+        pytest.param(lambda facts: facts.pop("compiled_sha256"), id="no hash"),
+        pytest.param(lambda facts: facts.pop("image"), id="of an older host"),
+    ],
+)
+def test_a_record_that_does_not_fit_its_file_is_not_gone_by(
+    compiler: Compiler, engine: SandboxEngine, change: Callable[[dict[str, Any]], object]
+) -> None:
+    record = compiler(versioned("alpha")).path.with_suffix(".json")
+    facts = json.loads(record.read_bytes())
+    change(facts)
+    record.write_text(json.dumps(facts))
+    second = compiler(versioned("omega"))
+
+    assert compiler.stages[-2:] == ["compiling", "trying"]
+    assert answer_of(engine, engine.load(second.path).component) == (True, b'"omega"')
+
+
+def test_the_copy_is_what_the_record_vouches_for_whatever_the_file_was_before(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another deploy may put another file in its place between two looks."""
+    first = compiler(versioned("alpha"))
+    code = json.loads(first.path.with_suffix(".json").read_bytes())["image"]["code"]
+    copy, into, image = shutil.copyfile, tmp_path / "into", split_of(versioned("omega")).image
+
+    def replaced(source: Path, target: Path) -> None:
+        _change_a_byte(first)
+        copy(source, target)
+
+    assert compiled_before(compiler.cache, code, image, into) is not None
+    monkeypatch.setattr(shutil, "copyfile", replaced)
+    assert compiled_before(compiler.cache, code, image, into) is None
+
+
+def test_records_of_other_codes_are_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their descriptions may have megabytes."""
+    (tmp_path / "some.json").write_text(json.dumps({"description": {}, "image": {"code": "one", "offset": 0}}))
+    monkeypatch.setattr(json, "loads", lambda _: pytest.fail("parsed"))
+
+    assert not has_code(tmp_path, "other")
 
 
 def test_what_may_not_run_is_refused_as_ever(compiler: Compiler) -> None:

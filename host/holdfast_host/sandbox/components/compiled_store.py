@@ -22,6 +22,8 @@ from typing import Any, Final
 from holdfast_host.core.durable_files import write_durably
 from holdfast_host.sandbox.settings import ENGINE_SETTINGS, RULES_VERSION, wasmtime_version
 
+_LAST_WORD_BYTES: Final = 4
+
 DRAFT_PREFIX: Final = "new-"  # of what is still being written in the same folder
 
 
@@ -113,24 +115,38 @@ def compiled_before(cache: Path, code: str, image: bytes, into: Path) -> MemoryI
 
     Not synced. None, and nothing of use written, where none is kept undamaged.
     """
-    for kept, place in _of_code(cache, code):
-        with suppress(OSError, DamagedError):
-            if kept.read() is None:
-                continue
-            shutil.copyfile(kept.compiled, into)
-            with into.open("r+b") as file:
-                file.seek(place.offset)
-                file.write(image)
-            return place
+    for kept, compiled_sha256, place in _of_code(cache, code):
+        with suppress(OSError):
+            shutil.copyfile(kept, into)
+            if sha256_of(into) == compiled_sha256 and _replace_image(into, place.offset, image):
+                return place
     return None
 
 
-def _of_code(cache: Path, code: str) -> Iterator[tuple[KeptComponent, MemoryImagePlace]]:
+def _replace_image(compiled: Path, offset: int, image: bytes) -> bool:
+    """False, and nothing written, where no image of that size ends there: all of one code end with the same word."""
+    if not 0 <= offset <= compiled.stat().st_size - len(image):
+        return False
+    with compiled.open("r+b") as file:
+        file.seek(offset + len(image) - _LAST_WORD_BYTES)
+        if file.read(_LAST_WORD_BYTES) != image[-_LAST_WORD_BYTES:]:
+            return False
+        file.seek(offset)
+        file.write(image)
+    return True
+
+
+def _of_code(cache: Path, code: str) -> Iterator[tuple[Path, str, MemoryImagePlace]]:
+    """The compiled files of a code, what each one's record vouches for, and where its image lies."""
     for record in sorted(cache.glob("*.json")):
         with suppress(OSError, ValueError, KeyError, TypeError):
-            place = MemoryImagePlace(**json.loads(record.read_bytes())["image"])
-            if place.code == code:
-                yield KeptComponent(record.with_suffix(".cwasm"), record), place
+            content = record.read_bytes()
+            if code.encode() not in content:
+                continue  # descriptions may be long: they are not parsed for nothing
+            facts = json.loads(content)
+            place = MemoryImagePlace(**facts["image"])
+            if place.code == code and isinstance(place.offset, int):
+                yield record.with_suffix(".cwasm"), facts["compiled_sha256"], place
 
 
 def _key(content: str) -> str:
