@@ -212,7 +212,7 @@ def test_a_closed_sandbox_is_forgotten_by_its_engine(make_sandbox: MakeSandbox, 
 
 def test_a_sandbox_that_cannot_be_made_leaves_nothing(make_sandbox: MakeSandbox, probe: LoadedComponent) -> None:
     before = len(probe.engine.guests)
-    with pytest.raises(SandboxTrap) as caught:
+    with pytest.raises(SandboxTrap, match=r"than the limit: it starts with \d+ MiB; the limit is memory_mib") as caught:
         make_sandbox(memory_bytes_max=1 * MIB)
 
     assert caught.value.kind == "memory"

@@ -6,6 +6,7 @@ The C interface gives an error's text and an exit status, no trap code; so kinds
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from wasmtime import ExitTrap, WasmtimeError
@@ -13,6 +14,9 @@ from wasmtime import ExitTrap, WasmtimeError
 from holdfast_host.sandbox.guest import Guest
 
 BACKTRACE_CHARS_MAX: Final = 16_384  # one log entry; a deep recursion's backtrace is longer
+
+_PAGES_AT_START: Final = re.compile(r"memory minimum size of (\d+) pages")
+_PAGES_OF_A_MIB: Final = 16
 
 _KINDS: Final = (
     ("call stack exhausted", "stack", "the stack is exhausted: it recursed too deep"),
@@ -57,6 +61,12 @@ def read_trap(error: WasmtimeError, guest: Guest) -> SandboxTrap:
     cause = str(error).rpartition("Caused by:")[2]
     for fragment, kind, sentence in _KINDS:
         if fragment in cause:
+            if pages := _PAGES_AT_START.search(cause):
+                mib = -(-int(pages[1]) // _PAGES_OF_A_MIB)
+                sentence += (
+                    f": it starts with {mib} MiB; the limit is memory_mib of the function's manifest, "
+                    "and at most the host's memory_bytes_max"
+                )
             return SandboxTrap(kind, f"the guest was stopped: {sentence}", text)
     reason = " ".join(cause.split())[:300]
     return SandboxTrap("broken", f"the guest broke its contract: {reason}", text)
