@@ -133,13 +133,14 @@ def _codes_lent(own: Path) -> Iterator[None]:
         facts = json.loads(record.read_bytes())
         if "image" in facts and not (own / record.name).exists():
             lent[facts["image"]["code"]] = record
-    links = [own / kept.name for record in lent.values() for kept in (record.with_suffix(".cwasm"), record)]
     own.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for link in links:
-        link.symlink_to(_compiled_folder() / link.name)
-    yield
-    for link in links:
-        link.unlink(missing_ok=True)
+    links = [own / kept.name for record in lent.values() for kept in (record.with_suffix(".cwasm"), record)]
+    with contextlib.ExitStack() as stack:
+        for link in links:
+            with contextlib.suppress(FileExistsError):  # lent by another deploy to the same host
+                link.symlink_to(_compiled_folder() / link.name)
+                stack.callback(link.unlink, missing_ok=True)
+        yield
 
 
 @contextlib.contextmanager
