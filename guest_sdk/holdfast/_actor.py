@@ -224,7 +224,7 @@ class StatefulActor:
 
         Override it; this one does nothing.
 
-        If it raises, it is called again, three times.
+        If it raises, it is called again, three times. An instance that is erased hears nothing.
         """
 
     def socket_error(self, ws: Socket, error: SocketError) -> None:

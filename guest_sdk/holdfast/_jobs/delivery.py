@@ -55,7 +55,7 @@ class Outcome:
         unknown: Whether nobody can know if it took effect.
         result: What the call returned; None where it did not.
         response: The answer to the request, whatever its status; None where there was none.
-        error: Why there is no result and no answer; None where there is one.
+        error: Why there is no result and no answer, or why the answer has no body; else None.
         id: The job's id, which was the idempotency key of each try.
         tries: How often it was tried.
     """
