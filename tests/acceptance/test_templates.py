@@ -14,7 +14,8 @@ from holdfast_host.build.templates import TEMPLATES
 from tests.harness.components import shared_compiles
 from tests.harness.host import HOLDFAST, HostProcess
 
-pytestmark = pytest.mark.slow
+# `make test` deploys the examples of two of them, and `unit/build/test_templates.py` says that templates are those.
+pytestmark = [pytest.mark.slow, pytest.mark.builds]
 
 
 def shell(script: str, folder: Path, host: HostProcess) -> str:
