@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -20,6 +21,7 @@ from tests.harness.deploying import deploy, next_version
 from tests.harness.host import HostProcess
 from tests.harness.mutants.host import command
 from tests.harness.outside import Given, OutsideServer, outside_server
+from tests.harness.repeats import repeats
 
 NAME = "s"
 PACE_S = 0.005  # between two tokens of the model
@@ -31,7 +33,9 @@ STEPS = (
     "when a piece is durable",
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.repeats]
+KILLS = repeats(4, 30)
+
+pytestmark = pytest.mark.slow
 
 
 class Model:
@@ -132,6 +136,15 @@ class Stage:
         self._step.write_text(step)
         until(lambda: not self._step.exists())
 
+    def kill(self, what: str) -> None:
+        """A process dies, once there is one; return when the reader has more."""
+        until(lambda: self.host.pids().get(what))
+        asked = len(self.model.sent)
+        self.host.kill(what)
+        if what == "courier":
+            until(lambda: len(self.model.sent) > asked)
+        self.go_on()
+
     def finish(self) -> list[tuple[str, str]]:
         """What the reader had when the model has ended."""
         self.model.ends.set()
@@ -230,6 +243,23 @@ def test_where_the_answer_itself_is_lost_it_is_asked_for_again_and_its_readers_a
         assert second == list(range(stage.model.sent[1]))
         keys = {each.headers["idempotency-key"] for each in stage.model.server.asked}
         assert (len(stage.model.server.asked), len(keys), over(events)["tries"]) == (2, 1, 2)
+
+
+@pytest.mark.repeats
+def test_kills_at_random_cost_answers_only_where_the_courier_dies_and_never_a_token(tmp_path: Path) -> None:
+    chance = random.Random(1)
+    killed = [chance.choice(("worker", "front")) for _ in range(KILLS)]
+    killed[1] = killed[-1] = "courier"  # a third one would be waited for 16 s
+    with following(tmp_path) as stage:
+        for what in killed:
+            time.sleep(chance.uniform(0.0, 0.2))
+            stage.kill(what)
+        events = stage.finish()
+
+        *lost, whole = tokens_of(events)
+        assert [answer == list(range(len(answer))) for answer in lost] == [True] * killed.count("courier")
+        assert whole == list(range(stage.model.sent[-1]))
+        assert len(stage.model.sent) == killed.count("courier") + 1
 
 
 def test_where_the_row_does_not_say_what_is_published_tokens_come_twice(tmp_path: Path) -> None:
