@@ -140,7 +140,7 @@ class MemoryStore:
             (socket_key(row.number, socket), row.type_id, row.name, socket, each)
             for row in list(self._rows.values())
             for socket, each in row.sockets.items()
-            if socket and socket_key(row.number, socket) > after
+            if socket_key(row.number, socket) > after
         )
         page = [(self.locate(type_id, name), socket, each) for _, type_id, name, socket, each in left[:entries_max]]
         return page, left[entries_max - 1][0] if len(left) > entries_max else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,6 @@ from holdfast._actor import StatefulActor
 from holdfast._describe import Component, check_actor, check_extends, check_handler
 from holdfast._env import Env, make_env
 from holdfast._errors import ActorCallError
-from holdfast._host_imports import Err
 from holdfast._http import Request, Response
 from holdfast._jobs.delivery import ScheduledEvent
 from holdfast.testing._answers import Answer, answer_call
@@ -22,12 +20,12 @@ from holdfast.testing._clock import ManualClock
 from holdfast.testing._delivery import Deliveries
 from holdfast.testing._failures import RefusedError
 from holdfast.testing._function import fetch_function
-from holdfast.testing._idempotency import checked_key
 from holdfast.testing._instance import Instance
 from holdfast.testing._jobs.deliveries import JobDeliveries
 from holdfast.testing._jobs.rows import JobState, state_of
 from holdfast.testing._limits import Limits
 from holdfast.testing._outbound import Outbound
+from holdfast.testing._outside_calls import OutsideCalls
 from holdfast.testing._project import read_project
 from holdfast.testing._records import LogLine
 from holdfast.testing._runner import Runner
@@ -133,7 +131,7 @@ class LocalHost(Connecting):
         self._deliveries = Deliveries(self._runner, JobDeliveries(self._runner, self.outbound, self.clock))
         self._deliveries.set_crons(tuple(crons), self.clock.now_us)
         environment = {"bindings": bindings, "variables": dict(variables)}
-        self.env = make_env(environment, _OutsideCalls(self._runner, bindings))
+        self.env = make_env(environment, OutsideCalls(self._runner, bindings))
 
     @classmethod
     def of_project(
@@ -293,6 +291,14 @@ class LocalHost(Connecting):
         away = down if isinstance(down, timedelta) else timedelta(seconds=down)
         self.clock.show(self.clock.now_us + away // timedelta(microseconds=1))
 
+    def crash_worker(self) -> None:
+        """Have the process die that runs the actors, as if killed: every activation is gone, sockets and storage stay.
+
+        What of a running turn was not committed never was.
+        """
+        self._runner.crash(breaks_sockets=False)
+        self._runner.network.settle()
+
     def crash_after_writes(self, count: int) -> None:
         """Die, as if killed, right after that many further writes, in the middle of the turn that makes the last one.
 
@@ -319,53 +325,6 @@ class LocalHost(Connecting):
 
     def __repr__(self) -> str:
         return f"<holdfast local host: {', '.join(self._runner.component.actors) or 'no actors'}>"
-
-
-class _OutsideCalls:
-    """`holdfast:actor/calls` for stubs that a test holds: calls that come from outside."""
-
-    def __init__(self, runner: Runner, bindings: Mapping[str, str]) -> None:
-        self._runner = runner
-        self._bindings = bindings
-
-    def call(self, binding: str, name: str, method: str, arguments: str) -> str:
-        try:
-            record = self._runner.record(self._bindings[binding], name)
-            self._runner.check_arguments(record.label, arguments)
-            return self._runner.call(record, method, arguments)[0]
-        except RefusedError as failure:
-            raise Err(failure.wire()) from None
-
-    def call_once(self, binding: str, name: str, method: str, arguments: str, key: str) -> str:
-        try:
-            record = self._runner.record(self._bindings[binding], name)
-            self._runner.check_arguments(record.label, arguments)
-            return self._runner.call(record, method, arguments, key=checked_key(key))[0]
-        except RefusedError as failure:
-            raise Err(failure.wire()) from None
-
-    def call_many(self, calls: str) -> str:
-        return f"[{','.join([self._outcome(each) for each in json.loads(calls)])}]"
-
-    def _outcome(self, call: dict[str, Any]) -> str:
-        arguments = json.dumps(call["arguments"], ensure_ascii=False) if "arguments" in call else ""
-        target = call["binding"], call["name"], call["method"], arguments
-        try:
-            result = self.call_once(*target, call["key"]) if "key" in call else self.call(*target)
-        except Err as error:
-            return f'{{"error":{error.value}}}'
-        return f'{{"result":{result}}}'
-
-    def key(self) -> str:
-        return ""
-
-    def fetch(self, binding: str, name: str, request: str) -> str:
-        try:
-            record = self._runner.record(self._bindings[binding], name)
-            self._runner.check_body(f"{record.label}: a request of fetch", request)
-            return self._runner.fetch(record, request)
-        except RefusedError as failure:
-            raise Err(failure.wire()) from None
 
 
 def _by_type(actors: Mapping[str, type[StatefulActor]]) -> dict[str, type[StatefulActor]]:

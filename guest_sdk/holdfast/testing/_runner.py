@@ -196,7 +196,7 @@ class Runner:
         """Die as if killed between that commit from now on and its answer."""
         self._commits_until_crash = count
 
-    def crash(self) -> None:
+    def crash(self, *, breaks_sockets: bool = True) -> None:
         """Die as if killed: nothing of running turns commits, no activation is left."""
         self.crashes += 1
         self._writes_until_crash = self._commits_until_crash = 0
@@ -205,7 +205,8 @@ class Runner:
         for record in self.records.values():
             record.deactivate()
         self.function_sandbox = None
-        self.network.break_all(_SERVICE_RESTART)
+        if breaks_sockets:
+            self.network.break_all(_SERVICE_RESTART)
 
     def count_write(self) -> None:
         """One more write; the one to crash at ends the turn."""

@@ -71,6 +71,7 @@ class Front:
         self._sockets = SocketTable(
             start.number,
             lambda type_id: self._calls.view.owner(type_id),
+            lambda type_id, name: start.routing.place(type_id, name)[1],
             limits.replace(front_sockets_max=sockets_max),
         )
         addresses = start.routing.addresses

@@ -9,13 +9,15 @@ What does not live here: the slots, and what becomes of their calls when the wor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import socket
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from holdfast_host.core.errors import HoldfastError
+from holdfast_host.core.failures import required
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.wire.frames import (
     EVENT_SLOT,
@@ -30,6 +32,7 @@ from holdfast_host.wire.frames import (
     pack_read,
     unpack_reply,
 )
+from holdfast_host.wire.socket_pages import SocketPages
 from holdfast_host.wire.state_page import StatePage
 from holdfast_host.wire.window import PendingCall, Receiver, Reply, Window, read_hello
 
@@ -45,17 +48,25 @@ _REPLY: Final = int(Kind.REPLY)
 _OK: Final = 200
 
 
+class LinkUp(NamedTuple):
+    """What a link knows of its worker and of the one before."""
+
+    before: Opened | None  # the worker that was connected last, if any
+    after: Opened
+    left: SocketPages | None  # the pages to which that one wrote; they are closed behind this
+
+
 class SocketFrames(Protocol):
     """Who holds the front's sockets: what a link's two ends say of them is his."""
 
     def hello(self) -> dict[str, int]:
         """Further facts for our HELLO."""
 
-    def on_up(self, link: WorkerLink) -> None:
-        """A link begins."""
+    def on_up(self, link: WorkerLink, up: LinkUp) -> None:
+        """A link begins: what its predecessor left is to be judged, and our sockets to be said."""
 
     def on_lost(self, link: WorkerLink) -> None:
-        """It is gone."""
+        """It is gone, and read to its end."""
 
     def on_frame(self, link: WorkerLink, kind: int, payload: bytes) -> None:
         """A frame that is no answer; ProtocolError where no worker says that."""
@@ -84,6 +95,8 @@ class WorkerLink:
         self._patience: asyncio.TimerHandle | None = None
         self._reads = asyncio.Semaphore(READS_MAX)
         self._task: asyncio.Task[None] | None = None
+        self._opened: Opened | None = None  # by the worker of the current pages
+        self._pages: SocketPages | None = None
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -100,6 +113,13 @@ class WorkerLink:
         if self._transport is not None:
             self._transport.abort()
         self._window.close()
+        if self._pages is not None:
+            self._pages.close()
+
+    @property
+    def pages(self) -> SocketPages:
+        """Those of the current link, or of the last one."""
+        return required(self._pages, "the pages of a link that is up")
 
     @property
     def up(self) -> bool:
@@ -173,14 +193,18 @@ class WorkerLink:
             self.cancel(pending)
             raise
 
-    def on_hello(self, opened: Opened, transport: asyncio.Transport, page: StatePage) -> None:
+    def on_hello(self, opened: Opened, transport: asyncio.Transport, page: StatePage, pages: SocketPages) -> None:
         """A worker is there: send what waited for it."""
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
         self._transport = transport
         again = self._window.hello(opened, page)
-        self.sockets.on_up(self)
+        up = LinkUp(self._opened, opened, self._pages)
+        self._opened, self._pages = opened, pages
+        self.sockets.on_up(self, up)
+        if up.left is not None:
+            up.left.close()
         if again:
             _log.info("worker %d: %d calls sent that waited for it", self.worker, len(again))
             self._out.extend(again)
@@ -208,10 +232,10 @@ class WorkerLink:
 
     async def _stay_connected(self) -> None:
         while True:
-            page = StatePage.create()
+            page, pages = StatePage.create(), SocketPages.create()
             wire: Wire | None = None
             try:
-                wire = await self._connect(page)
+                wire = await self._connect(page, pages)
                 await wire.ended
             except OSError as error:
                 _log.debug("worker %d: %s", self.worker, error)
@@ -220,9 +244,10 @@ class WorkerLink:
                     wire.abort()
                 if not self._window.owns(page):
                     page.close()
+                    pages.close()
             await asyncio.sleep(RECONNECT_PAUSE_S)
 
-    async def _connect(self, page: StatePage) -> Wire:
+    async def _connect(self, page: StatePage, pages: SocketPages) -> Wire:
         """Connect and say HELLO. The backlog belongs to the supervisor, so this may precede the worker itself."""
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -233,8 +258,8 @@ class WorkerLink:
             )  # a Unix socket never waits here: it is taken, refused, or the backlog is full
             facts = {"protocol": PROTOCOL, "client": "front", "pid": os.getpid(), **self.sockets.hello()}
             hello = pack_json(Kind.HELLO, facts)
-            socket.send_fds(client, [hello], [page.fd])
-            _, wire = await self._loop.create_unix_connection(lambda: Wire(self, page), sock=client)
+            socket.send_fds(client, [hello], [page.fd, *pages.descriptors])
+            _, wire = await self._loop.create_unix_connection(lambda: Wire(self, page, pages), sock=client)
         except BaseException:
             client.close()
             raise
@@ -259,10 +284,11 @@ class WorkerLink:
 class Wire(asyncio.Protocol):
     """One connection of a link. A late event of an old one cannot reach the link as if it were the current one's."""
 
-    def __init__(self, link: WorkerLink, page: StatePage) -> None:
+    def __init__(self, link: WorkerLink, page: StatePage, pages: SocketPages) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._link = link
         self._page = page
+        self._pages = pages
         self._reader = FrameReader()
         self._greeted = False
         self._cut = False
@@ -294,15 +320,26 @@ class Wire(asyncio.Protocol):
             _log.error("worker %d: %s", self._link.worker, error)
             self.abort()
 
+    def _read_to_the_end(self) -> None:
+        """It broke as we wrote: what the worker said before is still to be read, or it would count as lost."""
+        wire = None if self._transport is None else self._transport.get_extra_info("socket")
+        if wire is None or wire.fileno() < 0:
+            return
+        with wire.dup() as rest, contextlib.suppress(OSError):
+            while data := rest.recv(_SOCKET_BUFFER_BYTES):
+                self.data_received(data)
+
     def _greet(self, kind: int, payload: bytes) -> None:
         if self._transport is None:
             raise ProtocolError(f"a frame of kind {kind} out of turn")
         opened = read_hello(kind, payload)
         self._greeted = True
-        self._link.on_hello(opened, self._transport, self._page)
+        self._link.on_hello(opened, self._transport, self._page, self._pages)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The worker is gone, or we cut the connection."""
+        if exc is not None:
+            self._read_to_the_end()
         if self._greeted:
             self._greeted = False
             self._link.on_lost()

@@ -212,7 +212,7 @@ class Store(Protocol):
     def socket_page(
         self, after: bytes, entries_max: int
     ) -> tuple[list[tuple[StoredInstance, int, SocketRow]], bytes | None]:
-        """The sockets of all instances, and the position to go on from; None where that is all.
+        """The sockets of all instances, each behind the auto response, and the position to go on from; None for all.
 
         `after` is such a position, or empty for the first page. One short read transaction, as `sockets`.
         """

@@ -37,6 +37,7 @@ from holdfast_host.wire.control import (
     Drained,
     Fatal,
     HostHealth,
+    LiveFronts,
     Ready,
     Request,
     RoomChanged,
@@ -117,7 +118,10 @@ class Host:
             resources.directory, resources.registry, compile_component, config.limits, log
         )
         self._workers = [self._worker(number, programs) for number in range(workers)]
-        self._fronts = [self._front(number, programs) for number in range(config.fronts)]
+        self._front_launches = [
+            FrontLaunch(number, config, resources, programs.front) for number in range(config.fronts)
+        ]
+        self._fronts = [self._process(f"front {number}", launch) for number, launch in enumerate(self._front_launches)]
         launch_courier = CourierLaunch(config, resources, programs.courier)
         self._courier = self._process("courier", launch_courier)
         self._courier_kept: asyncio.Task[None] | None = None
@@ -270,9 +274,6 @@ class Host:
         )
         return self._process(f"worker {number}", launch)
 
-    def _front(self, number: int, programs: Programs) -> SupervisedProcess:
-        return self._process(f"front {number}", FrontLaunch(number, self._config, self._resources, programs.front))
-
     def _process(self, label: str, launch: Launch) -> SupervisedProcess:
         return SupervisedProcess(
             label,
@@ -367,6 +368,8 @@ class Host:
         self._changed.set()
         if process.phase is Phase.DOWN and process in self._workers:
             self._attribution.after_death(self._workers.index(process), self._workers)
+        if process.phase is Phase.DOWN and process in self._fronts:
+            self._front_launches[self._fronts.index(process)].note_end()
         self._operations.withdraw_of_gone_fronts()
         if process.phase is Phase.DOWN and process.failed_starts >= FAILED_STARTS_MAX and not self._announced:
             self._log.error(
@@ -374,6 +377,10 @@ class Host:
             )
             self.request_stop(f"{process.label} does not start", exit_code=1)
         self._tell_health()
+        live = LiveFronts([*self._resources.front_numbers.live])
+        for worker in self._workers:
+            if worker.child is not None:
+                worker.child.send(live)
 
     def _tell_health(self) -> None:
         """Tell the fronts which workers are up, and whether the host is stopping."""

@@ -68,6 +68,7 @@ class WorkerLaunch:
                 quarantined=self._attribution.quarantined(),
                 new_data=resources.registry.next_type_id() == 1,
                 courier=str(resources.courier_listener.getsockname()),
+                fronts=[*resources.front_numbers.live],
             )
 
         inherited = (listener.fileno(), resources.lock_fd, running_fd)
@@ -82,12 +83,19 @@ class FrontLaunch:
         self._config = config
         self._resources = resources
         self._program = program
+        self._own_number = 0  # of the one that runs
+
+    def note_end(self) -> None:
+        """The one that ran has ended, and was waited for."""
+        if self._own_number:
+            self._resources.front_numbers.forget(self._own_number)
+            self._own_number = 0
 
     async def __call__(self, receive: Receive) -> Child:
         """Start one; `receive` gets its messages."""
         number, resources = self._number, self._resources
         listener, root = resources.listener, resources.root_listener
-        own_number = await asyncio.to_thread(resources.front_numbers.take)
+        own_number = self._own_number = await asyncio.to_thread(resources.front_numbers.take)
 
         def start() -> FrontStart:
             config = self._config

@@ -67,6 +67,7 @@ class WorkerStart(Message, tag="start"):
     new_data: bool = True  # nothing can have been stored yet: partitions that are missing are made
     courier: str = ""  # the path of the Unix socket of outbound requests
     log_format: str = "text"
+    fronts: list[int] = []  # the numbers of those that live, as in LiveFronts
 
     def __repr__(self) -> str:
         return f"<WorkerStart {self.worker}>"  # without the secrets
@@ -134,6 +135,12 @@ class KeepAway(Question, tag="quarantine"):
     """Only these may not run."""
 
     instances: Quarantined
+
+
+class LiveFronts(Message, tag="fronts"):
+    """These fronts live, or are about to, and no other does: the sockets of others are over."""
+
+    numbers: list[int]
 
 
 # To fronts.
@@ -340,7 +347,7 @@ WorkerQuestion = (
     | ReleaseCommits
     | CopyPartition
 )
-WorkerOrder = WorkerQuestion | Ping | Drain | Stop
+WorkerOrder = WorkerQuestion | LiveFronts | Ping | Drain | Stop
 ToWorker = WorkerStart | WorkerOrder
 FrontNews = NewCatalog | HostHealth | Measure | Drain
 ToFront = FrontStart | FrontNews | Progress | Answer | Ping | Stop

@@ -43,7 +43,7 @@ def judge(word: int, partition: int, before: Opened | None, after: Opened | None
     """
     if after is None:
         return _without_successor(word)
-    if before is not None and before.pid == after.pid and before.epochs == after.epochs:
+    if before is not None and is_same_worker(before, after):
         # The link broke, the worker lives: a word may still change after we read it.
         return _unknown("the link to its worker broke")
     if partition not in after.groups:
@@ -53,14 +53,25 @@ def judge(word: int, partition: int, before: Opened | None, after: Opened | None
         return None
     if fate is Fate.NOT_COMMITTED:
         return _nothing_committed()
-    successive = before is not None and after.epochs[partition] == before.epochs.get(partition, 0) + 1
-    if fate is Fate.COMMITTED and successive:
+    if fate is Fate.SENT:
+        return ActorOutputGateError("the call's worker died behind its turn: what it sent has left, its result is lost")
+    if fate is Fate.COMMITTED and before is not None and is_next(before, after, partition):
         return ActorOutputGateError(
             "the call's worker died at its commit: what the call wrote is on disk, unless there was no room for it, "
             "and its result is lost"
         )
     # A process between the two may have reached the number with groups of its own.
     return _unknown("its worker died")
+
+
+def is_same_worker(before: Opened, after: Opened) -> bool:
+    """Whether the link alone broke."""
+    return before.pid == after.pid and before.epochs == after.epochs
+
+
+def is_next(before: Opened, after: Opened, partition: int) -> bool:
+    """Whether nobody had the partition between the two: else a group's number may be that one's."""
+    return after.epochs.get(partition) == before.epochs.get(partition, 0) + 1
 
 
 def _without_successor(word: int) -> HoldfastError:

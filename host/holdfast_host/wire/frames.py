@@ -23,7 +23,8 @@ class Kind(IntEnum):
     """What a frame says. Client means a front, or a worker whose turn calls another actor."""
 
     HELLO = 1  # both ways, first: JSON with `protocol`. The client's also has `client` (front or worker) and `pid`, and
-    # carries the state page's descriptor; the worker's also has what it opened, see wire.evidence
+    # carries the state page's descriptor, and a front's those of wire.socket_pages; the worker's also has what it
+    # opened, see wire.evidence
     CALL = 2  # client to worker: run a turn
     REPLY = 3  # worker to client: a slot's answer; frees the slot
     CANCEL = 4  # client to worker: nobody waits any more; only a turn that has not begun is dropped
@@ -31,12 +32,13 @@ class Kind(IntEnum):
     CONFIRM = 6
     KILL = 7
     READ = 8  # client to worker: inspection; answered with a REPLY
-    # Of sockets, see wire.sockets; worker to front but for TAKEN:
+    # Of sockets, see wire.sockets; worker to front but for TAKEN and SOCKETS:
     OPEN = 9  # the turn that accepted a socket has committed
     SEND = 10  # one message, to sockets of that front
     CLOSE = 11  # the front is to close these
     AUTO = 12  # what the front answers for an instance, or that it does not any more
     TAKEN = 13  # front to worker: how much of SEND it has handed on
+    SOCKETS = 14  # front to worker, first on a link: which sockets are open, and which are closing and how
 
 
 class CallKind(IntEnum):

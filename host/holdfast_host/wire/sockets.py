@@ -7,6 +7,8 @@ instances may have accepted one handshake. A frame's order on a link is the orde
 An event of a socket is a CALL of kind SOCKET: its method is the handler that is meant, its body says which socket and
 what of it. It has a slot of its own (EVENT_SLOT). Its REPLY is 200 when it is over, whether the handler raised or not;
 any other status says that the worker drains, and the sockets end with it.
+
+The last frame that a turn has for a front carries the slot of the send page that says so, see wire.send_page.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from enum import IntEnum
 from typing import Final
 
 from holdfast_host.wire.frames import Kind, ProtocolError
+from holdfast_host.wire.send_page import NO_SLOT
 
 ON_MESSAGE: Final = b"socket_message"
 ON_CLOSE: Final = b"socket_close"
@@ -38,10 +41,11 @@ _HEAD: Final = struct.Struct("<IB")
 _MESSAGE: Final = struct.Struct("<QB")
 _CLOSED: Final = struct.Struct("<QHB")
 _OPEN: Final = struct.Struct("<QBIH")
-_SEND: Final = struct.Struct("<BHHI")
-_CLOSE: Final = struct.Struct("<HI")
+_SEND: Final = struct.Struct("<HBHHI")
+_CLOSE: Final = struct.Struct("<HHI")
 _OWNER: Final = struct.Struct("<IH")
-_AUTO: Final = struct.Struct("<IH")
+_AUTO: Final = struct.Struct("<HIH")
+_EVENTS, _AGAIN = 1, 2  # flags of an OPEN
 _LENGTH: Final = struct.Struct("<I")
 _TAKEN: Final = struct.Struct("<Q")
 
@@ -139,11 +143,13 @@ class Open:
     type_id: int
     name: bytes
     protocol: str = ""
+    again: bool = False  # a predecessor may have said it
 
     def pack(self) -> bytes:
         """The whole frame."""
         payload = self.name + self.protocol.encode()
-        head = _OPEN.pack(self.socket, self.events, self.type_id, len(self.name))
+        flags = self.events * _EVENTS | self.again * _AGAIN
+        head = _OPEN.pack(self.socket, flags, self.type_id, len(self.name))
         return _frame(Kind.OPEN, head, payload)
 
     @classmethod
@@ -152,7 +158,8 @@ class Open:
         try:
             socket, flags, type_id, name_bytes = _OPEN.unpack_from(payload)
             name, at = _cut(payload, _OPEN.size, name_bytes)
-            return cls(socket, flags & 1 != 0, type_id, name, payload[at:].decode())
+            protocol = payload[at:].decode()
+            return cls(socket, flags & _EVENTS != 0, type_id, name, protocol, flags & _AGAIN != 0)
         except (struct.error, UnicodeDecodeError) as error:
             raise ProtocolError("a damaged OPEN") from error
 
@@ -168,11 +175,12 @@ class Send:
     event_id: bytes = b""
     type_id: int = 0  # of the instance, as its name
     name: bytes = b""
+    slot: int = NO_SLOT
 
     def pack(self) -> bytes:
         """The whole frame."""
         count = len(self.serials)
-        head = _SEND.pack(self.kind, len(self.event), len(self.event_id), count)
+        head = _SEND.pack(self.slot, self.kind, len(self.event), len(self.event_id), count)
         serials = struct.pack(f"<{count}I", *self.serials)
         owner = _OWNER.pack(self.type_id, len(self.name))
         return _frame(Kind.SEND, head, serials, owner, self.name, self.event, self.event_id, self.data)
@@ -181,7 +189,7 @@ class Send:
     def unpack(cls, payload: bytes) -> Send:
         """What `pack` wrote, from the frame's payload; ProtocolError for anything else."""
         try:
-            kind, event_bytes, id_bytes, count = _SEND.unpack_from(payload)
+            slot, kind, event_bytes, id_bytes, count = _SEND.unpack_from(payload)
             serials = struct.unpack_from(f"<{count}I", payload, _SEND.size)
             type_id, name_bytes = _OWNER.unpack_from(payload, _SEND.size + 4 * count)
         except struct.error as error:
@@ -189,7 +197,7 @@ class Send:
         name, at = _cut(payload, _SEND.size + 4 * count + _OWNER.size, name_bytes)
         event, at = _cut(payload, at, event_bytes)
         event_id, at = _cut(payload, at, id_bytes)
-        return cls(kind, serials, payload[at:], event, event_id, type_id, name)
+        return cls(kind, serials, payload[at:], event, event_id, type_id, name, slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +209,12 @@ class Close:
     reason: str = ""
     type_id: int = 0  # of the instance, as its name
     name: bytes = b""
+    slot: int = NO_SLOT
 
     def pack(self) -> bytes:
         """The whole frame."""
         count = len(self.serials)
-        head = _CLOSE.pack(self.code, count)
+        head = _CLOSE.pack(self.slot, self.code, count)
         owner = _OWNER.pack(self.type_id, len(self.name))
         serials = struct.pack(f"<{count}I", *self.serials)
         return _frame(Kind.CLOSE, head, serials, owner, self.name, self.reason.encode())
@@ -214,11 +223,11 @@ class Close:
     def unpack(cls, payload: bytes) -> Close:
         """What `pack` wrote, from the frame's payload; ProtocolError for anything else."""
         try:
-            code, count = _CLOSE.unpack_from(payload)
+            slot, code, count = _CLOSE.unpack_from(payload)
             serials = struct.unpack_from(f"<{count}I", payload, _CLOSE.size)
             type_id, name_bytes = _OWNER.unpack_from(payload, _CLOSE.size + 4 * count)
             name, at = _cut(payload, _CLOSE.size + 4 * count + _OWNER.size, name_bytes)
-            return cls(code, serials, payload[at:].decode(), type_id, name)
+            return cls(code, serials, payload[at:].decode(), type_id, name, slot)
         except (struct.error, UnicodeDecodeError) as error:
             raise ProtocolError("a damaged CLOSE") from error
 
@@ -231,26 +240,27 @@ class Auto:
     name: bytes
     text: str | None
     answer: str = ""
+    slot: int = NO_SLOT
 
     def pack(self) -> bytes:
         """The whole frame."""
         text = b"" if self.text is None else self.text.encode()
         length = _NONE if self.text is None else len(text)
-        head = _AUTO.pack(self.type_id, len(self.name))
+        head = _AUTO.pack(self.slot, self.type_id, len(self.name))
         return _frame(Kind.AUTO, head, self.name, _LENGTH.pack(length), text, self.answer.encode())
 
     @classmethod
     def unpack(cls, payload: bytes) -> Auto:
         """What `pack` wrote, from the frame's payload; ProtocolError for anything else."""
         try:
-            type_id, name_bytes = _AUTO.unpack_from(payload)
+            slot, type_id, name_bytes = _AUTO.unpack_from(payload)
             name, at = _cut(payload, _AUTO.size, name_bytes)
             (length,) = _LENGTH.unpack_from(payload, at)
             at += _LENGTH.size
             if length == _NONE:
-                return cls(type_id, name, None)
+                return cls(type_id, name, None, slot=slot)
             text, at = _cut(payload, at, length)
-            return cls(type_id, name, text.decode(), payload[at:].decode())
+            return cls(type_id, name, text.decode(), payload[at:].decode(), slot)
         except (struct.error, UnicodeDecodeError) as error:
             raise ProtocolError("a damaged AUTO") from error
 

@@ -12,6 +12,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.wire.frames import PROTOCOL, FrameReader, Kind, ProtocolError, pack_json, pack_reply, unpack_json
+from holdfast_host.wire.socket_pages import PAGES, SocketPages
 from holdfast_host.wire.state_page import StatePage
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.threads.poller import READ_BYTES
@@ -55,7 +56,8 @@ class ClientConnection:
         self.greeted = False
         self.closed = False
         self.name = "?"
-        self.front = self.first_serial = 0  # a front's number, and the first of its sockets that can be of this link
+        self.front = 0  # a front's number; 0: it has no sockets
+        self.pages: SocketPages | None = None  # a front's
         self.turns: dict[int, Turn] = {}  # by slot: not yet answered
         self._replies: list[bytes] = []  # what may leave, since the last flush
         connection.setblocking(False)
@@ -156,26 +158,32 @@ class ClientConnection:
             self.close()
 
     def _greet(self, kind: int, payload: bytes) -> None:
-        if kind != Kind.HELLO or len(self._fds) != 1:
-            for fd in self._fds:
+        fds, self._fds = self._fds, []
+        try:
+            self._take_hello(kind, payload, fds)
+        except ProtocolError:
+            for fd in fds:
                 os.close(fd)
-            raise ProtocolError("the first frame must be a HELLO with the state page's descriptor")
-        facts = unpack_json(payload)
-        if facts.get("protocol") != PROTOCOL:
-            os.close(self._fds[0])
-            raise ProtocolError(f"the client speaks protocol {facts.get('protocol')}, this worker {PROTOCOL}")
-        self.name = f"{facts.get('client')} {facts.get('pid')}"
-        self.front, self.first_serial = _sockets_of(facts)
-        self.page = StatePage(self._fds[0])
+            raise
         self.greeted = True
         self._replies.append(pack_json(Kind.HELLO, self._greeting()))
         self._on_hello(self)
         self.flush()
 
-
-def _sockets_of(facts: dict[str, Any]) -> tuple[int, int]:
-    """A front's number, and the first serial that its sockets can have on this link; 0 for who has no sockets."""
-    front, serial = facts.get("front", 0), facts.get("serial", 0)
-    if type(front) is not int or type(serial) is not int or not 0 <= front < 1 << 32:
-        raise ProtocolError("a HELLO with a damaged number of its front")
-    return front, serial
+    def _take_hello(self, kind: int, payload: bytes, fds: list[int]) -> None:
+        """Who the client is, and its pages: a front has those of its sockets beside the one of calls."""
+        if kind != Kind.HELLO:
+            raise ProtocolError("the first frame must be a HELLO")
+        facts = unpack_json(payload)
+        if facts.get("protocol") != PROTOCOL:
+            raise ProtocolError(f"the client speaks protocol {facts.get('protocol')}, this worker {PROTOCOL}")
+        front = facts.get("front", 0)
+        if type(front) is not int or not 0 <= front < 1 << 32:
+            raise ProtocolError("a HELLO with a damaged number of its front")
+        if len(fds) != (1 + PAGES if front else 1):
+            raise ProtocolError(f"a HELLO with {len(fds)} descriptors of pages")
+        self.name = f"{facts.get('client')} {facts.get('pid')}"
+        self.front = front
+        self.page = StatePage(fds[0])
+        if front:
+            self.pages = SocketPages.adopt(*fds[1:])

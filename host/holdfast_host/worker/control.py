@@ -27,6 +27,7 @@ from holdfast_host.wire.control import (
     Failed,
     FoundTypes,
     KeepAway,
+    LiveFronts,
     Measure,
     Measured,
     Occupied,
@@ -144,25 +145,8 @@ class ControlChannel:
         match message:
             case Prepare():
                 self._apart(self._prepare, message)
-            case Switch():
-                deployment = message.deployment
-                worker.deployments.switch(deployment)
-                worker.mailboxes.pardon(deployment.function, {each.type_id for each in deployment.types})
-                worker.timers.take_up_parked(each.type_id for each in deployment.types)
-                worker.triggers.apply(deployment)
-                worker.sockets.look_again({each.type_id for each in deployment.types})
-                self.send(Done(message.id))
-            case KeepAway():
-                before = worker.mailboxes.quarantined
-                worker.mailboxes.set_quarantined(message.instances)
-                lifted = {type_id for type_id, _ in before - worker.mailboxes.quarantined}
-                worker.timers.take_up_parked(lifted)
-                worker.sockets.look_again(lifted)
-                self.send(Done(message.id))
-            case Remove():
-                worker.deployments.remove(message.function)
-                worker.sockets.look_again()
-                self.send(Done(message.id))
+            case Switch() | KeepAway() | Remove():
+                self._change(message)
             case Occupied() | Armed() | Connected():
                 self._apart(self._look_for_types, message)
             case Describe():
@@ -172,6 +156,8 @@ class ControlChannel:
                 self.send(Done(message.id))
             case HoldCommits() | ReleaseCommits() | CopyPartition():
                 self._back_up(message)
+            case LiveFronts():
+                worker.sockets.know_fronts(message.numbers)
             case Ping():
                 self.send(Pong(message.id))
             case Measure():
@@ -185,6 +171,28 @@ class ControlChannel:
                 self._on_stop()
             case _:
                 assert_never(message)
+
+    def _change(self, question: Switch | KeepAway | Remove) -> None:
+        """What may run has changed."""
+        worker = self._worker
+        match question:
+            case Switch():
+                deployment = question.deployment
+                worker.deployments.switch(deployment)
+                worker.mailboxes.pardon(deployment.function, {each.type_id for each in deployment.types})
+                worker.timers.take_up_parked(each.type_id for each in deployment.types)
+                worker.triggers.apply(deployment)
+                worker.sockets.look_again({each.type_id for each in deployment.types})
+            case KeepAway():
+                before = worker.mailboxes.quarantined
+                worker.mailboxes.set_quarantined(question.instances)
+                lifted = {type_id for type_id, _ in before - worker.mailboxes.quarantined}
+                worker.timers.take_up_parked(lifted)
+                worker.sockets.look_again(lifted)
+            case Remove():
+                worker.deployments.remove(question.function)
+                worker.sockets.look_again()
+        self.send(Done(question.id))
 
     def _apart(self, do: Callable[[Any], None], question: Question) -> None:
         """On a thread of its own: it takes longer than the leader has."""

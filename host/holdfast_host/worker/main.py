@@ -74,6 +74,7 @@ class WorkerProcess:
         )
         self._worker.deployments.checks_arguments = start.check_arguments
         self._worker.mailboxes.set_quarantined(start.quarantined)
+        self._worker.sockets.know_fronts(start.fronts)
         self._backup = BackupCut(self._worker.committer, self._store.snapshot)
         self._control = ControlChannel(
             control,

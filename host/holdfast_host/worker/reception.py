@@ -75,6 +75,8 @@ class Reception:
             self.mailboxes.cancel(client, unpack_slot(payload))
         elif kind == Kind.TAKEN:
             self.sockets.taken(client, payload)
+        elif kind == Kind.SOCKETS:
+            self.sockets.stand(client, payload)
         elif kind == Kind.READ:
             self.inspection.receive(client, payload)
         elif kind in _RING_KINDS:

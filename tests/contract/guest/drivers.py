@@ -149,6 +149,9 @@ class Driver(Protocol):
     def evict(self, actor_type: str, name: str) -> None:
         """Take an instance out of memory."""
 
+    def kill_workers(self) -> None:
+        """End the processes that run actors, as a kill does."""
+
     def outside(self) -> Outside:
         """A fresh outside."""
 
@@ -336,6 +339,10 @@ class KitDriver:
         """Take an instance out of memory."""
         self.host.instance(actor_type, name).evict()
 
+    def kill_workers(self) -> None:
+        """End what runs the actors."""
+        self.host.crash_worker()
+
     def outside(self) -> Outside:
         """A fresh outside."""
         return KitOutside(self.host)
@@ -463,6 +470,11 @@ class HostDriver:
         """Take an instance out of memory."""
         answer = self._caller.request("POST", f"/v1/instances/{actor_type}/{quote(name, safe='')}/evict")
         assert answer.status == 200, answer
+
+    def kill_workers(self) -> None:
+        """Kill them all."""
+        for index in range(len(self.host.pids()["worker"])):
+            self.host.kill("worker", index=index)
 
     def outside(self) -> Outside:
         """A fresh outside."""

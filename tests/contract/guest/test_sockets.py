@@ -108,6 +108,23 @@ def test_an_instance_that_leaves_memory_keeps_its_sockets_and_what_belongs_to_th
     assert meeting.call("do", ["count"]).typed == [1]
 
 
+def test_the_death_of_the_worker_closes_no_socket_and_what_was_committed_is_there(
+    connect: Connect, meeting: Subject, driver: Driver
+) -> None:
+    ann, bob = connect("ann"), connect("bob")
+    meeting.call("do", ["auto", "ping", "pong"])
+    assert answer(ann, ["put", "k", 1], ["count"]) == 2
+    driver.kill_workers()
+
+    assert answer(ann, ["seen"]) == ["ann", [0, 1], ["user:ann"]]
+    tell(bob, ["say", "still here"])
+    assert [each.receive() for each in (ann, bob)] == ["still here"] * 2
+    ann.send("ping")
+    assert ann.receive() == "pong"
+    assert meeting.call("get", "k").typed == 1
+    assert meeting.call("heard").typed == []
+
+
 def test_what_a_client_closes_is_heard_once_and_not_listed_any_more(connect: Connect, meeting: Subject) -> None:
     ann, bob = connect("ann"), connect("bob")
 

@@ -251,7 +251,7 @@ def test_sockets_are_an_instance_s_own_and_one_with_only_a_socket_exists(store: 
     assert not alice.exists
 
 
-def test_all_sockets_are_found_page_by_page_with_whose_they_are(store: Store) -> None:
+def test_all_sockets_are_found_page_by_page_with_whose_they_are_behind_their_auto_response(store: Store) -> None:
     commit = Committer(store)
     instances = [store.locate(ACCOUNT, b"n%d" % n) for n in range(9)]
     row = SocketRow(7)
@@ -266,7 +266,8 @@ def test_all_sockets_are_found_page_by_page_with_whose_they_are(store: Store) ->
         assert len(page) <= 4
         assert all(instance in instances for instance, _, _ in page)
 
-    assert sorted(found) == sorted((b"n%d" % n, each) for n in range(9) for each in (1, n + 2))
+    assert sorted(found) == sorted((b"n%d" % n, each) for n in range(9) for each in (0, 1, n + 2))
+    assert [each for each in found if each[0] == b"n3"] == [(b"n3", 0), (b"n3", 1), (b"n3", 5)]
     assert pages > 4
 
 

@@ -21,6 +21,7 @@ from holdfast_host.front.process import Front
 from holdfast_host.wire.catalog import ActorType, Catalog, Deployment, Method
 from holdfast_host.wire.control import Drain, FrontNews, FrontStart, HostHealth, Measure, NewCatalog, Stop
 from holdfast_host.wire.frames import (
+    EVENT_SLOT,
     PROTOCOL,
     Call,
     Kind,
@@ -32,7 +33,9 @@ from holdfast_host.wire.frames import (
     unpack_slot,
 )
 from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.socket_pages import PAGES, SocketPages
 from holdfast_host.wire.sockets import unpack_taken
+from holdfast_host.wire.standing_sockets import StandingSockets
 from holdfast_host.wire.state_page import StatePage
 
 PATIENCE_S = 10.0  # no test waits so long unless it fails
@@ -71,6 +74,8 @@ class Worker:
         self.recording = False  # of calls that are answered at once, too
         self.hello: dict[str, Any] = {}
         self.page: StatePage | None = None
+        self.pages: SocketPages | None = None
+        self.standing: asyncio.Queue[StandingSockets] = asyncio.Queue()
         self.reads = 0
 
     async def accept(self, *, pid: int = 100, epoch: int = 1, group: int = 5, partitions: int = 1) -> None:
@@ -81,14 +86,14 @@ class Worker:
         loop.add_reader(connection, readable.set)
         await readable.wait()
         loop.remove_reader(connection)
-        data, fds, _, _ = socket.recv_fds(connection, 1 << 16, 1)
+        data, fds, _, _ = socket.recv_fds(connection, 1 << 16, 1 + PAGES)
         [(kind, payload)], rest = split(data)
         assert (kind, rest) == (Kind.HELLO, b"")
         self.hello = unpack_json(payload)
         await self.die()
-        if self.page is not None:
-            self.page.close()
+        self._close_pages()
         self.page = StatePage(fds[0])
+        self.pages = SocketPages.adopt(*fds[1:])
         self._connection = connection
         opened = {str(number): {"epoch": epoch, "group": group} for number in range(partitions)}
         facts = {"protocol": PROTOCOL, "pid": pid, "worker": 0, "partitions": opened}
@@ -114,9 +119,13 @@ class Worker:
         return [replace(self.calls.get_nowait(), slot=0) for _ in range(self.calls.qsize())]
 
     def word(self, call: Call, value: int) -> None:
-        """Write the call's word on the state page."""
+        """Write the word of a call, or of an event, on its page."""
         assert self.page is not None
-        self.page.words[call.slot] = value
+        assert self.pages is not None
+        if call.slot < EVENT_SLOT:
+            self.page.words[call.slot] = value
+        else:
+            self.pages.events.words[call.slot - EVENT_SLOT] = value
 
     async def die(self) -> None:
         """End the connection, as the kernel does for a process that is killed."""
@@ -129,9 +138,13 @@ class Worker:
 
     async def aclose(self) -> None:
         await self.die()
+        self._close_pages()
+        self._listener.close()
+
+    def _close_pages(self) -> None:
         if self.page is not None:
             self.page.close()
-        self._listener.close()
+            self.page = None
 
     async def _read(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -145,6 +158,9 @@ class Worker:
                     continue
                 if kind == Kind.TAKEN:
                     self.taken.put_nowait(unpack_taken(payload))
+                    continue
+                if kind == Kind.SOCKETS:
+                    self.standing.put_nowait(StandingSockets.unpack(payload))
                     continue
                 call = unpack_call(payload)
                 if self.answer is None or self.recording:

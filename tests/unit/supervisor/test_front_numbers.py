@@ -20,6 +20,14 @@ def test_no_number_is_given_twice_however_often_the_host_starts(tmp_path: Path) 
     assert given == [1, 2, 3, 4, 5, 6]
 
 
+def test_those_live_that_were_given_and_have_not_ended(tmp_path: Path) -> None:
+    numbers = FrontNumbers.open(tmp_path / "fronts.json")
+    first, second = numbers.take(), numbers.take()
+    numbers.forget(first)
+
+    assert numbers.live == [second]
+
+
 def test_a_number_that_could_not_be_written_down_is_not_given(tmp_path: Path) -> None:
     folder = tmp_path / "registry"
     folder.mkdir()

@@ -50,6 +50,7 @@ FOR_WORKERS: list[control.ToWorker] = [
     control.Describe(replace(DEPLOYMENT, sources='{"app.py":"\\ud800"}'), id=6),
     control.TakeSecrets({"KEY": "\ud800"}, id=7),
     control.KeepAway([(3, "a")], id=8),
+    control.LiveFronts([3, 4]),
     control.ShowActivity(20, id=11),
     control.Connected([1], id=12),
     HoldCommits(id=13),

@@ -14,6 +14,7 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.store import SocketRow, StoredInstance
 from holdfast_host.wire.frames import EVENT_SLOT, Call, CallKind, Kind, pack_call
+from holdfast_host.wire.send_page import NO_SLOT
 from holdfast_host.wire.sockets import (
     Auto,
     Close,
@@ -26,6 +27,7 @@ from holdfast_host.wire.sockets import (
     socket_number,
     socket_text,
 )
+from holdfast_host.wire.standing_sockets import StandingSockets
 from holdfast_host.worker.turns.turn import Turn
 from holdfast_host.worker.worker import Worker
 from tests.harness.clock import ManualClock
@@ -44,17 +46,37 @@ PATIENCE_S = 20
 class Front(Client):
     """A link of a front. `told` is what came of sockets, in order."""
 
-    def __init__(self, worker: Worker, front: int = 7, serial: int = 1) -> None:
+    clears = True  # the slots of the send page, as frames come
+
+    def __init__(
+        self,
+        worker: Worker,
+        front: int = 7,
+        serial: int = 1,
+        standing: StandingSockets | None = None,
+        says: bool = True,
+    ) -> None:
+        """`standing` is what it says of its sockets; unless `says` is False, who says it by `stand`."""
         self.told: list[Frame] = []
         self.send_bytes = 0
         self.front = front
         self._serials = serial
         self._events = 0
-        super().__init__(worker, front=front, serial=serial)
+        super().__init__(worker, front=front)
+        if says:
+            self.stand(standing or StandingSockets(serial))
+
+    def stand(self, standing: StandingSockets) -> None:
+        self.socket.sendall(standing.pack())
 
     def take(self, kind: int, payload: bytes) -> None:
         if kind in READERS:
-            self.told.append(READERS[kind](payload))
+            frame = READERS[kind](payload)
+            if not isinstance(frame, Open):
+                if self.clears:
+                    self.pages.sends.clear(frame.slot)
+                frame = replace(frame, slot=NO_SLOT)
+            self.told.append(frame)
             self.send_bytes += (len(payload) + 5) * (kind == Kind.SEND)
 
     def offer(self) -> int:
@@ -179,7 +201,9 @@ class SocketStage:
         handler: Guest | None = None,
         front: int = 7,
         serial: int = 1,
+        awaits: tuple[int, ...] = (),
     ) -> None:
+        """`awaits` are fronts that live, and have not come yet."""
         self.clock = ManualClock()
         self.events: list[dict[str, Any]] = []
         self.handler = handler
@@ -190,6 +214,7 @@ class SocketStage:
             store=store,
             clock=self.clock,
             guests={b"fetch": fetch, b"socket": self._handle, b"run": run_steps},
+            fronts=awaits,
         )
         self.store = self.stage.store
         self.worker = self.stage.worker

@@ -19,6 +19,7 @@ from holdfast_host.core.limits import SLOTS, Limits
 from holdfast_host.sandbox.instance import Outcome, SandboxTrap
 from holdfast_host.wire.frames import PROTOCOL, Call, Kind, pack_call, pack_cancel, pack_json, split, unpack_reply
 from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.socket_pages import SocketPages
 from holdfast_host.wire.state_page import StatePage
 from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.running import runner as running
@@ -155,7 +156,9 @@ class Stage:
         store: MemoryStore | None = None,
         clock: Clock | None = None,
         guests: dict[bytes, Guest] | None = None,
+        fronts: tuple[int, ...] = (),
     ) -> None:
+        """`fronts` are those that live when the worker starts."""
         self.limits = limits or Limits()
         self.routing = routing or Routing.over(1, ["unused"])
         self.guests: dict[bytes, Guest] = {
@@ -185,6 +188,7 @@ class Stage:
             on_failure=self.failures.put,
             clock=clock,
         )
+        self.worker.sockets.know_fronts(fronts)
         self.deploy()
         self.client = Client(self.worker)
         Monitor(
@@ -253,8 +257,9 @@ class Client:
         self.socket, theirs = socket.socketpair()
         worker.inbox.post(lambda: self.link(worker, theirs, {"protocol": PROTOCOL}))
         self.page = StatePage.create()
+        self.pages = SocketPages.create()
         hello = pack_json(Kind.HELLO, {"protocol": PROTOCOL, "client": "test", "pid": os.getpid(), **further})
-        socket.send_fds(self.socket, [hello], [self.page.fd])
+        socket.send_fds(self.socket, [hello], [self.page.fd, *(self.pages.descriptors if "front" in further else ())])
         self.replies: dict[int, tuple[int, Any]] = {}
         self.arrived = threading.Condition()
         self.order: list[int] = []

@@ -17,6 +17,7 @@ from holdfast_host.wire import control
 from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.catalog import ActorType, Catalog, Deployment
 from holdfast_host.wire.messages import Message
+from holdfast_host.wire.sockets import socket_number
 from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.control import ControlChannel
 from holdfast_host.worker.main import WorkerProcess
@@ -111,11 +112,23 @@ def test_each_order_is_obeyed_and_answered_once(supervised: Supervised, order: M
     assert supervised.hear() == control.Pong(99)
 
 
-def test_the_orders_above_are_all_but_the_end(supervised: Supervised) -> None:
+def test_the_orders_above_are_all_but_news_and_the_end(supervised: Supervised) -> None:
     supervised.tell(control.Stop())
     supervised.stops.get(timeout=10)
 
-    assert {type(order) for order, _ in ANSWERS} | {control.Stop} == set(get_args(control.WorkerOrder))
+    answered = {type(order) for order, _ in ANSWERS}
+    assert answered | {control.LiveFronts, control.Stop} == set(get_args(control.WorkerOrder))
+
+
+def test_the_sockets_of_a_front_that_lives_are_open_until_it_does_not(supervised: Supervised) -> None:
+    sockets, open_ = supervised.stage.worker.sockets, []
+    for numbers in ([7, 8], [8], []):
+        supervised.tell(control.LiveFronts(numbers))
+        supervised.tell(control.Ping(1))
+        assert supervised.hear() == control.Pong(1)
+        open_.append([sockets.is_live(socket_number(front, 1)) for front in (7, 8)])
+
+    assert open_ == [[True, True], [False, True], [False, False]]
 
 
 def test_who_is_kept_away_does_not_run_until_others_are_named(supervised: Supervised) -> None:

@@ -42,7 +42,7 @@ NOT_THE_LEADERS: Final = {
     "MessageEvent": "its turn's thread's while that runs, else the leader's table's",
     "CloseEvent": "as MessageEvent",
     "TurnSockets": "its turn's thread's",
-    "_Waiting": "never changes",
+    "WaitingFrame": "never changes",
     "KeyedTurn": "its turn's thread's",
     "TurnRunner": "keeps nothing",
     "NoStorage": "keeps nothing",

@@ -1,8 +1,8 @@
 """One client's connection once it is a socket: what comes of it becomes events, what is sent to it goes out.
 
-Its life: *open*, until the client or the instance closes it, a rule is broken, or it breaks; *shut*, while a close
-frame of ours waits for the client's; *over*. Its close is an event like its messages, and comes after them. Where its
-link is gone nobody is told: the worker knows by itself.
+Its life: *open*, until the client or the instance closes it, a rule is broken, or it breaks; *lost*, when it may have
+missed something, until it is told so; *shut*, while a close frame of ours waits for the client's; *over*. Its close is
+an event like its messages, and comes after them.
 """
 
 from __future__ import annotations
@@ -43,11 +43,14 @@ class State(IntEnum):
     """Where a socket is."""
 
     OPEN = 0
-    SHUT = 1  # our close frame is out, or is to go out; messages are dropped
-    OVER = 2  # nothing more is read or written
+    LOST = 1  # it may have missed something: our close frame is to go out, and nothing comes or goes before it
+    SHUT = 2  # our close frame is out; messages are dropped
+    OVER = 3  # nothing more is read or written
 
 
 _OPEN: Final = State.OPEN  # looked up for each frame of a crowd's
+_CLOSABLE: Final = (State.OPEN, State.LOST)
+_DEAF: Final = (State.LOST, State.SHUT)
 
 
 class Ending(NamedTuple):
@@ -91,9 +94,9 @@ class ClientSocket(Receiver, asyncio.Protocol):
         self.is_stalled = False  # it has something to give, and as many under way as it may
 
     @property
-    def is_open(self) -> bool:
-        """Whether it is listed as one that is here."""
-        return self._state is State.OPEN
+    def said(self) -> Ending | None:
+        """How it is being closed by us; None where it still counts as open."""
+        return self._said if self._state in _DEAF else None
 
     @property
     def unsent_bytes(self) -> int:
@@ -129,6 +132,13 @@ class ClientSocket(Receiver, asyncio.Protocol):
         """The same."""
         raise NotImplementedError
 
+    def lose(self, code: int, reason: str) -> None:
+        """It may have missed something: nothing comes or goes any more, and `close` follows."""
+        if self._state in _CLOSABLE:
+            self._state = State.LOST
+            self._said = Ending(ON_CLOSE, code, False, reason)
+        self.drop_unread()
+
     def cut(self, code: int, reason: str) -> None:
         """End it now, without a word to the client, which would not take it."""
         self.drop_unread()
@@ -147,7 +157,7 @@ class ClientSocket(Receiver, asyncio.Protocol):
         if self._state is State.OVER:
             return
         said = self._said or Ending(ON_CLOSE, ABNORMAL, False)
-        if self._state is State.SHUT:
+        if self._state in _DEAF:
             self.drop_unread()
         self._state = State.OVER
         self._end(said)
@@ -163,11 +173,8 @@ class ClientSocket(Receiver, asyncio.Protocol):
         self._table.slow.forget(self)
 
     def _end(self, ending: Ending) -> None:
-        if self.room.flow.is_over:
-            self._table.forget(self)
-        else:
-            self._ending = ending
-            self.room.flow.offer(self)
+        self._ending = ending
+        self.room.flow.offer(self)
 
     def drop_unread(self) -> None:
         """What came is not looked at any more."""
@@ -203,10 +210,7 @@ class WebSocketClient(ClientSocket):
         if self._state is State.OVER:
             return
         self._reader.feed(data)
-        if self.room.flow.is_over:
-            self.give_next()
-        else:
-            self.room.flow.offer(self)
+        self.room.flow.offer(self)
         if self.is_waiting or self.is_stalled:
             self._pause_reading()
         self._table.unread.count(self, self._reader.held_bytes)
@@ -221,7 +225,7 @@ class WebSocketClient(ClientSocket):
         while (event := self._reader.next()) is not None:
             seen += 1
             if isinstance(event, Message):
-                if self._state is not State.SHUT and self._give_message(event):
+                if self._state not in _DEAF and self._give_message(event):
                     self._table.unread.count(self, self._reader.held_bytes)
                     if not self._reader.has_more:
                         self._resume_reading()
@@ -272,24 +276,19 @@ class WebSocketClient(ClientSocket):
 
     def shut(self, code: int, reason: str) -> None:
         """Say so to the client, which has a moment to answer."""
-        if self._state is not State.OPEN:
+        if self._state not in _CLOSABLE:
             return
         self._state = State.SHUT
         self._said = Ending(ON_CLOSE, code, False, reason)
         self._wire.write(pack_close(code, reason))
         asyncio.get_running_loop().call_later(CLOSE_S, self._wire.abort)
         self._resume_reading()
-        if self.room.flow.is_over:
-            self.is_waiting = self.is_stalled = False  # its turn will never come
         if not (self.is_waiting or self.is_stalled):
             self.give_next()
 
     def _go_on(self) -> None:
         """Others have had their turn: the rest of what came."""
-        if self.room.flow.is_over:
-            self.give_next()
-        else:
-            self.room.flow.offer(self)
+        self.room.flow.offer(self)
 
     def _write(self, frame: bytes) -> None:
         """Answer what the client sent: it may send, and take nothing."""
@@ -308,10 +307,8 @@ class WebSocketClient(ClientSocket):
             self._wire.resume_reading()
 
     def _give_message(self, message: Message) -> bool:
-        """False where it needs no event: the front has the answer, or nobody is there to get it."""
+        """False where it needs no event: the front has the answer."""
         room = self.room
-        if room.flow.is_over:
-            return False
         if room.auto is not None and not message.binary and message.payload == room.auto[0]:
             if self._state is State.OPEN:
                 self._write(room.auto[1])
@@ -324,21 +321,18 @@ class WebSocketClient(ClientSocket):
     def _client_ends(self, event: Closed | Violation) -> None:
         state, self._state = self._state, State.OVER
         if isinstance(event, Violation):
-            if state is State.OPEN:
+            if state in _CLOSABLE:
                 self._wire.write(pack_close(event.code, event.reason))
                 # It may still be sending: closed at once, the connection would be reset, and the word be lost.
                 asyncio.get_running_loop().call_later(CLOSE_S, self._wire.abort)
                 self._wire.write_eof()
             ending = self._said or Ending(ON_ERROR, event.code, False, event.reason)
         else:
-            if state is State.OPEN:
+            if state in _CLOSABLE:
                 self._wire.write(pack_close(event.code))
             self._hang_up()
             ending = Ending(ON_CLOSE, event.code, True, event.reason)
-        if self.room.flow.is_over:
-            self._table.forget(self)
-        else:
-            self._ending = ending
+        self._ending = ending
 
     def drop_unread(self) -> None:
         """What came is not looked at any more."""
@@ -372,7 +366,7 @@ class EventStreamClient(ClientSocket):
 
     def shut(self, code: int, reason: str) -> None:
         """End it; there is no close frame."""
-        if self._state is not State.OPEN:
+        if self._state not in _CLOSABLE:
             return
         self._state = State.OVER
         self._hang_up()

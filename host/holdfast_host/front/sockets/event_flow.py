@@ -3,8 +3,10 @@
 A socket, an instance and a function have bounds of their own, so that none of them takes all. Who is past one waits,
 and is not read from meanwhile; when there is room, instances go on in turn, and within one its sockets.
 
-What does not live here: what a worker does with an event, and what becomes of it when the worker dies (it ends the
-socket, see `front.sockets.table`).
+While there is no worker nothing is sent, and so soon nothing is read from clients: what is under way is kept, in its
+order, until its successor is there and the evidence says which of it goes there (`front.sockets.recovery`).
+
+What does not live here: what a worker does with an event.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.limits import MIB
 from holdfast_host.wire.frames import EVENT_SLOT, Call, CallKind, ProtocolError
+from holdfast_host.wire.state_page import EVENT_SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,26 +27,35 @@ if TYPE_CHECKING:
 
 SOCKET_EVENTS_MAX: Final = 8
 INSTANCE_EVENTS_MAX: Final = 128
-EVENTS_MAX: Final = 2_048
+EVENTS_MAX: Final = EVENT_SLOTS
 BYTES_MAX: Final = 64 * MIB
 FUNCTION_BYTES_MAX: Final = BYTES_MAX // 2
 _KIND: Final = int(CallKind.SOCKET)
 
 
+class Given:
+    """An event that is under way: it has a slot, and no REPLY."""
+
+    __slots__ = ("call", "deaths", "is_sent", "room", "socket")
+
+    def __init__(self, call: Call, room: Room, socket: ClientSocket | None, *, is_sent: bool) -> None:
+        self.call = call
+        self.room = room
+        self.socket = socket  # None: of one that has ended, or never was
+        self.is_sent = is_sent
+        self.deaths = 0  # of workers that had begun it
+
+
 class EventFlow:
-    """One link to a worker, from its HELLO to its end; then nothing more is given. For the front's loop.
+    """What is under way to one worker, successor after successor. For the front's loop."""
 
-    Args (when made):
-        send: writes a CALL to the worker.
-    """
-
-    def __init__(self, send: Callable[[Call], None]) -> None:
-        self._send = send
-        self.is_over = False  # the link is gone: its sockets end, and nobody is told
+    def __init__(self) -> None:
+        self._send: Callable[[Call], None] | None = None  # None while there is no worker
+        self._words: memoryview[int] | None = None
         self.count = 0  # of events that were given
         self._free = list(range(EVENT_SLOT + EVENTS_MAX - 1, EVENT_SLOT - 1, -1))
         self._further = itertools.count(EVENT_SLOT + EVENTS_MAX)  # of closes that could not wait
-        self._under_way: dict[int, tuple[ClientSocket | None, Room, int]] = {}
+        self._under_way: dict[int, Given] = {}  # by slot, in the order in which they were given
         self._bytes = 0
         self._bytes_of: defaultdict[str, int] = defaultdict(int)  # by function
         self._ready: deque[Room] = deque()  # in which a socket waits
@@ -54,9 +66,27 @@ class EventFlow:
         """Events without a REPLY."""
         return len(self._under_way)
 
+    def all_given(self) -> list[tuple[int, Given]]:
+        """What is under way, by slots, in order."""
+        return [*self._under_way.items()]
+
+    def pause(self) -> None:
+        """The worker is gone."""
+        self._send = self._words = None
+
+    def resume(self, send: Callable[[Call], None], words: memoryview[int]) -> None:
+        """There is one, which writes to these words: `send` it what is under way, and go on."""
+        self._send, self._words = send, words
+        for given in self._under_way.values():
+            given.is_sent = True
+            send(given.call)
+        self._serve()
+        for function in [*self._held]:
+            self._release(function)
+
     def offer(self, socket: ClientSocket) -> None:
         """A socket may have something to give: it does so now, or when it is its turn."""
-        if self.is_over or socket.is_waiting:
+        if socket.is_waiting:
             return
         if socket.under_way >= SOCKET_EVENTS_MAX:
             socket.is_stalled = True
@@ -67,14 +97,18 @@ class EventFlow:
     def give(self, socket: ClientSocket | None, room: Room, method: bytes, body: bytes) -> None:
         """Send an event; from within `ClientSocket.give_next`, or for a socket that never was."""
         slot = self._free.pop() if self._free else next(self._further)
-        self._under_way[slot] = (socket, room, len(body))
+        call = Call(slot, room.type_id, 0, _KIND, 0, room.name, method, b"", body)
+        self._under_way[slot] = Given(call, room, socket, is_sent=self._send is not None)
         self._bytes += len(body)
         self._bytes_of[room.function] += len(body)
         room.under_way += 1
         if socket is not None:
             socket.under_way += 1
         self.count += 1
-        self._send(Call(slot, room.type_id, 0, _KIND, 0, room.name, method, b"", body))
+        if self._send is not None:
+            if self._words is not None and slot < EVENT_SLOT + EVENTS_MAX:
+                self._words[slot - EVENT_SLOT] = 0
+            self._send(call)
 
     def reply(self, slot: int) -> None:
         """An event is over.
@@ -82,10 +116,17 @@ class EventFlow:
         Raises:
             ProtocolError: there is none in that slot.
         """
-        found = self._under_way.pop(slot, None)
-        if found is None:
+        given = self._under_way.get(slot)
+        if given is None:
             raise ProtocolError(f"a REPLY for the event {slot - EVENT_SLOT}, which is not under way")
-        socket, room, body_bytes = found
+        self.end(slot)
+        self._serve()
+        self._release(given.room.function)
+
+    def end(self, slot: int) -> None:
+        """Nothing more will come of the event in this slot."""
+        given = self._under_way.pop(slot)
+        socket, room, body_bytes = given.socket, given.room, len(given.call.body)
         if slot < EVENT_SLOT + EVENTS_MAX:
             self._free.append(slot)
         self._bytes -= body_bytes
@@ -101,15 +142,6 @@ class EventFlow:
                 socket.is_stalled = False
                 self._enqueue(socket)
         self._get_ready(room)
-        self._serve()
-        self._release(room.function)
-
-    def end(self) -> None:
-        """The link is gone."""
-        self.is_over = True
-        self._under_way.clear()
-        self._ready.clear()
-        self._held.clear()
 
     def _enqueue(self, socket: ClientSocket) -> None:
         room = socket.room
@@ -126,7 +158,7 @@ class EventFlow:
 
     def _serve(self) -> None:
         """Let those that wait give one event each, in turn, as far as there is room."""
-        while self._ready and self._free and self._bytes < BYTES_MAX:
+        while self._ready and self._free and self._bytes < BYTES_MAX and self._send is not None:
             room = self._ready.popleft()
             if self._bytes_of.get(room.function, 0) >= FUNCTION_BYTES_MAX:
                 self._held[room.function].append(room)  # it stays ready: it is in turn there

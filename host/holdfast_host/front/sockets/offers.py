@@ -52,6 +52,21 @@ class Offer(Receiver):
         self._named: tuple[int, bytes] | None = None
         self._found: asyncio.Future[Opened] = asyncio.get_running_loop().create_future()
         self._expiry: asyncio.TimerHandle | None = None
+        self._missed: set[int] = set()  # marks of instances whose first words were lost
+        self._missed_all = False
+
+    def note_missed(self, owners: set[int], *, everybody: bool) -> None:
+        """A worker is gone, and what these instances sent was lost: what they have accepted would begin with a gap."""
+        self._missed |= owners
+        self._missed_all = self._missed_all or everybody
+
+    def has_missed(self, room: Room) -> bool:
+        """Whether something was lost that the instance may have sent to it."""
+        return self._missed_all or room.mark in self._missed
+
+    def has(self, room: Room) -> bool:
+        """Whether that instance's OPEN is here."""
+        return any(each.room is room for each in self.opened)
 
     def open(self, opened: Opened) -> None:
         """An instance's turn has accepted it and committed."""
@@ -95,8 +110,9 @@ class Offer(Receiver):
             self._expiry.cancel()
 
     def lose(self, room: Room) -> None:
-        """The link to that instance's worker is gone."""
+        """What that instance has sent may be lost."""
         self.opened = [each for each in self.opened if each.room is not room]
+        room.sockets -= 1
         if self._named == (room.type_id, room.name):
             self.fail(HostUnavailableError("the worker of the instance that accepted the socket ended"))
 

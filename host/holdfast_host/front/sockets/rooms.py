@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from holdfast_host.wire.send_page import owner_mark
+
 if TYPE_CHECKING:
     from holdfast_host.front.sockets.client import ClientSocket
     from holdfast_host.front.sockets.deliveries import Delivery
@@ -20,18 +22,22 @@ class Room:
         "flow",
         "function",
         "is_ready",
+        "mark",
         "name",
+        "partition",
         "sockets",
         "type_id",
         "under_way",
         "waiting",
     )
 
-    def __init__(self, flow: EventFlow, type_id: int, name: bytes, function: str) -> None:
+    def __init__(self, flow: EventFlow, type_id: int, name: bytes, function: str, partition: int) -> None:
         self.flow = flow  # to its worker
         self.type_id = type_id
         self.name = name
         self.function = function  # whose instance it is
+        self.partition = partition  # where it lies
+        self.mark = owner_mark(type_id, name)
         self.sockets = 0  # here, or about to be
         self.auto: tuple[bytes, bytes] | None = None  # a text, and the answer that it gets without the instance
         self.under_way = 0  # events

@@ -1,10 +1,10 @@
 """All sockets of a front, by their serials: from the offer of one to its close, and what its workers say of them.
 
-A socket belongs to the link over which it was opened. When that ends, all of its sockets do: nobody knows what was lost
-with it. The worker knows that too, so it is told of none of them. What a worker says of a socket that is not here is
-passed over, but for an OPEN, which becomes a close.
+A socket outlives the worker of its instance. While there is none, nothing is read; when its successor is there, it is
+told which sockets stand, and those that may have missed something are closed (`front.sockets.recovery`). What a worker
+says of a socket that is not here is passed over, but for an OPEN, which becomes a close.
 
-What does not live here: a socket's own life (`front.sockets.client`), and requests (`front.sockets.handshake`).
+What does not live here: a socket's own life (`front.sockets.client`), and requests (`front.functions.handshakes`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS, Closing, Deliv
 from holdfast_host.front.sockets.event_flow import EventFlow
 from holdfast_host.front.sockets.offers import EarlyBytes, Offer, Opened
 from holdfast_host.front.sockets.protocol import ABNORMAL, RESTART, pack_message
+from holdfast_host.front.sockets.recovery import Recovery
 from holdfast_host.front.sockets.rooms import Room
 from holdfast_host.front.sockets.slow_clients import SlowClients, UnreadMessages
 from holdfast_host.wire.frames import Call, Kind, ProtocolError, pack_call
@@ -41,10 +42,9 @@ if TYPE_CHECKING:
 
     from holdfast_host.core.limits import Limits
     from holdfast_host.front.sockets.client import ClientSocket
-    from holdfast_host.front.worker_link import WorkerLink
+    from holdfast_host.front.worker_link import LinkUp, WorkerLink
 
 _HEAD_BYTES: Final = 5  # of a frame: its length and its kind
-_LINK_LOST: Final = "the host lost a part of itself: connect again"
 _STOPPING: Final = "the host is stopping: connect again"
 
 
@@ -54,10 +54,17 @@ class SocketTable:
     Args (when made):
         front: the number of this process.
         function_of: the function that owns a type, by the type's number.
+        partition_of: where an instance lies, by its type's number and its name.
         limits: the host's, with what this front has room for.
     """
 
-    def __init__(self, front: int, function_of: Callable[[int], str], limits: Limits) -> None:
+    def __init__(
+        self,
+        front: int,
+        function_of: Callable[[int], str],
+        partition_of: Callable[[int, bytes], int],
+        limits: Limits,
+    ) -> None:
         self.front = front
         self.limits = limits
         self.tick = 0  # seconds, as far as silence is measured
@@ -65,11 +72,13 @@ class SocketTable:
         self.unread = UnreadMessages(self.limits.front_unread_bytes_max)
         self.early = EarlyBytes(self.limits.front_untaken_bytes_max)
         self._function_of = function_of
+        self._partition_of = partition_of
         self._loop = asyncio.get_running_loop()
         self._held: dict[int, ClientSocket | Offer] = {}
         self._deliveries = Deliveries(self._held.get)
         self._rooms: dict[tuple[int, bytes], Room] = {}
-        self._flows: dict[WorkerLink, EventFlow] = {}
+        self._flows: defaultdict[WorkerLink, EventFlow] = defaultdict(EventFlow)
+        self._begun: defaultdict[WorkerLink, int] = defaultdict(int)  # how often it was up
         self._taken: defaultdict[WorkerLink, int] = defaultdict(int)  # bytes of SEND, since its HELLO
         self._untold: set[WorkerLink] = set()  # that are to hear of them
         self._of_function: defaultdict[str, int] = defaultdict(int)
@@ -78,7 +87,6 @@ class SocketTable:
         self._next_serial = 1
         self._stopping = False
         self._opened = 0
-        self._events = 0  # of links that are gone
         self._streams = 0
 
     def __len__(self) -> int:
@@ -90,7 +98,7 @@ class SocketTable:
             "open": len(self._held),
             "streams": self._streams,
             "opened": self._opened,
-            "events": self._events + sum(flow.count for flow in self._flows.values()),
+            "events": sum(flow.count for flow in self._flows.values()),
             "sent": self._deliveries.count,
             "cut": self.slow.cut + self.unread.cut,
             "held_bytes": self.unread.held_bytes,
@@ -186,31 +194,24 @@ class SocketTable:
 
     def hello(self) -> dict[str, int]:
         """What this front says of its sockets as it begins a link."""
-        return {"front": self.front, "serial": self._next_serial}
+        return {"front": self.front}
 
-    def on_up(self, link: WorkerLink) -> None:
-        """A link begins."""
-        self._flows[link] = EventFlow(lambda call: _write(link, call))
+    def on_up(self, link: WorkerLink, up: LinkUp) -> None:
+        """A link begins: judge what its predecessor left, say what stands, and go on with that."""
+        flow = self._flows[link]
+        self._begun[link] += 1
         self._taken[link] = 0
+        rooms = [room for room in self._rooms.values() if room.flow is flow]
+        standing, closes = Recovery(flow, rooms, self._held, up).decide(self._next_serial)
+        self._rooms = {key: room for key, room in self._rooms.items() if room.sockets}  # offers may have left some
+        link.send_frame(standing.pack())
+        flow.resume(lambda call: _write(link, call), link.pages.events.words)
+        for (code, reason), serials in closes.items():
+            self._deliveries.close_all(serials, code, reason)
 
     def on_lost(self, link: WorkerLink) -> None:
-        """A link is gone, and its sockets with it."""
-        flow = self._flows.pop(link, None)
-        if flow is None:
-            return
-        flow.end()
-        self._events += flow.count
-        self._rooms = {key: room for key, room in self._rooms.items() if room.flow is not flow}
-        ended = []
-        for serial, each in self._held.items():
-            if isinstance(each, Offer):
-                for opened in each.opened:
-                    if opened.room.flow is flow:
-                        each.lose(opened.room)
-            elif each.room.flow is flow:
-                ended.append(serial)
-        if ended:
-            self._deliveries.close_all(ended, RESTART, _LINK_LOST)
+        """A worker is gone, and all that it has said is here."""
+        self._flows[link].pause()
 
     def on_frame(self, link: WorkerLink, kind: int, payload: bytes) -> None:
         """What a worker says.
@@ -234,11 +235,11 @@ class SocketTable:
         self._flows[link].reply(slot)
 
     def _send(self, link: WorkerLink, send: Send, frame_bytes: int) -> None:
-        flow = self._flows[link]
+        begun = self._begun[link]
 
         def taken() -> None:
-            if self._flows.get(link) is not flow:
-                return  # it is of an earlier link
+            if self._begun[link] != begun:
+                return  # it is of an earlier worker
             self._taken[link] += frame_bytes
             if not self._untold:
                 self._loop.call_soon(self._tell_taken)
@@ -249,18 +250,22 @@ class SocketTable:
             taken()
         else:
             self._deliveries.add(room, Sent(send, room, taken))
+        link.pages.sends.clear(send.slot)
 
     def _close(self, link: WorkerLink, close: Close) -> None:
         room = self._room(link, close.type_id, close.name)
         if room is not None:
             self._deliveries.add(room, Closing(close.serials, room, close.code, close.reason))
+        link.pages.sends.clear(close.slot)
 
     def _open(self, link: WorkerLink, opened: Open) -> None:
         if front_of(opened.socket) != self.front:
             raise ProtocolError(f"an OPEN for the front {front_of(opened.socket)}, this is {self.front}")
         room = self._enter(link, opened.type_id, opened.name)
         held = self._held.get(serial_of(opened.socket))
-        if isinstance(held, Offer):
+        if opened.again and held is not None and (held.has(room) if isinstance(held, Offer) else held.room is room):
+            self._leave(room)  # nothing new
+        elif isinstance(held, Offer) and not (opened.again and held.has_missed(room)):
             held.open(Opened(room, opened.events, opened.protocol))
         else:
             self._refuse(room, serial_of(opened.socket))
@@ -271,6 +276,7 @@ class SocketTable:
             room.auto = None
         elif room is not None and auto.text is not None:
             room.auto = auto.text.encode(), pack_message(auto.answer.encode(), binary=False)
+        link.pages.sends.clear(auto.slot)
 
     def _tell_taken(self) -> None:
         for link in self._untold:
@@ -282,7 +288,9 @@ class SocketTable:
     def _enter(self, link: WorkerLink, type_id: int, name: bytes) -> Room:
         room = self._rooms.get((type_id, name))
         if room is None:
-            room = self._rooms[type_id, name] = Room(self._flows[link], type_id, name, self._function_of(type_id))
+            partition = self._partition_of(type_id, name)
+            room = Room(self._flows[link], type_id, name, self._function_of(type_id), partition)
+            self._rooms[type_id, name] = room
         room.sockets += 1
         return room
 
@@ -293,9 +301,8 @@ class SocketTable:
 
     def _refuse(self, room: Room, serial: int) -> None:
         """The instance has accepted what is no socket: it hears of a close."""
-        if not room.flow.is_over:
-            body = Closed(socket_number(self.front, serial), ABNORMAL, clean=False).pack()
-            room.flow.give(None, room, ON_CLOSE, body)
+        body = Closed(socket_number(self.front, serial), ABNORMAL, clean=False).pack()
+        room.flow.give(None, room, ON_CLOSE, body)
         self._leave(room)
 
     def _room(self, link: WorkerLink, type_id: int, name: bytes) -> Room | None:

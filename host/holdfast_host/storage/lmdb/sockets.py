@@ -119,17 +119,12 @@ def instance_sockets(
 def socket_page(
     partition: Partition, after: bytes, entries_max: int, page_read_s: float
 ) -> tuple[list[tuple[int, bytes, int, SocketRow]], bytes | None]:
-    """Type, name, number and row of the sockets of all instances after a key, and the key to go on after.
-
-    Auto responses are left out; the page may be empty for that.
-    """
+    """Type, name, number and row of the sockets of all instances after a key, and the key to go on after."""
     rows, more = _read(partition, after or SOCKET_FIRST, SOCKET_FIRST, entries_max, page_read_s)
     found: list[tuple[int, bytes, int, SocketRow]] = []
     for key, value in rows:
-        socket = int.from_bytes(key[PREFIX_BYTES:], "big")
-        if socket:
-            type_id, name, row = unpack_owned(value)
-            found.append((type_id, name, socket, row))
+        type_id, name, row = unpack_owned(value)
+        found.append((type_id, name, int.from_bytes(key[PREFIX_BYTES:], "big"), row))
     return found, rows[-1][0] if more else None
 
 

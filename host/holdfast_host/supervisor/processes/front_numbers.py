@@ -22,6 +22,7 @@ class FrontNumbers:
     def __init__(self, path: Path, next_number: int) -> None:
         self._path = path
         self._next = next_number
+        self.live: list[int] = []  # of those that run, or are about to
 
     @classmethod
     def open(cls, path: Path) -> FrontNumbers:
@@ -49,4 +50,9 @@ class FrontNumbers:
         number = self._next
         write_durably(self._path, json.dumps({"next": number + 1}).encode())
         self._next = number + 1
+        self.live.append(number)
         return number
+
+    def forget(self, number: int) -> None:
+        """That front has ended, and was waited for."""
+        self.live.remove(number)

@@ -157,7 +157,7 @@ class Executor:
             if changes:
                 turn.mark(self.gate.add(entry, changes))
             if changes.sends is not None:
-                self.sockets.leave(entry, changes, turn.broken)
+                self.sockets.leave(turn, changes, ends=True)
         if turn.is_call:
             if entry.is_function:
                 self._end_function(cast("FunctionTurn", turn))
@@ -253,4 +253,4 @@ class Executor:
 
     def _sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
         self.committer.request_sync(turn, changes, leaving)
-        self.sockets.leave(turn.entry, changes, turn.broken)
+        self.sockets.leave(turn, changes, ends=False)

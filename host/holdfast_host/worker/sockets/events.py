@@ -14,18 +14,23 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import HostUnavailableError
 from holdfast_host.storage.store import Changes, Ending, SocketRow
-from holdfast_host.wire.frames import Call, CallKind
+from holdfast_host.wire.frames import EVENT_SLOT, Call, CallKind
 from holdfast_host.wire.sockets import ON_CLOSE, ON_ERROR, ON_MESSAGE
+from holdfast_host.wire.state_page import BEGUN, LEFT
+from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.turn import Turn
 from holdfast_host.worker.turns.turn_sockets import describe
 
 if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.core.limits import Limits
+    from holdfast_host.storage.overlay import Overlay
     from holdfast_host.storage.store import StoredInstance
     from holdfast_host.wire.sockets import Message
     from holdfast_host.worker.client_connections import ClientConnection
+    from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.entry import Entry
+    from holdfast_host.worker.turns.turn_host import TurnHost
 
 _DONE: Final = 200
 
@@ -45,6 +50,21 @@ class EventTurn(Turn):
     def limits(self) -> Limits:
         """The host's."""
         return self._host.limits
+
+    @leaders
+    def begin(self, host: TurnHost, generation: int, now: float, loaded: LoadedType, overlay: Overlay) -> None:
+        """As any other."""
+        super().begin(host, generation, now, loaded, overlay)
+        self.event.note(BEGUN)
+
+    @leaders
+    def mark(self, group: int) -> None:
+        """Note the group that its effects wait for, or that they wait for none."""
+        self.event.note(group)
+
+    def mark_left(self) -> None:
+        """Note that something of it has left."""
+        self.event.note_left()
 
     def prepare(self) -> bool:
         """Whether the guest is to run; its own thread's, before it does."""
@@ -75,17 +95,35 @@ class _Event:
         client, self._client = self._client, None
         return client if client is not None and client.answer(self._slot, status, b"") else None
 
+    def note(self, word: int) -> None:
+        """How far it is, for a front whose worker dies; of a close the row says it."""
+
+    def note_left(self) -> None:
+        """The same, of what has left."""
+
 
 class MessageEvent(_Event):
     """A client's message."""
 
-    __slots__ = ("_message",)
+    __slots__ = ("_at", "_message", "_words")
 
     method = ON_MESSAGE
 
     def __init__(self, message: Message, client: ClientConnection, slot: int) -> None:
         super().__init__(message.socket, client, slot)
         self._message = message
+        self._words = None if client.pages is None else client.pages.events.words
+        self._at = slot - EVENT_SLOT
+
+    def note(self, word: int) -> None:
+        """BEGUN, or the group of its effects, or ENDED, beside what has left."""
+        if self._words is not None:
+            self._words[self._at] = self._words[self._at] & LEFT | word
+
+    def note_left(self) -> None:
+        """Something of it has left."""
+        if self._words is not None:
+            self._words[self._at] |= LEFT
 
     def prepare(self, turn: EventTurn) -> bool:
         """Whether the socket is one that hears, and the type one that listens."""

@@ -1,21 +1,19 @@
-"""What leaves for fronts: frames in the order of turns, and no more of them at a time than a front takes.
+"""What leaves for fronts: frames in the order of turns, each part of a turn's on the link that was there at its end.
 
-Messages go to a link at most `front_ahead_bytes` ahead of what its front has TAKEN, so that no call finds many of them
-before it; the rest waits here, and functions, then their instances, have their turns. Past what may wait the sockets
-that a message was for are closed, for they have missed something. What is no message keeps its place among those of
-its instance.
-
-A socket is alive while a link with its front is up that began before it was offered: a link that broke has ended all
-that were before.
+Past what may wait for a front (`front_links`) the sockets that a message was for are closed, for they have missed
+something. What is no message keeps its place among those of its instance.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING
 
-from holdfast_host.wire.sockets import SERVICE_RESTART, Close, Open, Send, front_of, serial_of
+from holdfast_host.storage.store import Ending
+from holdfast_host.wire.send_page import NO_GROUP, NO_SLOT
+from holdfast_host.wire.sockets import ABNORMAL, Auto, Close, Open, Send, front_of, serial_of
+from holdfast_host.worker.sockets.front_links import FrontLink, Part, WaitingFrame
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
@@ -25,116 +23,10 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.store import StoredInstance
     from holdfast_host.wire.sockets import Frame
+    from holdfast_host.wire.standing_sockets import StandingSockets
     from holdfast_host.worker.client_connections import ClientConnection
-    from holdfast_host.worker.turns.entry import Entry
 
 Sends = list[tuple["Frame", "Collection[int]"]]
-
-_TOO_MUCH: Final = "too many messages wait for it"
-
-
-class _Waiting(NamedTuple):
-    """A frame that waits in a queue."""
-
-    frame: bytes
-    serials: tuple[int, ...]  # of the sockets that miss something without it
-    taken_bytes: int  # what the front will count for it
-
-
-@leaders
-class Queue:
-    """What waits of one instance for one front."""
-
-    __slots__ = ("frames", "function", "size_bytes")
-
-    def __init__(self, function: str) -> None:
-        self.function = function
-        self.frames: deque[_Waiting] = deque()
-        self.size_bytes = 0
-
-
-@leaders
-class FrontLink:
-    """A link to a front; lives from its HELLO to its end."""
-
-    def __init__(self, client: ClientConnection, first_serial: int, limits: Limits) -> None:
-        self.client = client
-        self.first_serial = first_serial  # sockets below it are no sockets any more
-        self.queues: dict[StoredInstance, Queue] = {}
-        self.cut: set[int] = set()  # serials of those that have missed something, until the front has closed them
-        self._ahead_bytes = limits.front_ahead_bytes
-        self._rounds: OrderedDict[str, OrderedDict[StoredInstance, Queue]] = OrderedDict()  # by function
-        self._sent_bytes = self._taken_bytes = 0
-
-    @property
-    def waiting_bytes(self) -> int:
-        """What its queues hold."""
-        return sum(queue.size_bytes for queue in self.queues.values())
-
-    def put(self, owner: StoredInstance, function: str, waiting: _Waiting) -> Queue | None:
-        """Send a frame of an instance, or let it wait behind others; where it waits."""
-        queue = self.queues.get(owner)
-        if queue is None:
-            if not waiting.taken_bytes or self._may_send(waiting.taken_bytes):
-                self._send(waiting)
-                return None
-            queue = self.queues[owner] = Queue(function)
-            self._rounds.setdefault(function, OrderedDict())[owner] = queue
-        queue.frames.append(waiting)
-        queue.size_bytes += len(waiting.frame)
-        return queue
-
-    def taken(self, taken_bytes: int) -> int:
-        """The front has handed on so much; by how many bytes that has shortened the queues."""
-        self._taken_bytes = max(self._taken_bytes, taken_bytes)
-        left = 0
-        while self._rounds:
-            function, instances = next(iter(self._rounds.items()))
-            owner, queue = next(iter(instances.items()))
-            waiting = queue.frames[0]
-            if waiting.taken_bytes and not self._may_send(waiting.taken_bytes):
-                break
-            queue.frames.popleft()
-            queue.size_bytes -= len(waiting.frame)
-            left += len(waiting.frame)
-            self._send(waiting)
-            if queue.frames:
-                instances.move_to_end(owner)
-                self._rounds.move_to_end(function)
-            else:
-                self._drop(owner, queue)
-                if function in self._rounds:
-                    self._rounds.move_to_end(function)
-        return left
-
-    def give_up(self, owner: StoredInstance) -> int:
-        """Forget what waits of an instance, and close the sockets that miss it; how many bytes that were."""
-        queue = self.queues[owner]
-        self._drop(owner, queue)
-        missed = tuple({serial: None for waiting in queue.frames for serial in waiting.serials})
-        self.cut.update(missed)
-        for waiting in queue.frames:
-            if not waiting.taken_bytes:  # who opens or closes is told so all the same
-                self._send(waiting)
-        if missed:
-            close = Close(SERVICE_RESTART, missed, _TOO_MUCH, owner.type_id, owner.name)
-            self._send(_Waiting(close.pack(), (), 0))
-        return queue.size_bytes
-
-    def _drop(self, owner: StoredInstance, queue: Queue) -> None:
-        del self.queues[owner]
-        instances = self._rounds[queue.function]
-        del instances[owner]
-        if not instances:
-            del self._rounds[queue.function]
-
-    def _may_send(self, frame_bytes: int) -> bool:
-        ahead = self._sent_bytes - self._taken_bytes
-        return not ahead or ahead + frame_bytes <= self._ahead_bytes
-
-    def _send(self, waiting: _Waiting) -> None:
-        self._sent_bytes += waiting.taken_bytes
-        self.client.post(waiting.frame)
 
 
 @leaders
@@ -162,40 +54,74 @@ class Outgoing:
         self._on_orphan = on_orphan
         self._on_unsent = on_unsent
         self._links: dict[int, FrontLink] = {}  # by the front's number; replaced, never changed
+        self._known: set[int] = set()  # fronts that have had a link here, or were awaited
         self._waiting_bytes = 0
 
     @any_thread
     def is_live(self, socket: int) -> bool:
         """Whether its front has it, as far as is known here."""
         link = self._links.get(front_of(socket))
-        return link is not None and serial_of(socket) >= link.first_serial
+        return link is not None and link.is_live(serial_of(socket))
 
     @property
     def waiting_bytes(self) -> int:
         """What waits for fronts."""
         return self._waiting_bytes
 
+    def know(self, fronts: Collection[int]) -> bool:
+        """These fronts live, and no other does; whether one has gone that was awaited."""
+        gone = [front for front, link in self._links.items() if link.client is None and front not in fronts]
+        for front in gone:
+            self._end(front)
+        for front in fronts:
+            if front not in self._known:
+                self._begin(front)
+        return bool(gone)
+
     def connect(self, client: ClientConnection) -> bool:
         """A front's link is up; whether it has another one, whose end is not known here yet: that one is over."""
-        link, earlier = FrontLink(client, client.first_serial, self._limits), self._links.get(client.front)
-        if earlier is not None:
-            self._waiting_bytes -= earlier.waiting_bytes
-        self._links = {**self._links, client.front: link}
-        return earlier is not None
+        front = client.front
+        link = self._links.get(front)
+        has_other = link is not None and link.client is not None
+        if has_other:
+            self._end(front)
+        if link is None or has_other:
+            link = self._begin(front)
+        if client.pages is not None:
+            self._waiting_bytes -= link.waiting_bytes
+            link.attach(client, client.pages.sends)
+            self._waiting_bytes += link.waiting_bytes
+        return has_other
+
+    def stand(self, client: ClientConnection, standing: StandingSockets, walk: int) -> None:
+        """A front has said which of its sockets stand; that walk through the rows compares them with it."""
+        link = self.link_of(client)
+        if link is not None:
+            link.stand(standing, walk)
+            self._waiting_bytes -= link.taken(0)
+            self._on_unsent(client)
+
+    def walked(self, walk: int) -> None:
+        """That walk through the rows has come to its end."""
+        for link in self._links.values():
+            link.walked(walk)
+
+    def link_of(self, client: ClientConnection) -> FrontLink | None:
+        """The link that a client is, where it still is one."""
+        link = self._links.get(client.front)
+        return link if link is not None and link.client is client else None
 
     def forget(self, client: ClientConnection) -> bool:
         """A client is gone; whether it was a front's link."""
-        link = self._links.get(client.front)
-        if link is None or link.client is not client:
-            return False
-        self._waiting_bytes -= link.waiting_bytes
-        self._links = {front: each for front, each in self._links.items() if each is not link}
-        return True
+        link = self.link_of(client)
+        if link is not None:
+            self._end(client.front)
+        return link is not None
 
     def taken(self, client: ClientConnection, taken_bytes: int) -> None:
         """A front has handed on so much of what was sent on its link."""
-        link = self._links.get(client.front)
-        if link is not None and link.client is client:
+        link = self.link_of(client)
+        if link is not None:
             self._waiting_bytes -= link.taken(taken_bytes)
             self._on_unsent(client)
 
@@ -205,32 +131,95 @@ class Outgoing:
         if link is not None:
             link.cut.discard(serial_of(socket))
 
-    def send(self, owner: StoredInstance, sends: Sends) -> None:
-        """Let out what a turn has sent."""
-        function = self._function_of(owner.type_id)
+    def ending_of(self, owner: StoredInstance, socket: int) -> Ending | None:
+        """How an instance's socket has ended, as its front has it or is gone; None where it stands."""
+        link = self._links.get(front_of(socket))
+        return Ending(ABNORMAL, "", clean=False) if link is None else link.ending_of(owner, serial_of(socket))
+
+    def unwalked(self, socket: int) -> FrontLink | None:
+        """The link of its front, where that one's sockets are still compared with the rows."""
+        link = self._links.get(front_of(socket))
+        return link if link is not None and link.standing is not None else None
+
+    def divide(self, owner: StoredInstance, sends: Sends, group: int, *, noted: bool = True) -> list[Part]:
+        """What a turn has sent, by fronts, and noted in their pages; it waits for that group."""
+        parts: dict[int, Part] = {}
         for frame, sockets in sends:
-            if isinstance(frame, Open) and not self.is_live(frame.socket):
-                self._on_orphan(owner, frame.socket)
-                continue
-            for front, serials in self._by_front(sockets).items():
-                self._send(owner, function, self._links[front], frame, serials)
+            for front, serials in _by_front(sockets).items():
+                part = parts.get(front)
+                if part is None:
+                    part = parts[front] = Part(owner, self._links.get(front), group)
+                part.frames.append((frame, serials))
+        for part in parts.values() if noted else ():
+            if part.link is not None and any(not isinstance(frame, Open) for frame, _ in part.frames):
+                part.link.note(part)
+        return [*parts.values()]
+
+    def let_out(self, part: Part) -> None:
+        """It leaves, unless its link is gone, or will not come."""
+        owner, link, slot = part.owner, part.link, part.slot
+        if link is None or link.is_over:
+            for frame, _ in part.frames:
+                if isinstance(frame, Open):
+                    self._on_orphan(owner, frame.socket)
+            return
+        link.leaves(part)
+        function = self._function_of(owner.type_id)
+        last = max((at for at, (frame, _) in enumerate(part.frames) if not isinstance(frame, Open)), default=-1)
+        for at, (frame, serials) in enumerate(part.frames):
+            self._send(owner, function, link, frame, serials, slot if at == last else NO_SLOT)
+
+    def withdraw(self, part: Part) -> None:
+        """It never was."""
+        if part.link is not None and not part.link.is_over:
+            part.link.withdraw(part)
+
+    def tell(self, owner: StoredInstance, sends: Sends) -> None:
+        """Let out what no turn has sent, and what is said anew where it is lost."""
+        for part in self.divide(owner, sends, NO_GROUP, noted=False):
+            self.let_out(part)
 
     def close(self, owner: StoredInstance, sockets: Iterable[int], code: int, reason: str) -> None:
         """Have their fronts close these, for a reason of the host's."""
         numbers = [*sockets]
         if numbers:
-            self.send(owner, [(Close(code, (), reason), numbers)])
+            self.tell(owner, [(Close(code, (), reason), numbers)])
+
+    def _begin(self, front: int) -> FrontLink:
+        link = FrontLink(self._limits, is_first=front not in self._known)
+        self._known.add(front)
+        self._links = {**self._links, front: link}
+        return link
+
+    def _end(self, front: int) -> None:
+        link = self._links[front]
+        self._waiting_bytes -= link.waiting_bytes
+        self._links = {number: each for number, each in self._links.items() if each is not link}
+        link.end()
 
     def _send(
-        self, owner: StoredInstance, function: str, link: FrontLink, frame: Frame, serials: tuple[int, ...]
+        self,
+        owner: StoredInstance,
+        function: str,
+        link: FrontLink,
+        frame: Frame,
+        serials: tuple[int, ...],
+        slot: int,
     ) -> None:
         if isinstance(frame, (Send, Close)):
-            frame = replace(frame, serials=serials, type_id=owner.type_id, name=owner.name)
+            if link.cut:
+                serials = tuple(serial for serial in serials if serial not in link.cut)
+            if not serials and slot == NO_SLOT:
+                return
+            frame = replace(frame, serials=serials, type_id=owner.type_id, name=owner.name, slot=slot)
+        elif isinstance(frame, Auto):
+            frame = replace(frame, slot=slot)
         packed = frame.pack()
         counted = isinstance(frame, Send)
-        waiting = _Waiting(packed, serials if counted else (), len(packed) if counted else 0)
+        waiting = WaitingFrame(packed, serials if counted else (), len(packed) if counted else 0, slot)
         queue = link.put(owner, function, waiting)
-        self._on_unsent(link.client)
+        if link.client is not None:
+            self._on_unsent(link.client)
         if queue is not None:
             self._waiting_bytes += len(packed)
             if queue.size_bytes > self._limits.front_unsent_bytes_max:
@@ -242,40 +231,35 @@ class Outgoing:
         queues = ((link, owner) for link in self._links.values() for owner in link.queues)
         link, owner = max(queues, key=lambda each: each[0].queues[each[1]].size_bytes)
         self._waiting_bytes -= link.give_up(owner)
-        self._on_unsent(link.client)
+        if link.client is not None:
+            self._on_unsent(link.client)
 
-    def _by_front(self, sockets: Collection[int]) -> dict[int, tuple[int, ...]]:
-        """The serials of those that are alive and have missed nothing, by their fronts."""
-        serials: defaultdict[int, list[int]] = defaultdict(list)
-        for socket in sockets:  # of a crowd: what it costs is spent in this loop
-            serials[socket >> 32].append(socket & 0xFFFFFFFF)
-        alive: dict[int, tuple[int, ...]] = {}
-        for front, found in serials.items():
-            link = self._links.get(front)
-            if link is None:
-                continue
-            first, cut = link.first_serial, link.cut
-            if cut or min(found) < first:
-                found = [serial for serial in found if serial >= first and serial not in cut]
-            if found:
-                alive[front] = tuple(found)
-        return alive
+
+def _by_front(sockets: Collection[int]) -> dict[int, tuple[int, ...]]:
+    """Their serials, by their fronts."""
+    serials: defaultdict[int, list[int]] = defaultdict(list)
+    for socket in sockets:  # of a crowd: what it costs is spent in this loop
+        serials[socket >> 32].append(socket & 0xFFFFFFFF)
+    return {front: tuple(found) for front, found in serials.items()}
 
 
 @leaders
 class SendsExit:
     """What a turn has sent, held by the gate until what it says is durable."""
 
-    __slots__ = ("_outgoing", "_owner", "_sends")
+    __slots__ = ("_outgoing", "_parts")
 
-    def __init__(self, outgoing: Outgoing, entry: Entry, sends: Sends) -> None:
+    def __init__(self, outgoing: Outgoing, owner: StoredInstance, sends: Sends, group: int) -> None:
+        """`group` is the one that it waits for, or NO_GROUP."""
         self._outgoing = outgoing
-        self._owner = entry.stored
-        self._sends = sends
+        self._parts = outgoing.divide(owner, sends, group)
 
     def go(self) -> None:
         """It leaves."""
-        self._outgoing.send(self._owner, self._sends)
+        for part in self._parts:
+            self._outgoing.let_out(part)
 
     def fail(self, error: HoldfastError) -> None:
         """It never was: who was to accept or to close has not, as the rows have it."""
+        for part in self._parts:
+            self._outgoing.withdraw(part)

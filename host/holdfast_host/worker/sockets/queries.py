@@ -25,7 +25,7 @@ def types_with_sockets(store: Store, type_ids: Set[int], is_live: Callable[[int]
         found.update(
             instance.type_id
             for instance, socket, row in page
-            if instance.type_id in type_ids and not row.events and not row.closed and is_live(socket)
+            if instance.type_id in type_ids and socket and not row.events and not row.closed and is_live(socket)
         )
     return found
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from holdfast_host.core.errors import HostUnavailableError
 from holdfast_host.storage.store import Ending
 from holdfast_host.wire.frames import ProtocolError
+from holdfast_host.wire.send_page import NO_GROUP
 from holdfast_host.wire.sockets import (
     ABNORMAL,
     INTERNAL_ERROR,
@@ -22,6 +23,8 @@ from holdfast_host.wire.sockets import (
     Message,
     unpack_taken,
 )
+from holdfast_host.wire.standing_sockets import StandingSockets
+from holdfast_host.wire.state_page import ENDED
 from holdfast_host.worker.sockets.closings import Closings
 from holdfast_host.worker.sockets.events import CloseEvent, EventTurn, MessageEvent
 from holdfast_host.worker.sockets.outgoing import Outgoing, SendsExit
@@ -29,7 +32,7 @@ from holdfast_host.worker.sockets.scan import Scan
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Collection, Container
 
     from holdfast_host.core.clock import Clock
     from holdfast_host.core.errors import HoldfastError
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.entry import Entry
     from holdfast_host.worker.turns.mailboxes import Mailboxes
+    from holdfast_host.worker.turns.turn import Turn
 
 _AGAIN_S: Final = 0.1  # after which an event is tried again that found no room
 
@@ -75,11 +79,28 @@ class Sockets:
         self.closings = Closings(
             self.gate, self.output, self.clock, deliver=self._deliver, on_unsent=unsent, on_aside=self._stir
         )
-        self._scan = Scan(self.store, self.leadership, self.mailboxes, self.deployments, self.closings, self.outgoing)
+        self._scan = Scan(
+            self.store,
+            self.leadership,
+            self.mailboxes,
+            self.deployments,
+            self.closings,
+            self.outgoing,
+            settled=lambda: self.gate.settled,
+        )
         self._aside: list[tuple[float, int, EventTurn]] = []  # by the monotonic time at which they are tried again
         self._tickets = itertools.count()
 
-    # What fronts say.
+    # What fronts say, and what is said of them.
+
+    def know_fronts(self, fronts: Collection[int]) -> None:
+        """These fronts live, and no other does: what is sent to those that have not come yet waits for them."""
+        if self.outgoing.know(fronts):
+            self._begin_scan()
+
+    def stand(self, client: ClientConnection, payload: bytes) -> None:
+        """A front has said which of its sockets stand."""
+        self.outgoing.stand(client, StandingSockets.unpack(payload), self._begin_scan())
 
     def connect(self, client: ClientConnection) -> None:
         """A client has said hello; a front's sockets of an earlier link are none any more."""
@@ -111,7 +132,9 @@ class Sockets:
             if self.mailboxes.draining:
                 self._reply(client, request.slot)  # the row is for the next start
             else:
-                self.closings.start(owner, closed.socket, ending, client=client, slot=request.slot)
+                # Behind SOCKETS come those of a predecessor, who may have died of them.
+                suspect = self.outgoing.unwalked(closed.socket) is not None
+                self.closings.start(owner, closed.socket, ending, client=client, slot=request.slot, suspect=suspect)
         else:
             raise ProtocolError(f"an event {request.method[:40]!r} of a socket from {client.name}")
 
@@ -158,10 +181,18 @@ class Sockets:
         """Whether a socket's front has it."""
         return self.outgoing.is_live(socket)
 
-    def leave(self, turn_entry: Entry, changes: Changes, broken: HoldfastError | None) -> None:
-        """What a turn has sent goes to the door."""
-        if changes.sends is not None and broken is None:
-            self.gate.leave(turn_entry, None, SendsExit(self.outgoing, turn_entry, changes.sends))
+    def leave(self, turn: Turn, changes: Changes, *, ends: bool) -> None:
+        """What a turn has sent goes to the door, at its end or its sync; whose it is, and what it waits for, is noted.
+
+        At the end the turn's own word comes behind that and before anything leaves: what had sent would send again.
+        """
+        if changes.sends is not None and turn.broken is None:
+            entry = turn.entry
+            group = self._awaited_by(entry)
+            leaving = SendsExit(self.outgoing, entry.stored, changes.sends, group)
+            if ends:
+                turn.mark(group or ENDED)
+            self.gate.leave(entry, None, leaving)
 
     def admit(self, turn: EventTurn, loaded: LoadedType | None) -> bool:
         """Whether an event that was taken from its mailbox runs now; if not, it has been seen to."""
@@ -192,16 +223,22 @@ class Sockets:
         if isinstance(event, CloseEvent):
             self.closings.end(turn, event)
         else:
-            self.gate.leave(turn.entry, None, _Heard(self, turn.entry, event))
+            if turn.broken is None:
+                turn.mark(self._awaited_by(turn.entry) or ENDED)
+            self.gate.leave(turn.entry, turn, _Heard(self, turn.entry, event))
 
     # Inside.
 
     def _stir(self) -> None:
         self.at_rest = False
 
-    def _begin_scan(self) -> None:
+    def _begin_scan(self) -> int:
         self._stir()
-        self._scan.begin()
+        return self._scan.begin()
+
+    def _awaited_by(self, entry: Entry) -> int:
+        """The group that what leaves the instance now waits for."""
+        return entry.last_group if entry.last_group > self.gate.settled else NO_GROUP
 
     def _deliver(self, owner: StoredInstance, event: MessageEvent | CloseEvent) -> None:
         loaded = self.deployments.find(owner.type_id)

@@ -15,6 +15,7 @@ from holdfast_host.front.sockets.rooms import Room
 from holdfast_host.front.sockets.slow_clients import SlowClients
 from holdfast_host.wire.frames import Call
 from holdfast_host.wire.sockets import Send, SendKind
+from holdfast_host.wire.state_page import EVENT_SLOTS, StatePage
 
 
 class Talker:
@@ -44,10 +45,12 @@ class Worker:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
-        self.flow = EventFlow(self.calls.append)
+        self.flow = EventFlow()
+        self.words = StatePage.create(EVENT_SLOTS).words
+        self.flow.resume(self.calls.append, self.words)
 
     def room(self, name: str, function: str = "chat") -> Room:
-        return Room(self.flow, 7, name.encode(), function)
+        return Room(self.flow, 7, name.encode(), function, 0)
 
     def offer(self, *talkers: Talker) -> None:
         for each in talkers:
@@ -91,13 +94,20 @@ def test_a_function_has_half_of_the_bytes_at_most_and_others_go_on() -> None:
     assert not worker.flow._bytes_of
 
 
-def test_a_flow_whose_link_is_gone_gives_nothing() -> None:
+def test_a_flow_without_a_worker_takes_nothing_and_goes_on_in_order_with_the_next_one() -> None:
     worker = Worker()
     talker = Talker(worker.room("a"), 3)
-    worker.flow.end()
     worker.offer(talker)
+    before = [each.slot for each in worker.calls]
+    worker.flow.pause()
+    worker.calls.clear()
+    late = Talker(worker.room("b"), 2)
+    worker.offer(late)
 
-    assert (worker.calls, talker.left) == ([], 3)
+    assert (worker.calls, late.left) == ([], 2)
+    worker.flow.resume(worker.calls.append, worker.words)
+    assert [each.slot for each in worker.calls[:3]] == before
+    assert [each.name for each in worker.calls] == [b"a"] * 3 + [b"b"] * 2
 
 
 class Listener(Receiver):
@@ -122,7 +132,7 @@ def test_a_crowds_message_goes_out_in_pieces_between_which_others_have_theirs() 
         listeners[count] = Listener(log, "quiet")
         deliveries = Deliveries(listeners.get)
         flow = Worker().flow
-        crowd, quiet = Room(flow, 7, b"crowd", "f"), Room(flow, 7, b"quiet", "f")
+        crowd, quiet = Room(flow, 7, b"crowd", "f", 0), Room(flow, 7, b"quiet", "f", 0)
         taken: list[str] = []
 
         def send(room: Room, serials: tuple[int, ...], text: bytes) -> None:

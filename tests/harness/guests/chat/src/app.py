@@ -30,6 +30,8 @@ class Room(StatefulActor):
             self.ctx.publish("news", "from the page")
         elif message == "close":
             ws.close(4000, "as you wish")
+        elif message.startswith("pass on "):
+            self.ctx.broadcast(f"passed on {ws.attachment['user']}: {message}")
         else:
             number = self.ctx.storage.get("n", 0) + 1
             self.ctx.storage.put("n", number)

@@ -1,0 +1,147 @@
+"""Sockets through random deaths of their worker, before a real host: who stays open has missed nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.harness import components
+from tests.harness.deploying import deploy
+from tests.harness.host import HostProcess
+from tests.harness.repeats import repeats
+from tests.outside.test_sockets import CHAT, PATIENCE_S, Chat
+
+ROOMS = ("red", "blue")
+TALKERS = 4  # of each room
+KILLS = repeats(5, 60)
+AHEAD_MAX = 20  # messages that a client has not heard yet
+
+
+@dataclass
+class Talker:
+    """A client that says numbers in turn, some of which are only passed on, and notes what it hears."""
+
+    room: str
+    user: str
+    client: ClientConnection
+    heard: list[str] = field(default_factory=list)
+    said: int = 0
+    code: int | None = None
+
+    async def listen(self) -> None:
+        try:
+            async for message in self.client:
+                self.heard.append(str(message))
+        except ConnectionClosed as error:
+            self.code = 1006 if error.rcvd is None else error.rcvd.code
+        else:
+            self.code = self.client.close_code
+
+    @property
+    def own(self) -> list[int]:
+        """The numbers of its own that came back, in order."""
+        mark = f"{self.user}: "
+        return [int(each.split(mark)[1].split()[-1]) for each in self.heard if mark in each]
+
+    async def talk(self) -> None:
+        while self.code is None and self.said - len(self.own) < AHEAD_MAX:
+            text = f"pass on {self.said}" if self.said % 3 == 0 else str(self.said)
+            self.said += 1
+            try:
+                await self.client.send(text)
+            except ConnectionClosed:
+                return
+
+
+async def _open(host: HostProcess, room: str, user: str) -> Talker:
+    url = f"{host.url.replace('http:', 'ws:')}/fn/chat/ws?room={room}&user={user}"
+    talker = Talker(room, user, await connect(url, ping_interval=None))
+    assert await asyncio.wait_for(talker.client.recv(), PATIENCE_S) == f"welcome {user}"
+    return talker
+
+
+class Crowd:
+    """Those who talk, each in the place of one who was told to come again, and those who only are there."""
+
+    def __init__(self, host: HostProcess) -> None:
+        self.host = host
+        self.all: list[Talker] = []
+        self._listening: list[asyncio.Task[None]] = []
+
+    async def join(self, room: str) -> None:
+        talker = await _open(self.host, room, f"{room}{len(self.all)}")
+        self.all.append(talker)
+        self._listening.append(asyncio.create_task(talker.listen()))
+
+    @property
+    def talking(self) -> list[Talker]:
+        return [each for each in self.all if each.code is None and each.room != "quiet"]
+
+    async def talk(self, for_s: float) -> None:
+        """At least so long, and until somebody was heard."""
+        loop = asyncio.get_running_loop()
+        ends_at, before = loop.time() + for_s, self.heard
+        while loop.time() < ends_at or self.heard <= before:
+            for room in ROOMS:
+                if sum(each.room == room for each in self.talking) < TALKERS:
+                    await self.join(room)
+            for each in self.talking:
+                await each.talk()
+            await asyncio.sleep(0.005)
+
+    @property
+    def heard(self) -> int:
+        return sum(len(each.own) for each in self.all)
+
+    async def leave(self) -> None:
+        """Once all that they have said has come back."""
+        async with asyncio.timeout(PATIENCE_S):
+            while any(len(each.own) < each.said for each in self.talking):  # noqa: ASYNC110 # they hear
+                await asyncio.sleep(0.02)
+        for each in self.all:
+            await each.client.close()
+        await asyncio.gather(*self._listening)
+
+
+async def _through_kills(host: HostProcess) -> list[Talker]:
+    crowd, chance = Crowd(host), random.Random(7)
+    for _ in range(3):
+        await crowd.join("quiet")
+    for _ in range(KILLS):
+        await crowd.talk(chance.uniform(0.05, 0.2))
+        await asyncio.to_thread(host.kill, "worker")
+    await crowd.talk(0.2)
+    await crowd.leave()
+    return crowd.all
+
+
+@pytest.mark.repeats
+def test_who_stays_open_through_kills_has_heard_every_number_once_and_was_heard_each_time(tmp_path: Path) -> None:
+    with HostProcess(tmp_path / "data") as host:
+        deploy(host, components.built(CHAT))
+        talkers = asyncio.run(_through_kills(host))
+        stayed = [each for each in talkers if each.code == 1000]
+
+        assert all(each.code in {1000, 1012} for each in talkers)
+        assert [each.user for each in stayed if each.room == "quiet"] == ["quiet0", "quiet1", "quiet2"]
+        assert sum(each.said for each in stayed) >= TALKERS
+        for each in stayed:
+            numbers = [int(text.split()[0]) for text in each.heard if text[0].isdigit()]
+            assert not numbers or numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+            assert each.own == list(range(each.said))
+            others = Counter(text for text in each.heard if text.startswith("passed on"))
+            assert not [text for text, count in others.items() if count > 1]
+        chat = Chat(host)
+        for room in (*ROOMS, "quiet"):
+            there = [each for each in talkers if each.room == room]
+            told = chat.closed(room, len(there))
+            assert sorted(user for user, *_ in told) == sorted(each.user for each in there)
+            assert chat.ask(room, "count") == 0
+        chat.end()

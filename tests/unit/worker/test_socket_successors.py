@@ -1,0 +1,233 @@
+"""Sockets that outlive a worker: what it notes for the front, and what its successor makes of what the front says."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from holdfast_host.wire.frames import EVENT_SLOT
+from holdfast_host.wire.send_page import NO_GROUP, InFlight, owner_mark
+from holdfast_host.wire.sockets import Auto, Open, serial_of, socket_text
+from holdfast_host.wire.standing_sockets import Closing, StandingSockets
+from holdfast_host.wire.state_page import BEGUN, ENDED, LEFT
+from holdfast_host.worker.turns.turn import Turn
+from tests.unit.worker.socket_stage import Front, SocketStage, left_by_a_dead_worker, run_steps
+from tests.unit.worker.stage import TYPE
+
+A = owner_mark(TYPE, b"a")
+
+
+def to(*sockets: int) -> dict[str, Any]:
+    return {"ids": [socket_text(each) for each in sockets]}
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> SocketStage:
+    return SocketStage(monkeypatch)
+
+
+class Successor:
+    """A worker after one that had three sockets of `a`, and their front, which lives."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *steps: list[Any]) -> None:
+        before = SocketStage(monkeypatch)
+        if steps:
+            before.run("a", *steps)
+        self.sockets = [before.front.accept("a") for _ in range(3)]
+        before.settle()
+        store = left_by_a_dead_worker(before.store)
+        self.stage = SocketStage(monkeypatch, store=store, front=99, awaits=(7, 99))
+
+    @property
+    def serials(self) -> list[int]:
+        return [serial_of(each) for each in self.sockets]
+
+    def come(self, **facts: Any) -> Front:
+        """The front is there, and says that."""
+        return Front(self.stage.worker, 7, 100, standing=StandingSockets(100, **facts))
+
+
+@pytest.fixture
+def successor(monkeypatch: pytest.MonkeyPatch) -> Successor:
+    return Successor(monkeypatch)
+
+
+# The successor.
+
+
+def test_sockets_that_their_front_names_stand_and_what_was_sent_before_it_came_reaches_them(
+    successor: Successor,
+) -> None:
+    stage, sockets = successor.stage, successor.sockets
+    listed = stage.run("a", ["list"], ["send", {}, "early"])[0]
+    stage.settle()
+    front = successor.come(open=dict.fromkeys(successor.serials, A))
+
+    assert listed == [socket_text(each) for each in sockets]
+    front.wait_told(lambda _: front.texts(sockets[2]) == ["early"])
+    stage.settle()
+    front.say("a", sockets[0], json.dumps([["send", {}, "hi"]]))
+    front.wait_told(lambda _: front.texts(sockets[2]) == ["early", "hi"])
+    assert stage.told() == ["message"]
+    assert sorted(stage.rows("a")) == sockets
+
+
+def test_a_socket_that_its_front_does_not_name_is_closed_and_one_that_is_closing_as_it_says(
+    successor: Successor,
+) -> None:
+    first, second, third = successor.serials
+    closing = [Closing(second, A, 1012, clean=False, broke=False, reason="lost")]
+    successor.come(open={first: A, third: owner_mark(TYPE, b"another")}, closing=closing)
+    stage = successor.stage
+    while len(stage.rows("a")) > 1:
+        stage.settle()
+
+    assert sorted((each["code"], each["reason"]) for each in stage.events) == [(1006, ""), (1012, "lost")]
+    assert list(stage.rows("a")) == successor.sockets[:1]
+    assert stage.run("a", ["list"])[0] == [socket_text(successor.sockets[0])]
+
+
+def test_a_front_that_ends_before_it_has_come_is_a_close_for_each_of_its_sockets(successor: Successor) -> None:
+    stage = successor.stage
+    stage.run("a", ["send", {}, "to nobody"])
+    stage.stage.do(lambda: stage.worker.sockets.know_fronts([99]))
+    while stage.rows("a"):
+        stage.settle()
+
+    assert [each["code"] for each in stage.events] == [1006] * 3
+    assert stage.stage.do(lambda: stage.worker.sockets.outgoing.waiting_bytes) == 0
+
+
+def test_an_open_that_may_be_lost_is_said_again_and_so_are_the_auto_responses(monkeypatch: pytest.MonkeyPatch) -> None:
+    successor = Successor(monkeypatch, ["auto", "ping", "pong"])
+    first, second, third = successor.serials
+    front = successor.come(open={first: A, second: A}, offers=[third])
+
+    told = front.wait_told(lambda told: len(told) == 2)
+    assert sorted(told, key=lambda each: isinstance(each, Open)) == [
+        Auto(TYPE, b"a", "ping", "pong"),
+        Open(successor.sockets[2], events=False, type_id=TYPE, name=b"a", again=True),
+    ]
+    assert sorted(successor.stage.rows("a")) == successor.sockets
+
+
+def test_what_a_front_has_said_of_its_sockets_is_forgotten_once_all_rows_are_compared_with_it(
+    successor: Successor,
+) -> None:
+    successor.come(open=dict.fromkeys(successor.serials[:2], A))
+    stage = successor.stage
+    while len(stage.rows("a")) > 2:
+        stage.settle()
+    link = stage.worker.sockets.outgoing._links[7]
+
+    assert link.standing is None
+    assert [stage.worker.sockets.is_live(each) for each in successor.sockets] == [True, True, False]
+
+
+def test_more_than_may_wait_for_a_front_that_does_not_come_closes_those_who_miss_it(successor: Successor) -> None:
+    stage = successor.stage
+    for _ in range(18):
+        stage.run("a", ["send", to(successor.sockets[0]), "x" * 1_000_000])
+    front = successor.come(open=dict.fromkeys(successor.serials, A))
+
+    front.wait_told(lambda _: bool(front.closes()))
+    assert front.closes()[0] == (1012, (successor.serials[0],))
+
+
+# What it notes for a front that may outlive it.
+
+
+def test_whose_frames_wait_for_which_group_is_noted_before_the_commit_until_the_front_has_them(
+    room: SocketStage,
+) -> None:
+    socket = room.front.accept("a")
+    room.settle()
+    room.front.clears = False
+    room.store.hold()
+    slot = room.stage.client.send("a", "run", [["put", "k", 1], ["send", to(socket), "hi"]])
+    room.store.wait_held()
+    noted = room.front.pages.sends.in_flight()
+    group = room.stage.do(lambda: room.worker.gate.flight).number
+    room.store.let_go()
+    room.stage.client.wait(slot)
+    room.front.wait_told(lambda _: room.front.texts(socket) == ["hi"])
+
+    assert noted == [InFlight(A, group)]
+    assert room.front.pages.sends.in_flight() == noted
+    assert not room.front.pages.sends.stands_for_everybody
+
+
+def test_what_waits_for_no_group_is_noted_too_and_what_fails_is_not(room: SocketStage) -> None:
+    socket = room.front.accept("a")
+    room.settle()
+    room.front.clears = False
+    room.run("a", ["send", to(socket), "one"], ["send", to(socket), "two"])
+    room.stage.call("a", "run", [["send", to(socket), "never"], ["fail"]])
+
+    assert room.front.pages.sends.in_flight() == [InFlight(A, NO_GROUP)]
+    room.store.lose_next([b"a"])
+    room.stage.call("a", "run", [["put", "k", 1], ["send", to(socket), "lost with it"]])
+    assert room.front.pages.sends.in_flight() == [InFlight(A, NO_GROUP)]
+
+
+@pytest.mark.parametrize(
+    ("does", "word"),
+    [([["put", "k", 1]], "group"), ([["send", {}, "hi"]], "ended"), ([["put", "k", 1], ["send", {}, "hi"]], "group")],
+)
+def test_an_events_word_says_the_group_of_its_effects_or_that_it_has_ended(
+    room: SocketStage, does: list[Any], word: str
+) -> None:
+    socket = room.front.accept("a")
+    room.settle()
+    slot = room.front.say("a", socket, json.dumps(does))
+    assert room.front.wait(slot)[0] == 200
+    found = room.front.pages.events.words[slot - EVENT_SLOT]
+
+    assert found == (ENDED if word == "ended" else room.worker.gate.settled)
+
+
+def test_an_event_has_begun_while_its_handler_runs_and_what_let_something_out_is_marked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    running, go_on = threading.Event(), threading.Event()
+
+    def handle(turn: Turn, event: dict[str, Any]) -> None:
+        running.set()
+        assert go_on.wait(20)
+        run_steps(turn, [["put", "k", 1], ["sync"], ["put", "k", 2]])
+
+    room = SocketStage(monkeypatch, handler=handle)
+    socket = room.front.accept("a")
+    slot = room.front.say("a", socket, "[]")
+    assert running.wait(20)
+    words = room.front.pages.events.words
+    begun = words[slot - EVENT_SLOT]
+    go_on.set()
+    room.front.wait(slot)
+
+    assert begun == BEGUN
+    assert words[slot - EVENT_SLOT] == LEFT | room.worker.gate.settled
+
+
+def test_a_call_that_only_sent_is_marked_as_ended(room: SocketStage) -> None:
+    socket = room.front.accept("a")
+    room.settle()
+    with room.front._sending:
+        slot = room.front._slot
+    assert room.front.wait(room.front.send("a", "run", [["send", to(socket), "hi"]]))[0] == 200
+
+    assert room.front.page.words[slot] == ENDED
+
+
+def test_a_link_that_breaks_while_its_worker_lives_leaves_word_that_anybody_may_have_missed_something(
+    room: SocketStage,
+) -> None:
+    socket = room.front.accept("a")
+    room.front.close()
+    while room.stage.do(lambda: room.worker.sockets.is_live(socket)):
+        pass
+
+    assert room.front.pages.sends.stands_for_everybody
