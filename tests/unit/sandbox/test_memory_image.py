@@ -15,8 +15,9 @@ import pytest
 from wasmtime import wat2wasm
 from wasmtime.component import Component
 
-from holdfast_host.core.errors import InvalidComponentError
+from holdfast_host.core.errors import HostUnavailableError, InvalidComponentError
 from holdfast_host.core.limits import MIB, Limits
+from holdfast_host.sandbox.components import compile_client
 from holdfast_host.sandbox.components.compile_client import CompiledComponent, compile_component
 from holdfast_host.sandbox.components.compiled_store import compiled_before, has_code
 from holdfast_host.sandbox.components.memory_image import DATA_BYTES_MIN, SplitComponent, split
@@ -323,6 +324,23 @@ def test_the_copy_is_what_the_record_vouches_for_whatever_the_file_was_before(
     assert compiled_before(compiler.cache, code, image, into) is not None
     monkeypatch.setattr(shutil, "copyfile", replaced)
     assert compiled_before(compiler.cache, code, image, into) is None
+
+
+@pytest.mark.parametrize("versions", [1, 2])
+def test_a_full_disk_is_told_in_one_sentence(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, versions: int
+) -> None:
+    if versions == 2:
+        compiler(versioned("alpha"))
+    full = tmp_path / "full.cwasm"
+    full.symlink_to("/dev/full")
+    monkeypatch.setattr(compile_client, "_make_draft", lambda _: full)
+
+    with pytest.raises(
+        HostUnavailableError, match=r"^the component cannot be compiled into .*: .*No space left[^\n]*$"
+    ):
+        compiler(versioned("omega"))
+    assert compiler.stages == ["checking", "compiling" if versions == 1 else "reusing"]
 
 
 def test_records_of_other_codes_are_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

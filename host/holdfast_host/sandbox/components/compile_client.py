@@ -147,6 +147,9 @@ async def _run_compiler(request: dict[str, Any], on_stage: OnStage) -> dict[str,
         raise _explain(code, said, limits)
     if "invalid" in answer:
         raise InvalidComponentError(answer["invalid"])
+    if "failed" in answer:
+        folder = Path(request["compiled"]).parent
+        raise HostUnavailableError(f"the component cannot be compiled into {folder}: {answer['failed']}")
     return answer
 
 

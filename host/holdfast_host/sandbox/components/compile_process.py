@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast_host.core.child_process import die_with_parent
-from holdfast_host.core.errors import InvalidComponentError
+from holdfast_host.core.errors import HostUnavailableError, InvalidComponentError
 from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.components.compiled_store import sha256_of
 
@@ -36,6 +36,8 @@ def main() -> None:
         answer = _compile(Path(request["component"]), Path(request["compiled"]), Path(request["cache"]), limits)
     except InvalidComponentError as error:
         answer = {"invalid": error.message}
+    except (OSError, HostUnavailableError) as error:
+        answer = {"failed": str(error)}
     _say(answer)
     sys.stdout.flush()
     os._exit(0)  # nothing to tidy: the interpreter's end would free a compiled component piece by piece

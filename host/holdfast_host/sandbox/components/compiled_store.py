@@ -6,6 +6,7 @@ folder is private, a file appears whole or not at all, is never rewritten in pla
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import json
@@ -114,12 +115,18 @@ def compiled_before(cache: Path, code: str, image: bytes, into: Path) -> MemoryI
     """Write, into a file that is there, what another version of the same code was compiled to, with this image in it.
 
     Not synced. None, and nothing of use written, where none is kept undamaged.
+
+    Raises:
+        OSError: there is no room.
     """
     for kept, compiled_sha256, place in _of_code(cache, code):
-        with suppress(OSError):
+        try:
             shutil.copyfile(kept, into)
             if sha256_of(into) == compiled_sha256 and _replace_image(into, place.offset, image):
                 return place
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise
     return None
 
 
