@@ -294,9 +294,9 @@ class LocalHost(Connecting):
     def crash_worker(self) -> None:
         """Have the process die that runs the actors, as if killed: every activation is gone, sockets and storage stay.
 
-        What of a running turn was not committed never was.
+        What of a running turn was not committed never was. An answer that streams to a topic goes on where it was.
         """
-        self._runner.crash(breaks_sockets=False)
+        self._runner.crash(whole=False)
         self._runner.network.settle()
 
     def crash_after_writes(self, count: int) -> None:

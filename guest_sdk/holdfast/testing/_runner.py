@@ -76,6 +76,7 @@ class Runner:
         self._stack: list[Turn] = []
         self.function_sandbox: Sandbox | None = None
         self.crashes = 0
+        self.host_crashes = 0  # those of the whole host: sockets, and answers that stream, end with it
         self._writes_until_crash = 0
         self._commits_until_crash = 0
 
@@ -196,16 +197,17 @@ class Runner:
         """Die as if killed between that commit from now on and its answer."""
         self._commits_until_crash = count
 
-    def crash(self, *, breaks_sockets: bool = True) -> None:
+    def crash(self, *, whole: bool = True) -> None:
         """Die as if killed: nothing of running turns commits, no activation is left."""
         self.crashes += 1
+        self.host_crashes += whole
         self._writes_until_crash = self._commits_until_crash = 0
         for turn in self._stack:
             turn.ended_by = turn.ended_by or failure_of_dead_host(turn.label, left=turn.left)
         for record in self.records.values():
             record.deactivate()
         self.function_sandbox = None
-        if breaks_sockets:
+        if whole:
             self.network.break_all(_SERVICE_RESTART)
 
     def count_write(self) -> None:

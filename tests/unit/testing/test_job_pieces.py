@@ -67,3 +67,19 @@ def test_a_host_that_dies_before_a_piece_is_committed_asks_again_and_one_that_di
     assert [event for event, _ in words(host)[2:]] == [None, "again", None, None]
     assert len(host.outbound.requests) == 4
     assert {request.headers["Idempotency-Key"] for request in host.outbound.requests[:2]} == {id_}
+
+
+def test_the_death_of_a_worker_costs_no_piece() -> None:
+    host = LocalHost({"LISTENER": Listener})
+
+    def pieces() -> Iterator[str]:
+        for word in ("one", "two", "three"):
+            yield f"data: {word}\n\n"
+            host.crash_worker()
+
+    host.outbound.answer(URL, Response(pieces(), headers=SSE))
+    host.env.LISTENER.id_from_name("a").ask()
+    host.clock.advance()
+
+    assert words(host) == [[None, "one"], [None, "two"], [None, "three"]]
+    assert (len(host.outbound.requests), host.jobs()) == (1, [])

@@ -79,10 +79,10 @@ class JobDeliveries:
         """Publish an answer while it comes, each piece in a turn; None where that is over, or goes on later."""
         runner = self._runner
         answer = self._answers.pop(job.id, None)
-        if answer is None or answer.crashes != runner.crashes:
+        if answer is None or answer.crashes != runner.host_crashes:
             if job.pieces:
                 return failed(RefusedError("OutboundUnreachableError", _BROKE_OFF))
-            crashes = runner.crashes
+            crashes = runner.host_crashes
             response = self._respond(record, job)
             if record.jobs.get(job.id) is not job:
                 return None  # it was cancelled meanwhile
@@ -105,7 +105,7 @@ class JobDeliveries:
             if job is None:  # it was cancelled
                 answer.close()
                 return None
-            if answer.crashes != runner.crashes:
+            if answer.crashes != runner.host_crashes:
                 return None  # the host died: what is due is tried again
             if not answer.piece:
                 if answer.ended:
