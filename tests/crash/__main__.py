@@ -37,7 +37,11 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="holdfast-crash-") as folder:
             done = sweep(_deployed(Path(folder), workers=2), Path(folder), kills, seed)
         found += len(done.faults)
-        seen = f"{done.acknowledged} acknowledged, {done.unknown} unknown, {done.rung} alarms"
+        of = done.connected
+        seen = (
+            f"{done.acknowledged} acknowledged, {done.unknown} unknown, {done.rung} alarms; "
+            f"{of['opened']} sockets, {of['heard']} messages, {of['kept']} keys, {of['left']} jobs"
+        )
         _show(name, seen, done.faults)
     for turn in range(3):
         with tempfile.TemporaryDirectory(prefix="holdfast-cuts-") as folder:

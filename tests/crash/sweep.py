@@ -1,4 +1,4 @@
-"""The crash sweep: a host under a seeded workload is killed at every step of its commits, and at random instants."""
+"""The crash sweep: a host under two seeded workloads is killed at every step of its commits, and at random instants."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import TypeVar
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
+from tests.crash.connected import Connected
 from tests.crash.model import FEW_ROWS, Workload
 from tests.faults.shim import Faults
-from tests.harness import processes
+from tests.harness import components, processes
+from tests.harness.deploying import deploy
 from tests.harness.host import HOLDFAST, HostProcess
 from tests.harness.partitions import faults_of
 
@@ -34,20 +37,34 @@ class Sweep:
     acknowledged: int
     unknown: int
     rung: int
+    connected: Counter[str]  # how many of what kind was acknowledged, and how often sockets ended by which code
     faults: list[str]
 
 
-def sweep(data: Path, folder: Path, kills: list[Kill], seed: int, *, command: Sequence[str] = (HOLDFAST,)) -> Sweep:
-    """Kill in all these ways, one after the other, under one workload; each says whether the host must be started."""
+def sweep(
+    data: Path,
+    folder: Path,
+    kills: list[Kill],
+    seed: int,
+    *,
+    command: Sequence[str] = (HOLDFAST,),
+    clients: int = Workload.clients,
+) -> Sweep:
+    """Kill in all these ways, one after the other, under both workloads; each says whether the host must be started.
+
+    `clients` are those of the states: where few of them call, the others get more done.
+    """
     faults = Faults(folder / "rules")
     host = HostProcess(data, "--workers", "2", *FEW_ROWS, command=command, environment=faults.environment)
     host.start()
     done = 0
     try:
-        with Workload(host.url, seed) as workload:
+        deploy(host, components.built(components.HALL))
+        with Workload(host.url, seed, clients) as workload, Connected(host.url, seed) as connected:
             for kill in kills:
                 workload.wait_for(20)
-                if workload.faults:
+                connected.wait_for(10)
+                if workload.faults or connected.faults:
                     break
                 if kill(host, faults):
                     host.wait()
@@ -55,12 +72,12 @@ def sweep(data: Path, folder: Path, kills: list[Kill], seed: int, *, command: Se
                     host.start()
                 done += 1
             workload.wait_for(20)
-        found = workload.look_at_all()
+        found = workload.look_at_all() + connected.look_at_all()
         host.stop()
         found += _look_at_rows(data)
     finally:
         host.kill_all()
-    return Sweep(done, workload.acknowledged, workload.unknown, workload.rung, found)
+    return Sweep(done, workload.acknowledged, workload.unknown, workload.rung, connected.counts, found)
 
 
 def _look_at_rows(data: Path) -> list[str]:

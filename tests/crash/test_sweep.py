@@ -13,6 +13,7 @@ from tests.crash.sweep import at_random, at_step, stopped_at_step, stopped_for, 
 from tests.harness.mutants.host import command
 
 KILLS_MAX = 200  # a mutant shows itself within a few, seldom later; then the sweep ends
+ROUND, ROUNDS_MAX = 12, 10  # what is lost shows itself at a sweep's end
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +30,7 @@ def test_whoever_is_killed_at_whichever_step_of_a_commit_what_is_stored_agrees_w
 
     assert done.faults == []
     assert done.kills == len(kills)
+    assert all(done.connected[kind] for kind in ("opened", "heard", "closed", "kept", "left"))
 
 
 @pytest.mark.parametrize("mutation", ["open_gate", "clear_alarms_after_they_ran"])
@@ -39,3 +41,21 @@ def test_the_sweep_finds_a_worker_that_answers_before_its_commit_or_delivers_an_
     kills = [at_step(step % 10, whole_host=False) for step in range(KILLS_MAX)]
 
     assert sweep(tmp_path / "data", tmp_path, kills, seed=1, command=command(mutation)).faults
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    ["keep_no_receipts", "remove_calls_before_they_are_answered", "remove_sockets_before_they_are_heard"],
+    ids=["receipts", "jobs", "sockets"],
+)
+def test_the_sweep_finds_a_key_that_takes_effect_twice_a_job_that_is_lost_and_a_close_that_nobody_hears(
+    probe_data: Callable[[int], Path], tmp_path: Path, mutation: str
+) -> None:
+    for number in range(ROUNDS_MAX):
+        folder = tmp_path / f"{number}"
+        shutil.copytree(probe_data(2), folder / "data")
+        kills = [at_step(step % 10, whole_host=False) for step in range(ROUND)]
+        if sweep(folder / "data", folder, kills, seed=number, command=command(mutation), clients=1).faults:
+            break
+    else:
+        pytest.fail(f"nothing was found in {ROUNDS_MAX * ROUND} kills")

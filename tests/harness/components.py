@@ -35,6 +35,7 @@ EXAMPLES = PROJECT / "examples"
 ACCOUNT = EXAMPLES / "account"
 GUESTS = PROJECT / "tests" / "harness" / "guests"
 PROBE = GUESTS / "probe"
+HALL = GUESTS / "hall"
 JOINT = (
     *(each.parent for each in sorted(GUESTS.glob("*/holdfast.toml"))),
     EXAMPLES / "reminders",

@@ -31,7 +31,7 @@ from holdfast_host.worker.turns.entry import Entry
 from holdfast_host.worker.turns.keyed_turn import KeyedTurn
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness import leader_guard
-from tests.harness.mutants import alarms, jobs
+from tests.harness.mutants import alarms, jobs, sockets
 
 _LOOK_S: Final = 0.002
 
@@ -294,6 +294,7 @@ _MUTATIONS: Final[dict[str, Callable[..., None]]] = (
     }
     | alarms.MUTATIONS
     | jobs.MUTATIONS
+    | sockets.MUTATIONS
 )
 
 
