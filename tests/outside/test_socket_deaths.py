@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
+import resource
+import socket
 from collections import Counter
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from tests.harness import components
 from tests.harness.deploying import deploy
@@ -145,3 +150,71 @@ def test_who_stays_open_through_kills_has_heard_every_number_once_and_was_heard_
             assert sorted(user for user, *_ in told) == sorted(each.user for each in there)
             assert chat.ask(room, "count") == 0
         chat.end()
+
+
+@pytest.mark.repeats
+def test_opens_and_closes_are_equal_through_deaths_of_workers_fronts_and_all(tmp_path: Path) -> None:
+    chance, users = random.Random(11), itertools.count()
+    with HostProcess(tmp_path / "data") as host:
+        deploy(host, components.built(CHAT))
+        chat = Chat(host)
+        for victim in ("worker", "front", "all") * repeats(1, 10):
+            for _ in range(3):
+                with suppress(ConnectionError, InvalidHandshake, ConnectionClosed):  # it may come while nobody is there
+                    client = chat.open("mixed", f"u{next(users)}")
+                    client.send("hi")
+                    if chance.random() < 0.3:
+                        client.close()
+            if victim == "all":
+                host.kill_all()
+                host.start()
+            else:
+                host.kill(victim)
+        chat.end()
+        opened = chat.ask("mixed", "opened")
+        told = chat.closed("mixed", opened)
+
+        assert opened >= 3
+        assert len(told) == opened
+        assert [user for user, count in Counter(user for user, *_ in told).items() if count > 1] == []
+        assert chat.ask("mixed", "count") == 0
+
+
+@pytest.mark.repeats
+def test_an_idle_crowd_stays_through_death_after_death_of_its_worker(tmp_path: Path) -> None:
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    each_has = min(repeats(200, 20_000), most_files - 1_000) // len(ROOMS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+    with HostProcess(tmp_path / "data") as host, ExitStack() as clients:
+        deploy(host, components.built(CHAT))
+        chat = Chat(host)
+        crowd = {room: [clients.enter_context(_bare(host, room)) for _ in range(each_has)] for room in ROOMS}
+        for _ in range(repeats(3, 10)):
+            host.kill("worker")
+            assert {chat.ask(room, "count") for room in ROOMS} == {each_has}
+
+        for room, sockets in crowd.items():
+            sockets[0].sendall(_HI)
+            assert {_next_text(each) for each in sockets} == {"1 u: hi"}
+            assert chat.ask(room, "closed") == []
+
+
+_HI = b"\x81\x82\0\0\0\0hi"
+
+
+def _bare(host: HostProcess, room: str) -> socket.socket:
+    """A client that costs this process little; it has had its welcome."""
+    where = urlsplit(host.url)
+    client = socket.create_connection((where.hostname or "", where.port or 0), timeout=PATIENCE_S)
+    head = f"GET /v1/actors/Room/{room}/ws?user=u HTTP/1.1\r\nHost: localhost\r\n"
+    head += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    client.sendall(f"{head}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
+    came = b""
+    while not came.endswith(b"welcome u"):
+        came += client.recv(4096)
+    return client
+
+
+def _next_text(client: socket.socket) -> str:
+    head = client.recv(2)
+    return client.recv(head[1]).decode()

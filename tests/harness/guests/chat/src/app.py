@@ -16,6 +16,7 @@ class Room(StatefulActor):
             return self.ctx.subscribe(request, "news")
         accepted = self.ctx.accept_socket(request, tags=[f"user:{user}"], attachment={"user": user})
         accepted.socket.send(f"welcome {user}")
+        self.ctx.storage.put("opened", self.ctx.storage.get("opened", 0) + 1)
         if request.query.get("fail"):
             raise ValueError("after it had accepted")
         return accepted
@@ -46,6 +47,10 @@ class Room(StatefulActor):
     def closed(self) -> list[Any]:
         found: list[Any] = self.ctx.storage.get("closed", [])
         return found
+
+    def opened(self) -> int:
+        count: int = self.ctx.storage.get("opened", 0)
+        return count
 
     def said(self) -> int:
         count: int = self.ctx.storage.get("n", 0)
