@@ -56,6 +56,11 @@ class SocketChanges(TurnJobs):
         found.pop(self._ended_socket, None)
         return found
 
+    def count_sockets(self) -> int:
+        """How many `all_sockets` has, in a time that grows with what is not durable of them, not with their number."""
+        ended = Changes(sockets={self._ended_socket: None})
+        return self._pending.count_sockets(self._store, self._instance, (*self._below, self._top, ended))
+
     def put_socket(self, number: int, row: SocketRow | None) -> None:
         """Write a socket's row, or the auto response; None removes it."""
         top = self._top

@@ -9,6 +9,7 @@ detached turn reads. The layers are therefore never mutated once a reader may se
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -97,6 +98,24 @@ class Pending:
         for layer in layers:
             change_sockets(found, layer.changes)
         return found
+
+    def count_sockets(self, store: Store, instance: StoredInstance, later: Iterable[Changes]) -> int:
+        """How many sockets the instance has after its finished turns and these changes."""
+        settled, stored = self._settled, self.stored_sockets
+        changed: dict[int, SocketRow | None] = {}
+        all_changes = [*(layer.changes for layer in self.layers), *later]
+        if stored is not None and not any(changes.erased for changes in all_changes):
+            for changes in all_changes:
+                changed.update(changes.sockets or {})
+            changed[AUTO_RESPONSE] = None  # it is none
+            count = len(stored) + sum((row is not None) - (number in stored) for number, row in changed.items())
+            if settled == self._settled:
+                return count
+        found = self.read_sockets(store, instance)  # the first time, and where a commit came between
+        for changes in later:
+            change_sockets(found, changes)
+        found.pop(AUTO_RESPONSE, None)
+        return len(found)
 
     def clear(self) -> None:
         """Forget everything: the instance's batches are lost."""

@@ -277,6 +277,7 @@ class Layers(RuleBasedStateMachine):
             assert self.overlay.get(text.encode()) == self.now.values.get(text.encode())
         assert self.overlay.get_alarm() == self.now.alarm_us
         assert self.overlay.all_sockets() == {number: row for number, row in self.now.sockets.items() if number}
+        assert self.overlay.count_sockets() == len(self.overlay.all_sockets())
         assert [self.overlay.socket(number) for number in range(4)] == [*map(self.now.sockets.get, range(4))]
         assert self.all_jobs() == self.now.jobs
         assert self.all_pages(reverse=False) == sorted(self.now.values.items())

@@ -109,3 +109,17 @@ def test_sockets_that_were_read_while_a_group_was_settled_are_not_kept(monkeypat
     monkeypatch.setattr(unflushed, "_read_stored", lambda store, instance: {4: SocketRow(1), 5: SocketRow(1)})
 
     assert sorted(pending.read_sockets(store, instance)) == [4, 5]
+
+
+def test_sockets_are_counted_without_a_copy_of_those_that_are_durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each handshake of a crowd would take as long as the crowd is large."""
+    pending = Pending()
+    store, instance = cast("Store", None), StoredInstance(0, 7, b"a")
+    monkeypatch.setattr(unflushed, "_read_stored", lambda store, instance: {4: SocketRow(1), 5: SocketRow(1)})
+    pending.read_sockets(store, instance)
+    pending.add(Changes(sockets={0: SocketRow(1), 4: None, 6: SocketRow(1)}), 1)
+    monkeypatch.setattr(Pending, "read_sockets", None)
+
+    assert pending.count_sockets(store, instance, [Changes(sockets={7: SocketRow(1)})]) == 3
+    pending.settle(1)
+    assert pending.count_sockets(store, instance, []) == 2

@@ -68,7 +68,7 @@ class TurnSockets:
             raise BadRequestError(
                 f"{label}: {turn.loaded.type} has no socket_message that could hear of it: it can accept no WebSocket"
             )
-        count = len(storage.all_sockets())
+        count = storage.count_sockets()
         if count >= self._limits.instance_sockets_max:
             raise LimitError(f"{label}: {count} sockets, the limit is {self._limits.instance_sockets_max}")
         protocol = facts.get("protocol", "")
