@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from types import FunctionType
 from typing import Any, Final
 
 from holdfast._contract import HANDLER_NAMES
@@ -107,7 +108,7 @@ def run_job(actor: object | None, label: str, text: str) -> Any:
     if facts["kind"] == "then":
         args = [_outcome(facts, f"the result that {label}.{name} gets")]
     method: Callable[..., Any] = getattr(actor, name)
-    if wants_info(signature_of(method), args, kwargs):
+    if _wants_info(method, args, kwargs):
         scheduled = instant_of(int(facts["scheduled_us"]))
         missed, cron = int(facts.get("missed", 0)), facts.get("cron")
         kwargs = {**kwargs, INFO: JobInfo(facts["id"], int(facts["retry_count"]), scheduled, missed, cron)}
@@ -120,6 +121,19 @@ def method_of(actor: type, name: str) -> Callable[..., Any] | None:
         return None
     found = getattr(actor, name, None)
     return found if callable(found) and not isinstance(found, type) else None
+
+
+def _wants_info(method: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> bool:
+    """`wants_info` of a method, from its code where that says all: to make a signature takes longer than most runs."""
+    function = getattr(method, "__func__", None)
+    if type(function) is not FunctionType or vars(function):  # what wraps another function says so there
+        return wants_info(signature_of(method), args, kwargs)
+    code = function.__code__
+    names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]  # without `self`
+    if INFO not in names or INFO in kwargs:
+        return False
+    at = names.index(INFO) + 1
+    return at >= code.co_argcount or (at >= code.co_posonlyargcount and at > len(args))
 
 
 def wants_info(signature: inspect.Signature, args: list[Any], kwargs: dict[str, Any]) -> bool:

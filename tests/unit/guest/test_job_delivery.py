@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import ModuleType
@@ -14,8 +16,10 @@ from holdfast import ActorCallError, Env, StatefulActor
 from holdfast._describe import Component, RuleError
 from holdfast._exports import Guest
 from holdfast._host_imports import Err
-from holdfast._jobs.delivery import JobInfo, Outcome, ScheduledEvent
+from holdfast._jobs import delivery
+from holdfast._jobs.delivery import JobInfo, Outcome, ScheduledEvent, _wants_info, wants_info
 from holdfast._log_capture import Output
+from holdfast._values.annotations import signature_of
 from holdfast.http import OutboundUnreachableError
 from tests.unit.guest.memory_host import Hosted
 
@@ -67,6 +71,56 @@ def test_a_parameter_info_that_is_given_is_left_alone(worker: Hosted) -> None:
     worker.guest.job(info("note", kwargs={"info": {"a": 2}}))
 
     assert seen == [{"a": 1}, {"a": 2}]
+
+
+def wrapped(function: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> None:
+        function(*args, **kwargs)
+
+    return call
+
+
+class Shapes:
+    def plain(self, a: int, b: int = 2) -> None: ...
+    def second(self, a: int, info: Any = None) -> None: ...
+    def only_by_name(self, *items: int, info: Any) -> None: ...
+    def only_by_place(self, info: Any, /) -> None: ...
+    def all_names(self, **info: Any) -> None: ...
+    def local(self, a: int) -> None:
+        info = a
+        assert info
+
+    @wrapped
+    def decorated(self, a: int, info: Any) -> None: ...
+    @staticmethod
+    def static(info: Any) -> None: ...
+    @classmethod
+    def of_class(cls, info: Any) -> None: ...
+
+    partial = functools.partial(len)
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Shapes) if not name.startswith("__")])
+@pytest.mark.parametrize("args", [[], [1], [1, 2]], ids=len)
+@pytest.mark.parametrize("kwargs", [{}, {"info": 3}], ids=["", "info"])
+def test_what_gets_info_is_the_same_by_a_methods_code_as_by_its_signature(
+    name: str, args: list[Any], kwargs: dict[str, Any]
+) -> None:
+    method = getattr(Shapes(), name)
+
+    assert _wants_info(method, args, kwargs) == wants_info(signature_of(method), args, kwargs)
+
+
+def test_no_signature_is_made_for_the_run_of_a_method(worker: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a sandbox that takes longer than the run itself."""
+    made: list[Any] = []
+    monkeypatch.setattr(delivery, "signature_of", made.append)
+
+    worker.guest.job(info("_later"))
+    worker.guest.job(info("_expire", "17", 1))
+    assert len(seen) == 2
+    assert made == []
 
 
 def test_a_run_may_be_a_coroutine(worker: Hosted) -> None:

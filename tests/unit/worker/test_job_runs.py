@@ -385,6 +385,23 @@ def test_a_component_without_the_export_can_make_no_job_and_one_it_has_fails_by_
     assert row["last_error"].startswith("ActorUnknownMethodError: T runs no jobs in version 1 of 'f'")
 
 
+@pytest.mark.parametrize(("turn_s", "let_in"), [(0.01, 4), (0.0002, 10), (0.00005, 12)])
+def test_so_many_runs_are_let_in_at_once_as_take_two_milliseconds(
+    monkeypatch: pytest.MonkeyPatch, turn_s: float, let_in: int
+) -> None:
+    """They share a commit; and no call finds more of them before it."""
+    ready: list[int] = []
+    host = JobStage(monkeypatch, lambda *_: ready.append(host.stage.worker.runs._ready + 1))
+    for number in range(12):
+        host.run(f"n{number}", 1.0)
+    host.settle()
+    host.stage.do(lambda: setattr(host.stage.worker.runs, "_turn_s", turn_s))
+
+    host.advance(1.0)
+    assert len(ready) == 12
+    assert ready[0] == max(ready) == let_in
+
+
 def test_slow_jobs_delay_no_alarm_and_no_call_and_all_of_them_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """More of them than a function may have under way; what is left over runs when they are done."""
     monkeypatch.setitem(FUNCTION_MAX, "run", 8)

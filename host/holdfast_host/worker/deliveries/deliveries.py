@@ -148,7 +148,8 @@ class Deliveries(Kind):
             self.post(heapq.heappop(self._aside)[2])
         if self._parked_types and not self._unparking and not self._reading_page:
             return self._read_parked(generation, self._parked_types.pop())
-        while self._ready < READY_MAX:
+        ready_max = self._ready_max()
+        while self._ready < ready_max:
             if len(self._under_way) - self.killed.line_of(self) >= self.under_way_max:
                 self._next_us = _NEVER_US  # the end of one of them wakes the leader
                 return True
@@ -275,6 +276,10 @@ class Deliveries(Kind):
         self.put_aside(delivery, AGAIN_S)
 
     # Inside.
+
+    def _ready_max(self) -> int:
+        """How many may be in the ready queue."""
+        return READY_MAX
 
     def post(self, delivery: Delivery) -> None:
         """Put a turn for it into the mailbox."""

@@ -27,13 +27,13 @@ from holdfast_host.core.errors import ActorUnknownMethodError, BadRequestError
 from holdfast_host.storage.store import Changes
 from holdfast_host.storage.unflushed import read_job
 from holdfast_host.wire.frames import CallKind
-from holdfast_host.worker.deliveries.deliveries import READY_MAX, Deliveries
+from holdfast_host.worker.deliveries.deliveries import Deliveries
 from holdfast_host.worker.deliveries.exits import AGAIN_S
 from holdfast_host.worker.deliveries.stages import UNREAD, Delivery, Stage
 from holdfast_host.worker.jobs.outcomes import FORGOTTEN, Answer, is_success, judge, was_not_sent
 from holdfast_host.worker.jobs.timetable import JobTimetable
 from holdfast_host.worker.threads.leaders import any_thread, leaders
-from holdfast_host.worker.turns.job_texts import read_facts
+from holdfast_host.worker.turns.job_texts import may_repeat, read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -53,7 +53,11 @@ if TYPE_CHECKING:
 UNDER_WAY_MAX = {"run": 128, "call": 1_024, "http": 512}
 FUNCTION_MAX = {"run": 64, "call": 512, "http": 50}  # of http: half of what the courier takes of one
 INSTANCE_MAX = 16
+READY_S = 0.002
+READY_SHORT_MAX = 32
+_LEARNING = 0.1  # how much one turn moves the average
 _PARKED_PAGE = 64
+_dumps = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps() makes one each time
 _FORGOTTEN_BEFORE_S = 3_600  # the end of what is kept of a first try
 
 
@@ -93,11 +97,12 @@ class Jobs(Deliveries):
         super().__post_init__()
         self.under_way_max = UNDER_WAY_MAX[self.pool]
         self._timetable = JobTimetable(self.pool, self._function_of, FUNCTION_MAX[self.pool], INSTANCE_MAX)
+        self._turn_s = READY_S  # of a processor, on average of the last ones
         self._answered: deque[JobDelivery] = deque()
 
     def release(self, generation: int, now_us: int) -> bool:
         """Put what was answered, then what is due into the mailboxes. False: the leadership is lost."""
-        while self._answered and self._ready < READY_MAX:
+        while self._answered and self._ready < self._ready_max():
             self.post(self._answered.popleft())
         return super().release(generation, now_us)
 
@@ -159,11 +164,21 @@ class Jobs(Deliveries):
                 if found is not None:
                     self._stop(_own(found))
 
+    def end(self, turn: Turn) -> None:
+        """As of any delivery; how long such turns take is learned."""
+        self._turn_s += (turn.computed_s - self._turn_s) * _LEARNING
+        super().end(turn)
+
     def hold(self, delivery: Delivery, overlay: Overlay) -> None:
         """The turn that begins with this overlay handles it."""
         overlay.take_job(delivery.id, _own(delivery).following)
 
     # How it is delivered.
+
+    def _ready_max(self) -> int:
+        """As many as take READY_S together: those that are let in at once share a commit, and a call waits for them."""
+        at_once = READY_SHORT_MAX if self._turn_s * READY_SHORT_MAX < READY_S else int(READY_S / self._turn_s)
+        return max(super()._ready_max(), at_once)
 
     def _may_run(self, turn: Turn, delivery: Delivery, row: Any, loaded: LoadedType) -> bool:
         entry, own = turn.entry, _own(delivery)
@@ -212,7 +227,7 @@ class Jobs(Deliveries):
                 info["cron"] = facts.head["cron"]
         info |= {"scheduled_us": row.scheduled_us, "retry_count": row.retry_count}
         turn.request.method = str(info["method"]).encode()
-        turn.request.body = json.dumps(info, separators=(",", ":")).encode()[:-1] + b"," + member + b"}"
+        turn.request.body = _dumps(info).encode()[:-1] + b"," + member + b"}"
 
     def _refusal(self, loaded: LoadedType) -> HoldfastError | None:
         if loaded.runs_jobs:
@@ -280,7 +295,9 @@ class Jobs(Deliveries):
 
     def _read_cron(self, delivery: JobDelivery, job: Job, now_us: int) -> None:
         """When it is due next, and what it has slept through."""
-        from holdfast_host.core.cron import missed_between, next_after
+        if not may_repeat(job):
+            return
+        from holdfast_host.core.cron import missed_between, next_after  # its zones are read with it
 
         head = read_facts(job).head
         if "cron" not in head:

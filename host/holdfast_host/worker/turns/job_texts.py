@@ -46,6 +46,11 @@ def read_facts(job: Job) -> Facts:
     return Facts(json.loads(head), payload)
 
 
+def may_repeat(job: Job) -> bool:
+    """False for one that is no cron, which most are not, without reading its facts."""
+    return b'"cron"' in job.facts[: job.facts.find(b"\n")]
+
+
 def read_job(text: bytes, now_us: int, limits: Limits, label: str, aim: Callable[[str, str], int]) -> Job:
     """What a guest wants done.
 
