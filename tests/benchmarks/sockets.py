@@ -57,6 +57,10 @@ def run(section: Section, scale: Scale) -> None:
         ],
         ["frames of a broadcast, a second", section.figure("sockets/broadcast/frames_per_s", rates)],
         ["CPU of the front for each, us", section.figure("sockets/broadcast/front_cpu_us", costs)],
+        [
+            "frames that a core of the front can write, a second",
+            section.figure("sockets/broadcast/frames_per_core_s", [1e6 / each for each in costs]),
+        ],
     ]
     section.table("sockets", ["what", "seen"], rows)
 

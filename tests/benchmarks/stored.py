@@ -29,19 +29,24 @@ class Stored:
         self._first = folder / "first" / "data"
         with HostProcess(self._first, "--workers", "1") as host, host.caller() as caller:
             deploy(host, built(PEERS / "account"))
-            caller.value("Account", "a1", "deposit", 5)
+            caller.value("Account", "a1", "deposit", 0)
         store = LmdbStore.open(self._first, [0], _LIMITS)
-        self._type_id = next(each for each in range(_TYPES_MAX) if store.locate(each, b"a1").exists)
+        self.type_id = next(each for each in range(_TYPES_MAX) if store.locate(each, b"a1").exists)
         store.close()
 
     @contextmanager
     def host(self, name: str, *, instances: int, keys: int) -> Iterator[Server]:
         """A host with the instances `a1` to `aN`, each with a balance and so many keys in all."""
-        data = self._folder / name / "data"
-        shutil.copytree(self._first, data)
+        data = self.copy(name)
         self._write(data, instances, keys)
         with HostProcess(data, "--workers", "1") as host:
             yield Server(name, host.url, host.pids()["supervisor"][0], host)
+
+    def copy(self, name: str) -> Path:
+        """A data directory of its own; of its instances there is `a1`, whose balance is 0."""
+        data = self._folder / name / "data"
+        shutil.copytree(self._first, data)
+        return data
 
     def _write(self, data: Path, instances: int, keys: int) -> None:
         writes: dict[bytes, bytes | None] = {b"key/%06d" % number: b'"x"' for number in range(keys - 1)}
@@ -54,6 +59,6 @@ class Stored:
             group += 1
             names = range(first, min(first + per_group, instances + 1))
             changes = Changes(writes, size_bytes=size_bytes)
-            report = store.commit(group, [Batch(store.locate(self._type_id, b"a%d" % each), changes) for each in names])
+            report = store.commit(group, [Batch(store.locate(self.type_id, b"a%d" % each), changes) for each in names])
             assert not report.lost
         store.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 from holdfast import Env, Request, Response, StatefulActor
 
 
@@ -18,6 +21,13 @@ class Account(StatefulActor):
 
     def empty(self) -> None:
         return None
+
+    def note(self, info: Any) -> None:
+        """A job's: how late it runs, in seconds."""
+        self.ctx.storage.put(f"late/{info.id}", time.time() - info.scheduled_time.timestamp())
+
+    def late(self) -> list[float]:
+        return list(self.ctx.storage.list(prefix="late/", limit=1000).values())
 
     def fill(self, keys: int, size: int) -> int:
         for number in range(keys):
