@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from typing import Any
 
 import pytest
 
+from holdfast_host.core.limits import Limits
 from holdfast_host.wire.frames import EVENT_SLOT
 from holdfast_host.wire.send_page import NO_GROUP, InFlight, owner_mark
 from holdfast_host.wire.sockets import Auto, Open, serial_of, socket_text
@@ -231,3 +233,57 @@ def test_a_link_that_breaks_while_its_worker_lives_leaves_word_that_anybody_may_
         pass
 
     assert room.front.pages.sends.stands_for_everybody
+
+
+# What comes of events at their end.
+
+
+@pytest.mark.limit("queue_timeout_s")
+def test_events_behind_a_turn_that_takes_longer_than_calls_may_wait_all_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call in the same mailbox finds its time over; an event has none."""
+    running, go_on = threading.Event(), threading.Event()
+
+    def handle(turn: Turn, event: dict[str, Any]) -> None:
+        running.set()
+        assert go_on.wait(20)
+
+    room = SocketStage(monkeypatch, limits=Limits(queue_timeout_s=0.05), handler=handle)
+    socket = room.front.accept("a")
+    slots = [room.front.say("a", socket, "[]") for _ in range(4)]
+    assert running.wait(20)
+    call = room.stage.client.send("a", "run", [])
+    over_at = time.monotonic() + 0.1
+    while time.monotonic() < over_at:
+        room.stage.do(lambda: None)
+    go_on.set()
+
+    assert [room.front.wait(slot)[0] for slot in slots] == [200] * 4
+    assert room.told() == ["message"] * 4
+    assert room.stage.client.wait(call)[0] == 503
+
+
+def test_an_event_whose_turn_has_read_what_was_lost_closes_its_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has done nothing, and nobody would tell its client."""
+    running, go_on = threading.Event(), threading.Event()
+
+    def handle(turn: Turn, event: dict[str, Any]) -> None:
+        running.set()
+        assert go_on.wait(20)
+        run_steps(turn, [["send", {}, "never"]])
+
+    room = SocketStage(monkeypatch, handler=handle)
+    socket = room.front.accept("a")
+    room.store.lose_next([b"a"])
+    room.store.hold()
+    written = room.stage.client.send("a", "run", [["put", "k", 1]])
+    room.store.wait_held()
+    slot = room.front.say("a", socket, "[]")
+    assert running.wait(20)
+    room.store.let_go()
+    assert room.stage.client.wait(written)[0] != 200
+    go_on.set()
+    room.front.wait(slot)
+
+    room.front.wait_told(lambda _: bool(room.front.closes()))
+    assert room.front.closes() == [(1012, (serial_of(socket),))]
+    assert room.front.texts(socket) == []
