@@ -183,15 +183,16 @@ def test_opens_and_closes_are_equal_through_deaths_of_workers_fronts_and_all(tmp
 @pytest.mark.repeats
 def test_an_idle_crowd_stays_through_death_after_death_of_its_worker(tmp_path: Path) -> None:
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    each_has = min(repeats(200, 20_000), most_files - 1_000) // len(ROOMS)
+    each_has = 100
+    rooms = [f"idle{number}" for number in range(min(repeats(200, 20_000), most_files - 1_000) // each_has)]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     with HostProcess(tmp_path / "data") as host, ExitStack() as clients:
         deploy(host, components.built(CHAT))
         chat = Chat(host)
-        crowd = {room: [clients.enter_context(_bare(host, room)) for _ in range(each_has)] for room in ROOMS}
+        crowd = {room: [clients.enter_context(_bare(host, room)) for _ in range(each_has)] for room in rooms}
         for _ in range(repeats(3, 10)):
             host.kill("worker")
-            assert {chat.ask(room, "count") for room in ROOMS} == {each_has}
+            assert {chat.ask(room, "count") for room in rooms} == {each_has}
 
         for room, sockets in crowd.items():
             sockets[0].sendall(_HI)
