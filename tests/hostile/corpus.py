@@ -12,6 +12,7 @@ from tests.harness import components
 from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
 from tests.hostile.cases import Case, call_cases, crowd_cases, deploy_cases, wat_cases
+from tests.hostile.connecting import connecting_cases
 from tests.hostile.stage import P99_S_MAX, Footprint, Neighbour, Row, run_cases, settle, warm_up
 from tests.hostile.streaming import streaming_cases
 from tests.hostile.texts import text_cases
@@ -21,6 +22,7 @@ COMPONENT_BYTES_MAX = 32 * MIB
 LIMITS = {
     "compile_cpu_s": 15,
     "method_timeout_s": 2,
+    "alarm_timeout_s": 2,
     "idle_eviction_s": 2,
     "component_bytes_max": COMPONENT_BYTES_MAX,
     "fetch_timeout_s": 2,
@@ -52,7 +54,10 @@ def run(data: Path, *, quick: bool, at_once: int, workers: int) -> Report:
 
 
 def _cases(real: bytes, *, quick: bool) -> tuple[list[Case], list[Case]]:
-    cases = [*deploy_cases(COMPONENT_BYTES_MAX, real), *wat_cases(), *text_cases(), *call_cases(), *streaming_cases()]
+    cases = [
+        *deploy_cases(COMPONENT_BYTES_MAX, real), *wat_cases(), *text_cases(), *call_cases(), *connecting_cases(),
+        *streaming_cases(),
+    ]  # fmt: skip
     chosen = [case for case in cases if case.quick or not quick]
     return chosen, [case for case in crowd_cases() if case.quick or not quick]
 

@@ -115,7 +115,9 @@ class Footprint:
             ("descriptors", before.descriptors, self.descriptors, descriptors),
             ("bytes", before.memory, self.memory, memory_bytes),
         ):
-            found += [f"{pid}: {then[pid]} {what}, then {now[pid]}" for pid in then if now[pid] > then[pid] + more]
+            for role, pids in self.pids.items():
+                grown = (pid for pid in pids if now[pid] > then[pid] + more)
+                found += [f"{role} {pid}: {then[pid]} {what}, then {now[pid]}" for pid in grown]
         return found
 
 

@@ -18,4 +18,4 @@ def test_a_host_takes_the_hostile_guest_and_lists_its_types(tmp_path: Path) -> N
         deploy(host, components.built(GUEST))
         listed = caller.request("GET", "/v1/actors").value["actors"]
 
-    assert [each["type"] for each in listed] == ["AsksOutside", "Hostile", "HostileInit", "HostileText"]
+    assert [each["type"] for each in listed] == ["AsksOutside", "Hostile", "HostileInit", "HostileRoom", "HostileText"]

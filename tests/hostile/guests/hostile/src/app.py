@@ -2,6 +2,7 @@
 
 import os
 
+from connecting import HostileRoom
 from leaving import EndsBadly, SaysOddThings
 from odd_things import EvilBaseError
 from reaching import PassesTheSdk, ReachesOut, StaysBehind, StoresOddThings
@@ -11,7 +12,7 @@ from time_and_space import TakesSpace, TakesTime
 
 from holdfast import AlarmInfo, Context, Env, StatefulActor
 
-__all__ = ["AsksOutside", "Hostile", "HostileInit", "HostileText", "fetch"]
+__all__ = ["AsksOutside", "Hostile", "HostileInit", "HostileRoom", "HostileText", "fetch"]
 
 MIB = 1 << 20
 
