@@ -161,7 +161,7 @@ def test_opens_and_closes_are_equal_through_deaths_of_workers_fronts_and_all(tmp
         for victim in ("worker", "front", "all") * repeats(1, 10):
             for _ in range(3):
                 with suppress(ConnectionError, InvalidHandshake, ConnectionClosed):  # it may come while nobody is there
-                    client = chat.open("mixed", f"u{next(users)}")
+                    client = chat.open("mixed", f"u{next(users)}", open_timeout=PATIENCE_S)
                     client.send("hi")
                     if chance.random() < 0.3:
                         client.close()
