@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -161,6 +162,72 @@ def test_a_retry_by_an_operator_begins_the_answer_anew(monkeypatch: pytest.Monke
     assert courier.asked[-2:] == [(0, True), (1, False)]
     assert told(host)[-2:] == ["again", "uno"]
     assert host.rows("a") == []
+
+
+def streaming(host: JobStage, courier: FollowedCourier) -> str:
+    """A job whose first piece is published, and whose second one is awaited."""
+    id_ = host.put("a", http_job(stream_to="words", then="_told"))
+    while not courier.waiting:
+        host.stage.do(lambda: None)
+    return id_
+
+
+def test_to_erase_the_instance_ends_what_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = JobStage(monkeypatch, guests={b"erase": lambda turn, _: _EDITS[b"delete_instance"](turn).decode()})
+    courier = FollowedCourier(host, piece("one"))
+    id_ = streaming(host, courier)
+    host.stage.call("a", "erase")
+    host.settle()
+
+    assert (told(host), host.rows("a"), courier.waiting, courier.forgotten) == (["one"], [], [], [id_])
+
+
+def test_a_cancel_whose_commit_is_lost_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = JobStage(monkeypatch)
+    courier = FollowedCourier(host, piece("one"))
+    streaming(host, courier)
+    host.store.lose_next([b"a"])
+    assert host.stage.call("a", "cancel", {"id": host.runs[0]["id"]})[0] == 507
+    assert len(courier.waiting) == 1
+    courier.answers = [response(204)]
+    host.stage.do(lambda: courier.waiting.pop().answered(*piece("two")))
+    host.settle()
+
+    assert told(host) == ["one", "two", True]
+
+
+def test_a_piece_whose_own_turn_cancels_its_job_and_syncs_is_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def handler(turn: Turn, info: dict[str, Any]) -> Any:
+        turn.cancel_job(json.dumps({"id": info["id"]}).encode())
+        turn.sync()
+        return add(turn, 1)
+
+    host = JobStage(monkeypatch, handler)
+    courier = FollowedCourier(host, piece("one"), piece("two"))
+    id_ = host.put("a", http_job(stream_to="words", then="_told"))
+    host.settle()
+
+    assert (told(host), host.rows("a"), courier.forgotten) == (["one"], [], [id_])
+
+
+def test_an_answer_that_goes_on_keeps_nobody_in_the_line_of_what_has_killed_a_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = JobStage(monkeypatch)
+    for name in ("a", "b"):
+        first.put(name, {**http_job(stream_to="words"), "due_us": first.clock.wall_us() + SECOND})
+    store = left_by_a_dead_worker(first.store)
+    for row in store._rows.values():
+        ((id_, job),) = row.jobs.items()
+        row.jobs[id_] = replace(job, killed=True, retry_count=1, state="retrying")
+    first.clock.advance(1)
+    host = JobStage(monkeypatch, store=store, clock=first.clock)
+    courier = FollowedCourier(host, piece("one"), piece("one"))
+    while len(courier.waiting) < 2:
+        host.stage.do(lambda: None)
+
+    assert sorted(each["instance"] for each in host.runs) == ["a", "b"]
+    assert host.stage.do(lambda: host.stage.worker.timers.jobs[0].killed._alone) is None
 
 
 @pytest.mark.parametrize("topic", ["", "x" * 201, 7, None])

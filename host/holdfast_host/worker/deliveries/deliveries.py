@@ -246,9 +246,7 @@ class Deliveries(Kind):
         del self._under_way[delivery.key]
         self._unparking -= delivery.unpark
         self._forget(delivery)
-        following = self.killed.leave(delivery)
-        if following is not None:
-            following.owner.post(following)
+        self._leave_line(delivery)
 
     def look_again(self, delivery: Delivery) -> None:
         """What is known of its row may be wrong: a delivery that is due now reads it, and notes what it says."""
@@ -319,6 +317,12 @@ class Deliveries(Kind):
         """A turn for it, that has not begun."""
         request = Call(0, entry.type_id, 0, self.CALL_KIND, 0, entry.stored.name, self.WHAT.encode(), b"", b"")
         return Turn(entry, None, request, math.inf, delivery=delivery)
+
+    def _leave_line(self, delivery: Delivery) -> None:
+        """Those behind it in the line of what has killed a worker wait for it no longer."""
+        following = self.killed.leave(delivery)
+        if following is not None:
+            following.owner.post(following)
 
     def _leave_ready(self, delivery: Delivery) -> None:
         self._ready -= delivery.ready

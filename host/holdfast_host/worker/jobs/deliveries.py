@@ -36,7 +36,7 @@ from holdfast_host.worker.threads.leaders import any_thread, leaders
 from holdfast_host.worker.turns.job_texts import may_repeat, read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Container, Hashable, Iterable, Mapping
 
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.storage.jobs import Job
@@ -158,11 +158,22 @@ class Jobs(Deliveries):
         super().settle(group, lost)
         if self.pool != "http" or not self._under_way:
             return
+        lost_stored = {entry.stored for entry in lost if not entry.is_function}
         for batch in group.batches:
-            for id_, job in (batch.changes.jobs or {}).items():
-                found = self._under_way.get((batch.instance, id_)) if job is None else None
-                if found is not None:
-                    self._stop(_own(found))
+            if batch.instance in lost_stored:
+                continue
+            jobs = batch.changes.jobs or {}
+            gone: list[Hashable] = [(batch.instance, id_) for id_, job in jobs.items() if job is None]
+            if batch.changes.erased:
+                gone += [each.key for each in self._under_way.values() if each.stored == batch.instance]
+            for key in gone:
+                if key in self._under_way:
+                    self._stop(_own(self._under_way[key]))
+
+    def look_again(self, delivery: Delivery) -> None:
+        """As for all; what is on its way again, for the next piece, reads its row anyway."""
+        if delivery.stage is not Stage.AWAY:
+            super().look_again(delivery)
 
     def end(self, turn: Turn) -> None:
         """As of any delivery; how long such turns take is learned."""
@@ -282,6 +293,7 @@ class Jobs(Deliveries):
         loaded, row = self.deployments.find(delivery.stored.type_id), delivery.following
         if self.mailboxes.draining or loaded is None or row is None:
             return False
+        self._leave_line(delivery)  # its turn has killed nobody, and the answer may go on for an hour
         self.delivered -= 1  # one job, however many pieces
         delivery.due_us, delivery.answer = row.due_us, None
         delivery.noted = delivery.published = False

@@ -64,7 +64,7 @@ class Timers:
             changes = batch.changes
             if changes.alarm_changed:
                 alarms = True
-            if changes.jobs is not None:
+            if changes.jobs is not None or changes.erased:
                 jobs = True
         if alarms:
             self._alarms.settle(group, lost)
