@@ -12,6 +12,7 @@ from holdfast._topics import AGAIN, KEEP_MAX, RESET
 
 _MESSAGE: Final = "message"  # the kind of an event that names none
 _RESERVED: Final = frozenset({_MESSAGE, AGAIN, RESET})
+_NAME_BYTES_MAX: Final = 1_024  # of an event, wherever it is sent
 
 
 def publish_piece(actor: object | None, label: str, facts: dict[str, Any]) -> None:
@@ -32,13 +33,18 @@ def publish_piece(actor: object | None, label: str, facts: dict[str, Any]) -> No
 
 
 def _events_of(form: str, text: str) -> Iterator[tuple[str | None, str]]:
-    """What each event is called, and its data. A name that the topic itself gives is left out."""
+    """What each event is called, and its data. A name that is the topic's own, or that none may have, is left out."""
     if form == "events":
         for each in read_events([text.encode()]):
-            yield (None if each.event in _RESERVED else each.event), each.data
+            yield (each.event if _is_name(each.event) else None), each.data
     elif form == "lines":
         for line in text.split("\n"):
             if line.strip():
                 yield None, line.rstrip("\r")
     else:
         yield None, text
+
+
+def _is_name(event: str) -> bool:
+    """Whether a topic can take that name from whoever answers."""
+    return event not in _RESERVED and "\0" not in event and len(event.encode()) <= _NAME_BYTES_MAX

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from collections import deque
 from typing import Final
 
 from holdfast_host.core.errors import LimitError
-from holdfast_host.core.limits import KIB
+from holdfast_host.core.limits import KIB, MIB
 
 EVENTS: Final = "events"  # of a `text/event-stream`, whole with the empty line behind each
 LINES: Final = "lines"  # of JSON, one value a line
 TEXT: Final = "text"  # anything else, as it comes
 
-PIECE_BYTES: Final = 16 * KIB  # at most in one piece, where one event is not longer
+PIECE_BYTES: Final = 16 * KIB  # at most in one piece, where one event is not longer,
+PIECE_EVENTS: Final = 1_000  # and so many of them: a turn may write 10,000 keys, and send 10,000 messages
+_JSON_BYTES_MAX: Final = MIB - 8 * KIB  # of one event, as it is stored and sent, with its name and number
+_JSON_GROWTH: Final = 6  # at most, of a control character
 _LINE_TYPES: Final = frozenset(
     {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
 )
@@ -45,13 +49,11 @@ class EventCutter:
         self._held += piece
         at = 0
         for found in self._end.finditer(self._held, seen):
+            self._check(found.start() - at)
             self._add(bytes(self._held[at : found.end()]))
             at = found.end()
         del self._held[:at]
-        if len(self._held) > self._event_bytes_max:
-            raise LimitError(
-                f"an event of the answer is longer than the limit of {self._event_bytes_max} bytes of one that streams"
-            )
+        self._check(len(self._held))
 
     def finish(self) -> None:
         """It has ended. An event without its end is none; a line is one."""
@@ -65,16 +67,30 @@ class EventCutter:
         """What is whole, at most a piece of it, at least one event; empty where there is none."""
         taken: list[str] = []
         size = 0
-        while self._units and (not taken or size + self._units[0][1] <= PIECE_BYTES):
+        while self._units and len(taken) < PIECE_EVENTS and (not taken or size + self._units[0][1] <= PIECE_BYTES):
             text, of_it = self._units.popleft()
             taken.append(text)
             size += of_it
         self.size -= size
         return "".join(taken)
 
+    def _check(self, event_bytes: int) -> None:
+        if event_bytes > self._event_bytes_max:
+            raise LimitError(
+                f"an event of the answer is longer than the limit of {self._event_bytes_max} bytes of one that streams"
+            )
+
     def _add(self, unit: bytes) -> None:
         if unit.strip() and (self.form == LINES or b"data" in unit):  # else it is empty, or a comment
-            self._units.append((unit.decode("utf-8", "replace"), len(unit)))
+            text = unit.decode("utf-8", "replace")
+            if len(unit) > _JSON_BYTES_MAX // _JSON_GROWTH:
+                json_bytes = len(json.dumps(text, ensure_ascii=False).encode())
+                if json_bytes > _JSON_BYTES_MAX:
+                    raise LimitError(
+                        f"an event of the answer has {json_bytes} bytes as JSON, which is how a topic keeps it: the "
+                        f"limit is {_JSON_BYTES_MAX} bytes"
+                    )
+            self._units.append((text, len(unit)))
             self.size += len(unit)
 
     def _add_text(self, text: str) -> None:

@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import HoldfastError, LimitError, OutboundTimeoutError, OutboundUnreachableError
-from holdfast_host.courier.bodies import PIECE_BYTES as READ_BYTES
 from holdfast_host.courier.events import PIECE_BYTES, EventCutter
 from holdfast_host.courier.requests import pack_response
 from holdfast_host.wire.outbound import PIECE
@@ -161,7 +160,7 @@ class _FollowedAnswer:
             if loop.time() > self._begun_at + self._limits.stream_timeout_s:
                 raise OutboundTimeoutError(f"the answer goes on for more than {self._limits.stream_timeout_s:g} s")
             if self._reading is None:
-                self._reading = loop.create_task(answer.read(READ_BYTES))
+                self._reading = loop.create_task(answer.read(PIECE_BYTES))
                 self._reading.add_done_callback(_look_at)
             await asyncio.wait({self._reading}, timeout=max(0.0, due - loop.time()) if cutter.size else None)
             if self._reading.done():

@@ -191,8 +191,35 @@ def test_an_event_has_so_many_bytes_and_not_one_more() -> None:
     cutter.feed(b"data: " + b"x" * 94)
     cutter.feed(b"\n\n")
     assert cutter.take() == "data: " + "x" * 94 + "\n\n"
-    with pytest.raises(LimitError, match="longer than the limit of 100 bytes"):
-        cutter.feed(b"data: " + b"x" * 95)
+    for end in (b"", b"\n\n"):  # one whose end has come with it is as long
+        with pytest.raises(LimitError, match="longer than the limit of 100 bytes"):
+            EventCutter("text/event-stream", 100).feed(b"data: " + b"x" * 95 + end)
+
+
+def test_an_event_is_no_longer_than_what_a_topic_can_keep() -> None:
+    limits = Limits()
+    cutter = EventCutter("text/event-stream", limits.outbound_event_bytes_max)
+    for kept in ("x" * (255 * KIB), "\u20ac" * (85 * KIB), "\x01" * (169 * KIB)):
+        cutter.feed(f"data: {kept}\n\n".encode())
+        assert len(json.dumps(kept, ensure_ascii=False).encode()) < limits.value_bytes_max
+    with pytest.raises(LimitError, match="has 1075212 bytes as JSON, which is how a topic keeps it"):
+        cutter.feed(b"data: " + b"\x01" * (175 * KIB) + b"\n\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "event"),
+    [("text/event-stream", b"data\n\n"), ("application/jsonl", b"1\n"), ("application/jsonl", b"{}\n")],
+)
+def test_a_piece_has_no_more_events_than_a_turn_can_publish(kind: str, event: bytes) -> None:
+    limits = Limits()
+    cutter = EventCutter(kind, limits.outbound_event_bytes_max)
+    cutter.feed(event * 4_000)
+    found = [cutter.take().encode() for _ in range(4)]
+
+    assert found == [event * 1_000] * 4
+    assert (cutter.take(), cutter.size) == ("", 0)
+    # For each a key comes and one is dropped, and both kinds of sockets are told.
+    assert min(limits.turn_write_keys_max, limits.turn_sends_max) > 2 * 1_000 + 1
 
 
 @pytest.mark.limit("stream_timeout_s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from holdfast._http import Request, Response
@@ -13,12 +14,13 @@ from holdfast.testing._jobs.cron import missed_between, next_after
 from holdfast.testing._jobs.followed import FollowedAnswer
 from holdfast.testing._jobs.outcomes import ERROR_CHARS_MAX, Tried, answered, failed, judged, returned
 from holdfast.testing._jobs.rows import StoredJob, dumps
-from holdfast.testing._outbound import Outbound
+from holdfast.testing._outbound import AnswerReader, Outbound
 from holdfast.testing._records import Record
 from holdfast.testing._runner import Runner
 from holdfast.testing._turn import Turn
 
 _SECOND_US: Final = 1_000_000
+_READ_BYTES: Final = 64 << 10
 _SCOPE: Final = "job "  # keys of jobs are no caller's
 _BROKE_OFF: Final = "the answer broke off: nobody holds the rest of it any more"
 
@@ -73,7 +75,16 @@ class JobDeliveries:
         response = self._respond(record, job)
         if isinstance(response, Tried):
             return response
-        return answered(response, self._clock.now_us, self._runner.limits)
+        return self._read_whole(response)
+
+    def _read_whole(self, response: Response) -> Tried:
+        """What the answer says, all of it."""
+        read = partial(AnswerReader(response).read, _READ_BYTES)
+        try:
+            whole = Response(b"".join(iter(read, b"")), response.status, response.headers)
+        except RefusedError as failure:  # it broke off
+            return failed(failure)
+        return answered(whole, self._clock.now_us, self._runner.limits)
 
     def _follow(self, record: Record, job: StoredJob) -> Tried | None:
         """Publish an answer while it comes, each piece in a turn; None where that is over, or goes on later."""
@@ -89,7 +100,8 @@ class JobDeliveries:
             if isinstance(response, Tried):
                 return response
             if not 200 <= response.status < 300:
-                return answered(response, self._clock.now_us, runner.limits)
+                tried = self._read_whole(response)
+                return tried if record.jobs.get(job.id) is job else None
             answer = FollowedAnswer(response, runner.limits, crashes)
         try:
             return self._publish(record, job, answer)
