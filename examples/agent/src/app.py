@@ -5,9 +5,10 @@ from pathlib import Path
 
 from notebook import TOOLS, run_tool
 
-from holdfast import ActorError, Env, Outcome, Request, Response, StatefulActor
+from holdfast import ActorCallError, ActorError, Env, LimitError, Outcome, Request, Response, StatefulActor
 
 TOPIC = "session"  # everything that is said, word by word: who follows it has it all
+KEPT = 5_000  # events of it, as many as the host keeps of the model's words
 PAGE = (Path(__file__).parent / "page.html").read_text()
 STEPS_MAX = 8  # how often the model may call tools before it must answer
 
@@ -26,7 +27,7 @@ class Session(StatefulActor):
         if self.answering():
             raise ActorError("the model is still answering: stop it first", code="busy", status=409)
         count = self._add({"role": "user", "content": text})
-        self.ctx.publish(TOPIC, text, event="user")
+        self._tell("user", text)
         self._ask(step=1)
         return {"messages": count}
 
@@ -34,7 +35,7 @@ class Session(StatefulActor):
         """End the answer that is under way, and the request for it."""
         stopped = self.ctx.cancel(key="answer")
         if stopped:
-            self.ctx.publish(TOPIC, "stopped", event="done")
+            self._tell("done", "stopped")
         return {"stopped": stopped}
 
     def answering(self) -> bool:
@@ -42,8 +43,8 @@ class Session(StatefulActor):
         return any(job.key == "answer" and job.state != "abandoned" for job in self.ctx.jobs())
 
     def messages(self) -> list:
-        """The whole conversation, as the model gets it."""
-        return list(self.ctx.storage.list(prefix="message:", limit=1000).values())
+        """The conversation, as the model gets it: the newest 1,000 messages."""
+        return [*self.ctx.storage.list(prefix="message:", reverse=True, limit=1000).values()][::-1]
 
     def fetch(self, request: Request) -> Response:
         """Follow the conversation: a new reader gets it from its beginning, one that comes again what it missed."""
@@ -56,30 +57,44 @@ class Session(StatefulActor):
         if step <= STEPS_MAX:
             request["tools"] = TOOLS
         self.ctx.storage.put("step", step)
-        self.ctx.outbox.http(
-            "POST",
-            self.env.MODEL_URL,
-            json=request,
-            stream_to=TOPIC,  # the words, while they come
-            then="_answered",  # the whole, when it is there
-            key="answer",
-        )
+        try:
+            self.ctx.outbox.http(
+                "POST",
+                self.env.MODEL_URL,
+                json=request,
+                stream_to=TOPIC,  # the words, while they come
+                then="_answered",  # the whole, when it is there
+                key="answer",
+            )
+        except LimitError as error:  # a job has 256 KiB
+            self._tell("failed", f"this conversation is too long: {error}")
 
     def _answered(self, outcome: Outcome) -> None:
         """The model has answered, or cannot be had. Keep what it said; where it calls tools, run them and go on."""
         if not outcome.ok or outcome.response is None:
-            self.ctx.publish(TOPIC, _why(outcome), event="failed")
+            self._tell("failed", _why(outcome))
             return
-        message = assemble(event.data for event in outcome.response.events())
+        try:
+            message = assemble(event.data for event in outcome.response.events())
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            self._tell("failed", f"the model said what nobody understands: {error!r:.200}")
+            return
+        step = self.ctx.storage.get("step")
+        if step > STEPS_MAX:
+            message.pop("tool_calls", None)  # it was offered none
         self._add(message)
-        if not message.get("tool_calls"):
-            self.ctx.publish(TOPIC, "answered", event="done")
+        if "tool_calls" not in message:
+            self._tell("done", "answered")
             return
         for call in message["tool_calls"]:
             result = run_tool(self.ctx.storage, call["function"]["name"], call["function"]["arguments"])
             self._add({"role": "tool", "tool_call_id": call["id"], "content": result})
-            self.ctx.publish(TOPIC, {"tool": call["function"]["name"], "result": result}, event="tool")
-        self._ask(step=self.ctx.storage.get("step") + 1)
+            self._tell("tool", {"tool": call["function"]["name"], "result": result})
+        self._ask(step + 1)
+
+    def _tell(self, event: str, data: object) -> None:
+        """Say something to all readers, between the model's words."""
+        self.ctx.publish(TOPIC, data, event=event, keep=KEPT)
 
     def _add(self, message: dict) -> int:
         count = self.ctx.storage.get("count", 0) + 1
@@ -109,7 +124,15 @@ def assemble(chunks) -> dict:
 
 
 def fetch(request: Request, env: Env) -> Response:
-    """The page, and what it asks: `POST /sessions/NAME/say`, `POST .../stop`, `GET .../events`."""
+    """The page, and what it asks; what the session refuses is said under its status."""
+    try:
+        return _route(request, env)
+    except ActorCallError as error:
+        return Response(error.message, error.status or 500)
+
+
+def _route(request: Request, env: Env) -> Response:
+    """`POST /sessions/NAME/say`, `POST .../stop`, `GET .../events`."""
     match request.method, request.path.strip("/").split("/"):
         case "GET", [""]:
             return Response(PAGE, headers={"Content-Type": "text/html; charset=utf-8"})

@@ -2,6 +2,8 @@
 
 import json
 
+from holdfast import LimitError
+
 TOOLS = [
     {
         "type": "function",
@@ -35,6 +37,6 @@ def run_tool(storage, name: str, arguments: str) -> str:
             return "noted"
         if name == "recall":
             return storage.get(f"note:{given['name']}", "there is no such note")
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, LimitError) as error:
         return f"these arguments do not fit {name}: {error!r}"
     return f"there is no tool {name}"

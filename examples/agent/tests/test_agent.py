@@ -45,6 +45,11 @@ def heard(reader):
     return found
 
 
+def heard_names(reader):
+    """The names of all events."""
+    return [event.event for event in reader.received]
+
+
 @pytest.fixture
 def session(host):
     return host.env.SESSION.id_from_name("ada")
@@ -143,20 +148,25 @@ def test_an_answer_can_be_stopped(host, session, reader):
     assert heard(reader)[-2:] == ["Yes", ("done", "answered")]
 
 
-def test_tools_are_offered_only_so_often(host, session, reader):
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_tools_are_offered_only_so_often(host, session, reader, stubborn):
+    offered = []
+
     def model(request):
         asked = json.loads(request.body)
-        return Response(calling("recall", {"name": "x"}) if "tools" in asked else words("Enough"), headers=SSE)
+        offered.append("tools" in asked)
+        return Response(calling("recall", {"name": "x"}) if stubborn or offered[-1] else words("Enough"), headers=SSE)
 
     host.outbound.answer(URL, model)
     session.say("loop")
     host.clock.advance()
 
-    assert len(host.outbound.requests) == 9
-    assert heard(reader)[-2:] == ["Enough", ("done", "answered")]
+    assert offered == [True] * 8 + [False]
+    assert heard(reader)[-1] == ("done", "answered")
+    assert session.messages()[-1] == {"role": "assistant", "content": "" if stubborn else "Enough"}
 
 
-@pytest.mark.parametrize("arguments", ["{", "[]", "{}"])
+@pytest.mark.parametrize("arguments", ["{", "[]", "{}", json.dumps({"name": "n" * 500, "text": ""}), "[" * 100_000])
 @pytest.mark.parametrize("name", ["remember", "recall", "rm"])
 def test_whatever_a_model_says_of_a_tool_is_answered(host, session, reader, name, arguments):
     call = {"index": 0, "id": "call_1", "function": {"name": name, "arguments": arguments}}
@@ -176,6 +186,32 @@ def test_a_model_that_refuses_is_said_to_the_reader(host, session, reader):
     assert session.answering() is False
 
 
+@pytest.mark.parametrize("said", ["no JSON", "[]", '{"choices":[{}]}', '{"choices":[{"delta":{"tool_calls":[{}]}}]}'])
+def test_an_answer_that_nobody_understands_is_said_to_the_reader(host, session, reader, said):
+    answers(host, iter([f"data: {said}\n\n"]))
+    session.say("hi")
+    host.clock.advance()
+
+    assert heard_names(reader)[-1] == "failed"
+    assert (session.answering(), len(session.messages())) == (False, 1)
+
+
+def test_a_conversation_that_is_too_long_is_said_to_the_reader(host, session, reader):
+    session.say("x" * 300_000)
+
+    assert heard(reader)[-1][0] == "failed"
+    assert "too long" in heard(reader)[-1][1]
+    assert session.answering() is False
+
+
+def test_a_reader_gets_more_than_a_thousand_words_from_the_beginning(host, session):
+    answers(host, words(*["on"] * 1_500))
+    session.say("go on")
+    host.clock.advance()
+
+    assert heard(host.events("Session", "ada", "/")) == [("user", "go on"), *["on"] * 1_500, ("done", "answered")]
+
+
 def test_one_answer_at_a_time(host, session):
     answers(host, words("one"))
     session.say("hi")
@@ -190,6 +226,8 @@ def test_a_page_talks_to_the_function(host):
     at = "http://agent.localhost/sessions/ada"
     assert "<title>Session</title>" in host.fetch("http://agent.localhost/").text()
     assert host.fetch(Request(f"{at}/say", "POST", body="hi")).status == 200
+    busy = host.fetch(Request(f"{at}/say", "POST", body="hello?"))
+    assert (busy.status, busy.text()) == (409, "the model is still answering: stop it first")
     reader = host.events(None, "", "/sessions/ada/events")
     host.clock.advance()
 

@@ -12,6 +12,7 @@ from holdfast import Env, Request, Response
 
 __all__ = ["Room", "fetch"]
 
+LOBBY = "/rooms/lobby"
 ROOM = re.compile(r"/rooms/([a-z0-9-]{1,40})")
 NAME = re.compile(r"\w[\w .'-]{0,29}")
 USER = "X-User"
@@ -30,7 +31,7 @@ def fetch(request: Request, env: Env) -> Response:
         return _text(LOGIN, status=401)
     found = ROOM.fullmatch(request.path)
     if found is None:
-        return Response("", 303, {"Location": "/rooms/lobby"})
+        return Response("", 303, {"Location": LOBBY})
     if not request.wants_socket and not request.wants_events:
         return _text(PAGE)
     request.headers[USER] = quote(user)  # what a client says there is replaced: the room believes it
@@ -43,7 +44,8 @@ def _log_in(request: Request, env: Env) -> Response:
     if not NAME.fullmatch(name):
         return _text(LOGIN, status=400)
     cookie = sessions.make(name, env.SESSION_KEY, time.time(), secure=request.url.startswith("https:"))
-    return Response("", 303, {"Location": quote(request.path), "Set-Cookie": cookie})
+    to = request.path if ROOM.fullmatch(request.path) else LOBBY  # "//other.example" is a path too
+    return Response("", 303, {"Location": to, "Set-Cookie": cookie})
 
 
 def _text(text: str, kind: str = "text/html", status: int = 200) -> Response:

@@ -200,3 +200,17 @@ def test_a_cookie_that_came_by_https_goes_back_by_it_alone(host):
     for scheme, secure in (("http", False), ("https", True)):
         answer = host.fetch(Request(f"{scheme}://chat.example/rooms/lobby", "POST", body="name=ann"))
         assert answer.headers["Set-Cookie"].endswith("; Secure") is secure
+
+
+@pytest.mark.parametrize("path", ["//other.example/rooms/lobby", "/", "/rooms/Not-A-Room", "/%5Cother.example"])
+def test_who_logs_in_is_led_to_a_room_and_nowhere_else(host, path):
+    answer = host.fetch(Request(f"http://chat.localhost{path}", "POST", body="name=ann"))
+
+    assert (answer.status, answer.headers["Location"]) == (303, "/rooms/lobby")
+
+
+@pytest.mark.parametrize("other", ["a/b=1", "a[b=1", 'x="y', "x", "=", ""])
+def test_a_cookie_of_somebody_else_changes_nothing(host, other):
+    headers = {"Cookie": f"{other}; {log_in(host, 'ann')}; {other}"}
+
+    assert host.fetch(Request("http://chat.localhost/rooms/lobby", headers=headers)).status == 200
