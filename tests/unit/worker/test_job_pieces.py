@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.errors import HoldfastError, OutboundUnreachableError
+from holdfast_host.core.limits import Limits
 from holdfast_host.wire.frames import FrameReader
 from holdfast_host.wire.outbound import OutboundKind, unpack_follow
 from holdfast_host.worker.inspection.edits import _EDITS
@@ -162,6 +163,18 @@ def test_a_retry_by_an_operator_begins_the_answer_anew(monkeypatch: pytest.Monke
     assert courier.asked[-2:] == [(0, True), (1, False)]
     assert told(host)[-2:] == ["again", "uno"]
     assert host.rows("a") == []
+
+
+def test_a_piece_is_published_whole_however_little_of_an_answer_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = Limits(job_outcome_bytes_max=1_000)
+    host = JobStage(monkeypatch, limits=limits)
+    event = "data: " + "\ufffd" * 30_000 + "\n\n"
+    FollowedCourier(host, piece(event), response(204))
+    host.put("a", http_job(stream_to="words"))
+    host.settle()
+
+    assert len(piece(event)[1]) > limits.fetch_headers_bytes_max + 1_500
+    assert (told(host), host.rows("a")) == ([event], [])
 
 
 def streaming(host: JobStage, courier: FollowedCourier) -> str:

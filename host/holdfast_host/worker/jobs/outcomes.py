@@ -61,8 +61,8 @@ class Answer(NamedTuple):
         return self.status == _OK and self.body.startswith(PIECE)
 
     def cut(self, limits: Limits) -> Answer:
-        """The same, without a body that nobody will be told."""
-        if len(self.body) <= _kept_bytes(limits):
+        """The same, without a body that nobody will be told. A piece is told whole; its courier bounds it."""
+        if len(self.body) <= _kept_bytes(limits) or self.is_piece:
             return self
         return Answer(self.status, self.body[:_HEAD_BYTES], len(self.body) - _HEAD_BYTES)
 
