@@ -60,6 +60,7 @@ class EventFlow:
         self._bytes_of: defaultdict[str, int] = defaultdict(int)  # by function
         self._ready: deque[Room] = deque()  # in which a socket waits
         self._held: defaultdict[str, deque[Room]] = defaultdict(deque)  # whose function has its bytes under way
+        self._serving = False
 
     @property
     def under_way(self) -> int:
@@ -157,22 +158,31 @@ class EventFlow:
             self._ready.append(room)
 
     def _serve(self) -> None:
-        """Let those that wait give one event each, in turn, as far as there is room."""
-        while self._ready and self._free and self._bytes < BYTES_MAX and self._send is not None:
-            room = self._ready.popleft()
-            if self._bytes_of.get(room.function, 0) >= FUNCTION_BYTES_MAX:
-                self._held[room.function].append(room)  # it stays ready: it is in turn there
-                continue
-            room.is_ready = False
-            self._serve_one(room)
-            self._get_ready(room)
+        """Let those that wait give one event each, in turn, as far as there is room.
+
+        What one gives may cut another client, whose end is then in turn here: served from within, it would take the
+        slot of the message that is about to be given, and only what has a slot of the page can be judged.
+        """
+        if self._serving:
+            return
+        self._serving = True
+        try:
+            while self._ready and self._free and self._bytes < BYTES_MAX and self._send is not None:
+                room = self._ready.popleft()
+                if self._bytes_of.get(room.function, 0) >= FUNCTION_BYTES_MAX:
+                    self._held[room.function].append(room)  # it stays ready: it is in turn there
+                    continue
+                room.is_ready = False
+                self._serve_one(room)
+                self._get_ready(room)
+        finally:
+            self._serving = False
 
     def _serve_one(self, room: Room) -> None:
         if not room.waiting:
             return
         socket = room.waiting.popleft()
         socket.is_waiting = False
-        # What it gives may cut another client of the room, whose end is given first, from within this.
         if socket.give_next() and socket.has_more and not socket.is_waiting:
             if socket.under_way < SOCKET_EVENTS_MAX:
                 self._enqueue(socket)

@@ -13,7 +13,7 @@ from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS, Closing, Deliv
 from holdfast_host.front.sockets.event_flow import EVENTS_MAX, FUNCTION_BYTES_MAX, EventFlow
 from holdfast_host.front.sockets.rooms import Room
 from holdfast_host.front.sockets.slow_clients import SlowClients
-from holdfast_host.wire.frames import Call
+from holdfast_host.wire.frames import EVENT_SLOT, Call
 from holdfast_host.wire.sockets import Send, SendKind
 from holdfast_host.wire.state_page import EVENT_SLOTS, StatePage
 
@@ -61,6 +61,25 @@ class Worker:
         del self.calls[: len(answered)]
         for each in answered:
             self.flow.reply(each.slot)
+
+
+def test_a_message_has_a_slot_of_the_page_also_where_what_comes_before_it_ends_other_clients() -> None:
+    worker = Worker()
+    ending = [Talker(worker.room(f"ending {number}"), 1) for number in range(3)]
+
+    class Cutting(Talker):
+        def give_next(self) -> bool:
+            worker.offer(*ending)  # its pong was too much for the host: these are cut
+            return super().give_next()
+
+    worker.offer(*(Talker(worker.room(f"room {number}"), 1) for number in range(EVENTS_MAX - 1)))
+    worker.offer(Cutting(worker.room("cutting"), 1))
+
+    assert len(worker.calls) == EVENTS_MAX
+    assert worker.calls[-1].name == b"cutting"
+    assert max(each.slot for each in worker.calls) < EVENT_SLOT + EVENT_SLOTS
+    worker.answer()
+    assert [each.name for each in worker.calls] == [b"ending 0", b"ending 1", b"ending 2"]
 
 
 def test_a_worker_has_so_many_events_under_way_and_then_instances_take_turns() -> None:
