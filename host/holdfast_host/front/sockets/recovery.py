@@ -26,7 +26,7 @@ from holdfast_host.wire.state_page import EventFate, fate_of_event
 from holdfast_host.wire.window import REPEATS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from holdfast_host.front.sockets.client import ClientSocket
     from holdfast_host.front.sockets.event_flow import EventFlow, Given
@@ -70,7 +70,7 @@ class Recovery:
         self._sockets: dict[ClientSocket, Why] = {}  # that an event has ended
         if up.before is not None:
             self._is_same = is_same_worker(up.before, up.after)
-            self._read_sends(up.before, {room.mark: room for room in rooms})
+            self._read_sends(up.before, [*rooms])
             self._read_events()
 
     def decide(self, next_serial: int) -> Recovered:
@@ -97,23 +97,26 @@ class Recovery:
         closing += self._closes_under_way()
         return Recovered(StandingSockets(next_serial, () if self._is_same else offers, standing, closing), closes)
 
-    def _read_sends(self, before: Opened, rooms: Mapping[int, Room]) -> None:
-        """Find whose frames were lost."""
+    def _read_sends(self, before: Opened, rooms: Sequence[Room]) -> None:
+        """Find whose frames were lost; that may be what these answer by themselves, which is then said anew."""
+        by_mark = {room.mark: room for room in rooms}
         after, left = self._after, self._left
         unclear = {number for number in after.epochs if not is_next(before, after, number)}
         everybody = self._is_same or left is None or left.sends.stands_for_everybody
         if left is not None and not everybody:
             for owner, group in left.sends.in_flight():
-                room = rooms.get(owner)
+                room = by_mark.get(owner)
                 # Of an instance without a socket here, but for one that is being offered, the partition is not known.
                 reached = max(after.groups.values()) if room is None else after.groups.get(room.partition, 0)
                 if group == NO_GROUP or group <= reached:
                     self._owners.add(owner)
         self._lost = {
             room
-            for room in rooms.values()
+            for room in rooms
             if everybody or room.mark in self._owners or room.partition in unclear or room.partition not in after.epochs
         }
+        for room in self._lost:
+            room.auto = None
         self._everybody = everybody or bool(unclear)
 
     def _read_events(self) -> None:
@@ -121,7 +124,8 @@ class Recovery:
         given = [(slot, each) for slot, each in self._flow.all_given() if each.call.method == ON_MESSAGE]
         over = {slot for slot, each in given if self._is_over(slot, each)}
         for slot, each in given:
-            if slot in over or each.room in self._lost or each.socket in self._sockets:
+            # Where the worker lives it may still run what even a socket that has gone meanwhile has given.
+            if self._is_same or slot in over or each.room in self._lost or each.socket in self._sockets:
                 self._flow.end(slot)
 
     def _is_over(self, slot: int, given: Given) -> bool:

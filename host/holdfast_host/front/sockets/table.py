@@ -263,8 +263,8 @@ class SocketTable:
             raise ProtocolError(f"an OPEN for the front {front_of(opened.socket)}, this is {self.front}")
         room = self._enter(link, opened.type_id, opened.name)
         held = self._held.get(serial_of(opened.socket))
-        if opened.again and held is not None and (held.has(room) if isinstance(held, Offer) else held.room is room):
-            self._leave(room)  # nothing new
+        if held is not None and (held.has(room) if isinstance(held, Offer) else held.room is room):
+            self._leave(room)  # nothing new: it is said again, which may also be before it is said at all
         elif isinstance(held, Offer) and not (opened.again and held.has_missed(room)):
             held.open(Opened(room, opened.events, opened.protocol))
         else:

@@ -13,7 +13,7 @@ from holdfast_host.wire.sockets import Auto, Closed, Message, Open, Send, SendKi
 from holdfast_host.wire.standing_sockets import Closing
 from holdfast_host.wire.state_page import BEGUN, ENDED, LEFT
 from holdfast_host.wire.window import REPEATS_MAX
-from tests.unit.front.sockets.sockets_stage import ROOM, Joined, SocketStage, accepted, socket_staged
+from tests.unit.front.sockets.sockets_stage import ROOM, Joined, SocketStage, accepted, sent, socket_staged
 
 REACHED = 5
 LOBBY = owner_mark(ROOM, b"lobby")
@@ -227,6 +227,65 @@ def test_an_open_that_comes_again_opens_what_is_still_offered_and_changes_nothin
             assert (list(standing.offers), standing.open) == ([2], {joined.serial: LOBBY})
             await says(stage, second, "open")
             await says(stage, joined, "open")
+            assert stage.worker.calls.empty()
+
+    asyncio.run(body())
+
+
+def test_an_open_that_is_said_again_before_it_is_said_at_all_opens_one_socket() -> None:
+    async def body() -> None:
+        async with socket_staged() as stage:
+            opening = stage.opening("/fn/chat/ws")
+            call = await stage.worker.next_call()
+            # The successor's walk finds the row as its commit ends, and before that is known.
+            await stage.worker.send(Open(call.offer, False, ROOM, b"lobby", again=True).pack())
+            await stage.worker.send(Open(call.offer, False, ROOM, b"lobby").pack())
+            await stage.worker.reply(call, 200, accepted())
+            joined = Joined(await opening, call.offer)
+            await stage.worker.send(Open(call.offer, False, ROOM, b"lobby").pack())
+            await says(stage, joined, "open")
+
+            assert stage.worker.calls.empty()
+            [room] = stage.table._rooms.values()
+            assert room.sockets == 1
+
+    asyncio.run(body())
+
+
+def test_an_auto_response_whose_end_may_be_lost_answers_nobody_who_comes_again() -> None:
+    async def body() -> None:
+        async with socket_staged() as stage:
+            joined = await stage.join()
+            await stage.worker.send(Auto(ROOM, b"lobby", "ping", "pong").pack())
+            await stage.worker.send(sent(b"set", joined.serial))
+            assert await joined.client.recv() == "set"
+            assert stage.worker.pages is not None
+            stage.worker.pages.sends.take(LOBBY, REACHED)  # of AUTO, that it ends
+            [room] = stage.table._rooms.values()
+            room.sockets += 1  # one stays until its client has taken its close
+            await succeed(stage)
+            await stage.closing()
+            again = await stage.join()
+            await again.client.send("ping")
+
+            assert (await stage.event())[1] == Message(again.socket, False, b"ping")
+
+    asyncio.run(body())
+
+
+def test_where_the_worker_lives_nothing_goes_to_it_again_also_of_sockets_that_have_gone() -> None:
+    async def body() -> None:
+        async with socket_staged() as stage:
+            joined = await stage.join()
+            await joined.client.send("once")
+            stage.worker.word((await stage.event())[0], BEGUN)
+            await joined.client.close(1000)
+            await stage.event()
+            await stage.worker.die()
+            await stage.worker.accept(pid=100, epoch=1)
+
+            assert await stage.closing() == Closed(joined.socket, 1000, True, "")
+            await says(stage, await stage.join(), "open")
             assert stage.worker.calls.empty()
 
     asyncio.run(body())
