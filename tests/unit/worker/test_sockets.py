@@ -722,6 +722,17 @@ def test_an_instance_that_is_erased_has_its_sockets_closed_and_hears_nothing(roo
     assert not room.stored("a").exists
 
 
+def test_what_fronts_answer_for_an_instance_ends_with_it(room: SocketStage) -> None:
+    socket = room.front.accept("a")
+    room.run("a", ["auto", "ping", "pong"])
+
+    room.stage.do(lambda: _edit(room, b"delete_instance"))
+    told = room.front.wait_told(lambda _: bool(room.front.closes()))
+    room.front.wait(room.front.closed("a", socket, 1001))
+
+    assert [each for each in told if isinstance(each, Auto)][-1] == Auto(TYPE, b"a", None)
+
+
 def test_deploys_and_evictions_close_nothing(room: SocketStage) -> None:
     socket = room.front.accept("a")
     for version in range(2, 22):

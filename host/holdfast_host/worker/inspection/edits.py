@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import BadRequestError, UnknownJobError, UnknownSocketError
-from holdfast_host.wire.sockets import GOING_AWAY, Close, read_socket
+from holdfast_host.storage.store import AUTO_RESPONSE
+from holdfast_host.wire.sockets import GOING_AWAY, Auto, Close, read_socket
 from holdfast_host.worker.turns.job_texts import read_facts, read_id
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def _delete_instance(turn: Turn) -> bytes:
     deleted = bool(some) or storage.wrote
     sockets = storage.all_sockets()
     if sockets:
+        if storage.socket(AUTO_RESPONSE) is not None:
+            storage.tell(Auto(turn.entry.type_id, turn.entry.stored.name, None), [*sockets])
         storage.tell(Close(GOING_AWAY, (), "erased"), [*sockets])
     return _said(deleted=storage.erase() or deleted)
 
