@@ -45,6 +45,7 @@ _SEND: Final = struct.Struct("<HBHHI")
 _CLOSE: Final = struct.Struct("<HHI")
 _OWNER: Final = struct.Struct("<IH")
 _AUTO: Final = struct.Struct("<HIH")
+_SLOT_BYTES: Final = 2  # of these three the first
 _EVENTS, _AGAIN = 1, 2  # flags of an OPEN
 _LENGTH: Final = struct.Struct("<I")
 _TAKEN: Final = struct.Struct("<Q")
@@ -266,6 +267,11 @@ class Auto:
 
 
 Frame = Open | Send | Close | Auto  # what a worker sends a front of sockets
+
+
+def without_slot(frame: bytes) -> bytes:
+    """A packed SEND, CLOSE or AUTO that does not say any more that all before it is there."""
+    return b"".join((frame[: _HEAD.size], bytes(_SLOT_BYTES), frame[_HEAD.size + _SLOT_BYTES :]))
 
 
 def pack_taken(send_bytes: int) -> bytes:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import threading
 import time
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from holdfast_host.core.limits import Limits
+from holdfast_host.storage.store import StoredInstance
 from holdfast_host.wire.frames import EVENT_SLOT
-from holdfast_host.wire.send_page import NO_GROUP, InFlight, owner_mark
-from holdfast_host.wire.sockets import Auto, Open, serial_of, socket_text
+from holdfast_host.wire.send_page import NO_GROUP, NO_SLOT, InFlight, SendPage, owner_mark
+from holdfast_host.wire.sockets import Auto, Close, Open, Send, SendKind, serial_of, socket_text
 from holdfast_host.wire.standing_sockets import Closing, StandingSockets
-from holdfast_host.wire.state_page import BEGUN, ENDED, LEFT
+from holdfast_host.wire.state_page import BEGUN, ENDED, LEFT, EventFate, fate_of_event
+from holdfast_host.worker.client_connections import ClientConnection
+from holdfast_host.worker.sockets import scan
+from holdfast_host.worker.sockets.front_links import FrontLink, WaitingFrame
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.socket_stage import Front, SocketStage, left_by_a_dead_worker, run_steps
 from tests.unit.worker.stage import TYPE
@@ -116,6 +121,59 @@ def test_an_open_that_may_be_lost_is_said_again_and_so_are_the_auto_responses(mo
     assert sorted(successor.stage.rows("a")) == successor.sockets
 
 
+def test_an_auto_response_is_said_again_also_where_something_was_committed_while_the_rows_were_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    successor = Successor(monkeypatch, ["auto", "ping", "pong"])
+    successor.stage.settle()
+    settled = iter([1, 2])
+    successor.stage.worker.sockets._scan._settled = lambda: next(settled, 3)
+    front = successor.come(open=dict.fromkeys(successor.serials, A))
+
+    assert front.wait_told(bool) == [Auto(TYPE, b"a", "ping", "pong")]
+
+
+def test_an_auto_response_is_said_again_as_it_is_when_an_instances_later_rows_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = SocketStage(monkeypatch)
+    before.run("a", ["auto", "ping", "old"])
+    sockets = [before.front.accept("a"), before.front.accept("a"), Front(before.worker, 8).accept("a")]
+    before.settle()
+    stage = SocketStage(monkeypatch, store=left_by_a_dead_worker(before.store), front=99, awaits=(7, 8, 99))
+    stage.settle()
+    Front(stage.worker, 7, 100, standing=StandingSockets(100, open=dict.fromkeys(map(serial_of, sockets[:2]), A)))
+    stage.settle()
+    monkeypatch.setattr(scan, "_PAGE", 2)
+    read, rows = stage.store.socket_page, stage.store._rows[TYPE, b"a"].sockets
+
+    def page(after: bytes, entries_max: int) -> Any:
+        if after:
+            rows[0] = rows[0]._replace(attachment=b"new")  # a turn has committed that, and told the fronts
+        return read(after, entries_max)
+
+    monkeypatch.setattr(stage.store, "socket_page", page)
+    other = Front(stage.worker, 8, 100, standing=StandingSockets(100, open={serial_of(sockets[2]): A}))
+
+    assert other.wait_told(bool)[0] == Auto(TYPE, b"a", "ping", "new")
+
+
+def test_a_socket_that_was_offered_before_a_link_broke_is_closed_where_it_is_accepted_after_that(
+    room: SocketStage,
+) -> None:
+    accepted, offered = room.front.accept("a"), room.front.offer()
+    room.front.close()
+    while room.stage.do(lambda: room.worker.sockets.is_live(accepted)):
+        pass
+    front = Front(room.worker, 7, 100)
+    assert front.wait(front.ask("a", {"accept": socket_text(offered)}, offered))[0] == 200
+    room.settle()
+
+    assert [each["code"] for each in room.events] == [1006, 1006]
+    assert room.rows("a") == {}
+    assert front.told == []
+
+
 def test_what_a_front_has_said_of_its_sockets_is_forgotten_once_all_rows_are_compared_with_it(
     successor: Successor,
 ) -> None:
@@ -212,6 +270,41 @@ def test_an_event_has_begun_while_its_handler_runs_and_what_let_something_out_is
 
     assert begun == BEGUN
     assert words[slot - EVENT_SLOT] == LEFT | room.worker.gate.settled
+
+
+def test_a_message_whose_writes_were_lost_is_not_taken_for_heard_though_its_group_was_reached(
+    room: SocketStage,
+) -> None:
+    socket = room.front.accept("a")
+    room.settle()
+    room.store.lose_next([b"a"])
+    slot = room.front.say("a", socket, json.dumps([["put", "k", 1]]))
+    room.front.wait(slot)
+
+    assert fate_of_event(room.front.pages.events.words[slot - EVENT_SLOT], 1 << 40) is EventFate.UNKNOWN
+    assert room.front.closes() == [(1012, (serial_of(socket),))]
+
+
+def test_the_slots_of_what_may_not_wait_are_cleared_behind_the_close_of_those_who_miss_it() -> None:
+    page, told = SendPage.create(), list[bytes]()
+    client = cast("ClientConnection", SimpleNamespace(pages=SimpleNamespace(sends=page), post=told.append))
+    link, owner = FrontLink(Limits(), is_first=True), StoredInstance(1, TYPE, b"a")
+    link.attach(client, page)
+    slot = page.take(A, NO_GROUP)
+    message = Send(SendKind.TEXT, (1, 2), b"x", type_id=TYPE, name=b"a").pack()
+    close = Close(1000, (2,), "bye", TYPE, b"a", slot).pack()
+    link.put(owner, "f", WaitingFrame(message, (1, 2), len(message), NO_SLOT))
+    link.put(owner, "f", WaitingFrame(close, (), 0, slot))
+    link.give_up(owner)
+    link.stand(StandingSockets(3), 1)
+
+    closes = [Close.unpack(each[5:]) for each in told]
+    assert [(each.code, each.serials, each.slot) for each in closes] == [
+        (1000, (2,), NO_SLOT),
+        (1012, (1, 2), NO_SLOT),
+        (1012, (), slot),
+    ]
+    page.close()
 
 
 def test_a_call_that_only_sent_is_marked_as_ended(room: SocketStage) -> None:

@@ -125,6 +125,11 @@ class MessageEvent(_Event):
         if self._words is not None:
             self._words[self._at] |= LEFT
 
+    def note_lost(self) -> None:
+        """What it has written is lost, though its group may be reached: nobody is to take it for heard."""
+        if self._words is not None:
+            self._words[self._at] = LEFT | BEGUN
+
     def prepare(self, turn: EventTurn) -> bool:
         """Whether the socket is one that hears, and the type one that listens."""
         row = turn.storage.socket(self.socket)

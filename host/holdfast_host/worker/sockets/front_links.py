@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast_host.storage.store import Ending
 from holdfast_host.wire.send_page import NO_GROUP, NO_SLOT, owner_mark
-from holdfast_host.wire.sockets import ABNORMAL, SERIAL_MAX, SERVICE_RESTART, Close
+from holdfast_host.wire.sockets import ABNORMAL, SERIAL_MAX, SERVICE_RESTART, Close, without_slot
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
@@ -221,16 +221,19 @@ class FrontLink:
         return left
 
     def give_up(self, owner: StoredInstance) -> int:
-        """Forget what waits of an instance, and close the sockets that miss it; how many bytes that were."""
+        """Forget what waits of an instance, and close the sockets that miss it; how many bytes that were.
+
+        Slots are cleared behind that close alone: what keeps its place before it carries none any more.
+        """
         queue = self.queues[owner]
         self._drop(owner, queue)
         missed = tuple({serial: None for waiting in queue.frames for serial in waiting.serials})
         self.cut.update(missed)
-        leaving = [waiting for waiting in queue.frames if not waiting.taken_bytes]  # who opens or closes is told so
+        leaving = [_without_slot(each) for each in queue.frames if not each.taken_bytes]  # who opens, closes: told so
         if missed:
             close = Close(SERVICE_RESTART, missed, _TOO_MUCH, owner.type_id, owner.name)
             leaving.append(WaitingFrame(close.pack(), (), 0, NO_SLOT))
-        leaving += (_carrier(owner, each.slot) for each in queue.frames if each.taken_bytes and each.slot != NO_SLOT)
+        leaving += (_carrier(owner, each.slot) for each in queue.frames if each.slot != NO_SLOT)
         for waiting in leaving:
             if self._is_ready:
                 self._send(waiting)
@@ -257,6 +260,12 @@ class FrontLink:
         if self.client is not None:
             self._sent_bytes += waiting.taken_bytes
             self.client.post(waiting.frame)
+
+
+def _without_slot(waiting: WaitingFrame) -> WaitingFrame:
+    if waiting.slot == NO_SLOT:
+        return waiting
+    return waiting._replace(frame=without_slot(waiting.frame), slot=NO_SLOT)
 
 
 def _carrier(owner: StoredInstance, slot: int) -> WaitingFrame:

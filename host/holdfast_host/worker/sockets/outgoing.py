@@ -159,15 +159,21 @@ class Outgoing:
         """It leaves, unless its link is gone, or will not come."""
         owner, link, slot = part.owner, part.link, part.slot
         if link is None or link.is_over:
-            for frame, _ in part.frames:
-                if isinstance(frame, Open):
-                    self._on_orphan(owner, frame.socket)
+            self._note_orphans(part)
             return
         link.leaves(part)
         function = self._function_of(owner.type_id)
         last = max((at for at, (frame, _) in enumerate(part.frames) if not isinstance(frame, Open)), default=-1)
         for at, (frame, serials) in enumerate(part.frames):
+            if isinstance(frame, Open) and not link.is_live(serial_of(frame.socket)):
+                self._on_orphan(owner, frame.socket)  # it was offered before the link that its front has now
+                continue
             self._send(owner, function, link, frame, serials, slot if at == last else NO_SLOT)
+
+    def _note_orphans(self, part: Part) -> None:
+        for frame, _ in part.frames:
+            if isinstance(frame, Open):
+                self._on_orphan(part.owner, frame.socket)
 
     def withdraw(self, part: Part) -> None:
         """It never was."""

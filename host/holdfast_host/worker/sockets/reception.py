@@ -293,5 +293,6 @@ class _Heard:
 
     def fail(self, error: HoldfastError) -> None:
         """What came of it is lost: the client is to come again, and to find out what is there."""
+        self._event.note_lost()  # its group may have been reached without it
         self._sockets.outgoing.close(self._entry.stored, (self._event.socket,), SERVICE_RESTART, "a message was lost")
         self._sockets._answer(self._event)  # noqa: SLF001  (its own)

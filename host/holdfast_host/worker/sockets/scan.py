@@ -88,14 +88,25 @@ class Scan:
         """Read a page. False: the leadership is lost."""
         self._reading = True
         self._read_at = self._settled()
-        read = partial(self._store.socket_page, self._after or b"", _PAGE)
-        return self._leadership.read(generation, read, self._have)
+        return self._leadership.read(generation, partial(self._read_page, self._after or b""), self._have)
+
+    @any_thread
+    def _read_page(self, after: bytes) -> _Page:
+        """A page that goes on with an instance begins with its auto response too, as that is by now."""
+        rows, further = self._store.socket_page(after, _PAGE)
+        if after and rows and rows[0][1] != AUTO_RESPONSE:
+            owner = rows[0][0]
+            auto = self._store.socket(owner, AUTO_RESPONSE)
+            if auto is not None:
+                rows = [(owner, AUTO_RESPONSE, auto), *rows]
+        return rows, further
 
     def _have(self, page: _Page) -> None:
         self._reading = False
         if self._after is None:
             return
         rows, self._after = page
+        self._auto = None
         if self._read_at != self._settled():
             self._is_stale = self._again = True
         for owner, socket, row in rows:
@@ -121,7 +132,7 @@ class Scan:
         if ending is not None:
             self._closings.start(owner, socket, ending, suspect=self._walk == 1 or link is not None)
             return
-        if link is not None and link.walk == self._walk:
+        if link is not None and link.walk <= self._walk:
             self._tell_again(owner, socket, row, link)
         loaded = self._deployments.find(owner.type_id)
         if loaded is None:
