@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import ActorCallError, Request, Response, StatefulActor
+from holdfast import ActorCallError, LimitError, Request, Response, StatefulActor
 from holdfast.testing import LocalHost
 
 
@@ -26,7 +26,7 @@ class Room(StatefulActor):
     def publish(self, event: str) -> int:
         try:
             return self.ctx.publish("news", "x", event=event)
-        except ValueError:
+        except (ValueError, LimitError):
             return 0
 
 
@@ -61,4 +61,4 @@ def test_an_event_that_cannot_be_sent_is_not_kept_though_its_error_is_caught() -
     host = LocalHost({"ROOM": Room})
     room = host.env.ROOM.id_from_name("a")
 
-    assert [room.publish("a"), room.publish("b\nc"), room.publish("d")] == [1, 0, 2]
+    assert [room.publish(event) for event in ("a", "b\nc", "n" * 1_025, "n" * 1_024, "d")] == [1, 0, 0, 2, 3]

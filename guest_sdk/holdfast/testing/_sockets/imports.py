@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _CODES: Final = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
 _REASON_BYTES_MAX: Final = 123
+_EVENT_BYTES_MAX: Final = 1_024  # of an event's name and of its id
 
 
 class UsedSockets:
@@ -89,6 +90,11 @@ class UsedSockets:
         size = bytes_of(told) if isinstance(told, str) else len(told)
         if size > limit:
             raise self._over(turn, f"a message of {size} bytes, the limit is {limit} bytes")
+        for name in ("event", "id"):
+            named = bytes_of(facts.get(name, ""))
+            if named > _EVENT_BYTES_MAX:
+                text = f"{name!r} of an event has {named} bytes, the limit is {_EVENT_BYTES_MAX} bytes"
+                raise self._over(turn, text)
         rows = self._receivers(overlay, to).values()
         plain = tuple(row.id for row in rows if not row.events)
         streams = tuple(row.id for row in rows if row.events and isinstance(told, str))
