@@ -121,9 +121,13 @@ class _FollowedAnswer:
             self._number += 1
             self._making = self._loop.create_task(self._make())
             self._making.add_done_callback(_look_at)
-        if self._making is None or after != self._number - 1:
+        making = self._making
+        if making is None or after != self._number - 1:
             raise OutboundUnreachableError(f"the answer broke off: piece {after + 1} is not there any more")
-        return await asyncio.shield(self._making)
+        await asyncio.wait({making})  # who asks may go, and the next one has what is made
+        if making.cancelled():
+            raise OutboundUnreachableError("the answer was cut: its job is over")
+        return making.result()
 
     async def aclose(self) -> None:
         """Cut it."""

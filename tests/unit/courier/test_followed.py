@@ -106,6 +106,20 @@ def test_who_asks_may_go_and_another_one_gets_what_it_would_have_got() -> None:
     asyncio.run(test())
 
 
+def test_who_waits_for_an_answer_that_is_forgotten_is_told() -> None:
+    async def test() -> None:
+        feed = Feed()
+        async with following(feed) as (follower, _):
+            waiting = asyncio.ensure_future(follower.take(0))
+            await feed.asked.wait()
+            follower.answers.forget(JOB)
+            with pytest.raises(OutboundUnreachableError, match="its job is over"):
+                await asyncio.wait_for(waiting, 10)
+            assert len(follower.answers) == 0
+
+    asyncio.run(test())
+
+
 def test_the_last_answer_is_the_whole_and_stays_until_it_is_forgotten() -> None:
     async def test() -> None:
         feed = Feed()
