@@ -10,16 +10,18 @@ from typing import Any, cast
 
 import pytest
 
+from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.store import StoredInstance
 from holdfast_host.wire.frames import EVENT_SLOT
 from holdfast_host.wire.send_page import NO_GROUP, NO_SLOT, InFlight, SendPage, owner_mark
-from holdfast_host.wire.sockets import Auto, Close, Open, Send, SendKind, serial_of, socket_text
+from holdfast_host.wire.sockets import Auto, Close, Open, Send, SendKind, serial_of, socket_number, socket_text
 from holdfast_host.wire.standing_sockets import Closing, StandingSockets
 from holdfast_host.wire.state_page import BEGUN, ENDED, LEFT, EventFate, fate_of_event
 from holdfast_host.worker.client_connections import ClientConnection
 from holdfast_host.worker.sockets import scan
 from holdfast_host.worker.sockets.front_links import FrontLink, WaitingFrame
+from holdfast_host.worker.sockets.outgoing import Outgoing, SendsExit
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.socket_stage import Front, SocketStage, left_by_a_dead_worker, run_steps
 from tests.unit.worker.stage import TYPE
@@ -283,6 +285,31 @@ def test_a_message_whose_writes_were_lost_is_not_taken_for_heard_though_its_grou
 
     assert fate_of_event(room.front.pages.events.words[slot - EVENT_SLOT], 1 << 40) is EventFate.UNKNOWN
     assert room.front.closes() == [(1012, (serial_of(socket),))]
+
+
+def test_no_open_is_said_again_that_this_worker_has_still_to_say_though_its_row_is_there() -> None:
+    page, told = SendPage.create(), list[bytes]()
+    client = cast(
+        "ClientConnection", SimpleNamespace(front=7, pages=SimpleNamespace(sends=page), post=told.append, closed=False)
+    )
+    outgoing = Outgoing(Limits(), function_of=str, on_orphan=lambda *_: None, on_unsent=lambda _: None)
+    outgoing.know([7])
+    outgoing.connect(client)
+    outgoing.stand(client, StandingSockets(10, offers=[3]), 2)
+    link = outgoing.unwalked(socket_number(7, 3))
+    assert link is not None
+    owner, other = StoredInstance(1, TYPE, b"a"), StoredInstance(2, TYPE, b"b")
+    opens = Open(socket_number(7, 3), False, TYPE, b"a")
+    leaving = [SendsExit(outgoing, owner, [(opens, (opens.socket,))], group) for group in (5, 6)]
+    held = link.is_offered(owner, 3), link.is_offered(other, 3)
+    leaving[0].fail(HoldfastError("lost"))
+    leaving[1].go()
+
+    assert held == (False, True)
+    assert link.is_offered(owner, 3)
+    assert told == [opens.pack()]
+    assert page.in_flight() == []
+    page.close()
 
 
 def test_the_slots_of_what_may_not_wait_are_cleared_behind_the_close_of_those_who_miss_it() -> None:

@@ -264,7 +264,7 @@ class SocketTable:
         room = self._enter(link, opened.type_id, opened.name)
         held = self._held.get(serial_of(opened.socket))
         if held is not None and (held.has(room) if isinstance(held, Offer) else held.room is room):
-            self._leave(room)  # nothing new: it is said again, which may also be before it is said at all
+            self._leave(room)  # nothing new: it is said again
         elif isinstance(held, Offer) and not (opened.again and held.has_missed(room)):
             held.open(Opened(room, opened.events, opened.protocol))
         else:

@@ -45,13 +45,14 @@ class WaitingFrame(NamedTuple):
 class Part:
     """What a turn sends to one front; from the turn's end, or its sync, until it leaves or is lost."""
 
-    __slots__ = ("frames", "group", "link", "owner", "slot")
+    __slots__ = ("frames", "group", "link", "opens", "owner", "slot")
 
     def __init__(self, owner: StoredInstance, link: FrontLink | None, group: int) -> None:
         self.owner = owner
         self.link = link  # None: its front is not there
         self.group = group  # that it waits for
         self.frames: list[tuple[Frame, tuple[int, ...]]] = []
+        self.opens: tuple[tuple[StoredInstance, int], ...] = ()  # whose sockets those are that it opens
         self.slot = NO_SLOT
 
 
@@ -86,6 +87,7 @@ class FrontLink:
         self._is_ready = False  # for frames
         self._before: list[tuple[StoredInstance, WaitingFrame]] = []  # that go out first once it is
         self._unnoted: dict[Part, None] = {}  # parts for which there was no page
+        self._opening: set[tuple[StoredInstance, int]] = set()  # sockets whose OPEN has not left
         self._next_serial = 0 if is_first else SERIAL_MAX + 1  # from which on sockets are younger than SOCKETS
         self._closing: dict[tuple[int, int], Ending] = {}
         self._gone: set[int] = set()  # of those before it, in which SOCKETS did not name them
@@ -127,9 +129,10 @@ class FrontLink:
             self.standing = None
             self._closing.clear()
 
-    def is_offered(self, serial: int) -> bool:
-        """Whether its OPEN may be lost."""
-        return self.standing is not None and self.is_first and serial in self.standing.offers
+    def is_offered(self, owner: StoredInstance, serial: int) -> bool:
+        """Whether its OPEN may be lost: a predecessor's; a row may be read before our own has left for it."""
+        offered = self.standing is not None and self.is_first and serial in self.standing.offers
+        return offered and (owner, serial) not in self._opening
 
     def ending_of(self, owner: StoredInstance, serial: int) -> Ending | None:
         """How an instance's socket has ended; None where it stands."""
@@ -160,6 +163,9 @@ class FrontLink:
 
     def note(self, part: Part) -> None:
         """Note whose frames those are and what they wait for, before that can be reached."""
+        self._opening.update(part.opens)
+        if len(part.opens) == len(part.frames):
+            return  # nobody would miss them: they are said again
         page = self._page
         if page is None:
             self._unnoted[part] = None
@@ -168,7 +174,7 @@ class FrontLink:
 
     def withdraw(self, part: Part) -> None:
         """It will never leave."""
-        self._unnoted.pop(part, None)
+        self.leaves(part)
         page = self._page
         if page is not None:
             page.withdraw(part.slot)
@@ -176,6 +182,7 @@ class FrontLink:
     def leaves(self, part: Part) -> None:
         """Its frames are about to be sent."""
         self._unnoted.pop(part, None)
+        self._opening.difference_update(part.opens)
 
     def end(self) -> None:
         """The link is gone, and its sockets with it."""

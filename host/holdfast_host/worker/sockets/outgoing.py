@@ -150,8 +150,10 @@ class Outgoing:
                 if part is None:
                     part = parts[front] = Part(owner, self._links.get(front), group)
                 part.frames.append((frame, serials))
+                if isinstance(frame, Open):
+                    part.opens = (*part.opens, (owner, serial_of(frame.socket)))
         for part in parts.values() if noted else ():
-            if part.link is not None and any(not isinstance(frame, Open) for frame, _ in part.frames):
+            if part.link is not None:
                 part.link.note(part)
         return [*parts.values()]
 

@@ -144,7 +144,7 @@ class Scan:
 
     def _tell_again(self, owner: StoredInstance, socket: int, row: SocketRow, link: FrontLink) -> None:
         """What a predecessor has said to its front, or would have."""
-        if link.is_offered(serial_of(socket)):
+        if link.is_offered(owner, serial_of(socket)):
             opened = Open(socket, row.events, owner.type_id, owner.name, row.protocol.decode(), again=True)
             self._outgoing.tell(owner, [(opened, (socket,))])
         auto, front = self._auto, front_of(socket)

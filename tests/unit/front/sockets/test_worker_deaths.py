@@ -232,12 +232,11 @@ def test_an_open_that_comes_again_opens_what_is_still_offered_and_changes_nothin
     asyncio.run(body())
 
 
-def test_an_open_that_is_said_again_before_it_is_said_at_all_opens_one_socket() -> None:
+def test_an_open_that_is_said_more_than_once_in_whichever_order_opens_one_socket() -> None:
     async def body() -> None:
         async with socket_staged() as stage:
             opening = stage.opening("/fn/chat/ws")
             call = await stage.worker.next_call()
-            # The successor's walk finds the row as its commit ends, and before that is known.
             await stage.worker.send(Open(call.offer, False, ROOM, b"lobby", again=True).pack())
             await stage.worker.send(Open(call.offer, False, ROOM, b"lobby").pack())
             await stage.worker.reply(call, 200, accepted())
