@@ -722,6 +722,13 @@ def test_an_instance_that_is_erased_has_its_sockets_closed_and_hears_nothing(roo
     assert not room.stored("a").exists
 
 
+def test_an_auto_response_ends_at_fronts_too_whose_sockets_are_all_being_closed(room: SocketStage) -> None:
+    socket = room.front.accept("a")
+    room.run("a", ["auto", "ping", "pong"], ["close", to(socket), 1000])
+    room.run("a", ["auto", "", ""])
+    room.front.wait_told(lambda told: Auto(TYPE, b"a", None) in told)
+
+
 def test_what_fronts_answer_for_an_instance_ends_with_it(room: SocketStage) -> None:
     socket = room.front.accept("a")
     room.run("a", ["auto", "ping", "pong"])

@@ -190,7 +190,9 @@ class TurnSockets:
             return
         entry = self._turn.entry
         frame = Auto(entry.type_id, entry.stored.name, text.decode() if text else None, answer.decode())
-        receivers = [number for number, row in self._open(None).items() if not row.events]
+        # Of its end those hear too that are being closed: who comes meanwhile is answered as they are.
+        found = self._open(None) if text else self._storage.all_sockets()
+        receivers = [number for number, row in found.items() if not row.events]
         if receivers:
             self._storage.send(frame, receivers, len(text) + len(answer))
         self._storage.put_socket(AUTO_RESPONSE, SocketRow(0, tags=text, attachment=answer) if text else None)
