@@ -236,6 +236,8 @@ class Worker:
 class History:
     """One, and what is wrong with it."""
 
+    steps, between, within = 160, DEATHS_BETWEEN, DEATHS_WITHIN
+
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.disk = Disk()
@@ -245,19 +247,19 @@ class History:
         self.deaths = self.closes = 0
         self.dying = 0.0
 
-    async def run(self, steps: int = 160) -> list[str]:
+    async def run(self) -> list[str]:
         self.table = SocketTable(FRONT, lambda _: "f", lambda *_: 0, LIMITS)
         self.link = Link(SocketPages.create())
         self.before: Opened | None = None
-        self.worker = Worker(self.disk, self.tick)
+        self.worker = self.new_worker()
         self.meet()
         for name in INSTANCES:
             for _ in range(SOCKETS):
                 self.join(name)
-        for _ in range(steps):
+        for _ in range(self.steps):
             try:
                 self.step()
-                self.tick(DEATHS_BETWEEN)
+                self.tick(self.between)
             except KilledError:
                 await self.die()
             await asyncio.sleep(0)
@@ -273,6 +275,9 @@ class History:
             self.table._ticking.cancel()
         return problems
 
+    def new_worker(self) -> Worker:
+        return Worker(self.disk, self.tick)
+
     def tick(self, odds: float | None = None) -> None:
         if self.random.random() < (self.dying if odds is None else odds):
             raise KilledError
@@ -287,13 +292,13 @@ class History:
         self.disk.sockets[name].append(offer.number)
 
     def step(self, *, last: bool = False) -> None:
-        self.dying = 0.0 if last else DEATHS_WITHIN
+        self.dying = 0.0 if last else self.within
         worker = self.worker
         what = self.random.choice(
             ["talk", "hear", "begin", "begin", "end", "end", "commit", "commit", "flush", "front"]
         )
         name = self.random.choice(INSTANCES)
-        if what == "talk" and not last:
+        if what == "talk" and self.wires and not last:
             socket = self.random.choice([*self.wires])
             _, client, wire = self.wires[socket]
             if wire.code is None and wire.reading:
@@ -335,10 +340,10 @@ class History:
             self.hear(self.worker.pipe.popleft())
         self.table.on_lost(cast("WorkerLink", self.link))
         self.link.out.clear()
-        self.worker = Worker(self.disk, self.tick)
+        self.worker = self.new_worker()
         if self.random.random() < 0.1:  # it dies before the front has met it
             self.excused |= {*self.wires}
-            self.worker = Worker(self.disk, self.tick)
+            self.worker = self.new_worker()
         self.meet()
         await asyncio.sleep(0)
 
@@ -390,12 +395,14 @@ class History:
         return found
 
 
-async def histories(seeds: range, *, until_wrong: bool = False) -> tuple[list[str], int, int]:
+async def histories(
+    seeds: range, *, until_wrong: bool = False, of: type[History] = History
+) -> tuple[list[str], int, int]:
     """What is wrong with these, or the first that is; how many deaths there were, and how many sockets were closed."""
     found: list[str] = []
     deaths = closes = 0
     for seed in seeds:
-        history = History(seed)
+        history = of(seed)
         found += [f"{seed}: {each}" for each in await history.run()]
         deaths += history.deaths
         closes += history.closes

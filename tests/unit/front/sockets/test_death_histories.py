@@ -8,12 +8,16 @@ from collections.abc import Callable
 import pytest
 
 from holdfast_host.front.sockets import recovery
+from holdfast_host.front.sockets.rooms import Room
+from holdfast_host.front.sockets.table import SocketTable
+from holdfast_host.storage.store import StoredInstance
 from holdfast_host.wire.send_page import NO_GROUP
 from holdfast_host.wire.state_page import ENDED, EventFate, fate_of_event
 from holdfast_host.worker.sockets.events import MessageEvent
 from holdfast_host.worker.sockets.front_links import FrontLink, Part
 from holdfast_host.worker.sockets.outgoing import Outgoing
 from tests.unit.front.sockets.deaths_model import histories
+from tests.unit.front.sockets.handshakes_model import ComingAndGoing
 
 Without = Callable[[pytest.MonkeyPatch], None]
 
@@ -100,5 +104,49 @@ def test_each_mechanism_is_needed(
 ) -> None:
     without(monkeypatch)
     found, _, _ = asyncio.run(histories(range(1_000), until_wrong=True))
+
+    assert found
+
+
+def test_sockets_that_come_and_go_through_deaths_have_a_row_and_a_connection_or_neither() -> None:
+    found, deaths, _ = asyncio.run(histories(range(100), of=ComingAndGoing))
+
+    assert found == []
+    assert deaths > 300
+
+
+def _without_an_open_that_is_said_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(FrontLink, "is_offered", lambda self, owner, serial: False)
+
+
+def _with_an_open_said_again_whose_own_one_has_still_to_leave(patch: pytest.MonkeyPatch) -> None:
+    def is_offered(self: FrontLink, owner: StoredInstance, serial: int) -> bool:
+        return self.standing is not None and self.is_first and serial in self.standing.offers
+
+    patch.setattr(FrontLink, "is_offered", is_offered)
+
+
+def _without_the_close_of_what_is_no_socket(patch: pytest.MonkeyPatch) -> None:
+    def refuse(self: SocketTable, room: Room, serial: int) -> None:
+        self._leave(room)
+
+    patch.setattr(SocketTable, "_refuse", refuse)
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        _without_an_open_that_is_said_again,
+        _with_an_open_said_again_whose_own_one_has_still_to_leave,
+        _without_the_close_of_what_is_no_socket,
+        _without_a_send_page,
+    ],
+    ids=lambda each: each.__name__.strip("_"),
+)
+def test_each_mechanism_of_handshakes_is_needed(
+    without: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(monkeypatch)
+    found, _, _ = asyncio.run(histories(range(1_000), until_wrong=True, of=ComingAndGoing))
 
     assert found
