@@ -45,6 +45,7 @@ class Offer(Receiver):
         self.function = function
         self.opened: list[Opened] = []
         self.early: list[Delivery] = []
+        self.expected: list[Room] = []  # of instances that sent to it before their OPEN was here
         self._handshake_s = handshake_s
         self._early_bytes = 0
         self._of_all = of_all

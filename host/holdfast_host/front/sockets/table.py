@@ -140,7 +140,7 @@ class SocketTable:
         """The handshake is whole: the socket in the place of its offer. What came early for it goes out at once."""
         room, serial = opened.room, offer.serial
         made = (EventStreamClient if opened.events else WebSocketClient)(self, wire, room, serial)
-        offer.settle()
+        self._settle(offer)
         self._uncount(offer.function)
         self._of_function[room.function] += 1
         self._held[serial] = made
@@ -160,7 +160,7 @@ class SocketTable:
 
     def withdraw(self, offer: Offer) -> None:
         """The request has become no socket: whoever accepted it hears of a close."""
-        offer.settle()
+        self._settle(offer)
         if self._held.get(offer.serial) is not offer:
             return
         del self._held[offer.serial]
@@ -245,7 +245,7 @@ class SocketTable:
                 self._loop.call_soon(self._tell_taken)
             self._untold.add(link)
 
-        room = self._room(link, send.type_id, send.name)
+        room = self._room(link, send.type_id, send.name) or self._expect(link, send)
         if room is None:
             taken()
         else:
@@ -253,7 +253,7 @@ class SocketTable:
         link.pages.sends.clear(send.slot)
 
     def _close(self, link: WorkerLink, close: Close) -> None:
-        room = self._room(link, close.type_id, close.name)
+        room = self._room(link, close.type_id, close.name) or self._expect(link, close)
         if room is not None:
             self._deliveries.add(room, Closing(close.serials, room, close.code, close.reason))
         link.pages.sends.clear(close.slot)
@@ -309,6 +309,22 @@ class SocketTable:
         """The instance, where sockets of it are here that came over this link."""
         room = self._rooms.get((type_id, name))
         return room if room is not None and room.flow is self._flows.get(link) else None
+
+    def _expect(self, link: WorkerLink, frame: Send | Close) -> Room | None:
+        """The room of sockets that are still offered: a successor may send to them before it says their OPEN again."""
+        room = None
+        for serial in frame.serials:
+            offer = self._held.get(serial)
+            if isinstance(offer, Offer):
+                room = self._enter(link, frame.type_id, frame.name)
+                offer.expected.append(room)
+        return room
+
+    def _settle(self, offer: Offer) -> None:
+        offer.settle()
+        for room in offer.expected:
+            self._leave(room)
+        offer.expected.clear()
 
     def _uncount(self, function: str) -> None:
         left = self._of_function[function] - 1

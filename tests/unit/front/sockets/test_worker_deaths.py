@@ -251,6 +251,32 @@ def test_an_open_that_is_said_more_than_once_in_whichever_order_opens_one_socket
     asyncio.run(body())
 
 
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_what_is_sent_to_an_offered_socket_before_its_open_is_said_again_waits_for_it(is_closed: bool) -> None:
+    async def body() -> None:
+        async with socket_staged() as stage:
+            opening = stage.opening("/fn/chat/ws")
+            call = await stage.worker.next_call()
+            serial = call.offer & 0xFFFFFFFF
+            await stage.worker.send(sent(b"early", serial))
+            if is_closed:
+                await stage.close_serial(serial)
+            await stage.worker.send(Open(call.offer, False, ROOM, b"lobby", again=True).pack())
+            await stage.worker.reply(call, 200, accepted())
+            joined = Joined(await opening, call.offer)
+
+            assert await joined.client.recv() == "early"
+            if is_closed:
+                assert (await joined.closed())[0] == 1000
+                await stage.closing()
+                assert stage.table._rooms == {}
+            else:
+                [room] = stage.table._rooms.values()
+                assert room.sockets == 1
+
+    asyncio.run(body())
+
+
 def test_an_auto_response_whose_end_may_be_lost_answers_nobody_who_comes_again() -> None:
     async def body() -> None:
         async with socket_staged() as stage:
