@@ -14,6 +14,7 @@ from holdfast_host.wire.standing_sockets import Closing
 from holdfast_host.wire.state_page import BEGUN, ENDED, LEFT
 from holdfast_host.wire.window import REPEATS_MAX
 from tests.unit.front.sockets.sockets_stage import ROOM, Joined, SocketStage, accepted, sent, socket_staged
+from tests.unit.front.stage import PATIENCE_S
 
 REACHED = 5
 LOBBY = owner_mark(ROOM, b"lobby")
@@ -265,7 +266,7 @@ def test_what_is_sent_to_an_offered_socket_before_its_open_is_said_again_waits_f
             await stage.worker.reply(call, 200, accepted())
             joined = Joined(await opening, call.offer)
 
-            assert await joined.client.recv() == "early"
+            assert await asyncio.wait_for(joined.client.recv(), PATIENCE_S) == "early"
             if is_closed:
                 assert (await joined.closed())[0] == 1000
                 await stage.closing()
