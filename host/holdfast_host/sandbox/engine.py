@@ -23,6 +23,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox import marshal
 from holdfast_host.sandbox.c_api import set_async_components
 from holdfast_host.sandbox.capabilities import Capabilities
+from holdfast_host.sandbox.components.compiled_store import KeptComponent
 from holdfast_host.sandbox.components.validate import checked_exports
 from holdfast_host.sandbox.guest import Guests
 from holdfast_host.sandbox.imports import BLOCKING, HANDLERS, Handler
@@ -45,10 +46,16 @@ _CLOCK_WAITS: Final = ("subscribe-duration", "subscribe-instant")
 class LoadedComponent:
     """A compiled component, mapped into memory and ready to be instantiated; shared by its instances and by threads."""
 
-    def __init__(self, engine: SandboxEngine, component: Component, compiled: Path | None = None) -> None:
-        """InvalidComponentError where it does not export what is called. `compiled` is the file it is mapped from."""
+    def __init__(
+        self, engine: SandboxEngine, component: Component, compiled: Path | None = None, memory_added_bytes: int = 0
+    ) -> None:
+        """InvalidComponentError where it does not export what is called. `compiled` is the file it is mapped from.
+
+        Each instance is granted `memory_added_bytes` past its limit: its memory starts that much larger than it asks.
+        """
         self.engine = engine
         self.component = component
+        self.memory_added_bytes = memory_added_bytes
         self.exports: dict[str, ExportIndex] = checked_exports(component, engine.engine)
         self.post_mortem = None if compiled is None else PostMortem(compiled, engine.allowance)
 
@@ -81,17 +88,22 @@ class SandboxEngine:
         self.tick = make_tick(self.guests)
         self.linker = self._link()
 
-    def load(self, compiled: Path) -> LoadedComponent:
+    def load(self, compiled: Path, memory_added_bytes: int | None = None) -> LoadedComponent:
         """Map a file that this host's compiler wrote for this engine; 2 to 14 ms.
+
+        By how much its memory starts larger than the component asks, its record says, unless it is given.
 
         Raises:
             HostUnavailableError: it is not there, or fits another version or configuration.
             InvalidComponentError: it does not export what is called.
         """
         try:
-            return LoadedComponent(self, Component.deserialize_file(self.engine, str(compiled)), compiled)
+            component = Component.deserialize_file(self.engine, str(compiled))
         except WasmtimeError as error:
             raise HostUnavailableError(f"the compiled component {compiled} does not load: {error}") from error
+        if memory_added_bytes is None:
+            memory_added_bytes = KeptComponent(compiled, compiled.with_suffix(".json")).memory_added_bytes()
+        return LoadedComponent(self, component, compiled, memory_added_bytes)
 
     def advance_epoch(self) -> None:
         """Make every guest that computes call its turn's tick soon; any thread, every slice."""

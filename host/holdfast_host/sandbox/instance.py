@@ -52,7 +52,7 @@ class Sandbox:
         self._store: Store | None = None
         store = Store(engine.engine)
         store.set_limits(
-            memory_size=memory_bytes_max,
+            memory_size=memory_bytes_max + component.memory_added_bytes,
             table_elements=limits.table_elements_max,
             instances=limits.instances_max,
             tables=limits.tables_max,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -22,11 +23,12 @@ from holdfast_host.sandbox.components.compile_client import CompiledComponent, c
 from holdfast_host.sandbox.components.compiled_store import compiled_before, has_code
 from holdfast_host.sandbox.components.memory_image import DATA_BYTES_MIN, SplitComponent, split
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
-from holdfast_host.sandbox.instance import Sandbox
+from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
 from tests.unit.sandbox.conftest import minimal_wat
 from tests.unit.sandbox.turns import TestTurn
 
-AT = 65536  # where the large data of these begin
+PAGE = 65536
+AT = PAGE  # where the large data of these begin
 STACK = AT + 4096
 
 BESIDE = """(core module $beside (func $f (export "fun")) (global (export "g") (ref func) (ref.func $f)))
@@ -201,6 +203,7 @@ def test_what_is_not_of_that_kind_is_compiled_as_it_is(kind: dict[str, Any]) -> 
         pytest.param(bytes(wat2wasm(minimal_wat())), id="little data"),
         pytest.param(b"\0asm\x0d\0\1\0" + b"\x01" + b"\xff" * 40, id="a number without end"),
         pytest.param(b"", id="nothing"),
+        pytest.param(bytes(wat2wasm("(component (core module (memory 1) (func)))")), id="no data at all"),
     ],
 )
 def test_what_does_not_read_or_is_small_is_split_nowhere(content: bytes) -> None:
@@ -256,6 +259,22 @@ def test_the_next_version_reuses_the_machine_code_and_answers_as_itself(
     assert answer_of(engine, engine.load(third.path).component) == (True, b'"gamma"')
     compiler(versioned("gamma", stack=STACK + 8192))
     assert compiler.stages == ["checking", "cached"]
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+def test_a_guest_has_the_room_that_it_had_before_its_memory_was_rounded_up(
+    compiler: Compiler, engine: SandboxEngine, pages: int
+) -> None:
+    """One page more than it starts with is its limit; it starts with 40, and is compiled with 64."""
+    grow = f"(if (i32.eq (memory.grow (i32.const {pages})) (i32.const -1)) (then unreachable))"
+    content = versioned(memory="40", adapter=f"(func $first {grow}) (start $first)")
+    as_built = LoadedComponent(engine, Component(engine.engine, content))
+    compiled = engine.load(compiler(content).path)
+
+    assert compiled.memory_added_bytes == 24 * PAGE
+    for each in (as_built, compiled):
+        with pytest.raises(SandboxTrap) if pages == 2 else contextlib.nullcontext():
+            Sandbox.create(each, TestTurn(), memory_bytes_max=41 * PAGE).close()
 
 
 def _change_a_byte(first: CompiledComponent) -> None:

@@ -88,7 +88,9 @@ async def _compile_or_find(
     if facts["sha256"] != sha256:
         raise HostUnavailableError(f"the component {component} changed while it was compiled")
     image = None if facts["image"] is None else MemoryImagePlace(**facts["image"])
-    await asyncio.to_thread(kept.keep, written, facts["compiled_sha256"], facts["description"], image)
+    await asyncio.to_thread(
+        kept.keep, written, facts["compiled_sha256"], facts["description"], image, facts["memory_added_bytes"]
+    )
     return CompiledComponent(sha256, kept.compiled, facts["description"])
 
 

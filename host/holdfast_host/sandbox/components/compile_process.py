@@ -67,15 +67,16 @@ def _compile(component: Path, compiled: Path, cache: Path, limits: Limits) -> di
     content = read_component(component, limits)
     sha256 = hashlib.sha256(content).hexdigest()
     engine = SandboxEngine(limits)
-    loaded, image = compile_into(compiled, content, cache, engine, lambda stage: _say({"stage": stage}))
+    made = compile_into(compiled, content, cache, engine, lambda stage: _say({"stage": stage}))
     _relax_memory()
     _say({"stage": "trying"})
     threading.Thread(target=_advance_epoch, args=(engine, limits.slice_s), daemon=True).start()
     return {
         "sha256": sha256,
         "compiled_sha256": sha256_of(compiled),
-        "image": image and asdict(image),
-        "description": try_component(loaded, limits),
+        "image": made.image and asdict(made.image),
+        "memory_added_bytes": made.memory_added_bytes,
+        "description": try_component(made.loaded, limits),
     }
 
 

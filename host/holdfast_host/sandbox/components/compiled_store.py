@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast_host.core.durable_files import write_durably
+from holdfast_host.core.limits import MIB
 from holdfast_host.sandbox.settings import ENGINE_SETTINGS, RULES_VERSION, wasmtime_version
 
+MEMORY_ADDED_BYTES_MAX: Final = 2 * MIB  # see `memory_image`
 _LAST_WORD_BYTES: Final = 4
 
 DRAFT_PREFIX: Final = "new-"  # of what is still being written in the same folder
@@ -88,14 +90,32 @@ class KeptComponent:
             raise DamagedError(f"{self.compiled} has changed since it was written")
         return description
 
+    def memory_added_bytes(self) -> int:
+        """By how much its memory starts larger than the component asks; 0 where no record says so."""
+        try:
+            added = json.loads(self.record.read_bytes())["memory_added_bytes"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+        return added if isinstance(added, int) and 0 <= added <= MEMORY_ADDED_BYTES_MAX else 0
+
     def keep(
-        self, written: Path, compiled_sha256: str, description: dict[str, Any], image: MemoryImagePlace | None = None
+        self,
+        written: Path,
+        compiled_sha256: str,
+        description: dict[str, Any],
+        image: MemoryImagePlace | None = None,
+        memory_added_bytes: int = 0,
     ) -> None:
         """Put a file that is synced already, in the same folder, in place, then its record; durable on return."""
         os.replace(written, self.compiled)
         found = self.compiled.stat()
         stat = [found.st_size, found.st_mtime_ns]
-        record = {"compiled_sha256": compiled_sha256, "compiled_stat": stat, "description": description}
+        record: dict[str, Any] = {
+            "compiled_sha256": compiled_sha256,
+            "compiled_stat": stat,
+            "memory_added_bytes": memory_added_bytes,
+            "description": description,
+        }
         if image is not None:
             record["image"] = asdict(image)
         write_durably(self.record, json.dumps(record).encode(), draft=written.with_suffix(".record"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +24,24 @@ from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
 _REASON_CHARS_MAX: Final = 500
 
 
+@dataclass(frozen=True, slots=True)
+class CompiledFile:
+    """What was written.
+
+    Attributes:
+        loaded: The component, checked.
+        image: Where in the file its memory lies, if other versions can use it.
+        memory_added_bytes: By how much it starts larger than the component asks.
+    """
+
+    loaded: LoadedComponent
+    image: MemoryImagePlace | None
+    memory_added_bytes: int
+
+
 def compile_into(
     compiled: Path, content: bytes, cache: Path, engine: SandboxEngine, on_stage: Callable[[str], None]
-) -> tuple[LoadedComponent, MemoryImagePlace | None]:
+) -> CompiledFile:
     """Write the machine code of a component into a file, durably, and load that.
 
     Args:
@@ -36,7 +52,7 @@ def compile_into(
         on_stage: Told "reusing" or "compiling", as either begins.
 
     Returns:
-        The component, checked, and where in the file its memory lies, if other versions can use it.
+        The component, checked, and what is kept of it.
 
     Raises:
         InvalidComponentError: it does not compile, or what it imports or exports is not what is offered and called.
@@ -51,9 +67,10 @@ def compile_into(
         image = _compile(compiled, content, parts, engine)
     with compiled.open("rb") as file:
         os.fsync(file.fileno())
-    loaded = engine.load(compiled)
+    added_bytes = 0 if parts is None else parts.added_bytes
+    loaded = engine.load(compiled, added_bytes)
     check_component(loaded.component, engine.engine)
-    return loaded, image
+    return CompiledFile(loaded, image, added_bytes)
 
 
 def _compile(

@@ -27,11 +27,12 @@ from typing import Final
 
 from holdfast_host.core import wasm_binary as wasm
 from holdfast_host.core.limits import KIB, MIB
+from holdfast_host.sandbox.components.compiled_store import MEMORY_ADDED_BYTES_MAX
 
 DATA_BYTES_MIN: Final = MIB  # of a memory; what has less compiles fast enough
 
 _WASM_PAGE: Final = 64 * KIB
-_SIZE_STEP: Final = 2 * MIB  # a memory's size is a multiple of this
+_SIZE_STEP: Final = MEMORY_ADDED_BYTES_MAX  # a memory's size is a multiple of this
 _SPREAD_MAX: Final = 8  # times the data: what lies between is zeros that the compiled file holds; the SDK's have 1.6
 _SEGMENTS_MAX: Final = 100_000  # each costs a microsecond; the SDK's components have 3,000
 _ADDRESSES_MAX: Final = 16
@@ -47,11 +48,15 @@ _NO_ARGUMENTS_NO_RESULTS: Final = b"\x60\x00\x00"
 
 @dataclass(frozen=True)
 class SplitComponent:
-    """A component of equal meaning: `before` and `after` are its code, `image` the memory between them."""
+    """A component of equal meaning: `before` and `after` are its code, `image` the memory between them.
+
+    Its memory starts `added_bytes` larger than the component's own, which nothing of it uses.
+    """
 
     before: bytes
     image: bytes
     after: bytes
+    added_bytes: int
 
     @cached_property
     def key(self) -> str:
@@ -71,7 +76,7 @@ def split(component: bytes) -> SplitComponent | None:
     """Its code and its memory; None where it is not of that kind, is small, or does not read."""
     try:
         return _split(component)
-    except (ValueError, IndexError, struct.error):
+    except (ValueError, LookupError, struct.error):
         return None
 
 
@@ -99,20 +104,21 @@ def _split(component: bytes) -> SplitComponent | None:
     written = {module.start: module.loading(addresses) for module in modules if module is not main}
     addresses.write(image)
     before, after = main.around(start, len(image), flags, size // _WASM_PAGE)
-    return _joined(component, written, main, (before, bytes(image), after))
+    head, tail = _joined(component, written, main.start, (before, bytes(image), after))
+    return SplitComponent(head, bytes(image), tail, size - pages * _WASM_PAGE)
 
 
 def _joined(
-    component: bytes, written: dict[int, bytes], main: _Module, parts: tuple[bytes, bytes, bytes]
-) -> SplitComponent:
-    """The component with its modules as they are written now."""
+    component: bytes, written: dict[int, bytes], main: int, parts: tuple[bytes, bytes, bytes]
+) -> tuple[bytes, bytes]:
+    """What stands before and behind the image, with all modules as they are written now; `main` is where its own is."""
     before, image, after = parts
     head, tail = [component[: wasm.HEADER_BYTES]], list[bytes]()
     into, begins = head, wasm.HEADER_BYTES
     for section, start, end in wasm.sections(component, 0, len(component)):
         if section != wasm.COMPONENT_MODULE:
             into.append(component[begins:end])
-        elif start != main.start:
+        elif start != main:
             into.append(wasm.section_bytes(wasm.COMPONENT_MODULE, written[start]))
         else:
             length = len(before) + len(image) + len(after)
@@ -120,7 +126,7 @@ def _joined(
             into = tail
             into.append(after)
         begins = end
-    return SplitComponent(b"".join(head), image, b"".join(tail))
+    return b"".join(head), b"".join(tail)
 
 
 def _modules(component: bytes) -> Iterator[tuple[int, int]]:
