@@ -54,8 +54,8 @@ class Known:
 class Connected(Clients):
     """Clients that connect, say, ask and leave something to be done, all the time, across deaths and restarts."""
 
-    def __init__(self, url: str, seed: int) -> None:
-        super().__init__(CLIENTS)
+    def __init__(self, url: str, seed: int, clients: int = CLIENTS) -> None:
+        super().__init__(clients)
         self.counts: Counter[str] = Counter()
         self._url = url
         self._seed = seed

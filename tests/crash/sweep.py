@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
-from tests.crash.connected import Connected
+from tests.crash.connected import CLIENTS, Connected
 from tests.crash.model import FEW_ROWS, Workload
 from tests.faults.shim import Faults
 from tests.harness import components, processes
@@ -49,10 +49,12 @@ def sweep(
     *,
     command: Sequence[str] = (HOLDFAST,),
     clients: int = Workload.clients,
+    connections: int = CLIENTS,
 ) -> Sweep:
     """Kill in all these ways, one after the other, under both workloads; each says whether the host must be started.
 
-    `clients` are those of the states: where few of them call, the others get more done.
+    `clients` are those of the states, `connections` those with sockets and jobs: where few call, the others get more
+    done.
     """
     faults = Faults(folder / "rules")
     host = HostProcess(data, "--workers", "2", *FEW_ROWS, command=command, environment=faults.environment)
@@ -60,10 +62,10 @@ def sweep(
     done = 0
     try:
         deploy(host, components.built(components.HALL))
-        with Workload(host.url, seed, clients) as workload, Connected(host.url, seed) as connected:
+        with Workload(host.url, seed, clients) as workload, Connected(host.url, seed, connections) as connected:
             for kill in kills:
                 workload.wait_for(20)
-                connected.wait_for(10)
+                connected.wait_for(10 if connections else 0)
                 if workload.faults or connected.faults:
                     break
                 if kill(host, faults):

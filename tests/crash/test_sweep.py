@@ -40,7 +40,7 @@ def test_the_sweep_finds_a_worker_that_answers_before_its_commit_or_delivers_an_
     shutil.copytree(probe_data(2), tmp_path / "data")
     kills = [at_step(step % 10, whole_host=False) for step in range(KILLS_MAX)]
 
-    assert sweep(tmp_path / "data", tmp_path, kills, seed=1, command=command(mutation)).faults
+    assert sweep(tmp_path / "data", tmp_path, kills, seed=1, command=command(mutation), connections=0).faults
 
 
 @pytest.mark.parametrize(
