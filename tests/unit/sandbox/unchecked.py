@@ -26,7 +26,7 @@ def main() -> None:
     for path in sorted(folder.iterdir(), key=lambda each: each.name == "good"):
         loaded = LoadedComponent.__new__(LoadedComponent)
         loaded.engine, loaded.component = engine, Component(engine.engine, path.read_text())
-        loaded.post_mortem = None
+        loaded.post_mortem, loaded.memory_added_bytes = None, 0
         interface = loaded.component.get_export_index("holdfast:actor/instance@1.0.0")
         found = {name: loaded.component.get_export_index(name, interface) for name in ("describe", "activate", "call")}
         loaded.exports = {name: index for name, index in found.items() if index is not None}
