@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from holdfast_host.core.durable_files import write_durably
@@ -17,11 +18,12 @@ NUMBER_MAX: Final = (1 << 32) - 1  # it is half of a socket's number
 
 
 class FrontNumbers:
-    """The next number of one data directory. One per host, which holds the directory's lock."""
+    """The next number of one data directory. One per host, which holds the directory's lock; `take` is any thread's."""
 
     def __init__(self, path: Path, next_number: int) -> None:
         self._path = path
         self._next = next_number
+        self._taking = Lock()  # fronts start at the same time
         self.live: list[int] = []  # of those that run, or are about to
 
     @classmethod
@@ -47,11 +49,12 @@ class FrontNumbers:
         Raises:
             OSError: it cannot be written down.
         """
-        number = self._next
-        write_durably(self._path, json.dumps({"next": number + 1}).encode())
-        self._next = number + 1
-        self.live.append(number)
-        return number
+        with self._taking:
+            number = self._next
+            write_durably(self._path, json.dumps({"next": number + 1}).encode())
+            self._next = number + 1
+            self.live.append(number)
+            return number
 
     def forget(self, number: int) -> None:
         """That front has ended, and was waited for."""
