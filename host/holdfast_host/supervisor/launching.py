@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from holdfast_host.supervisor.deploys.rollout import without_sources
 from holdfast_host.supervisor.processes.child import Child, spawn_child
+from holdfast_host.supervisor.processes.supervision import LaunchWithdrawnError
 from holdfast_host.wire.control import FrontStart, WorkerStart
 
 if TYPE_CHECKING:
@@ -92,10 +93,16 @@ class FrontLaunch:
             self._own_number = 0
 
     async def __call__(self, receive: Receive) -> Child:
-        """Start one; `receive` gets its messages."""
+        """Start one; `receive` gets its messages.
+
+        Raises:
+            LaunchWithdrawnError: the host closed its listener meanwhile, for it stops.
+        """
         number, resources = self._number, self._resources
         listener, root = resources.listener, resources.root_listener
         own_number = self._own_number = await asyncio.to_thread(resources.front_numbers.take)
+        if listener.fileno() < 0:
+            raise LaunchWithdrawnError
 
         def start() -> FrontStart:
             config = self._config

@@ -1,9 +1,16 @@
 """The order in which a host stops."""
 
+import asyncio
 import signal
+from pathlib import Path
 
 import pytest
 
+from holdfast_host.core.config import HostConfig
+from holdfast_host.core.logs import EventLog
+from holdfast_host.supervisor.launching import FrontLaunch
+from holdfast_host.supervisor.processes.supervision import Phase, ProbeTimes, SupervisedProcess
+from holdfast_host.supervisor.startup import HostResources, open_resources
 from tests.harness import processes
 from tests.unit.supervisor.running import RunningHost, wait_until
 
@@ -74,6 +81,35 @@ def test_a_host_that_is_still_starting_stops_at_once(host: RunningHost) -> None:
     wait_until(lambda: host.pids("worker"))
 
     assert host.stop() == 0
+
+
+def test_a_front_whose_number_is_written_while_the_host_stops_is_not_started(tmp_path: Path) -> None:
+    """Its listener is closed by then: that is no failure of its supervision."""
+
+    async def run(resources: HostResources) -> SupervisedProcess:
+        launch = FrontLaunch(0, config, resources, ("/bin/false",))
+        front = SupervisedProcess(
+            "front 0",
+            launch,
+            log,
+            probe_times=ProbeTimes(),
+            on_message=lambda process, message: None,
+            on_phase=lambda process: None,
+        )
+        running = asyncio.create_task(front.run())
+        await asyncio.sleep(0)  # a thread takes its number
+        resources.listener.close()
+        await running
+        launch.note_end()
+        return front
+
+    config = HostConfig.make(listen="127.0.0.1:0", data=str(tmp_path / "data"), workers=1)
+    log = EventLog("info")
+    with open_resources(config, log) as resources:
+        front = asyncio.run(run(resources))
+        assert resources.front_numbers.live == []
+    assert front.phase is Phase.OVER
+    assert front.child is None
 
 
 def test_a_failed_sync_stops_the_host_in_order_with_an_error(host: RunningHost) -> None:

@@ -20,6 +20,10 @@ from holdfast_host.wire.control import ChildNews, Ready
 Launch = Callable[[Callable[[ChildNews], None]], Awaitable[Child]]
 
 
+class LaunchWithdrawnError(Exception):
+    """A launch found, before its child was there, that the host has begun to stop."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeTimes:
     """How long signs of life are waited for; seconds."""
@@ -87,6 +91,8 @@ class SupervisedProcess:
             was_ready = False
             try:
                 was_ready = await self._live_once()
+            except LaunchWithdrawnError:
+                self._retired.set()
             except OSError as error:
                 self._log.error(f"{self.label} cannot be started", error=error)
             self.failed_starts = 0 if was_ready else self.failed_starts + 1
