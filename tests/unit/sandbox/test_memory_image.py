@@ -30,6 +30,7 @@ from tests.unit.sandbox.turns import TestTurn
 PAGE = 65536
 AT = PAGE  # where the large data of these begin
 STACK = AT + 4096
+ORDERS_SEEN = 300  # compilations in which each of the six orders of three names comes, but once in 10^10 runs
 
 BESIDE = """(core module $beside (func $f (export "fun")) (global (export "g") (ref func) (ref.func $f)))
   (core instance $beside (instantiate $beside))"""
@@ -120,17 +121,21 @@ def sections_of(elf: bytes) -> dict[str, bytes]:
 
 
 def test_what_is_put_into_a_compiled_file_is_what_wasmtime_compiles(engine: SandboxEngine) -> None:
-    """Section by section, but for the one with maps of names: these have another order each time."""
+    """Section by section; names are numbered anew in each compilation, in an order by chance: it may take a few."""
     one, other = split_of(versioned("alpha")), split_of(versioned("omega", stack=STACK + 4096))
     compiled = bytes(Component(engine.engine, one.whole).serialize())
-    wanted = sections_of(bytes(Component(engine.engine, other.whole).serialize()))
     made = sections_of(compiled.replace(one.image, other.image))
-    names, wanted_names = made.pop(".wasmtime.info"), wanted.pop(".wasmtime.info")
+    names = made.pop(".wasmtime.info")
+
+    def compile_other() -> bytes:
+        wanted = sections_of(bytes(Component(engine.engine, other.whole).serialize()))
+        wanted_names = wanted.pop(".wasmtime.info")
+        assert len(wanted[".text"]) > 0
+        assert made == wanted
+        return wanted_names
 
     assert compiled.count(one.image) == 1
-    assert len(wanted[".text"]) > 0
-    assert made == wanted
-    assert sorted(names) == sorted(wanted_names)
+    assert any(compile_other() == names for _ in range(ORDERS_SEEN))
 
 
 @pytest.mark.parametrize("stack", [STACK, STACK + 4096, AT])

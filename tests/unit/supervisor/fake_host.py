@@ -28,7 +28,7 @@ def main() -> int:
         announce,
         compile_json,
         programs=Programs((*child, "worker"), (*child, "front")),
-        probe_times=ProbeTimes(ping_every_s=0.05, pings_unanswered_max=10, start_s=5.0, closing_s=0.5),
+        probe_times=ProbeTimes(ping_every_s=0.05, pings_unanswered_max=40, start_s=15.0, closing_s=0.5),
     )
 
 
