@@ -148,8 +148,8 @@ class Request(_Message):
         headers: Its headers.
         body: The whole body.
         client: The address of the client that sent it, as `203.0.113.7`; empty for one that an actor or function has
-            made. Behind a proxy the host has to be told of that (`holdfast serve --trusted-proxy`), as for the scheme
-            of `url`.
+            made. Behind a proxy the host has to be told of that (`holdfast serve --trusted-proxy`), as for scheme and
+            host of `url`; do not read the headers for it, which anybody can write.
         offer: The socket that an actor may accept; empty where the client wants none. For the runtime: a text of your
             own is refused.
     """

@@ -259,11 +259,14 @@ def test_behind_a_trusted_proxy_a_function_sees_its_clients_address_and_scheme(
     web_component: TestComponent, tmp_path: Path
 ) -> None:
     forwarded = {"X-Forwarded-For": "6.6.6.6, 203.0.113.7", "X-Forwarded-Proto": "https"}
+    named = {"Forwarded": "for=6.6.6.6, for=203.0.113.7;proto=https;host=web.localhost"}
     with HostProcess(tmp_path / "data", "--workers", "1", "--trusted-proxy", "127.0.0.0/8") as host:
         deploy(host, web_component)
         with host.caller() as caller:
             proxied = caller.request("GET", "/fn/web/seen", headers=forwarded).value
+            by_name = caller.request("GET", "/seen", headers=named).value
             direct = caller.request("GET", "/fn/web/seen").value
 
     assert (proxied["client"], proxied["url"].partition(":")[0]) == ("203.0.113.7", "https")
+    assert (by_name["client"], by_name["url"]) == ("203.0.113.7", "https://web.localhost/seen")
     assert (direct["client"], direct["url"].partition(":")[0]) == ("127.0.0.1", "http")

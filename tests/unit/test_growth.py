@@ -47,8 +47,8 @@ TURN = TestTurn()
 def _strangers(text: str) -> None:
     strangers = OriginChecks("localhost")
     with suppress(HoldfastError):
-        strangers.check_host({"Host": text})
-    strangers.check_origin({"Origin": text, "Host": text})
+        strangers.check_host(text)
+    strangers.check_origin({"Origin": text}, text)
 
 
 def _function(**headers: str) -> Callable[[str], object]:

@@ -84,7 +84,7 @@ class App:
         """
         target = exchange.target
         if not target.startswith(_HEALTH):  # whoever probes us may call us as he likes
-            self._strangers.check_host(exchange.headers)
+            self._strangers.check_host(exchange.asked_host)
         asked = self._functions.find(exchange)
         if asked is not None:
             return await self._functions.serve(exchange, asked)
@@ -95,7 +95,7 @@ class App:
                 exchange.learn(flags_of)
                 return await self._calls.call_by_path(exchange, segments[3], segments[4], segments[5])
         elif exchange.method == "GET" and target.startswith(_ACTORS) and is_direct(exchange):
-            self._strangers.check_origin(exchange.headers)
+            self._strangers.check_origin(exchange.headers, exchange.asked_host)
             self._tokens.check(exchange.headers.get("Authorization"))
             return await self._handshakes.serve_directly(exchange, *split_target(target))
         return await self._dispatch(exchange, *split_target(target))
@@ -106,12 +106,12 @@ class App:
         Raises:
             HoldfastError: what the caller is to be answered.
         """
-        self._strangers.check_host(exchange.headers)
+        self._strangers.check_host(exchange.asked_host)
         return await self._functions.serve(exchange, self._functions.find_at_root(exchange, function))
 
     def _admit(self, exchange: Exchange) -> None:
         """Return when the request may use the host's own API."""
-        self._strangers.check_origin(exchange.headers)
+        self._strangers.check_origin(exchange.headers, exchange.asked_host)
         self._tokens.check(exchange.headers.get("Authorization"))
         if exchange.wants_socket:
             raise socket_refused()

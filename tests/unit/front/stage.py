@@ -305,6 +305,7 @@ async def staged(
     limits: Limits | None = None,
     known_heads: bool = True,
     catalog: Catalog = CATALOG,
+    trusted_proxies: tuple[str, ...] = (),
 ) -> AsyncIterator[Stage]:
     """A front that serves, with its workers connected unless told otherwise."""
     loop = asyncio.get_running_loop()
@@ -334,6 +335,7 @@ async def staged(
             catalog,
             limits or Limits(),
             known_heads=known_heads,
+            trusted_proxies=trusted_proxies,
         )
         front = Front(start, control)
         stage = Stage(port, [Worker(each) for each in listeners], supervisor, Path(folder), front)

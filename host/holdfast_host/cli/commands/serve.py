@@ -73,7 +73,8 @@ Examples:
     "trusted_proxies",
     multiple=True,
     metavar="CIDR",
-    help="Where your proxy is: its X-Forwarded-For and -Proto count. May be repeated (in the variable: words).",
+    help="Where your proxy is: what its Forwarded or X-Forwarded-For, -Proto and -Host say counts. May be repeated (in "
+    "the variable: words).",
 )
 @option(
     "--outbound",

@@ -113,10 +113,10 @@ class FunctionHosts:
         hosts = exchange.headers.getall("Host", ())
         if len(hosts) > 1:
             raise BadRequestError("the request has more than one Host header")
-        host = hosts[0] if hosts else ""
+        host = exchange.asked_host or ""
         if not target.startswith("/"):
             authority, target = split_authority(target)
-            host = authority or host
+            host = exchange.forwarded_host or authority or host
         found = self._host.fullmatch(host)
         if found is not None:
             if not target.startswith("/"):
@@ -134,7 +134,7 @@ class FunctionHosts:
         Raises:
             BadRequestError: as for `find`.
         """
-        host = exchange.headers.get("Host", "")
+        host = exchange.asked_host or ""
         if self._host.fullmatch(host) or not exchange.target.startswith("/"):
             return self.find(exchange) or FunctionRequest(function, exchange.target)
         return FunctionRequest(function, f"http://{host or 'localhost'}{_path(exchange.target)}")

@@ -100,7 +100,7 @@ class Handshakes:
         type_id = self._calls.view.type_id(actor_type)
         came_by = exchange.came_by
         rest = segments[5] if len(segments) == 6 else ""
-        url = f"{came_by.scheme}://{exchange.headers.get('Host', 'localhost')}/{rest}{query and '?' + query}"
+        url = f"{came_by.scheme}://{exchange.asked_host or 'localhost'}/{rest}{query and '?' + query}"
         headers = headers_for_function(exchange, 0, hide_authorization=True)
         worker, partition = self._routing.place(type_id, name)
         with self.offer(self._calls.view.owner(type_id)) as offer:

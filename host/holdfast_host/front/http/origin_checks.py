@@ -31,22 +31,21 @@ class OriginChecks:
         self._names = {"localhost", self._domain, *(name.lower() for name in allowed_hosts)}
         self._passed: set[str] = set()
 
-    def check_host(self, headers: Mapping[str, str]) -> None:
-        """Return when the request is for a name of this host.
+    def check_host(self, host: str | None) -> None:
+        """Return when a request for this host, with its port or without, is for a name of ours.
 
         An address passes whatever it is: nobody can point an address elsewhere. So does a request of HTTP/1.0 without
         a Host, which no browser sends.
 
         Raises:
-            BadRequestError: the header is no host.
+            BadRequestError: it is no host.
             ForbiddenError: it is another host's name.
         """
-        host = headers.get("Host")
         if host is None or host in self._passed:
             return
         found = _HOST.fullmatch(host.strip())
         if found is None:
-            raise BadRequestError(f"the Host header {host[:100]!r} is no host")
+            raise BadRequestError(f"{host[:100]!r}, which the request is for, is no host")
         if not self._is_ours(found[1].lower().rstrip(".")):
             raise ForbiddenError(
                 f"this host does not go by the name {found[1][:100]!r}: use the address that it listens at, or start "
@@ -55,8 +54,8 @@ class OriginChecks:
         if len(self._passed) < _REMEMBERED_MAX:
             self._passed.add(host)
 
-    def check_origin(self, headers: Mapping[str, str]) -> None:
-        """Return when no other site's page is behind the request.
+    def check_origin(self, headers: Mapping[str, str], host: str | None) -> None:
+        """Return when no other site's page is behind a request for this host.
 
         Raises:
             ForbiddenError: a page of another origin is.
@@ -65,7 +64,7 @@ class OriginChecks:
         if site is not None and site.lower() not in _OWN_SITES:
             raise ForbiddenError(f"this API does not serve pages of other sites (Sec-Fetch-Site: {site[:40]})")
         origin = headers.get("Origin")
-        if origin is not None and not is_same_host(origin, headers.get("Host", "")):
+        if origin is not None and not is_same_host(origin, host or ""):
             raise ForbiddenError(f"this API does not serve pages of other origins (Origin: {origin[:100]})")
 
     def _is_ours(self, name: str) -> bool:

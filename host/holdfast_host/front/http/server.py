@@ -36,6 +36,7 @@ class Exchange(web.BaseRequest):
     server: HttpServer
     lines_open = False  # a stream of lines has begun as its answer
     body_open = False  # a body in pieces has: nothing may come between
+    _came_by: CameBy | None = None
 
     @property
     def half_closed(self) -> bool:
@@ -55,8 +56,24 @@ class Exchange(web.BaseRequest):
 
     @property
     def came_by(self) -> CameBy:
-        """The address of its client and the scheme that it used, as far as proxies in between may say so."""
-        return self.server.proxies.look(self.remote, self.headers)
+        """The address of its client, and the scheme and host that it used, as far as proxies in between may say so.
+
+        Raises:
+            BadRequestError: they say what cannot be.
+        """
+        if self._came_by is None:
+            self._came_by = self.server.proxies.look(self.remote, self.headers)
+        return self._came_by
+
+    @property
+    def forwarded_host(self) -> str:
+        """The host that its client asked a proxy of ours for; empty where none says so. Raises as `came_by`."""
+        return self.came_by.host if self.server.proxies else ""
+
+    @property
+    def asked_host(self) -> str | None:
+        """The host that its client asked for: as a proxy of ours says, else as its own header does."""
+        return self.forwarded_host or self.headers.get("Host")
 
     @property
     def wants_socket(self) -> bool:
@@ -72,6 +89,8 @@ class Exchange(web.BaseRequest):
 
     def learn(self, flags_of: Callable[[Mapping[str, str]], int]) -> None:
         """All checks of its head have passed: they would for the same head again, for a call with the same flags."""
+        if self.server.proxies.tell_host(self.headers):
+            return  # what they let pass from a proxy, they might not from a stranger
         connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
         connection.learn(self._message, lambda: flags_of(self.headers))
 

@@ -91,7 +91,7 @@ def check_origin(exchange: Exchange, origins: tuple[str, ...]) -> None:
         ForbiddenError: there is one, and `origins` does not name it.
     """
     origin = exchange.headers.get("Origin")
-    if origin is None or is_same_host(origin, exchange.headers.get("Host", "")):
+    if origin is None or is_same_host(origin, exchange.asked_host or ""):
         return
     try:
         allowed = read_origin(origin) in origins
