@@ -78,7 +78,7 @@ def fetch_function(runner: Runner, request: str, offer: str = "") -> Response:
     turn.offer = offer
 
     def check(text: str) -> None:
-        runner.check_body(f"{turn.label}.fetch: a response", text)
+        runner.checks.body(f"{turn.label}.fetch: a response", text)
         turn.goes_on = has_body_to_follow(text)
 
     response = Response.from_wire(runner.run(turn, lambda guest: guest.fetch(request), check))

@@ -24,7 +24,7 @@ class OutsideCalls:
     def call(self, binding: str, name: str, method: str, arguments: str) -> str:
         try:
             record = self._runner.record(self._bindings[binding], name)
-            self._runner.check_arguments(record.label, arguments)
+            self._runner.checks.arguments(record.label, arguments)
             return self._runner.call(record, method, arguments)[0]
         except RefusedError as failure:
             raise Err(failure.wire()) from None
@@ -32,7 +32,7 @@ class OutsideCalls:
     def call_once(self, binding: str, name: str, method: str, arguments: str, key: str) -> str:
         try:
             record = self._runner.record(self._bindings[binding], name)
-            self._runner.check_arguments(record.label, arguments)
+            self._runner.checks.arguments(record.label, arguments)
             return self._runner.call(record, method, arguments, key=checked_key(key))[0]
         except RefusedError as failure:
             raise Err(failure.wire()) from None
@@ -55,7 +55,7 @@ class OutsideCalls:
     def fetch(self, binding: str, name: str, request: str) -> str:
         try:
             record = self._runner.record(self._bindings[binding], name)
-            self._runner.check_body(f"{record.label}: a request of fetch", request)
+            self._runner.checks.body(f"{record.label}: a request of fetch", request)
             return self._runner.fetch(record, request)
         except RefusedError as failure:
             raise Err(failure.wire()) from None

@@ -13,14 +13,13 @@ from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
 from holdfast._actor import StatefulActor
-from holdfast._contract import HANDLER_NAMES
 from holdfast._describe import Component
 from holdfast._errors import PASSED_THROUGH
 from holdfast._exports import Guest
 from holdfast._host_imports import Err, facts_of
-from holdfast._http import body_bytes
-from holdfast._methods import handlers_of, private_names
+from holdfast._methods import handlers_of
 from holdfast._outbound import use_import
+from holdfast.testing._checks import Checks
 from holdfast.testing._clock import ManualClock
 from holdfast.testing._failures import RefusedError, failure_of_constructor, failure_of_dead_host, failure_of_guest
 from holdfast.testing._idempotency import RECEIPT_US, KeyedCall, Receipt, kept_result
@@ -28,7 +27,7 @@ from holdfast.testing._jobs.imports import MadeJobs
 from holdfast.testing._limits import Limits
 from holdfast.testing._outbound import Outbound, OutgoingHttp
 from holdfast.testing._patched_python import Surroundings
-from holdfast.testing._records import Changes, LogLine, Record, bytes_of
+from holdfast.testing._records import Changes, LogLine, Record
 from holdfast.testing._sandbox import OutgoingCalls, Sandbox
 from holdfast.testing._sockets.imports import UsedSockets
 from holdfast.testing._sockets.network import Network
@@ -63,6 +62,7 @@ class Runner:
         self.network = Network(self)
         self._sockets = UsedSockets(self._running, self.network, lambda: clock.now_us, limits)
         self.component = component
+        self.checks = Checks(component, limits)
         self.records: dict[tuple[str, str], Record] = {}
         self.lines: list[LogLine] = []
         self.lock = threading.RLock()
@@ -121,7 +121,7 @@ class Runner:
 
         A call with a key whose host dies is made again by the host itself, as by a real one: its receipt decides.
         """
-        self._check_method(record.actor_type, method)
+        self.checks.method(record.actor_type, method)
         keyed = KeyedCall(scope + key, (method, arguments, typed_arguments, typed_result))
         repeats = KEYED_REPEATS_MAX if key else 0
         while True:
@@ -133,7 +133,7 @@ class Runner:
                 result = self.run(
                     Turn(self, record, record.label, budget_s=budget_s, key=key),
                     lambda guest: guest.call(method, arguments, typed_arguments, typed_result),
-                    lambda text: self._check_result(f"{record.label}.{method}", text),
+                    lambda text: self.checks.result(f"{record.label}.{method}", text),
                     keyed if key else None,
                 )
             except RefusedError:
@@ -154,7 +154,7 @@ class Runner:
         return self.run(
             turn,
             lambda guest: guest.fetch(request),
-            lambda text: self.check_body(f"{record.label}.fetch: a response", text),
+            lambda text: self.checks.body(f"{record.label}.fetch: a response", text),
         )
 
     def handles(self, record: Record, handler: str) -> bool:
@@ -307,51 +307,20 @@ class Runner:
             return RefusedError("ActorMethodError", f"the function {self._name!r} failed: its log says why")
         return failure
 
-    def _check_result(self, what: str, text: str) -> None:
-        limit = self.limits.result_bytes_max
-        size = bytes_of(text)
-        if size > limit:
-            raise RefusedError("LimitError", f"{what} returned {size} bytes, the limit of a result is {limit} bytes")
-
-    def _check_method(self, actor_type: str, method: str) -> None:
-        methods = self.component.methods[actor_type]
-        if method in methods:
-            return
-        if method.startswith("_") or method in private_names(self.component.actors[actor_type]):
-            text = f"{actor_type}.{method} is not callable from outside: {_why_private(method)}"
-            raise RefusedError("ActorPrivateMethodError", text)
-        known = ", ".join(sorted(methods)) or "none"
-        raise RefusedError("ActorUnknownMethodError", f"{actor_type} has no method {method!r}; it has: {known}")
-
     # Calls between actors.
-
-    def check_arguments(self, caller: str, arguments: str) -> None:
-        """Refuse what is too large to be passed."""
-        limit = self.limits.arguments_bytes_max
-        size = bytes_of(arguments)
-        if size > limit:
-            text = f"{caller}: arguments of {size} bytes, the limit is {limit} bytes"
-            raise RefusedError("LimitError", text)
-
-    def check_body(self, what: str, message: str) -> None:
-        """Refuse a fetch's request or response with too large a body."""
-        limit = self.limits.fetch_body_bytes_max
-        size = body_bytes(message)
-        if size > limit:
-            raise RefusedError("LimitError", f"{what} with a body of {size} bytes, the limit is {limit} bytes")
 
     def _call_out(self, turn: Turn, binding: str, name: str, method: str, arguments: str, key: str) -> str:
         def run(record: Record, left_s: float) -> str:
             return self.call(record, method, arguments, left_s=left_s, key=key)[0]
 
-        self.check_arguments(turn.label, arguments)
+        self.checks.arguments(turn.label, arguments)
         return turn.call_out(binding, name, run)
 
     def _fetch_out(self, turn: Turn, binding: str, name: str, request: str) -> str:
         def run(record: Record, left_s: float) -> str:
             return self.fetch(record, request, left_s=left_s, offer=turn.offer)
 
-        self.check_body(f"{turn.label}: a request of fetch", request)
+        self.checks.body(f"{turn.label}: a request of fetch", request)
         return turn.call_out(binding, name, run)
 
     def target(self, caller: str, binding: str, name: str) -> Record:
@@ -412,12 +381,3 @@ def _modules_of(component: Component) -> Iterator[str]:
     for handler in (component.fetch, component.scheduled):
         if handler is not None:
             yield getattr(handler, "__module__", "")
-
-
-def _why_private(method: str) -> str:
-    """What a name that a type has, and callers may not call, must be: as the host says it."""
-    if method.startswith("_"):
-        return "its name begins with an underscore"
-    if method in HANDLER_NAMES:
-        return "it is a handler, which the host runs" + (": use stub.fetch(request)" if method == "fetch" else "")
-    return "it is no method of an instance: a property, a static or class method, an attribute, or every actor's own"
