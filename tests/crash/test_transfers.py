@@ -105,15 +105,22 @@ def kill_something(host: HostProcess, chance: random.Random) -> None:
 
 
 def balances_at_the_end(host: HostProcess, actor: str = "Wallet") -> Counter[str]:
-    """What each wallet holds when nothing is on the way any more."""
+    """What each wallet holds when nothing is on the way any more.
+
+    Read anew once nobody has anything on the way: what a wallet held when it was asked first may have arrived since.
+    """
     deadline = time.monotonic() + ARRIVED_S
     with host.caller() as caller:
-        while True:
-            found = {wallet: caller.value(actor, wallet, "balance") for wallet in WALLETS}
-            if not any(each["on_the_way"] for each in found.values()):
-                return Counter({wallet: each["balance"] for wallet, each in found.items()})
+
+        def ask_all() -> dict[str, dict[str, int]]:
+            return {wallet: caller.value(actor, wallet, "balance") for wallet in WALLETS}
+
+        found = ask_all()
+        while any(each["on_the_way"] for each in found.values()):
             assert time.monotonic() < deadline, f"still on the way after {ARRIVED_S} s: {found}"
             time.sleep(0.1)
+            found = ask_all()
+        return Counter({wallet: each["balance"] for wallet, each in ask_all().items()})
 
 
 def test_with_an_outbox_kills_lose_and_double_nothing(tmp_path: Path) -> None:
