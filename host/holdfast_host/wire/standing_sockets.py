@@ -6,9 +6,11 @@ come, whose OPEN may be lost: of it the worker says OPEN again.
 
 from __future__ import annotations
 
+import operator
 import struct
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -37,7 +39,7 @@ class StandingSockets:
 
     next_serial: int
     offers: Sequence[int] = ()
-    open: Mapping[int, int] = field(default_factory=dict)  # the mark of its owner, by serial
+    open: Mapping[int, int] = field(default_factory=dict)  # the mark of its owner, by serial, in their order
     closing: Sequence[Closing] = ()
 
     def pack(self) -> bytes:
@@ -58,6 +60,7 @@ class StandingSockets:
             offers, at = _unpacked("I", payload, _COUNTS.size, offer_n)
             serials, at = _unpacked("I", payload, at, open_n)
             owners, at = _unpacked("Q", payload, at, open_n)
+            standing = _Marks(serials, owners)
             closing = []
             for _ in range(closing_n):
                 serial, owner, code, marks, length = _CLOSING.unpack_from(payload, at)
@@ -68,7 +71,31 @@ class StandingSockets:
             raise ProtocolError("a damaged SOCKETS") from error
         if at != len(payload):
             raise ProtocolError(f"a SOCKETS of {len(payload)} bytes that says {at}")
-        return cls(next_serial, offers, dict(zip(serials, owners, strict=True)), closing)
+        return cls(next_serial, offers, standing, closing)
+
+
+class _Marks(Mapping[int, int]):
+    """Marks by serial as they came: a dictionary would take ten times the memory, which a heap keeps for long."""
+
+    __slots__ = ("_marks", "_serials")
+
+    def __init__(self, serials: array[int], marks: array[int]) -> None:
+        if not all(map(operator.lt, serials, serials[1:])):
+            raise ValueError("serials that are not in their order")
+        self._serials = serials
+        self._marks = marks
+
+    def __getitem__(self, serial: int) -> int:
+        at = bisect_left(self._serials, serial)
+        if at == len(self._serials) or self._serials[at] != serial:
+            raise KeyError(serial)
+        return self._marks[at]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._serials)
+
+    def __len__(self) -> int:
+        return len(self._serials)
 
 
 def _packed(kind: str, numbers: Iterable[int]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -70,7 +71,7 @@ frames = st.one_of(
         StandingSockets,
         _U32,
         st.lists(_U32, max_size=5),
-        st.dictionaries(_U32, _U64, max_size=5),
+        st.dictionaries(_U32, _U64, max_size=5).map(lambda marks: dict(sorted(marks.items()))),
         st.lists(
             st.builds(Closing, _U32, _U64, _CODES, st.booleans(), st.booleans(), st.text(max_size=40)), max_size=5
         ),
@@ -127,6 +128,23 @@ def test_any_bytes_are_read_or_refused(unpack: Callable[[bytes], _Packed], data:
     """A damaged frame ends its link by name, and never the process."""
     with contextlib.suppress(ProtocolError):
         unpack(data).pack()
+
+
+def test_sockets_that_stand_are_found_by_their_serials_and_no_other_is() -> None:
+    _, payload = _payload(StandingSockets(9, open={2: 20, 5: 50, 8: 80}).pack())
+    found = StandingSockets.unpack(payload).open
+
+    assert {serial: found.get(serial) for serial in range(10) if serial in found} == {2: 20, 5: 50, 8: 80}
+
+
+@pytest.mark.parametrize("serials", [(5, 2), (2, 2)])
+def test_sockets_that_stand_in_no_order_are_refused(serials: tuple[int, int]) -> None:
+    """They are looked up as an ordered list."""
+    _, payload = _payload(StandingSockets(9, open={1: 10, 2: 20}).pack())
+    head, marks = payload[:16], payload[24:]
+
+    with pytest.raises(ProtocolError, match="SOCKETS"):
+        StandingSockets.unpack(head + struct.pack("<II", *serials) + marks)
 
 
 def test_a_count_past_the_frame_is_refused_before_room_is_made_for_it() -> None:

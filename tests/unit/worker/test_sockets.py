@@ -77,6 +77,18 @@ def test_what_is_said_of_a_socket_may_be_as_large_as_its_limits(room: SocketStag
     assert room.run("a", ["count", tags[9]], ["auto", "p" * 2048, "q" * 2048], ["send", {}, "x" * (1 << 20)])[0] == 1
 
 
+def test_nothing_of_sockets_stays_in_memory_with_an_instance_that_is_evicted(room: SocketStage) -> None:
+    room.front.accept("a")
+    room.front.accept("a")
+    entry = room.stage.do(lambda: room.worker.directory.find(TYPE, b"a"))
+    assert entry is not None
+    read = entry.pending.stored_sockets
+    room.stage.do(entry.evict)
+
+    assert (len(read or ()), entry.pending.stored_sockets) == (2, None)
+    assert room.run("a", ["count"])[0] == 2
+
+
 def test_an_offer_is_accepted_once(room: SocketStage) -> None:
     socket = room.front.accept("a")
 

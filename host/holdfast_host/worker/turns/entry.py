@@ -56,8 +56,12 @@ class Entry:
 
     @any_thread
     def deactivate(self) -> None:
-        """Drop the sandbox; storage and unflushed writes stay. Only while no thread runs in it."""
+        """Drop the sandbox and what was read of its sockets; storage and unflushed writes stay.
+
+        Only while no thread runs in it.
+        """
         sandbox, self.sandbox, self.loaded = self.sandbox, None, None
+        self.pending.stored_sockets = None
         if sandbox is not None:
             sandbox.close()
 
