@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import resource
-import socket
+import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from tests.harness import components
+from tests.harness import components, processes
 from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
+from tests.harness.idle_crowd import IdleCrowd
 from tests.harness.repeats import repeats
 from tests.outside.test_sockets import CHAT, PATIENCE_S, Chat
 
@@ -27,6 +27,8 @@ ROOMS = ("red", "blue")
 TALKERS = 4  # of each room
 KILLS = repeats(5, 60)
 AHEAD_MAX = 20  # messages that a client has not heard yet
+IDLE_BYTES = 16  # of the worker for a socket: no table
+NOISE_BYTES = 512 << 10  # by which two workers that do the same differ
 
 
 @dataclass
@@ -181,45 +183,47 @@ def test_opens_and_closes_are_equal_through_deaths_of_workers_fronts_and_all(tmp
 
 
 @pytest.mark.repeats
-def test_an_idle_crowd_stays_through_death_after_death_of_its_worker(tmp_path: Path) -> None:
-    each_has, count = 100, repeats(200, 20_000)
-    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most_files < 2 * count + 1_000:  # a front keeps as many for connections as for sockets
-        with suppress(OSError, ValueError):  # not everybody may raise it
-            resource.setrlimit(resource.RLIMIT_NOFILE, (2 * count + 1_000, 2 * count + 1_000))
-    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
-    rooms = [f"idle{number}" for number in range(min(count, (most_files - 1_000) // 2) // each_has)]
-    with HostProcess(tmp_path / "data") as host, ExitStack() as clients:
+def test_an_idle_crowd_stays_through_death_after_death_of_its_worker_which_keeps_nothing_of_it(tmp_path: Path) -> None:
+    each_has, count = 100, repeats(1_000, 20_000)
+    rooms = [f"idle{number}" for number in range(count // each_has)]
+    with HostProcess(tmp_path / "data", "--fronts", "3") as host, ExitStack() as clients:
         deploy(host, components.built(CHAT))
         chat = Chat(host)
-        crowd = {room: [clients.enter_context(_bare(host, room)) for _ in range(each_has)] for room in rooms}
+        _replace_worker(chat)
+        without = _worker_bytes(chat)
+        crowds = [clients.enter_context(IdleCrowd(host.url, rooms[first::3], each_has)) for first in range(3)]
+        _wait_for(lambda: sum(each.seen().open for each in crowds), count)
         for _ in range(repeats(3, 10)):
-            host.kill("worker")
+            _replace_worker(chat)
             assert {chat.ask(room, "count") for room in rooms} == {each_has}
+        _replace_worker(chat)
+        chat.until(lambda: _worker_bytes(chat) - without < NOISE_BYTES + IDLE_BYTES * count)
 
-        for room, sockets in crowd.items():
-            sockets[0].sendall(_HI)
-            assert {_next_text(each) for each in sockets} == {"1 u: hi"}
-            assert chat.ask(room, "closed") == []
-
-
-_HI = b"\x81\x82\0\0\0\0hi"
-
-
-def _bare(host: HostProcess, room: str) -> socket.socket:
-    """A client that costs this process little; it has had its welcome."""
-    where = urlsplit(host.url)
-    client = socket.create_connection((where.hostname or "", where.port or 0), timeout=PATIENCE_S)
-    head = f"GET /v1/actors/Room/{room}/ws?user=u HTTP/1.1\r\nHost: localhost\r\n"
-    head += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    client.sendall(f"{head}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
-    came = b""
-    while not came.endswith(b"welcome u"):
-        came += client.recv(4096)
-    return client
+        for each in crowds:
+            each.say("hi")
+        _wait_for(lambda: sum(each.seen().texts.total() for each in crowds), count)
+        assert sum((each.seen().texts for each in crowds), Counter()) == {"1 u: hi": count}
+        assert [each.seen().closed for each in crowds] == [0, 0, 0]
+        assert [room for room in rooms if chat.ask(room, "closed")] == []
 
 
-def _next_text(client: socket.socket) -> str:
-    head = client.recv(2)
-    return client.recv(head[1]).decode()
+def _replace_worker(chat: Chat) -> None:
+    """Its successor has run a turn, of an instance that it has dropped again."""
+    chat.host.kill("worker")
+    chat.ask("quiet", "count")
+    with chat.host.caller() as caller:
+        assert caller.request("POST", "/v1/instances/Room/quiet/evict").value == {"evicted": True}
+
+
+def _worker_bytes(chat: Chat) -> int:
+    return processes.anonymous_bytes(chat.host.pids()["worker"][0])
+
+
+def _wait_for(seen: Callable[[], int], count: int) -> None:
+    """Return when there are so many; there are some more every now and then."""
+    last, ends_at = 0, time.monotonic() + PATIENCE_S
+    while last < count:
+        if (now := seen()) > last:
+            last, ends_at = now, time.monotonic() + PATIENCE_S
+        assert time.monotonic() < ends_at, f"{last} of {count}"
+        time.sleep(0.05)
