@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from holdfast import Request
 from holdfast._values.codec import decode, decode_arguments
@@ -21,17 +22,18 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.manifest import parse_manifest, upper_snake
 from holdfast_host.core.values import check_encoded, encode_plain, plain_text
+from holdfast_host.front.access.tokens import Tokens
 from holdfast_host.front.calls.arguments import check_arguments, split_call
 from holdfast_host.front.functions.dispatch import FunctionHosts
 from holdfast_host.front.functions.messages import read_response
 from holdfast_host.front.http import paths
 from holdfast_host.front.http.origin_checks import OriginChecks
-from holdfast_host.front.http.tokens import TokenCheck
 from holdfast_host.front.known.boundary import Boundary
 from holdfast_host.front.known.direct import DirectCalls
 from holdfast_host.front.routes.state_listing import _CURSOR
 from holdfast_host.sandbox.components.description import check_description
 from holdfast_host.sandbox.imports import HANDLERS
+from holdfast_host.wire.tokens import KnownTokens
 from holdfast_host.worker.running.runner import _parse
 from holdfast_host.worker.turns.turn import _cut
 from tests.unit.sandbox.turns import TestTurn
@@ -42,6 +44,7 @@ GROWTH_MAX = 4 * FACTOR  # a square grows by 16 times the factor
 
 LIMITS = Limits()
 TURN = TestTurn()
+HOST_TOKENS = Tokens("secret", KnownTokens())
 
 
 def _strangers(text: str) -> None:
@@ -51,10 +54,21 @@ def _strangers(text: str) -> None:
     strangers.check_origin({"Origin": text}, text)
 
 
+def _token(text: bytes) -> None:
+    HOST_TOKENS.is_shown(CIMultiDict(Authorization=text.decode("latin-1")))
+
+
 def _function(**headers: str) -> Callable[[str], object]:
     nothing: Any = None  # is called
     hosts = FunctionHosts(
-        nothing, nothing, [], LIMITS, TokenCheck(None), nothing, domain="actors.example.com", url="http://127.0.0.1:1"
+        nothing,
+        nothing,
+        [],
+        LIMITS,
+        HOST_TOKENS,
+        nothing,
+        domain="actors.example.com",
+        url="http://127.0.0.1:1",
     )
 
     class Headers(dict[str, str]):
@@ -115,7 +129,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "the host of a function": lambda text: _function(host="{}.actors.example.com")(text.decode("latin-1")),
     "the port of a function": lambda text: _function(host="a.actors.example.com:{}")(text.decode("latin-1")),
     "the path of a function": lambda text: _function(target="/fn/{}")(text.decode("latin-1")),
-    "the token": lambda text: TokenCheck("secret").check(text.decode("latin-1")),
+    "the token": _token,
     "a head that may be known": lambda text: DirectCalls(None).recognise(b"POST /v1/actors/" + text),  # type: ignore[arg-type]
     "where a head ends": _feed,
     # Values, as operators see and write them, and as the SDK does.

@@ -310,6 +310,43 @@ class Secrets(TypedDict):
     secrets: list[ShownSecret]
 
 
+class OwnToken(TypedDict):
+    """What the token is that the request has shown."""
+
+    id: str
+    name: str
+    scope: str
+    types: list[str]
+    expires_at: str | None
+
+
+class ShownToken(TypedDict):
+    """A token, without its text."""
+
+    id: str
+    name: str
+    scope: str
+    types: list[str]
+    expires_at: str | None
+    expired: bool
+    last_used_at: str | None
+
+
+class NewToken(TypedDict):
+    """A token that was made, or rotated."""
+
+    id: str
+    scope: str
+    expires_at: str | None
+    token: str
+
+
+class Tokens(TypedDict):
+    """All of them."""
+
+    tokens: list[ShownToken]
+
+
 class Stage(TypedDict):
     """A line of a deploy that is under way."""
 

@@ -19,8 +19,8 @@ import httpx
 
 from holdfast_host.cli import answers
 from holdfast_host.cli.output import CommandFailedError, integers_of_any_length
+from holdfast_host.cli.tokens import token_for
 from holdfast_host.cli.variables import option
-from holdfast_host.core.config import TOKEN_FORM
 
 DEFAULT_HOST: Final = "http://127.0.0.1:8787"
 # A call may wait 30 s in a mailbox and run for its budget; a deploy compiles for at most 90 s in silence.
@@ -59,7 +59,7 @@ def host_options(decorated: _Decorated) -> _Decorated:
         "--token-file",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="A file that holds the host's token; without it HOLDFAST_TOKEN counts.",
+        help="A file that holds a token of the host; else HOLDFAST_TOKEN, else what 'holdfast auth' keeps.",
     )
     host = option(
         "--host",
@@ -80,7 +80,7 @@ class HostClient:
     """One command's connection to a host. Lives as long as the command; for one thread."""
 
     def __init__(self, url: str, token: str | None, transport: httpx.BaseTransport | None = None) -> None:
-        self.url = _checked_url(url)
+        self.url = checked_url(url)
         headers = {"authorization": f"Bearer {token}"} if token else {}
         at_home = urlsplit(self.url).hostname in _LOOPBACK
         if transport is None and at_home and self.url.startswith("http:"):
@@ -255,7 +255,7 @@ class HostClient:
         error: answers.Refusal = answer["error"]
         message = error["message"]
         if status == httpx.codes.UNAUTHORIZED:
-            message += " (set HOLDFAST_TOKEN or give --token-file)"
+            message += " (holdfast auth set, HOLDFAST_TOKEN or --token-file gives one)"
         elif error.get("retryable"):
             message += " (the same command may succeed later)"
         code = error.get("code")
@@ -280,9 +280,9 @@ class HostClient:
             ) from None
 
 
-def open_client(host: str, token_file: Path | None) -> HostClient:
-    """The client for a command's `--host` and `--token-file`, or HOLDFAST_TOKEN."""
-    return HostClient(host, read_token(token_file))
+def open_client(host: str, token_file: Path | None, *, token: str | None = None) -> HostClient:
+    """The client for a command's `--host` and `--token-file`, or for this token."""
+    return HostClient(host, token or token_for(checked_url(host), token_file)[0])
 
 
 def instance_path(actor_type: str, name: str, *further: str) -> str:
@@ -299,27 +299,6 @@ def api_path(*segments: str) -> str:
 def with_query(path: str, asked: dict[str, str]) -> str:
     """The path with a query; what no UTF-8 was on the command line is none here either."""
     return f"{path}?{urlencode(asked, errors='surrogateescape')}" if asked else path
-
-
-def read_token(token_file: Path | None) -> str | None:
-    """The token from the file, else from HOLDFAST_TOKEN, else none."""
-    if token_file is None:
-        return _checked_token(os.environ.get("HOLDFAST_TOKEN", "").strip(), "HOLDFAST_TOKEN") or None
-    try:
-        token = token_file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise CommandFailedError(f"The token file {token_file} cannot be read: {reason}.") from None
-    if not token:
-        raise CommandFailedError(f"The token file {token_file} is empty: put the host's token into it.")
-    return _checked_token(token, f"The token file {token_file}")
-
-
-def _checked_token(token: str, source: str) -> str:
-    """The token, or nothing; what no host can have is no header either."""
-    if token and not TOKEN_FORM.fullmatch(token):
-        raise CommandFailedError(f"{source} must hold one token of visible ASCII characters, without spaces.")
-    return token
 
 
 class _Upload(io.RawIOBase):
@@ -361,7 +340,12 @@ def _json_content(text: str) -> dict[str, Any]:
     return {"content": text.encode("utf-8", "surrogateescape"), "headers": {"content-type": "application/json"}}
 
 
-def _checked_url(url: str) -> str:
+def checked_url(url: str) -> str:
+    """The URL of a host as it is always written: with a scheme, without a slash at its end.
+
+    Raises:
+        CommandFailedError: it is none.
+    """
     try:
         parts = httpx.URL(url if "//" in url else f"http://{url}")
         parts.host.encode("idna")

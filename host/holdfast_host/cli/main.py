@@ -45,6 +45,8 @@ _COMMANDS: Final = {
     "logs": "Show what instances print, and follow it.",
     "rollback": "Run a version again that is kept.",
     "delete": "Undeploy a function; its storage stays.",
+    "token": "Make, list, rotate and revoke tokens, each with what it may.",
+    "auth": "Keep a token for each host, for the commands.",
     "secret": "Set, list and delete secrets that functions see on env.",
 }
 _ALIASES: Final = {"ship": "deploy"}

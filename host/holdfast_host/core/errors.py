@@ -7,7 +7,7 @@
     |   +-- ForbiddenError, ActorPrivateMethodError                                            403
     |   +-- UnknownFunctionError, UnknownActorTypeError, ActorUnknownMethodError,
     |   |   UnknownBindingError, UnknownVersionError, UnknownKeyError, UnknownSecretError,
-    |   |   UnknownRouteError, UnknownJobError, UnknownSocketError                             404
+    |   |   UnknownRouteError, UnknownJobError, UnknownSocketError, UnknownTokenError          404
     |   +-- WrongMethodError                                                                   405
     |   +-- TypeOwnedError, FunctionReferencedError, BreakingChangeError, DeployConflictError  409
     |   +-- PayloadTooLargeError                                                               413
@@ -113,13 +113,13 @@ class InvalidNameError(CallerError):
 
 
 class UnauthorizedError(CallerError):
-    """No token, or not the host's."""
+    """No token, or none of the host's, or one that has expired."""
 
     default_status = 401
 
 
 class ForbiddenError(CallerError):
-    """The token is good, the request is not allowed."""
+    """The token is good, the request is not allowed: it needs another scope, or the token is for other types."""
 
     default_status = 403
 
@@ -180,6 +180,12 @@ class UnknownJobError(CallerError):
 
 class UnknownSecretError(CallerError):
     """There is no secret of that name."""
+
+    default_status = 404
+
+
+class UnknownTokenError(CallerError):
+    """There is no token of that id."""
 
     default_status = 404
 

@@ -148,6 +148,9 @@ class Limits:
     job_outcome_bytes_max: int = MIB  # of an answer's body that is kept for `then`
     job_tries_max: int = 12  # of a call or request: 1, 4, 16, 64, 256 s apart, then hourly
 
+    # Tokens.
+    tokens_max: int = 1_000
+
     # Disk.
     instance_bytes_max: int = GIB
     map_bytes: int = 64 * GIB

@@ -1,4 +1,4 @@
-"""From a request to the code that serves it. Thin: it looks at the raw target, checks the token, and dispatches.
+"""From a request to the code that serves it. Thin: it looks at the raw target, lets the caller in, and dispatches.
 
 Requests for a function, by its host name or under `/fn/`, are told apart before anything of `/v1` is looked at: every
 path there is the function's own. The data path comes next and touches no table.
@@ -6,13 +6,14 @@ path there is the function's own. The data path comes next and touches no table.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
 from holdfast_host.core.errors import UnknownRouteError, WrongMethodError
+from holdfast_host.front.access.rules import Guarded, call
+from holdfast_host.front.access.tokens import Tokens
 from holdfast_host.front.calls.actor_calls import Calls, flags_of
 from holdfast_host.front.functions.dispatch import FunctionHosts
 from holdfast_host.front.functions.handshakes import Handshakes, is_direct
@@ -21,10 +22,6 @@ from holdfast_host.front.http.errors import RouteError, socket_refused
 from holdfast_host.front.http.origin_checks import OriginChecks
 from holdfast_host.front.http.paths import split_target
 from holdfast_host.front.http.server import Exchange
-from holdfast_host.front.http.tokens import TokenCheck
-
-# A handler gets the raw segments that stand at its pattern's places, and the raw query.
-RouteHandler = Callable[[Exchange, tuple[str, ...], str], Awaitable[web.StreamResponse]]
 
 _ACTORS: Final = "/v1/actors/"
 _HEALTH: Final = "/health/"
@@ -33,14 +30,14 @@ _ADMITTED: Final = ("v1", "metrics")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path pattern (`{}` stands for one raw segment) and its handlers by HTTP method."""
+    """A path pattern (`{}` stands for one raw segment) and its handlers by HTTP method, each with who may use it."""
 
     pattern: tuple[str, ...]
-    handlers: dict[str, RouteHandler]
+    handlers: dict[str, Guarded]
 
     @classmethod
-    def of(cls, path: str, **handlers: RouteHandler) -> Route:
-        """`Route.of("/v1/functions/{}", GET=..., PUT=...)`."""
+    def of(cls, path: str, **handlers: Guarded) -> Route:
+        """`Route.of("/v1/functions/{}", GET=look(...), PUT=change("deployFunction", ...))`."""
         return cls(tuple(path.split("/")[1:]), handlers)
 
     def match(self, segments: list[str]) -> tuple[str, ...] | None:
@@ -59,7 +56,7 @@ class App:
     def __init__(
         self,
         strangers: OriginChecks,
-        tokens: TokenCheck,
+        tokens: Tokens,
         functions: FunctionHosts,
         calls: Calls,
         handshakes: Handshakes,
@@ -70,9 +67,10 @@ class App:
         self._functions = functions
         self._calls = calls
         self._handshakes = handshakes
-        self._routes = [
-            Route.of("/v1/actors/{}/{}/{}", POST=self._call_by_path),
-            Route.of("/v1/call", POST=self._call_by_body),
+        self._call = call(self._call_by_path)
+        self.routes = [
+            Route.of("/v1/actors/{}/{}/{}", POST=self._call),
+            Route.of("/v1/call", POST=call(self._call_by_body)),
             *routes,
         ]
 
@@ -92,11 +90,13 @@ class App:
             segments = target.split("/")
             if len(segments) == 6 and "?" not in target and "#" not in target:
                 self._admit(exchange)
+                self._call.check(exchange.caller)
                 exchange.learn(flags_of)
                 return await self._calls.call_by_path(exchange, segments[3], segments[4], segments[5])
         elif exchange.method == "GET" and target.startswith(_ACTORS) and is_direct(exchange):
             self._strangers.check_origin(exchange.headers, exchange.asked_host)
-            self._tokens.check(exchange.headers.get("Authorization"))
+            exchange.caller = self._tokens.caller(exchange.headers)
+            self._call.check(exchange.caller)
             return await self._handshakes.serve_directly(exchange, *split_target(target))
         return await self._dispatch(exchange, *split_target(target))
 
@@ -112,7 +112,7 @@ class App:
     def _admit(self, exchange: Exchange) -> None:
         """Return when the request may use the host's own API."""
         self._strangers.check_origin(exchange.headers, exchange.asked_host)
-        self._tokens.check(exchange.headers.get("Authorization"))
+        exchange.caller = self._tokens.caller(exchange.headers)
         if exchange.wants_socket:
             raise socket_refused()
 
@@ -120,7 +120,7 @@ class App:
         segments = path.split("/")[1:]
         if segments and segments[0] in _ADMITTED:
             self._admit(exchange)
-        for route in self._routes:
+        for route in self.routes:
             found = route.match(segments)
             if found is not None:
                 return await self._answer(exchange, route, found, query)
@@ -129,9 +129,11 @@ class App:
 
     async def _answer(self, exchange: Exchange, route: Route, found: tuple[str, ...], query: str) -> web.StreamResponse:
         method = exchange.method
-        handler = route.handlers.get("GET" if method == "HEAD" else method)
-        if handler is not None:
-            return await handler(exchange, found, query)
+        guarded = route.handlers.get("GET" if method == "HEAD" else method)
+        if guarded is not None:
+            guarded.check(exchange.caller)
+            response: web.StreamResponse = await guarded.handler(exchange, found, query)
+            return response
         allowed = tuple(route.handlers)
         if method == "OPTIONS":
             return Answer(200, b"", further=allow_line(allowed))

@@ -15,6 +15,7 @@ from holdfast_host.core.config import HTTP_BACKLOG
 from holdfast_host.core.errors import InternalError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
+from holdfast_host.front.access.tokens import Tokens
 from holdfast_host.front.app import App
 from holdfast_host.front.calls.actor_calls import Calls
 from holdfast_host.front.calls.catalog_view import CatalogView
@@ -28,7 +29,6 @@ from holdfast_host.front.http.connection_limits import ConnectionLimits, allow_d
 from holdfast_host.front.http.origin_checks import OriginChecks
 from holdfast_host.front.http.proxies import TrustedProxies
 from holdfast_host.front.http.server import HttpServer
-from holdfast_host.front.http.tokens import TokenCheck
 from holdfast_host.front.known.connection import KnowingConnection
 from holdfast_host.front.known.direct import DirectCalls
 from holdfast_host.front.routes.alarms import AlarmRoutes
@@ -39,9 +39,11 @@ from holdfast_host.front.routes.instances import InstanceRoutes
 from holdfast_host.front.routes.jobs import JobRoutes
 from holdfast_host.front.routes.logs import LogRoutes
 from holdfast_host.front.routes.metrics import MetricsRoutes
+from holdfast_host.front.routes.openapi import describe_api
 from holdfast_host.front.routes.quarantine import QuarantineRoutes
 from holdfast_host.front.routes.secrets import SecretRoutes
 from holdfast_host.front.routes.sockets import SocketRoutes
+from holdfast_host.front.routes.tokens import TokenRoutes
 from holdfast_host.front.routes.types_and_health import Health, InspectionRoutes
 from holdfast_host.front.routes.uploads import UploadFolder
 from holdfast_host.front.sockets.table import SocketTable
@@ -58,6 +60,7 @@ from holdfast_host.wire.control import (
     Ready,
     Stop,
 )
+from holdfast_host.wire.tokens import NewTokens, TokensUsed
 
 
 class Front:
@@ -80,9 +83,9 @@ class Front:
         handshakes = Handshakes(self._calls, self._sockets, start.routing, self._links, limits)
         self._health = Health(self._links)
         self._uploads = UploadFolder(Path(start.data), start.front, limits)
-        tokens = TokenCheck(start.token)
+        self._tokens = tokens = Tokens(start.token, start.tokens)
         instances = InstanceRoutes(self._calls, start.routing, self._links, limits)
-        app = App(
+        self._app = app = App(
             OriginChecks(start.domain, start.allowed_hosts),
             tokens,
             FunctionHosts(
@@ -98,13 +101,18 @@ class Front:
             self._calls,
             handshakes,
             [
-                *InspectionRoutes(lambda: self._calls.view, self._health, start.url, tokens).routes(),
+                *InspectionRoutes(
+                    lambda: self._calls.view,
+                    self._health,
+                    lambda: describe_api(start.url, app.routes, token=tokens.required),
+                ).routes(),
                 *AlarmRoutes(lambda: self._calls.view, start.routing, self._links).routes(),
                 *JobRoutes(lambda: self._calls.view, start.routing, self._links).routes(),
                 *FunctionRoutes(control, self._uploads).routes(),
                 *MetricsRoutes(control).routes(),
                 *LogRoutes(self._links).routes(),
                 *SecretRoutes(control).routes(),
+                *TokenRoutes(control, tokens).routes(),
                 *BackupRoutes(control).routes(),
                 *instances.routes(),
                 *SocketRoutes(instances).routes(),
@@ -126,6 +134,7 @@ class Front:
     async def start(self) -> None:
         """Serve; returns when the socket is accepted from. Calls wait for their workers by themselves."""
         self._uploads.prepare()
+        self._tokens.watch(self._sockets.end_of, self._direct.forget, lambda used: self._control.send(TokensUsed(used)))
         for link in self._links:
             link.start()
         for listen_fd, server in self._servers:
@@ -142,6 +151,8 @@ class Front:
             case NewCatalog():
                 if message.catalog.number >= self._calls.view.number:
                     self._calls.view = CatalogView(message.catalog)
+            case NewTokens():
+                self._tokens.take(message.tokens)
             case HostHealth():
                 self._health.update(message)
             case Measure():
@@ -165,6 +176,7 @@ class Front:
 
     async def aclose(self) -> None:
         """Stop serving; open requests are cut."""
+        self._tokens.close()
         if self._drain is not None:
             self._drain.cancel()
         for listener in self._listeners:

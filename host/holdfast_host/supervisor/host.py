@@ -31,6 +31,7 @@ from holdfast_host.supervisor.processes.stop_order import StopOrder
 from holdfast_host.supervisor.processes.supervision import Launch, Phase, ProbeTimes, SupervisedProcess
 from holdfast_host.supervisor.secrets.operations import Secrets
 from holdfast_host.supervisor.startup import HostResources, open_resources
+from holdfast_host.supervisor.tokens.operations import TokenOperations
 from holdfast_host.wire.control import (
     ChildNews,
     CommitStalled,
@@ -47,15 +48,15 @@ from holdfast_host.wire.control import (
 from holdfast_host.wire.operations import (
     CollectActivity,
     CollectMeasures,
-    DeleteSecret,
     FurtherOperation,
     ListQuarantined,
-    ListSecrets,
     ReleaseFunction,
     ReleaseInstance,
-    SetSecret,
+    SecretOperation,
     TakeBackup,
+    TokenOperation,
 )
+from holdfast_host.wire.tokens import NewTokens, TokensUsed
 
 FAILED_STARTS_MAX: Final = 3  # of one child in a row, while the host itself is starting
 _DEATHS_BY_CODE: Final = (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL)
@@ -136,6 +137,9 @@ class Host:
             need_courier=self._need_courier,
         )
         self._secrets = Secrets(resources.vault, resources.registry, rollout.tell_secrets, log)
+        self._tokens = TokenOperations(
+            resources.tokens, config.limits.tokens_max, lambda known: self._tell_fronts(NewTokens(known)), log
+        )
         self._deploys = Deploys(resources.registry, rollout, self._components, config.limits, log, config.outbound)
         self._operations = Operations(
             resources.registry,
@@ -302,6 +306,8 @@ class Host:
                 self._repair(process, message)
             case CommitStalled():
                 self._note_stall(process, message.stalled)
+            case TokensUsed():
+                self._tokens.note_used(message.ids)
             case RoomChanged():
                 self._note_room(process, message.shortage)
             case Fatal():
@@ -328,6 +334,10 @@ class Host:
 
     async def _perform(self, operation: FurtherOperation, progress: Progress, gone: asyncio.Event) -> JsonObject:
         """What fronts ask for that is not about functions."""
+        if isinstance(operation, SecretOperation):
+            return await self._secrets.perform(operation)
+        if isinstance(operation, TokenOperation):
+            return self._tokens.perform(operation)
         match operation:
             case CollectMeasures():
                 return await self._measure()
@@ -339,12 +349,6 @@ class Host:
                 return await self._attribution.release_instance(operation.type_id, operation.name, self._workers)
             case ReleaseFunction():
                 return await self._attribution.release_function(operation.function, self._workers)
-            case ListSecrets():
-                return self._secrets.list()
-            case SetSecret():
-                return await self._secrets.set(operation.name, operation.value, operation.sealed_for)
-            case DeleteSecret():
-                return await self._secrets.delete(operation.name)
             case TakeBackup():
                 return await self._backups.take(with_key=operation.with_key, on_file=progress, gone=gone)
             case _:
@@ -390,6 +394,9 @@ class Host:
             short=[number for number, process in enumerate(self._workers) if process.shortage is not None],
             stopping=self._stop_asked.is_set(),
         )
+        self._tell_fronts(health)
+
+    def _tell_fronts(self, news: HostHealth | NewTokens) -> None:
         for front in self._fronts:
             if front.child is not None:
-                front.child.send(health)
+                front.child.send(news)

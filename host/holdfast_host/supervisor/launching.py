@@ -114,6 +114,7 @@ class FrontLaunch:
                 url=resources.url,
                 domain=config.domain,
                 token=config.token,
+                tokens=resources.tokens.for_fronts(),
                 routing=resources.routing,
                 catalog=without_sources(resources.registry.catalog()),
                 limits=config.limits,

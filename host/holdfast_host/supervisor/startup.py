@@ -20,6 +20,7 @@ from holdfast_host.supervisor.processes.front_numbers import FrontNumbers
 from holdfast_host.supervisor.processes.listeners import RuntimeDirectory, bind_http, remove_leftover, url_of
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.supervisor.secrets.secret_store import SecretStore
+from holdfast_host.supervisor.tokens.token_store import TokenStore
 from holdfast_host.wire.routing import Routing
 
 
@@ -32,6 +33,7 @@ class HostResources:
     quarantine: Quarantine
     front_numbers: FrontNumbers
     vault: SecretStore
+    tokens: TokenStore
     lock_fd: int
     listener: socket.socket  # HTTP
     root_listener: socket.socket | None  # HTTP for one function alone, see HostConfig.root_listen
@@ -56,6 +58,7 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
             removed = remove_leftover(lock.predecessor.runtime)
             log.warning("the last host did not stop in order", pid=lock.predecessor.pid, sockets_removed=removed)
         vault = SecretStore.open(directory.secrets)
+        tokens = TokenStore.open(directory.tokens)
         registry = Registry.open(directory.registry, directory.compiled)
         cleanup.callback(registry.close)
         quarantine = Quarantine.open(directory.registry.with_name("quarantine.json"))
@@ -75,6 +78,7 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
             quarantine=quarantine,
             front_numbers=front_numbers,
             vault=vault,
+            tokens=tokens,
             lock_fd=lock.fd,
             listener=listener,
             root_listener=root_listener,

@@ -22,6 +22,7 @@ from holdfast_host.supervisor.directory.layout import DirectoryLayout
 from holdfast_host.supervisor.directory.lock import DirectoryLock
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.supervisor.secrets.secret_store import SecretStore
+from holdfast_host.supervisor.tokens.token_store import TokenStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Finding:
     """What was looked at: how many there are of what, and what is wrong with them.
 
     Attributes:
-        what: `registry`, `components`, `secrets`, or `partition 03`.
+        what: `registry`, `components`, `secrets`, `tokens`, or `partition 03`.
         counts: how many, by what they are called.
         faults: sentences; the first hundred.
         faults_count: how many there are in all.
@@ -74,6 +75,7 @@ def verify_directory(root: Path) -> Iterator[Finding]:
                 yield _components(registry, directory)
                 registry.close()
         yield _secrets(directory)
+        yield _tokens(directory)
         for partition in range(directory.partitions):
             yield _partition(root, partition, directory.partitions, next_type_id, types)
 
@@ -110,6 +112,13 @@ def _secrets(directory: DirectoryLayout) -> Finding:
         return Finding.of("secrets", {"secrets": len(SecretStore.open(directory.secrets).all())}, [])
     except ConfigurationError as error:
         return Finding.of("secrets", {}, [error.message])
+
+
+def _tokens(directory: DirectoryLayout) -> Finding:
+    try:
+        return Finding.of("tokens", {"tokens": len(TokenStore.open(directory.tokens).all())}, [])
+    except ConfigurationError as error:
+        return Finding.of("tokens", {}, [error.message])
 
 
 def _partition(root: Path, partition: int, partitions: int, next_type_id: int, types: dict[int, str]) -> Finding:

@@ -22,6 +22,7 @@ from holdfast_host.wire.catalog import Catalog, Deployment, Outbound
 from holdfast_host.wire.messages import Failure, Message, Question
 from holdfast_host.wire.operations import AnyOperation
 from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.tokens import KnownTokens, NewTokens, TokensUsed
 
 Quarantined = list[tuple[int, str]]  # the type's number and the name of each, see supervisor.crashes.quarantine
 
@@ -166,6 +167,7 @@ class FrontStart(Message, tag="start"):
     root_fd: int = -1  # a second HTTP socket, all of which is one function's; -1: there is none
     root_function: str = ""
     log_format: str = "text"
+    tokens: KnownTokens = KnownTokens()  # beside `token`, which the host was started with
 
     def __repr__(self) -> str:
         return f"<FrontStart {self.front}>"  # without the token
@@ -349,12 +351,12 @@ WorkerQuestion = (
 )
 WorkerOrder = WorkerQuestion | LiveFronts | Ping | Drain | Stop
 ToWorker = WorkerStart | WorkerOrder
-FrontNews = NewCatalog | HostHealth | Measure | Drain
+FrontNews = NewCatalog | NewTokens | HostHealth | Measure | Drain
 ToFront = FrontStart | FrontNews | Progress | Answer | Ping | Stop
 CourierQuestion = TakeGrants | TakeSecrets | Measure
 ToCourier = CourierStart | CourierQuestion | Ping | Stop
 AnyAnswer = Done | Failed | Measured | FoundTypes | Described | ShownActivity
-ChildNews = Ready | Drained | Unloadable | CommitStalled | RoomChanged | Fatal | Request | Withdraw
+ChildNews = Ready | Drained | Unloadable | CommitStalled | RoomChanged | Fatal | Request | Withdraw | TokensUsed
 FromChild = AnyAnswer | Pong | ChildNews
 
 

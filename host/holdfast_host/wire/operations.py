@@ -125,6 +125,35 @@ class DeleteSecret(Operation, tag="secret_delete"):
     name: str
 
 
+class ListTokens(Operation, tag="tokens"):
+    """Result: `tokens`: [TOKEN].
+
+    TOKEN is `id`, `name`, `scope`, `types`, `created_at`, `expires_at` (null: never), `expired`, and `last_used_at`, to
+    the minute (null: never).
+    """
+
+
+class CreateToken(Operation, tag="token_create"):
+    """Result: TOKEN with `token`, its text."""
+
+    scope: str
+    name: str = ""
+    types: list[str] = []
+    expires_s: int | None = None
+
+
+class RotateToken(Operation, tag="token_rotate"):
+    """Result: TOKEN with `token`, its new text."""
+
+    id: str
+
+
+class RevokeToken(Operation, tag="token_revoke"):
+    """Result: TOKEN as it was."""
+
+    id: str
+
+
 class TakeBackup(Operation, tag="backup"):
     """Copy everything as of one moment, file by file, below `data/backup`; one at a time.
 
@@ -138,5 +167,8 @@ class TakeBackup(Operation, tag="backup"):
 FunctionOperation = Deploy | Reload | Rollback | Delete | ShowFunction | ListFunctions | ListUndeployed
 QuarantineOperation = ListQuarantined | ReleaseInstance | ReleaseFunction
 SecretOperation = ListSecrets | SetSecret | DeleteSecret
-FurtherOperation = CollectMeasures | CollectActivity | QuarantineOperation | SecretOperation | TakeBackup
+TokenOperation = ListTokens | CreateToken | RotateToken | RevokeToken
+FurtherOperation = (
+    CollectMeasures | CollectActivity | QuarantineOperation | SecretOperation | TokenOperation | TakeBackup
+)
 AnyOperation = FunctionOperation | FurtherOperation

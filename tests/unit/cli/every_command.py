@@ -42,6 +42,9 @@ INSTANCE = {
     "entries": [{"key": EVIL, "value": {EVIL: EVIL * 20}}, {"key": EVIL, "raw": EVIL}],
     "next": EVIL,
 }
+TOKEN = {
+    "id": EVIL, "name": EVIL, "scope": EVIL, "types": [EVIL], "expires_at": EVIL, "expired": True, "last_used_at": EVIL,
+}  # fmt: skip
 SECRET = {"name": EVIL, "updated_at": EVIL, "functions": [EVIL]}
 LOG_LINE = {"time": 1.0, "level": "error", "type": EVIL, "name": EVIL, "message": EVIL, "backtrace": EVIL}
 WHOSE = {"type": EVIL, "name": EVIL, "function": EVIL}
@@ -110,6 +113,13 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "secret set": [([EVIL], SECRET)],
     "secret list": [([], {"secrets": [SECRET]})],
     "secret delete": [([EVIL], SECRET)],
+    "token create": [(["--scope", "call", "--type", EVIL, "--name", EVIL], {**TOKEN, "token": EVIL})],
+    "token list": [([], {"tokens": [TOKEN]})],
+    "token rotate": [([EVIL], {**TOKEN, "token": EVIL})],
+    "token revoke": [([EVIL], TOKEN)],
+    "auth set": [(["--token-file", EVIL], None)],
+    "auth status": [([], TOKEN)],
+    "auth forget": [([], None)],
     "deploy": [(["--component", "{component}"], DEPLOYED), (["--component", EVIL], None)],
     "types": [(["{project}"], {"actors": [{**TYPE, "type": "Other"}]}), (["--client", EVIL], None)],
     "build": [([EVIL], None), (["{project}"], None)],

@@ -25,6 +25,8 @@ from tests.unit.cli.scripted_host import scripted_host
 
 GROUPS = {
     "secret": "set list delete",
+    "token": "create list rotate revoke",
+    "auth": "set status forget",
     "storage": "get put delete",
     "alarm": "list set clear",
     "job": "list show retry cancel",

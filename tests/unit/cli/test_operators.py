@@ -46,6 +46,11 @@ COMMANDS = {
     "listSecrets": "secret list",
     "setSecret": "secret set",
     "deleteSecret": "secret delete",
+    "showOwnToken": "auth status",
+    "listTokens": "token list",
+    "createToken": "token create",
+    "rotateToken": "token rotate",
+    "revokeToken": "token revoke",
 }
 
 # For programs, which speak HTTP themselves: a scraper, a load balancer, a generator of clients.

@@ -37,6 +37,7 @@ from holdfast_host.wire.socket_pages import PAGES, SocketPages
 from holdfast_host.wire.sockets import unpack_taken
 from holdfast_host.wire.standing_sockets import StandingSockets
 from holdfast_host.wire.state_page import StatePage
+from holdfast_host.wire.tokens import KnownTokens, NewTokens
 
 PATIENCE_S = 10.0  # no test waits so long unless it fails
 
@@ -302,6 +303,7 @@ async def staged(
     workers: int = 1,
     connected: bool = True,
     token: str | None = None,
+    tokens: KnownTokens | None = None,
     limits: Limits | None = None,
     known_heads: bool = True,
     catalog: Catalog = CATALOG,
@@ -318,7 +320,7 @@ async def staged(
 
         def on_message(message: FrontStart | FrontNews | Stop) -> None:
             assert front is not None
-            assert isinstance(message, NewCatalog | HostHealth | Measure | Drain)
+            assert isinstance(message, NewCatalog | NewTokens | HostHealth | Measure | Drain)
             front.on_message(message)
 
         channel, control = await loop.create_connection(lambda: ControlChannel(on_message, lambda: None), sock=theirs)
@@ -336,6 +338,7 @@ async def staged(
             limits or Limits(),
             known_heads=known_heads,
             trusted_proxies=trusted_proxies,
+            tokens=tokens or KnownTokens(),
         )
         front = Front(start, control)
         stage = Stage(port, [Worker(each) for each in listeners], supervisor, Path(folder), front)

@@ -9,10 +9,12 @@ import pytest
 import uvloop
 
 from holdfast_host.wire import control
+from holdfast_host.wire.tokens import KnownTokens, NewTokens
 from tests.unit.front.stage import CATALOG, PATIENCE_S, staged
 
 NEWS: list[control.FrontNews] = [
     control.NewCatalog(CATALOG),
+    NewTokens(KnownTokens()),
     control.HostHealth([True]),
     control.Measure(id=7),
     control.Drain(),

@@ -12,6 +12,7 @@ from holdfast_host.supervisor.host import Host
 from holdfast_host.supervisor.processes.child import Child
 from holdfast_host.wire import control, operations
 from holdfast_host.wire.messages import Failure
+from holdfast_host.wire.tokens import TokensUsed
 
 ASKED = control.Request(1, operations.ListFunctions())
 # What is said, and what follows: the calls of the host's parts, by name.
@@ -26,6 +27,7 @@ NEWS: list[tuple[control.ChildNews, list[str]]] = [
     (control.Fatal("EIO"), ["error", "request_stop"]),
     (ASKED, ["accept"]),
     (control.Withdraw(1), ["withdraw"]),
+    (TokensUsed(["k3fq7wz2ab"]), ["note_used"]),
 ]
 
 
@@ -48,7 +50,7 @@ def test_what_a_child_says_of_itself_has_its_effect(message: control.ChildNews, 
     async def play() -> list[str]:
         heard, host = Heard(), Host.__new__(Host)
         process: Any = SimpleNamespace(label="worker 0", child=object(), stalled=None, shortage=None)
-        vars(host).update(_log=heard, _operations=heard, _stop=heard, _deploys=heard, _repairs=set())
+        vars(host).update(_log=heard, _operations=heard, _stop=heard, _deploys=heard, _tokens=heard, _repairs=set())
         vars(host).update(_tell_health=heard.tell_health, request_stop=heard.request_stop)
         host._on_message(process, message)
         await asyncio.gather(*host._repairs)

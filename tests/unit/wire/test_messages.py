@@ -16,6 +16,7 @@ from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, Release
 from holdfast_host.wire.catalog import ActorType, Binding, Catalog, Deployment, Method
 from holdfast_host.wire.messages import Failure
 from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.tokens import KnownTokens, NewTokens, TokenFacts, TokensUsed
 
 ACCOUNT = ActorType(
     "Account", 7, (Method("deposit", "(amount: int) -> dict", 'Adds "ü"\nfunds.'),), "", ("private",), ("alarm",)
@@ -64,6 +65,7 @@ FOR_WORKERS: list[control.ToWorker] = [
 FOR_FRONTS: list[control.ToFront] = [
     control.FrontStart(1, "/data", 5, "http://x", "localhost", "ü\n", ROUTING, CATALOG, LIMITS, "debug", ("a", "b")),
     control.NewCatalog(CATALOG),
+    NewTokens(KnownTokens(True, (TokenFacts("id", "00", "ü", "call", ("A",), 5),))),
     control.HostHealth([True, False], [0], [1], stopping=True),
     control.Measure(id=9),
     control.Progress(1, "compiling"),
@@ -88,6 +90,7 @@ FROM_CHILDREN: list[control.FromChild] = [
     control.Fatal("Input/output error"),
     control.Request(6, operations.Rollback("account")),
     control.Withdraw(6),
+    TokensUsed(["id"]),
 ]
 OPERATIONS: list[operations.AnyOperation] = [
     operations.Deploy("account", "/x", None, allow_breaking=True, client="192.0.2.1"),
@@ -105,6 +108,10 @@ OPERATIONS: list[operations.AnyOperation] = [
     operations.ListSecrets(),
     operations.SetSecret("KEY", "\ud800"),
     operations.DeleteSecret("KEY"),
+    operations.ListTokens(),
+    operations.CreateToken("call", "ü", ["A"], 5),
+    operations.RotateToken("id"),
+    operations.RevokeToken("id"),
     operations.TakeBackup(True),
 ]
 READERS: list[tuple[Any, list[Any], Callable[[bytes], Any]]] = [

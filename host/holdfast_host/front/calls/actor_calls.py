@@ -45,8 +45,9 @@ class Calls:
 
     async def call_by_path(self, exchange: Exchange, raw_type: str, raw_name: str, raw_method: str) -> Answer:
         """POST /v1/actors/{type}/{name}/{method}; the segments are still encoded."""
-        name = check_instance_name(decode_segment(raw_name))
-        type_id = self.view.type_id(decode_segment(raw_type))
+        name, actor_type = check_instance_name(decode_segment(raw_name)), decode_segment(raw_type)
+        exchange.caller.check_type(actor_type)
+        type_id = self.view.type_id(actor_type)
         method = _check_method(decode_segment(raw_method))
         body = await read_body(exchange, self._limits.arguments_bytes_max)
         check_arguments(body, self._limits.nesting_max)
@@ -79,6 +80,7 @@ class Calls:
                 f"arguments of {len(facts['args'])} bytes exceed the limit of {arguments_bytes_max} bytes"
             )
         name = check_instance_name(facts["name"])
+        exchange.caller.check_type(facts["type"])
         type_id = self.view.type_id(facts["type"])
         method = _check_method(facts["method"])
         return await self._call(exchange, type_id, name, method, facts["args"])

@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from holdfast_host.core.limits import Limits
+    from holdfast_host.front.access.tokens import Tokens
     from holdfast_host.front.calls.actor_calls import Calls
     from holdfast_host.front.functions.handshakes import Handshakes
     from holdfast_host.front.http.server import Exchange
-    from holdfast_host.front.http.tokens import TokenCheck
     from holdfast_host.front.sockets.offers import Offer
     from holdfast_host.front.worker_link import WorkerLink
     from holdfast_host.wire.routing import Routing
@@ -84,7 +84,7 @@ class FunctionHosts:
         routing: Routing,
         links: list[WorkerLink],
         limits: Limits,
-        tokens: TokenCheck,
+        tokens: Tokens,
         handshakes: Handshakes,
         *,
         domain: str,
@@ -181,7 +181,7 @@ class FunctionHosts:
         method = exchange.method
         with self._held.hold(name) as held:
             body = b"".join([piece async for piece in read_pieces(exchange, self._limits.fetch_body_bytes_max, held)])
-            hide = self._tokens.is_shown(exchange.headers.get("Authorization"))
+            hide = self._tokens.is_shown(exchange.headers)
             headers = headers_for_function(exchange, len(body), hide_authorization=hide)
             came_by = exchange.came_by
             url = f"{came_by.scheme}{request.url.removeprefix('http')}"

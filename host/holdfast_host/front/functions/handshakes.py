@@ -1,6 +1,7 @@
 """Requests that may become sockets: offered to whom they ask, and handed over when an instance has accepted.
 
-They come by a function, which decides, or directly to an instance, under the host's token. Which socket a turn may
+They come by a function, which decides, or directly to an instance, under a token of the host, with which the socket
+ends. Which socket a turn may
 accept goes beside the request, in the frame: what is said of it in text decides nothing.
 """
 
@@ -97,6 +98,7 @@ class Handshakes:
         if wanted is None or len(segments) < 5:
             raise UnknownRouteError(f"nothing is served at {path[:200]!r}")
         actor_type, name = decode_segment(segments[3]), check_instance_name(decode_segment(segments[4]))
+        exchange.caller.check_type(actor_type)
         type_id = self._calls.view.type_id(actor_type)
         came_by = exchange.came_by
         rest = segments[5] if len(segments) == 6 else ""
@@ -145,7 +147,7 @@ class Handshakes:
             raw = wire.get_extra_info("socket")
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
         wire.write(wanted.head(opened.protocol, accepted.headers, exchange.dates.header()))
-        client = self._table.connect(offer, opened, wire)
+        client = self._table.connect(offer, opened, wire, exchange.caller)
         early = connection.hand_over(client)
         self._table.hand_over_early(offer, opened, client)
         if early:

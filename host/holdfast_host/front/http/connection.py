@@ -108,8 +108,13 @@ class Connection(LibraryConnection):
     def parsed(self, message: RawRequestMessage) -> None:
         """The library begins to serve a request."""
 
-    def learn(self, message: RawRequestMessage, flags_of: Callable[[], int]) -> None:
-        """The head of the request that the library serves has passed all checks, for a call with these flags."""
+    def learn(
+        self, message: RawRequestMessage, flags_of: Callable[[], int], types: frozenset[bytes] | None = None
+    ) -> None:
+        """The head of the request that the library serves has passed all checks, for a call with these flags.
+
+        `types` are those that may be called with it, None for all.
+        """
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http import RawRequestMessage
 
+from holdfast_host.front.access.callers import NOBODY, Caller
 from holdfast_host.front.http.answers import Answer, DateLine
 from holdfast_host.front.http.client_timeouts import ClientTimeouts
 from holdfast_host.front.http.connection import CLOSE_LINE, Connection
@@ -34,6 +35,7 @@ class Exchange(web.BaseRequest):
     target: str  # as it came, not normalised, not decoded
     dates: DateLine
     server: HttpServer
+    caller: Caller = NOBODY  # once it is let in
     lines_open = False  # a stream of lines has begun as its answer
     body_open = False  # a body in pieces has: nothing may come between
     _came_by: CameBy | None = None
@@ -92,7 +94,7 @@ class Exchange(web.BaseRequest):
         if self.server.proxies.tell_host(self.headers):
             return  # what they let pass from a proxy, they might not from a stranger
         connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
-        connection.learn(self._message, lambda: flags_of(self.headers))
+        connection.learn(self._message, lambda: flags_of(self.headers), self.caller.types_in_paths)
 
     def expect_body(self) -> None:
         """Tell a client that waits for it to send its body (`Expect: 100-continue`)."""

@@ -75,11 +75,13 @@ class KnowingConnection(Connection):
         """The library begins to serve a request."""
         self._boundary.parsed(message)
 
-    def learn(self, message: RawRequestMessage, flags_of: Callable[[], int]) -> None:
+    def learn(
+        self, message: RawRequestMessage, flags_of: Callable[[], int], types: frozenset[bytes] | None = None
+    ) -> None:
         """Know that head the next time, where it can be known and is not yet."""
         found = self._boundary.known_as
         if found is not None and not self._direct.knows(found[0]) and is_plain(message):
-            self._direct.learn(*found, flags_of())
+            self._direct.learn(*found, flags_of(), types)
 
     def answer(self, status: int, body: bytes, content_type: str, further: bytes = b"") -> None:
         """Send the answer to the call under way, and close if the front began to stop meanwhile."""

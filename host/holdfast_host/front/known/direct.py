@@ -3,8 +3,9 @@
 Clients send the same head with each call. Once the HTTP library has parsed one, and our checks (Host, Origin, token)
 have let it pass, its lines after the first are remembered with what follows from them. A request is then recognised,
 never interpreted: a plain first line, lines that are remembered, and exactly as many bytes as they announced. Anything
-else goes the usual way, also all that is refused for its head. None of the checks can come to say something else while
-the front runs, so what is remembered stays true; what may change, the catalog and the workers, is asked at each call.
+else goes the usual way, also all that is refused for its head. What the checks say of a head changes with the tokens
+alone, and then all is forgotten; a token that is for some types is held to them at each call. What else may change, the
+catalog and the workers, is asked at each call.
 Tokens are found by their hash with the rest of the head: how long that takes tells nothing of them. A key of
 idempotency is another one each time: a head is known without its one line of the key, which is read as it stands.
 
@@ -99,17 +100,25 @@ class DirectCalls:
     def __init__(self, calls: Calls, heads_max: int = HEADS_MAX) -> None:
         self._calls = calls
         self._heads_max = heads_max
-        self._heads: dict[bytes, tuple[int, int]] = {}  # flags, length of the body; in the order in which they came
+        # Flags, length of the body, types that may be called or None for all; in the order in which they came.
+        self._heads: dict[bytes, tuple[int, int, frozenset[bytes] | None]] = {}
         self.count = 0  # of calls that were begun here
 
-    def learn(self, block: bytes, body_bytes: int, flags: int) -> None:
-        """A head with these lines, which announce that length, has passed; the one known longest may go for it."""
+    def learn(self, block: bytes, body_bytes: int, flags: int, types: frozenset[bytes] | None = None) -> None:
+        """A head with these lines, which announce that length, has passed; the one known longest may go for it.
+
+        `types` are those that may be called with it, None for all.
+        """
         block, _ = _without_key(block)
         if _without_key(block)[1] is not None:
             return  # two keys: it will be refused
         if len(self._heads) >= self._heads_max:
             del self._heads[next(iter(self._heads))]
-        self._heads[block] = flags, body_bytes
+        self._heads[block] = flags, body_bytes, types
+
+    def forget(self) -> None:
+        """Know no head any more."""
+        self._heads.clear()
 
     def knows(self, block: bytes) -> bool:
         """Whether a head with these lines after the first has passed."""
@@ -132,7 +141,7 @@ class DirectCalls:
                 return None
             before, after = data[line_end - len(_LINE_END) : line_of_key.start()], data[line_of_key.end() : end]
             known, key = self._heads.get((before + after)[len(_LINE_END) :]), found
-        if known is None or len(data) != end + known[1]:
+        if known is None or len(data) != end + known[1] or (known[2] is not None and line[1] not in known[2]):
             return None
         return line.groups(), known[0], data[end:], key
 

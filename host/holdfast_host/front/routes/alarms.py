@@ -19,6 +19,7 @@ from holdfast_host.core.errors import BadRequestError
 from holdfast_host.core.failures import required
 from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.limits import DUE_US_MAX, KIB
+from holdfast_host.front.access.rules import change, look
 from holdfast_host.front.app import Route
 from holdfast_host.front.calls.catalog_view import CatalogView
 from holdfast_host.front.http.answers import Answer, json_answer
@@ -49,8 +50,13 @@ class AlarmRoutes:
     def routes(self) -> list[Route]:
         """For the App."""
         return [
-            Route.of("/v1/instances/{}/{}/alarm", GET=self._get, PUT=self._put, DELETE=self._delete),
-            Route.of("/v1/alarms", GET=self._list),
+            Route.of(
+                "/v1/instances/{}/{}/alarm",
+                GET=look(self._get),
+                PUT=change("setAlarm", self._put),
+                DELETE=change("deleteAlarm", self._delete),
+            ),
+            Route.of("/v1/alarms", GET=look(self._list)),
         ]
 
     async def _get(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:

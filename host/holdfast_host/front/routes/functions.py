@@ -12,6 +12,8 @@ from holdfast_host.core.errors import BadRequestError, HoldfastError, InternalEr
 from holdfast_host.core.ids import check_function_name
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import KIB, MIB
+from holdfast_host.core.tokens import Scope
+from holdfast_host.front.access.rules import change, look
 from holdfast_host.front.app import Route
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import LINES, LineStream, json_answer
@@ -43,12 +45,18 @@ class FunctionRoutes:
 
     def routes(self) -> list[Route]:
         """For the App."""
+        one = "/v1/functions/{}"
         return [
-            Route.of("/v1/functions", GET=self._list),
-            Route.of("/v1/undeployed", GET=self._undeployed),
-            Route.of("/v1/functions/{}", GET=self._get, PUT=self._deploy, DELETE=self._delete),
-            Route.of("/v1/functions/{}/rollback", POST=self._roll_back),
-            Route.of("/v1/functions/{}/sources", PUT=self._reload),
+            Route.of("/v1/functions", GET=look(self._list, Scope.DEPLOY)),
+            Route.of("/v1/undeployed", GET=look(self._undeployed, Scope.DEPLOY)),
+            Route.of(
+                one,
+                GET=look(self._get, Scope.DEPLOY),
+                PUT=change("deployFunction", self._deploy, Scope.DEPLOY),
+                DELETE=change("deleteFunction", self._delete, Scope.DEPLOY),
+            ),
+            Route.of(f"{one}/rollback", POST=change("rollBackFunction", self._roll_back, Scope.DEPLOY)),
+            Route.of(f"{one}/sources", PUT=change("reloadFunction", self._reload, Scope.DEPLOY)),
         ]
 
     async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:

@@ -18,6 +18,7 @@ from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.limits import MIB, RESERVED_KEY_PREFIX, Limits
 from holdfast_host.core.listing_pages import NamePage, merge_pages
 from holdfast_host.core.values import check_encoded, encode_plain, plain_text
+from holdfast_host.front.access.rules import change, look
 from holdfast_host.front.app import Route
 from holdfast_host.front.calls.actor_calls import Calls
 from holdfast_host.front.calls.arguments import check_nesting
@@ -57,11 +58,16 @@ class InstanceRoutes:
         """For the App."""
         one = "/v1/instances/{}/{}"
         return [
-            Route.of("/v1/instances/{}", GET=self._list),
-            Route.of(one, GET=self._inspect, DELETE=self._delete_instance),
-            Route.of(f"{one}/storage", GET=self._storage),
-            Route.of(f"{one}/storage/{{}}", GET=self._value, PUT=self._put, DELETE=self._delete),
-            Route.of(f"{one}/evict", POST=self._evict),
+            Route.of("/v1/instances/{}", GET=look(self._list)),
+            Route.of(one, GET=look(self._inspect), DELETE=change("deleteInstance", self._delete_instance)),
+            Route.of(f"{one}/storage", GET=look(self._storage)),
+            Route.of(
+                f"{one}/storage/{{}}",
+                GET=look(self._value),
+                PUT=change("putValue", self._put),
+                DELETE=change("deleteValue", self._delete),
+            ),
+            Route.of(f"{one}/evict", POST=change("evictInstance", self._evict)),
         ]
 
     async def _list(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:

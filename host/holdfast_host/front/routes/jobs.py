@@ -15,6 +15,7 @@ from aiohttp import web
 
 from holdfast_host.core.errors import BadRequestError, UnknownJobError
 from holdfast_host.core.ids import check_instance_name
+from holdfast_host.front.access.rules import change, look
 from holdfast_host.front.app import Route
 from holdfast_host.front.calls.catalog_view import CatalogView
 from holdfast_host.front.http.answers import Answer, json_answer
@@ -41,10 +42,10 @@ class JobRoutes:
     def routes(self) -> list[Route]:
         """For the App."""
         return [
-            Route.of("/v1/jobs", GET=self._list),
-            Route.of("/v1/instances/{}/{}/jobs", GET=self._list_instance),
-            Route.of("/v1/instances/{}/{}/jobs/{}", GET=self._show, DELETE=self._cancel),
-            Route.of("/v1/instances/{}/{}/jobs/{}/retry", POST=self._retry),
+            Route.of("/v1/jobs", GET=look(self._list)),
+            Route.of("/v1/instances/{}/{}/jobs", GET=look(self._list_instance)),
+            Route.of("/v1/instances/{}/{}/jobs/{}", GET=look(self._show), DELETE=change("cancelJob", self._cancel)),
+            Route.of("/v1/instances/{}/{}/jobs/{}/retry", POST=change("retryJob", self._retry)),
         ]
 
     async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:

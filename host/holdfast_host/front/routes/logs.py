@@ -17,6 +17,8 @@ from aiohttp import web
 from holdfast_host.core.errors import BadRequestError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import LEVELS
+from holdfast_host.core.tokens import Scope
+from holdfast_host.front.access.rules import look
 from holdfast_host.front.app import Route
 from holdfast_host.front.http.answers import LineStream
 from holdfast_host.front.http.paths import TRUTH, read_number, read_parameters
@@ -37,7 +39,7 @@ class LogRoutes:
 
     def routes(self) -> list[Route]:
         """For the App."""
-        return [Route.of("/v1/logs", GET=self._logs)]
+        return [Route.of("/v1/logs", GET=look(self._logs, Scope.DEPLOY))]
 
     async def _logs(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         asked = read_parameters(query, "type", "name", "function", "since", "level", "follow", "tail")
@@ -68,7 +70,7 @@ class LogRoutes:
         return stream.response
 
     async def _pass_on(self, exchange: Exchange, sources: list[_Source], stream: LineStream, *, follow: bool) -> None:
-        while not exchange.server.draining:
+        while not (exchange.server.draining or exchange.caller.ended):
             ready: list[JsonObject] = []
             at_end = await _step(sources, ready.append)
             for line in ready:

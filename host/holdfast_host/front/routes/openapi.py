@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from holdfast_host import __version__
 from holdfast_host.front.routes.openapi_inspection import describe_inspection
 from holdfast_host.front.routes.openapi_jobs import describe_jobs
 from holdfast_host.front.routes.openapi_parts import ANY, JSON, TYPED, operation, parameter, typed_body
+from holdfast_host.front.routes.openapi_tokens import describe_tokens
 from holdfast_host.front.routes.openapi_types import types_schema
 
+if TYPE_CHECKING:
+    from holdfast_host.front.app import Route
 
-def describe_api(url: str, *, token: bool) -> dict[str, Any]:
+
+def describe_api(url: str, routes: Iterable[Route] = (), *, token: bool) -> dict[str, Any]:
     """An OpenAPI 3.1 document, which generators of clients read.
 
     Args:
         url: where the host listens.
+        routes: those that are served: each operation says with `x-holdfast-scopes` which scopes may use it.
         token: whether it has one; Authorization is asked for only then.
     """
     secured: dict[str, Any] = {"security": [{"token": []}]} if token else {}
     schemes = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if token else {}
-    return {
+    described: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": "Holdfast",
@@ -49,6 +55,7 @@ def describe_api(url: str, *, token: bool) -> dict[str, Any]:
             "/v1/backup": _backup(),
             "/v1/secrets": {"get": operation("listSecrets", "The secrets' names; values are never shown.", 200)},
             "/v1/secrets/{name}": _secret(),
+            **describe_tokens(),
             "/fn/{function}/{path}": _function_itself(),
             **describe_inspection(),
             "/v1/openapi.json": {"get": operation("describeApi", "This document.", 200)},
@@ -60,6 +67,12 @@ def describe_api(url: str, *, token: bool) -> dict[str, Any]:
             "schemas": {"Error": _error_schema(), "Arguments": _arguments_schema(), "ActorTypes": types_schema()},
         },
     }
+    by_path = {route.pattern: route.handlers for route in routes}
+    for path, item in described["paths"].items():
+        pattern = tuple("{}" if each.startswith("{") else each for each in path.split("/")[1:])
+        for method, guarded in by_path.get(pattern, {}).items():
+            item[method.lower()]["x-holdfast-scopes"] = [*guarded.scopes]
+    return described
 
 
 def _call_by_path() -> dict[str, Any]:

@@ -8,6 +8,8 @@ from aiohttp import web
 
 from holdfast_host.core.ids import check_function_name, check_instance_name
 from holdfast_host.core.limits import Limits
+from holdfast_host.core.tokens import Scope
+from holdfast_host.front.access.rules import change, look
 from holdfast_host.front.app import Route
 from holdfast_host.front.calls.catalog_view import CatalogView
 from holdfast_host.front.control import ControlChannel
@@ -31,9 +33,9 @@ class QuarantineRoutes:
     def routes(self) -> list[Route]:
         """For the App."""
         return [
-            Route.of("/v1/quarantined", GET=self._list),
-            Route.of("/v1/instances/{}/{}/release", POST=self._release_instance),
-            Route.of("/v1/functions/{}/release", POST=self._release_function),
+            Route.of("/v1/quarantined", GET=look(self._list, Scope.DEPLOY)),
+            Route.of("/v1/instances/{}/{}/release", POST=change("releaseInstance", self._release_instance)),
+            Route.of("/v1/functions/{}/release", POST=change("releaseFunction", self._release_function, Scope.DEPLOY)),
         ]
 
     async def _list(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:

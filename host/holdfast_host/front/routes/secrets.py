@@ -9,6 +9,8 @@ from aiohttp import web
 from holdfast_host.core.errors import BadRequestError
 from holdfast_host.core.ids import check_identifier
 from holdfast_host.core.limits import KIB
+from holdfast_host.core.tokens import Scope
+from holdfast_host.front.access.rules import change, look
 from holdfast_host.front.app import Route
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import json_answer
@@ -29,8 +31,8 @@ class SecretRoutes:
     def routes(self) -> list[Route]:
         """For the App."""
         return [
-            Route.of("/v1/secrets", GET=self._list),
-            Route.of("/v1/secrets/{}", PUT=self._set, DELETE=self._delete),
+            Route.of("/v1/secrets", GET=look(self._list, Scope.DEPLOY)),
+            Route.of("/v1/secrets/{}", PUT=change("setSecret", self._set), DELETE=change("deleteSecret", self._delete)),
         ]
 
     async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from holdfast_host.core.errors import BadRequestError, CodecError, UnknownSocketError
 from holdfast_host.core.values import plain_text
+from holdfast_host.front.access.rules import change, look
 from holdfast_host.front.app import Route
 from holdfast_host.front.http.answers import JSON, TYPED_JSON, Answer
 from holdfast_host.front.http.paths import cursor_of, decode_segment, read_cursor, read_number, read_parameters
@@ -30,7 +31,10 @@ class SocketRoutes:
     def routes(self) -> list[Route]:
         """For the App."""
         all_of_one = "/v1/instances/{}/{}/sockets"
-        return [Route.of(all_of_one, GET=self._list), Route.of(f"{all_of_one}/{{}}", DELETE=self._close)]
+        return [
+            Route.of(all_of_one, GET=look(self._list)),
+            Route.of(f"{all_of_one}/{{}}", DELETE=change("closeSocket", self._close)),
+        ]
 
     async def _list(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         instance = OneInstance(self._instances, found)

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from aiohttp import web
 
 from holdfast_host.core.errors import HostUnavailableError
+from holdfast_host.core.json_text import JsonObject
+from holdfast_host.core.tokens import Scope
+from holdfast_host.front.access.rules import anyone, look, public
 from holdfast_host.front.app import Route
 from holdfast_host.front.calls.catalog_view import CatalogView
 from holdfast_host.front.http.answers import TEXT, Answer, json_answer
 from holdfast_host.front.http.server import Exchange
-from holdfast_host.front.http.tokens import TokenCheck
-from holdfast_host.front.routes.openapi import describe_api
 from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.control import HostHealth
 
@@ -53,25 +54,25 @@ class Health:
 class InspectionRoutes:
     """The handlers. One per front."""
 
-    def __init__(self, view: Callable[[], CatalogView], health: Health, url: str, tokens: TokenCheck) -> None:
+    def __init__(self, view: Callable[[], CatalogView], health: Health, describe: Callable[[], JsonObject]) -> None:
         self._view = view
         self._health = health
-        self._description = describe_api(url, token=tokens.required)
+        self._describe = describe
 
     def routes(self) -> list[Route]:
         """For the App."""
         return [
-            Route.of("/v1/actors", GET=self._types),
-            Route.of("/v1/openapi.json", GET=self._openapi),
-            Route.of("/health/liveness", GET=self._liveness),
-            Route.of("/health/readiness", GET=self._readiness),
+            Route.of("/v1/actors", GET=look(self._types, Scope.DEPLOY, Scope.CALL)),
+            Route.of("/v1/openapi.json", GET=anyone(self._openapi)),
+            Route.of("/health/liveness", GET=public(self._liveness)),
+            Route.of("/health/readiness", GET=public(self._readiness)),
         ]
 
     async def _types(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         return json_answer({"actors": self._view().describe_types()})
 
     async def _openapi(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(self._description)
+        return json_answer(self._describe())
 
     async def _liveness(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         return Answer(200, b"ok", TEXT)

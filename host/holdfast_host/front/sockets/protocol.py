@@ -22,6 +22,7 @@ PROTOCOL_ERROR: Final = 1002
 NO_STATUS: Final = 1005  # these two are never sent: no close frame said why, and no close frame came at all
 ABNORMAL: Final = 1006
 NOT_UTF8: Final = 1007
+POLICY: Final = 1008
 TOO_BIG: Final = 1009
 INTERNAL_ERROR: Final = 1011
 RESTART: Final = 1012

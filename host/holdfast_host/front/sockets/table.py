@@ -14,11 +14,12 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.errors import HostUnavailableError, SocketRefusedError
+from holdfast_host.front.access.callers import NOBODY, OPERATOR
 from holdfast_host.front.sockets.client import EventStreamClient, WebSocketClient
 from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS, Closing, Deliveries, Sent
 from holdfast_host.front.sockets.event_flow import EventFlow
 from holdfast_host.front.sockets.offers import EarlyBytes, Offer, Opened
-from holdfast_host.front.sockets.protocol import ABNORMAL, RESTART, pack_message
+from holdfast_host.front.sockets.protocol import ABNORMAL, POLICY, RESTART, pack_message
 from holdfast_host.front.sockets.recovery import Recovery
 from holdfast_host.front.sockets.rooms import Room
 from holdfast_host.front.sockets.slow_clients import SlowClients, UnreadMessages
@@ -41,11 +42,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdfast_host.core.limits import Limits
+    from holdfast_host.front.access.callers import Caller
     from holdfast_host.front.sockets.client import ClientSocket
     from holdfast_host.front.worker_link import LinkUp, WorkerLink
 
 _HEAD_BYTES: Final = 5  # of a frame: its length and its kind
 _STOPPING: Final = "the host is stopping: connect again"
+_ENDED: Final = "the token that it was opened with is revoked, rotated or has expired"
 
 
 class SocketTable:
@@ -75,6 +78,7 @@ class SocketTable:
         self._partition_of = partition_of
         self._loop = asyncio.get_running_loop()
         self._held: dict[int, ClientSocket | Offer] = {}
+        self._callers: dict[int, Caller] = {}  # by serial: of sockets that were opened with a token of the host
         self._deliveries = Deliveries(self._held.get)
         self._rooms: dict[tuple[int, bytes], Room] = {}
         self._flows: defaultdict[WorkerLink, EventFlow] = defaultdict(EventFlow)
@@ -136,14 +140,21 @@ class SocketTable:
         self._held[serial] = made
         return made
 
-    def connect(self, offer: Offer, opened: Opened, wire: asyncio.Transport) -> ClientSocket:
-        """The handshake is whole: the socket in the place of its offer. What came early for it goes out at once."""
+    def connect(self, offer: Offer, opened: Opened, wire: asyncio.Transport, caller: Caller = NOBODY) -> ClientSocket:
+        """The handshake is whole: the socket in the place of its offer. What came early for it goes out at once.
+
+        It lives no longer than its caller's token, where that is one that may end.
+        """
         room, serial = opened.room, offer.serial
         made = (EventStreamClient if opened.events else WebSocketClient)(self, wire, room, serial)
         self._settle(offer)
         self._uncount(offer.function)
         self._of_function[room.function] += 1
         self._held[serial] = made
+        if caller not in (NOBODY, OPERATOR):
+            self._callers[serial] = caller
+            if caller.ended:  # meanwhile
+                self._loop.call_soon(self.end_of, caller)
         self._opened += 1
         self._streams += made.events
         self._look_later(serial, self.tick + 1)
@@ -171,10 +182,17 @@ class SocketTable:
     def forget(self, socket: ClientSocket) -> None:
         """Its close is given, or nobody is to be told of it."""
         socket.drop_unread()  # a message that never became whole
+        self._callers.pop(socket.serial, None)
         if self._held.pop(socket.serial, None) is not None:
             self._streams -= socket.events
             self._uncount(socket.room.function)
             self._leave(socket.room)
+
+    def end_of(self, caller: Caller) -> None:
+        """The caller's token has ended, and with it what was opened under it."""
+        serials = tuple(serial for serial, each in self._callers.items() if each is caller)
+        if serials:
+            self._deliveries.close_all(serials, POLICY, _ENDED)
 
     async def close_all(self) -> None:
         """The host stops: close all, and return when each has its close frame."""

@@ -3,7 +3,7 @@
 lock            who holds it, see lock.py
 format.json     the format's version and the number of partitions, see storage/data_directory.py
 parts/NN/       the partitions' environments; only a worker opens them
-registry/       functions, versions and type numbers; the next front process's number
+registry/       functions, versions and type numbers; the next front process's number; tokens, see tokens.token_store
 secrets/        the key file, and the secrets sealed under it, see secrets.secret_store
 components/     <sha256>.wasm as it was deployed
 compiled/       what was compiled from them; may be removed while no host runs
@@ -38,6 +38,11 @@ class DirectoryLayout:
     def registry(self) -> Path:
         """The registry's database."""
         return self.root / "registry" / "registry.sqlite3"
+
+    @property
+    def tokens(self) -> Path:
+        """Where the tokens lie, as their digests."""
+        return self.root / "registry" / "tokens.json"
 
     @property
     def secrets(self) -> Path:

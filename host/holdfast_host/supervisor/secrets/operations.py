@@ -17,6 +17,7 @@ from holdfast_host.core.logs import EventLog
 from holdfast_host.core.outbound import PatternError, read_origin
 from holdfast_host.supervisor.registry.registry import Registry, now_us
 from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
+from holdfast_host.wire.operations import DeleteSecret, ListSecrets, SecretOperation, SetSecret
 
 VALUE_BYTES_MAX: Final = 64 * KIB
 ALL_BYTES_MAX: Final = MIB  # all of them are part of each activation
@@ -33,6 +34,16 @@ class Secrets:
         self._registry = registry
         self._tell = tell
         self._log = log
+
+    async def perform(self, operation: SecretOperation) -> JsonObject:
+        """One of those below."""
+        match operation:
+            case ListSecrets():
+                return self.list()
+            case SetSecret():
+                return await self.set(operation.name, operation.value, operation.sealed_for)
+            case DeleteSecret():
+                return await self.delete(operation.name)
 
     def list(self) -> JsonObject:
         """Their names, when each was set, and which functions name it."""

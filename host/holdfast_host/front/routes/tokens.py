@@ -1,0 +1,84 @@
+"""/v1/tokens: make, list, rotate, revoke. Each token is shown once, in the answer that makes it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aiohttp import web
+
+from holdfast_host.core.clock import utc_text
+from holdfast_host.core.errors import BadRequestError, ForbiddenError
+from holdfast_host.core.json_text import JsonObject
+from holdfast_host.core.limits import KIB
+from holdfast_host.core.tokens import Scope
+from holdfast_host.front.access.rules import administer, anyone, change
+from holdfast_host.front.access.tokens import Tokens
+from holdfast_host.front.app import Route
+from holdfast_host.front.control import ControlChannel
+from holdfast_host.front.http.answers import json_answer
+from holdfast_host.front.http.bodies import read_object
+from holdfast_host.front.http.paths import decode_segment
+from holdfast_host.front.http.server import Exchange
+from holdfast_host.wire.operations import CreateToken, ListTokens, RevokeToken, RotateToken
+
+_BODY_BYTES_MAX: Final = 16 * KIB
+_KEYS: Final = ("scope", "name", "types", "expires_s")
+_UNKEPT: Final = b"Cache-Control: no-store\r\n"
+
+
+class TokenRoutes:
+    """The handlers. One per front."""
+
+    def __init__(self, control: ControlChannel, tokens: Tokens) -> None:
+        self._control = control
+        self._tokens = tokens
+
+    def routes(self) -> list[Route]:
+        """For the App."""
+        return [
+            Route.of("/v1/token", GET=anyone(self._show_own)),
+            Route.of("/v1/tokens", GET=administer(self._list), POST=change("createToken", self._create)),
+            Route.of("/v1/tokens/{}", DELETE=change("revokeToken", self._revoke)),
+            Route.of("/v1/tokens/{}/rotate", POST=change("rotateToken", self._rotate)),
+        ]
+
+    async def _show_own(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        caller = exchange.caller
+        expires = None if caller.expires_us is None else utc_text(caller.expires_us)
+        facts: JsonObject = {"id": caller.id, "name": caller.name, "scope": caller.scope}
+        return json_answer({**facts, "types": sorted(caller.types or ()), "expires_at": expires})
+
+    async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return json_answer(await self._control.request(ListTokens()))
+
+    async def _create(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        if not self._tokens.required:
+            raise ForbiddenError(
+                "this host asks nobody for a token: start it with HOLDFAST_TOKEN or --token-file first, its token for "
+                "administrators, under which others are made"
+            )
+        operation = _read_wish(await read_object(exchange, _BODY_BYTES_MAX))
+        return json_answer(await self._control.request(operation), 201, _UNKEPT)
+
+    async def _revoke(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return json_answer(await self._control.request(RevokeToken(decode_segment(found[0]))))
+
+    async def _rotate(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        return json_answer(await self._control.request(RotateToken(decode_segment(found[0]))), 200, _UNKEPT)
+
+
+def _read_wish(facts: dict[str, Any]) -> CreateToken:
+    """What is asked for, by its types; what the values may be is the supervisor's to say."""
+    unknown = facts.keys() - set(_KEYS)
+    if unknown:
+        raise BadRequestError(f"unknown key {min(unknown)[:40]!r}: a token takes {', '.join(_KEYS)}")
+    scope, name, types, expires_s = (facts.get(key) for key in _KEYS)
+    if scope not in [*Scope]:
+        raise BadRequestError(f"the scope is {str(scope)[:40]!r}: write one of {', '.join(Scope)}")
+    if not isinstance(name, str | None):
+        raise BadRequestError("the name must be a text, a label for people")
+    if not isinstance(types, list | None) or any(not isinstance(each, str) for each in types or ()):
+        raise BadRequestError('types must be a list of actor types, like ["Account"]')
+    if isinstance(expires_s, bool) or not isinstance(expires_s, int | None):
+        raise BadRequestError("expires_s must be a whole number of seconds")
+    return CreateToken(str(scope), name or "", types or [], expires_s)

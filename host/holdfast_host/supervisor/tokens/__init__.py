@@ -1,0 +1,1 @@
+"""Tokens: what may be done with them, and how they lie on disk."""

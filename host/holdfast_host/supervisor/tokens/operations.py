@@ -1,0 +1,148 @@
+"""What may be done with tokens: list, make, rotate, revoke. What is done is on disk before the fronts hear of it.
+
+The text of a token is in one answer, and nowhere else: neither in the file, nor in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from holdfast_host.core.clock import utc_text
+from holdfast_host.core.errors import BadRequestError, UnknownTokenError
+from holdfast_host.core.ids import TYPE_CHARS_MAX, check_identifier
+from holdfast_host.core.json_text import JsonObject
+from holdfast_host.core.logs import EventLog
+from holdfast_host.core.tokens import Scope, digest_of, new_id, new_token
+from holdfast_host.supervisor.registry.registry import now_us
+from holdfast_host.supervisor.tokens.token_store import Token, TokenStore
+from holdfast_host.wire.operations import CreateToken, ListTokens, RevokeToken, RotateToken, TokenOperation
+from holdfast_host.wire.tokens import KnownTokens
+
+NAME_CHARS_MAX: Final = 64
+TYPES_MAX: Final = 100
+LIFETIME_S_MAX: Final = 3_650 * 86_400
+_MINUTE_US: Final = 60 * 1_000_000
+
+Tell = Callable[[KnownTokens], None]
+
+
+class TokenOperations:
+    """The tokens of a host; one per host, used by the event loop's thread."""
+
+    def __init__(self, store: TokenStore, tokens_max: int, tell: Tell, log: EventLog) -> None:
+        """`tell(known)` tells every front what it lets in from now on."""
+        self._store = store
+        self._tokens_max = tokens_max
+        self._tell = tell
+        self._log = log
+
+    def perform(self, operation: TokenOperation) -> JsonObject:
+        """One operation.
+
+        Raises:
+            UnknownTokenError: there is no token of that id.
+            BadRequestError, InvalidNameError: no token can be like that, or there are too many.
+            StorageFullError, HostUnavailableError: the disk does not let us; nothing was changed.
+        """
+        match operation:
+            case ListTokens():
+                return {"tokens": [_show(each) for each in self._store.all().values()]}
+            case CreateToken():
+                return self._create(operation)
+            case RevokeToken():
+                return self._revoke(operation.id)
+            case RotateToken():
+                return self._rotate(operation.id)
+
+    def note_used(self, ids: list[str]) -> None:
+        """A front has let in requests with these."""
+        try:
+            self._store.note_used(ids, now_us())
+        except OSError as error:
+            self._log.warning("the last use of tokens cannot be written", error=error.strerror)
+
+    def _create(self, wish: CreateToken) -> JsonObject:
+        found = self._store.all()
+        if len(found) >= self._tokens_max:
+            raise BadRequestError(
+                f"there are {len(found)} tokens, the limit is {self._tokens_max}: revoke those that nobody uses"
+            )
+        _check(wish)
+        token_id = new_id()
+        while token_id in found:
+            token_id = new_id()
+        text = new_token(token_id)
+        now = now_us()
+        token = Token(
+            token_id,
+            digest_of(text),
+            wish.name,
+            Scope(wish.scope),
+            tuple(dict.fromkeys(wish.types)),
+            now,
+            wish.expires_s,
+            _expiry(now, wish.expires_s),
+        )
+        self._keep({**found, token_id: token})
+        self._log.info("token made", id=token_id, scope=token.scope)
+        return {"token": text, **_show(token)}
+
+    def _rotate(self, token_id: str) -> JsonObject:
+        found, token = self._named(token_id)
+        text = new_token(token_id)
+        rotated = replace(token, digest=digest_of(text), expires_us=_expiry(now_us(), token.lifetime_s))
+        self._keep({**found, token_id: rotated})
+        self._log.info("token rotated", id=token_id)
+        return {"token": text, **_show(rotated)}
+
+    def _revoke(self, token_id: str) -> JsonObject:
+        found, token = self._named(token_id)
+        del found[token_id]
+        self._keep(found)
+        self._log.info("token revoked", id=token_id)
+        return _show(token)
+
+    def _named(self, token_id: str) -> tuple[dict[str, Token], Token]:
+        found = self._store.all()
+        if token_id not in found:
+            raise UnknownTokenError(f"there is no token {token_id[:20]!r}: the id is what stands in it after 'hft_'")
+        return found, found[token_id]
+
+    def _keep(self, found: dict[str, Token]) -> None:
+        self._store.replace(found)
+        self._tell(self._store.for_fronts())
+
+
+def _check(wish: CreateToken) -> None:
+    """Return when a token can be like that."""
+    if len(wish.name) > NAME_CHARS_MAX or not wish.name.isprintable():
+        raise BadRequestError(f"the name of a token has at most {NAME_CHARS_MAX} characters, which can be printed")
+    if wish.types and wish.scope != Scope.CALL:
+        raise BadRequestError(f"types are for tokens of the scope call, this one has {wish.scope}")
+    if len(wish.types) > TYPES_MAX:
+        raise BadRequestError(f"a token is for at most {TYPES_MAX} types, or for all of them")
+    for each in wish.types:
+        check_identifier("type", each, TYPE_CHARS_MAX)
+    if wish.expires_s is not None and not 1 <= wish.expires_s <= LIFETIME_S_MAX:
+        raise BadRequestError(f"a token holds for 1 to {LIFETIME_S_MAX} seconds, or for ever: not {wish.expires_s}")
+
+
+def _expiry(now: int, lifetime_s: int | None) -> int | None:
+    return None if lifetime_s is None else now + lifetime_s * 1_000_000
+
+
+def _show(token: Token) -> JsonObject:
+    """A token without its text; its last use to the minute."""
+    used_us = None if token.used_us is None else token.used_us - token.used_us % _MINUTE_US
+    return {
+        "id": token.id,
+        "name": token.name,
+        "scope": token.scope.value,
+        "types": list(token.types),
+        "created_at": utc_text(token.created_us),
+        "expires_at": None if token.expires_us is None else utc_text(token.expires_us),
+        "expired": token.expires_us is not None and now_us() >= token.expires_us,
+        "last_used_at": None if used_us is None else utc_text(used_us),
+    }

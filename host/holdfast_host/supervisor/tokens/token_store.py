@@ -1,0 +1,175 @@
+"""The tokens of a data directory, in one file that is replaced whole: their digests, and what each may.
+
+While the file is there, requests need a token: also where none is left in it, and where the host is started without one
+of its own. A directory that was once closed does not open because a variable was forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from holdfast_host.core.durable_files import write_durably
+from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.core.failures import disk_error
+from holdfast_host.core.tokens import TOKEN_ID, Scope
+from holdfast_host.wire.tokens import KnownTokens, TokenFacts
+
+FORMAT: Final = 1
+USE_KEPT_US: Final = 300 * 1_000_000  # from one write of a use to the next
+_DIGEST_CHARS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token; times are in microseconds since 1970.
+
+    A field that says whose it is, where it is not the tenant `default`'s, can be added: absent, it is.
+    """
+
+    id: str
+    digest: str
+    name: str
+    scope: Scope
+    types: tuple[str, ...]
+    created_us: int
+    lifetime_s: int | None  # which it has again when it is rotated
+    expires_us: int | None
+    used_us: int | None = None
+
+
+class TokenStore:
+    """Opened by the supervisor under the directory's lock, used by its thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Use `open`."""
+        self._path = path
+        self._found: dict[str, Token] = {}
+        self._kept_uses: dict[str, int] = {}
+        self._asked_for = False
+
+    @classmethod
+    def open(cls, path: Path) -> TokenStore:
+        """Read what is there.
+
+        Raises:
+            ConfigurationError: it does not read, or is of a format that is not known here.
+        """
+        store = cls(path)
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            return store
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read ({error.strerror}): restore it from a backup") from None
+        try:
+            facts = json.loads(text)
+            found = facts["format"]
+            if found != FORMAT:
+                raise ConfigurationError(f"{path} has format {found!r:.20}, this host reads format {FORMAT}")
+            store._found = {each["id"]: _read(each) for each in facts["tokens"]}
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ConfigurationError(
+                f"{path} cannot be read ({type(error).__name__}): restore it from a backup; without it no token that "
+                "was made here is known"
+            ) from None
+        store._asked_for = True
+        store._note_kept()
+        return store
+
+    def all(self) -> dict[str, Token]:
+        """Every token by its id, in the order in which they were made."""
+        return dict(self._found)
+
+    def for_fronts(self) -> KnownTokens:
+        """What fronts need of them."""
+        return KnownTokens(
+            self._asked_for,
+            tuple(
+                TokenFacts(each.id, each.digest, each.name, each.scope, each.types, each.expires_us)
+                for each in self._found.values()
+            ),
+        )
+
+    def replace(self, found: dict[str, Token]) -> None:
+        """Keep these tokens and no others; durable on return.
+
+        Raises:
+            StorageFullError, HostUnavailableError: the disk does not let us; nothing was changed.
+        """
+        try:
+            self._write(found)
+        except OSError as error:
+            raise disk_error(error, "the tokens cannot be written", "nothing changed") from error
+        self._found = dict(found)
+        self._asked_for = True
+        self._note_kept()
+
+    def note_used(self, ids: Iterable[str], now_us: int) -> None:
+        """These were used lately. It is written now and then alone, and with each change of the tokens.
+
+        Raises:
+            OSError: it cannot be written; until the next time it is known here alone.
+        """
+        late = False
+        for each in ids:
+            token = self._found.get(each)
+            if token is not None and now_us > (token.used_us or 0):
+                self._found[each] = replace(token, used_us=now_us)
+                late = late or now_us - self._kept_uses.get(each, 0) >= USE_KEPT_US
+        if late:
+            self._write(self._found)
+            self._note_kept()
+
+    def _note_kept(self) -> None:
+        self._kept_uses = {each.id: each.used_us or 0 for each in self._found.values()}
+
+    def _write(self, found: dict[str, Token]) -> None:
+        rows = [
+            {
+                "id": each.id,
+                "digest": each.digest,
+                "name": each.name,
+                "scope": each.scope,
+                "types": each.types,
+                "created_us": each.created_us,
+                "lifetime_s": each.lifetime_s,
+                "expires_us": each.expires_us,
+                "used_us": each.used_us,
+            }
+            for each in found.values()
+        ]
+        write_durably(self._path, json.dumps({"format": FORMAT, "tokens": rows}, indent=1).encode())
+
+
+def _read(facts: dict[str, object]) -> Token:
+    """A row of the file; ValueError, LookupError or TypeError where it is none."""
+    digest, types = facts["digest"], facts["types"]
+    if not isinstance(digest, str) or len(digest) != _DIGEST_CHARS or not isinstance(types, list):
+        raise ValueError("no row of the tokens")
+    return Token(
+        _text(facts["id"]) if TOKEN_ID.fullmatch(_text(facts["id"])) else _text(None),
+        digest,
+        _text(facts["name"]),
+        Scope(_text(facts["scope"])),
+        tuple(_text(each) for each in types),
+        _number(facts["created_us"]) or 0,
+        _number(facts["lifetime_s"]),
+        _number(facts["expires_us"]),
+        _number(facts["used_us"]),
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _number(value: object) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        raise TypeError("no whole number")
+    return value
