@@ -84,6 +84,7 @@ class Guest:
         "_component",
         "_coroutines",
         "_env",
+        "_handlers",
         "_host",
         "_label",
         "_methods",
@@ -98,6 +99,7 @@ class Guest:
         self._actor: StatefulActor | None = None
         self._body: BodyPieces | None = None  # of the response that its function gives
         self._env = Env({})
+        self._handlers: list[str] = []
         self._label = "the function"
         self._checks_arguments = False
         # Each with what its annotations ask for, where what comes as plain JSON is checked.
@@ -142,6 +144,7 @@ class Guest:
             each: (method.bind(actor), method, method.types if checks else None) for each, method in methods.items()
         }
         self._label = actor_type
+        self._handlers = handlers_of(actor_class)
         self._actor = actor
 
     def call(self, method: str, arguments: str, typed_arguments: bool, typed_result: bool) -> str:  # noqa: C901
@@ -227,7 +230,7 @@ class Guest:
             self._output.flush()
 
     def _handler(self, name: str) -> Callable[..., Any]:
-        if self._actor is None or name not in handlers_of(type(self._actor)):
+        if name not in self._handlers:
             raise CallRefusedError("ActorUnknownMethodError", f"{self._label} has no {name}{HANDLERS[name]}")
         found: Callable[..., Any] = getattr(self._actor, name)
         return found
@@ -240,7 +243,8 @@ class Guest:
         except BaseException as failure:
             raise Err(error_json(failure)) from None
         finally:
-            self._output.flush()
+            if self._output.pending:
+                self._output.flush()
 
     def job(self, info: str) -> None:
         """Run the method of a job, or its `then`."""
@@ -249,7 +253,8 @@ class Guest:
         except BaseException as failure:
             raise Err(error_json(failure)) from None
         finally:
-            self._output.flush()
+            if self._output.pending:
+                self._output.flush()
 
     def scheduled(self, event: str) -> None:
         """Run the function's handler for a time of its manifest."""

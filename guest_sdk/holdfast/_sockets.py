@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,14 +12,18 @@ from holdfast._errors import CallRefusedError
 from holdfast._host_imports import Err, raise_refusal
 from holdfast._http import Request, Response
 from holdfast._state.alarms import instant_of
-from holdfast._values.codec import decode, decode_json, encode, encode_json
+from holdfast._values.codec import decode, decode_json, encode, encode_json, may_have_tags
+from holdfast._values.tags import untag
 
 if TYPE_CHECKING:
     from holdfast._host_imports import SocketsImport
 
 ALL: Final = "{}"
+_NONE: Final = '{"sockets":[]}'
+_PLAIN: Final = "{}"  # what is said beside a text
 PAGE: Final = 1_000
 ID_CHARS: Final = 16
+_ATTACHMENT: Final = "the attachment of a socket"
 SOCKETS_REFUSED: Final = (
     "{type} has no socket_message(self, ws, message) that could hear of it: define it to accept a WebSocket"
 )
@@ -35,22 +38,28 @@ class Socket:
     Attributes:
         id: Its name, which no other socket ever has.
         tags: The names that it was accepted with.
-        opened_at: When it was accepted, in UTC.
         protocol: The subprotocol that was agreed on; empty for none.
         is_events: Whether it is an event stream.
     """
 
-    __slots__ = ("_attachment", "_host", "id", "is_events", "opened_at", "protocol", "tags")
+    __slots__ = ("_attachment", "_host", "_opened_us", "id", "is_events", "protocol", "tags")
 
-    def __init__(self, host: SocketsImport, facts: dict[str, Any]) -> None:
+    def __init__(self, host: SocketsImport, facts: dict[str, Any], *, tagged: bool) -> None:
+        """`tagged`: in the text of these facts there may be values with tags."""
+        # What each message pays for: times and texts are made when somebody asks for them.
         self._host = host
         self.id: str = facts["id"]
-        self.tags: tuple[str, ...] = tuple(facts["tags"])
-        self.opened_at: datetime = instant_of(facts["opened_us"])
+        self.tags: tuple[str, ...] = (*facts["tags"],)
+        self._opened_us: int = facts["opened_us"]
         self.protocol: str = facts.get("protocol", "")
         self.is_events: bool = facts.get("events", False)
         attachment = facts.get("attachment")
-        self._attachment: Any = None if attachment is None else decode(json.dumps(attachment))
+        self._attachment: Any = untag(attachment, _ATTACHMENT) if tagged else attachment
+
+    @property
+    def opened_at(self) -> datetime:
+        """When it was accepted, in UTC."""
+        return instant_of(self._opened_us)
 
     @property
     def attachment(self) -> Any:
@@ -59,7 +68,7 @@ class Socket:
 
     @attachment.setter
     def attachment(self, value: Any) -> None:
-        text = encode(value, "the attachment of a socket")
+        text = encode(value, _ATTACHMENT)
         with refusals():
             self._host.attach(self.id, text)
         self._attachment = decode(text)
@@ -78,7 +87,7 @@ class Socket:
         """
         if (event is not None or id is not None) and not self.is_events:
             raise TypeError("an event's name and id are for event streams, and this is a WebSocket")
-        send(self._host, json.dumps({"ids": [self.id]}), message, event=event, event_id=id)
+        send(self._host, self._as_receiver(), message, event=event, event_id=id)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Close it. From the commit on nothing comes from it any more, and it is not among `get_sockets()`.
@@ -88,7 +97,11 @@ class Socket:
             reason: At most 123 bytes.
         """
         with refusals():
-            self._host.close(json.dumps({"ids": [self.id]}), code, reason)
+            self._host.close(self._as_receiver(), code, reason)
+
+    def _as_receiver(self) -> str:
+        """As the host reads to whom something is said."""
+        return f'{{"ids":["{self.id}"]}}'
 
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Socket) else NotImplemented
@@ -178,8 +191,9 @@ class Sockets:
         after = ""
         while True:
             with refusals():
-                page = decode_json(self._sockets.list(tag, after, PAGE))
-            found += [Socket(self._sockets, facts) for facts in page["sockets"]]
+                text = self._sockets.list(tag, after, PAGE)
+            page, tagged = decode_json(text), may_have_tags(text)
+            found += [Socket(self._sockets, facts, tagged=tagged) for facts in page["sockets"]]
             after = page.get("next", "")
             if not after:
                 return found
@@ -198,8 +212,9 @@ class Sockets:
         except ValueError:
             return None
         with refusals():
-            found = decode_json(self._sockets.list(None, before, 1))["sockets"] if before else []
-        return next((Socket(self._sockets, facts) for facts in found if facts["id"] == id), None)
+            text = self._sockets.list(None, before, 1) if before else _NONE
+        found, tagged = decode_json(text)["sockets"], may_have_tags(text)
+        return next((Socket(self._sockets, facts, tagged=tagged) for facts in found if facts["id"] == id), None)
 
     def broadcast(
         self, message: str | bytes, tag: str | None = None, but: Socket | str | Iterable[Socket | str] = ()
@@ -236,7 +251,7 @@ class Sockets:
         options = {"tags": names, "events": events, **({} if protocol is None else {"protocol": protocol})}
         text = encode_json(options)
         if attachment is not None:
-            text = f'{text[:-1]},"attachment":{encode(attachment, "the attachment of a socket")}}}'
+            text = f'{text[:-1]},"attachment":{encode(attachment, _ATTACHMENT)}}}'
         with refusals():
             self._sockets.accept(request.offer, text)
         found = self.get_socket(request.offer)
@@ -249,6 +264,17 @@ def send(
     host: SocketsImport, to: str, message: str | bytes, *, event: str | None = None, event_id: str | None = None
 ) -> None:
     """Send a message to whom `to` says, as the host reads it."""
+    options = _PLAIN
+    if type(message) is not str or event is not None or event_id is not None:
+        message, options = _as_sent(message, event, event_id)
+    try:
+        host.send(to, message, options)
+    except Err as error:
+        raise_refusal(error)
+
+
+def _as_sent(message: str | bytes, event: str | None, event_id: str | None) -> tuple[str, str]:
+    """The text of a message, and what is said beside it."""
     facts: dict[str, Any] = {}
     for name, text in (("event", event), ("id", event_id)):
         if text is None:
@@ -265,8 +291,7 @@ def send(
         message = binascii.b2a_base64(message, newline=False).decode("ascii")
     elif not isinstance(message, str):
         raise TypeError(f"a message is str or bytes, not {type(message).__name__}: json.dumps() makes one of a value")
-    with refusals():
-        host.send(to, message, encode_json(facts))
+    return message, encode_json(facts)
 
 
 def run_handler(handler_of: Callable[[str], Callable[..., Any]], host: SocketsImport, event: str, message: str) -> Any:
@@ -275,7 +300,7 @@ def run_handler(handler_of: Callable[[str], Callable[..., Any]], host: SocketsIm
     `handler_of` finds it by its name, or raises CallRefusedError.
     """
     facts = decode_json(event)
-    ws, kind = Socket(host, facts["socket"]), facts["event"]
+    ws, kind = Socket(host, facts["socket"], tagged=may_have_tags(event)), facts["event"]
     if kind == "message":
         told: str | bytes = binascii.a2b_base64(message) if facts.get("binary") else message
         return handler_of("socket_message")(ws, told)

@@ -76,16 +76,18 @@ def holdfast_of(
 
 
 @contextmanager
-def workerd() -> Iterator[Server]:
-    """The engine behind Durable Objects, with local disk storage."""
+def workerd(actor: str = "Account") -> Iterator[Server]:
+    """The engine behind Durable Objects, with local disk storage, and that class of the module of its name."""
     program = _installed_workerd()
     with tempfile.TemporaryDirectory() as scratch:
         port = free_port()
         directory = Path(scratch)
         (directory / "data").mkdir()
-        shutil.copy(PEERS / "account.js", directory)
+        module = f"{actor.lower()}.js"
+        shutil.copy(PEERS / module, directory)
         config = (PEERS / "workerd.capnp").read_text()
-        config = config.replace("DATA", str(directory / "data")).replace("PORT", str(port))
+        for word, value in (("DATA", directory / "data"), ("PORT", port), ("MODULE", module), ("CLASS", actor)):
+            config = config.replace(word, str(value))
         (directory / "config.capnp").write_text(config)
         with _process("workerd", [str(program), "serve", str(directory / "config.capnp")], port) as server:
             yield server

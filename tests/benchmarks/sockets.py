@@ -1,150 +1,130 @@
-"""Sockets: what an idle one takes in front and worker, and how fast one message reaches a crowd.
+"""Sockets: what a message costs beside a call, an idle one, a frame to a crowd, and the rows on disk.
 
-The clients are bare connections of this process: they make the handshake and throw away what comes.
+Idle sockets and broadcasts are measured beside workerd's, whose sockets hibernate too: the same room, and the same
+clients, in turns.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import resource
-import select
-import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from urllib.parse import urlsplit
+from contextlib import ExitStack
+from typing import Final
 
+from tests.benchmarks import exchanges, socket_rows
+from tests.benchmarks.crowd import Crowd
 from tests.benchmarks.results import Section
 from tests.benchmarks.scale import Scale
-from tests.benchmarks.servers import holdfast
-from tests.harness import components, processes
-from tests.harness.caller import Caller
-from tests.harness.host import HostProcess
+from tests.benchmarks.servers import PEERS, MissingToolError, Server, holdfast, workerd
+from tests.benchmarks.usage import cpu_s_of
+from tests.harness import processes
 
 _CLIENTS, _QUICK_CLIENTS = 10_000, 1_000
-_FIRST = 200  # opened before anything is measured: what a process takes once is not an idle socket's
-_MESSAGE = b"\x81\x82\0\0\0\0hi"
-_HANDSHAKE = (
-    b"GET /v1/actors/Room/crowd/ws?user=u HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
+_FIRST: Final = 200  # opened before anything is measured: what a process takes once is not an idle socket's
+_FRAMES: Final = 100_000  # of a round
+_HIBERNATES_S: Final = 12.0  # of workerd, after ten seconds in which nothing came
+_COLUMNS: Final = ["server", "bytes of an idle socket", "frames a second", "CPU of a frame, us", "holdfast uses"]
 
 
 def run(section: Section, scale: Scale) -> None:
-    """One instance with a crowd: memory while it sleeps, then messages to all of them."""
-    count = _QUICK_CLIENTS if scale.quick else _CLIENTS
-    with holdfast(project=components.GUESTS / "chat") as server, _Crowd(server.url) as crowd:
-        host = server.host
-        assert host is not None
-        crowd.grow(_FIRST)
-        before = _memory(host)
-        crowd.grow(count)
-        after = _memory(host)
-        idle = {role: (after[role] - before[role]) / count for role in before}
-        rates, costs = [], []
-        with crowd.reading():
-            for _ in range(scale.rounds):
-                frames, seconds, cpu_s = _broadcast(host, crowd, max(1, 100_000 // count))
-                rates.append(frames / seconds)
-                costs.append(cpu_s / frames * 1e6)
-    rows = [
-        [f"idle socket, of {count:,}: front, bytes", section.figure("sockets/idle/front_bytes", [idle["front"]])],
-        [
-            "the same in the worker, bytes",
-            section.figure("sockets/idle/worker_bytes", [idle["worker"]]),
-        ],
-        ["frames of a broadcast, a second", section.figure("sockets/broadcast/frames_per_s", rates)],
-        ["CPU of the front for each, us", section.figure("sockets/broadcast/front_cpu_us", costs)],
-        [
-            "frames that a core of the front can write, a second",
-            section.figure("sockets/broadcast/frames_per_core_s", [1e6 / each for each in costs]),
-        ],
-    ]
-    section.table("sockets", ["what", "seen"], rows)
+    """A crowd of one room, messages beside calls, and rows."""
+    _crowds(section, scale, _QUICK_CLIENTS if scale.quick else _CLIENTS)
+    with holdfast("--workers", "1", "--fronts", "1", project=PEERS / "room") as ours:
+        exchanges.compare(section, scale, ours)
+    socket_rows.measure(section, scale)
 
 
-class _Crowd:
-    """Clients of one room."""
+def _crowds(section: Section, scale: Scale, count: int) -> None:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(holdfast("--workers", "1", "--fronts", "1", project=PEERS / "room"))]
+        try:
+            servers.append(stack.enter_context(workerd("Room")))
+        except MissingToolError as error:
+            section.note(f"left out: {error}")
+        crowds = [_Measured(server, stack.enter_context(Crowd(server))) for server in servers]
+        for each in crowds:
+            each.grow(count)
+        for _ in range(scale.rounds):
+            for each in crowds:
+                each.broadcast()
+        _show(section, crowds, count)
 
-    def __init__(self, url: str) -> None:
-        where = urlsplit(url)
-        self._address = (where.hostname or "", where.port or 0)
-        self._sockets: list[socket.socket] = []
 
-    def __enter__(self) -> _Crowd:
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        return self
+class _Measured:
+    """A crowd of one server, and what was seen of it."""
 
-    def __exit__(self, *_: object) -> None:
-        for each in self._sockets:
-            each.close()
+    def __init__(self, server: Server, crowd: Crowd) -> None:
+        self.server = server
+        self._crowd = crowd
+        self.pids = {"all": [server.pid]} if server.host is None else {}
+        if server.host is not None:
+            self.pids = {role: server.host.pids()[role] for role in exchanges.ROLES}
+        self.idle_bytes: dict[str, float] = {}
+        self.rates: list[float] = []
+        self.cpu_us: list[float] = []  # of all processes, for each frame
+        self.front_cpu_us: list[float] = []
+        self.hibernated = True
 
     def grow(self, count: int) -> None:
-        """Open so many more; each has had its welcome."""
-        for _ in range(count):
-            client = socket.create_connection(self._address)
-            self._sockets.append(client)
-            client.sendall(_HANDSHAKE)
-            came = b""
-            while b"welcome" not in came:
-                came += client.recv(4096)
+        """Open that many; what they take once their instance is out of memory."""
+        self._crowd.grow(_FIRST)
+        self._let_sleep()
+        before = self._memory()
+        self._crowd.grow(count - _FIRST)
+        born = self._crowd.ask("born")
+        self._let_sleep()
+        after = self._memory()
+        self.idle_bytes = {role: (after[role] - before[role]) / (count - _FIRST) for role in before}
+        self.hibernated = self.server.host is not None or born != self._crowd.ask("born")
 
-    def say(self) -> None:
-        """One of them says something."""
-        self._sockets[0].sendall(_MESSAGE)
+    def broadcast(self) -> None:
+        """One round of frames to all of them."""
+        front = self.pids.get("front", [])
+        began_s, front_s = cpu_s_of(self.server.pid), sum(map(processes.cpu_s, front))
+        frames, seconds = self._crowd.tell_all(max(1, _FRAMES // self._crowd.count))
+        self.rates.append(frames / seconds)
+        self.cpu_us.append((cpu_s_of(self.server.pid) - began_s) / frames * 1e6)
+        self.front_cpu_us.append((sum(map(processes.cpu_s, front)) - front_s) / frames * 1e6)
 
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return len(self._sockets)
+    def _let_sleep(self) -> None:
+        if self.server.host is None:
+            time.sleep(_HIBERNATES_S)
+            return
+        with self.server.host.caller() as caller:
+            caller.request("POST", "/v1/instances/Room/crowd/evict")
+        time.sleep(2)
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Throw away what comes."""
-        poll = select.epoll()
-        for each in self._sockets:
-            each.setblocking(False)
-            poll.register(each.fileno(), select.EPOLLIN)
-        over = threading.Event()
-
-        def read() -> None:
-            while not over.is_set():
-                for descriptor, _ in poll.poll(0.1, 4096):
-                    with contextlib.suppress(BlockingIOError):
-                        os.read(descriptor, 1 << 16)
-
-        reader = threading.Thread(target=read)
-        reader.start()
-        try:
-            yield
-        finally:
-            over.set()
-            reader.join()
-            poll.close()
+    def _memory(self) -> dict[str, int]:
+        return {role: sum(map(processes.anonymous_bytes, pids)) for role, pids in self.pids.items()}
 
 
-def _memory(host: HostProcess) -> dict[str, int]:
-    with host.caller() as caller:
-        caller.request("POST", "/v1/instances/Room/crowd/evict")
-    time.sleep(2)
-    return {role: processes.anonymous_bytes(host.pids()[role][0]) for role in ("front", "worker")}
-
-
-def _broadcast(host: HostProcess, crowd: _Crowd, messages: int) -> tuple[int, float, float]:
-    """Frames, seconds and processor time of the front until all of them are written."""
-    front = host.pids()["front"][0]
-    with host.caller() as caller:
-        start, frames = _sent(caller), messages * crowd.count
-        began, cpu_s = time.perf_counter(), processes.cpu_s(front)
-        for _ in range(messages):
-            crowd.say()
-        while _sent(caller) < start + frames:
-            time.sleep(0.02)
-        return frames, time.perf_counter() - began, processes.cpu_s(front) - cpu_s
-
-
-def _sent(caller: Caller) -> float:
-    return caller.metric("holdfast_socket_frames_sent_total")
+def _show(section: Section, crowds: list[_Measured], count: int) -> None:
+    ours = crowds[0]
+    front, worker = (section.figure(f"sockets/idle/{role}_bytes", [ours.idle_bytes[role]]) for role in exchanges.ROLES)
+    cores = section.figure("sockets/broadcast/frames_per_core_s", [1e6 / each for each in ours.front_cpu_us])
+    cpu = section.figure("sockets/broadcast/front_cpu_us", ours.front_cpu_us)
+    rows: list[list[object]] = []
+    for each in crowds:
+        name = each.server.name
+        idle = section.figure(f"sockets/idle/{name}/bytes", [sum(each.idle_bytes.values())])
+        ratios = [mine / other for mine, other in zip(ours.cpu_us, each.cpu_us, strict=True)]
+        cells = [
+            section.figure(f"sockets/broadcast/{name}/frames_per_s", each.rates),
+            section.figure(f"sockets/broadcast/{name}/cpu_us", each.cpu_us),
+            "" if each is ours else f"{section.figure(f'sockets/broadcast/{name}/cpu_ratio', ratios)}x",
+        ]
+        if each is not ours:
+            section.figure(f"sockets/idle/{name}/ratio", [sum(ours.idle_bytes.values()) / idle.median])
+            if not each.hibernated:
+                section.note(f"{name} had not put its room to sleep when its memory was read")
+        rows.append([name, idle, *cells])
+    section.table(f"a room of {count:,} sockets, all processes", _COLUMNS, rows)
+    section.table(
+        "of our own processes",
+        [
+            "idle socket, front, bytes",
+            "worker, bytes",
+            "CPU of the front for a frame, us",
+            "frames of a front's core, /s",
+        ],
+        [[front, worker, cpu, cores]],
+    )

@@ -39,6 +39,10 @@ def _against(server: str, load: str, what: str = "ratio") -> str:
     return f"{load}/{server}/{what}"
 
 
+def _message(role: str) -> str:
+    return f"sockets/deposit/{role}/cpu_ratio"
+
+
 TARGETS: Final = [
     Target("durable deposit against workerd, 200 names, 32 clients", _against("workerd", "deposit/200/32"), least=5),
     Target("its p99 against workerd's", "deposit/200/32/workerd/p99_ratio", most=1),
@@ -65,14 +69,22 @@ TARGETS: Final = [
     Target("runs of jobs a second, of instances in memory", "jobs/warm/per_s", least=5_000, unit="/s"),
     Target("lateness of 1,000 runs a second, p99", "jobs/lateness/p99_ms", most=50, unit=" ms"),
     Target("memory of the worker for a job that waits", "jobs/waiting/bytes_each", most=16, unit=" bytes"),
+    Target("runs of jobs a second against deposits, of instances in memory", "jobs/warm/of_deposits", least=0.8),
+    Target("lateness at half as many runs a second as there can be, p99", "jobs/half/p99_ms", most=50, unit=" ms"),
+    Target("CPU of the front for a socket's message and answer against a call's", _message("front"), most=1),
+    Target("CPU of the worker for a socket's message and answer against a call's", _message("worker"), most=1),
     Target("memory of a front for an idle socket", "sockets/idle/front_bytes", most=2_048, unit=" bytes"),
     Target("memory of the worker for an idle socket", "sockets/idle/worker_bytes", most=16, unit=" bytes"),
+    Target("memory of an idle socket against workerd's", "sockets/idle/workerd/ratio", most=1),
     Target(
         "frames of a broadcast a second and core of a front",
         "sockets/broadcast/frames_per_core_s",
         least=150_000,
         unit="/s",
     ),
+    Target("CPU of a broadcast's frame against workerd's", "sockets/broadcast/workerd/cpu_ratio", most=1),
+    Target("look at 100,000 rows of sockets at a worker's start", "sockets/rows/start_ms", most=50, unit=" ms"),
+    Target("read 10,000 sockets of a room for a first broadcast", "sockets/rows/room_ms", most=10, unit=" ms"),
     Target("first call to a new name, p50", "first_call/p50_ms", most=5, unit=" ms"),
     Target("reactivation after eviction, p50", "reactivation/p50_ms", most=4, unit=" ms"),
     Target("private memory of an activation, 1,000 active", "memory/1000/mib_each", most=0.8, unit=" MiB"),

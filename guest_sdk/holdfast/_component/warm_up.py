@@ -18,6 +18,7 @@ from holdfast._exports import Guest
 from holdfast._host_imports import HostImports
 from holdfast._http import Request, Response
 from holdfast._log_capture import Output
+from holdfast._sockets import Socket
 
 ROUNDS: Final = 50  # specialisation sets in after a few, and gives up a wrong guess after a few more
 
@@ -37,6 +38,10 @@ class _Sample(StatefulActor):
         self.ctx.storage.put(key, {"text": text, "tags": [text], "n": 1.5})
         self.ctx.storage.list(prefix=key, limit=10)
         self.ctx.storage.delete(key)
+
+    def socket_message(self, ws: Socket, message: str | bytes) -> None:
+        ws.send(f"{ws.attachment['user']}: {message!r}")
+        self.ctx.broadcast(message)
 
 
 class _PretendedStorage:
@@ -65,6 +70,13 @@ class _PretendedCalls:
         return '{"total":5}'
 
 
+class _PretendedSockets:
+    """The sockets import: whatever is sent arrives."""
+
+    def send(self, *_: str) -> None:
+        return None
+
+
 def _fetch(request: Request, env: Env) -> Response:
     """What functions usually do."""
     sample = env.SAMPLE.id_from_name(request.path.rpartition("/")[2])
@@ -74,14 +86,19 @@ def _fetch(request: Request, env: Env) -> Response:
 
 
 _JOB = '{"id":"00","kind":"run","method":"deposit","missed":0,"scheduled_us":0,"retry_count":0,"arguments":[5]}'
+_EVENT = (
+    '{"event":"message","socket":{"id":"0000000100000001","tags":["user:a"],"opened_us":1790000000000000,'
+    '"events":false,"attachment":{"user":"a"}}}'
+)
 
 
 def warm_up(host: HostImports) -> None:
     """Activate and call a sample actor, and a sample function, often enough."""
     storage: Any = _PretendedStorage()
     calls_import: Any = _PretendedCalls()
+    sockets: Any = _PretendedSockets()
     component = Component({"_Sample": _Sample}, _fetch)
-    imports = HostImports(storage, host.alarms, calls_import, host.log, host.http, host.jobs, host.sockets)
+    imports = HostImports(storage, host.alarms, calls_import, host.log, host.http, host.jobs, sockets)
     function = Guest(component, imports, Output())
     request = '{"method":"POST","url":"http://a.localhost/b?c=d","headers":[["Host","a"]],"body":"{\\"amount\\":5}"}'
     facts = {"bindings": {"SAMPLE": "_Sample"}, "variables": {"NAME": "text"}}
@@ -99,6 +116,7 @@ def warm_up(host: HostImports) -> None:
         for method, arguments in calls:
             call(method, arguments, False, round_ % 8 == 0)
         guest.job(_JOB)
+        guest.socket(_EVENT, "hello")
         if not round_:
             function.activate("", "", environments[0])
         function.fetch(request)

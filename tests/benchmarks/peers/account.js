@@ -20,6 +20,6 @@ export class Account {
 export default {
   async fetch(request, env) {
     const [, , , , name] = new URL(request.url).pathname.split("/");
-    return env.ACCOUNT.get(env.ACCOUNT.idFromName(name)).fetch(request);
+    return env.ACTOR.get(env.ACTOR.idFromName(name)).fetch(request);
   },
 };

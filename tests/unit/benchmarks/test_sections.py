@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.benchmarks import __main__ as bench
-from tests.benchmarks import sandbox, stored
+from tests.benchmarks import sandbox, socket_rows, stored
 from tests.benchmarks.results import Section
 from tests.benchmarks.scale import QUICK
 from tests.benchmarks.servers import hand_rolled
@@ -71,3 +71,12 @@ def test_a_section_that_fails_leaves_the_others_and_is_named(monkeypatch: pytest
     assert "not measured: flat" in done.output
     assert "ValueError: no luck" in (tmp_path / "results.md").read_text()
     assert "5,000" in (tmp_path / "results.json").read_text() + (tmp_path / "results.md").read_text()
+
+
+def test_the_rows_of_sockets_are_read_to_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_rows, "_ROOMS", 3)
+    monkeypatch.setattr(socket_rows, "_OF_ROOM", 300)
+    found = section()
+    socket_rows.measure(found, TINY)
+
+    assert set(found.figures) == {"sockets/rows/start_ms", "sockets/rows/room_ms"}

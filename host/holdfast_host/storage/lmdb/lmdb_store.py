@@ -7,7 +7,7 @@ lmdb.commits. The data directory around them: storage.data_directory.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
@@ -184,13 +184,24 @@ class LmdbStore:
             page, next_key = socket_page(
                 self._partitions[number], key if number == first else b"", entries_max, self._page_read_s
             )
-            found = [(self.locate(type_id, name), socket, row) for type_id, name, socket, row in page]
+            found = self._owned(page)
             if next_key is not None:
                 return found, number.to_bytes(_POSITION_BYTES, "big") + next_key
             if found:
                 later = (number + 1).to_bytes(_POSITION_BYTES, "big")
                 return found, later if any(each > number for each in self._partitions) else None
         return [], None
+
+    def _owned(self, page: Iterable[tuple[int, bytes, int, SocketRow]]) -> list[tuple[StoredInstance, int, SocketRow]]:
+        """With their instances, of each of which a page has many."""
+        owners: dict[tuple[int, bytes], StoredInstance] = {}
+        found = []
+        for type_id, name, socket, row in page:
+            owner = owners.get((type_id, name))
+            if owner is None:
+                owner = owners[type_id, name] = self.locate(type_id, name)
+            found.append((owner, socket, row))
+        return found
 
     def scan(
         self,

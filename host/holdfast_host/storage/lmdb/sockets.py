@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Mapping
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 import lmdb
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 
 _VERSION: Final = 1
 _ROW: Final = struct.Struct("<BQBIHHHH")
+_ROW_BYTES: Final = _ROW.size
 _ENDING: Final = struct.Struct("<HBB")
+_NUMBER: Final = struct.Struct(">Q")
 _EVENTS, _CLOSED, _ENDS = 1, 2, 4
 _CLEAN, _BROKE, _BEGUN, _KILLED = 1, 2, 4, 8
 _NUMBER_BYTES: Final = 8
+_PIECE_ROWS: Final = 64  # between two looks at the time
 
 
 def socket_key(number: int, socket: int) -> bytes:
@@ -56,30 +60,30 @@ def unpack_socket(row: bytes) -> SocketRow:
 
 def unpack_owned(row: bytes) -> tuple[int, bytes, SocketRow]:
     """The same with the type and the name of its instance."""
+    # All sockets of an instance are read for its first broadcast, and all of a worker when it starts.
     version, opened_us, flags, type_id, name_n, tags_n, protocol_n, attachment_n = _ROW.unpack_from(row)
     if version != _VERSION:
         raise InternalError(f"a socket's row of version {version}")
-    tags_at = _ROW.size + name_n
+    tags_at = _ROW_BYTES + name_n
     protocol_at = tags_at + tags_n
     attachment_at = protocol_at + protocol_n
     end = attachment_at + attachment_n
-    ending = None
-    if flags & _ENDS:
-        code, marks, tries = _ENDING.unpack_from(row, end)
-        reason = row[end + _ENDING.size :].decode()
-        ending = Ending(
-            code, reason, bool(marks & _CLEAN), bool(marks & _BROKE), tries, bool(marks & _BEGUN), bool(marks & _KILLED)
-        )
     found = SocketRow(
         opened_us,
-        bool(flags & _EVENTS),
-        bool(flags & _CLOSED),
+        flags & _EVENTS != 0,
+        flags & _CLOSED != 0,
         row[tags_at:protocol_at],
         row[protocol_at:attachment_at],
         row[attachment_at:end],
-        ending,
+        _unpack_ending(row, end) if flags & _ENDS else None,
     )
-    return type_id, row[_ROW.size : tags_at], found
+    return type_id, row[_ROW_BYTES:tags_at], found
+
+
+def _unpack_ending(row: bytes, at: int) -> Ending:
+    code, marks, tries = _ENDING.unpack_from(row, at)
+    clean, broke, begun, killed = (marks & each != 0 for each in (_CLEAN, _BROKE, _BEGUN, _KILLED))
+    return Ending(code, row[at + _ENDING.size :].decode(), clean, broke, tries, begun, killed)
 
 
 def write_sockets(txn: Any, instance: StoredInstance, number: int, changed: Mapping[int, SocketRow | None]) -> int:
@@ -112,7 +116,7 @@ def instance_sockets(
 ) -> tuple[list[tuple[int, SocketRow]], int | None]:
     """An instance's sockets after a number, and the number to go on after; None where that is all."""
     rows, more = _read(partition, socket_key(number, after), socket_prefix(number), entries_max, page_read_s)
-    found = [(int.from_bytes(key[PREFIX_BYTES:], "big"), unpack_socket(row)) for key, row in rows]
+    found = [(_NUMBER.unpack_from(key, PREFIX_BYTES)[0], unpack_owned(row)[2]) for key, row in rows]
     return found, found[-1][0] if more else None
 
 
@@ -124,7 +128,7 @@ def socket_page(
     found: list[tuple[int, bytes, int, SocketRow]] = []
     for key, value in rows:
         type_id, name, row = unpack_owned(value)
-        found.append((type_id, name, int.from_bytes(key[PREFIX_BYTES:], "big"), row))
+        found.append((type_id, name, _NUMBER.unpack_from(key, PREFIX_BYTES)[0], row))
     return found, rows[-1][0] if more else None
 
 
@@ -138,12 +142,15 @@ def _read(
             over_at = time.perf_counter() + page_read_s
             if not cursor.set_range(after + b"\0"):
                 return rows, False
-            for key, value in cursor.iternext():
-                if not key.startswith(prefix):
+            following = cursor.iternext()
+            while piece := [*islice(following, min(_PIECE_ROWS, entries_max - len(rows)))]:
+                if not piece[-1][0].startswith(prefix):
+                    rows += takewhile(lambda row: row[0].startswith(prefix), piece)
                     return rows, False
-                if rows and (len(rows) >= entries_max or time.perf_counter() >= over_at):
-                    return rows, True
-                rows.append((key, value))
+                rows += piece
+                if time.perf_counter() >= over_at:
+                    break
+            further = next(following, None)
+            return rows, further is not None and further[0].startswith(prefix)
     except lmdb.Error as error:
         raise StoreBrokenError(f"partition {partition.number} cannot be read: {error}") from error
-    return rows, False

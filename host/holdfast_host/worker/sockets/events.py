@@ -138,8 +138,11 @@ class MessageEvent(_Event):
         if turn.loaded is not None and not turn.loaded.may_handle("socket_message"):
             return False
         message = self._message
-        text = binascii.b2a_base64(message.data, newline=False) if message.binary else message.data
-        self.texts = _event_text("message", self.socket, row, binary=message.binary), text
+        if message.binary:
+            data = binascii.b2a_base64(message.data, newline=False)
+            self.texts = _event_text("message", self.socket, row, binary=True), data
+        else:
+            self.texts = b'{"event":"message","binary":false,"socket":%b}' % describe(self.socket, row), message.data
         return True
 
     def failed(self, turn: EventTurn) -> None:

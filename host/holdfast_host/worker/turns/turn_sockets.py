@@ -11,6 +11,7 @@ import builtins
 import json
 import re
 import time
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.errors import BadRequestError, LimitError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.turn import Turn
 
 _NUL: Final = b"\0"
+_NOTHING: Final = b"{}"
+_ONE: Final = re.compile(rb'\{"ids":\["([0-9a-f]{16})"\]\}')  # as most answers name their receiver
 _PROTOCOL: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _CODES: Final = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
 _REASON_BYTES_MAX: Final = 123  # a close frame has no more room
@@ -119,7 +122,7 @@ class TurnSockets:
             BadRequestError: it breaks the contract.
             LimitError: it is too long, or the turn sends too much.
         """
-        facts = self._read(options, "options")
+        facts = self._read(options, "options") if options != _NOTHING else {}
         binary = facts.get("binary", False)
         if type(binary) is not bool:
             raise BadRequestError(f"{self._label}: 'binary' of a message is true or false")
@@ -218,6 +221,11 @@ class TurnSockets:
 
     def _receivers(self, to: bytes) -> dict[int, SocketRow]:
         """Those that are meant and open."""
+        one = _ONE.fullmatch(to)
+        if one is not None:
+            number = int(one[1], 16)
+            row = self._storage.socket(number) if number else None
+            return {number: row} if row is not None and self._is_open(number, row) else {}
         facts = self._read(to, "'to'", _OPTIONS_BYTES_MAX + _ID_BYTES * self._limits.instance_sockets_max)
         if "ids" in facts:
             rows = ((number, self._storage.socket(number)) for number in self._read_ids(facts["ids"], "ids") if number)
@@ -294,12 +302,11 @@ class TurnSockets:
 
 def describe(number: int, row: SocketRow) -> bytes:
     """A socket as guests read it."""
-    facts: dict[str, Any] = {"id": socket_text(number), "tags": tags_of(row), "opened_us": row.opened_us}
-    if row.protocol:
-        facts["protocol"] = row.protocol.decode()
-    facts["events"] = row.events
-    head = json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode()
-    return b'%b,"attachment":%b}' % (head[:-1], row.attachment or b"null")
+    tags = ",".join([encode_basestring(tag) for tag in tags_of(row)]) if row.tags else ""
+    protocol = f'"protocol":{encode_basestring(row.protocol.decode())},' if row.protocol else ""
+    events = "true" if row.events else "false"
+    head = f'{{"id":"{number:016x}","tags":[{tags}],"opened_us":{row.opened_us},{protocol}"events":{events}'
+    return b'%b,"attachment":%b}' % (head.encode(), row.attachment or b"null")
 
 
 def tags_of(row: SocketRow) -> list[str]:
