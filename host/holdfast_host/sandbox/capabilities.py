@@ -92,6 +92,19 @@ class SocketCalls(Protocol):
         """Have the host answer that text by itself; an empty one ends it."""
 
 
+class JobCalls(Protocol):
+    """The jobs of the turn's own instance. Texts as UTF-8 bytes, as `wit/jobs.wit` has them."""
+
+    def put(self, job: bytes) -> bytes:
+        """Make a job from its JSON; its id."""
+
+    def list(self, after: bytes, limit: int) -> bytes:
+        """A page of them as JSON."""
+
+    def cancel(self, by: bytes) -> bool:
+        """Remove the job that the JSON names; whether there was one."""
+
+
 class Capabilities(Protocol):
     """One turn, as its sandbox sees it."""
 
@@ -102,6 +115,10 @@ class Capabilities(Protocol):
     @property
     def sockets(self) -> SocketCalls:
         """The sockets of the turn's instance."""
+
+    @property
+    def jobs(self) -> JobCalls:
+        """The jobs of the turn's instance."""
 
     def host_call(self) -> bool:
         """Called first by every import: counts it, and may wait a moment. False ends the turn: the guest is trapped."""
@@ -129,15 +146,6 @@ class Capabilities(Protocol):
 
     def read_http(self, stream: str, bytes_max: int) -> bytes:
         """The next piece of an answer that streams, as base64; empty at its end. 0 bytes close it."""
-
-    def put_job(self, job: bytes) -> bytes:
-        """Make a job from its JSON; its id."""
-
-    def list_jobs(self, after: bytes, limit: int) -> bytes:
-        """A page of the instance's jobs as JSON."""
-
-    def cancel_job(self, by: bytes) -> bool:
-        """Remove the job that the JSON names; whether there was one."""
 
     def log(self, level: str, text: str) -> None:
         """One line of the guest's output."""

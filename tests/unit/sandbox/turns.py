@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from holdfast_host.core.errors import BadRequestError, HoldfastError, UnsupportedError
-from holdfast_host.sandbox.capabilities import SocketCalls, StorageCalls
+from holdfast_host.sandbox.capabilities import JobCalls, SocketCalls, StorageCalls
 from holdfast_host.sandbox.gathered_calls import GatheredCall
 
 
@@ -129,13 +129,8 @@ class TestTurn:
     def read_http(self, stream: str, bytes_max: int) -> bytes:
         raise UnsupportedError("nothing is asked outside here")
 
-    def put_job(self, job: bytes) -> bytes:
-        raise UnsupportedError("no jobs are run here")
-
-    def list_jobs(self, after: bytes, limit: int) -> bytes:
-        raise UnsupportedError("no jobs are run here")
-
-    def cancel_job(self, by: bytes) -> bool:
+    @property
+    def jobs(self) -> JobCalls:
         raise UnsupportedError("no jobs are run here")
 
     @property

@@ -104,15 +104,15 @@ def arguments(*positional: Any, **named: Any) -> dict[str, Any]:
 
 
 def put(turn: Turn, job: Any) -> str:
-    return turn.put_job(json.dumps(job).encode()).decode()
+    return turn.jobs.put(json.dumps(job).encode()).decode()
 
 
 def list_jobs(turn: Turn, _: Any) -> Any:
-    return json.loads(turn.list_jobs(b"", 100))
+    return json.loads(turn.jobs.list(b"", 100))
 
 
 def cancel(turn: Turn, by: Any) -> bool:
-    return turn.cancel_job(json.dumps(by).encode())
+    return turn.jobs.cancel(json.dumps(by).encode())
 
 
 def fail(turn: Turn, info: dict[str, Any]) -> None:

@@ -211,7 +211,7 @@ def test_a_cancel_whose_commit_is_lost_ends_nothing(monkeypatch: pytest.MonkeyPa
 
 def test_a_piece_whose_own_turn_cancels_its_job_and_syncs_is_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def handler(turn: Turn, info: dict[str, Any]) -> Any:
-        turn.cancel_job(json.dumps({"id": info["id"]}).encode())
+        turn.jobs.cancel(json.dumps({"id": info["id"]}).encode())
         turn.sync()
         return add(turn, 1)
 

@@ -41,6 +41,7 @@ NOT_THE_LEADERS: Final = {
     "_Event": "MessageEvent's and CloseEvent's",
     "MessageEvent": "its turn's thread's while that runs, else the leader's table's",
     "CloseEvent": "as MessageEvent",
+    "TurnJobs": "its turn's thread's",
     "TurnSockets": "its turn's thread's",
     "WaitingFrame": "never changes",
     "KeyedTurn": "its turn's thread's",

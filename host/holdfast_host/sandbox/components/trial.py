@@ -120,6 +120,7 @@ class _RefusingTurn:
     def __init__(self) -> None:
         self.storage: Any = _Refusing()
         self.sockets: Any = self.storage
+        self.jobs: Any = self.storage
         self._ends = time.monotonic() + TRIAL_TIMEOUT_S
 
     def host_call(self) -> bool:
@@ -150,15 +151,6 @@ class _RefusingTurn:
         raise _refusal()
 
     def read_http(self, *_: object) -> NoReturn:
-        raise _refusal()
-
-    def put_job(self, *_: object) -> NoReturn:
-        raise _refusal()
-
-    def list_jobs(self, *_: object) -> NoReturn:
-        raise _refusal()
-
-    def cancel_job(self, *_: object) -> NoReturn:
         raise _refusal()
 
     def log(self, level: str, text: str) -> None:

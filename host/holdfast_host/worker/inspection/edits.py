@@ -141,7 +141,7 @@ def _set_crons(turn: Turn) -> bytes:
             turn.storage.cancel_job(id_)
     for cron in crons:
         wanted = {"kind": "run", "method": "scheduled", "arguments": {"$hf": "arguments", "v": [[], {}]}, "cron": cron}
-        turn.put_job(json.dumps({**wanted, "key": hashlib.sha256(cron.encode()).hexdigest()}).encode())
+        turn.jobs.put(json.dumps({**wanted, "key": hashlib.sha256(cron.encode()).hexdigest()}).encode())
     return _said(crons=len(crons))
 
 

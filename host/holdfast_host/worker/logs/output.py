@@ -189,3 +189,10 @@ def _weight(line: JsonObject) -> int:
 
 def _chars_of(facts: JsonObject) -> int:
     return sum(len(each) for each in facts.values() if isinstance(each, str))
+
+
+def shortened(text: str, bytes_max: int) -> str:
+    """As much of the text as fits into so many bytes of UTF-8."""
+    if len(text) * 4 <= bytes_max:
+        return text
+    return text[:bytes_max].encode("utf-8", "surrogatepass")[:bytes_max].decode("utf-8", "ignore")

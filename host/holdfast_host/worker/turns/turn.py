@@ -6,10 +6,8 @@ by the leader. While it runs, its fields are its thread's; `broken` alone is set
 
 from __future__ import annotations
 
-import json
 import time
 from enum import Enum
-from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from holdfast_host.core.errors import (
@@ -24,12 +22,13 @@ from holdfast_host.core.json_text import is_nested_deeper
 from holdfast_host.wire.frames import CallKind
 from holdfast_host.wire.idempotency import CALLERS, scoped
 from holdfast_host.wire.state_page import BEGUN, LEFT
+from holdfast_host.worker.logs.output import shortened
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.fetch_messages import check_fetch_message
-from holdfast_host.worker.turns.job_texts import describe_job, read_by, read_id, read_job
 from holdfast_host.worker.turns.keyed_turn import KeyedTurn
 from holdfast_host.worker.turns.open_calls import outcome_of, refuse_all
 from holdfast_host.worker.turns.sync_exit import SyncExit
+from holdfast_host.worker.turns.turn_jobs import TurnJobs
 from holdfast_host.worker.turns.turn_sockets import TurnSockets
 
 if TYPE_CHECKING:
@@ -230,6 +229,11 @@ class Turn:
         """The instance's sockets."""
         return TurnSockets(self, self._host.limits, self._host.is_live)
 
+    @property
+    def jobs(self) -> TurnJobs:
+        """The instance's jobs."""
+        return TurnJobs(self, self._host)
+
     def host_call(self) -> bool:
         """Count an import; let the leader go first where this turn is detached and the leader has work."""
         self._host_calls += 1
@@ -334,47 +338,16 @@ class Turn:
         """What the wall clock says, in microseconds."""
         return self._host.clock.wall_us()
 
-    def put_job(self, job: bytes) -> bytes:
-        """Make a job, as `wit/jobs.wit` has it; its id."""
-        label, loaded = self.entry.label, self.loaded
-        if loaded is None or not loaded.runs_jobs:
-            raise BadRequestError(f"{label}: its component exports no `job`, which runs jobs: none can be made")
-        now_us = self.clock_us()
-        made = read_job(job, now_us, self._host.limits, label, partial(self._host.aim, self))
-        return self.storage.put_job(made).hex().encode()
-
-    def list_jobs(self, after: bytes, limit: int) -> bytes:
-        """A page of the instance's jobs."""
-        entries_max = self._host.limits.page_entries_max
-        if not 1 <= limit <= entries_max:
-            raise BadRequestError(f"{self.entry.label}: a list of {limit} jobs: 1 to {entries_max} are allowed")
-        start = read_id(after.decode()) if after else b""
-        if start is None:
-            raise BadRequestError(f"{self.entry.label}: a list of jobs goes on after an id, or an empty text")
-        page, is_all = self.storage.list_jobs(start, limit)
-        facts = {"jobs": [describe_job(*each) for each in page], "next": "" if is_all else page[-1][0].hex()}
-        return json.dumps(facts, separators=(",", ":")).encode()
-
-    def cancel_job(self, by: bytes) -> bool:
-        """Remove a job, by id or key."""
-        id_, key = read_by(by, self.entry.label)
-        return self.storage.cancel_job_of_key(key) if key else self.storage.cancel_job(id_)
-
     def log(self, level: str, text: str) -> None:
         """One line of the guest's output; past the turn's limit lines are dropped, and that is said once."""
         self._log_lines += 1
         limit = self._host.limits.turn_log_lines_max
         if self._log_lines <= limit:
-            line = _cut(text, self._host.limits.log_line_bytes_max)
+            line = shortened(text, self._host.limits.log_line_bytes_max)
             self._host.output.guest_line(self.entry.label, self.function, level, line, self.log_name)
         elif self._log_lines == limit + 1:
-            self._host.output.guest_line(
-                self.entry.label,
-                self.function,
-                "warning",
-                f"further lines of this turn are dropped: the limit is {limit}",
-                self.log_name,
-            )
+            line = f"further lines of this turn are dropped: the limit is {limit}"
+            self._host.output.guest_line(self.entry.label, self.function, "warning", line, self.log_name)
 
     def _call_out(self, kind: CallKind, target: Target, arguments: bytes, key: bytes = b"") -> OpenCall:
         """Begin a call of another instance; that one's turn may run meanwhile, which is none of this one's time."""
@@ -424,10 +397,3 @@ class Turn:
         """Before blocking: leadership and compute slot go to others."""
         self._host.leadership.hand_over(self.generation)
         self.finish_running()
-
-
-def _cut(text: str, bytes_max: int) -> str:
-    """As much of the text as fits into so many bytes of UTF-8."""
-    if len(text) * 4 <= bytes_max:
-        return text
-    return text[:bytes_max].encode("utf-8", "surrogatepass")[:bytes_max].decode("utf-8", "ignore")
