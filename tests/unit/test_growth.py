@@ -34,8 +34,8 @@ from holdfast_host.front.routes.state_listing import _CURSOR
 from holdfast_host.sandbox.components.description import check_description
 from holdfast_host.sandbox.imports import HANDLERS
 from holdfast_host.wire.tokens import KnownTokens
+from holdfast_host.worker.logs.output import shortened
 from holdfast_host.worker.running.runner import _parse
-from holdfast_host.worker.turns.turn import _cut
 from tests.unit.sandbox.turns import TestTurn
 
 SMALL_BYTES, FACTOR = 8 << 10, 16
@@ -103,7 +103,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "an error of a guest": _parse,
     "keys of get-many": lambda text: HANDLERS["storage", "get-many"](TURN, text),
     "a line of the log": lambda text: HANDLERS["log", "write"](TURN, b"info", text),
-    "a line that is cut": lambda text: _cut(text.decode(errors="replace"), 1000),
+    "a line that is cut": lambda text: shortened(text.decode(errors="replace"), 1000),
     "the answer of a function": lambda text: read_response(text, "GET", LIMITS),
     "a header of it": lambda text: read_response(b'{"status":200,"headers":[["A","' + text + b'"]]}', "GET", LIMITS),
     "a description": lambda text: check_description(text, LIMITS),
