@@ -341,7 +341,7 @@ def _json_content(text: str) -> dict[str, Any]:
 
 
 def checked_url(url: str) -> str:
-    """The URL of a host as it is always written: with a scheme, without a slash at its end.
+    """The URL of a host as it is always written: in small letters, with a scheme, without its usual port or a slash.
 
     Raises:
         CommandFailedError: it is none.
@@ -353,7 +353,7 @@ def checked_url(url: str) -> str:
         parts = httpx.URL()
     if parts.scheme not in {"http", "https"} or not parts.host:
         raise CommandFailedError(f"{url!r} is no host: give a URL such as {DEFAULT_HOST}.")
-    return str(parts).rstrip("/")
+    return str(httpx.URL(str(parts))).rstrip("/")  # once more: it knows the usual port of a scheme in small letters
 
 
 def _text_of(response: httpx.Response) -> str:

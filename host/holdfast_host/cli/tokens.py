@@ -6,9 +6,12 @@ else `~/.config`). A host is its URL with scheme and port, so that what was kept
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +37,7 @@ def token_for(url: str, token_file: Path | None) -> tuple[str | None, str]:
     if given:
         return given, "HOLDFAST_TOKEN"
     kept = kept_tokens().get(url)
-    return (None, "nowhere") if kept is None else (kept, str(tokens_file()))
+    return (None, "nowhere") if kept is None else (checked_token(kept, f"{tokens_file()}"), f"{tokens_file()}")
 
 
 def _read_token(token_file: Path) -> str:
@@ -59,10 +62,14 @@ def checked_token(token: str, source: str) -> str:
     return token
 
 
-def tokens_file() -> Path:
-    """Where they are; XDG says that a relative path does not count."""
-    configured = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-    folder = configured if configured.is_absolute() else Path("~/.config").expanduser()
+def tokens_file() -> Path | None:
+    """Where they are; None for a user without a home. XDG says that a relative path does not count."""
+    folder = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+    if not folder.is_absolute():
+        try:
+            folder = Path("~/.config").expanduser()
+        except RuntimeError:  # an account of a number alone, as in some containers
+            return None
     return folder / "holdfast" / "tokens.json"
 
 
@@ -73,6 +80,8 @@ def kept_tokens() -> dict[str, str]:
         CommandFailedError: others may read the file, or it does not read.
     """
     path = tokens_file()
+    if path is None:
+        return {}
     try:
         with path.open("rb") as file:
             facts = os.fstat(file.fileno())
@@ -82,7 +91,7 @@ def kept_tokens() -> dict[str, str]:
                     "make it your own, chmod 600, and have its tokens rotated."
                 )
             found = json.loads(file.read())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the home of some accounts is /dev/null
         return {}
     except OSError as error:
         raise CommandFailedError(f"{path} cannot be read: {error.strerror}.") from None
@@ -94,17 +103,28 @@ def kept_tokens() -> dict[str, str]:
     return tokens
 
 
-def keep_tokens(tokens: dict[str, str]) -> None:
-    """Keep these and no others.
+@contextmanager
+def changing_tokens() -> Iterator[dict[str, str]]:
+    """What is kept, to be changed; it is kept when the block ends. Commands that do so at one time take turns.
 
     Raises:
-        CommandFailedError: the file cannot be written; it is as it was.
+        CommandFailedError: the file cannot be read or written; it is as it was.
     """
     path = tokens_file()
+    if path is None:
+        raise CommandFailedError("This user has no home to keep tokens in: set XDG_CONFIG_HOME to a folder of yours.")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.with_name(f"{path.name}.new").unlink(missing_ok=True)  # of a mode that somebody else chose
-        write_durably(path, json.dumps({"format": FORMAT, "tokens": dict(sorted(tokens.items()))}, indent=1).encode())
+        turn = os.open(path.with_name("tokens.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            tokens = kept_tokens()
+            yield tokens
+            path.with_name(f"{path.name}.new").unlink(missing_ok=True)  # of a mode that somebody else chose
+            facts = {"format": FORMAT, "tokens": dict(sorted(tokens.items()))}
+            write_durably(path, json.dumps(facts, indent=1).encode())
+        finally:
+            os.close(turn)
     except OSError as error:
         raise CommandFailedError(f"{path} cannot be written: {error.strerror}.") from None
 

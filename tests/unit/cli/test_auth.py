@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
 
+from holdfast_host.cli import tokens
+from holdfast_host.cli.client import checked_url
 from tests.unit.cli.scripted_host import scripted_host
 from tests.unit.cli.test_commands import fails_in_one_sentence, run
 
@@ -106,6 +109,77 @@ def test_a_file_that_does_not_read_is_named(desk: Desk, text: str) -> None:
     desk.file.chmod(0o600)
 
     assert f"{desk.file} is no list of tokens" in fails_in_one_sentence(desk.run("list", "--host", "http://x.invalid"))
+
+
+@pytest.mark.parametrize(
+    "url", ["HTTPS://Actors.Example.COM:443/", "https://actors.example.com", "https://actors.example.com:443//"]
+)
+def test_a_host_is_the_same_however_its_url_is_written(url: str) -> None:
+    assert checked_url(url) == "https://actors.example.com"
+
+
+def test_what_commands_keep_at_one_time_is_all_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(desk.folder))
+    ready = threading.Barrier(8)
+
+    def keep(number: int) -> None:
+        ready.wait(10)
+        with tokens.changing_tokens() as kept:
+            kept[f"http://{number}"] = "x"
+
+    threads = [threading.Thread(target=keep, args=(number,)) for number in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+    assert sorted(desk.kept) == [f"http://{number}" for number in range(8)]
+
+
+def test_a_token_that_is_set_takes_nothing_from_what_was_kept_while_its_host_was_asked(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scripted_host(body=ANSWER) as host, scripted_host(body=ANSWER) as other:
+        read = tokens.kept_tokens()
+
+        def read_and_be_overtaken() -> dict[str, str]:
+            monkeypatch.undo()
+            desk.run("auth", "set", "--host", other.url, stdin="other")
+            return read
+
+        monkeypatch.setattr("holdfast_host.cli.commands.auth.kept_tokens", read_and_be_overtaken)
+        desk.run("auth", "set", "--host", host.url, stdin="first")
+
+        assert desk.kept == {host.url: "first", other.url: "other"}
+
+
+@pytest.mark.parametrize("home", ["absent", "no folder"])
+def test_a_user_without_a_home_has_nothing_kept_and_all_other_commands(
+    home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")  # as it does for a number without an account
+
+    place: dict[str, Any] = {"XDG_CONFIG_HOME": ""}
+    if home == "absent":
+        monkeypatch.setattr(Path, "expanduser", refuse)
+    else:
+        place = {"XDG_CONFIG_HOME": "/dev/null"}
+    with scripted_host(body=b'{"functions":[]}') as host:
+        assert run("list", "--host", host.url, **place).exit_code == 0
+        host.body = ANSWER
+        said = fails_in_one_sentence(run("auth", "set", "--host", host.url, stdin="x", **place))
+
+    assert ("set XDG_CONFIG_HOME" if home == "absent" else "cannot be written: Not a directory") in said
+
+
+def test_a_kept_token_that_can_be_no_header_is_named(desk: Desk) -> None:
+    desk.file.parent.mkdir(parents=True)
+    desk.file.write_text('{"format":1,"tokens":{"http://x.invalid":"a\\nb"}}')
+    desk.file.chmod(0o600)
+
+    said = fails_in_one_sentence(desk.run("list", "--host", "http://x.invalid"))
+    assert f"{desk.file} must hold one token of visible ASCII characters" in said
 
 
 def test_a_token_is_forgotten(desk: Desk) -> None:

@@ -41,7 +41,8 @@ DEPLOYED = {"name": "counter", "func_id": "fn_1", "version": 1, "url": "http://c
 
 def run(*arguments: str, stdin: str | None = None, **environment: str) -> Result:
     """Run `holdfast` in this process, with nothing of the outer environment's."""
-    nothing = {"HOLDFAST_HOST": None, "HOLDFAST_TOKEN": None, "HOLDFAST_TOKEN_FILE": None}
+    nothing: dict[str, str | None] = {"HOLDFAST_HOST": None, "HOLDFAST_TOKEN": None, "HOLDFAST_TOKEN_FILE": None}
+    nothing["XDG_CONFIG_HOME"] = "/dev/null"  # whatever the user keeps
     given = {**nothing, **environment}
     return CliRunner().invoke(group, list(arguments), input=stdin, env=given, prog_name="holdfast")
 

@@ -11,7 +11,7 @@ import click
 from holdfast_host.cli import answers
 from holdfast_host.cli.client import checked_url, host_options, open_client
 from holdfast_host.cli.output import CommandFailedError, ask_hidden, json_option, print_json, say, tell
-from holdfast_host.cli.tokens import checked_token, keep_tokens, kept_tokens, token_for, tokens_file
+from holdfast_host.cli.tokens import changing_tokens, checked_token, kept_tokens, token_for, tokens_file
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -51,11 +51,12 @@ def set_token(host: str, token_file: Path | None, as_json: bool) -> None:
     The token is asked for on a terminal and read from standard input otherwise, or from --token-file.
     """
     url = checked_url(host)
-    kept = kept_tokens()
+    kept_tokens()  # before it is sent: what cannot be kept need not be asked for
     text = _read_token() if token_file is None else token_for(url, token_file)[0]
     with open_client(url, None, token=text) as client:
         own = client.get("/v1/token", answers.OwnToken)
-    keep_tokens({**kept, url: text or ""})
+    with changing_tokens() as kept:
+        kept[url] = text or ""
     tell({**own, "host": url}, f"Kept for {url}: {_describe(own)}.", as_json)
 
 
@@ -83,11 +84,10 @@ def show_status(host: str, token_file: Path | None, as_json: bool) -> None:
 def forget_token(host: str, token_file: Path | None, as_json: bool) -> None:
     """Keep no token for the host any more. The host still takes it: `holdfast token revoke` ends that."""
     url = checked_url(host)
-    kept = kept_tokens()
-    if url not in kept:
-        raise CommandFailedError(f"No token is kept for {url}: 'holdfast auth status' shows those that are.")
-    del kept[url]
-    keep_tokens(kept)
+    with changing_tokens() as kept:
+        if url not in kept:
+            raise CommandFailedError(f"No token is kept for {url}: 'holdfast auth status' shows those that are.")
+        del kept[url]
     tell({"host": url, "file": str(tokens_file())}, f"No token is kept for {url} any more.", as_json)
 
 
