@@ -58,6 +58,9 @@ A failed call is answered with a status and `{"error": {"name": "...", "message"
 `code` where the actor gave one. `retryable` says that the same call may succeed later *and* is known to have committed
 nothing.
 
+Each such answer of the host has the header `Holdfast-Request-Id`, under which [the host's log](operating.md#the-log)
+has it.
+
 Refuse in your own words with `ActorError`; anything else that a method raises is an `ActorMethodError`, whose traceback
 goes to the log and never to the caller:
 

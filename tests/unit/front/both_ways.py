@@ -110,4 +110,4 @@ async def play_pieces(
     await settle(20 * SETTLED_LOOPS)
     pipe.close()
     await settle()
-    return re.sub(rb"Date: [^\r]*", b"", pipe.written), link.calls
+    return re.sub(rb"(Date|Holdfast-Request-Id): [^\r]*", b"", pipe.written), link.calls

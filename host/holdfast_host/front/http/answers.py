@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import ClientConnectionResetError, web
 from aiohttp.abc import AbstractStreamWriter
 
+from holdfast_host.front.http.request_ids import FAILED
+
 if TYPE_CHECKING:
     from holdfast_host.front.http.server import Exchange
 
@@ -106,8 +108,10 @@ class Answer(web.StreamResponse):
 
     def compose(self, exchange: Exchange, connection_line: bytes) -> tuple[bytes, bytes]:
         """Head and body as they go out."""
-        body, date_line = self.payload, exchange.dates.now()
-        head = compose_head(self._status, self.type_line, len(body), date_line, connection_line, self.further)
+        body, date_line, further = self.payload, exchange.dates.now(), self.further
+        if self._status >= FAILED:
+            further += exchange.server.request_ids.failed(exchange.method, exchange.target, self._status, body)
+        head = compose_head(self._status, self.type_line, len(body), date_line, connection_line, further)
         return head, b"" if exchange.method == "HEAD" else body
 
     async def write_eof(self, data: bytes = b"") -> None:

@@ -21,6 +21,7 @@ from holdfast_host.front.http.connection import CLOSE_LINE, Connection
 from holdfast_host.front.http.connection_limits import CONNECTIONS_MAX, ConnectionLimits
 from holdfast_host.front.http.errors import RouteError, answer_of
 from holdfast_host.front.http.proxies import CameBy, TrustedProxies
+from holdfast_host.front.http.request_ids import RequestIds
 from holdfast_host.front.http.write_backpressure import DRAIN_S, WriteBackpressure
 
 KEEP_ALIVE_S: Final = 75.0
@@ -129,6 +130,7 @@ class HttpServer(web.Server):
         self._handle = handle
         self._new_connection = new_connection
         self.dates = DateLine()
+        self.request_ids = RequestIds()
         self._running = asyncio.get_running_loop()
         self.patience = patience or ClientTimeouts()
         self.proxies = proxies or TrustedProxies()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast_host.core.limits import KIB
 from holdfast_host.front.http.answers import DRAINED_BYTES, compose_head
 from holdfast_host.front.http.connection import CLOSE_LINE, Connection
+from holdfast_host.front.http.request_ids import FAILED
 from holdfast_host.front.known.boundary import Boundary, is_plain
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 HELD_BYTES_MAX: Final = 64 * KIB  # behind a call under way; with more, no more is read
+CALLS: Final = "/v1/actors/..."  # for the log: what is recognised is not taken apart
 PIECE_BYTES: Final = 64  # what holding a piece takes beside its bytes
 
 
@@ -113,6 +115,8 @@ class KnowingConnection(Connection):
             return  # the client is gone, and `connection_lost` comes
         closing = server.draining or (self.half_closed and not self._held)
         line = CLOSE_LINE if closing else b""
+        if status >= FAILED:
+            further += server.request_ids.failed("POST", CALLS, status, body)
         head = compose_head(status, content_type, len(body), server.dates.now(), line, further)
         transport.write(head + body)
         if transport.get_write_buffer_size() > DRAINED_BYTES:

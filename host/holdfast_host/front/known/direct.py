@@ -35,6 +35,7 @@ _SEGMENT: Final = rb"([A-Za-z0-9._~!$&'()*+,;=:@-]{1,256})"
 _LINE: Final = re.compile(rb"POST /v1/actors/%b/%b/%b HTTP/1\.1\r\n" % (_SEGMENT, _SEGMENT, _SEGMENT))
 # One line of the key; from a line's end, which the first line of a request has before it.
 _KEY_LINE: Final = re.compile(rb"\r\nidempotency-key:([^\r\n]*)(?=\r\n)", re.IGNORECASE)
+_TRACED: Final = re.compile(rb"(?:\A|\r\n)traceparent:", re.IGNORECASE)
 _LINE_END: Final = b"\r\n"
 _BLANK: Final = _LINE_END * 2
 _OK: Final = 200
@@ -112,6 +113,8 @@ class DirectCalls:
         block, _ = _without_key(block)
         if _without_key(block)[1] is not None:
             return  # two keys: it will be refused
+        if _TRACED.search(block) is not None:
+            return  # no other request has it: it would take the place of one that comes again
         if len(self._heads) >= self._heads_max:
             del self._heads[next(iter(self._heads))]
         self._heads[block] = flags, body_bytes, types

@@ -16,7 +16,12 @@ def operation(name: str, summary: str, *statuses: int, **further: Any) -> dict[s
         str(status): {"description": "Done.", "content": {JSON: {"schema": ANY}}} for status in statuses
     }
     error = {"schema": {"$ref": "#/components/schemas/Error"}}
-    responses["default"] = {"description": "Refused or failed; the name says why.", "content": {JSON: error}}
+    request_id = {"description": "Under what the host's log has it.", "schema": {"type": "string"}}
+    responses["default"] = {
+        "description": "Refused or failed; the name says why.",
+        "headers": {"Holdfast-Request-Id": request_id},
+        "content": {JSON: error},
+    }
     return {"operationId": name, "summary": summary, **further, "responses": responses}
 
 
