@@ -19,7 +19,7 @@ FAILING: Final = [
     ("GET", "/v1/functions/absent", None, 404),
     ("GET", "/v1/instances/Probe?limit=x", None, 400),
     ("GET", "/v1/instances/Absent/a/storage", None, 404),
-    ("GET", "/v1/actors/Absent/a/", None, 404),
+    ("GET", "/v1/actors/Absent/a/x", None, 405),
     ("PATCH", "/v1/functions", None, 405),
     ("POST", "/v1/functions/absent/rollback", "{", 400),
     ("PUT", "/v1/instances/Probe/a/storage/k", "1" * (2 << 20), 413),

@@ -11,13 +11,17 @@ Not for code that runs inside an actor or a function: there `env` leads to other
 
 from holdfast.client._actors import AsyncRemoteActor, RemoteActor
 from holdfast.client._clients import AsyncClient, Client
+from holdfast.client._event_stream import Event
 from holdfast.client._failures import HostUnreachableError, UnexpectedAnswerError
+from holdfast.client._tracing import carry_trace
 
 __all__ = [
     "AsyncClient",
     "AsyncRemoteActor",
     "Client",
+    "Event",
     "HostUnreachableError",
     "RemoteActor",
     "UnexpectedAnswerError",
+    "carry_trace",
 ]

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import time
+from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 from urllib.parse import urlsplit
 
 import httpx
 
 from holdfast.client._actors import AsyncRemoteActor, RemoteActor
-from holdfast.client._request import Attempts, CallRequest
+from holdfast.client._event_stream import Event, Follower
+from holdfast.client._request import Attempts, CallRequest, path_of
+from holdfast.client._tracing import current_traceparent
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import connect as AsyncSocket  # noqa: N812 it is a class
+    from websockets.sync.client import ClientConnection as SyncSocket
 
 DEFAULT_URL: Final = "http://127.0.0.1:8787"
 TIMEOUT_S: Final = 120.0  # a call may wait 30 s in a mailbox, and run for its budget
@@ -22,6 +30,14 @@ CONNECTIONS_MAX: Final = 100
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _Typed = TypeVar("_Typed", bound=RemoteActor)
 _AsyncTyped = TypeVar("_AsyncTyped", bound=AsyncRemoteActor)
+
+
+def websockets_of(kind: str) -> Any:
+    """The client of `websockets` for threads or for a loop; it is there for those who open sockets."""
+    try:
+        return importlib.import_module(f"websockets.{kind}.client")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("sockets of a client need websockets: pip install 'holdfast[sockets]'") from error
 
 
 class _Settings:
@@ -68,6 +84,15 @@ class _Settings:
     def attempts(self, request: CallRequest) -> Attempts:
         """Those of one call."""
         return Attempts(request, retries=self.retries, timeout_s=self.timeout_s, url=self.url)
+
+    def socket(self, actor_type: str, name: str, path: str) -> dict[str, Any]:
+        """What `websockets` is to connect with."""
+        headers = dict(self.http["headers"])
+        if parent := current_traceparent():
+            headers["traceparent"] = parent
+        uri = f"ws{self.url.removeprefix('http')}{path_of(actor_type, name)}/{path.removeprefix('/')}"
+        further = {} if self.http["trust_env"] else {"proxy": None}
+        return {"uri": uri, "additional_headers": headers, "compression": None, **further}
 
 
 class Client:
@@ -120,6 +145,51 @@ class Client:
         if isinstance(actor_type, str):
             return RemoteActor(self._send, actor_type, name, timeout_s)
         return actor_type(self._send, actor_type.TYPE, name, timeout_s)
+
+    def events(
+        self, actor_type: str, name: str, path: str = "/", *, last_event_id: str | None = None
+    ) -> Iterator[Event]:
+        """Follow the events that the instance's `fetch` sends, over as many connections as it takes; it ends never.
+
+        Example:
+            for event in client.events("Order", "17", last_event_id="0"):
+                print(event.id, event.data)
+
+        Args:
+            actor_type: The type's name.
+            name: The instance's name.
+            path: What its `fetch` sees, with a query where it takes one.
+            last_event_id: Go on after this event; without it only what comes is sent, as a topic has it.
+
+        Raises:
+            ActorCallError: It was refused for good.
+        """
+        follower = Follower(actor_type, name, path, last_event_id)
+        while True:
+            try:
+                with self._http.stream(
+                    "GET", follower.path, headers=follower.headers(), timeout=follower.timeout
+                ) as response:
+                    if follower.is_stream(response):
+                        for piece in response.iter_bytes():
+                            yield from follower.feed(piece)
+                        pause_s = follower.ended()
+                    else:
+                        response.read()
+                        pause_s = follower.refused(response)
+            except httpx.HTTPError:
+                pause_s = follower.ended()
+            time.sleep(pause_s)
+
+    def socket(self, actor_type: str, name: str, path: str = "/") -> SyncSocket:
+        """Open a WebSocket to the instance's `fetch`: a connection of the package `websockets`, a context manager.
+
+        Raises:
+            ModuleNotFoundError: `websockets` is not installed.
+            websockets.exceptions.InvalidStatus: It was refused.
+        """
+        opened: SyncSocket = websockets_of("sync").connect(**self._settings.socket(actor_type, name, path))
+        return opened
 
     def close(self) -> None:
         """Close its connections."""
@@ -184,6 +254,33 @@ class AsyncClient:
         if isinstance(actor_type, str):
             return AsyncRemoteActor(self._send, actor_type, name, timeout_s)
         return actor_type(self._send, actor_type.TYPE, name, timeout_s)
+
+    async def events(
+        self, actor_type: str, name: str, path: str = "/", *, last_event_id: str | None = None
+    ) -> AsyncIterator[Event]:
+        """Follow the events that the instance's `fetch` sends; see `Client.events`."""
+        follower = Follower(actor_type, name, path, last_event_id)
+        while True:
+            try:
+                async with self._http.stream(
+                    "GET", follower.path, headers=follower.headers(), timeout=follower.timeout
+                ) as response:
+                    if follower.is_stream(response):
+                        async for piece in response.aiter_bytes():
+                            for event in follower.feed(piece):
+                                yield event
+                        pause_s = follower.ended()
+                    else:
+                        await response.aread()
+                        pause_s = follower.refused(response)
+            except httpx.HTTPError:
+                pause_s = follower.ended()
+            await asyncio.sleep(pause_s)
+
+    def socket(self, actor_type: str, name: str, path: str = "/") -> AsyncSocket:
+        """Open a WebSocket: to be awaited, or an async context manager; see `Client.socket`."""
+        opening: AsyncSocket = websockets_of("asyncio").connect(**self._settings.socket(actor_type, name, path))
+        return opening
 
     async def close(self) -> None:
         """Close its connections."""

@@ -18,6 +18,7 @@ import httpx
 from holdfast._errors import CodecError
 from holdfast._values.codec import decode
 from holdfast.client._failures import HostUnreachableError, UnexpectedAnswerError, refusal_of
+from holdfast.client._tracing import current_traceparent
 
 CONNECT_TIMEOUT_S: Final = 10.0
 KEY_CHARS_MAX: Final = 255
@@ -62,8 +63,8 @@ class CallRequest:
         timeout_s: float | None,
     ) -> CallRequest:
         """A call with these typed arguments."""
-        path = "/".join(_segment(each) for each in (actor_type, name, method))
-        return cls(f"{actor_type}/{name}.{method}", f"/v1/actors/{path}", arguments.encode(), key, timeout_s)
+        path = path_of(actor_type, name, method)
+        return cls(f"{actor_type}/{name}.{method}", path, arguments.encode(), key, timeout_s)
 
     @staticmethod
     def checked_key(key: str) -> str:
@@ -81,6 +82,8 @@ class CallRequest:
         headers = {"content-type": _TYPED, "accept": _TYPED}
         if self.key is not None:
             headers["idempotency-key"] = '"{}"'.format(self.key.replace("\\", r"\\").replace('"', r"\""))
+        if parent := current_traceparent():
+            headers["traceparent"] = parent
         return headers
 
 
@@ -167,6 +170,11 @@ class Attempts:
         return UnexpectedAnswerError(
             f"{self._request.what} at {self._url}: status {status}, {why}: is it a Holdfast host?", status
         )
+
+
+def path_of(*parts: str) -> str:
+    """Where type, name and what follows are in the API."""
+    return "/v1/actors/" + "/".join(map(_segment, parts))
 
 
 def _segment(text: str) -> str:
