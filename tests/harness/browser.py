@@ -71,6 +71,12 @@ class Page:
         answer = self._link.ask("Runtime.evaluate", expression=script, returnByValue=True)
         return None if "exceptionDetails" in answer else answer["result"].get("value")
 
+    def result(self, script: str) -> Any:
+        """What the promise of a script comes to; a failed one fails the test."""
+        answer = self._link.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
     def until(self, script: str, expected: Any = True) -> None:
         """Return when the script says that."""
         ends_at = time.monotonic() + PATIENCE_S

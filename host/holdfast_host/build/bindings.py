@@ -27,6 +27,7 @@ _HOMES: Final = {
     "uuid": ("UUID",),
 }
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
+IMPORTABLE: Final = frozenset(_HOME_OF)
 _TOP: Final = '''"""Types of what holdfast.toml puts on env: for editors and type checkers.
 
 Written by `holdfast types`, which replaces it. Annotate with it: `def fetch(request: Request, env: Env)`, and
@@ -134,14 +135,35 @@ def _namespace(bound: BoundType) -> str:
 def _method(facts: Mapping[str, Any], language: str, uses: set[str], keyword_def: str) -> str:
     """A method with its signature and docstring; one whose signature is no Python takes and returns anything."""
     name, doc = str(facts["name"]), str(facts.get("doc") or "").strip()
-    text = str(facts.get("signature") or "") if language == "python" else ""
-    if not text and isinstance(facts.get("parameters"), list):
-        text = python_signature(facts["parameters"]) or ""
-    signature = _signature(name, text, uses)
+    signature = _signature(facts, language, uses)
     body = (
         f"        {_docstring(doc)}\n        raise NotImplementedError" if doc else "        raise NotImplementedError"
     )
     return f"    {keyword_def} {name}{signature}:\n{body}"
+
+
+def known_signature(facts: Mapping[str, Any], language: str, uses: set[str]) -> ast.FunctionDef | None:
+    """A method's signature, without `self`, in whose annotations all that is not known is `Any`; notes what is used.
+
+    None where it has none, or one that is no Python.
+    """
+    text = str(facts.get("signature") or "") if language == "python" else ""
+    if not text and isinstance(facts.get("parameters"), list):
+        text = python_signature(facts["parameters"]) or ""
+    try:
+        [function] = ast.parse(f"def method{text}: ...").body
+    except (SyntaxError, ValueError):
+        return None
+    if not isinstance(function, ast.FunctionDef):
+        return None
+    known = _Known(uses)
+    arguments = function.args
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    for each in every:
+        if each is not None:
+            each.annotation = known.visit(each.annotation) if each.annotation else ast.Name("Any")
+    function.returns = known.visit(function.returns) if function.returns else ast.Name("Any")
+    return function
 
 
 def _is_name(text: str) -> bool:
@@ -153,27 +175,18 @@ def _docstring(doc: str) -> str:
     return f'"""{printable(text)}"""'  # another function's author wrote it: it is not to turn this source around
 
 
-def _signature(name: str, text: str, uses: set[str]) -> str:
-    try:
-        [function] = ast.parse(f"def {name}{text}: ...").body
-    except (SyntaxError, ValueError):
+def _signature(facts: Mapping[str, Any], language: str, uses: set[str]) -> str:
+    function = known_signature(facts, language, uses)
+    if function is None or function.returns is None:
         return "(self, *args: Any, **kwargs: Any) -> Any"
-    if not isinstance(function, ast.FunctionDef):
-        return "(self, *args: Any, **kwargs: Any) -> Any"
-    known = _Known(uses)
     arguments = function.args
-    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-    for each in every:
-        if each is not None:
-            each.annotation = known.visit(each.annotation) if each.annotation else ast.Name("Any")
     ellipsis = ast.Constant(...)
     arguments.defaults = [ellipsis for _ in arguments.defaults]
     arguments.kw_defaults = [each and ellipsis for each in arguments.kw_defaults]
     first = arguments.posonlyargs or arguments.args
     first.insert(0, ast.arg("self"))
-    returns = known.visit(function.returns) if function.returns else ast.Name("Any")
     written = ast.unparse(arguments).replace("=...", " = ...")
-    return f"({written}) -> {ast.unparse(returns)}"
+    return f"({written}) -> {ast.unparse(function.returns)}"
 
 
 class _Known(ast.NodeTransformer):

@@ -90,3 +90,18 @@ def test_a_type_checker_finds_what_is_wrong_with_a_call(tmp_path: Path) -> None:
 def test_what_is_no_name_in_python_is_left_out() -> None:
     odd = {"type": "Odd", "methods": [{"name": 'x"); import os', "signature": "", "doc": ""}]}
     assert "import os" not in render_clients([BoundType.of("", odd)])
+
+
+def test_a_type_that_is_called_as_something_else_has_a_class_of_its_own() -> None:
+    names = ["Account", "AsyncAccount", "Decimal", "list", "RemoteActor"]
+    methods = [{"name": "pay", "signature": "(amount: Decimal) -> list[int]", "doc": ""}]
+    text = render_clients([BoundType.of("", {"type": name, "methods": methods}) for name in names])
+    module = ModuleType("actors")
+    exec(compile(text, "actors.py", "exec"), module.__dict__)
+
+    found = {name: each.TYPE for name, each in vars(module).items() if getattr(each, "TYPE", "")}
+    assert found == {
+        "Account": "Account", "AsyncAccount": "AsyncAccount", "Decimal_": "Decimal", "list_": "list",
+        "RemoteActor_": "RemoteActor", "AsyncAccount_": "Account", "AsyncAsyncAccount": "AsyncAccount",
+        "AsyncDecimal": "Decimal", "Asynclist": "list", "AsyncRemoteActor_": "RemoteActor",
+    }  # fmt: skip

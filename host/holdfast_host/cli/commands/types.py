@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import click
 
 from holdfast_host.build.bindings import BINDINGS_FILE, BoundType, render_bindings
+from holdfast_host.build.client_declarations import CLIENT_FILES, render_declarations
 from holdfast_host.build.client_types import render_clients
 from holdfast_host.build.project import describe_project
 from holdfast_host.build.sources import import_root, inside
@@ -23,6 +25,7 @@ Examples:
   holdfast types
   holdfast types examples/account-readonly --host http://127.0.0.1:8787
   holdfast types --client shop/actors.py --type Account --type Cart
+  holdfast types --client web/actors.d.ts
 """
 
 
@@ -32,7 +35,8 @@ Examples:
     "--client",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write classes for `holdfast.client` instead, of the actor types that the host has, into this file.",
+    help="Write for clients instead, of the actor types that the host has: classes for `holdfast.client` into a .py "
+    "file; or declarations for JavaScript into a .d.ts file, and the JavaScript client beside it.",
 )
 @click.option(
     "--type", "only", multiple=True, metavar="TYPE", help="With --client: these types alone; may be repeated."
@@ -44,7 +48,8 @@ def command(directory: Path, client: Path | None, only: tuple[str, ...], host: s
     The project's own actors are described by a build; those that it only refers to by the host, which a project that
     refers to none does not need.
 
-    With --client, write typed classes for a backend that calls actors with `holdfast.client`.
+    With --client, write types for a backend or a page that calls actors: FILE.py for `holdfast.client` in Python; or
+    FILE.d.ts for JavaScript, with the client itself, holdfast.js, beside it.
     """
     if client is not None:
         _write_clients(client, only, host, token_file)
@@ -79,8 +84,11 @@ def command(directory: Path, client: Path | None, only: tuple[str, ...], host: s
 
 
 def _write_clients(target: Path, only: tuple[str, ...], host: str, token_file: Path | None) -> None:
-    if target.suffix != ".py":
-        raise CommandFailedError(f"--client names a Python module to write, like actors.py, not {target}.")
+    is_python = target.suffix == ".py"
+    if not is_python and (not target.name.endswith(".d.ts") or target.name in CLIENT_FILES):
+        raise CommandFailedError(
+            f"--client names a file to write, like actors.py for Python or actors.d.ts for JavaScript, not {target}."
+        )
     with open_client(host, token_file) as client:
         found = {each["type"]: each for each in client.get("/v1/actors", answers.ActorTypes)["actors"]}
     for name in only:
@@ -89,11 +97,21 @@ def _write_clients(target: Path, only: tuple[str, ...], host: str, token_file: P
                 f"The host at {host} has no actor type {name!r}: it has {', '.join(sorted(found))}."
             )
     types = [BoundType.of("", found[name]) for name in (only or found)]
+    if is_python:
+        _write(target, render_clients(types), "Types are")
+        return
+    _write(target, render_declarations(types), "Types are")
+    for name in CLIENT_FILES:
+        text = (files("holdfast_host.cli") / "javascript" / name).read_text("utf-8")
+        _write(target.with_name(name), text, "The client is")
+
+
+def _write(target: Path, text: str, what: str) -> None:
     try:
-        target.write_text(render_clients(types), "utf-8")
+        target.write_text(text, "utf-8")
     except OSError as error:
         raise CommandFailedError(f"{target} cannot be written: {error.strerror}.") from None
-    say(f"Types are written: {shown_path(target.resolve())}")
+    say(f"{what} written: {shown_path(target.resolve())}")
 
 
 def _target(directory: Path, manifest: Manifest) -> Path:

@@ -12,8 +12,8 @@ class Room(StatefulActor):
 
     def fetch(self, request: Request) -> Response:
         user = request.query.get("user", "anybody")
-        if request.wants_events:
-            return self.ctx.subscribe(request, "news")
+        if request.wants_events or "after" in request.query:
+            return self.ctx.subscribe(request, "news", request.query.get("after"))
         accepted = self.ctx.accept_socket(request, tags=[f"user:{user}"], attachment={"user": user})
         accepted.socket.send(f"welcome {user}")
         self.ctx.storage.put("opened", self.ctx.storage.get("opened", 0) + 1)
