@@ -20,6 +20,7 @@ from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import SHARDS, Limits
 from holdfast_host.core.logs import FORMATS, LEVELS
 from holdfast_host.core.outbound import NONE, PLATFORM_ADDRESS, Pattern, PatternError
+from holdfast_host.core.tokens import id_of
 
 _DOMAIN: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})*", re.IGNORECASE)
 TOKEN_FORM: Final = re.compile(r"[\x21-\x7e]+")
@@ -290,4 +291,9 @@ def _read_token(token: str | None, token_file: str | Path | None) -> str | None:
         return None
     if not TOKEN_FORM.fullmatch(text):
         raise ConfigurationError(f"{source} must hold one token of visible ASCII characters, without spaces")
+    if (made := id_of(text)) is not None:  # whoever has it would be an administrator, and revoked it would go on
+        raise ConfigurationError(
+            f"{source} holds the token {made}, which a host has made: start this one with a text of your own, as its "
+            "token may do everything and is never revoked"
+        )
     return text

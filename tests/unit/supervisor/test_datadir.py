@@ -95,6 +95,7 @@ def test_loopback_needs_no_token(listen: str) -> None:
         ({"outbound_private": ["168.63.129.16:80"]}, "never asked"),
         ({"token_file": "/nonexistent"}, "token file"),
         ({"token": "two words"}, "HOLDFAST_TOKEN"),
+        ({"token": f"hft_k3fq7wz2ab_{'x' * 43}"}, "HOLDFAST_TOKEN holds the token k3fq7wz2ab, which a host has made"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_what_to_do(settings: dict[str, object], said: str) -> None:
