@@ -13,6 +13,7 @@ from holdfast_host.core.tokens import Scope, digest_of, id_of, new_id, new_token
 from holdfast_host.front.access.callers import Caller
 from holdfast_host.front.access.rules import Guarded
 from holdfast_host.front.access.tokens import Tokens
+from holdfast_host.front.app import _ADMITTED
 from holdfast_host.front.routes.openapi import describe_api
 from holdfast_host.wire.control import pack_message
 from holdfast_host.wire.sockets import Open
@@ -256,6 +257,23 @@ def test_what_was_opened_with_a_token_ends_with_it(events: bool) -> None:
     asyncio.run(body())
 
 
+def test_a_token_for_some_types_is_shown_these_and_no_others() -> None:
+    async def body() -> None:
+        its, cart = made(Scope.CALL, "Account", "Absent"), made(Scope.CALL, "Cart")
+        async with staged(token=BOOTSTRAP, tokens=known(its[1], cart[1])) as stage:
+            shown = [
+                [
+                    each["type"]
+                    for each in (await stage.ask("GET", "/v1/actors", authorization=f"Bearer {text}")).json["actors"]
+                ]
+                for text in (its[0], cart[0], BOOTSTRAP)
+            ]
+
+            assert shown == [["Account"], [], ["Account"]]
+
+    asyncio.run(body())
+
+
 def test_a_token_for_another_type_opens_no_socket() -> None:
     async def body() -> None:
         text, facts = made(Scope.CALL, "Account")
@@ -291,6 +309,7 @@ def test_every_route_says_who_may_use_it_and_the_description_repeats_it() -> Non
             if rule.changes:
                 assert rule.changes == described[key]["operationId"]
             assert not rule.scopes or Scope.ADMIN in rule.scopes
+            assert not rule.scopes or key[0][0] in _ADMITTED, f"{key} would be answered before anybody is asked"
 
     asyncio.run(body())
 

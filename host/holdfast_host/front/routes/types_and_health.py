@@ -69,7 +69,9 @@ class InspectionRoutes:
         ]
 
     async def _types(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer({"actors": self._view().describe_types()})
+        types = exchange.caller.types
+        shown = [each for each in self._view().describe_types() if types is None or each["type"] in types]
+        return json_answer({"actors": shown})
 
     async def _openapi(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         return json_answer(self._describe())
