@@ -229,6 +229,7 @@ def test_tokens_that_the_first_format_kept_are_read_as_they_were() -> None:
         ("[]", "cannot be read"),
         ('{"format":1,"tokens":[{"id":"k3fq7wz2ab"}]}', "cannot be read"),
         ('{"format":1,"tokens":[[]]}', "cannot be read"),
+        (FORMAT_1.read_text().replace("0" * 64, "é" * 64), "cannot be read"),  # no text that is compared holds it
     ],
 )
 def test_a_file_that_is_not_ours_ends_the_start_in_one_sentence(tmp_path: Path, text: str, said: str) -> None:

@@ -7,6 +7,7 @@ of its own. A directory that was once closed does not open because a variable wa
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from holdfast_host.wire.tokens import KnownTokens, TokenFacts
 
 FORMAT: Final = 1
 USE_KEPT_US: Final = 300 * 1_000_000  # from one write of a use to the next
-_DIGEST_CHARS: Final = 64
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class TokenStore:
 def _read(facts: dict[str, object]) -> Token:
     """A row of the file; ValueError, LookupError or TypeError where it is none."""
     digest, types = facts["digest"], facts["types"]
-    if not isinstance(digest, str) or len(digest) != _DIGEST_CHARS or not isinstance(types, list):
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest) or not isinstance(types, list):
         raise ValueError("no row of the tokens")
     return Token(
         _text(facts["id"]) if TOKEN_ID.fullmatch(_text(facts["id"])) else _text(None),
