@@ -87,6 +87,25 @@ def test_a_token_that_the_host_does_not_take_is_not_kept(desk: Desk) -> None:
     assert not desk.file.exists()
 
 
+def test_a_token_that_nobody_has_looked_at_is_not_kept(desk: Desk) -> None:
+    with scripted_host(body=json.dumps({**OWN, "id": "anonymous"}).encode()) as host:
+        said = fails_in_one_sentence(desk.run("auth", "set", "--host", host.url, stdin="for-another"))
+
+    assert "asks for no token and has looked at none, so nothing is kept" in said
+    assert not desk.file.exists()
+
+
+@pytest.mark.parametrize("words", [("revoke",), ("rotate",)])
+def test_a_whole_token_in_the_place_of_its_id_comes_into_no_url(desk: Desk, words: tuple[str, ...]) -> None:
+    made = {**OWN, "created_at": "", "expired": False, "last_used_at": None, "token": "hft_k3fq7wz2ab_y"}
+    with scripted_host(body=json.dumps(made).encode()) as host:
+        done = desk.run("token", *words, f"hft_k3fq7wz2ab_{'x' * 43}", "--host", host.url)
+
+    assert done.exit_code == 0
+    assert [each.path for each in host.asked] == ["/v1/tokens/k3fq7wz2ab" + ("/rotate" if words == ("rotate",) else "")]
+    assert "xxx" not in done.output
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o660])
 def test_a_file_that_others_may_read_or_write_is_refused_by_name(desk: Desk, mode: int) -> None:
     with scripted_host(body=ANSWER) as host:

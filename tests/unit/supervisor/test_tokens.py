@@ -83,7 +83,7 @@ def test_the_text_of_a_token_is_in_no_file_no_log_and_no_list(bench: Bench) -> N
     texts = [bench.path.read_text(), bench.log.getvalue(), json.dumps(bench.listed()), repr(bench.told)]
 
     for each in made:
-        secret = each["token"].rpartition("_")[2]
+        secret = each["token"].removeprefix(f"hft_{each['id']}_")
         assert not any(secret in text for text in texts)
     assert stat.S_IMODE(bench.path.stat().st_mode) == 0o600
 
@@ -112,6 +112,15 @@ def test_a_host_whose_tokens_are_all_revoked_still_asks_for_one(bench: Bench) ->
 def test_what_there_is_no_token_of_is_said(bench: Bench, operation: Any) -> None:
     with pytest.raises(UnknownTokenError, match="there is no token 'k'"):
         bench.tokens.perform(operation("k"))
+
+
+def test_a_whole_token_in_the_place_of_its_id_is_not_said_again(bench: Bench) -> None:
+    text = bench.create()["token"]
+    for given in (text, text + "x"):
+        with pytest.raises(UnknownTokenError) as raised:
+            bench.tokens.perform(RevokeToken(given))
+
+        assert text[15:20] not in raised.value.message
 
 
 @pytest.mark.parametrize(

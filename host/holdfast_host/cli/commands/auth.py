@@ -12,6 +12,7 @@ from holdfast_host.cli import answers
 from holdfast_host.cli.client import checked_url, host_options, open_client
 from holdfast_host.cli.output import CommandFailedError, ask_hidden, json_option, print_json, say, tell
 from holdfast_host.cli.tokens import changing_tokens, checked_token, kept_tokens, token_for, tokens_file
+from holdfast_host.core.tokens import ANONYMOUS, BOOTSTRAP
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -55,6 +56,8 @@ def set_token(host: str, token_file: Path | None, as_json: bool) -> None:
     text = _read_token() if token_file is None else token_for(url, token_file)[0]
     with open_client(url, None, token=text) as client:
         own = client.get("/v1/token", answers.OwnToken)
+    if own["id"] == ANONYMOUS:
+        raise CommandFailedError(f"{url} asks for no token and has looked at none, so nothing is kept.")
     with changing_tokens() as kept:
         kept[url] = text or ""
     tell({**own, "host": url}, f"Kept for {url}: {_describe(own)}.", as_json)
@@ -101,9 +104,9 @@ def _read_token() -> str:
 
 def _describe(own: answers.OwnToken) -> str:
     """What the token is that a request has shown, as a part of a sentence."""
-    if own["id"] == "anonymous":
+    if own["id"] == ANONYMOUS:
         return "the host asks for no token"
-    if own["id"] == "bootstrap":
+    if own["id"] == BOOTSTRAP:
         return "the token that the host was started with, which may do everything"
     name = f" '{own['name']}'" if own["name"] else ""
     types = f" for {', '.join(own['types'])}" if own["types"] else ""

@@ -11,7 +11,7 @@ import click
 from holdfast_host.cli import answers
 from holdfast_host.cli.client import api_path, host_options, open_client
 from holdfast_host.cli.output import json_option, print_json, print_table, say, tell
-from holdfast_host.core.tokens import Scope
+from holdfast_host.core.tokens import Scope, id_of
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -115,7 +115,7 @@ def list_tokens(host: str, token_file: Path | None, as_json: bool) -> None:
 def rotate_token(id_: str, host: str, token_file: Path | None, as_json: bool) -> None:
     """Give the token ID another text, and its whole lifetime again; what it was is over at once."""
     with open_client(host, token_file) as client:
-        _show_new(client.post(api_path("tokens", id_, "rotate"), {}, answers.NewToken), as_json)
+        _show_new(client.post(api_path("tokens", _only_id(id_), "rotate"), {}, answers.NewToken), as_json)
 
 
 @command.command("revoke", epilog=_REVOKE_EXAMPLES)
@@ -125,8 +125,13 @@ def rotate_token(id_: str, host: str, token_file: Path | None, as_json: bool) ->
 def revoke_token(id_: str, host: str, token_file: Path | None, as_json: bool) -> None:
     """End the token ID, within a second; sockets and streams that were opened with it are closed."""
     with open_client(host, token_file) as client:
-        answer = client.delete(api_path("tokens", id_), answers.ShownToken)
-    tell(answer, f"The token {id_} is revoked.", as_json)
+        answer = client.delete(api_path("tokens", _only_id(id_)), answers.ShownToken)
+    tell(answer, f"The token {_only_id(id_)} is revoked.", as_json)
+
+
+def _only_id(given: str) -> str:
+    """The id alone where a whole token was given: a URL, which logs keep, is no place for one."""
+    return id_of(given) or given
 
 
 def _show_new(answer: answers.NewToken, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from holdfast_host.core.errors import BadRequestError, UnknownTokenError
 from holdfast_host.core.ids import TYPE_CHARS_MAX, check_identifier
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog
-from holdfast_host.core.tokens import Scope, digest_of, new_id, new_token
+from holdfast_host.core.tokens import Scope, digest_of, id_of, new_id, new_token
 from holdfast_host.supervisor.registry.registry import now_us
 from holdfast_host.supervisor.tokens.token_store import Token, TokenStore
 from holdfast_host.wire.operations import CreateToken, ListTokens, RevokeToken, RotateToken, TokenOperation
@@ -24,6 +24,7 @@ NAME_CHARS_MAX: Final = 64
 TYPES_MAX: Final = 100
 LIFETIME_S_MAX: Final = 3_650 * 86_400
 _MINUTE_US: Final = 60 * 1_000_000
+_GIVEN_CHARS: Final = 14  # of an id that is none, in the sentence that says so: `hft_`, and an id
 
 Tell = Callable[[KnownTokens], None]
 
@@ -107,7 +108,8 @@ class TokenOperations:
     def _named(self, token_id: str) -> tuple[dict[str, Token], Token]:
         found = self._store.all()
         if token_id not in found:
-            raise UnknownTokenError(f"there is no token {token_id[:20]!r}: the id is what stands in it after 'hft_'")
+            given = id_of(token_id) or token_id[:_GIVEN_CHARS]  # nothing of a whole token's secret
+            raise UnknownTokenError(f"there is no token {given!r}: the id is the ten letters in it after 'hft_'")
         return found, found[token_id]
 
     def _keep(self, found: dict[str, Token]) -> None:
