@@ -69,7 +69,11 @@ class SendPage:
         """Note that frames of this instance wait for that group; the number that goes with the last of them."""
         words = self.words
         if not self._free:
-            self._free = [slot for slot in range(1, EVERYBODY) if not words[2 * slot + _OWNER]]
+            owners = words[
+                2 + _OWNER :: 2
+            ].tolist()  # of slot 1 and those behind it: each turn comes here while it is full
+            if 0 in owners:
+                self._free = [slot for slot, owner in enumerate(owners, 1) if not owner]
         if not self._free:
             words[_MARKED] += 1
             return EVERYBODY
