@@ -94,7 +94,11 @@ class Recovery:
                 else:
                     broke = said.method == ON_ERROR
                     closing.append(Closing(serial, held.room.mark, said.code, said.clean, broke, said.reason))
-        closing += self._closes_under_way()
+        under_way, speaking = self._closes_under_way(), self._speaking()
+        late = {each.serial: each.owner for each in under_way if (each.serial, each.owner) in speaking}
+        closing += [each for each in under_way if each.serial not in late]
+        if late:
+            standing = dict(sorted({**standing, **late}.items()))
         return Recovered(StandingSockets(next_serial, () if self._is_same else offers, standing, closing), closes)
 
     def _read_sends(self, before: Opened, rooms: Sequence[Room]) -> None:
@@ -147,6 +151,11 @@ class Recovery:
         for opened in [*offer.opened]:
             if opened.room in self._lost:
                 offer.lose(opened.room)
+
+    def _speaking(self) -> set[tuple[int, int]]:
+        """Serials and owners of those whose messages go to the successor: who has left stands until these are heard."""
+        given = [each for _, each in self._flow.all_given() if each.call.method == ON_MESSAGE]
+        return {(each.socket.serial, each.room.mark) for each in given if each.socket is not None}
 
     def _closes_under_way(self) -> list[Closing]:
         found = []

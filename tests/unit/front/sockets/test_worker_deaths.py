@@ -187,6 +187,27 @@ def test_where_nobody_can_know_what_was_sent_all_are_closed(pid: int, epoch: int
     asyncio.run(body())
 
 
+def test_a_client_that_leaves_behind_its_last_words_stands_at_the_successor_until_these_are_heard() -> None:
+    async def body() -> None:
+        async with socket_staged() as stage:
+            joined = await stage.join()
+            await joined.client.send("last words")
+            await joined.client.close(4000, "bye")
+            said = [await stage.event() for _ in range(2)]
+            await stage.worker.standing.get()
+            await succeed(stage)
+            standing = await stage.worker.standing.get()
+
+            assert (standing.open, standing.closing) == ({joined.serial: LOBBY}, [])
+            assert [await stage.event() for _ in range(2)] == said
+            await stage.worker.reply(said[0][0])
+            await succeed(stage, 2)
+            standing = await stage.worker.standing.get()
+            assert (standing.open, [each.serial for each in standing.closing]) == ({}, [joined.serial])
+
+    asyncio.run(body())
+
+
 def test_while_there_is_no_worker_nothing_more_is_read_and_nothing_is_lost() -> None:
     async def body() -> None:
         async with socket_staged() as stage:
