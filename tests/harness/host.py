@@ -27,6 +27,7 @@ _ROLES = {
     "mutants.worker": "worker",
     "benchmarks.metered worker": "worker",
     "holdfast_host.front": "front",
+    "mutants.front": "front",
     "holdfast_host.courier": "courier",
 }
 

@@ -49,6 +49,7 @@ class IdleCrowd:
     def __init__(self, url: str, rooms: list[str], each: int) -> None:
         where = urlsplit(url)
         self.rooms = rooms
+        self.count = each * len(rooms)
         command = [sys.executable, "-m", __name__, str(where.hostname), str(where.port), str(each), *rooms]
         self._process = subprocess.Popen(
             command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -234,34 +236,74 @@ def test_a_deploy_closes_no_socket(tmp_path: Path) -> None:
         chat.end()
 
 
+def _read(stream: httpx.Response, count: int) -> list[dict[str, str]]:
+    """The next events of an event stream."""
+    events: list[dict[str, str]] = []
+    current: dict[str, str] = {}
+    for line in stream.iter_lines():
+        if line:
+            name, _, value = line.partition(":")
+            if name in {"id", "event", "data"}:
+                current[name] = value.removeprefix(" ")
+        elif "data" in current:
+            events.append(current)
+            current = {}
+            if len(events) == count:
+                break
+    return events
+
+
+def _follow(chat: Chat, room: str, after: str = "") -> AbstractContextManager[httpx.Response]:
+    """Follow its topic behind the event of that id."""
+    headers = {"accept": "text/event-stream"} | ({"last-event-id": after} if after else {})
+    return httpx.stream("GET", f"{chat.host.url}/fn/chat/events?room={room}", headers=headers, timeout=PATIENCE_S)
+
+
 def test_an_event_stream_follows_a_topic_and_takes_it_up_again(chat: Chat) -> None:
-    url = f"{chat.host.url}/fn/chat/events?room=news"
-    accept = {"accept": "text/event-stream"}
-
-    def read(stream: httpx.Response, count: int) -> list[dict[str, str]]:
-        events: list[dict[str, str]] = []
-        current: dict[str, str] = {}
-        for line in stream.iter_lines():
-            if line:
-                name, _, value = line.partition(":")
-                if name in {"id", "event", "data"}:
-                    current[name] = value.removeprefix(" ")
-            elif "data" in current:
-                events.append(current)
-                current = {}
-                if len(events) == count:
-                    break
-        return events
-
-    with httpx.stream("GET", url, headers=accept, timeout=PATIENCE_S) as stream:
+    with _follow(chat, "news") as stream:
         chat.ask("news", "publish", "one")
         chat.ask("news", "publish", "two")
-        first = read(stream, 2)
+        first = _read(stream, 2)
     chat.ask("news", "publish", "three")
-    with httpx.stream("GET", url, headers={**accept, "last-event-id": first[0]["id"]}, timeout=PATIENCE_S) as stream:
-        again = read(stream, 2)
+    with _follow(chat, "news", first[0]["id"]) as stream:
+        again = _read(stream, 2)
 
     assert [each["data"] for each in first + again] == ["one", "two", "two", "three"]
+
+
+def test_who_leaves_a_topic_and_comes_again_at_random_gets_each_event_once_and_in_order(chat: Chat) -> None:
+    count, chance = 150, random.Random(3)
+    chat.ask("changing", "publish", "0")
+    with _follow(chat, "changing") as stream:
+        chat.ask("changing", "publish", "1")
+        [event] = _read(stream, 1)
+    with ThreadPoolExecutor(1) as publisher:
+        publishing = publisher.submit(
+            lambda: [chat.ask("changing", "publish", str(number)) for number in range(2, count)]
+        )
+        after, seen = event["id"], [event["data"]]
+        while len(seen) < count - 1:
+            with _follow(chat, "changing", after) as stream:
+                events = _read(stream, min(chance.randrange(1, 20), count - 1 - len(seen)))
+            after = events[-1]["id"]
+            seen += [f"{each.get('event', '')}{each['data']}" for each in events]
+        publishing.result()
+
+    assert seen == [str(number) for number in range(1, count)]
+
+
+def test_three_mebibytes_that_somebody_missed_arrive(chat: Chat) -> None:
+    """It is more than may wait for a client that takes nothing."""
+    with _follow(chat, "long") as stream:
+        chat.ask("long", "publish", "first")
+        [first] = _read(stream, 1)
+    for number in range(48):
+        chat.ask("long", "publish", f"{number} {'x' * (64 << 10)}")
+    with _follow(chat, "long", first["id"]) as stream:
+        missed = _read(stream, 48)
+
+    assert [int(each["data"].split()[0]) for each in missed] == list(range(48))
+    assert sum(len(each["data"]) for each in missed) > 3 << 20
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="`make apt` installs chromium")

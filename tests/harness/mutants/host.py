@@ -1,4 +1,4 @@
-"""`python -m tests.harness.mutants.host MUTATIONS serve ...`: `holdfast serve` with mutated workers."""
+"""`python -m tests.harness.mutants.host MUTATIONS serve ...`: `holdfast serve` with mutated workers and fronts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from holdfast_host.cli.main import main as holdfast
 from holdfast_host.supervisor.processes.child import Programs
+from tests.harness.mutants.sockets import FRONT_MUTATIONS
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -18,13 +19,20 @@ def command(*mutations: str) -> tuple[str, ...]:
 
 
 def main() -> None:
-    """Replace the default program of the workers, then be `holdfast`."""
-    mutations = sys.argv.pop(1)
+    """Replace the default programs of workers, and of fronts that are mutated, then be `holdfast`."""
+    mutations = sys.argv.pop(1).split(",")
+    of_front = [each for each in mutations if each in FRONT_MUTATIONS]
+    of_worker = [each for each in mutations if each not in FRONT_MUTATIONS]
     defaults = Programs()
-    worker = (sys.executable, "-P", "-m", "tests.harness.mutants.worker", mutations)
-    Programs.__init__.__defaults__ = (worker, defaults.front, defaults.courier)
+    worker = _mutated("worker", of_worker)
+    front = _mutated("front", of_front) if of_front else defaults.front
+    Programs.__init__.__defaults__ = (worker, front, defaults.courier)
     os.environ["PYTHONPATH"] = str(PROJECT)
     holdfast()
+
+
+def _mutated(role: str, mutations: list[str]) -> tuple[str, ...]:
+    return (sys.executable, "-P", "-m", f"tests.harness.mutants.{role}", ",".join(mutations))
 
 
 if __name__ == "__main__":

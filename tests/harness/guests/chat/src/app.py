@@ -31,6 +31,14 @@ class Room(StatefulActor):
             self.ctx.publish("news", "from the page")
         elif message == "close":
             ws.close(4000, "as you wish")
+        elif message == "flood":
+            for _ in range(200):
+                self.ctx.broadcast("x" * 5_000)
+        elif message == "linger":  # until the worker dies, behind what is durable
+            self.ctx.storage.put("n", self.ctx.storage.get("n", 0) + 1)
+            self.ctx.storage.sync()
+            while True:
+                pass
         elif message.startswith("pass on "):
             self.ctx.broadcast(f"passed on {ws.attachment['user']}: {message}")
         else:
