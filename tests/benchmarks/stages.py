@@ -59,7 +59,7 @@ FRONT: Final = [
         "route and check",
         "front/app.py",
         "front/http/origin_checks.py",
-        "front/http/tokens.py",
+        "front/access/tokens.py",
         "front/http/paths.py",
         "front/functions/dispatch.py",
         "front/functions/messages.py",
