@@ -19,6 +19,7 @@ from holdfast_host.cli.client import HostClient
 from holdfast_host.cli.commands import dev
 from holdfast_host.cli.dev.project import DevProject
 from holdfast_host.core.config import parse_listen
+from tests.unit.cli.test_commands import fails_in_one_sentence, run
 
 RUNNING: RunningFunction = {"version": 1, "url": "http://shop.localhost:1", "func_id": "fn_1"}
 
@@ -128,3 +129,14 @@ def test_a_project_with_types_of_others_is_deployed_after_those_that_have_all_of
     dev._develop("http://127.0.0.1:1", [DevProject(each, lambda *_: None) for each in projects], listen, Event())
 
     assert begun == ["shop", "reader", "broken"]
+
+
+def test_a_directory_that_asks_for_tokens_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dev, "serve", lambda *_arguments: pytest.fail("a host was started"))
+    kept = tmp_path / "restored" / "registry" / "tokens.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    said = fails_in_one_sentence(run("dev", str(make_project(tmp_path, "shop")), "--data", str(tmp_path / "restored")))
+
+    assert f"{tmp_path / 'restored'} asks every caller for a token" in said
+    assert f"or remove {kept}, which opens it" in said

@@ -18,6 +18,7 @@ from holdfast_host.cli.output import CommandFailedError, say, say_labelled
 from holdfast_host.core.config import OUTBOUND_DEFAULT, HostConfig, Listen, is_loopback, parse_listen
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.sandbox.components.compile_client import compile_component
+from holdfast_host.supervisor.directory.layout import DirectoryLayout
 from holdfast_host.supervisor.directory.lock import DirectoryLock
 from holdfast_host.supervisor.host import serve
 
@@ -95,6 +96,12 @@ def command(
     config = replace(config, root_listen=root, root_function=names[0])
     if fresh:
         _clear(config.data)
+    tokens = DirectoryLayout(config.data, 0).tokens
+    if tokens.exists():  # of a backup that was restored here, for one
+        raise CommandFailedError(
+            f"{folder} asks every caller for a token, which a host for development has not: use 'holdfast serve' with "
+            f"one, or remove {tokens}, which opens it."
+        )
     with readable_log():
         code = _run(config, projects, root)
     sys.exit(code)
