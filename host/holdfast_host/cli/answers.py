@@ -67,6 +67,14 @@ class RunningFunction(TypedDict):
     secrets: NotRequired[list[NamedSecret]]
 
 
+class RollbackPreview(TypedDict):
+    """What a rollback would break, and why it would be refused."""
+
+    version: Count
+    breaks: list[str]
+    refused: str | None
+
+
 class KeptVersions(TypedDict):
     """A function whose versions are listed."""
 

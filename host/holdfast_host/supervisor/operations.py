@@ -30,6 +30,7 @@ from holdfast_host.wire.operations import (
     FurtherOperation,
     ListFunctions,
     ListUndeployed,
+    PreviewRollback,
     Reload,
     Rollback,
     ShowFunction,
@@ -117,6 +118,8 @@ class Operations:
             case Rollback():
                 await self._deploys.rollback(operation.function, operation.version)
                 return self._shown(operation.function)
+            case PreviewRollback():
+                return await self._deploys.preview_rollback(operation.function, operation.version)
             case Delete():
                 was = self._shown(operation.function)
                 await self._deploys.delete(operation.function)

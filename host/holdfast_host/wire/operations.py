@@ -41,6 +41,13 @@ class Rollback(Operation, tag="rollback"):
     version: int | None = None  # null: the one before
 
 
+class PreviewRollback(Operation, tag="rollback_preview"):
+    """Result: `version`, `breaks`, a clause for each thing relied on that would go, `refused`, why not, or null."""
+
+    function: str
+    version: int | None = None  # null: the one before
+
+
 class Delete(Operation, tag="delete"):
     """Result: FUNCTION as it was."""
 
@@ -164,7 +171,9 @@ class TakeBackup(Operation, tag="backup"):
     with_key: bool  # the key of the secrets too
 
 
-FunctionOperation = Deploy | Reload | Rollback | Delete | ShowFunction | ListFunctions | ListUndeployed
+FunctionOperation = (
+    Deploy | Reload | Rollback | PreviewRollback | Delete | ShowFunction | ListFunctions | ListUndeployed
+)
 QuarantineOperation = ListQuarantined | ReleaseInstance | ReleaseFunction
 SecretOperation = ListSecrets | SetSecret | DeleteSecret
 TokenOperation = ListTokens | CreateToken | RotateToken | RevokeToken

@@ -108,7 +108,11 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "evict": [(ONE, {"evicted": True})],
     "erase": [([*ONE, "--yes"], {"deleted": True}), (ONE, None)],
     "logs": [([], LOG_LINE), (["--name", EVIL], {"time": 1.0, "function": EVIL, "message": EVIL})],
-    "rollback": [([EVIL], FUNCTION)],
+    "rollback": [
+        ([EVIL], FUNCTION),
+        ([EVIL, "--preview"], {"version": 1, "breaks": [EVIL], "refused": None}),
+        ([EVIL, "--preview"], {"version": 1, "breaks": [], "refused": EVIL}),
+    ],
     "delete": [([EVIL], FUNCTION)],
     "secret set": [([EVIL], SECRET)],
     "secret list": [([], {"secrets": [SECRET]})],

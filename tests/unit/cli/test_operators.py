@@ -15,6 +15,7 @@ COMMANDS = {
     "getFunction": "list",
     "deployFunction": "deploy",
     "deleteFunction": "delete",
+    "previewRollback": "rollback",
     "rollBackFunction": "rollback",
     "releaseFunction": "release",
     "reloadFunction": "dev",

@@ -255,6 +255,8 @@ def test_the_supervisor_hears_of_a_client_that_hangs_up_and_the_file_stays_until
         ("GET", "/v1/functions", b"", "functions", {}),
         ("GET", TARGET, b"", "function", {"function": "account"}),
         ("DELETE", TARGET, b"", "delete", {"function": "account"}),
+        ("GET", f"{TARGET}/rollback", b"", "rollback_preview", {"function": "account", "version": None}),
+        ("GET", f"{TARGET}/rollback?version=2", b"", "rollback_preview", {"function": "account", "version": 2}),
         ("POST", f"{TARGET}/rollback", b"", "rollback", {"function": "account", "version": None}),
         ("POST", f"{TARGET}/rollback", b'{"version":2}', "rollback", {"function": "account", "version": 2}),
     ],

@@ -11,7 +11,9 @@ from holdfast_host.core.errors import (
     InvalidComponentError,
     InvalidManifestError,
     TypeOwnedError,
+    UnknownVersionError,
 )
+from holdfast_host.wire.operations import PreviewRollback
 from tests.unit.supervisor.deploying import DeployBench
 from tests.unit.supervisor.fake_compile import component_text, manifest_text
 
@@ -259,3 +261,37 @@ def test_a_repair_switches_to_a_compiled_file_that_is_whole_again(bench: DeployB
     assert compiled.exists()
     assert bench.rollout.events == ["prepare 1, recorded 1", "switch 1, recorded 1", "publish wallet:1"]
     asyncio.run(bench.deploys.repair("nobody"))
+
+
+def preview(bench: DeployBench, version: int | None = None) -> dict[str, object]:
+    return asyncio.run(bench.operations.perform(PreviewRollback("wallet", version), bench.stages.append))
+
+
+def test_a_preview_says_what_a_rollback_breaks_and_changes_nothing(bench: DeployBench) -> None:
+    bench.deploy("wallet", component_text("Wallet", "Ledger", methods=("deposit", "debit", "balance")))
+    bench.rollout.instances = {bench.type_id("Ledger")}
+    shown, events = bench.show("wallet"), list(bench.rollout.events)
+
+    found = preview(bench)
+
+    assert (found["version"], found["refused"]) == (1, None)
+    [gone, method] = sorted(map(str, found["breaks"]))  # type: ignore[call-overload]
+    assert gone.startswith("the actor type Ledger, which has instances, is gone")
+    assert method == "the method Wallet.balance is gone"
+    assert (bench.show("wallet"), bench.rollout.events) == (shown, events)
+
+
+def test_a_preview_says_why_a_rollback_would_be_refused(bench: DeployBench) -> None:
+    bench.deploy("wallet", BOTH)
+    bench.deploy("reader", component_text("Reader"), manifest_text("reader", ("READER", "Reader"), ("L", "Ledger")))
+
+    refused = str(preview(bench, 1)["refused"])
+
+    assert "Ledger, to which the function 'reader' refers as L, is gone" in refused
+    assert preview(bench, 2) == {"version": 2, "breaks": [], "refused": None}
+
+
+@pytest.mark.parametrize("version", [7, None])
+def test_a_preview_of_a_version_that_is_not_kept_is_refused(bench: DeployBench, version: int | None) -> None:
+    with pytest.raises(UnknownVersionError, match="kept are 1"):
+        preview(bench, version)

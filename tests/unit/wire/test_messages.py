@@ -97,6 +97,7 @@ OPERATIONS: list[operations.AnyOperation] = [
     operations.Reload("account", "{}"),
     operations.Rollback("account", 2),
     operations.Delete("account"),
+    operations.PreviewRollback("account", 2),
     operations.ShowFunction("account"),
     operations.ListFunctions(),
     operations.ListUndeployed(),

@@ -18,21 +18,38 @@ Examples:
   holdfast rollback                   # the project in this directory, to the version before
   holdfast rollback account
   holdfast rollback account --to 3
+  holdfast rollback account --preview # what it would break; changes nothing
 """
 
 
 @click.command("rollback", epilog=_EXAMPLES)
 @click.argument("function", required=False)
 @click.option("--to", "version", type=click.IntRange(min=1), metavar="N", help="The version; else the one before.")
+@click.option("--preview", is_flag=True, help="Say what it would break, and change nothing.")
 @host_options
 @json_option
-def command(function: str | None, version: int | None, host: str, token_file: Path | None, as_json: bool) -> None:
+def command(
+    function: str | None, version: int | None, preview: bool, host: str, token_file: Path | None, as_json: bool
+) -> None:
     """Run an earlier version of FUNCTION (the project in this directory, by default) again, at once."""
     name = function or _function_here()
-    body = {} if version is None else {"version": version}
+    path = api_path("functions", name, "rollback")
     with open_client(host, token_file) as client:
-        answer = client.post(api_path("functions", name, "rollback"), body, answers.RunningFunction)
+        if preview:
+            found = client.get(path if version is None else f"{path}?version={version}", answers.RollbackPreview)
+            tell(found, _previewed(name, found), as_json)
+            return
+        answer = client.post(path, {} if version is None else {"version": version}, answers.RunningFunction)
     tell(answer, f"Function '{name}' runs version {answer['version']} again: {answer['url']}", as_json)
+
+
+def _previewed(name: str, found: answers.RollbackPreview) -> str:
+    which = f"version {found['version']} of '{name}'"
+    if found["refused"] is not None:
+        return f"A rollback to {which} would be refused: {found['refused']}"
+    if not found["breaks"]:
+        return f"A rollback to {which} breaks nothing that is relied on."
+    return "\n".join((f"A rollback to {which} breaks what relies on it:", *(f"- {each}" for each in found["breaks"])))
 
 
 def _function_here() -> str:

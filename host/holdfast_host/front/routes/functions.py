@@ -18,7 +18,7 @@ from holdfast_host.front.app import Route
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import LINES, LineStream, json_answer
 from holdfast_host.front.http.bodies import read_object
-from holdfast_host.front.http.paths import decode_segment, read_flags
+from holdfast_host.front.http.paths import decode_segment, read_flags, read_number, read_parameters
 from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.routes.uploads import Upload, UploadFolder
 from holdfast_host.wire.operations import (
@@ -26,12 +26,14 @@ from holdfast_host.wire.operations import (
     Deploy,
     ListFunctions,
     ListUndeployed,
+    PreviewRollback,
     Reload,
     Rollback,
     ShowFunction,
 )
 
 _BODY_BYTES_MAX: Final = 64 * KIB
+_VERSION_MAX: Final = 1_000_000_000
 _SOURCES_BYTES_MAX: Final = 4 * MIB  # they are part of each activation
 
 
@@ -55,7 +57,11 @@ class FunctionRoutes:
                 PUT=change("deployFunction", self._deploy, Scope.DEPLOY),
                 DELETE=change("deleteFunction", self._delete, Scope.DEPLOY),
             ),
-            Route.of(f"{one}/rollback", POST=change("rollBackFunction", self._roll_back, Scope.DEPLOY)),
+            Route.of(
+                f"{one}/rollback",
+                GET=look(self._preview_rollback, Scope.DEPLOY),
+                POST=change("rollBackFunction", self._roll_back, Scope.DEPLOY),
+            ),
             Route.of(f"{one}/sources", PUT=change("reloadFunction", self._reload, Scope.DEPLOY)),
         ]
 
@@ -81,6 +87,11 @@ class FunctionRoutes:
         if version is not None and (not isinstance(version, int) or isinstance(version, bool) or version < 1):
             raise BadRequestError(f"the version is {version!r}: give a whole number from 1, or none for the one before")
         return json_answer(await self._control.request(Rollback(function, version)))
+
+    async def _preview_rollback(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        asked = read_parameters(query, "version")
+        version = read_number(asked, "version", 1, _VERSION_MAX)
+        return json_answer(await self._control.request(PreviewRollback(_function_in(found), version)))
 
     async def _reload(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         """Other sources for a development component: an author's tool and an SDK agree on what stands in them."""

@@ -46,7 +46,7 @@ def describe_api(url: str, routes: Iterable[Route] = (), *, token: bool) -> dict
                 )
             },
             "/v1/functions/{function}": _function(),
-            "/v1/functions/{function}/rollback": {"post": _roll_back()},
+            "/v1/functions/{function}/rollback": {"get": _preview_rollback(), "post": _roll_back()},
             "/v1/functions/{function}/release": {"post": _release()},
             "/v1/functions/{function}/sources": {"put": _reload()},
             "/v1/instances/{type}/{name}/alarm": _alarm(),
@@ -152,6 +152,20 @@ def _release() -> dict[str, Any]:
         "Lift the quarantine of a function: of its fetch handler, or of all of it.",
         200,
         parameters=[parameter("function", "The function's name.")],
+    )
+
+
+def _preview_rollback() -> dict[str, Any]:
+    return operation(
+        "previewRollback",
+        "What a rollback would break of what callers, instances and other functions rely on; it changes nothing.",
+        200,
+        parameters=[
+            parameter("function", "The function's name."),
+            parameter(
+                "version", "The version; the one before where it is left out.", "query", type="integer", minimum=1
+            ),
+        ],
     )
 
 

@@ -29,6 +29,7 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.core.failures import required
 from holdfast_host.core.ids import check_function_name
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.core.manifest import Manifest, derive_manifest, parse_manifest
@@ -136,22 +137,38 @@ class Deploys:
             CallerError: it does not fit what is deployed now.
         """
         async with self._alone(function):
-            record = self._deployed(function)
-            current = required(record.current, f"the current version of {function!r}")
-            kept = [each.deployment.version for each in self._registry.versions(record.func_id)]
-            if version is None:
-                version = next((each for each in kept if each < current), None)
-            if version is None or version not in kept:
-                numbers = ", ".join(map(str, sorted(kept)))
-                raise UnknownVersionError(f"{function!r} has no such version to go back to; kept are {numbers}")
-            found = required(self._registry.version(record.func_id, version), f"version {version} of {function!r}")
-            plan.check_rollback(self._registry, found.deployment)
-            plan.check_granted(found.deployment, self._outbound)
-            deployment = await self._components.ready(found.deployment)
+            kept = self._kept(self._deployed(function), version)
+            plan.check_rollback(self._registry, kept)
+            plan.check_granted(kept, self._outbound)
+            deployment = await self._components.ready(kept)
             await self._rollout.prepare(deployment)
             self._registry.commit_current(deployment)
             await self._follow(deployment)
-            self._log.info("rolled back", function=function, version=version)
+            self._log.info("rolled back", function=function, version=deployment.version)
+
+    async def preview_rollback(self, function: str, version: int | None) -> JsonObject:
+        """What a rollback would break, and why it would be refused; changes nothing.
+
+        Raises:
+            UnknownFunctionError, UnknownVersionError: there is none.
+            HostUnavailableError: a worker is being replaced: what relies on the running version is not known.
+        """
+        record = self._deployed(function)
+        kept = self._kept(record, version)
+        current = required(record.current, f"the current version of {function!r}")
+        running = required(self._registry.version(record.func_id, current), f"version {current} of {function!r}")
+        asked = plan.reliance_on(running.deployment, kept)
+        occupied = await self._rollout.occupied(asked.gone) if asked.gone else set()
+        armed = await self._rollout.armed(asked.deaf) if asked.deaf else set()
+        connected = await self._rollout.connected(asked.mute) if asked.mute else set()
+        refused = None
+        try:
+            plan.check_rollback(self._registry, kept)
+            plan.check_granted(kept, self._outbound)
+        except HoldfastError as error:
+            refused = str(error)
+        breaks = plan.rollback_breaks(self._registry, kept, occupied, armed, connected)
+        return {"version": kept.version, "breaks": breaks, "refused": refused}
 
     async def repair(self, function: str) -> None:
         """A worker could not load what is deployed: see what is wrong with the compiled file, and switch to a good one.
@@ -301,6 +318,18 @@ class Deploys:
         if record is None or record.current is None:
             raise UnknownFunctionError(f"no function {function!r} is deployed")
         return record
+
+    def _kept(self, record: FunctionRecord, version: int | None) -> Deployment:
+        """A kept version of a deployed function, the one before the current one where none is named."""
+        current = required(record.current, f"the current version of {record.name!r}")
+        kept = [each.deployment.version for each in self._registry.versions(record.func_id)]
+        if version is None:
+            version = next((each for each in kept if each < current), None)
+        if version is None or version not in kept:
+            numbers = ", ".join(map(str, sorted(kept)))
+            raise UnknownVersionError(f"{record.name!r} has no such version to go back to; kept are {numbers}")
+        found = required(self._registry.version(record.func_id, version), f"version {version} of {record.name!r}")
+        return found.deployment
 
     def _record_failure(self, function: str, known: FunctionRecord | None, error: HoldfastError) -> None:
         """A function that exists shows why its latest deploy failed; one that does not exist stays unknown."""

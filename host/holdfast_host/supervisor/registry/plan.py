@@ -216,6 +216,36 @@ def check_rollback(registry: Registry, deployment: Deployment) -> None:
         raise refusal(deployment.function, found, "Mend or delete that function first.")
 
 
+@dataclass(frozen=True, slots=True)
+class Reliance:
+    """The numbers of types that another version would take something from: what relies on it has to be asked."""
+
+    gone: set[int]  # which it does not ship
+    deaf: set[int]  # which would lose their alarm handler
+    mute: set[int]  # which would lose their socket_message
+
+
+def reliance_on(before: Deployment, after: Deployment) -> Reliance:
+    """What has to be asked before one recorded version takes the place of another."""
+    left = {each.type_id: each for each in after.types}
+
+    def losing(handler: str) -> set[int]:
+        kept = (each for each in before.types if each.may_handle(handler) and each.type_id in left)
+        return {each.type_id for each in kept if not left[each.type_id].may_handle(handler)}
+
+    return Reliance({each.type_id for each in before.types} - left.keys(), losing("alarm"), losing("socket_message"))
+
+
+def rollback_breaks(
+    registry: Registry, after: Deployment, occupied: Set[int], armed: Set[int], connected: Set[int]
+) -> list[str]:
+    """What a recorded version would break that runs again, one clause each; see `breaking_changes`."""
+    running = _running(registry, registry.by_id(after.func_id))
+    if running is None:
+        return []
+    return breaking_changes(running, after, _others(registry, after), occupied, armed, connected)
+
+
 def check_granted(deployment: Deployment, granted: Iterable[str]) -> None:
     """Whether the operator lets a function ask what its manifest lists.
 
