@@ -10,7 +10,7 @@ LISTEN ?= 127.0.0.1:8787
 DATA ?= .holdfast
 ACCOUNT := examples/account/build/account.wasm
 
-.PHONY: help demo test test-unit test-fast lint format docs bench packages builds coverage hostile crash faults install install-dev install-bench install-docs apt clean
+.PHONY: help demo test test-unit test-fast lint format docs screenshots bench packages builds coverage hostile crash faults install install-dev install-bench install-docs apt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make builds     the real builds that make test leaves out, because it does one like them (four minutes)"
 	@echo "make coverage   lines and branches that tests/unit and tests/contract cover in this process, as a table (ten minutes)"
 	@echo "make bench      the measurements of tests/benchmarks; QUICK=1 short ones, WRITE=1 into the README, ONLY=flat one section"
+	@echo "make screenshots  every page of the inspector in a real browser, as pictures, and how soon it can be used (a minute)"
 	@echo "make docs       the site, from the pages of docs/, into build/site; fails for a link that leads nowhere"
 	@echo "make apt        what a bare Debian or Ubuntu needs first, with what tests and bench use (asks for sudo, unless you are root)"
 	@echo "make clean      remove the virtual environment and what builds leave behind; never the data of a host"
@@ -83,6 +84,9 @@ coverage: install-dev
 
 builds: install-dev
 	$(BIN)/python -m pytest -q -n 2 -m builds tests
+
+screenshots: install-dev
+	$(BIN)/python -m tests.screenshots
 
 bench: install-bench
 	$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write) $(if $(ONLY),--only "$(ONLY)") \

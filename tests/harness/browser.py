@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import time
@@ -14,6 +15,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 PATIENCE_S = 30.0
+PHONE_WIDTH = 500
+KEYS = {"Tab": 9, "Enter": 13, "Escape": 27}
 OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0")
 
 
@@ -43,6 +46,10 @@ class Browser:
         return Page(Link(self._links.enter_context(link)))
 
 
+class BrowserError(Exception):
+    """The browser does not do what it is asked for."""
+
+
 class Link:
     """Questions to the browser, one after the other; what it says unasked is not heard."""
 
@@ -56,7 +63,8 @@ class Link:
         self._connection.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         while (said := json.loads(self._connection.recv(PATIENCE_S))).get("id") != self._number:
             pass
-        assert "error" not in said, f"{method}: {said['error']}"
+        if "error" in said:
+            raise BrowserError(f"{method}: {said['error']}")
         return said["result"]
 
 
@@ -68,7 +76,10 @@ class Page:
 
     def run(self, script: str) -> Any:
         """The value of a script in the page; None where it fails, as one does whose page is being left."""
-        answer = self._link.ask("Runtime.evaluate", expression=script, returnByValue=True)
+        try:
+            answer = self._link.ask("Runtime.evaluate", expression=script, returnByValue=True)
+        except BrowserError:  # there is no page just now
+            return None
         return None if "exceptionDetails" in answer else answer["result"].get("value")
 
     def result(self, script: str) -> Any:
@@ -89,6 +100,35 @@ class Page:
         self.run("window.left = true")
         self._link.ask("Page.reload")
         self.until("window.left === undefined && document.readyState === 'complete'")
+
+    def go(self, url: str) -> None:
+        """Load another page, or go to another place of this one."""
+        failed = self._link.ask("Page.navigate", url=url).get("errorText")
+        assert failed is None, f"{url}: {failed}"
+
+    def look(self, scheme: str, width: int, height: int = 800) -> None:
+        """Be shown to somebody who likes that scheme, `light` or `dark`, on a screen of that size."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < PHONE_WIDTH}
+        self._link.ask("Emulation.setDeviceMetricsOverride", **size)
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self._link.ask("Emulation.setEmulatedMedia", features=[feature])
+
+    def await_value(self, script: str) -> Any:
+        """The value that a script in the page promises; an assertion where it fails."""
+        answer = self._link.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def press(self, key: str, *, shift: bool = False) -> None:
+        """Press a key, as `Tab` or `Enter`."""
+        text = {"text": "\r"} if key == "Enter" else {}
+        facts = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key], "modifiers": 8 if shift else 0}
+        self._link.ask("Input.dispatchKeyEvent", type="keyDown", **facts, **text)
+        self._link.ask("Input.dispatchKeyEvent", type="keyUp", **facts)
+
+    def picture(self) -> bytes:
+        """What is on the screen, as PNG."""
+        return base64.b64decode(self._link.ask("Page.captureScreenshot", format="png")["data"])
 
     def close(self) -> None:
         """Close it."""

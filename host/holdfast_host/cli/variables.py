@@ -28,6 +28,7 @@ KNOWN: Final = frozenset(
         "LISTEN",
         "LOG_FORMAT",
         "LOG_LEVEL",
+        "NO_UI",
         "OUTBOUND",
         "OUTBOUND_PRIVATE",
         "TOKEN",

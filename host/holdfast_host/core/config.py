@@ -79,6 +79,7 @@ class HostConfig:
     log_format: str = "text"
     trusted_proxies: tuple[str, ...] = ()  # networks
     known_heads: bool = True
+    ui: bool = True
     outbound: tuple[str, ...] = OUTBOUND_DEFAULT  # patterns of core.outbound
     outbound_private: tuple[tuple[str, int | None], ...] = ()  # host or address, and the port where it is said
 
@@ -100,6 +101,7 @@ class HostConfig:
         check_arguments: bool = False,
         trusted_proxies: Iterable[str] = (),
         known_heads: bool = True,
+        ui: bool = True,
         outbound: Iterable[str] = OUTBOUND_DEFAULT,
         outbound_private: Iterable[str] = (),
     ) -> HostConfig:
@@ -121,6 +123,7 @@ class HostConfig:
                 for functions whose manifest does not say.
             trusted_proxies: addresses or networks of the proxies whose word counts about where a request comes from.
             known_heads: whether calls with heads that have passed once are served without being parsed again.
+            ui: whether the inspector is served at /ui.
             outbound: patterns of what functions may ask outside, where their manifests list it; `none` for nothing.
             outbound_private: addresses, or hosts with a port, that requests may lead to though they are private.
 
@@ -164,6 +167,7 @@ class HostConfig:
             log_format=log_format,
             trusted_proxies=tuple(_read_network(each) for each in trusted_proxies),
             known_heads=known_heads,
+            ui=ui,
             outbound=_read_outbound(outbound),
             outbound_private=tuple(_read_private(each) for each in outbound_private),
         )

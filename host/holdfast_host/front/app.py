@@ -6,6 +6,7 @@ path there is the function's own. The data path comes next and touches no table.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,7 @@ from holdfast_host.front.functions.handshakes import Handshakes, is_direct
 from holdfast_host.front.http.answers import Answer, allow_line
 from holdfast_host.front.http.errors import RouteError, socket_refused
 from holdfast_host.front.http.origin_checks import OriginChecks
+from holdfast_host.front.http.page_cookie import headers_of_page
 from holdfast_host.front.http.paths import split_target
 from holdfast_host.front.http.server import Exchange
 
@@ -61,7 +63,9 @@ class App:
         calls: Calls,
         handshakes: Handshakes,
         routes: list[Route],
+        pages: Iterable[Route] = (),
     ) -> None:
+        """`routes` are the API's; `pages` are for people's browsers, and nothing of them is described."""
         self._strangers = strangers
         self._tokens = tokens
         self._functions = functions
@@ -73,6 +77,7 @@ class App:
             Route.of("/v1/call", POST=call(self._call_by_body)),
             *routes,
         ]
+        self._served = (*self.routes, *pages)
 
     async def handle(self, exchange: Exchange) -> web.StreamResponse:
         """Serve one request.
@@ -112,7 +117,7 @@ class App:
     def _admit(self, exchange: Exchange) -> None:
         """Return when the request may use the host's own API."""
         self._strangers.check_origin(exchange.headers, exchange.asked_host)
-        exchange.caller = self._tokens.caller(exchange.headers)
+        exchange.caller = self._tokens.caller(headers_of_page(exchange))
         if exchange.wants_socket:
             raise socket_refused()
 
@@ -120,7 +125,7 @@ class App:
         segments = path.split("/")[1:]
         if segments and segments[0] in _ADMITTED:
             self._admit(exchange)
-        for route in self.routes:
+        for route in self._served:
             found = route.match(segments)
             if found is not None:
                 return await self._answer(exchange, route, found, query)

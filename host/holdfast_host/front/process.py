@@ -47,6 +47,7 @@ from holdfast_host.front.routes.tokens import TokenRoutes
 from holdfast_host.front.routes.types_and_health import Health, InspectionRoutes
 from holdfast_host.front.routes.uploads import UploadFolder
 from holdfast_host.front.sockets.table import SocketTable
+from holdfast_host.front.ui.pages import InspectorPages
 from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.control import (
     Drain,
@@ -85,8 +86,9 @@ class Front:
         self._uploads = UploadFolder(Path(start.data), start.front, limits)
         self._tokens = tokens = Tokens(start.token, start.tokens)
         instances = InstanceRoutes(self._calls, start.routing, self._links, limits)
+        strangers = OriginChecks(start.domain, start.allowed_hosts)
         self._app = app = App(
-            OriginChecks(start.domain, start.allowed_hosts),
+            strangers,
             tokens,
             FunctionHosts(
                 self._calls,
@@ -119,6 +121,7 @@ class Front:
                 *DebugRoutes(control, limits).routes(),
                 *QuarantineRoutes(lambda: self._calls.view, control, limits).routes(),
             ],
+            InspectorPages(strangers, tokens).routes() if start.ui else (),
         )
         self._direct = DirectCalls(self._calls)
         proxies = TrustedProxies(start.trusted_proxies)

@@ -123,6 +123,7 @@ class FrontLaunch:
                 allowed_hosts=(config.listen.host, *config.allowed_hosts),
                 trusted_proxies=config.trusted_proxies,
                 known_heads=config.known_heads,
+                ui=config.ui,
                 root_fd=-1 if root is None else root.fileno(),
                 root_function=config.root_function,
             )

@@ -168,6 +168,7 @@ class FrontStart(Message, tag="start"):
     root_function: str = ""
     log_format: str = "text"
     tokens: KnownTokens = KnownTokens()  # beside `token`, which the host was started with
+    ui: bool = True  # the inspector is served
 
     def __repr__(self) -> str:
         return f"<FrontStart {self.front}>"  # without the token

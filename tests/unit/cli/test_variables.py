@@ -29,6 +29,7 @@ GIVEN = {
     "--limit": "method_timeout_s=7",
     "--check-arguments": "on",
     "--known-heads": "off",
+    "--no-ui": "1",
     "--log-level": "debug",
     "--log-format": "json",
 }
@@ -74,12 +75,12 @@ def test_every_flag_of_serve_does_the_same_as_its_variable(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "token").write_text("secret\n")
     started = catch_configurations(monkeypatch)
-    flags = {option.opts[0] for option in options_of("serve")}
+    flags = {option.opts[0]: option.is_flag for option in options_of("serve")}
 
     run("serve")
-    for flag in flags:
+    for flag, is_switch in flags.items():
         value = GIVEN[flag]
-        by_flag = run("serve", flag, value)
+        by_flag = run("serve", flag, *([] if is_switch else [value]))
         by_variable = run("serve", **{f"HOLDFAST_{flag[2:].replace('-', '_').upper()}": value})
         assert (by_flag.exit_code, by_variable.exit_code) == (0, 0), by_flag.output + by_variable.output
         assert started[-1] == started[-2], flag

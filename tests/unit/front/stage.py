@@ -306,6 +306,7 @@ async def staged(
     tokens: KnownTokens | None = None,
     limits: Limits | None = None,
     known_heads: bool = True,
+    ui: bool = True,
     catalog: Catalog = CATALOG,
     trusted_proxies: tuple[str, ...] = (),
 ) -> AsyncIterator[Stage]:
@@ -339,6 +340,7 @@ async def staged(
             known_heads=known_heads,
             trusted_proxies=trusted_proxies,
             tokens=tokens or KnownTokens(),
+            ui=ui,
         )
         front = Front(start, control)
         stage = Stage(port, [Worker(each) for each in listeners], supervisor, Path(folder), front)

@@ -119,6 +119,7 @@ Examples:
     type=click.Choice(["on", "off"]),
     help="Whether calls with heads that have passed all checks once are served without being parsed again.",
 )
+@option("--no-ui", is_flag=True, help="Serve no inspector at /ui.")
 @option(
     "--log-level",
     default="info",
@@ -147,6 +148,7 @@ def command(
     limits: tuple[str, ...],
     check_arguments: str,
     known_heads: str,
+    no_ui: bool,
     log_level: str,
     log_format: str,
 ) -> None:
@@ -166,6 +168,7 @@ def command(
         trusted_proxies=trusted_proxies,
         check_arguments=check_arguments == "on",
         known_heads=known_heads == "on",
+        ui=not no_ui,
         outbound=outbound or OUTBOUND_DEFAULT,
         outbound_private=outbound_private,
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.front.http.answers import Answer, status_line
+from holdfast_host.front.http.page_cookie import without_page_cookie
 from holdfast_host.wire.http_messages import (
     HOP_BY_HOP,
     BadMessageError,
@@ -70,6 +71,8 @@ def headers_for_function(exchange: Exchange, body_bytes: int, *, hide_authorizat
         for name, value in ((header_text(name), header_text(value)) for name, value in exchange.raw_headers)
         if name.lower() not in dropped
     ]
+    if "Cookie" in exchange.headers:
+        headers = [each for each in map(without_page_cookie, headers) if each is not None]
     if body_bytes or "Content-Length" in exchange.headers:
         headers.append(("Content-Length", str(body_bytes)))
     return headers
