@@ -221,7 +221,10 @@ def _list_alarms() -> dict[str, Any]:
 def _backup() -> dict[str, Any]:
     summary = "A backup as of one moment, as a tar archive; docs/operating.md says what lies in it and how it ends."
     flag = parameter("with_key", "Add the key of the secrets.", "query", type="boolean", default=False)
-    return {"post": operation("takeBackup", summary, 200, parameters=[flag])}
+    described = operation("takeBackup", summary, parameters=[flag])
+    tar = {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}
+    described["responses"]["200"] = {"description": "The archive, as it is made.", "content": tar}
+    return {"post": described}
 
 
 def _secret() -> dict[str, Any]:
