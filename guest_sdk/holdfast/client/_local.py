@@ -16,8 +16,9 @@ def local_transport(post: Callable[..., Any]) -> httpx.MockTransport:
 
     def answer(request: httpx.Request) -> httpx.Response:
         parts = request.url.raw_path.decode().split("/")
-        if len(parts) != _PARTS:
-            raise ValueError(f"a client of a LocalHost calls actors, and nothing at {request.url.path}")
+        if request.method != "POST" or len(parts) != _PARTS:
+            what = f"asks nothing at {request.url.path}: the LocalHost itself has `events` and `socket`"
+            raise ValueError(f"a client of a LocalHost calls actors, and {what}")
         found = post(
             *(unquote(each) for each in parts[3:]),
             request.content.decode(),

@@ -5,9 +5,15 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from holdfast import ActorCallError
+from holdfast import ActorCallError, StatefulActor
 from holdfast.client import Event
 from holdfast.client._event_stream import Follower
+from holdfast.testing import LocalHost
+
+
+class Plain(StatefulActor):
+    """An actor without a method."""
+
 
 STREAM = (
     ": a word\n\nid: 1\nevent: step\ndata: a\u2028b\ndata:c\n\n"
@@ -64,3 +70,11 @@ def test_waits_grow_up_to_half_a_minute() -> None:
 
     assert waits == sorted(waits)
     assert waits[-1] == 30.0
+
+
+def test_a_client_of_the_test_kit_says_who_has_events_there() -> None:
+    with (
+        LocalHost({"PLAIN": Plain}).client() as client,
+        pytest.raises(ValueError, match="the LocalHost itself has `events`"),
+    ):
+        next(client.events("Plain", "x", "/news"))
