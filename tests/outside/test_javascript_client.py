@@ -44,6 +44,8 @@ FACTS: Final = (
 
 @pytest.fixture(scope="module")
 def page_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    if shutil.which("chromium") is None:
+        pytest.skip("`make apt` installs chromium")
     with chromium(tmp_path_factory.mktemp("chromium")) as browser:
         yield run_in(browser)
 
@@ -53,8 +55,6 @@ def run(request: pytest.FixtureRequest) -> Run:
     """Runs a script, in either."""
     if request.param == "node":
         return run_in_node
-    if shutil.which("chromium") is None:
-        pytest.skip("`make apt` installs chromium")
     runner: Run = request.getfixturevalue("page_runner")
     return runner
 
