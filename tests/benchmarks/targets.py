@@ -85,6 +85,16 @@ TARGETS: Final = [
     Target("CPU of a broadcast's frame against workerd's", "sockets/broadcast/workerd/cpu_ratio", most=1),
     Target("look at 100,000 rows of sockets at a worker's start", "sockets/rows/start_ms", most=50, unit=" ms"),
     Target("read 10,000 sockets of a room for a first broadcast", "sockets/rows/room_ms", most=10, unit=" ms"),
+    *(
+        Target(f"p99 of a call beside {what}", f"neighbours/{how}/p99_ms", most=5, unit=" ms")
+        for how, what in {
+            "client": "a client that floods",
+            "guest": "a guest that floods",
+            "slow": "a client that takes nothing",
+            "broadcast": "broadcasts to 20,000",
+            "front": "the death of a front",
+        }.items()
+    ),
     Target("first call to a new name, p50", "first_call/p50_ms", most=5, unit=" ms"),
     Target("reactivation after eviction, p50", "reactivation/p50_ms", most=4, unit=" ms"),
     Target("private memory of an activation, 1,000 active", "memory/1000/mib_each", most=0.8, unit=" MiB"),
