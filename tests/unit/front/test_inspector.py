@@ -11,6 +11,7 @@ import uvloop
 
 from holdfast_host.front import ui
 from holdfast_host.front.http.page_cookie import COOKIE, without_page_cookie
+from holdfast_host.front.ui.pages import page_files
 from tests.unit.front.stage import Response, Stage, staged
 
 STATIC = Path(ui.__file__).with_name("static")
@@ -40,21 +41,41 @@ def test_no_module_of_the_page_grows_past_what_is_read_in_one_piece(name: str) -
 def test_every_file_is_served_under_its_policy_and_not_again_while_it_is_the_same(name: str) -> None:
     async def play() -> None:
         async with staged() as stage:
-            target = "/ui" if name == "index.html" else f"/ui/{name}"
+            home = name == "index.html"
+            target = "/ui" if home else f"/ui/{page_files().digest}/{name}"
             first = await stage.ask("GET", target)
-            assert (first.status, first.body) == (200, (STATIC / name).read_bytes())
+            assert first.status == 200
+            assert home or first.body == (STATIC / name).read_bytes()
             policy = first.headers["content-security-policy"]
             assert "unsafe" not in policy
             assert {"default-src 'none'", "frame-ancestors 'none'", "script-src 'self'"} <= set(policy.split("; "))
             assert first.headers["x-content-type-options"] == "nosniff"
             assert first.headers["referrer-policy"] == "no-referrer"
+            assert ("immutable" in first.headers["cache-control"]) is not home
             again = await stage.ask("GET", target, if_none_match=first.headers["etag"])
             assert (again.status, again.body) == (304, b"")
 
     uvloop.run(play())
 
 
-@pytest.mark.parametrize("target", ["/ui/none.js", "/ui/pages/none.js", "/ui/pages", "/ui/..%2Fpages.py", "/ui/%2e%2e"])
+def test_the_page_names_its_files_by_the_hash_of_all_and_one_of_an_earlier_release_keeps_none() -> None:
+    async def play() -> None:
+        async with staged() as stage:
+            page = (await stage.ask("GET", "/ui")).body.decode()
+            named = re.findall(r'(?:href|src)="(/ui/[^"]+)"', page)
+            assert named
+            assert all(each.startswith(f"/ui/{page_files().digest}/") for each in named)
+            for each in named:
+                assert (await stage.ask("GET", each)).status == 200, each
+            earlier = await stage.ask("GET", "/ui/0123456789abcdef/app.js")
+            assert (earlier.status, earlier.headers["cache-control"]) == (200, "no-cache")
+
+    uvloop.run(play())
+
+
+@pytest.mark.parametrize(
+    "target", ["/ui/x", "/ui/x/none.js", "/ui/x/pages/none.js", "/ui/x/pages", "/ui/x/..%2Fpages.py", "/ui/x/%2e%2e"]
+)
 def test_what_is_no_file_of_the_page_is_not_served(target: str) -> None:
     async def play() -> None:
         async with staged() as stage:

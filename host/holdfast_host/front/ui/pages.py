@@ -48,8 +48,9 @@ _HEADERS: Final = (
     "Referrer-Policy: no-referrer\r\n"
     "Cross-Origin-Opener-Policy: same-origin\r\n"
     "Cross-Origin-Resource-Policy: same-origin\r\n"
-    "Cache-Control: no-cache\r\n"  # it is asked for again each time, and comes again only where it is another
 ).encode()
+_ASKED_AGAIN: Final = b"Cache-Control: no-cache\r\n"  # each time; it comes again only where it is another
+_KEPT: Final = b"Cache-Control: private, max-age=31536000, immutable\r\n"  # its address has the hash of all files
 _HOME: Final = "index.html"
 
 
@@ -62,17 +63,27 @@ class PageFile:
     etag: str
 
     @classmethod
-    def read(cls, path: Path) -> PageFile:
-        """It, from the package."""
-        body = path.read_bytes()
-        return cls(_TYPES[path.suffix], body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+    def of(cls, suffix: str, body: bytes) -> PageFile:
+        """It, by the end of its name."""
+        return cls(_TYPES[suffix], body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+
+
+@dataclass(frozen=True, slots=True)
+class PageFiles:
+    """All files by their paths below /ui/, and the hash of all: under it a browser keeps them without asking."""
+
+    files: dict[str, PageFile]
+    digest: str
 
 
 @cache
-def page_files() -> dict[str, PageFile]:
-    """All files by their paths below /ui/; read when the first one is asked for."""
-    found = (path for path in _FOLDER.rglob("*") if path.is_file())
-    return {path.relative_to(_FOLDER).as_posix(): PageFile.read(path) for path in found}
+def page_files() -> PageFiles:
+    """Those of the package; read when the first one is asked for. The page names the others by the hash of all."""
+    paths = sorted(path for path in _FOLDER.rglob("*") if path.is_file())
+    files = {path.relative_to(_FOLDER).as_posix(): PageFile.of(path.suffix, path.read_bytes()) for path in paths}
+    digest = hashlib.sha256("".join(each.etag for each in files.values()).encode()).hexdigest()[:16]
+    home = files[_HOME].body.replace(b'"/ui/', f'"/ui/{digest}/'.encode())
+    return PageFiles({**files, _HOME: PageFile.of(".html", home)}, digest)
 
 
 class InspectorPages:
@@ -89,8 +100,8 @@ class InspectorPages:
             Route.of("/ui", GET=public(self._page)),
             Route.of("/ui/", GET=public(self._lead)),
             Route.of("/ui/session", POST=public(self._sign_in), DELETE=public(self._sign_out)),
-            Route.of("/ui/{}", GET=public(self._file)),
-            Route.of("/ui/pages/{}", GET=public(self._page_module)),
+            Route.of("/ui/{}/{}", GET=public(self._file)),
+            Route.of("/ui/{}/pages/{}", GET=public(self._page_module)),
         ]
 
     async def _lead(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
@@ -100,13 +111,13 @@ class InspectorPages:
         return Answer(303, b"", TEXT, b"Location: /ui\r\nVary: Accept\r\n")
 
     async def _page(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        return _send(exchange, _HOME)
+        return _send(exchange, _HOME, "")
 
     async def _file(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        return _send(exchange, found[0])
+        return _send(exchange, found[1], found[0])
 
     async def _page_module(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        return _send(exchange, f"pages/{found[0]}")
+        return _send(exchange, f"pages/{found[1]}", found[0])
 
     async def _sign_in(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         """Have the browser keep the token that the request shows, as any other request would show it."""
@@ -122,12 +133,14 @@ class InspectorPages:
         return json_answer({"signed_in": False}, 200, forget_lines(secure=_is_secure(exchange)))
 
 
-def _send(exchange: Exchange, name: str) -> Answer:
-    """A file, or that the browser has it."""
-    file = page_files().get(name)
+def _send(exchange: Exchange, name: str, digest: str) -> Answer:
+    """A file, or that the browser has it; a page of an earlier release gets those of today, and keeps none of them."""
+    known = page_files()
+    file = known.files.get(name)
     if file is None:
         raise UnknownRouteError(f"the inspector has no file {name[:100]!r}")
-    further = _HEADERS + f"ETag: {file.etag}\r\n".encode()
+    caching = _KEPT if digest == known.digest else _ASKED_AGAIN
+    further = b"".join((_HEADERS, caching, f"ETag: {file.etag}\r\n".encode()))
     if file.etag in exchange.headers.get("If-None-Match", ""):
         return Answer(304, b"", file.content_type, further)
     return Answer(200, file.body, file.content_type, further)
