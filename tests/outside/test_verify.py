@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import pytest
 
 from holdfast_host.storage.data_directory import partition_path
@@ -92,6 +93,27 @@ def _change_component(data: Path) -> None:
         file.write(b"\0\1\2\3")
 
 
+def _flip(data: Path, pattern: str, at: int) -> None:
+    """One byte of the only file of that name is another."""
+    [path] = data.glob(pattern)
+    with path.open("r+b") as file:
+        file.seek(at, os.SEEK_END if at < 0 else os.SEEK_SET)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes((byte[0] ^ 0xFF,)))
+
+
+def _lose_name(data: Path) -> None:
+    """The last name row of a partition is gone, and what is stored under it is not."""
+    env = lmdb.open(str(partition_path(data, 0)), map_size=1 << 30)
+    with env.begin(write=True) as txn, txn.cursor() as cursor:
+        assert cursor.set_range(b"\2")
+        assert cursor.prev()
+        assert cursor.key()[:1] == b"\1"
+        assert cursor.delete()
+    env.close()
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a file cut short": (_cut_short, "was cut short"),
     "pages that are none": (_overwrite, "partition 00: damaged"),
@@ -103,6 +125,16 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda data: (data / "registry" / "registry.sqlite3").write_bytes(b"not a database" * 1000),
         "registry: damaged",
     ),
+    "a byte of the registry": (lambda data: _flip(data, "registry/registry.sqlite3", 4096), "registry: damaged"),
+    "a byte of a component": (lambda data: _flip(data, "components/*.wasm", -1), "is not what was deployed"),
+    "a byte of a secret": (lambda data: _flip(data, "secrets/sealed.json", -8), "secrets: damaged"),
+    "a byte of a meta page": (lambda data: _flip(data, "parts/00/data.mdb", 16), "partition 00: damaged"),
+    "a byte of the front's numbers": (lambda data: _flip(data, "registry/fronts.json", 0), "fronts.json"),
+    "a quarantine that is none": (
+        lambda data: (data / "registry" / "quarantine.json").write_text("[[1]]"),
+        "remove it, which lifts every quarantine",
+    ),
+    "a name without which nobody finds what is stored": (_lose_name, "are no instance's"),
     "the key of the secrets": (lambda data: (data / "secrets" / "key").unlink(), "secrets: damaged"),
 }
 

@@ -18,8 +18,10 @@ from typing import Any
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.sandbox.components.compiled_store import sha256_of
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
+from holdfast_host.supervisor.crashes.quarantine import Quarantine
 from holdfast_host.supervisor.directory.layout import DirectoryLayout
 from holdfast_host.supervisor.directory.lock import DirectoryLock
+from holdfast_host.supervisor.processes.front_numbers import FrontNumbers
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.supervisor.secrets.secret_store import SecretStore
 from holdfast_host.supervisor.tokens.token_store import TokenStore
@@ -60,18 +62,19 @@ def verify_directory(root: Path) -> Iterator[Finding]:
         types: dict[int, str] = {}
         next_type_id = 1 << 32
         if not directory.registry.exists():
-            yield Finding.of("registry", {}, [f"{directory.registry} is gone: restore it from a backup"])
+            gone = f"{directory.registry} is gone: restore it from a backup"
+            yield Finding.of("registry", {}, [gone, *_beside(directory)])
         else:
             try:
                 registry = Registry.open(directory.registry, directory.compiled)
             except ConfigurationError as error:
-                yield Finding.of("registry", {}, [error.message])
+                yield Finding.of("registry", {}, [error.message, *_beside(directory)])
             else:
                 next_type_id = registry.next_type_id()
                 types = {
                     number: found.type for number in range(next_type_id) if (found := registry.type_numbered(number))
                 }
-                yield _registry(registry)
+                yield _registry(registry, directory)
                 yield _components(registry, directory)
                 registry.close()
         yield _secrets(directory)
@@ -80,9 +83,20 @@ def verify_directory(root: Path) -> Iterator[Finding]:
             yield _partition(root, partition, directory.partitions, next_type_id, types)
 
 
-def _registry(registry: Registry) -> Finding:
+def _beside(directory: DirectoryLayout) -> list[str]:
+    """What is wrong with the files beside the database, which a start needs as well."""
+    faults = []
+    for name, read in (("quarantine.json", Quarantine.open), ("fronts.json", FrontNumbers.open)):
+        try:
+            read(directory.registry.with_name(name))
+        except ConfigurationError as error:
+            faults.append(error.message)
+    return faults
+
+
+def _registry(registry: Registry, directory: DirectoryLayout) -> Finding:
     functions = registry.deployed()
-    faults = registry.damage()
+    faults = registry.damage() + _beside(directory)
     for each in functions:
         if each.current is not None and registry.version(each.func_id, each.current) is None:
             faults.append(f"version {each.current} of {each.name!r} is deployed and not recorded")
