@@ -5,9 +5,9 @@ What does not live here: the routes' meaning (each command knows its own), and p
 
 from __future__ import annotations
 
-import io
 import json
 import os
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +20,7 @@ import httpx
 from holdfast_host.cli import answers
 from holdfast_host.cli.output import CommandFailedError, integers_of_any_length
 from holdfast_host.cli.tokens import token_for
+from holdfast_host.cli.upload import Upload
 from holdfast_host.cli.variables import option
 
 DEFAULT_HOST: Final = "http://127.0.0.1:8787"
@@ -29,6 +30,7 @@ ANSWER_TIMEOUT_S: Final = 120.0
 PAGE_ROWS: Final = 1000
 
 _NO_JSON: Final = object()
+_AUTHORITIES: Final = "holdfast.authorities"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 _Shape = TypeVar("_Shape")
@@ -54,7 +56,7 @@ class StrangeAnswerError(CommandFailedError):
 
 
 def host_options(decorated: _Decorated) -> _Decorated:
-    """Add `--host` and `--token-file` to a command, as the parameters `host` and `token_file`."""
+    """Add `--host` and `--token-file` to a command, as the parameters `host` and `token_file`; and `--ca`."""
     token_file = option(
         "--token-file",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -68,7 +70,21 @@ def host_options(decorated: _Decorated) -> _Decorated:
         metavar="URL",
         help="The host to use.",
     )
-    return host(token_file(decorated))
+    authorities = option(
+        "--ca",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        expose_value=False,
+        callback=_keep_authorities,
+        help="The authority that signed the certificate of an https:// host (PEM); without it SSL_CERT_FILE counts, or "
+        "the usual ones.",
+    )
+    return host(token_file(authorities(decorated)))
+
+
+def _keep_authorities(context: click.Context, _option: click.Parameter, path: Path | None) -> None:
+    """For `open_client`: it is of no interest to the command itself."""
+    context.meta[_AUTHORITIES] = path
 
 
 def instance_arguments(decorated: _Decorated) -> _Decorated:
@@ -79,18 +95,20 @@ def instance_arguments(decorated: _Decorated) -> _Decorated:
 class HostClient:
     """One command's connection to a host. Lives as long as the command; for one thread."""
 
-    def __init__(self, url: str, token: str | None, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, token: str | None, transport: httpx.BaseTransport | None = None, authorities: Path | None = None
+    ) -> None:
         self.url = checked_url(url)
+        encrypted = self.url.startswith("https:")
         headers = {"authorization": f"Bearer {token}"} if token else {}
         at_home = urlsplit(self.url).hostname in _LOOPBACK
-        if transport is None and at_home and self.url.startswith("http:"):
-            # Without encryption there is nothing to verify, and reading the certificates to do so takes 25 ms.
-            transport = httpx.HTTPTransport(verify=False)
         self._http = httpx.Client(
             base_url=self.url,
             headers=headers,
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             trust_env=not at_home,  # no proxy stands between us and this machine
+            # Without encryption there is nothing to verify, and reading the certificates to do so takes 25 ms.
+            verify=_trusted(authorities) if encrypted or not at_home else False,
             transport=transport,
         )
 
@@ -142,6 +160,12 @@ class HostClient:
             for line in response.iter_lines():
                 yield self._fitting("GET", path, line, answers.LogLine)
 
+    def probe(self, path: str) -> str | None:
+        """The Date of whatever a GET answers that succeeds; None where it says none."""
+        with self._streamed("GET", path) as response:
+            date: str | None = response.headers.get("date")
+            return date
+
     def stream(self, path: str) -> Iterator[bytes]:
         """The bytes that a POST answers, as they come, however long that takes."""
         patient = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, read=None)
@@ -184,7 +208,7 @@ class HostClient:
         """
         query = "&".join(f"{flag}=true" for flag in flags)
         path = api_path("functions", function) + (f"?{query}" if query else "")
-        with _Upload(component, on_sent) as upload:
+        with Upload(component, on_sent) as upload:
             body: dict[str, Any]
             if manifest is None:
                 body = {"content": upload.chunks(), "headers": {"content-type": "application/wasm"}}
@@ -266,7 +290,12 @@ class HostClient:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except httpx.ConnectError:
+        except httpx.ConnectError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise UnreachableError(
+                    f"The certificate of {self.url} is not trusted ({str(error).rpartition(': ')[2]}): give its "
+                    "authority with --ca FILE, and use a name that the certificate has."
+                ) from None
             raise UnreachableError(
                 f"No host answers at {self.url}: start one with 'holdfast serve', or name another with --host."
             ) from None
@@ -282,7 +311,9 @@ class HostClient:
 
 def open_client(host: str, token_file: Path | None, *, token: str | None = None) -> HostClient:
     """The client for a command's `--host` and `--token-file`, or for this token."""
-    return HostClient(host, token or token_for(checked_url(host), token_file)[0])
+    context = click.get_current_context(silent=True)
+    authorities = None if context is None else context.meta.get(_AUTHORITIES)
+    return HostClient(host, token or token_for(checked_url(host), token_file)[0], authorities=authorities)
 
 
 def instance_path(actor_type: str, name: str, *further: str) -> str:
@@ -301,38 +332,15 @@ def with_query(path: str, asked: dict[str, str]) -> str:
     return f"{path}?{urlencode(asked, errors='surrogateescape')}" if asked else path
 
 
-class _Upload(io.RawIOBase):
-    """A file that says how much of it was read. httpx measures it by its descriptor."""
-
-    def __init__(self, path: Path, on_sent: Callable[[int], None]) -> None:
-        self._file = path.open("rb")
-        self._on_sent = on_sent
-        self.total_bytes = os.fstat(self._file.fileno()).st_size
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = self._file.read(size)
-        self._on_sent(self._file.tell())
-        return chunk
-
-    def chunks(self) -> Iterator[bytes]:
-        while chunk := self.read(64 << 10):
-            yield chunk
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+def _trusted(authorities: Path | None) -> ssl.SSLContext:
+    """Whose certificates are: those of this file, else of SSL_CERT_FILE, else the usual ones."""
+    source = "--ca" if authorities is not None else "SSL_CERT_FILE"
+    path = authorities or os.environ.get("SSL_CERT_FILE") or None
+    try:
+        return httpx.create_ssl_context() if path is None else ssl.create_default_context(cafile=path)
+    except OSError as error:  # which the errors of TLS are too
+        reason = "it is no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise CommandFailedError(f"{source} {path} cannot be used: {reason}.") from None
 
 
 def _json_content(text: str) -> dict[str, Any]:

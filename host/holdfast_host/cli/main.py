@@ -37,6 +37,7 @@ _COMMANDS: Final = {
     "alarm": "List alarms; set and clear that of an instance.",
     "job": "List jobs, show one, have it tried again, cancel it.",
     "top": "Show what the workers do now.",
+    "doctor": "Look at machine, data directory and host, and say what to do.",
     "backup": "Take a backup of a running host.",
     "restore": "Make a data directory from a backup.",
     "verify": "Read a whole data directory, and say what is wrong.",

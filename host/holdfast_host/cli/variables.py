@@ -18,7 +18,10 @@ KNOWN: Final = frozenset(
     PREFIX + name
     for name in (
         "ALLOWED_HOST",
+        "CA",
         "CHECK_ARGUMENTS",
+        "CONFIG",
+        "CORS_ORIGIN",
         "DATA",
         "DOMAIN",
         "FRONTS",
@@ -31,6 +34,8 @@ KNOWN: Final = frozenset(
         "NO_UI",
         "OUTBOUND",
         "OUTBOUND_PRIVATE",
+        "TLS_CERT",
+        "TLS_KEY",
         "TOKEN",
         "TOKEN_FILE",
         "TRUSTED_PROXY",

@@ -73,6 +73,11 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_data(descriptor: int) -> None:
+    """Return when what was written into an open file is on disk."""
+    os.fdatasync(descriptor)
+
+
 def _place(written: Path, path: Path) -> None:
     os.replace(written, path)
     sync_directory(path.parent)

@@ -131,6 +131,7 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "serve": [(["--listen", EVIL], None), (["--limit", EVIL], None), (["--data", "{component}" + EVIL], None)],
     "backup": [([EVIL], None), (["{project}"], None)],
     "restore": [([EVIL, EVIL], None), (["{project}/holdfast.toml", EVIL], None)],
+    "doctor": [(["--data", "{project}"], None), (["--data", EVIL], None), (["--host", EVIL], None)],
     "verify": [([EVIL], None), (["{project}"], None)],
     "dev": [(["{project}", "--listen", EVIL], None), ([EVIL], None)],
 }

@@ -1,0 +1,1 @@
+"""What `holdfast doctor` looks at. Nothing here changes anything but for a file that is written and removed."""
