@@ -93,6 +93,17 @@ def test_a_manifest_on_a_page_keeps_every_rule(page: str) -> None:
         assert parse_manifest(text).main == "src/app.py"
 
 
+def test_a_file_of_settings_on_a_page_is_one(tmp_path: Path) -> None:
+    [(_, text)] = blocks("operating.md", 'toml title="host.toml"')
+    (tmp_path / "host.toml").write_text(text)
+    (tmp_path / "token").write_text("secret")
+    command = [HOLDFAST, "serve", "--config", "host.toml", "--print-config"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "method_timeout_s = 60" in done.stdout
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_on_a_page_are_there(page: str) -> None:
     shown = subprocess.run([HOLDFAST, "--help"], capture_output=True, text=True, check=True).stdout

@@ -7,6 +7,7 @@ import json
 import re
 import select
 import socket
+import ssl
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -49,11 +50,14 @@ class NoAnswerError(Exception):
 class Caller:
     """Sends requests one after another, reconnecting after a broken connection; never sends one twice."""
 
-    def __init__(self, url: str, timeout_s: float = 75.0) -> None:
+    def __init__(self, url: str, timeout_s: float = 75.0, trusted: ssl.SSLContext | None = None) -> None:
         where = urlsplit(url)
         assert where.hostname is not None
         assert where.port is not None
-        self._http = http.client.HTTPConnection(where.hostname, where.port, timeout=timeout_s)
+        if trusted is None:
+            self._http = http.client.HTTPConnection(where.hostname, where.port, timeout=timeout_s)
+        else:
+            self._http = http.client.HTTPSConnection(where.hostname, where.port, timeout=timeout_s, context=trusted)
 
     def __enter__(self) -> Caller:
         """The caller itself."""

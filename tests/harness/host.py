@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -60,6 +61,7 @@ class HostProcess:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("HOLDFAST_")}
         self.environment = {**inherited, **(environment or {})}
         self.url = ""
+        self.trusted: ssl.SSLContext | None = None  # for a host that speaks TLS: whose certificates are
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: dict[int, str] = {}  # with when each began
 
@@ -109,7 +111,7 @@ class HostProcess:
 
     def caller(self, **options: float) -> Caller:
         """A new connection to this host."""
-        return Caller(self.url, **options)
+        return Caller(self.url, trusted=self.trusted, **options)
 
     def pids(self) -> dict[str, list[int]]:
         """The running processes by role: `supervisor`, `front`, `worker` (in the order of their partitions).

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
+from holdfast_host.core.cors import CorsError, read_listed
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import SHARDS, Limits
 from holdfast_host.core.logs import FORMATS, LEVELS
@@ -82,6 +83,9 @@ class HostConfig:
     ui: bool = True
     outbound: tuple[str, ...] = OUTBOUND_DEFAULT  # patterns of core.outbound
     outbound_private: tuple[tuple[str, int | None], ...] = ()  # host or address, and the port where it is said
+    cors_origins: tuple[str, ...] = ()  # whose pages may use the API; `*` alone: all
+    tls_cert: Path | None = None  # PEM; without it, HTTP is spoken as it is
+    tls_key: Path | None = None  # None where it stands in the certificate's file
 
     @classmethod
     def make(
@@ -104,6 +108,9 @@ class HostConfig:
         ui: bool = True,
         outbound: Iterable[str] = OUTBOUND_DEFAULT,
         outbound_private: Iterable[str] = (),
+        cors_origins: Iterable[str] = (),
+        tls_cert: str | Path | None = None,
+        tls_key: str | Path | None = None,
     ) -> HostConfig:
         """Check what the operator said.
 
@@ -126,6 +133,9 @@ class HostConfig:
             ui: whether the inspector is served at /ui.
             outbound: patterns of what functions may ask outside, where their manifests list it; `none` for nothing.
             outbound_private: addresses, or hosts with a port, that requests may lead to though they are private.
+            cors_origins: origins whose pages may use the host's own API, or `*` alone.
+            tls_cert: a file with the certificate to serve HTTPS with, and with those between it and its authority.
+            tls_key: the file of its key; None where that is in the same file.
 
         Raises:
             ConfigurationError: says what is wrong and how to mend it.
@@ -146,6 +156,8 @@ class HostConfig:
         for name in names:
             if not _DOMAIN.fullmatch(name):
                 raise ConfigurationError(f"--allowed-host {name!r} is no host name; an example is 'actors.example.com'")
+        if tls_key is not None and tls_cert is None:
+            raise ConfigurationError(f"--tls-key {tls_key} is a key without a certificate: give --tls-cert too")
         where = parse_listen(listen) if isinstance(listen, str) else listen
         secret = _read_token(token, token_file)
         if secret is None and not is_loopback(where):
@@ -170,6 +182,9 @@ class HostConfig:
             ui=ui,
             outbound=_read_outbound(outbound),
             outbound_private=tuple(_read_private(each) for each in outbound_private),
+            cors_origins=_read_cors_origins(cors_origins),
+            tls_cert=None if tls_cert is None else Path(tls_cert).absolute(),
+            tls_key=None if tls_key is None else Path(tls_key).absolute(),
         )
 
 
@@ -193,6 +208,14 @@ def _read_network(text: str) -> str:
         raise ConfigurationError(
             f"--trusted-proxy {text!r} is no network ({error}): write an address or a CIDR, as in '10.0.0.0/8'"
         ) from None
+
+
+def _read_cors_origins(texts: Iterable[str]) -> tuple[str, ...]:
+    origins = list(texts)
+    try:
+        return read_listed(origins) if origins else ()
+    except CorsError as error:
+        raise ConfigurationError(f"--cors-origin: {error}") from None
 
 
 def _read_outbound(texts: Iterable[str]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ import rtoml
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from holdfast_host.core.cors import Cors, CorsError, read_cors
 from holdfast_host.core.errors import InvalidManifestError, InvalidNameError
 from holdfast_host.core.ids import check_function_name, check_identifier, check_type_name
 from holdfast_host.core.limits import MIB, Limits
@@ -34,21 +35,8 @@ CRONS_MAX: Final = 50
 MEMORY_MIB_MIN: Final = 16  # a bare Python guest needs 13.5
 
 _FUNC_ID: Final = re.compile(r"fn_[A-Za-z0-9_-]{1,61}")
-_KEYS: Final = (
-    "name",
-    "main",
-    "compatibility_date",
-    "check_arguments",
-    "dependencies",
-    "actors",
-    "vars",
-    "secrets",
-    "outbound",
-    "sockets",
-    "triggers",
-    "limits",
-    "deploy",
-)
+_SINGLE: Final = ("name", "main", "compatibility_date", "check_arguments", "dependencies")
+_KEYS: Final = (*_SINGLE, "actors", "vars", "secrets", "outbound", "sockets", "cors", "triggers", "limits", "deploy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +65,7 @@ class Manifest:
         outbound_allow: Patterns of what the function may ask outside, see core.outbound.
         outbound_headers: By origin, then by name, the headers that are filled in for it, with `{NAME}` for a secret.
         origins: Of pages that may open WebSockets of the function, beside its own, see core.origins.
+        cors: What pages of other origins may do, None where the function sees to that itself.
         crons: Cron texts, in UTC, at whose times the function's `scheduled` runs.
         memory_bytes_max, method_timeout_s: The function's own limits; 0 where the host's hold.
         func_id: The function's identity; None until its first deploy.
@@ -93,6 +82,7 @@ class Manifest:
     outbound_allow: tuple[str, ...] = ()
     outbound_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     origins: tuple[str, ...] = ()
+    cors: Cors | None = None
     crons: tuple[str, ...] = ()
     memory_bytes_max: int = 0
     method_timeout_s: float = 0.0
@@ -244,6 +234,10 @@ def _manifest(table: _Table, limits: Limits) -> Manifest:
         origins = read_origins(table.inner("sockets", "origins").get("origins"))
     except OriginError as error:
         raise _broken(f"has in [sockets]: {error}") from None
+    try:
+        cors = read_cors(table.get("cors"))
+    except CorsError as error:
+        raise _broken(f"has in [cors]: {error}") from None
     own = table.inner("limits", "memory_mib", "method_s")
     memory_mib = own.number("memory_mib", MEMORY_MIB_MIN, limits.memory_bytes_max // MIB, "MiB")
     if memory_mib != int(memory_mib):
@@ -260,6 +254,7 @@ def _manifest(table: _Table, limits: Limits) -> Manifest:
         outbound_allow=allow,
         outbound_headers=headers,
         origins=origins,
+        cors=cors,
         crons=_crons(table.inner("triggers", "crons").get("crons")),
         memory_bytes_max=int(memory_mib) * MIB,
         method_timeout_s=float(own.number("method_s", 0.001, limits.method_timeout_s, "seconds")),

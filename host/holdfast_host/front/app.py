@@ -12,6 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
+from holdfast_host.core.cors import Cors
 from holdfast_host.core.errors import UnknownRouteError, WrongMethodError
 from holdfast_host.front.access.rules import Guarded, call
 from holdfast_host.front.access.tokens import Tokens
@@ -19,6 +20,7 @@ from holdfast_host.front.calls.actor_calls import Calls, flags_of
 from holdfast_host.front.functions.dispatch import FunctionHosts
 from holdfast_host.front.functions.handshakes import Handshakes, is_direct
 from holdfast_host.front.http.answers import Answer, allow_line
+from holdfast_host.front.http.cors import is_preflight, preflight_answer, share
 from holdfast_host.front.http.errors import RouteError, socket_refused
 from holdfast_host.front.http.origin_checks import OriginChecks
 from holdfast_host.front.http.page_cookie import headers_of_page
@@ -28,6 +30,10 @@ from holdfast_host.front.http.server import Exchange
 _ACTORS: Final = "/v1/actors/"
 _HEALTH: Final = "/health/"
 _ADMITTED: Final = ("v1", "metrics")
+# What pages send to the API, where the operator lets them use it, and what they read of it.
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE")
+_HEADERS: Final = ("Authorization", "Content-Type", "Accept", "Idempotency-Key", "Traceparent")
+_EXPOSED: Final = ("Retry-After", "Idempotency-Replayed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ class App:
         self._functions = functions
         self._calls = calls
         self._handshakes = handshakes
+        self._shared: Cors | None = None  # what pages of other origins may do under /v1
         self._call = call(self._call_by_path)
         self.routes = [
             Route.of("/v1/actors/{}/{}/{}", POST=self._call),
@@ -78,6 +85,10 @@ class App:
             *routes,
         ]
         self._served = (*self.routes, *pages)
+
+    def share_with(self, origins: tuple[str, ...]) -> None:
+        """Let the pages of these origins, and no others, use the API."""
+        self._shared = Cors(origins, _METHODS, _HEADERS, _EXPOSED) if origins else None
 
     async def handle(self, exchange: Exchange) -> web.StreamResponse:
         """Serve one request.
@@ -99,7 +110,7 @@ class App:
                 exchange.learn(flags_of)
                 return await self._calls.call_by_path(exchange, segments[3], segments[4], segments[5])
         elif exchange.method == "GET" and target.startswith(_ACTORS) and is_direct(exchange):
-            self._strangers.check_origin(exchange.headers, exchange.asked_host)
+            self._check_origin(exchange)
             exchange.caller = self._tokens.caller(exchange.headers)
             self._call.check(exchange.caller)
             return await self._handshakes.serve_directly(exchange, *split_target(target))
@@ -116,14 +127,21 @@ class App:
 
     def _admit(self, exchange: Exchange) -> None:
         """Return when the request may use the host's own API."""
-        self._strangers.check_origin(exchange.headers, exchange.asked_host)
+        self._check_origin(exchange)
         exchange.caller = self._tokens.caller(headers_of_page(exchange))
         if exchange.wants_socket:
             raise socket_refused()
 
+    def _check_origin(self, exchange: Exchange) -> None:
+        """Return when no page is behind the request, or one that may use the API."""
+        if self._shared is None or "Origin" not in exchange.headers or not share(exchange, self._shared):
+            self._strangers.check_origin(exchange.headers, exchange.asked_host)
+
     async def _dispatch(self, exchange: Exchange, path: str, query: str) -> web.StreamResponse:
         segments = path.split("/")[1:]
         if segments and segments[0] in _ADMITTED:
+            if self._shared is not None and is_preflight(exchange) and share(exchange, self._shared):
+                return preflight_answer(self._shared)
             self._admit(exchange)
         for route in self._served:
             found = route.match(segments)

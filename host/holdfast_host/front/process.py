@@ -15,6 +15,7 @@ from holdfast_host.core.config import HTTP_BACKLOG
 from holdfast_host.core.errors import InternalError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
+from holdfast_host.core.tls import server_context
 from holdfast_host.front.access.tokens import Tokens
 from holdfast_host.front.app import App
 from holdfast_host.front.calls.actor_calls import Calls
@@ -29,6 +30,7 @@ from holdfast_host.front.http.connection_limits import ConnectionLimits, allow_d
 from holdfast_host.front.http.origin_checks import OriginChecks
 from holdfast_host.front.http.proxies import TrustedProxies
 from holdfast_host.front.http.server import HttpServer
+from holdfast_host.front.http.tls import TlsListener
 from holdfast_host.front.known.connection import KnowingConnection
 from holdfast_host.front.known.direct import DirectCalls
 from holdfast_host.front.routes.alarms import AlarmRoutes
@@ -61,6 +63,7 @@ from holdfast_host.wire.control import (
     Ready,
     Stop,
 )
+from holdfast_host.wire.edge import Edge, NewEdge
 from holdfast_host.wire.tokens import NewTokens, TokensUsed
 
 
@@ -124,14 +127,14 @@ class Front:
             InspectorPages(strangers, tokens).routes() if start.ui else (),
         )
         self._direct = DirectCalls(self._calls)
-        proxies = TrustedProxies(start.trusted_proxies)
         new_connection = partial(KnowingConnection, self._direct) if start.known_heads and is_known() else Connection
-        api = HttpServer(app.handle, ClientTimeouts(), ConnectionLimits(connections_max), proxies, new_connection)
+        api = HttpServer(app.handle, ClientTimeouts(), ConnectionLimits(connections_max), new_connection=new_connection)
         self._servers = [(start.listen_fd, api)]
         if start.root_fd >= 0:
             serve_root = partial(app.handle_root, function=start.root_function)
-            self._servers.append((start.root_fd, HttpServer(serve_root, proxies=proxies)))
-        self._listeners: list[asyncio.AbstractServer] = []
+            self._servers.append((start.root_fd, HttpServer(serve_root)))
+        self._take_edge(start.edge)
+        self._listeners: list[asyncio.AbstractServer | TlsListener] = []
         self._drain: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -143,6 +146,9 @@ class Front:
         for listen_fd, server in self._servers:
             listening = socket.socket(fileno=listen_fd)
             listening.setblocking(False)
+            if server.context is not None:
+                self._listeners.append(TlsListener(listening, server))
+                continue
             # It listens again, and the last backlog that anybody gives counts for the socket that all share.
             accepting = asyncio.get_running_loop().create_server(server, sock=listening, backlog=HTTP_BACKLOG)
             self._listeners.append(await accepting)
@@ -156,6 +162,8 @@ class Front:
                     self._calls.view = CatalogView(message.catalog)
             case NewTokens():
                 self._tokens.take(message.tokens)
+            case NewEdge():
+                self._take_edge(message.edge)
             case HostHealth():
                 self._health.update(message)
             case Measure():
@@ -165,6 +173,16 @@ class Front:
                     self._drain = asyncio.get_running_loop().create_task(self._finish())
             case _:
                 assert_never(message)
+
+    def _take_edge(self, edge: Edge) -> None:
+        """Have new connections and requests served so; only the API's own socket speaks TLS."""
+        proxies = TrustedProxies(edge.trusted_proxies)
+        for _, server in self._servers:
+            server.proxies = proxies
+        self._app.share_with(edge.cors_origins)
+        self._direct.forget()  # what was known of heads followed from what held until now
+        _, api = self._servers[0]
+        api.context = None if edge.certificate is None else server_context(edge.certificate.chain, edge.certificate.key)
 
     def _measures(self) -> JsonObject:
         """What this front counts; the API's own socket is always the first."""

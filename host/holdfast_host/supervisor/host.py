@@ -23,6 +23,7 @@ from holdfast_host.supervisor.deploys.component_store import Compile, ComponentS
 from holdfast_host.supervisor.deploys.deploys import Deploys
 from holdfast_host.supervisor.deploys.rollout import ProcessRollout
 from holdfast_host.supervisor.launching import FrontLaunch, WorkerLaunch
+from holdfast_host.supervisor.live_settings import LiveSettings
 from holdfast_host.supervisor.operations import Operations
 from holdfast_host.supervisor.processes.activity import collect_activity
 from holdfast_host.supervisor.processes.child import Programs
@@ -70,6 +71,7 @@ def serve(
     *,
     programs: Programs | None = None,
     probe_times: ProbeTimes | None = None,
+    reread: Callable[[], HostConfig] | None = None,
 ) -> int:
     """Run a host until it is told to stop; blocks.
 
@@ -79,6 +81,7 @@ def serve(
         compile_component: how a component is compiled.
         programs: the children's command lines.
         probe_times: how long to wait for their signs of life.
+        reread: what the operator says now, for SIGHUP; without it that stops the host.
 
     Returns:
         The exit code: 0 after a stop in order, 1 when the host failed or had to be killed.
@@ -88,11 +91,12 @@ def serve(
     """
     adopt_logging("supervisor", config.log_level, config.log_format)
     log = EventLog(config.log_level, log_format=config.log_format)
+    settings = LiveSettings(config, log, reread)
     with open_resources(config, log) as resources:
 
         async def run() -> int:
-            host = Host(config, resources, compile_component, log, programs or Programs(), probe_times or ProbeTimes())
-            return await host.run(announce)
+            parts = programs or Programs(), probe_times or ProbeTimes()
+            return await Host(config, settings, resources, compile_component, log, *parts).run(announce)
 
         return asyncio.run(run())
 
@@ -103,6 +107,7 @@ class Host:
     def __init__(
         self,
         config: HostConfig,
+        settings: LiveSettings,
         resources: HostResources,
         compile_component: Compile,
         log: EventLog,
@@ -110,6 +115,7 @@ class Host:
         probe_times: ProbeTimes,
     ) -> None:
         self._config = config
+        self._settings = settings
         self._resources = resources
         self._log = log
         self._probe_times = probe_times
@@ -119,9 +125,8 @@ class Host:
             resources.directory, resources.registry, compile_component, config.limits, log
         )
         self._workers = [self._worker(number, programs) for number in range(workers)]
-        self._front_launches = [
-            FrontLaunch(number, config, resources, programs.front) for number in range(config.fronts)
-        ]
+        fronts = range(config.fronts)
+        self._front_launches = [FrontLaunch(each, config, resources, programs.front, settings) for each in fronts]
         self._fronts = [self._process(f"front {number}", launch) for number, launch in enumerate(self._front_launches)]
         launch_courier = CourierLaunch(config, resources, programs.courier)
         self._courier = self._process("courier", launch_courier)
@@ -165,6 +170,7 @@ class Host:
         loop = asyncio.get_running_loop()
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number).name)
+        watching = asyncio.create_task(self._settings.watch(self._fronts))
         supervised: list[asyncio.Task[None]] = []
         try:
             await self._or_stop(self._components.restore())
@@ -180,6 +186,7 @@ class Host:
             await self._stop_asked.wait()
             await self._stop_all()
         finally:
+            watching.cancel()
             for process in (*self._all, self._courier):
                 process.retire()
                 if process.child is not None:
@@ -211,9 +218,8 @@ class Host:
     async def _stop_all(self) -> None:
         """The orderly stop, within its time."""
         self._stop = StopOrder(self._fronts, self._workers, self._log, [self._courier])
-        self._resources.listener.close()
-        if self._resources.root_listener is not None:
-            self._resources.root_listener.close()
+        for listener in filter(None, (self._resources.listener, self._resources.root_listener)):
+            listener.close()
         self._tell_health()
         order = asyncio.create_task(self._stop_in_order(self._stop))
         killed = asyncio.create_task(self._kill_asked.wait())
@@ -305,32 +311,18 @@ class Host:
             case Unloadable():
                 self._repair(process, message)
             case CommitStalled():
-                self._note_stall(process, message.stalled)
+                process.note_stall(stalled=message.stalled)
+                self._tell_health()
             case TokensUsed():
                 self._tokens.note_used(message.ids)
             case RoomChanged():
-                self._note_room(process, message.shortage)
+                process.note_room(message.shortage)
+                self._tell_health()
             case Fatal():
                 self._log.error(f"{process.label} cannot go on: the host stops", reason=message.reason)
                 self.request_stop(f"{process.label}: {message.reason}", exit_code=1)
             case _:
                 assert_never(message)
-
-    def _note_stall(self, process: SupervisedProcess, stalled: bool) -> None:
-        process.stalled = stalled
-        if stalled:
-            self._log.error(f"{process.label}: a commit does not end, the host is not ready")
-        else:
-            self._log.warning(f"{process.label}: the commit has ended")
-        self._tell_health()
-
-    def _note_room(self, process: SupervisedProcess, shortage: str | None) -> None:
-        process.shortage = shortage
-        if shortage is not None:
-            self._log.error(f"{process.label}: {shortage}: nothing may grow, the host is not ready")
-        else:
-            self._log.warning(f"{process.label}: there is room again")
-        self._tell_health()
 
     async def _perform(self, operation: FurtherOperation, progress: Progress, gone: asyncio.Event) -> JsonObject:
         """What fronts ask for that is not about functions."""
@@ -381,10 +373,9 @@ class Host:
             )
             self.request_stop(f"{process.label} does not start", exit_code=1)
         self._tell_health()
-        live = LiveFronts([*self._resources.front_numbers.live])
         for worker in self._workers:
             if worker.child is not None:
-                worker.child.send(live)
+                worker.child.send(LiveFronts([*self._resources.front_numbers.live]))
 
     def _tell_health(self) -> None:
         """Tell the fronts which workers are up, and whether the host is stopping."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.config import HostConfig
     from holdfast_host.supervisor.crashes.attribution import CrashAttribution
     from holdfast_host.supervisor.deploys.component_store import ComponentStore
+    from holdfast_host.supervisor.live_settings import LiveSettings
     from holdfast_host.supervisor.startup import HostResources
     from holdfast_host.wire.control import ChildNews
 
@@ -79,11 +80,19 @@ class WorkerLaunch:
 class FrontLaunch:
     """Starts one front, again and again."""
 
-    def __init__(self, number: int, config: HostConfig, resources: HostResources, program: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        number: int,
+        config: HostConfig,
+        resources: HostResources,
+        program: tuple[str, ...],
+        settings: LiveSettings,
+    ) -> None:
         self._number = number
         self._config = config
         self._resources = resources
         self._program = program
+        self._settings = settings
         self._own_number = 0  # of the one that runs
 
     def note_end(self) -> None:
@@ -121,7 +130,7 @@ class FrontLaunch:
                 log_level=config.log_level,
                 log_format=config.log_format,
                 allowed_hosts=(config.listen.host, *config.allowed_hosts),
-                trusted_proxies=config.trusted_proxies,
+                edge=self._settings.edge,
                 known_heads=config.known_heads,
                 ui=config.ui,
                 root_fd=-1 if root is None else root.fileno(),

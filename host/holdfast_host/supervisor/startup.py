@@ -64,7 +64,7 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
         quarantine = Quarantine.open(directory.registry.with_name("quarantine.json"))
         front_numbers = FrontNumbers.open(directory.registry.with_name("fronts.json"))
         listener = cleanup.enter_context(bind_http(config.listen))
-        url = url_of(config.listen, listener)
+        url = url_of(config.listen, listener, encrypted=config.tls_cert is not None)
         root_listener = cleanup.enter_context(bind_http(config.root_listen)) if config.root_listen else None
         runtime = RuntimeDirectory()
         cleanup.callback(runtime.remove)

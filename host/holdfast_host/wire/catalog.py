@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from holdfast_host.core.cors import Cors
 from holdfast_host.core.outbound import PLACEHOLDER
 
 
@@ -103,6 +104,7 @@ class Deployment:
     secrets: tuple[str, ...] = ()  # the names of those that it sees, set or not; a version that was kept without: none
     outbound: Outbound = NO_OUTBOUND
     origins: tuple[str, ...] = ()  # whose pages may open WebSockets, beside its own, see core.origins
+    cors: Cors | None = None  # what pages of other origins may do; None: the function sees to it
     language: str = ""  # what it was written in, where its component says so
 
     @property
@@ -137,6 +139,7 @@ class Deployment:
         asks = Outbound(tuple(outbound.get("allow", ())), outbound.get("headers", {}))
         read = {"types": types, "bindings": bindings, "secrets": secrets, "handlers": handlers, "outbound": asks}
         read["origins"] = tuple(facts.get("origins", ()))
+        read["cors"] = None if facts.get("cors") is None else Cors.from_json(facts["cors"])
         return cls(**{**facts, **read})
 
 

@@ -19,6 +19,7 @@ from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import Limits
 from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.catalog import Catalog, Deployment, Outbound
+from holdfast_host.wire.edge import Edge, NewEdge
 from holdfast_host.wire.messages import Failure, Message, Question
 from holdfast_host.wire.operations import AnyOperation
 from holdfast_host.wire.routing import Routing
@@ -161,7 +162,7 @@ class FrontStart(Message, tag="start"):
     limits: Limits
     log_level: str = "info"
     allowed_hosts: tuple[str, ...] = ()  # names that requests may be for, beside the domain's and loopback's
-    trusted_proxies: tuple[str, ...] = ()  # networks whose word about a request's origin counts
+    edge: Edge = Edge()
     number: int = 1  # of this process: another at each start, see supervisor.processes.front_numbers
     known_heads: bool = True  # calls with heads that have passed once are served past the parser
     root_fd: int = -1  # a second HTTP socket, all of which is one function's; -1: there is none
@@ -228,9 +229,6 @@ class TakeGrants(Question, tag="grants"):
     """What the functions may ask from now on, by name."""
 
     functions: dict[str, Outbound]
-
-
-# From every child.
 
 
 class Ready(Message, tag="ready"):
@@ -352,7 +350,7 @@ WorkerQuestion = (
 )
 WorkerOrder = WorkerQuestion | LiveFronts | Ping | Drain | Stop
 ToWorker = WorkerStart | WorkerOrder
-FrontNews = NewCatalog | NewTokens | HostHealth | Measure | Drain
+FrontNews = NewCatalog | NewTokens | NewEdge | HostHealth | Measure | Drain
 ToFront = FrontStart | FrontNews | Progress | Answer | Ping | Stop
 CourierQuestion = TakeGrants | TakeSecrets | Measure
 ToCourier = CourierStart | CourierQuestion | Ping | Stop

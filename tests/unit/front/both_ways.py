@@ -102,7 +102,7 @@ async def play_pieces(
         if pipe.is_closing() or not pipe.reading.is_set():
             break  # or the front waits for its patience to end, with a body that is none
         if piece == END:
-            if not connection.eof_received():  # type: ignore[func-returns-value]  # ours does
+            if not connection.eof_received():
                 pipe.close()
             break
         connection.data_received(piece)

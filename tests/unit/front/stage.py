@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import socket
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from holdfast_host.front.http.server import HttpServer
 from holdfast_host.front.process import Front
 from holdfast_host.wire.catalog import ActorType, Catalog, Deployment, Method
 from holdfast_host.wire.control import Drain, FrontNews, FrontStart, HostHealth, Measure, NewCatalog, Stop
+from holdfast_host.wire.edge import Edge, NewEdge
 from holdfast_host.wire.frames import (
     EVENT_SLOT,
     PROTOCOL,
@@ -207,6 +209,7 @@ class Supervisor(asyncio.Protocol):
 class Stage:
     """What a test holds."""
 
+    trusted: ssl.SSLContext | None = None  # for a front that speaks TLS: whose certificates are
     taught = False  # whether calls find their heads known, see `teach`; the fixture `either_way` decides
 
     def __init__(self, port: int, workers: list[Worker], supervisor: Supervisor, data: Path, front: Front) -> None:
@@ -243,7 +246,8 @@ class Stage:
 
     async def exchange(self, request: bytes, *, head_only: bool = False) -> Response:
         """One request, byte for byte, on a connection of its own."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        name = "localhost" if self.trusted else None
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.trusted, server_hostname=name)
         try:
             writer.write(request)
             return await read_response(reader, head_only=head_only)
@@ -308,7 +312,8 @@ async def staged(
     known_heads: bool = True,
     ui: bool = True,
     catalog: Catalog = CATALOG,
-    trusted_proxies: tuple[str, ...] = (),
+    edge: Edge | None = None,
+    trusted: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Stage]:
     """A front that serves, with its workers connected unless told otherwise."""
     loop = asyncio.get_running_loop()
@@ -321,7 +326,7 @@ async def staged(
 
         def on_message(message: FrontStart | FrontNews | Stop) -> None:
             assert front is not None
-            assert isinstance(message, NewCatalog | NewTokens | HostHealth | Measure | Drain)
+            assert isinstance(message, NewCatalog | NewTokens | NewEdge | HostHealth | Measure | Drain)
             front.on_message(message)
 
         channel, control = await loop.create_connection(lambda: ControlChannel(on_message, lambda: None), sock=theirs)
@@ -338,12 +343,13 @@ async def staged(
             catalog,
             limits or Limits(),
             known_heads=known_heads,
-            trusted_proxies=trusted_proxies,
             tokens=tokens or KnownTokens(),
             ui=ui,
+            edge=edge or Edge(),
         )
         front = Front(start, control)
         stage = Stage(port, [Worker(each) for each in listeners], supervisor, Path(folder), front)
+        stage.trusted = trusted
         try:
             await front.start()
             await supervisor.next("ready")

@@ -9,10 +9,12 @@ import pytest
 import uvloop
 
 from holdfast_host.wire import control
+from holdfast_host.wire.edge import Edge, NewEdge
 from holdfast_host.wire.tokens import KnownTokens, NewTokens
 from tests.unit.front.stage import CATALOG, PATIENCE_S, staged
 
 NEWS: list[control.FrontNews] = [
+    NewEdge(Edge(("10.0.0.0/8",))),
     control.NewCatalog(CATALOG),
     NewTokens(KnownTokens()),
     control.HostHealth([True]),

@@ -12,6 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.errors import BadRequestError, ConfigurationError
 from holdfast_host.front.http.proxies import CameBy, TrustedProxies
+from holdfast_host.wire.edge import Edge
 from tests.unit.front.stage import Response, Stage, read_response, request_bytes, staged
 from tests.unit.front.test_function_hosts import HOST, OK, asked, deploy
 
@@ -150,7 +151,7 @@ def test_both_kinds_of_headers_must_say_the_same_for_one_of_them_may_be_the_clie
 )
 def test_a_function_is_found_by_the_host_that_a_proxy_of_ours_was_asked_for(headers: dict[str, str], url: str) -> None:
     async def play() -> None:
-        async with staged(trusted_proxies=("127.0.0.1/32",)) as stage:
+        async with staged(edge=Edge(("127.0.0.1/32",))) as stage:
             deploy(stage)
             _, request, response = await asked(stage, "GET", "/a?b", b"", OK, 200, host="backend.localhost", **headers)
             believed = await stage.ask("GET", "/", host="localhost", x_forwarded_host="nosuch.localhost")
@@ -183,7 +184,7 @@ def test_a_function_is_found_by_the_host_that_a_proxy_of_ours_was_asked_for(head
 )
 def test_a_host_that_a_proxy_names_is_checked_as_any_other(headers: dict[str, str], status: int) -> None:
     async def play() -> None:
-        async with staged(trusted_proxies=("127.0.0.1/32",)) as stage:
+        async with staged(edge=Edge(("127.0.0.1/32",))) as stage:
             assert (await stage.ask("GET", "/v1/actors", b"", **headers)).status == status
 
     uvloop.run(play())
@@ -196,7 +197,7 @@ def test_a_head_that_passed_for_a_proxy_is_not_known_from_a_stranger(name: str) 
     call = request_bytes("POST", "/v1/actors/Account/a/deposit", b"[1]", host="proxy.internal", **{name: ours})
 
     async def play() -> None:
-        async with staged(trusted_proxies=("127.0.0.1/32",)) as stage:
+        async with staged(edge=Edge(("127.0.0.1/32",))) as stage:
             stage.worker.answer = b"1"
             proxied = [(await stage.exchange(call)).status for _ in range(2)]
             stranger = await _from_elsewhere(stage, call)
@@ -208,7 +209,7 @@ def test_a_head_that_passed_for_a_proxy_is_not_known_from_a_stranger(name: str) 
 
 def test_a_head_with_an_address_alone_is_known_again() -> None:
     async def play() -> None:
-        async with staged(trusted_proxies=("127.0.0.1/32",)) as stage:
+        async with staged(edge=Edge(("127.0.0.1/32",))) as stage:
             stage.worker.answer = b"1"
             for _ in range(2):
                 await stage.deposit(x_forwarded_for="198.51.100.1", x_forwarded_proto="https")

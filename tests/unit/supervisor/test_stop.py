@@ -9,6 +9,7 @@ import pytest
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.launching import FrontLaunch
+from holdfast_host.supervisor.live_settings import LiveSettings
 from holdfast_host.supervisor.processes.supervision import Phase, ProbeTimes, SupervisedProcess
 from holdfast_host.supervisor.startup import HostResources, open_resources
 from tests.harness import processes
@@ -87,7 +88,7 @@ def test_a_front_whose_number_is_written_while_the_host_stops_is_not_started(tmp
     """Its listener is closed by then: that is no failure of its supervision."""
 
     async def run(resources: HostResources) -> SupervisedProcess:
-        launch = FrontLaunch(0, config, resources, ("/bin/false",))
+        launch = FrontLaunch(0, config, resources, ("/bin/false",), LiveSettings(config, log))
         front = SupervisedProcess(
             "front 0",
             launch,

@@ -14,6 +14,7 @@ from holdfast_host.core.limits import SHARDS, Limits
 from holdfast_host.wire import control, operations
 from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.catalog import ActorType, Binding, Catalog, Deployment, Method
+from holdfast_host.wire.edge import Certificate, Edge, NewEdge
 from holdfast_host.wire.messages import Failure
 from holdfast_host.wire.routing import Routing
 from holdfast_host.wire.tokens import KnownTokens, NewTokens, TokenFacts, TokensUsed
@@ -66,6 +67,7 @@ FOR_FRONTS: list[control.ToFront] = [
     control.FrontStart(1, "/data", 5, "http://x", "localhost", "ü\n", ROUTING, CATALOG, LIMITS, "debug", ("a", "b")),
     control.NewCatalog(CATALOG),
     NewTokens(KnownTokens(True, (TokenFacts("id", "00", "ü", "call", ("A",), 5),))),
+    NewEdge(Edge(("10.0.0.0/8",), ("https://a.example",), Certificate("PEM", "PEM"))),
     control.HostHealth([True, False], [0], [1], stopping=True),
     control.Measure(id=9),
     control.Progress(1, "compiling"),

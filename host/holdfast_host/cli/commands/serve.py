@@ -6,10 +6,12 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from holdfast_host.cli.output import say
+from holdfast_host.cli.settings_file import CommandWithSettings, anew, checked, read_settings, settings_text
 from holdfast_host.cli.variables import name_unknown, option
 from holdfast_host.core.config import OUTBOUND_DEFAULT, HostConfig
 from holdfast_host.core.logs import FORMATS, LEVELS, EventLog
@@ -22,10 +24,11 @@ Examples:
   HOLDFAST_TOKEN=... holdfast serve --listen 0.0.0.0:8787 --data /var/lib/holdfast
   holdfast serve --limit method_timeout_s=60 --limit idle_eviction_s=5
   HOLDFAST_LIMIT="method_timeout_s=60 idle_eviction_s=5" holdfast serve
+  holdfast serve --config /etc/holdfast/host.toml
 """
 
 
-@click.command("serve", epilog=_EXAMPLES)
+@click.command("serve", cls=CommandWithSettings, epilog=_EXAMPLES)
 @option(
     "--listen",
     default="127.0.0.1:8787",
@@ -80,6 +83,7 @@ Examples:
     "--outbound",
     "outbound",
     multiple=True,
+    default=OUTBOUND_DEFAULT,
     metavar="PATTERN",
     help="What functions may ask outside, where their holdfast.toml lists it too: https://*.example.com, or none. "
     "May be repeated (in the variable: words).  [default: https://*]",
@@ -97,6 +101,27 @@ Examples:
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="A file with the token that callers must present; else HOLDFAST_TOKEN.",
+)
+@option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Pages of this origin may use the API, as https://app.example.com; or * for all. May be repeated (in the "
+    "variable: words).  [default: none]",
+)
+@option(
+    "--tls-cert",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Serve HTTPS with this certificate, followed by those between it and its authority (PEM). A new one in the "
+    "file is taken within seconds.",
+)
+@option(
+    "--tls-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The key of --tls-cert (PEM).  [default: it is in the same file]",
 )
 @option(
     "--limit",
@@ -134,47 +159,42 @@ Examples:
     type=click.Choice(FORMATS),
     help="How: lines for people, or one JSON object a line, what guests print included.",
 )
-def command(
-    listen: str,
-    data: Path,
-    workers: int | None,
-    fronts: int,
-    domain: str,
-    allowed_hosts: tuple[str, ...],
-    trusted_proxies: tuple[str, ...],
-    outbound: tuple[str, ...],
-    outbound_private: tuple[str, ...],
-    token_file: Path | None,
-    limits: tuple[str, ...],
-    check_arguments: str,
-    known_heads: str,
-    no_ui: bool,
-    log_level: str,
-    log_format: str,
-) -> None:
+@option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    is_eager=True,
+    callback=lambda *given: _read_file(*given),
+    help="A TOML file with any of these settings; flags and variables win over it. SIGHUP reads it anew.",
+)
+@click.option("--print-config", is_flag=True, help="Print what holds as such a file, and end.")
+@click.pass_context
+def command(context: click.Context, /, print_config: bool, **_settings: Any) -> None:
     """Run the host in the foreground, until Ctrl-C or SIGTERM."""
-    config = HostConfig.make(
-        listen=listen,
-        data=data,
-        workers=workers,
-        fronts=fronts,
-        domain=domain,
-        token=os.environ.get("HOLDFAST_TOKEN"),
-        token_file=token_file,
-        limits=limits,
-        log_level=log_level,
-        log_format=log_format,
-        allowed_hosts=allowed_hosts,
-        trusted_proxies=trusted_proxies,
-        check_arguments=check_arguments == "on",
-        known_heads=known_heads == "on",
-        ui=not no_ui,
-        outbound=outbound or OUTBOUND_DEFAULT,
-        outbound_private=outbound_private,
-    )
+    settings = _checked(context)
+    if print_config:
+        for line in settings_text(context.command, context.params).splitlines():
+            say(line)
+        return
     if unknown := name_unknown(os.environ):
-        EventLog(log_level, log_format=log_format).warning(unknown)
-    sys.exit(serve(config, _announce, compile_component))
+        EventLog(settings.log_level, log_format=settings.log_format).warning(unknown)
+    sys.exit(serve(settings, _announce, compile_component, reread=lambda: _checked(anew(context))))
+
+
+def _checked(context: click.Context) -> HostConfig:
+    """What the command line, the environment and the file say together."""
+    values = {name: value for name, value in context.params.items() if name not in {"config", "print_config"}}
+    for name in ("check_arguments", "known_heads"):
+        values[name] = values[name] == "on"
+    values["ui"] = not values.pop("no_ui")
+    values["outbound"] = values["outbound"] or OUTBOUND_DEFAULT
+    token = os.environ.get("HOLDFAST_TOKEN")
+    return checked(context, context.params["config"], lambda: HostConfig.make(token=token, **values))
+
+
+def _read_file(context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    read_settings(context, path)
+    return path
 
 
 def _announce(url: str) -> None:

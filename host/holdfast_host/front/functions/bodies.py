@@ -74,7 +74,7 @@ async def relay_body(
 ) -> web.StreamResponse:
     """Answer with this head and the body, piece by piece; returns when the client has all of it, or was cut."""
     response = web.StreamResponse(status=status)
-    for name, value in headers:
+    for name, value in (*headers, *exchange.sharing):
         response.headers.add(name, value)
     response.headers.setdefault("Server", "holdfast")
     if not exchange.connection_line()[0]:

@@ -21,6 +21,7 @@ from holdfast_host.core.errors import (
     ActorMethodError,
     ActorUnknownMethodError,
     BadRequestError,
+    ForbiddenError,
     MailboxFullError,
     WrongMethodError,
 )
@@ -36,6 +37,7 @@ from holdfast_host.front.functions.messages import (
 )
 from holdfast_host.front.http.answers import Answer
 from holdfast_host.front.http.bodies import read_pieces
+from holdfast_host.front.http.cors import is_preflight, preflight_answer, share
 from holdfast_host.front.http.errors import socket_refused
 from holdfast_host.front.http.paths import split_authority
 from holdfast_host.front.sockets.upgrade import check_origin, read_wanted
@@ -46,6 +48,7 @@ from holdfast_host.wire.sockets import socket_text
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from holdfast_host.core.cors import Cors
     from holdfast_host.core.limits import Limits
     from holdfast_host.front.access.tokens import Tokens
     from holdfast_host.front.calls.actor_calls import Calls
@@ -147,6 +150,10 @@ class FunctionHosts:
         """
         deployed = self._calls.view.function(request.function)
         name, method = deployed.function, exchange.method
+        if deployed.cors is not None:
+            listed = share(exchange, deployed.cors)
+            if is_preflight(exchange):
+                return _preflight(exchange, name, deployed.cors, listed=listed)
         if not deployed.fetch:
             raise ActorUnknownMethodError(
                 f"the function {name!r} has no fetch handler: its actors are called under /v1/actors"
@@ -203,7 +210,7 @@ class FunctionHosts:
         if accepted is not None:
             return accepted
         try:
-            answer = read_response(reply, method, self._limits, further)
+            answer = read_response(reply, method, self._limits, further, shared=bool(exchange.sharing))
         except BadResponseError as error:
             raise _bad_response(name, error) from None
         return answer
@@ -215,7 +222,7 @@ class FunctionHosts:
         body_number, text = unpack_head(reply)
         body = PulledBody(self._links[worker], self._partitions[worker], name, body_number)
         try:
-            status, headers = read_response_head(text, self._limits, further)
+            status, headers = read_response_head(text, self._limits, further, shared=bool(exchange.sharing))
             if exchange.wants_socket and status < _REDIRECTION:
                 raise socket_refused()
             whole = bodiless_answer(status, exchange.method, headers)
@@ -284,6 +291,15 @@ class Hold:
 def _check_room(whose: str, held: int, bytes_max: int) -> None:
     if held > bytes_max:
         raise MailboxFullError(f"bodies of {held} bytes wait for {whose}, the limit is {bytes_max} bytes")
+
+
+def _preflight(exchange: Exchange, function: str, rules: Cors, *, listed: bool) -> Answer:
+    if not listed:
+        raise ForbiddenError(
+            f"pages of the origin {exchange.headers['Origin'][:100]} may not ask the function {function!r}: list it in "
+            "[cors] origins of its holdfast.toml if they may"
+        )
+    return preflight_answer(rules)
 
 
 def _bad_response(function: str, error: BadResponseError) -> ActorMethodError:

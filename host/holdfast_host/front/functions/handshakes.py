@@ -22,6 +22,7 @@ from holdfast_host.front.functions.messages import (
     read_response,
 )
 from holdfast_host.front.http.answers import Answer
+from holdfast_host.front.http.cors import is_cors_header
 from holdfast_host.front.http.errors import socket_refused
 from holdfast_host.front.http.paths import decode_segment
 from holdfast_host.front.sockets.upgrade import read_wanted
@@ -146,7 +147,7 @@ class Handshakes:
         if wanted.events:
             raw = wire.get_extra_info("socket")
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
-        wire.write(wanted.head(opened.protocol, accepted.headers, exchange.dates.header()))
+        wire.write(wanted.head(opened.protocol, _told(exchange, accepted), exchange.dates.header()))
         client = self._table.connect(offer, opened, wire, exchange.caller)
         early = connection.hand_over(client)
         self._table.hand_over_early(offer, opened, client)
@@ -154,6 +155,12 @@ class Handshakes:
             client.data_received(early)
         await asyncio.sleep(0)  # the library's task was cancelled with its connection, and this is part of it
         raise ConnectionResetError("the connection is a socket's")
+
+
+def _told(exchange: Exchange, accepted: Accepted) -> list[tuple[str, str]]:
+    """The headers of function and instance, and what pages are told."""
+    own = [each for each in accepted.headers if not (exchange.sharing and is_cors_header(each[0]))]
+    return [*own, *exchange.sharing]
 
 
 def read_accepted(reply: bytes, limits: Limits, whose: str) -> Accepted | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.front.http.answers import Answer, status_line
+from holdfast_host.front.http.cors import is_cors_header
 from holdfast_host.front.http.page_cookie import without_page_cookie
 from holdfast_host.wire.http_messages import (
     HOP_BY_HOP,
@@ -100,7 +101,9 @@ class FunctionAnswer(Answer):
         return b"".join(lines), b"" if exchange.method == "HEAD" else self.payload
 
 
-def read_response(reply: bytes, method: str, limits: Limits, further: Iterable[tuple[str, str]] = ()) -> FunctionAnswer:
+def read_response(
+    reply: bytes, method: str, limits: Limits, further: Iterable[tuple[str, str]] = (), *, shared: bool = False
+) -> FunctionAnswer:
     """The response that a guest wrote.
 
     Args:
@@ -108,6 +111,7 @@ def read_response(reply: bytes, method: str, limits: Limits, further: Iterable[t
         method: the request's, for HEAD has no body but may announce one.
         limits: the host's.
         further: headers that it gets beside its own.
+        shared: the host says what pages may do, whatever the function says of that.
 
     Raises:
         BadResponseError: it is none, or it does not keep HTTP's rules or the limits.
@@ -123,7 +127,7 @@ def read_response(reply: bytes, method: str, limits: Limits, further: Iterable[t
             f"a response of {len(body)} bytes exceeds the limit of {limits.fetch_body_bytes_max} bytes"
         )
     announced = next((value for name, value in headers if name.lower() == "content-length"), "")
-    passed = [*_for_callers(headers), *further]
+    passed = [*_for_callers(headers, shared=shared), *further]
     if status in _BODILESS:
         return FunctionAnswer(status, passed, b"", None)
     if status == _RESET_CONTENT:
@@ -135,14 +139,14 @@ def read_response(reply: bytes, method: str, limits: Limits, further: Iterable[t
 
 
 def read_response_head(
-    text: bytes, limits: Limits, further: Iterable[tuple[str, str]] = ()
+    text: bytes, limits: Limits, further: Iterable[tuple[str, str]] = (), *, shared: bool = False
 ) -> tuple[int, list[tuple[str, str]]]:
     """Status and headers of a response whose body comes in pieces; BadResponseError as for `read_response`."""
     try:
         status, headers = _read_head(parse_message(text, _WHAT), limits)
     except BadMessageError as error:
         raise BadResponseError(*error.args) from None
-    return status, [*_for_callers(headers), *further]
+    return status, [*_for_callers(headers, shared=shared), *further]
 
 
 def bodiless_answer(status: int, method: str, headers: list[tuple[str, str]]) -> FunctionAnswer | None:
@@ -160,7 +164,11 @@ def _read_head(facts: dict[str, Any], limits: Limits) -> tuple[int, list[tuple[s
     return status, headers
 
 
-def _for_callers(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _for_callers(headers: list[tuple[str, str]], *, shared: bool) -> list[tuple[str, str]]:
     named = named_by_connection(value for name, value in headers if name.lower() == "connection")
     dropped = _NOT_FOR_CALLERS | named if named else _NOT_FOR_CALLERS
-    return [(name, value) for name, value in headers if name.lower() not in dropped]
+    return [
+        (name, value)
+        for name, value in headers
+        if name.lower() not in dropped and not (shared and is_cors_header(name))
+    ]

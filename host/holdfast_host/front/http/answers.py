@@ -132,6 +132,8 @@ class ByteStream:
         keep_alive, _ = self._exchange.connection_line()
         if not keep_alive:
             self.response.force_close()
+        for name, value in self._exchange.sharing:
+            self.response.headers.add(name, value)
         self._mark(is_open=True)
         await self.response.prepare(self._exchange)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aiohttp.http import RawRequestMessage
 
     from holdfast_host.front.http.server import Exchange, HttpServer
+    from holdfast_host.front.http.tls import Handshake
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Connection(LibraryConnection):
         super().__init__(server, **options)
         self._server = server
         self.serving: Exchange | None = None  # by the library
+        self.handshake: Handshake | None = None  # that it comes of, where TLS is spoken
         self.half_closed = False  # the client sends no more
         self._parting: asyncio.TimerHandle | None = None
         self._looks = 0
@@ -76,10 +78,11 @@ class Connection(LibraryConnection):
         """The client sends no more: it still gets the answers to what has come as a whole, and then the end.
 
         One that is gone altogether looks the same, until something is sent to it. Where a body in pieces is under way
-        that may be a long time, and nothing can be sent to find out: there it counts as gone.
+        that may be a long time, and nothing can be sent to find out: there it counts as gone. So it does over TLS,
+        where whoever says that he sends no more takes no more either.
         """
         streaming = self.serving is not None and self.serving.body_open
-        if streaming or not is_known() or not self._owes_answers():
+        if streaming or self.handshake is not None or not is_known() or not self._owes_answers():
             return False
         self.half_closed = True
         self._parting = asyncio.get_running_loop().call_later(PARTING_S, self._look_after)

@@ -7,9 +7,10 @@ which is faster and the only way to names like `..` and `a/b`.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http import RawRequestMessage
@@ -18,11 +19,14 @@ from holdfast_host.front.access.callers import NOBODY, Caller
 from holdfast_host.front.http.answers import Answer, DateLine
 from holdfast_host.front.http.client_timeouts import ClientTimeouts
 from holdfast_host.front.http.connection import CLOSE_LINE, Connection
-from holdfast_host.front.http.connection_limits import CONNECTIONS_MAX, ConnectionLimits
+from holdfast_host.front.http.connection_limits import CONNECTIONS_MAX, Closable, ConnectionLimits
 from holdfast_host.front.http.errors import RouteError, answer_of
 from holdfast_host.front.http.proxies import CameBy, TrustedProxies
 from holdfast_host.front.http.request_ids import RequestIds
 from holdfast_host.front.http.write_backpressure import DRAIN_S, WriteBackpressure
+
+if TYPE_CHECKING:
+    from holdfast_host.front.http.tls import Handshake
 
 KEEP_ALIVE_S: Final = 75.0
 LINGER_S: Final = 5.0  # for a client that is still sending when its request was refused
@@ -39,6 +43,7 @@ class Exchange(web.BaseRequest):
     caller: Caller = NOBODY  # once it is let in
     lines_open = False  # a stream of lines has begun as its answer
     body_open = False  # a body in pieces has: nothing may come between
+    sharing: tuple[tuple[str, str], ...] = ()  # headers of any answer, which say what page may read it
     _came_by: CameBy | None = None
 
     @property
@@ -65,7 +70,7 @@ class Exchange(web.BaseRequest):
             BadRequestError: they say what cannot be.
         """
         if self._came_by is None:
-            self._came_by = self.server.proxies.look(self.remote, self.headers)
+            self._came_by = self.server.proxies.look(self.remote, self.headers, self.server.scheme)
         return self._came_by
 
     @property
@@ -84,7 +89,13 @@ class Exchange(web.BaseRequest):
         return self._message.upgrade and self.headers.get("Upgrade", "").strip().lower() == "websocket"
 
     def connection_line(self) -> tuple[bool, bytes]:
-        """Whether the connection stays open after this answer, and the header line that says so."""
+        """Whether the connection stays open after this answer, and the header lines that it has for its request."""
+        stays, line = self._stays()
+        if self.sharing:
+            line += "".join(f"{name}: {value}\r\n" for name, value in self.sharing).encode("utf-8", "surrogateescape")
+        return stays, line
+
+    def _stays(self) -> tuple[bool, bytes]:
         connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
         if self.server.draining or not self.keep_alive or connection.ends_with_answer:
             return False, CLOSE_LINE
@@ -92,8 +103,8 @@ class Exchange(web.BaseRequest):
 
     def learn(self, flags_of: Callable[[Mapping[str, str]], int]) -> None:
         """All checks of its head have passed: they would for the same head again, for a call with the same flags."""
-        if self.server.proxies.tell_host(self.headers):
-            return  # what they let pass from a proxy, they might not from a stranger
+        if self.sharing or self.server.proxies.tell_host(self.headers):
+            return  # its answer has more headers; what passes from a proxy might not from a stranger
         connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
         connection.learn(self._message, lambda: flags_of(self.headers), self.caller.types_in_paths)
 
@@ -118,7 +129,9 @@ class HttpServer(web.Server):
         connections: ConnectionLimits | None = None,
         proxies: TrustedProxies | None = None,
         new_connection: Callable[..., Connection] = Connection,
+        context: ssl.SSLContext | None = None,
     ) -> None:
+        """With a `context` it speaks TLS; that and `proxies` may be replaced while it serves."""
         self._options: dict[str, Any] = {
             "keepalive_timeout": KEEP_ALIVE_S,
             "lingering_time": LINGER_S,
@@ -129,6 +142,7 @@ class HttpServer(web.Server):
         self.draining = False
         self._handle = handle
         self._new_connection = new_connection
+        self.context = context
         self.dates = DateLine()
         self.request_ids = RequestIds()
         self._running = asyncio.get_running_loop()
@@ -140,9 +154,14 @@ class HttpServer(web.Server):
         self._refused: dict[str, int] = {}  # by the error's name: ours, or that of a bug
         self._empty = asyncio.Event()
 
-    def __call__(self) -> web.RequestHandler:
+    def __call__(self) -> Connection:
         """A protocol for a new connection."""
         return self._new_connection(self, loop=self._running, **self._options)
+
+    @property
+    def scheme(self) -> str:
+        """That of its clients' URLs."""
+        return "http" if self.context is None else "https"
 
     @property
     def open_requests(self) -> int:
@@ -183,16 +202,27 @@ class HttpServer(web.Server):
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Count it in; one that was accepted as the drain began is closed."""
         super().connection_made(handler, transport)
-        self._kept.add(cast("Connection", handler))
+        connection = cast("Connection", handler)
+        if connection.handshake is not None:
+            connection.handshake.end()
+        self._kept.add(connection)
         if self.draining:
             self._running.call_soon(handler.force_close)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         """Count it out: everything that it was to get has left."""
         super().connection_lost(handler, exc)
-        self._kept.discard(cast("Connection", handler))
-        if not self._kept.live:
-            self._empty.set()
+        self._discard(cast("Connection", handler))
+
+    def handshake_begins(self, handshake: Handshake) -> None:
+        """Count a connection in that is not encrypted yet."""
+        self._kept.add(handshake)
+        if self.draining:
+            self._running.call_soon(handshake.force_close)
+
+    def handshake_ends(self, handshake: Handshake) -> None:
+        """It is a connection now, or closed."""
+        self._discard(handshake)
 
     def head_begins(self, connection: Connection) -> None:
         """A part of a head has come."""
@@ -212,6 +242,11 @@ class HttpServer(web.Server):
         name = type(error.error if isinstance(error, RouteError) else error).__name__
         self._refused[name] = self._refused.get(name, 0) + 1
         return answer_of(error)
+
+    def _discard(self, connection: Closable) -> None:
+        self._kept.discard(connection)
+        if not self._kept.live:
+            self._empty.set()
 
     async def _serve(self, exchange: Exchange) -> web.StreamResponse:
         connection = cast("Connection", exchange.protocol)

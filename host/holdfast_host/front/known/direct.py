@@ -4,8 +4,8 @@ Clients send the same head with each call. Once the HTTP library has parsed one,
 have let it pass, its lines after the first are remembered with what follows from them. A request is then recognised,
 never interpreted: a plain first line, lines that are remembered, and exactly as many bytes as they announced. Anything
 else goes the usual way, also all that is refused for its head. What the checks say of a head changes with the tokens
-alone, and then all is forgotten; a token that is for some types is held to them at each call. What else may change, the
-catalog and the workers, is asked at each call.
+and the operator's settings alone, and then all is forgotten; a token that is for some types is held to them at each
+call. What else may change, the catalog and the workers, is asked at each call.
 Tokens are found by their hash with the rest of the head: how long that takes tells nothing of them. A key of
 idempotency is another one each time: a head is known without its one line of the key, which is read as it stands.
 
@@ -120,7 +120,7 @@ class DirectCalls:
         self._heads[block] = flags, body_bytes, types
 
     def forget(self) -> None:
-        """Know no head any more."""
+        """Know none any more."""
         self._heads.clear()
 
     def knows(self, block: bytes) -> bool:

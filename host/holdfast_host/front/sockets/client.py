@@ -325,7 +325,8 @@ class WebSocketClient(ClientSocket):
                 self._wire.write(pack_close(event.code, event.reason))
                 # It may still be sending: closed at once, the connection would be reset, and the word be lost.
                 asyncio.get_running_loop().call_later(CLOSE_S, self._wire.abort)
-                self._wire.write_eof()
+                if self._wire.can_write_eof():  # over TLS nobody can
+                    self._wire.write_eof()
             ending = self._said or Ending(ON_ERROR, event.code, False, event.reason)
         else:
             if state in _CLOSABLE:

@@ -93,6 +93,6 @@ def bind_http(listen: Listen) -> socket.socket:
     return listener
 
 
-def url_of(listen: Listen, listener: socket.socket) -> str:
+def url_of(listen: Listen, listener: socket.socket, *, encrypted: bool) -> str:
     """The URL under which this host is reached, with the port that it really got."""
-    return f"http://{Listen(listen.host, int(listener.getsockname()[1]))}"
+    return f"{'https' if encrypted else 'http'}://{Listen(listen.host, int(listener.getsockname()[1]))}"

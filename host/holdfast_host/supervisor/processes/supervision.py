@@ -83,6 +83,22 @@ class SupervisedProcess:
         """Replace the child no more; `run` returns when it has ended."""
         self._retired.set()
 
+    def note_stall(self, *, stalled: bool) -> None:
+        """A worker's commit does not end; or has."""
+        self.stalled = stalled
+        if stalled:
+            self._log.error(f"{self.label}: a commit does not end, the host is not ready")
+        else:
+            self._log.warning(f"{self.label}: the commit has ended")
+
+    def note_room(self, shortage: str | None) -> None:
+        """Why nothing of a worker may grow; None where it may again."""
+        self.shortage = shortage
+        if shortage is not None:
+            self._log.error(f"{self.label}: {shortage}: nothing may grow, the host is not ready")
+        else:
+            self._log.warning(f"{self.label}: there is room again")
+
     async def run(self) -> None:
         """Keep the child running; returns after `retire`, when the last child has been waited for."""
         loop = asyncio.get_running_loop()

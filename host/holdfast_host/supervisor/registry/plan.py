@@ -161,6 +161,7 @@ def plan_deployment(
             manifest.outbound_allow, {origin: dict(each) for origin, each in manifest.outbound_headers.items()}
         ),
         origins=manifest.origins,
+        cors=manifest.cors,
         language=proposal.description.get("language", ""),
         memory_bytes_max=manifest.memory_bytes_max,
         method_timeout_s=manifest.method_timeout_s,

@@ -1,0 +1,52 @@
+"""A host whose settings change while it runs."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.harness.host import HostProcess
+
+APP = "https://app.example.com"
+PATIENCE_S = 20.0
+
+
+def until(said: Callable[[], bool]) -> None:
+    ends_at = time.monotonic() + PATIENCE_S
+    while not said():
+        assert time.monotonic() < ends_at
+        time.sleep(0.02)
+
+
+def test_sighup_reads_the_file_anew_and_names_what_needs_a_restart(tmp_path: Path) -> None:
+    """No process ends for it, and a broken file changes nothing."""
+    file = tmp_path / "host.toml"
+    file.write_text("workers = 1\n")
+    with HostProcess(tmp_path / "data", "--config", str(file)) as host, host.caller() as caller:
+        pids = host.pids()
+
+        def status(origin: str) -> int:
+            return caller.request("GET", "/v1/actors", headers={"origin": origin}).status
+
+        def reread() -> None:
+            before = host.log.count("the settings")
+            host.kill("supervisor", signal.SIGHUP)
+            until(lambda: host.log.count("the settings") > before)
+
+        before = status(APP)
+        file.write_text(f'workers = 2\ncors_origin = ["{APP}"]\n[limit]\nmethod_timeout_s = 5\n')
+        reread()
+        until(lambda: status(APP) == 200)
+        file.write_text("cors_origin = 1\n")
+        reread()
+        kept = status(APP)
+
+        assert (before, kept) == (403, 200)
+        assert "the settings are read anew" in host.log
+        assert "a changed setting holds only after a restart setting=workers" in host.log
+        assert 'restart setting="limit method_timeout_s"' in host.log
+        assert "the settings stay as they were" in host.log
+        assert "cors_origin is a whole number, it must be a list of strings" in host.log
+        assert host.pids() == pids
