@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tests.harness.host import HostProcess
@@ -24,7 +26,11 @@ def test_sighup_reads_the_file_anew_and_names_what_needs_a_restart(tmp_path: Pat
     """No process ends for it, and a broken file changes nothing."""
     file = tmp_path / "host.toml"
     file.write_text("workers = 1\n")
-    with HostProcess(tmp_path / "data", "--config", str(file)) as host, host.caller() as caller:
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(tmp_path / "notify"))
+    told = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
+    host = HostProcess(tmp_path / "data", "--config", str(file), environment=told)
+    with host, host.caller() as caller:
         pids = host.pids()
 
         def status(origin: str) -> int:
@@ -50,3 +56,19 @@ def test_sighup_reads_the_file_anew_and_names_what_needs_a_restart(tmp_path: Pat
         assert "the settings stay as they were" in host.log
         assert "cors_origin is a whole number, it must be a list of strings" in host.log
         assert host.pids() == pids
+    said = _said_to(manager)
+
+    assert [each for each in said if each != "WATCHDOG=1"] == [
+        "READY=1", "RELOADING=1", "READY=1", "RELOADING=1", "READY=1", "STOPPING=1",
+    ]  # fmt: skip
+    assert "WATCHDOG=1" in said
+
+
+def _said_to(manager: socket.socket) -> list[str]:
+    """All that the service manager has heard, each word with its first line."""
+    said = []
+    with manager, suppress(BlockingIOError):
+        manager.setblocking(False)
+        while True:
+            said.append(manager.recv(4096).decode().partition("\n")[0])
+    return said

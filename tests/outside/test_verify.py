@@ -54,7 +54,7 @@ def test_what_a_killed_host_leaves_is_well(data: Path) -> None:
     assert code == 0, said
     lines = said.splitlines()
     assert lines[:3] == ["registry: 1 function", "components: 1 component", "secrets: 1 secret"]
-    assert [line.partition(":")[0] for line in lines[3:5]] == ["partition 00", "partition 01"]
+    assert [line.partition(":")[0] for line in lines[3:6]] == ["tokens", "partition 00", "partition 01"]
     assert lines[-1] == "All is well."
     code, said = verify(data, "--json")
     found = [json.loads(line) for line in said.splitlines()]

@@ -125,7 +125,7 @@ def _value(path: Path, key: str, param: click.Option, value: Any) -> Any:
         return value
     if _is_switch(param) and isinstance(value, bool):
         return "on" if value else "off"
-    wanted = int if param.type is click.INT else str
+    wanted = bool if param.is_flag else int if param.type is click.INT else str
     if type(value) is not wanted:
         raise ConfigurationError(f"{path}: {key} is {_kind(value)}, it must be {_KINDS[wanted]}")
     if isinstance(param.type, click.Choice) and value not in param.type.choices:

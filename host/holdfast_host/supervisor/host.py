@@ -157,6 +157,7 @@ class Host:
             self._components.bytes_of,
         )
         self._backups = Backups(resources, self._workers, log)
+        self._manager = settings.manager
         self._exit_code = 0
         self._announced = False
         self._changed = asyncio.Event()  # a child's phase
@@ -167,10 +168,10 @@ class Host:
 
     async def run(self, announce: Callable[[str], None]) -> int:
         """Start everything, announce it, keep it running, stop it; returns the exit code."""
-        loop = asyncio.get_running_loop()
+        loop, manager = asyncio.get_running_loop(), self._manager
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number).name)
-        watching = asyncio.create_task(self._settings.watch(self._fronts))
+        watching = [asyncio.create_task(each) for each in (self._settings.watch(self._fronts), manager.keep_alive())]
         supervised: list[asyncio.Task[None]] = []
         try:
             await self._or_stop(self._components.restore())
@@ -182,11 +183,13 @@ class Host:
             if not self._stop_asked.is_set():
                 self._announced = True
                 announce(self._resources.url)
+                manager.ready()
                 self._log.info("ready", url=self._resources.url, workers=len(self._workers), fronts=len(self._fronts))
             await self._stop_asked.wait()
             await self._stop_all()
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
             for process in (*self._all, self._courier):
                 process.retire()
                 if process.child is not None:
@@ -205,6 +208,7 @@ class Host:
             process.retire()
         if not self._stop_asked.is_set():
             self._log.info("stopping", reason=reason)
+            self._manager.stopping()
             self._stop_asked.set()
 
     def _on_signal(self, name: str) -> None:

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.tls import CertificateError, server_context
+from holdfast_host.supervisor.service_manager import ServiceManager
 from holdfast_host.wire.edge import Certificate, Edge, NewEdge
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class LiveSettings:
         self._log = log
         self._reread = reread
         self._asked = asyncio.Event()
+        self.manager = ServiceManager()
         self._tried = _signature(config)
         self.edge = Edge(config.trusted_proxies, config.cors_origins, _read_certificate(config))
         self._warn_of_readers()
@@ -58,7 +60,9 @@ class LiveSettings:
             await self._wait_for_look()
             if self._asked.is_set() and self._reread is not None:
                 self._asked.clear()
+                self.manager.reloading()
                 await self._reload(self._reread, fronts)
+                self.manager.reloaded()
                 seen = self._tried
             before, seen = seen, await asyncio.to_thread(_signature, self._config)
             if seen == before != self._tried:

@@ -27,8 +27,15 @@ def key_of(flag: str) -> str:
     return flag.removeprefix("--").replace("-", "_")
 
 
+def typed(given: dict[str, str]) -> list[str]:
+    """As it is typed: a switch has no value."""
+    return [word for flag, value in given.items() for word in ([flag] if FLAGS[flag].is_flag else [flag, value])]
+
+
 def in_file(option: Any, given: str) -> Any:
     """What was given to a flag, as the file has it."""
+    if option.is_flag:
+        return True
     if option.metavar == "NAME=VALUE":
         name, _, value = given.partition("=")
         return {name: int(value)}
@@ -51,7 +58,7 @@ def test_every_flag_of_serve_does_the_same_as_its_key_in_the_file(flag: str, sta
         tomlkit.dumps({key_of(each): in_file(FLAGS[each], value) for each, value in given.items()})
     )
 
-    by_flag = run("serve", *(word for pair in given.items() for word in pair))
+    by_flag = run("serve", *typed(given))
     by_file = run("serve", "--config", "host.toml")
 
     assert (by_flag.exit_code, by_file.exit_code) == (0, 0), by_flag.output + by_file.output
@@ -71,9 +78,9 @@ def test_every_limit_can_be_set_in_the_file(started: list[HostConfig]) -> None:
 def test_what_is_printed_reads_back_to_the_same_from_anywhere(
     started: list[HostConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    typed = [word for flag in FLAGS for word in (flag, GIVEN[flag])]
-    run("serve", *typed)
-    printed = run("serve", *typed, "--print-config")
+    words = typed({flag: GIVEN[flag] for flag in FLAGS})
+    run("serve", *words)
+    printed = run("serve", *words, "--print-config")
     plain = run("serve", "--print-config")
     run("serve")
     Path("elsewhere").mkdir()

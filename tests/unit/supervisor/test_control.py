@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
 
 from holdfast_host.supervisor.host import Host
 from holdfast_host.supervisor.processes.child import Child
+from holdfast_host.supervisor.processes.supervision import SupervisedProcess
 from holdfast_host.wire import control, operations
 from holdfast_host.wire.messages import Failure
 from holdfast_host.wire.tokens import TokensUsed
@@ -49,7 +49,8 @@ class Heard:
 def test_what_a_child_says_of_itself_has_its_effect(message: control.ChildNews, follows: list[str]) -> None:
     async def play() -> list[str]:
         heard, host = Heard(), Host.__new__(Host)
-        process: Any = SimpleNamespace(label="worker 0", child=object(), stalled=None, shortage=None)
+        process = SupervisedProcess.__new__(SupervisedProcess)
+        vars(process).update(label="worker 0", child=object(), stalled=None, shortage=None, _log=heard)
         vars(host).update(_log=heard, _operations=heard, _stop=heard, _deploys=heard, _tokens=heard, _repairs=set())
         vars(host).update(_tell_health=heard.tell_health, request_stop=heard.request_stop)
         host._on_message(process, message)
