@@ -77,6 +77,21 @@ def test_a_real_guest_compiles_and_describes_itself_and_runs(
         pass  # the other tests find what was compiled here
 
 
+def test_the_token_is_not_in_the_compilers_environment(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[str] = []
+    monkeypatch.setenv("HOLDFAST_TOKEN", "token-of-the-test")
+
+    def look(stage: str) -> None:
+        found.extend(Path(f"/proc/{pid}/environ").read_text() for pid in processes.children_of(os.getpid()))
+
+    component = compiler.wasm(minimal_wat())
+    with contextlib.suppress(InvalidComponentError):
+        asyncio.run(compile_component(component, compiler.cache, Limits(), look))
+
+    assert found
+    assert not any("token-of-the-test" in each for each in found)
+
+
 def test_the_same_component_is_compiled_once(compiler: Compiler) -> None:
     first = compiler(compiler.wasm(minimal_wat()))
     before = first.path.stat()

@@ -125,6 +125,7 @@ async def _run_compiler(request: dict[str, Any], on_stage: OnStage) -> dict[str,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
         limit=_LINE_BYTES_MAX,
+        env={name: value for name, value in os.environ.items() if name != "HOLDFAST_TOKEN"},  # it runs foreign code
     )
     stdin, stdout = required(process.stdin, "the compiler's stdin"), required(process.stdout, "the compiler's stdout")
     errors = asyncio.create_task(required(process.stderr, "the compiler's stderr").read())
