@@ -12,6 +12,7 @@ import uvloop
 from holdfast_host.front import ui
 from holdfast_host.front.http.page_cookie import COOKIE, without_page_cookie
 from holdfast_host.front.ui.pages import page_files
+from holdfast_host.wire.edge import Edge
 from tests.unit.front.stage import Response, Stage, staged
 
 STATIC = Path(ui.__file__).with_name("static")
@@ -159,6 +160,21 @@ def test_the_cookie_counts_only_where_the_page_itself_asks(changed: dict[str, st
     async def play() -> None:
         async with staged(token=TOKEN) as stage:
             assert (await ask_as_page(stage, **changed)).status == status
+
+    uvloop.run(play())
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", ""])
+def test_a_page_that_may_use_the_api_may_not_use_the_cookie(site: str) -> None:
+    """Of another origin that `--cors-origin` lists: it shows a token of its own."""
+
+    async def play() -> None:
+        origin = "http://localhost:3000"
+        async with staged(token=TOKEN, edge=Edge(cors_origins=(origin,))) as stage:
+            answer = await ask_as_page(stage, Origin=origin, Sec_Fetch_Site=site)
+            assert (answer.status, answer.error) == (401, "UnauthorizedError")
+            allowed = await ask_as_page(stage, Origin=origin, Sec_Fetch_Site=site, Authorization=f"Bearer {TOKEN}")
+            assert allowed.status == 200
 
     uvloop.run(play())
 
