@@ -187,6 +187,19 @@ def test_only_the_hosts_own_token_is_kept_from_functions_which_are_public() -> N
     uvloop.run(play())
 
 
+def test_the_cookie_of_the_inspector_is_kept_from_functions_and_their_own_are_not() -> None:
+    async def play() -> None:
+        async with staged(token="the-token") as stage:
+            deploy(stage)
+            _, shown, _ = await asked(stage, "GET", "/", cookie="seen=1; holdfast_token=dGhlLXRva2Vu; theme=dark")
+            _, alone, _ = await asked(stage, "GET", "/", cookie="holdfast_token=dGhlLXRva2Vu")
+
+            assert dict(shown["headers"])["cookie"] == "seen=1; theme=dark"
+            assert "cookie" not in dict(alone["headers"])
+
+    uvloop.run(play())
+
+
 def test_a_response_keeps_its_headers_and_the_host_sets_lengths_and_connection() -> None:
     reply = {
         "status": 200,
