@@ -26,12 +26,12 @@ class Blocks:
     def __init__(self, forget_values: Callable[[], None], at_turn_end: Callable[[Callable[[], None]], None]) -> None:
         self._forget_values = forget_values
         self._at_turn_end = at_turn_end
-        self.open: list[Transaction] = []
+        self.open: list[Savepoint] = []
 
-    def begin(self, block: Transaction) -> None:
+    def begin(self, block: Savepoint) -> None:
         """Begin a block inside those that are open."""
         try:
-            block.savepoint = block.host().open_savepoint()
+            block.number = block.host().open_savepoint()
         except Err as error:
             raise_refusal(error)
         if not self.open:
@@ -42,7 +42,7 @@ class Blocks:
         """Keep what the innermost block wrote."""
         block = self.open.pop()
         try:
-            block.host().release_savepoint(block.savepoint)
+            block.host().release_savepoint(block.number)
         except Err as error:
             raise_refusal(error)
 
@@ -52,7 +52,7 @@ class Blocks:
         block = self.open[level]
         del self.open[level:]
         try:
-            block.host().rollback_savepoint(block.savepoint)
+            block.host().rollback_savepoint(block.number)
         except Err as error:
             message = facts_of(error)["message"]
             if failure is not None:
@@ -69,27 +69,36 @@ class Blocks:
         self.open = []
 
 
-class Transaction:
-    """The block of `Storage.transaction()`. It ends itself alone, and in the turn in which it began.
+class Savepoint:
+    """What a block is to the host.
 
     Attributes:
         host: The import that it writes through now.
-        savepoint: What the host calls it, once it is begun.
+        number: What the host calls it, once it is begun.
     """
 
-    __slots__ = ("_among", "_blocks", "host", "savepoint")
+    __slots__ = ("host", "number")
+
+    def __init__(self, host: Callable[[], StorageImport]) -> None:
+        self.host = host
+        self.number = 0
+
+
+class Transaction:
+    """The block of `Storage.transaction()`. It ends itself alone, and in the turn in which it began."""
+
+    __slots__ = ("_among", "_blocks", "_savepoint")
 
     def __init__(self, blocks: Blocks, host: Callable[[], StorageImport]) -> None:
         """Made by the storage."""
         self._blocks = blocks
-        self.host = host
-        self.savepoint = 0
-        self._among: list[Transaction] | None = None  # the open ones of the turn in which it was begun
+        self._savepoint = Savepoint(host)
+        self._among: list[Savepoint] | None = None  # the open ones of the turn in which it was begun
 
     def __enter__(self) -> Self:
-        if self._among is not None and self in self._among:
+        if self._among is not None and self._savepoint in self._among:
             raise RuntimeError("a transaction() block is begun while it is open: make one for each block")
-        self._blocks.begin(self)
+        self._blocks.begin(self._savepoint)
         self._among = self._blocks.open
         return self
 
@@ -100,9 +109,9 @@ class Transaction:
         fault = self._fault()
         if kind is not None:  # what is wrong with the block must not hide it
             if among is not None and not fault:
-                self._blocks.undo(among.index(self), failure)
+                self._blocks.undo(among.index(self._savepoint), failure)
             return
-        if not fault and among is not None and among[-1] is not self:
+        if not fault and among is not None and among[-1] is not self._savepoint:
             fault = "a transaction() block ends while one that was begun inside it is open: that one ends first"
         if fault:
             raise RuntimeError(fault)
@@ -114,6 +123,6 @@ class Transaction:
             return "a transaction() block ends that was never begun"
         if self._among is not self._blocks.open:
             return "a transaction() block ends that an earlier turn has begun: it ended with that turn"
-        if self not in self._among:
+        if self._savepoint not in self._among:
             return "a transaction() block ends that is over: it was ended, or undone with the one around it"
         return ""

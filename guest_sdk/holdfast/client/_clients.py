@@ -227,9 +227,8 @@ class Client:
         headers = request.headers()
         while True:
             try:
-                timeout = attempts.timeout()
                 with self._http.stream(
-                    "POST", request.path, content=request.body, headers=headers, timeout=timeout
+                    "POST", request.path, content=request.body, headers=headers, extensions=attempts.extensions()
                 ) as response:
                     body = b"".join(attempts.in_time(piece) for piece in response.iter_bytes())
             except httpx.HTTPError as failure:
@@ -321,9 +320,8 @@ class AsyncClient:
         headers = request.headers()
         while True:
             try:
-                timeout = attempts.timeout()
                 async with self._http.stream(
-                    "POST", request.path, content=request.body, headers=headers, timeout=timeout
+                    "POST", request.path, content=request.body, headers=headers, extensions=attempts.extensions()
                 ) as response:
                     body = b"".join([attempts.in_time(piece) async for piece in response.aiter_bytes()])
             except httpx.HTTPError as failure:

@@ -101,10 +101,9 @@ class Attempts:
         self._url = url
         self.result: Any = None
 
-    def timeout(self) -> httpx.Timeout:
-        """What is left for the next attempt."""
-        left_s = max(0.001, self._ends - time.monotonic())
-        return httpx.Timeout(left_s, connect=min(left_s, CONNECT_TIMEOUT_S))
+    def extensions(self) -> dict[str, Any]:
+        """Those of the next attempt: how long each of its steps may take is asked when it begins."""
+        return {"timeout": _Left(self._ends)}
 
     def in_time(self, piece: bytes) -> bytes:
         """A piece of an answer; httpx.ReadTimeout where the time is over, however steadily more of it comes."""
@@ -175,6 +174,21 @@ class Attempts:
 def path_of(*parts: str) -> str:
     """Where type, name and what follows are in the API."""
     return "/v1/actors/" + "/".join(map(_segment, parts))
+
+
+class _Left(dict[str, float | None]):
+    """The times that a transport asks for, step by step: what is left of one deadline, not the whole for each."""
+
+    def __init__(self, ends: float) -> None:
+        super().__init__(dict.fromkeys(("connect", "read", "write", "pool")))
+        self._ends = ends
+
+    def __getitem__(self, step: str) -> float | None:
+        left_s = max(0.001, self._ends - time.monotonic())
+        return min(left_s, CONNECT_TIMEOUT_S) if step == "connect" else left_s
+
+    def get(self, step: str, default: Any = None) -> Any:
+        return self[step]
 
 
 def _segment(text: str) -> str:

@@ -6,9 +6,13 @@ the new one, never a part of it, and after the return the new one. Who calls own
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_durably(path: Path, content: bytes, *, draft: Path | None = None) -> None:
@@ -43,9 +47,34 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
         OSError: it is there already, or cannot be written; what was written of it stays.
     """
     with open(path, "xb", opener=_open_private) as file:
-        file.writelines(pieces)
-        file.flush()
-        os.fsync(file.fileno())
+        fill_durably(file, pieces)
+
+
+@contextmanager
+def written_alone(path: Path) -> Iterator[BinaryIO]:
+    """A file that no other process writes meanwhile; what a dead one left there is gone. Only its owner can read it.
+
+    Raises:
+        BlockingIOError: another process writes it, or has just finished it.
+        OSError: it cannot be written.
+    """
+    with open(path, "ab", opener=_open_private) as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            is_ours = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+        except FileNotFoundError:
+            is_ours = False
+        if not is_ours:  # it was moved to its place, or removed, before we had it
+            raise BlockingIOError(errno.EAGAIN, "another process has just finished it", str(path))
+        file.truncate(0)
+        yield file
+
+
+def fill_durably(file: BinaryIO, pieces: Iterable[bytes]) -> None:
+    """Write a file piece by piece. Its content is durable on return, not its name."""
+    file.writelines(pieces)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def move_durably(written: Path, path: Path) -> None:

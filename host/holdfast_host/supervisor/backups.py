@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,7 @@ from holdfast_host import __version__
 from holdfast_host.core.backup_file import FORMAT, HEAD
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError
 from holdfast_host.core.failures import disk_error
+from holdfast_host.core.limits import MIB
 from holdfast_host.storage.data_directory import MARKER, partition_path
 from holdfast_host.supervisor.registry.registry import now_us
 from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 HOLD_ANSWER_S: Final = 10.0
 _TAKEN_LOOK_S: Final = 0.05
 _LEFT_MAX: Final = 2  # files that lie there and were not taken away yet
+TAKE_S: Final = 60.0  # for each of them, and so much longer as it is larger:
+TAKE_BYTES_S: Final = MIB
 
 OnFile = Callable[[str], None]
 
@@ -159,7 +163,8 @@ class _Files:
         self._folder = folder
         self._on_file = on_file
         self._gone = gone
-        self._told: list[Path] = []
+        self._told: dict[Path, int] = {}  # with their bytes
+        self._moved_at = time.monotonic()  # when one of them was taken away last, or came where there was none
         self.small: list[str] = []
 
     def path(self, name: str) -> Path:
@@ -174,19 +179,31 @@ class _Files:
     def tell(self, name: str) -> None:
         """It is there."""
         path = self.path(name)
-        self._told.append(path)
-        self._on_file(json.dumps({"name": name, "path": str(path), "size": path.stat().st_size}))
+        size = path.stat().st_size
+        if not self._told:
+            self._moved_at = time.monotonic()
+        self._told[path] = size
+        self._on_file(json.dumps({"name": name, "path": str(path), "size": size}))
 
     async def until_taken(self, left_max: int) -> None:
         """Return when all but so many have been taken away.
 
         Raises:
-            HostUnavailableError: whoever asked for them is gone.
+            HostUnavailableError: whoever asked for them is gone, or takes too long: what is still to be copied keeps
+                the pages of that moment, and the files of the partitions grow meanwhile.
         """
         while True:
             if self._gone.is_set():
                 raise HostUnavailableError("nobody waits for the backup any more")
-            self._told = [path for path in self._told if path.exists()]
-            if len(self._told) <= left_max:
+            left = {path: size for path, size in self._told.items() if path.exists()}
+            if len(left) < len(self._told):
+                self._told, self._moved_at = left, time.monotonic()
+            if len(left) <= left_max:
                 return
+            longest_s = TAKE_S + next(iter(left.values())) / TAKE_BYTES_S
+            if time.monotonic() - self._moved_at > longest_s:
+                raise HostUnavailableError(
+                    f"the backup is taken too slowly: {longest_s:.0f} s were not enough for one of its files, and what "
+                    "it keeps of the past makes the others grow: store it nearer to the host"
+                )
             await asyncio.sleep(_TAKEN_LOOK_S)

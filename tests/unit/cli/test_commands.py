@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from holdfast_host.build.errors import BuildError
 from holdfast_host.cli.commands import build
 from holdfast_host.cli.main import group
+from holdfast_host.core.durable_files import written_alone
 from holdfast_host.front.calls.idempotency_keys import read_key
 from tests.harness.host import HOLDFAST
 from tests.unit.cli.scripted_host import scripted_host
@@ -483,3 +484,16 @@ def test_list_and_deploy_show_what_versions_take_on_disk(tmp_path: Path) -> None
     assert kept.stdout.count("3.0 MiB") == 3
     assert "All of them take 3.0 MiB of the host's disk; equal ones share theirs." in kept.stdout
     assert "Version 2 takes 3.0 MiB of the host's disk, all that are kept 3.0 MiB.\n" in deployed.stdout
+
+
+def test_two_backups_into_one_file_do_not_write_over_each_other(tmp_path: Path) -> None:
+    file = tmp_path / "b.tar"
+    with written_alone(tmp_path / "b.tar.part") as first:
+        first.write(b"of the first")
+        first.flush()
+        done = CliRunner().invoke(group, ["backup", str(file), "--host", "http://127.0.0.1:1"])
+        assert (done.exit_code, done.stderr) == (
+            1,
+            f"Another backup into {file} is under way: wait until it has ended.\n",
+        )
+        assert (tmp_path / "b.tar.part").read_bytes() == b"of the first"

@@ -245,3 +245,19 @@ def test_url_and_token_come_from_the_environment(monkeypatch: pytest.MonkeyPatch
     [request] = server.requests
     assert str(request.url) == "https://actors.example.com/v1/actors/Account/alice/deposit"
     assert request.headers["authorization"] == "Bearer secret"
+
+
+def test_the_steps_of_an_attempt_have_one_deadline_between_them(call: Caller) -> None:
+    """To connect, to wait for a connection and to read: the library's own times would count anew for each."""
+    left: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        times = request.extensions["timeout"]
+        left.append(times.get("pool"))
+        time.sleep(0.2)
+        left.extend(times.get(step) for step in ("connect", "write", "read"))
+        return _result()
+
+    assert call(answer, timeout_s=5.0) == 5
+    assert 4.8 < left[0] <= 5
+    assert all(0 < each < left[0] - 0.15 for each in left[1:])

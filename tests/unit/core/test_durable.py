@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 import pytest
 
 from holdfast_host.core import durable_files as durable
-from holdfast_host.core.durable_files import move_durably, write_durably
+from holdfast_host.core.durable_files import fill_durably, move_durably, write_durably, written_alone
 
 OLD, NEW = b"the old content", b"the new content, which is longer"
 # In their order, each with the content of the file after it has failed.
@@ -122,6 +122,23 @@ def test_what_a_dead_process_left_of_a_draft_is_overwritten(tmp_path: Path) -> N
 
     assert (tmp_path / "file.json").read_bytes() == NEW
     assert os.listdir(tmp_path) == ["file.json"]
+
+
+def test_a_file_is_written_by_one_at_a_time_over_what_a_dead_one_has_left(tmp_path: Path) -> None:
+    draft, place = tmp_path / "draft", tmp_path / "place"
+    draft.write_bytes(OLD)
+    with written_alone(draft) as first:
+        fill_durably(first, [NEW])
+        with pytest.raises(BlockingIOError), written_alone(draft):
+            pass
+        assert draft.read_bytes() == NEW
+        late = open(draft, "ab")  # noqa: SIM115  (as one that comes just before the first is done)
+        move_durably(draft, place)
+    late.close()
+
+    with written_alone(draft) as second:
+        fill_durably(second, [OLD])
+    assert (place.read_bytes(), draft.read_bytes()) == (NEW, OLD)
 
 
 MOVES = [("open", False), ("sync file", False), ("replace", False), ("open folder", True), ("sync folder", True)]

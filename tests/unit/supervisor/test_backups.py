@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from holdfast_host.core.errors import HostUnavailableError
+from holdfast_host.supervisor import backups as backups_module
 from holdfast_host.supervisor.backups import Backups
 from holdfast_host.wire.backup_orders import HoldCommits, ReleaseCommits
 
@@ -51,5 +52,22 @@ def test_a_backup_is_under_way_until_the_workers_have_let_go_of_it(tmp_path: Pat
         told.clear()
         with pytest.raises(HostUnavailableError, match="it does not hold"):
             await take()
+
+    asyncio.run(play())
+
+
+def test_a_client_that_takes_too_little_ends_its_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partition that waits to be copied keeps its old pages, and its file grows by all that is written meanwhile."""
+    monkeypatch.setattr(backups_module, "TAKE_S", 0.1)
+    files = backups_module._Files(tmp_path, lambda _: None, asyncio.Event())
+    for name in ("a", "b"):
+        files.path(name).write_bytes(b"x")
+        files.tell(name)
+
+    async def play() -> None:
+        files.path("a").unlink()
+        await files.until_taken(1)
+        with pytest.raises(HostUnavailableError, match="taken too slowly: 0 s were not enough for one of its files"):
+            await asyncio.wait_for(files.until_taken(0), 10)
 
     asyncio.run(play())

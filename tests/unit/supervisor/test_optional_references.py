@@ -65,6 +65,14 @@ def test_an_owner_may_drop_a_type_that_only_optional_references_point_at(bench: 
     assert [each.type for each in bench.rollout.runs["bank"].types] == ["Teller"]
 
 
+def test_an_owner_may_drop_the_fetch_of_a_type_that_only_optional_references_point_at(bench: DeployBench) -> None:
+    bench.deploy("shop", component_text("Cart"), referring("shop", "Cart", "Ledger", OPTIONAL))
+    bench.deploy("bank", component_text("Ledger", handlers=["fetch"]))
+    bench.deploy("bank", component_text("Ledger", handlers=[]))
+
+    assert bench.show("bank")["version"] == 2
+
+
 def test_a_type_that_the_component_ships_is_no_optional_reference(bench: DeployBench) -> None:
     with pytest.raises(InvalidManifestError, match="the binding CART is optional, but the component ships Cart itself"):
         bench.deploy("shop", component_text("Cart"), manifest_text("shop", ("CART", "Cart"), extra=OPTIONAL))

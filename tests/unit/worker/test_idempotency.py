@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.lmdb.keys import pack_receipt, unpack_receipt
 from holdfast_host.wire.idempotency import REPLAYED, key_hash
-from holdfast_host.worker.turns import keyed_turn
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import Guest, Stage, add
 
@@ -131,7 +128,7 @@ def test_a_turn_that_had_another_instance_write_is_kept_though_it_wrote_nothing_
 def test_a_clock_that_says_a_time_past_any_row_ends_no_host(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, wall_s: int
 ) -> None:
-    monkeypatch.setattr(keyed_turn, "time", SimpleNamespace(time=lambda: float(wall_s)))
+    monkeypatch.setattr(stage.worker.executor.clock, "wall_us", lambda: wall_s * 1_000_000)
     answers = [call(stage, "a", "add", 5) for _ in range(2)]
     kept = stage.store.receipt(stage.store.locate(1, b"a"), key_hash(b"ck"))
 
@@ -160,13 +157,15 @@ def test_a_turn_knows_the_key_that_it_runs_under(stage: Stage) -> None:
     assert stage.call("a", "own_key") == (200, "")
 
 
-def test_a_receipt_is_kept_for_as_long_as_the_limit_says(stage: Stage) -> None:
-    before = int(time.time())
+def test_a_receipt_is_kept_for_as_long_as_the_limit_says_by_the_workers_clock(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage.worker.executor.clock, "wall_us", lambda: 2_000_000_000_000_000)
     call(stage, "a", "add", 5)
     kept = stage.store.receipt(stage.store.locate(1, b"a"), key_hash(b"ck"))
 
     assert kept is not None
-    assert before + 1000 <= kept.expires_s <= time.time() + 1000
+    assert kept.expires_s == 2_000_000_000 + 1000
 
 
 def test_a_kept_answer_activates_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import click
 
 from holdfast_host.cli.client import host_options, open_client, with_query
 from holdfast_host.cli.output import CommandFailedError, Stages, json_option, tell
-from holdfast_host.core.durable_files import move_durably, write_pieces
+from holdfast_host.core.durable_files import fill_durably, move_durably, written_alone
 from holdfast_host.supervisor.directory.restoring import BackupError, BackupFacts, read_backup
 
 _EXAMPLES: Final = """\b
@@ -33,21 +33,28 @@ def command(file: Path, with_key: bool, host: str, token_file: Path | None, as_j
     if file.exists():
         raise CommandFailedError(f"{file} is there already: name another file, or remove it.")
     draft = file.with_name(f"{file.name}.part")
-    draft.unlink(missing_ok=True)
     try:
-        with Stages(quiet=as_json) as stages, open_client(host, token_file) as client:
-            stages.begin("Taking the backup")
-            write_pieces(draft, client.stream(with_query("/v1/backup", {"with_key": "true"} if with_key else {})))
-            stages.begin("Reading it back")
-            facts = read_backup(draft)
-        move_durably(draft, file)
+        with written_alone(draft) as written:
+            try:
+                with Stages(quiet=as_json) as stages, open_client(host, token_file) as client:
+                    stages.begin("Taking the backup")
+                    fill_durably(written, client.stream(with_query("/v1/backup", _query(with_key=with_key))))
+                    stages.begin("Reading it back")
+                    facts = read_backup(draft)
+                move_durably(draft, file)
+            finally:
+                draft.unlink(missing_ok=True)
     except BackupError as error:
         raise CommandFailedError(f"There is no backup: {error}") from None
+    except BlockingIOError:
+        raise CommandFailedError(f"Another backup into {file} is under way: wait until it has ended.") from None
     except OSError as error:
         raise CommandFailedError(f"{draft} cannot be written: {error.strerror}.") from None
-    finally:
-        draft.unlink(missing_ok=True)
     tell(_shown(facts, file), f"{file}: {facts.bytes:,} bytes, {facts.files} files, as of {facts.created_at}", as_json)
+
+
+def _query(*, with_key: bool) -> dict[str, str]:
+    return {"with_key": "true"} if with_key else {}
 
 
 def _shown(facts: BackupFacts, file: Path) -> dict[str, object]:

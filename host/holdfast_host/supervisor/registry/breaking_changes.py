@@ -79,7 +79,7 @@ def _handlers_gone(old: ActorType, new: ActorType, others: Sequence[Deployment],
     if old.handlers is not None and "fetch" in old.handlers and not new.may_handle("fetch"):
         for other in others:
             for binding in other.bindings:
-                if not binding.owner and binding.type == new.type:
+                if not binding.owner and not binding.optional and binding.type == new.type:
                     yield (
                         f"the fetch handler of {new.type}, to which the function {other.function!r} refers as"
                         f" {binding.binding}, is gone"

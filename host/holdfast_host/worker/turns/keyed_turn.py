@@ -7,7 +7,6 @@ look is enough; and a kept answer leaves through the gate, no sooner than the fi
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import IdempotencyConflictError
@@ -51,6 +50,6 @@ class KeyedTurn:
     def keep_receipt(self, turn: Turn, for_s: int) -> None:
         """Keep its answer with what it writes; not that of one that has had no effect, which may as well run again."""
         if self.has_left or turn.storage.has_changes:
-            expires_s = min(int(time.time()) + for_s, EXPIRES_MAX_S)  # a clock may say anything
+            expires_s = min(turn.wall_us() // 1_000_000 + for_s, EXPIRES_MAX_S)  # a clock may say anything
             receipt = Receipt(expires_s, _OK, fingerprint(turn.request), turn.result)
             turn.storage.keep_receipt(self._hash, receipt)

@@ -260,6 +260,10 @@ class Turn:
         self.state = COMPUTING if has_slot else DETACHED
         return has_slot or self._end_late()
 
+    def wall_us(self) -> int:
+        """The worker's wall clock, in microseconds since 1970 UTC."""
+        return self._host.clock.wall_us()
+
     def check_alarm_handler(self) -> None:
         """Refuse to set an alarm that nobody would handle."""
         if self.loaded is not None:
