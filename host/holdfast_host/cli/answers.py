@@ -318,6 +318,22 @@ class Secrets(TypedDict):
     secrets: list[ShownSecret]
 
 
+class AuditEntry(TypedDict):
+    """A line of the audit log: a change that has begun, or has ended."""
+
+    number: Count
+    at: str
+    event: str
+    begun: NotRequired[Count]
+    token: NotRequired[str]
+    name: NotRequired[str]
+    what: NotRequired[str]
+    object: NotRequired[str]
+    client: NotRequired[str]
+    status: NotRequired[Count | None]
+    error: NotRequired[str | None]
+
+
 class OwnToken(TypedDict):
     """What the token is that the request has shown."""
 

@@ -166,6 +166,13 @@ class HostClient:
             date: str | None = response.headers.get("date")
             return date
 
+    def audit(self, path: str) -> Iterator[answers.AuditEntry]:
+        """The lines of the audit log that a GET answers, as they come, however long that takes."""
+        patient = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, read=None)
+        with self._streamed("GET", path, timeout=patient) as response:
+            for line in response.iter_lines():
+                yield self._fitting("GET", path, line, answers.AuditEntry)
+
     def stream(self, path: str) -> Iterator[bytes]:
         """The bytes that a POST answers, as they come, however long that takes."""
         patient = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, read=None)

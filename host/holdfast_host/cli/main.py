@@ -48,6 +48,7 @@ _COMMANDS: Final = {
     "delete": "Undeploy a function; its storage stays.",
     "token": "Make, list, rotate and revoke tokens, each with what it may.",
     "auth": "Keep a token for each host, for the commands.",
+    "audit": "Show what was changed through the management API, and by whom.",
     "secret": "Set, list and delete secrets that functions see on env.",
 }
 _ALIASES: Final = {"ship": "deploy"}

@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -75,6 +75,35 @@ def fill_durably(file: BinaryIO, pieces: Iterable[bytes]) -> None:
     file.writelines(pieces)
     file.flush()
     os.fsync(file.fileno())
+
+
+def append_durably(path: Path, text: bytes) -> None:
+    """Add to the end of a file, or make it; only its owner can read it. Durable on return.
+
+    Raises:
+        OSError: the file is as long as it was, as far as the disk lets us.
+    """
+    new = not path.exists()
+    with open(path, "ab", buffering=0, opener=_open_private) as file:
+        before = file.tell()
+        try:
+            left = memoryview(text)
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                file.truncate(before)
+            raise
+    if new:
+        sync_directory(path.parent)
+
+
+def cut_durably(path: Path, size_bytes: int) -> None:
+    """Cut a file off after so many bytes. Durable on return."""
+    with open(path, "r+b", buffering=0) as file:
+        file.truncate(size_bytes)
+        os.fsync(file.fileno())
 
 
 def move_durably(written: Path, path: Path) -> None:

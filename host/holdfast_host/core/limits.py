@@ -151,6 +151,9 @@ class Limits:
     # Tokens.
     tokens_max: int = 1_000
 
+    # The audit log.
+    audit_bytes_max: int = 64 * MIB  # kept on disk; the oldest go
+
     # Disk.
     instance_bytes_max: int = GIB
     map_bytes: int = 64 * GIB

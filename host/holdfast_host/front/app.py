@@ -16,6 +16,7 @@ from holdfast_host.core.cors import Cors
 from holdfast_host.core.errors import UnknownRouteError, WrongMethodError
 from holdfast_host.front.access.rules import Guarded, call
 from holdfast_host.front.access.tokens import Tokens
+from holdfast_host.front.audit import Audited
 from holdfast_host.front.calls.actor_calls import Calls, flags_of
 from holdfast_host.front.functions.dispatch import FunctionHosts
 from holdfast_host.front.functions.handshakes import Handshakes, is_direct
@@ -65,6 +66,7 @@ class App:
         self,
         strangers: OriginChecks,
         tokens: Tokens,
+        audited: Audited,
         functions: FunctionHosts,
         calls: Calls,
         handshakes: Handshakes,
@@ -74,6 +76,7 @@ class App:
         """`routes` are the API's; `pages` are for people's browsers, and nothing of them is described."""
         self._strangers = strangers
         self._tokens = tokens
+        self._audited = audited
         self._functions = functions
         self._calls = calls
         self._handshakes = handshakes
@@ -146,17 +149,25 @@ class App:
         for route in self._served:
             found = route.match(segments)
             if found is not None:
-                return await self._answer(exchange, route, found, query)
+                return await self._answer(exchange, route, found, (path, query))
         hint = ": percent-encode '/' in a name as %2F, or use /v1/call" if segments[:2] == ["v1", "actors"] else ""
         raise UnknownRouteError(f"nothing is served at {path[:200]!r}{hint}")
 
-    async def _answer(self, exchange: Exchange, route: Route, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        method = exchange.method
+    async def _answer(
+        self, exchange: Exchange, route: Route, found: tuple[str, ...], target: tuple[str, str]
+    ) -> web.StreamResponse:
+        method, (path, query) = exchange.method, target
         guarded = route.handlers.get("GET" if method == "HEAD" else method)
         if guarded is not None:
             guarded.check(exchange.caller)
-            response: web.StreamResponse = await guarded.handler(exchange, found, query)
-            return response
+
+            async def serve() -> web.StreamResponse:
+                response: web.StreamResponse = await guarded.handler(exchange, found, query)
+                return response
+
+            if guarded.changes:
+                return await self._audited.perform(exchange, guarded.changes, path, serve)
+            return await serve()
         allowed = tuple(route.handlers)
         if method == "OPTIONS":
             return Answer(200, b"", further=allow_line(allowed))

@@ -18,6 +18,7 @@ from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
 from holdfast_host.core.tls import server_context
 from holdfast_host.front.access.tokens import Tokens
 from holdfast_host.front.app import App
+from holdfast_host.front.audit import Audited
 from holdfast_host.front.calls.actor_calls import Calls
 from holdfast_host.front.calls.catalog_view import CatalogView
 from holdfast_host.front.control import ControlChannel
@@ -34,6 +35,7 @@ from holdfast_host.front.http.tls import TlsListener
 from holdfast_host.front.known.connection import KnowingConnection
 from holdfast_host.front.known.direct import DirectCalls
 from holdfast_host.front.routes.alarms import AlarmRoutes
+from holdfast_host.front.routes.audit import AuditRoutes
 from holdfast_host.front.routes.backup import BackupRoutes
 from holdfast_host.front.routes.debug import DebugRoutes
 from holdfast_host.front.routes.functions import FunctionRoutes
@@ -93,6 +95,7 @@ class Front:
         self._app = app = App(
             strangers,
             tokens,
+            Audited(control),
             FunctionHosts(
                 self._calls,
                 start.routing,
@@ -117,6 +120,7 @@ class Front:
                 *MetricsRoutes(control).routes(),
                 *LogRoutes(self._links).routes(),
                 *SecretRoutes(control).routes(),
+                *AuditRoutes(control).routes(),
                 *TokenRoutes(control, tokens).routes(),
                 *BackupRoutes(control).routes(),
                 *instances.routes(),

@@ -16,6 +16,7 @@ from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog, adopt_logging
+from holdfast_host.supervisor.audit.operations import Audit
 from holdfast_host.supervisor.backups import Backups
 from holdfast_host.supervisor.courier import CourierLaunch
 from holdfast_host.supervisor.crashes.attribution import CrashAttribution
@@ -47,6 +48,7 @@ from holdfast_host.wire.control import (
     Withdraw,
 )
 from holdfast_host.wire.operations import (
+    AuditOperation,
     CollectActivity,
     CollectMeasures,
     FurtherOperation,
@@ -145,6 +147,7 @@ class Host:
         self._tokens = TokenOperations(
             resources.tokens, config.limits.tokens_max, lambda known: self._tell_fronts(NewTokens(known)), log
         )
+        self._audit = Audit(resources.audit, log)
         self._deploys = Deploys(resources.registry, rollout, self._components, config.limits, log, config.outbound)
         self._operations = Operations(
             resources.registry,
@@ -332,6 +335,8 @@ class Host:
         """What fronts ask for that is not about functions."""
         if isinstance(operation, SecretOperation):
             return await self._secrets.perform(operation)
+        if isinstance(operation, AuditOperation):
+            return await self._audit.perform(operation)
         if isinstance(operation, TokenOperation):
             return self._tokens.perform(operation)
         match operation:

@@ -27,6 +27,7 @@ from holdfast_host.wire.operations import (
     AnyOperation,
     Delete,
     Deploy,
+    EndChange,
     FurtherOperation,
     ListFunctions,
     ListUndeployed,
@@ -101,7 +102,7 @@ class Operations:
         Raises:
             HoldfastError: what the caller is told.
         """
-        if self._stopping:
+        if self._stopping and not isinstance(operation, EndChange):  # what has been done is still written down
             raise HostUnavailableError("the host is stopping")
         match operation:
             case ListFunctions():

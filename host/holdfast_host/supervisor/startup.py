@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.logs import EventLog
+from holdfast_host.supervisor.audit.audit_log import AuditLog
 from holdfast_host.supervisor.crashes.quarantine import Quarantine
 from holdfast_host.supervisor.directory.layout import DirectoryLayout, make_directory, open_directory
 from holdfast_host.supervisor.directory.lock import DirectoryLock, Holder
@@ -34,6 +35,7 @@ class HostResources:
     front_numbers: FrontNumbers
     vault: SecretStore
     tokens: TokenStore
+    audit: AuditLog
     lock_fd: int
     listener: socket.socket  # HTTP
     root_listener: socket.socket | None  # HTTP for one function alone, see HostConfig.root_listen
@@ -59,6 +61,7 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
             log.warning("the last host did not stop in order", pid=lock.predecessor.pid, sockets_removed=removed)
         vault = SecretStore.open(directory.secrets)
         tokens = TokenStore.open(directory.tokens)
+        audit = AuditLog.open(directory.audit, config.limits.audit_bytes_max)
         registry = Registry.open(directory.registry, directory.compiled)
         cleanup.callback(registry.close)
         quarantine = Quarantine.open(directory.registry.with_name("quarantine.json"))
@@ -79,6 +82,7 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
             front_numbers=front_numbers,
             vault=vault,
             tokens=tokens,
+            audit=audit,
             lock_fd=lock.fd,
             listener=listener,
             root_listener=root_listener,

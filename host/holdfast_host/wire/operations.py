@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from holdfast_host.wire.audit import Change, Outcome
+
 
 class Operation(Struct, forbid_unknown_fields=True, tag_field="operation"):
     """One operation, by its arguments."""
@@ -161,6 +163,28 @@ class RevokeToken(Operation, tag="token_revoke"):
     id: str
 
 
+class BeginChange(Operation, tag="audit_begin"):
+    """A change is about to be made. Result: `number`, of its line in the audit log, which is on disk."""
+
+    change: Change
+
+
+class EndChange(Operation, tag="audit_end"):
+    """What became of it. Result: nothing."""
+
+    begun: int
+    change: Change
+    outcome: Outcome
+
+
+class ReadAudit(Operation, tag="audit"):
+    """Result: `entries`, lines of the audit log in their order."""
+
+    after: int  # the number before them
+    limit: int
+    wait_s: float = 0.0  # for one, where there is none
+
+
 class TakeBackup(Operation, tag="backup"):
     """Copy everything as of one moment, file by file, below `data/backup`; one at a time.
 
@@ -177,7 +201,7 @@ FunctionOperation = (
 QuarantineOperation = ListQuarantined | ReleaseInstance | ReleaseFunction
 SecretOperation = ListSecrets | SetSecret | DeleteSecret
 TokenOperation = ListTokens | CreateToken | RotateToken | RevokeToken
-FurtherOperation = (
-    CollectMeasures | CollectActivity | QuarantineOperation | SecretOperation | TokenOperation | TakeBackup
-)
+AuditOperation = BeginChange | EndChange | ReadAudit
+KeptOperation = SecretOperation | TokenOperation | AuditOperation
+FurtherOperation = CollectMeasures | CollectActivity | QuarantineOperation | KeptOperation | TakeBackup
 AnyOperation = FunctionOperation | FurtherOperation

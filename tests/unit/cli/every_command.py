@@ -42,6 +42,10 @@ INSTANCE = {
     "entries": [{"key": EVIL, "value": {EVIL: EVIL * 20}}, {"key": EVIL, "raw": EVIL}],
     "next": EVIL,
 }
+ENTRY = {
+    "number": 2, "at": "2026-11-30T12:00:00Z", "event": "ended", "begun": 1, "token": EVIL, "name": EVIL, "what": EVIL,
+    "object": EVIL, "client": EVIL, "status": 404, "error": EVIL,
+}  # fmt: skip
 TOKEN = {
     "id": EVIL, "name": EVIL, "scope": EVIL, "types": [EVIL], "expires_at": EVIL, "expired": True, "last_used_at": EVIL,
 }  # fmt: skip
@@ -117,6 +121,7 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "secret set": [([EVIL], SECRET)],
     "secret list": [([], {"secrets": [SECRET]})],
     "secret delete": [([EVIL], SECRET)],
+    "audit": [([], ENTRY), (["--json"], ENTRY)],
     "token create": [(["--scope", "call", "--type", EVIL, "--name", EVIL], {**TOKEN, "token": EVIL})],
     "token list": [([], {"tokens": [TOKEN]})],
     "token rotate": [([EVIL], {**TOKEN, "token": EVIL})],

@@ -48,6 +48,7 @@ COMMANDS = {
     "setSecret": "secret set",
     "deleteSecret": "secret delete",
     "showOwnToken": "auth status",
+    "readAudit": "audit",
     "listTokens": "token list",
     "createToken": "token create",
     "rotateToken": "token rotate",

@@ -177,6 +177,7 @@ class Supervisor(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.audited: list[dict[str, Any]] = []  # what was begun, and how it ended; answered at once
         self._transport: asyncio.Transport | None = None
         self._partial = b""
 
@@ -186,7 +187,13 @@ class Supervisor(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         *lines, self._partial = (self._partial + data).split(b"\n")
         for line in lines:
-            self.messages.put_nowait(json.loads(line))
+            message = json.loads(line)
+            asked = message["operation"] if message["kind"] == "request" else {}
+            if asked.get("operation") in ("audit_begin", "audit_end"):
+                self.audited.append(asked)
+                self.send("answer", id=message["id"], result={"number": len(self.audited)})
+            else:
+                self.messages.put_nowait(message)
 
     def send(self, kind: str, **facts: Any) -> None:
         self.write(json.dumps({"kind": kind, **facts}).encode() + b"\n")

@@ -12,6 +12,7 @@ from holdfast_host.core.errors import InternalError
 from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import SHARDS, Limits
 from holdfast_host.wire import control, operations
+from holdfast_host.wire.audit import Change, Outcome
 from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.catalog import ActorType, Binding, Catalog, Deployment, Method
 from holdfast_host.wire.edge import Certificate, Edge, NewEdge
@@ -94,6 +95,7 @@ FROM_CHILDREN: list[control.FromChild] = [
     control.Withdraw(6),
     TokensUsed(["id"]),
 ]
+CHANGE = Change("bootstrap", "", "setSecret", "/v1/secrets/KEY", "::1")
 OPERATIONS: list[operations.AnyOperation] = [
     operations.Deploy("account", "/x", None, allow_breaking=True, client="192.0.2.1"),
     operations.Reload("account", "{}"),
@@ -111,6 +113,9 @@ OPERATIONS: list[operations.AnyOperation] = [
     operations.ListSecrets(),
     operations.SetSecret("KEY", "\ud800"),
     operations.DeleteSecret("KEY"),
+    operations.BeginChange(CHANGE),
+    operations.EndChange(1, CHANGE, Outcome(404, "UnknownSecretError", {"of": {"id": 1}})),
+    operations.ReadAudit(5, 10, 0.5),
     operations.ListTokens(),
     operations.CreateToken("call", "ü", ["A"], 5),
     operations.RotateToken("id"),

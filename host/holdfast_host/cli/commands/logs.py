@@ -28,7 +28,7 @@ _SECONDS: Final = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 _UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def _read_since(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+def read_since(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
     """A time as one types it, in seconds since 1970; a time without an offset is this machine's."""
     if text is None or _SECONDS.fullmatch(text):
         return text
@@ -54,7 +54,7 @@ def _notice(text: str) -> None:
 @click.option(
     "--since",
     metavar="TIME",
-    callback=_read_since,
+    callback=read_since,
     help="Only lines from then on: 90s, 10m, 2h or 1d ago, a date and time, or seconds since 1970.",
 )
 @click.option(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http import RawRequestMessage
 
+from holdfast_host.core.json_text import JsonObject
 from holdfast_host.front.access.callers import NOBODY, Caller
 from holdfast_host.front.http.answers import Answer, DateLine
 from holdfast_host.front.http.client_timeouts import ClientTimeouts
@@ -41,6 +42,9 @@ class Exchange(web.BaseRequest):
     dates: DateLine
     server: HttpServer
     caller: Caller = NOBODY  # once it is let in
+    # For the audit log: what a change has made, and its status and body, where it goes on without its client.
+    details: JsonObject | None = None
+    later: asyncio.Future[tuple[int, JsonObject]] | None = None
     lines_open = False  # a stream of lines has begun as its answer
     body_open = False  # a body in pieces has: nothing may come between
     sharing: tuple[tuple[str, str], ...] = ()  # headers of any answer, which say what page may read it

@@ -15,6 +15,7 @@ from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.core.tokens import Scope
 from holdfast_host.front.access.rules import change, look
 from holdfast_host.front.app import Route
+from holdfast_host.front.audit import only
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import LINES, LineStream, json_answer
 from holdfast_host.front.http.bodies import read_object
@@ -86,7 +87,9 @@ class FunctionRoutes:
         version = asked.get("version")
         if version is not None and (not isinstance(version, int) or isinstance(version, bool) or version < 1):
             raise BadRequestError(f"the version is {version!r}: give a whole number from 1, or none for the one before")
-        return json_answer(await self._control.request(Rollback(function, version)))
+        result = await self._control.request(Rollback(function, version))
+        exchange.details = only(result, "version")
+        return json_answer(result)
 
     async def _preview_rollback(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         asked = read_parameters(query, "version")
@@ -115,6 +118,7 @@ class FunctionRoutes:
         task = asyncio.create_task(self._hand_over(upload, operation, stages, hung_up))
         self._deploys.add(task)
         task.add_done_callback(self._deploys.discard)
+        exchange.later = task
         try:
             if LINES in exchange.headers.get("Accept", "").lower():
                 return await _stream(exchange, task, stages)

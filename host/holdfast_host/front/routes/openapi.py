@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from holdfast_host import __version__
+from holdfast_host.front.routes.openapi_audit import describe_audit
 from holdfast_host.front.routes.openapi_inspection import describe_inspection
 from holdfast_host.front.routes.openapi_jobs import describe_jobs
 from holdfast_host.front.routes.openapi_parts import ANY, JSON, TYPED, operation, parameter, typed_body
@@ -56,6 +57,7 @@ def describe_api(url: str, routes: Iterable[Route] = (), *, token: bool) -> dict
             "/v1/secrets": {"get": operation("listSecrets", "The secrets' names; values are never shown.", 200)},
             "/v1/secrets/{name}": _secret(),
             **describe_tokens(),
+            **describe_audit(),
             "/fn/{function}/{path}": _function_itself(),
             **describe_inspection(),
             "/v1/openapi.json": {"get": operation("describeApi", "This document.", 200)},

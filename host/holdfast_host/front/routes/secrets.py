@@ -12,6 +12,7 @@ from holdfast_host.core.limits import KIB
 from holdfast_host.core.tokens import Scope
 from holdfast_host.front.access.rules import change, look
 from holdfast_host.front.app import Route
+from holdfast_host.front.audit import only
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import json_answer
 from holdfast_host.front.http.bodies import read_object
@@ -47,6 +48,7 @@ class SecretRoutes:
         if sealed_for is not None and not isinstance(sealed_for, str):
             raise BadRequestError('sealed_for must be an origin, like "https://api.example.com"')
         result = await self._control.request(SetSecret(name, value, sealed_for))
+        exchange.details = only(result, "sealed_for")
         return json_answer(result, 201 if result.pop("created") else 200)
 
     async def _delete(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:

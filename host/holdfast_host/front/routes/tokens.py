@@ -14,6 +14,7 @@ from holdfast_host.core.tokens import Scope
 from holdfast_host.front.access.rules import administer, anyone, change
 from holdfast_host.front.access.tokens import Tokens
 from holdfast_host.front.app import Route
+from holdfast_host.front.audit import only
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import json_answer
 from holdfast_host.front.http.bodies import read_object
@@ -58,13 +59,17 @@ class TokenRoutes:
                 "administrators, under which others are made"
             )
         operation = _read_wish(await read_object(exchange, _BODY_BYTES_MAX))
-        return json_answer(await self._control.request(operation), 201, _UNKEPT)
+        return self._told(exchange, await self._control.request(operation), 201)
 
     async def _revoke(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request(RevokeToken(decode_segment(found[0]))))
+        return self._told(exchange, await self._control.request(RevokeToken(decode_segment(found[0]))))
 
     async def _rotate(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request(RotateToken(decode_segment(found[0]))), 200, _UNKEPT)
+        return self._told(exchange, await self._control.request(RotateToken(decode_segment(found[0]))))
+
+    def _told(self, exchange: Exchange, token: JsonObject, status: int = 200) -> web.StreamResponse:
+        exchange.details = {"of": only(token, "id", "name", "scope", "types")}
+        return json_answer(token, status, _UNKEPT)
 
 
 def _read_wish(facts: dict[str, Any]) -> CreateToken:

@@ -8,6 +8,7 @@ secrets/        the key file, and the secrets sealed under it, see secrets.secre
 components/     <sha256>.wasm as it was deployed
 compiled/       what was compiled from them; may be removed while no host runs
 logs/wN/        what the guests of worker N printed, the latest of it; may be removed while no host runs
+audit/          what was changed through the management API, see audit.audit_log
 uploads/        deploys on their way in; emptied at start
 backup/         a backup on its way out; emptied at start
 """
@@ -58,6 +59,11 @@ class DirectoryLayout:
     def compiled(self) -> Path:
         """The cache of compiled components."""
         return self.root / "compiled"
+
+    @property
+    def audit(self) -> Path:
+        """Where the audit log lies."""
+        return self.root / "audit"
 
     @property
     def uploads(self) -> Path:

@@ -1,0 +1,1 @@
+"""The audit log: what was changed through the management API, by whom."""
