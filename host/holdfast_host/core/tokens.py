@@ -50,6 +50,11 @@ def id_of(token: str) -> str | None:
     return None if found is None else found[1]
 
 
+def without_secrets(text: str) -> str:
+    """The text with the ids alone of the tokens in it."""
+    return _TEXT.sub(r"hft_\1_...", text)
+
+
 def digest_of(token: str) -> str:
     """What is kept of it."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

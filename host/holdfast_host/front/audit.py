@@ -11,11 +11,13 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
+from urllib.parse import quote, unquote
 
 from aiohttp import web
 
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.json_text import JsonObject
+from holdfast_host.core.tokens import without_secrets
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import Answer
 from holdfast_host.front.http.errors import RouteError
@@ -46,7 +48,7 @@ class Audited:
             HoldfastError, RouteError: as `make` says.
         """
         caller = exchange.caller
-        change = Change(caller.id, caller.name, what, path[:_PATH_CHARS_MAX], exchange.came_by.client)
+        change = Change(caller.id, caller.name, what, _kept(path), exchange.came_by.client)
         begun = int((await self._control.request(BeginChange(change)))["number"])
         try:
             response = await make()
@@ -90,6 +92,13 @@ class Audited:
             await self._control.request(EndChange(begun, change, outcome))
         except HoldfastError as error:  # the change has been made, or not, whatever becomes of its line
             _log.error("the audit log has no outcome of its line %d, %s: %s", begun, outcome, error.message)
+
+
+def _kept(path: str) -> str:
+    """What is kept of a request's path: all but the secret of a token that stands where its id should."""
+    named = unquote(path)
+    hidden = without_secrets(named)
+    return (path if hidden == named else quote(hidden))[:_PATH_CHARS_MAX]
 
 
 def only(result: JsonObject, *keys: str) -> JsonObject:
