@@ -70,8 +70,12 @@ FRONT: Final = [
         "front/calls/catalog_view.py",
         "front/http/client_timeouts.py",
     ),
-    *_rules("frame to the worker", "front/worker_link.py:call,send,_send,_flush,__init__", "wire/window.py:take,enter"),
-    *_rules("reply from the worker", "front/worker_link.py", "wire/window.py"),
+    *_rules(
+        "frame to the worker",
+        "front/worker_link.py:call,send,_send,_flush,__init__",
+        "wire/calls/window.py:take,enter",
+    ),
+    *_rules("reply from the worker", "front/worker_link.py", "wire/calls/window.py"),
     *_rules("write the response", "front/http/answers.py", "front/known/connection.py:answer,refuse,_write"),
     *_rules(
         "the HTTP server around it",

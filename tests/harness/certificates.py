@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trustme
 
-from holdfast_host.wire.edge import Certificate
+from holdfast_host.wire.control.edge import Certificate
 
 
 class Authority:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.supervisor.crashes.quarantine import DEATHS_MAX, VERSION, VERSION_DEATHS_MAX, Instance, Quarantine
-from holdfast_host.wire.running_turns_page import RECORDS, UNNOTED, RunningPage
+from holdfast_host.wire.pages.running_turns_page import RECORDS, UNNOTED, RunningPage
 from tests.harness import components
 from tests.harness.background import CallUnderWay
 from tests.harness.caller import Answer, Caller

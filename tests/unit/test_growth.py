@@ -33,7 +33,7 @@ from holdfast_host.front.known.direct import DirectCalls
 from holdfast_host.front.routes.state_listing import _CURSOR
 from holdfast_host.sandbox.components.description import check_description
 from holdfast_host.sandbox.imports import HANDLERS
-from holdfast_host.wire.tokens import KnownTokens
+from holdfast_host.wire.control.tokens import KnownTokens
 from holdfast_host.worker.logs.output import shortened
 from holdfast_host.worker.running.runner import _parse
 from tests.unit.sandbox.turns import TestTurn

@@ -6,8 +6,16 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from holdfast_host.wire.control import CourierQuestion, CourierStart, Ping, Pong, Stop, pack_message, read_for_courier
-from holdfast_host.wire.messages import Message
+from holdfast_host.wire.control.messages import Message
+from holdfast_host.wire.control.protocol import (
+    CourierQuestion,
+    CourierStart,
+    Ping,
+    Pong,
+    Stop,
+    pack_message,
+    read_for_courier,
+)
 
 
 class ControlChannel(asyncio.Protocol):

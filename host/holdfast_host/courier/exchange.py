@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from holdfast_host.courier.connections import Connections
     from holdfast_host.courier.grants import Grants
     from holdfast_host.courier.in_flight import Admitted, InFlight
-    from holdfast_host.wire.outbound import Ask, Read
+    from holdfast_host.wire.calls.outbound import Ask, Read
 
 REDIRECTS_MAX: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})

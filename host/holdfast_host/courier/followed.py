@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final
 from holdfast_host.core.errors import HoldfastError, LimitError, OutboundTimeoutError, OutboundUnreachableError
 from holdfast_host.courier.events import PIECE_BYTES, EventCutter
 from holdfast_host.courier.requests import pack_response
-from holdfast_host.wire.outbound import PIECE
+from holdfast_host.wire.calls.outbound import PIECE
 
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.courier.exchange import Exchanges, OpenAnswer
-    from holdfast_host.wire.outbound import Ask
+    from holdfast_host.wire.calls.outbound import Ask
 
 GATHER_S: Final = 0.05  # between two pieces of one answer, where they do not grow too long
 

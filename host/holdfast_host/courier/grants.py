@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 from holdfast_host.core.errors import OutboundDeniedError
 from holdfast_host.core.outbound import PLACEHOLDER, Pattern, Target
-from holdfast_host.wire.catalog import NO_OUTBOUND, Outbound
-from holdfast_host.wire.http_messages import BadMessageError, check_header_value
+from holdfast_host.wire.calls.http_messages import BadMessageError, check_header_value
+from holdfast_host.wire.control.catalog import NO_OUTBOUND, Outbound
 
 
 class Grants:

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Final, cast
 
 from holdfast_host.core.errors import HoldfastError, InternalError, OutboundUnreachableError
-from holdfast_host.wire.frames import FrameReader, ProtocolError
-from holdfast_host.wire.outbound import (
+from holdfast_host.wire.calls.frames import FrameReader, ProtocolError
+from holdfast_host.wire.calls.outbound import (
     Ask,
     OutboundKind,
     Read,

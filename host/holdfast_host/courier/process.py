@@ -22,7 +22,8 @@ from holdfast_host.courier.grants import Grants
 from holdfast_host.courier.in_flight import InFlight
 from holdfast_host.courier.links import WorkerLink
 from holdfast_host.courier.lookups import Lookups
-from holdfast_host.wire.control import (
+from holdfast_host.wire.calls.outbound import Ask, Read
+from holdfast_host.wire.control.protocol import (
     CourierQuestion,
     CourierStart,
     Done,
@@ -33,7 +34,6 @@ from holdfast_host.wire.control import (
     TakeGrants,
     TakeSecrets,
 )
-from holdfast_host.wire.outbound import Ask, Read
 
 _BACKLOG: Final = 256
 _ANSWERED: Final = "answered"

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from holdfast_host.core.errors import BadRequestError, LimitError
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.http_messages import (
+from holdfast_host.wire.calls.http_messages import (
     HOP_BY_HOP,
     BadMessageError,
     header_text,

@@ -22,8 +22,8 @@ from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import Answer
 from holdfast_host.front.http.errors import RouteError
 from holdfast_host.front.http.server import Exchange
-from holdfast_host.wire.audit import Change, Outcome
-from holdfast_host.wire.operations import BeginChange, EndChange
+from holdfast_host.wire.control.audit import Change, Outcome
+from holdfast_host.wire.control.operations import BeginChange, EndChange
 
 _log = logging.getLogger(__name__)
 

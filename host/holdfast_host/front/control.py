@@ -9,7 +9,9 @@ from typing import cast
 
 from holdfast_host.core.errors import HostUnavailableError
 from holdfast_host.core.json_text import JsonObject
-from holdfast_host.wire.control import (
+from holdfast_host.wire.control.messages import Message
+from holdfast_host.wire.control.operations import AnyOperation
+from holdfast_host.wire.control.protocol import (
     Answer,
     FrontNews,
     FrontStart,
@@ -23,8 +25,6 @@ from holdfast_host.wire.control import (
     pack_message,
     read_for_front,
 )
-from holdfast_host.wire.messages import Message
-from holdfast_host.wire.operations import AnyOperation
 
 OnProgress = Callable[[str], None]
 

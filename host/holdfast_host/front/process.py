@@ -53,7 +53,8 @@ from holdfast_host.front.routes.uploads import UploadFolder
 from holdfast_host.front.sockets.table import SocketTable
 from holdfast_host.front.ui.pages import InspectorPages
 from holdfast_host.front.worker_link import WorkerLink
-from holdfast_host.wire.control import (
+from holdfast_host.wire.control.edge import Edge, NewEdge
+from holdfast_host.wire.control.protocol import (
     Drain,
     Drained,
     FrontNews,
@@ -65,8 +66,7 @@ from holdfast_host.wire.control import (
     Ready,
     Stop,
 )
-from holdfast_host.wire.edge import Edge, NewEdge
-from holdfast_host.wire.tokens import NewTokens, TokensUsed
+from holdfast_host.wire.control.tokens import NewTokens, TokensUsed
 
 
 class Front:

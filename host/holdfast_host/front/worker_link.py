@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.failures import required
 from holdfast_host.core.limits import MIB, Limits
-from holdfast_host.wire.frames import (
+from holdfast_host.wire.calls.frames import (
     EVENT_SLOT,
     PROTOCOL,
     Call,
@@ -32,12 +32,12 @@ from holdfast_host.wire.frames import (
     pack_read,
     unpack_reply,
 )
-from holdfast_host.wire.socket_pages import SocketPages
-from holdfast_host.wire.state_page import StatePage
-from holdfast_host.wire.window import PendingCall, Receiver, Reply, Window, read_hello
+from holdfast_host.wire.calls.window import PendingCall, Receiver, Reply, Window, read_hello
+from holdfast_host.wire.pages.state_page import StatePage
+from holdfast_host.wire.sockets.pages import SocketPages
 
 if TYPE_CHECKING:
-    from holdfast_host.wire.evidence import Opened
+    from holdfast_host.wire.pages.evidence import Opened
 
 _log = logging.getLogger(__name__)
 

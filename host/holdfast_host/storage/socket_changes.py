@@ -16,7 +16,7 @@ from holdfast_host.storage.unflushed import change_sockets, read_socket
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from holdfast_host.wire.sockets import Frame
+    from holdfast_host.wire.sockets.frames import Frame
 
 _ROW_BYTES: Final = 40  # of a row, besides what has a length of its own: an upper bound
 _RECEIVER_BYTES: Final = 4  # of a frame, for each of its sockets

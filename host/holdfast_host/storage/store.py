@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol
 from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.listing_pages import NamePage
 from holdfast_host.storage.jobs import Job, StoredJobs
-from holdfast_host.wire.sockets import Frame
+from holdfast_host.wire.sockets.frames import Frame
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)

@@ -23,15 +23,15 @@ from holdfast_host.core.failures import disk_error
 from holdfast_host.core.limits import MIB
 from holdfast_host.storage.data_directory import MARKER, partition_path
 from holdfast_host.supervisor.registry.registry import now_us
-from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
-from holdfast_host.wire.control import Done
+from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
+from holdfast_host.wire.control.protocol import Done
 
 if TYPE_CHECKING:
     from holdfast_host.core.json_text import JsonObject
     from holdfast_host.core.logs import EventLog
     from holdfast_host.supervisor.processes.supervision import SupervisedProcess
     from holdfast_host.supervisor.startup import HostResources
-    from holdfast_host.wire.messages import Question
+    from holdfast_host.wire.control.messages import Question
 
 HOLD_ANSWER_S: Final = 10.0
 _TAKEN_LOOK_S: Final = 0.05

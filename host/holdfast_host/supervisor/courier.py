@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from holdfast_host.supervisor.processes.child import Child, spawn_child
-from holdfast_host.wire.control import CourierStart
+from holdfast_host.wire.control.protocol import CourierStart
 
 if TYPE_CHECKING:
     from holdfast_host.core.config import HostConfig
     from holdfast_host.supervisor.startup import HostResources
-    from holdfast_host.wire.catalog import Outbound
-    from holdfast_host.wire.control import ChildNews
+    from holdfast_host.wire.control.catalog import Outbound
+    from holdfast_host.wire.control.protocol import ChildNews
 
 
 class CourierLaunch:

@@ -34,7 +34,19 @@ from holdfast_host.supervisor.processes.supervision import Launch, Phase, ProbeT
 from holdfast_host.supervisor.secrets.operations import Secrets
 from holdfast_host.supervisor.startup import HostResources, open_resources
 from holdfast_host.supervisor.tokens.operations import TokenOperations
-from holdfast_host.wire.control import (
+from holdfast_host.wire.control.operations import (
+    AuditOperation,
+    CollectActivity,
+    CollectMeasures,
+    FurtherOperation,
+    ListQuarantined,
+    ReleaseFunction,
+    ReleaseInstance,
+    SecretOperation,
+    TakeBackup,
+    TokenOperation,
+)
+from holdfast_host.wire.control.protocol import (
     ChildNews,
     CommitStalled,
     Drained,
@@ -47,19 +59,7 @@ from holdfast_host.wire.control import (
     Unloadable,
     Withdraw,
 )
-from holdfast_host.wire.operations import (
-    AuditOperation,
-    CollectActivity,
-    CollectMeasures,
-    FurtherOperation,
-    ListQuarantined,
-    ReleaseFunction,
-    ReleaseInstance,
-    SecretOperation,
-    TakeBackup,
-    TokenOperation,
-)
-from holdfast_host.wire.tokens import NewTokens, TokensUsed
+from holdfast_host.wire.control.tokens import NewTokens, TokensUsed
 
 FAILED_STARTS_MAX: Final = 3  # of one child in a row, while the host itself is starting
 _DEATHS_BY_CODE: Final = (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from holdfast_host.supervisor.deploys.rollout import without_sources
 from holdfast_host.supervisor.processes.child import Child, spawn_child
 from holdfast_host.supervisor.processes.supervision import LaunchWithdrawnError
-from holdfast_host.wire.control import FrontStart, WorkerStart
+from holdfast_host.wire.control.protocol import FrontStart, WorkerStart
 
 if TYPE_CHECKING:
     from holdfast_host.core.config import HostConfig
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from holdfast_host.supervisor.deploys.component_store import ComponentStore
     from holdfast_host.supervisor.live_settings import LiveSettings
     from holdfast_host.supervisor.startup import HostResources
-    from holdfast_host.wire.control import ChildNews
+    from holdfast_host.wire.control.protocol import ChildNews
 
 Receive = Callable[["ChildNews"], None]
 

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.tls import CertificateError, server_context
 from holdfast_host.supervisor.service_manager import ServiceManager
-from holdfast_host.wire.edge import Certificate, Edge, NewEdge
+from holdfast_host.wire.control.edge import Certificate, Edge, NewEdge
 
 if TYPE_CHECKING:
     from holdfast_host.core.config import HostConfig

@@ -19,11 +19,9 @@ from holdfast_host.supervisor.deploys.component_store import Progress
 from holdfast_host.supervisor.deploys.deploys import DeployRequest, Deploys
 from holdfast_host.supervisor.processes.child import Child
 from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry
-from holdfast_host.wire.catalog import Binding, Deployment
-from holdfast_host.wire.control import Answer, Request
-from holdfast_host.wire.control import Progress as ProgressMessage
-from holdfast_host.wire.messages import Failure
-from holdfast_host.wire.operations import (
+from holdfast_host.wire.control.catalog import Binding, Deployment
+from holdfast_host.wire.control.messages import Failure
+from holdfast_host.wire.control.operations import (
     AnyOperation,
     Delete,
     Deploy,
@@ -36,6 +34,8 @@ from holdfast_host.wire.operations import (
     Rollback,
     ShowFunction,
 )
+from holdfast_host.wire.control.protocol import Answer, Request
+from holdfast_host.wire.control.protocol import Progress as ProgressMessage
 
 PerformFurther = Callable[[FurtherOperation, Progress, asyncio.Event], Awaitable[JsonObject]]
 

@@ -22,7 +22,7 @@ from holdfast_host.supervisor.processes.listeners import RuntimeDirectory, bind_
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.supervisor.secrets.secret_store import SecretStore
 from holdfast_host.supervisor.tokens.token_store import TokenStore
-from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.control.routing import Routing
 
 
 @dataclass(frozen=True, slots=True)

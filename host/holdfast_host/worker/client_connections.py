@@ -11,9 +11,17 @@ import select
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast_host.wire.frames import PROTOCOL, FrameReader, Kind, ProtocolError, pack_json, pack_reply, unpack_json
-from holdfast_host.wire.socket_pages import PAGES, SocketPages
-from holdfast_host.wire.state_page import StatePage
+from holdfast_host.wire.calls.frames import (
+    PROTOCOL,
+    FrameReader,
+    Kind,
+    ProtocolError,
+    pack_json,
+    pack_reply,
+    unpack_json,
+)
+from holdfast_host.wire.pages.state_page import StatePage
+from holdfast_host.wire.sockets.pages import PAGES, SocketPages
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.threads.poller import READ_BYTES
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from holdfast_host.core.errors import HoldfastError, InternalError
 from holdfast_host.core.json_text import JsonObject
-from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
-from holdfast_host.wire.control import (
+from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
+from holdfast_host.wire.control.messages import Failure, Message, Question
+from holdfast_host.wire.control.protocol import (
     Armed,
     CommitStalled,
     Connected,
@@ -46,7 +47,6 @@ from holdfast_host.wire.control import (
     pack_message,
     read_for_worker,
 )
-from holdfast_host.wire.messages import Failure, Message, Question
 from holdfast_host.worker.alarms.queries import types_with_alarms, types_with_instances
 from holdfast_host.worker.inspection.activity import add_places
 from holdfast_host.worker.sockets.queries import types_with_sockets

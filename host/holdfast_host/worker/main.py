@@ -18,7 +18,9 @@ from holdfast_host.core.errors import ConfigurationError, HoldfastError, Interna
 from holdfast_host.core.logs import EventLog, adopt_logging, adopt_tracebacks
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
-from holdfast_host.wire.control import (
+from holdfast_host.wire.calls.frames import PROTOCOL
+from holdfast_host.wire.control.exit_codes import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORE
+from holdfast_host.wire.control.protocol import (
     Fatal,
     Ready,
     Unloadable,
@@ -26,9 +28,7 @@ from holdfast_host.wire.control import (
     kind_of,
     read_for_worker,
 )
-from holdfast_host.wire.exit_codes import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORE
-from holdfast_host.wire.frames import PROTOCOL
-from holdfast_host.wire.running_turns_page import RunningPage
+from holdfast_host.wire.pages.running_turns_page import RunningPage
 from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.control import ControlChannel
 from holdfast_host.worker.logs.output import Output

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast_host.wire.frames import CallKind
+from holdfast_host.wire.calls.frames import CallKind
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast_host.wire.frames import CallKind, Kind, ProtocolError, unpack_call, unpack_json, unpack_slot
+from holdfast_host.wire.calls.frames import CallKind, Kind, ProtocolError, unpack_call, unpack_json, unpack_slot
 from holdfast_host.worker.client_connections import ClientConnection
 from holdfast_host.worker.threads.leaders import leaders
 

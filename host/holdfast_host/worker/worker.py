@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast_host.core.clock import Clock, SystemClock
 from holdfast_host.storage.jobs import POOLS
 from holdfast_host.storage.store import StoreBrokenError
-from holdfast_host.wire.running_turns_page import RunningPage
+from holdfast_host.wire.pages.running_turns_page import RunningPage
 from holdfast_host.worker.alarms.deliveries import Alarms
 from holdfast_host.worker.alarms.queries import alarm_readers
 from holdfast_host.worker.calls.actor_calls import Calls
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.sandbox.engine import SandboxEngine
     from holdfast_host.storage.store import Store
-    from holdfast_host.wire.routing import Routing
+    from holdfast_host.wire.control.routing import Routing
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.turns.turn import Turn
 

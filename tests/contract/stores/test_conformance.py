@@ -20,7 +20,7 @@ from holdfast_host.storage.store import (
     StoreBrokenError,
     StoredInstance,
 )
-from holdfast_host.wire.state_page import FIRST_GROUP
+from holdfast_host.wire.pages.state_page import FIRST_GROUP
 from tests.contract.stores.conftest import SMALL_MAP, OpenStore
 
 ACCOUNT = 7

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast_host.front.sockets import recovery
-from holdfast_host.wire.frames import Kind
-from holdfast_host.wire.state_page import ENDED, EventFate, fate_of_event
+from holdfast_host.wire.calls.frames import Kind
+from holdfast_host.wire.pages.state_page import ENDED, EventFate, fate_of_event
 from holdfast_host.worker.client_connections import ClientConnection
 from holdfast_host.worker.sockets.events import CloseEvent, EventTurn, MessageEvent
 from holdfast_host.worker.sockets.front_links import FrontLink, Part

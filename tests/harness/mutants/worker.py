@@ -19,7 +19,7 @@ from typing import Any, Final
 from holdfast_host.core.errors import StorageFullError
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans, StoreBrokenError
-from holdfast_host.wire.frames import CallKind
+from holdfast_host.wire.calls.frames import CallKind
 from holdfast_host.worker import main as worker_main
 from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.commits.committer import Committer

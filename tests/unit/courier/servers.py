@@ -19,7 +19,7 @@ from holdfast_host.courier.exchange import Exchanges
 from holdfast_host.courier.grants import Grants
 from holdfast_host.courier.in_flight import InFlight
 from holdfast_host.courier.lookups import LookUp, Lookups
-from holdfast_host.wire.catalog import Outbound
+from holdfast_host.wire.control.catalog import Outbound
 
 FUNCTION = "asker"
 LOCAL = "127.0.0.1"

@@ -16,7 +16,7 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.courier import connections
 from holdfast_host.courier.addresses import AddressRefusedError, PrivateAccess, judge
-from holdfast_host.wire.catalog import Outbound
+from holdfast_host.wire.control.catalog import Outbound
 from tests.unit.courier.servers import FUNCTION, LOCAL, RawServer, Seen, answer, asking, raw_server, refused
 
 PUBLIC = "1.1.1.1"

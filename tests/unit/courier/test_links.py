@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from holdfast_host.courier.links import WorkerLink
-from holdfast_host.wire.outbound import Ask, Read, pack_ask
+from holdfast_host.wire.calls.outbound import Ask, Read, pack_ask
 
 Deliver = Callable[[Callable[[], bytes]], Awaitable[None]]
 

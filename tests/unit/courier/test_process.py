@@ -13,10 +13,19 @@ from typing import Any
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.supervisor.processes.child import Child, Programs, spawn_child
-from holdfast_host.wire.catalog import Outbound
-from holdfast_host.wire.control import ChildNews, CourierStart, Done, Measure, Measured, Ready, Stop, TakeGrants
-from holdfast_host.wire.frames import FrameReader
-from holdfast_host.wire.outbound import Ask, OutboundKind, pack_answer, pack_ask, pack_cancel, unpack_answer
+from holdfast_host.wire.calls.frames import FrameReader
+from holdfast_host.wire.calls.outbound import Ask, OutboundKind, pack_answer, pack_ask, pack_cancel, unpack_answer
+from holdfast_host.wire.control.catalog import Outbound
+from holdfast_host.wire.control.protocol import (
+    ChildNews,
+    CourierStart,
+    Done,
+    Measure,
+    Measured,
+    Ready,
+    Stop,
+    TakeGrants,
+)
 from tests.unit.courier.servers import LOCAL, RawServer, Seen, answer, raw_server
 
 

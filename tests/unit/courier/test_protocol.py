@@ -23,7 +23,7 @@ from holdfast_host.core.limits import KIB, Limits
 from holdfast_host.core.outbound import Target
 from holdfast_host.courier import connections
 from holdfast_host.courier.connections import Pool
-from holdfast_host.wire.catalog import Outbound
+from holdfast_host.wire.control.catalog import Outbound
 from tests.unit.courier.servers import LOCAL, Asking, RawServer, Seen, answer, asking, raw_server
 
 HEADERS_MAX = 64 * KIB

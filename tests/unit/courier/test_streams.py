@@ -17,7 +17,7 @@ from holdfast_host.core.errors import HoldfastError, OutboundBusyError, Outbound
 from holdfast_host.core.limits import KIB, MIB, Limits
 from holdfast_host.courier import connections
 from holdfast_host.courier.bodies import AHEAD_BYTES
-from holdfast_host.wire.outbound import Ask, Read
+from holdfast_host.wire.calls.outbound import Ask, Read
 from tests.unit.courier.servers import FUNCTION, Asking, Seen, answer, asking, raw_server
 
 CHUNKED = b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n%b\r\n"

@@ -8,7 +8,7 @@ from holdfast_host.core.errors import OutboundDeniedError
 from holdfast_host.core.outbound import Pattern, PatternError, Target, read_origin
 from holdfast_host.courier.grants import Grants
 from holdfast_host.courier.targets import read_url
-from holdfast_host.wire.catalog import Outbound
+from holdfast_host.wire.control.catalog import Outbound
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from holdfast_host.core.errors import OutboundUnreachableError
 from holdfast_host.courier import lookups
-from holdfast_host.wire.catalog import Outbound
+from holdfast_host.wire.control.catalog import Outbound
 from tests.unit.courier.servers import LOCAL, RawServer, Seen, answer, asking, raw_server
 
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from holdfast_host.front.http.server import HttpServer
 from holdfast_host.front.worker_link import WorkerLink
-from holdfast_host.wire.frames import Call
-from holdfast_host.wire.window import PendingCall, Receiver
+from holdfast_host.wire.calls.frames import Call
+from holdfast_host.wire.calls.window import PendingCall, Receiver
 from tests.unit.front.stage import Stage
 
 SETTLED_LOOPS = 40  # more iterations than any answer of these tests takes

@@ -19,10 +19,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.server import HttpServer
 from holdfast_host.front.process import Front
-from holdfast_host.wire.catalog import ActorType, Catalog, Deployment, Method
-from holdfast_host.wire.control import Drain, FrontNews, FrontStart, HostHealth, Measure, NewCatalog, Stop
-from holdfast_host.wire.edge import Edge, NewEdge
-from holdfast_host.wire.frames import (
+from holdfast_host.wire.calls.frames import (
     EVENT_SLOT,
     PROTOCOL,
     Call,
@@ -34,12 +31,15 @@ from holdfast_host.wire.frames import (
     unpack_json,
     unpack_slot,
 )
-from holdfast_host.wire.routing import Routing
-from holdfast_host.wire.socket_pages import PAGES, SocketPages
-from holdfast_host.wire.sockets import unpack_taken
-from holdfast_host.wire.standing_sockets import StandingSockets
-from holdfast_host.wire.state_page import StatePage
-from holdfast_host.wire.tokens import KnownTokens, NewTokens
+from holdfast_host.wire.control.catalog import ActorType, Catalog, Deployment, Method
+from holdfast_host.wire.control.edge import Edge, NewEdge
+from holdfast_host.wire.control.protocol import Drain, FrontNews, FrontStart, HostHealth, Measure, NewCatalog, Stop
+from holdfast_host.wire.control.routing import Routing
+from holdfast_host.wire.control.tokens import KnownTokens, NewTokens
+from holdfast_host.wire.pages.state_page import StatePage
+from holdfast_host.wire.sockets.frames import unpack_taken
+from holdfast_host.wire.sockets.pages import PAGES, SocketPages
+from holdfast_host.wire.sockets.standing import StandingSockets
 
 PATIENCE_S = 10.0  # no test waits so long unless it fails
 

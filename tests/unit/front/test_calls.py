@@ -8,7 +8,7 @@ import uvloop
 
 from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import SLOTS, Limits
-from holdfast_host.wire.frames import Call, CallFlag
+from holdfast_host.wire.calls.frames import Call, CallFlag
 from tests.unit.front.stage import Stage, read_response, request_bytes, staged
 
 pytestmark = pytest.mark.usefixtures("either_way")

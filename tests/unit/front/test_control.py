@@ -8,9 +8,9 @@ from typing import get_args
 import pytest
 import uvloop
 
-from holdfast_host.wire import control
-from holdfast_host.wire.edge import Edge, NewEdge
-from holdfast_host.wire.tokens import KnownTokens, NewTokens
+from holdfast_host.wire.control import protocol as control
+from holdfast_host.wire.control.edge import Edge, NewEdge
+from holdfast_host.wire.control.tokens import KnownTokens, NewTokens
 from tests.unit.front.stage import CATALOG, PATIENCE_S, staged
 
 NEWS: list[control.FrontNews] = [

@@ -14,11 +14,11 @@ from holdfast_host.core.config import HostConfig
 from holdfast_host.core.cors import Cors, CorsError, read_cors
 from holdfast_host.core.errors import ConfigurationError, InvalidManifestError
 from holdfast_host.core.manifest import parse_manifest
-from holdfast_host.wire.catalog import Catalog, Deployment
-from holdfast_host.wire.control import NewCatalog
-from holdfast_host.wire.edge import Edge, NewEdge
-from holdfast_host.wire.frames import Call
-from holdfast_host.wire.function_bodies import FOLLOWS, pack_head
+from holdfast_host.wire.calls.frames import Call
+from holdfast_host.wire.calls.function_bodies import FOLLOWS, pack_head
+from holdfast_host.wire.control.catalog import Catalog, Deployment
+from holdfast_host.wire.control.edge import Edge, NewEdge
+from holdfast_host.wire.control.protocol import NewCatalog
 from tests.unit.front.stage import CATALOG, Response, Stage, staged
 from tests.unit.front.test_function_hosts import HOST, OK, WEB, asked
 

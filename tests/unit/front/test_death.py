@@ -8,9 +8,9 @@ import pytest
 import uvloop
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.evidence import Opened, judge
-from holdfast_host.wire.frames import Call, pack_reply
-from holdfast_host.wire.state_page import LEFT
+from holdfast_host.wire.calls.frames import Call, pack_reply
+from holdfast_host.wire.pages.evidence import Opened, judge
+from holdfast_host.wire.pages.state_page import LEFT
 from tests.unit.front.stage import Response, Stage, staged
 
 pytestmark = pytest.mark.usefixtures("either_way")

@@ -14,10 +14,10 @@ import uvloop
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.front.http.answers import status_line
-from holdfast_host.wire.catalog import Catalog, Deployment
-from holdfast_host.wire.control import NewCatalog
-from holdfast_host.wire.frames import Call, CallKind
-from holdfast_host.wire.function_bodies import FOLLOWS, pack_head, unpack_pull
+from holdfast_host.wire.calls.frames import Call, CallKind
+from holdfast_host.wire.calls.function_bodies import FOLLOWS, pack_head, unpack_pull
+from holdfast_host.wire.control.catalog import Catalog, Deployment
+from holdfast_host.wire.control.protocol import NewCatalog
 from tests.unit.front.stage import CATALOG, Response, Stage, read_response, request_bytes, staged
 
 HOST = "web.localhost:8787"

@@ -12,7 +12,7 @@ import uvloop
 from holdfast_host.front import ui
 from holdfast_host.front.http.page_cookie import COOKIE, without_page_cookie
 from holdfast_host.front.ui.pages import page_files
-from holdfast_host.wire.edge import Edge
+from holdfast_host.wire.control.edge import Edge
 from tests.unit.front.stage import Response, Stage, staged
 
 STATIC = Path(ui.__file__).with_name("static")

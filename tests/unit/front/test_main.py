@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.control import (
+from holdfast_host.wire.control.protocol import (
     Drain,
     Drained,
     FrontStart,
@@ -26,7 +26,7 @@ from holdfast_host.wire.control import (
     pack_message,
     read_from_child,
 )
-from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.control.routing import Routing
 from tests.unit.front.stage import CATALOG, PATIENCE_S
 
 

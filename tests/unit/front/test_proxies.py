@@ -12,7 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.errors import BadRequestError, ConfigurationError
 from holdfast_host.front.http.proxies import CameBy, TrustedProxies
-from holdfast_host.wire.edge import Edge
+from holdfast_host.wire.control.edge import Edge
 from tests.unit.front.stage import Response, Stage, read_response, request_bytes, staged
 from tests.unit.front.test_function_hosts import HOST, OK, asked, deploy
 

@@ -12,8 +12,8 @@ import pytest
 import uvloop
 
 from holdfast_host.core.tls import CertificateError, server_context
-from holdfast_host.wire.control import Drain
-from holdfast_host.wire.edge import Certificate, Edge, NewEdge
+from holdfast_host.wire.control.edge import Certificate, Edge, NewEdge
+from holdfast_host.wire.control.protocol import Drain
 from tests.harness.certificates import Authority
 from tests.unit.front.stage import PATIENCE_S, read_response, request_bytes, staged, until
 from tests.unit.front.test_function_hosts import OK, asked, deploy

@@ -15,9 +15,9 @@ from holdfast_host.front.access.rules import Guarded
 from holdfast_host.front.access.tokens import Tokens
 from holdfast_host.front.app import _ADMITTED
 from holdfast_host.front.routes.openapi import describe_api
-from holdfast_host.wire.control import pack_message
-from holdfast_host.wire.sockets import Open
-from holdfast_host.wire.tokens import KnownTokens, NewTokens, TokenFacts
+from holdfast_host.wire.control.protocol import pack_message
+from holdfast_host.wire.control.tokens import KnownTokens, NewTokens, TokenFacts
+from holdfast_host.wire.sockets.frames import Open
 from tests.harness.host import PROJECT
 from tests.unit.front.sockets.sockets_stage import ROOM, accepted, socket_staged
 from tests.unit.front.stage import Stage, request_bytes, staged, until

@@ -12,7 +12,7 @@ import uvloop
 
 from holdfast_host.front.http.server import HttpServer
 from holdfast_host.front.http.write_backpressure import DRAIN_S, WriteBackpressure
-from holdfast_host.wire.control import Drain
+from holdfast_host.wire.control.protocol import Drain
 from tests.unit.front.stage import Stage, request_bytes, staged, until
 
 pytestmark = pytest.mark.usefixtures("either_way")

@@ -22,7 +22,7 @@ from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.socket_changes import row_bytes
 from holdfast_host.storage.store import Batch, Ending, SocketRow, Store, StoredInstance
 from holdfast_host.storage.unflushed import Pending
-from holdfast_host.wire.sockets import Send
+from holdfast_host.wire.sockets.frames import Send
 from tests.harness.memory_store import MemoryStore
 from tests.harness.partitions import faults_of, rows_of, sweep_all
 

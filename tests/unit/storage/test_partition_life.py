@@ -23,7 +23,7 @@ from holdfast_host.storage.lmdb.partition import Partition
 from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import Alarm, Batch, Changes, StoreBrokenError
 from holdfast_host.storage.unflushed import Pending
-from holdfast_host.wire.state_page import FIRST_GROUP
+from holdfast_host.wire.pages.state_page import FIRST_GROUP
 from tests.unit.storage import children
 from tests.unit.storage.conftest import LIMITS, batch, open_lmdb, run_child, start_child
 

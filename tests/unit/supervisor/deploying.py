@@ -17,8 +17,8 @@ from holdfast_host.supervisor.deploys.deploys import DeployRequest, Deploys
 from holdfast_host.supervisor.directory.layout import DirectoryLayout, open_directory
 from holdfast_host.supervisor.operations import Operations
 from holdfast_host.supervisor.registry.registry import Registry
-from holdfast_host.wire.catalog import Catalog, Deployment
-from holdfast_host.wire.operations import ShowFunction
+from holdfast_host.wire.control.catalog import Catalog, Deployment
+from holdfast_host.wire.control.operations import ShowFunction
 from tests.unit.supervisor.fake_compile import compile_json
 
 

@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from holdfast_host.core.child_process import enter_child
-from holdfast_host.wire.control import (
+from holdfast_host.wire.control.messages import Failure, Message
+from holdfast_host.wire.control.protocol import (
     Answer,
     Done,
     Drain,
@@ -37,7 +38,6 @@ from holdfast_host.wire.control import (
     read_for_front,
     read_for_worker,
 )
-from holdfast_host.wire.messages import Failure, Message
 
 FOLDER = Path(os.environ["HOLDFAST_FAKE"])
 ROLE = sys.argv[1]

@@ -12,7 +12,7 @@ from holdfast_host.supervisor.processes import activity
 from holdfast_host.supervisor.processes.activity import collect_activity
 from holdfast_host.supervisor.processes.child import ChildGoneError
 from holdfast_host.supervisor.processes.supervision import Phase, SupervisedProcess
-from holdfast_host.wire.control import ShowActivity, ShownActivity
+from holdfast_host.wire.control.protocol import ShowActivity, ShownActivity
 
 NOTED = [{"type": "Account", "name": str(number), "function": None} for number in range(5)]
 

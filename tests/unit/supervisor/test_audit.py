@@ -18,8 +18,8 @@ from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.audit import audit_log
 from holdfast_host.supervisor.audit.audit_log import FILES, AuditLog
 from holdfast_host.supervisor.audit.operations import Audit
-from holdfast_host.wire.audit import Change, Outcome
-from holdfast_host.wire.operations import BeginChange, EndChange, ReadAudit
+from holdfast_host.wire.control.audit import Change, Outcome
+from holdfast_host.wire.control.operations import BeginChange, EndChange, ReadAudit
 
 CHANGE = Change("k3fq7wz2ab", "ci", "setSecret", "/v1/secrets/KEY", "192.0.2.1")
 

@@ -13,7 +13,7 @@ import pytest
 from holdfast_host.core.errors import HostUnavailableError
 from holdfast_host.supervisor import backups as backups_module
 from holdfast_host.supervisor.backups import Backups
-from holdfast_host.wire.backup_orders import HoldCommits, ReleaseCommits
+from holdfast_host.wire.control.backup_orders import HoldCommits, ReleaseCommits
 
 
 def test_a_backup_is_under_way_until_the_workers_have_let_go_of_it(tmp_path: Path) -> None:

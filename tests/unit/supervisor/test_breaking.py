@@ -13,7 +13,7 @@ from holdfast_host.core.errors import (
     TypeOwnedError,
     UnknownVersionError,
 )
-from holdfast_host.wire.operations import PreviewRollback
+from holdfast_host.wire.control.operations import PreviewRollback
 from tests.unit.supervisor.deploying import DeployBench
 from tests.unit.supervisor.fake_compile import component_text, manifest_text
 

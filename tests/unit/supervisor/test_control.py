@@ -10,9 +10,10 @@ import pytest
 from holdfast_host.supervisor.host import Host
 from holdfast_host.supervisor.processes.child import Child
 from holdfast_host.supervisor.processes.supervision import SupervisedProcess
-from holdfast_host.wire import control, operations
-from holdfast_host.wire.messages import Failure
-from holdfast_host.wire.tokens import TokensUsed
+from holdfast_host.wire.control import operations
+from holdfast_host.wire.control import protocol as control
+from holdfast_host.wire.control.messages import Failure
+from holdfast_host.wire.control.tokens import TokensUsed
 
 ASKED = control.Request(1, operations.ListFunctions())
 # What is said, and what follows: the calls of the host's parts, by name.

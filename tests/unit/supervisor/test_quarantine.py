@@ -12,7 +12,7 @@ import pytest
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.crashes.attribution import CrashAttribution
 from holdfast_host.supervisor.crashes.quarantine import DEATHS_MAX, VERSION_DEATHS_MAX, Quarantine
-from holdfast_host.wire.running_turns_page import FUNCTION
+from holdfast_host.wire.pages.running_turns_page import FUNCTION
 from tests.unit.supervisor.deploying import DeployBench
 from tests.unit.supervisor.fake_compile import component_text
 

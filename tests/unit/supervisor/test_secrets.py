@@ -15,9 +15,9 @@ from holdfast_host.core.errors import ConfigurationError, HoldfastError, HostUna
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.secrets.operations import ALL_BYTES_MAX, VALUE_BYTES_MAX, Secrets
 from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
-from holdfast_host.wire.catalog import Deployment
-from holdfast_host.wire.control import WorkerStart
-from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.control.catalog import Deployment
+from holdfast_host.wire.control.protocol import WorkerStart
+from holdfast_host.wire.control.routing import Routing
 from tests.unit.supervisor.deploying import DeployBench
 
 VALUE = "correct horse battery staple ü"

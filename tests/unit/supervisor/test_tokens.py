@@ -26,8 +26,8 @@ from holdfast_host.core.tokens import Scope, digest_of, id_of
 from holdfast_host.supervisor.tokens import operations, token_store
 from holdfast_host.supervisor.tokens.operations import LIFETIME_S_MAX, TokenOperations
 from holdfast_host.supervisor.tokens.token_store import USE_KEPT_US, Token, TokenStore
-from holdfast_host.wire.operations import CreateToken, ListTokens, RevokeToken, RotateToken
-from holdfast_host.wire.tokens import KnownTokens
+from holdfast_host.wire.control.operations import CreateToken, ListTokens, RevokeToken, RotateToken
+from holdfast_host.wire.control.tokens import KnownTokens
 from tests.harness.host import PROJECT
 
 FORMAT_1 = PROJECT / "tests" / "fixtures" / "tokens" / "format-1.json"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast_host.wire.frames import (
+from holdfast_host.wire.calls.frames import (
     FRAME_BYTES_MAX,
     Call,
     CallFlag,

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from holdfast_host.core.errors import BadRequestError
-from holdfast_host.wire.frames import Call
-from holdfast_host.wire.idempotency import fingerprint, key_hash, scoped
+from holdfast_host.wire.calls.frames import Call
+from holdfast_host.wire.calls.idempotency import fingerprint, key_hash, scoped
 
 
 def call(method: bytes = b"deposit", body: bytes = b"[5]", flags: int = 0, kind: int = 0, **others: int) -> Call:

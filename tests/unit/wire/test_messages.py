@@ -11,14 +11,15 @@ import pytest
 from holdfast_host.core.errors import InternalError
 from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import SHARDS, Limits
-from holdfast_host.wire import control, operations
-from holdfast_host.wire.audit import Change, Outcome
-from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
-from holdfast_host.wire.catalog import ActorType, Binding, Catalog, Deployment, Method
-from holdfast_host.wire.edge import Certificate, Edge, NewEdge
-from holdfast_host.wire.messages import Failure
-from holdfast_host.wire.routing import Routing
-from holdfast_host.wire.tokens import KnownTokens, NewTokens, TokenFacts, TokensUsed
+from holdfast_host.wire.control import operations
+from holdfast_host.wire.control import protocol as control
+from holdfast_host.wire.control.audit import Change, Outcome
+from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
+from holdfast_host.wire.control.catalog import ActorType, Binding, Catalog, Deployment, Method
+from holdfast_host.wire.control.edge import Certificate, Edge, NewEdge
+from holdfast_host.wire.control.messages import Failure
+from holdfast_host.wire.control.routing import Routing
+from holdfast_host.wire.control.tokens import KnownTokens, NewTokens, TokenFacts, TokensUsed
 
 ACCOUNT = ActorType(
     "Account", 7, (Method("deposit", "(amount: int) -> dict", 'Adds "ü"\nfunds.'),), "", ("private",), ("alarm",)

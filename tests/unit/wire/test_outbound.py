@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast_host.wire.frames import FrameReader, ProtocolError
-from holdfast_host.wire.outbound import Ask, OutboundKind, pack_follow, pack_forget, unpack_follow, unpack_forget
+from holdfast_host.wire.calls.frames import FrameReader, ProtocolError
+from holdfast_host.wire.calls.outbound import Ask, OutboundKind, pack_follow, pack_forget, unpack_follow, unpack_forget
 
 JOB = bytes(range(16))
 

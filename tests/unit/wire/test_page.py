@@ -5,7 +5,7 @@ import os
 import pytest
 
 from holdfast_host.core.limits import SLOTS
-from holdfast_host.wire.state_page import BEGUN, FIRST_GROUP, LEFT, NOT_BEGUN, Fate, StatePage, fate_of
+from holdfast_host.wire.pages.state_page import BEGUN, FIRST_GROUP, LEFT, NOT_BEGUN, Fate, StatePage, fate_of
 
 
 @pytest.mark.parametrize(

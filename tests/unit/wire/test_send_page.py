@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from holdfast_host.wire.send_page import EVERYBODY, NO_SLOT, SEND_SLOTS, InFlight, SendPage, owner_mark
+from holdfast_host.wire.pages.send_page import EVERYBODY, NO_SLOT, SEND_SLOTS, InFlight, SendPage, owner_mark
 
 
 @pytest.fixture

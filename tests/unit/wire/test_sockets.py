@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast_host.wire.frames import Call, CallFlag, CallKind, Kind, ProtocolError, pack_call, split, unpack_call
-from holdfast_host.wire.send_page import EVERYBODY
-from holdfast_host.wire.sockets import (
+from holdfast_host.wire.calls.frames import Call, CallFlag, CallKind, Kind, ProtocolError, pack_call, split, unpack_call
+from holdfast_host.wire.pages.send_page import EVERYBODY
+from holdfast_host.wire.sockets.frames import (
     Auto,
     Close,
     Closed,
@@ -29,7 +29,7 @@ from holdfast_host.wire.sockets import (
     socket_text,
     unpack_taken,
 )
-from holdfast_host.wire.standing_sockets import Closing, StandingSockets
+from holdfast_host.wire.sockets.standing import Closing, StandingSockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable

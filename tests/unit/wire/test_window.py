@@ -10,10 +10,10 @@ import pytest
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError
 from holdfast_host.core.limits import SLOTS, Limits
-from holdfast_host.wire.evidence import Opened
-from holdfast_host.wire.frames import PROTOCOL, Kind, ProtocolError, pack_json
-from holdfast_host.wire.state_page import LEFT, StatePage
-from holdfast_host.wire.window import PendingCall, Reply, Window, read_hello
+from holdfast_host.wire.calls.frames import PROTOCOL, Kind, ProtocolError, pack_json
+from holdfast_host.wire.calls.window import PendingCall, Reply, Window, read_hello
+from holdfast_host.wire.pages.evidence import Opened
+from holdfast_host.wire.pages.state_page import LEFT, StatePage
 
 REACHED = 5
 

@@ -13,9 +13,9 @@ import pytest
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.store import SocketRow, StoredInstance
-from holdfast_host.wire.frames import EVENT_SLOT, Call, CallKind, Kind, pack_call
-from holdfast_host.wire.send_page import NO_SLOT
-from holdfast_host.wire.sockets import (
+from holdfast_host.wire.calls.frames import EVENT_SLOT, Call, CallKind, Kind, pack_call
+from holdfast_host.wire.pages.send_page import NO_SLOT
+from holdfast_host.wire.sockets.frames import (
     Auto,
     Close,
     Closed,
@@ -27,7 +27,7 @@ from holdfast_host.wire.sockets import (
     socket_number,
     socket_text,
 )
-from holdfast_host.wire.standing_sockets import StandingSockets
+from holdfast_host.wire.sockets.standing import StandingSockets
 from holdfast_host.worker.turns.turn import Turn
 from holdfast_host.worker.worker import Worker
 from tests.harness.clock import ManualClock

@@ -17,10 +17,10 @@ from holdfast_host.core.clock import Clock
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import SLOTS, Limits
 from holdfast_host.sandbox.instance import Outcome, SandboxTrap
-from holdfast_host.wire.frames import PROTOCOL, Call, Kind, pack_call, pack_cancel, pack_json, split, unpack_reply
-from holdfast_host.wire.routing import Routing
-from holdfast_host.wire.socket_pages import SocketPages
-from holdfast_host.wire.state_page import StatePage
+from holdfast_host.wire.calls.frames import PROTOCOL, Call, Kind, pack_call, pack_cancel, pack_json, split, unpack_reply
+from holdfast_host.wire.control.routing import Routing
+from holdfast_host.wire.pages.state_page import StatePage
+from holdfast_host.wire.sockets.pages import SocketPages
 from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.running import runner as running
 from holdfast_host.worker.threads.monitor import Monitor

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.frames import Call, CallKind
+from holdfast_host.wire.calls.frames import Call, CallKind
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.alarm_stage import AlarmStage
 from tests.unit.worker.stage import TYPE, Stage

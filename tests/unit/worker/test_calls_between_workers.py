@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.control.routing import Routing
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import TYPE, Stage
 from tests.unit.worker.test_calls import call_out, chain, error_of

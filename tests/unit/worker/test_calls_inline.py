@@ -14,7 +14,7 @@ import pytest
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.store import StoreBrokenError
-from holdfast_host.wire.state_page import LEFT
+from holdfast_host.wire.pages.state_page import LEFT
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.repeats import repeats
 from tests.unit.worker.stage import Stage, add

@@ -13,11 +13,11 @@ from unittest.mock import Mock
 import pytest
 
 from holdfast_host.core.errors import InternalError
-from holdfast_host.wire import control
-from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
-from holdfast_host.wire.catalog import ActorType, Catalog, Deployment
-from holdfast_host.wire.messages import Message
-from holdfast_host.wire.sockets import socket_number
+from holdfast_host.wire.control import protocol as control
+from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
+from holdfast_host.wire.control.catalog import ActorType, Catalog, Deployment
+from holdfast_host.wire.control.messages import Message
+from holdfast_host.wire.sockets.frames import socket_number
 from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.control import ControlChannel
 from holdfast_host.worker.main import WorkerProcess

@@ -12,8 +12,16 @@ import pytest
 
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.frames import FrameReader
-from holdfast_host.wire.outbound import Ask, OutboundKind, pack_answer, pack_ask, pack_hello, unpack_ask, unpack_cancel
+from holdfast_host.wire.calls.frames import FrameReader
+from holdfast_host.wire.calls.outbound import (
+    Ask,
+    OutboundKind,
+    pack_answer,
+    pack_ask,
+    pack_hello,
+    unpack_ask,
+    unpack_cancel,
+)
 from holdfast_host.worker.calls.courier_link import CourierLink
 from holdfast_host.worker.threads.poller import Poller
 

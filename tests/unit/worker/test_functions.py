@@ -18,8 +18,8 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.front.http.write_backpressure import RATE_BYTES_S, TAKE_S
 from holdfast_host.sandbox.instance import Outcome, SandboxTrap
 from holdfast_host.storage.store import StoredInstance
-from holdfast_host.wire.frames import Call, CallKind, pack_call
-from holdfast_host.wire.function_bodies import pack_pull, unpack_head
+from holdfast_host.wire.calls.frames import Call, CallKind, pack_call
+from holdfast_host.wire.calls.function_bodies import pack_pull, unpack_head
 from holdfast_host.worker.turns.entry import Entry
 from holdfast_host.worker.turns.function_bodies import FunctionBodies
 from holdfast_host.worker.turns.function_turns import FunctionTurn

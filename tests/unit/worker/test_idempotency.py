@@ -10,7 +10,7 @@ import pytest
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.lmdb.keys import pack_receipt, unpack_receipt
-from holdfast_host.wire.idempotency import REPLAYED, key_hash
+from holdfast_host.wire.calls.idempotency import REPLAYED, key_hash
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.stage import Guest, Stage, add
 

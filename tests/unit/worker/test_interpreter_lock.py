@@ -15,7 +15,7 @@ import pytest
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.imports import HANDLERS
-from holdfast_host.wire.frames import CallKind
+from holdfast_host.wire.calls.frames import CallKind
 from holdfast_host.worker.running.runner import TurnRunner, _parse
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.sandbox.turns import TestTurn

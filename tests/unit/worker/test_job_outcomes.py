@@ -22,8 +22,8 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.jobs import Job
-from holdfast_host.wire.frames import FrameReader
-from holdfast_host.wire.outbound import unpack_ask
+from holdfast_host.wire.calls.frames import FrameReader
+from holdfast_host.wire.calls.outbound import unpack_ask
 from holdfast_host.worker.deliveries.stages import Delivery
 from holdfast_host.worker.inspection.edits import _EDITS
 from holdfast_host.worker.jobs.deliveries import Jobs

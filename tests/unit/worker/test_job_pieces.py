@@ -11,8 +11,8 @@ import pytest
 
 from holdfast_host.core.errors import HoldfastError, OutboundUnreachableError
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.frames import FrameReader
-from holdfast_host.wire.outbound import OutboundKind, unpack_follow
+from holdfast_host.wire.calls.frames import FrameReader
+from holdfast_host.wire.calls.outbound import OutboundKind, unpack_follow
 from holdfast_host.worker.inspection.edits import _EDITS
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.job_stage import SECOND, JobStage, left_by_a_dead_worker

@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.state_page import LEFT
+from holdfast_host.wire.pages.state_page import LEFT
 from holdfast_host.worker.main import WorkerProcess
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.repeats import repeats

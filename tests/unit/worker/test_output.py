@@ -13,7 +13,7 @@ import pytest
 
 from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.sandbox.instance import SandboxTrap
-from holdfast_host.wire.control import Fatal, read_from_child
+from holdfast_host.wire.control.protocol import Fatal, read_from_child
 from holdfast_host.worker.control import ControlChannel
 from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.threads.poller import Poller

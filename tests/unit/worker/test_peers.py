@@ -12,7 +12,7 @@ import pytest
 
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.frames import PROTOCOL, Call, FrameReader, Kind, pack_json, pack_reply, unpack_call
+from holdfast_host.wire.calls.frames import PROTOCOL, Call, FrameReader, Kind, pack_json, pack_reply, unpack_call
 from holdfast_host.worker.calls.peers import Peer
 from holdfast_host.worker.threads.poller import Poller
 

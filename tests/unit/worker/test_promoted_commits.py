@@ -18,7 +18,7 @@ import pytest
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans
-from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.control.routing import Routing
 from holdfast_host.worker.commits.gate import Gate, Group
 from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.threads.leadership import Leadership

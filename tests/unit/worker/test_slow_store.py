@@ -12,9 +12,9 @@ from unittest.mock import Mock
 import pytest
 
 from holdfast_host.storage.store import Alarm, Batch, Changes
-from holdfast_host.wire.control import Armed, FoundTypes, Occupied, pack_message
-from holdfast_host.wire.frames import pack_read
-from holdfast_host.wire.messages import Message
+from holdfast_host.wire.calls.frames import pack_read
+from holdfast_host.wire.control.messages import Message
+from holdfast_host.wire.control.protocol import Armed, FoundTypes, Occupied, pack_message
 from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.control import ControlChannel
 from tests.harness.clock import ManualClock

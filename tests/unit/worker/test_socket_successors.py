@@ -13,11 +13,11 @@ import pytest
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.store import StoredInstance
-from holdfast_host.wire.frames import EVENT_SLOT
-from holdfast_host.wire.send_page import NO_GROUP, NO_SLOT, InFlight, SendPage, owner_mark
-from holdfast_host.wire.sockets import Auto, Close, Open, Send, SendKind, serial_of, socket_number, socket_text
-from holdfast_host.wire.standing_sockets import Closing, StandingSockets
-from holdfast_host.wire.state_page import BEGUN, ENDED, LEFT, EventFate, fate_of_event
+from holdfast_host.wire.calls.frames import EVENT_SLOT
+from holdfast_host.wire.pages.send_page import NO_GROUP, NO_SLOT, InFlight, SendPage, owner_mark
+from holdfast_host.wire.pages.state_page import BEGUN, ENDED, LEFT, EventFate, fate_of_event
+from holdfast_host.wire.sockets.frames import Auto, Close, Open, Send, SendKind, serial_of, socket_number, socket_text
+from holdfast_host.wire.sockets.standing import Closing, StandingSockets
 from holdfast_host.worker.client_connections import ClientConnection
 from holdfast_host.worker.sockets import scan
 from holdfast_host.worker.sockets.front_links import FrontLink, WaitingFrame

@@ -12,8 +12,8 @@ import pytest
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.store import Ending, SocketRow
-from holdfast_host.wire.frames import Call, CallKind
-from holdfast_host.wire.sockets import Auto, Open, Send, serial_of, socket_text
+from holdfast_host.wire.calls.frames import Call, CallKind
+from holdfast_host.wire.sockets.frames import Auto, Open, Send, serial_of, socket_text
 from holdfast_host.worker.sockets.reception import Sockets
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.socket_stage import Front, SocketStage, left_by_a_dead_worker

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast_host.core.errors import HoldfastError, UnsupportedError
 from holdfast_host.storage.jobs import Job
-from holdfast_host.wire.catalog import ActorType, Deployment
+from holdfast_host.wire.control.catalog import ActorType, Deployment
 from holdfast_host.worker.jobs.triggers import NAME
 from holdfast_host.worker.turns.job_texts import read_facts
 from holdfast_host.worker.turns.turn import Turn

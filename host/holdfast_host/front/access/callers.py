@@ -6,7 +6,7 @@ from typing import Final
 
 from holdfast_host.core.errors import ForbiddenError
 from holdfast_host.core.tokens import ANONYMOUS, BOOTSTRAP, Scope
-from holdfast_host.wire.tokens import TokenFacts
+from holdfast_host.wire.control.tokens import TokenFacts
 
 _NAMED_MAX: Final = 10  # types that a refusal names
 

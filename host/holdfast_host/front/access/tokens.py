@@ -20,7 +20,7 @@ from holdfast_host.front.access.callers import NOBODY, OPERATOR, Caller
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
-    from holdfast_host.wire.tokens import KnownTokens
+    from holdfast_host.wire.control.tokens import KnownTokens
 
 LOOK_S: Final = 0.5  # from one look at the clock to the next
 USE_TOLD_S: Final = 10.0

@@ -16,12 +16,12 @@ from holdfast_host.front.http.bodies import read_body, too_large
 from holdfast_host.front.http.paths import decode_segment
 from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.worker_link import WorkerLink
-from holdfast_host.wire.frames import Call, CallFlag, CallKind
-from holdfast_host.wire.idempotency import REPLAYED
-from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.calls.frames import Call, CallFlag, CallKind
+from holdfast_host.wire.calls.idempotency import REPLAYED
+from holdfast_host.wire.control.routing import Routing
 
 if TYPE_CHECKING:
-    from holdfast_host.wire.window import PendingCall, Receiver
+    from holdfast_host.wire.calls.window import PendingCall, Receiver
 
 METHOD_BYTES_MAX: Final = 256
 _ENVELOPE_BYTES_MAX: Final = 4 * KIB  # what /v1/call carries beside its arguments

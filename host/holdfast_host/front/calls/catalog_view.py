@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Final
 
 from holdfast_host.core.errors import UnknownActorTypeError, UnknownFunctionError
-from holdfast_host.wire.catalog import Catalog, Deployment, Method
+from holdfast_host.wire.control.catalog import Catalog, Deployment, Method
 
 _SLIP_CHARS_MAX: Final = 3
 _COMPARED_MAX: Final = 100  # a stranger's slip takes no more than some milliseconds

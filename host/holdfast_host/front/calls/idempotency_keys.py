@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import BadRequestError
-from holdfast_host.wire.idempotency import CALLERS, KEY_BYTES_MAX
+from holdfast_host.wire.calls.idempotency import CALLERS, KEY_BYTES_MAX
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy

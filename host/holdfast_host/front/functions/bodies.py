@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, cast
 from aiohttp import ClientConnectionResetError, HttpVersion10, web
 
 from holdfast_host.core.errors import HoldfastError
-from holdfast_host.wire.frames import Call, CallKind
-from holdfast_host.wire.function_bodies import pack_pull
+from holdfast_host.wire.calls.frames import Call, CallKind
+from holdfast_host.wire.calls.function_bodies import pack_pull
 
 if TYPE_CHECKING:
     from aiohttp.http import StreamWriter

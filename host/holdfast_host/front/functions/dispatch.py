@@ -41,9 +41,9 @@ from holdfast_host.front.http.cors import is_preflight, preflight_answer, share
 from holdfast_host.front.http.errors import socket_refused
 from holdfast_host.front.http.paths import split_authority
 from holdfast_host.front.sockets.upgrade import check_origin, read_wanted
-from holdfast_host.wire.frames import Call, CallKind
-from holdfast_host.wire.function_bodies import FOLLOWS, unpack_head
-from holdfast_host.wire.sockets import socket_text
+from holdfast_host.wire.calls.frames import Call, CallKind
+from holdfast_host.wire.calls.function_bodies import FOLLOWS, unpack_head
+from holdfast_host.wire.sockets.frames import socket_text
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from holdfast_host.front.http.server import Exchange
     from holdfast_host.front.sockets.offers import Offer
     from holdfast_host.front.worker_link import WorkerLink
-    from holdfast_host.wire.routing import Routing
+    from holdfast_host.wire.control.routing import Routing
 
 _log = logging.getLogger(__name__)
 

@@ -26,9 +26,9 @@ from holdfast_host.front.http.cors import is_cors_header
 from holdfast_host.front.http.errors import socket_refused
 from holdfast_host.front.http.paths import decode_segment
 from holdfast_host.front.sockets.upgrade import read_wanted
-from holdfast_host.wire.frames import Call, CallKind
-from holdfast_host.wire.http_messages import HOP_BY_HOP, BadMessageError, parse_message, read_headers
-from holdfast_host.wire.sockets import socket_text
+from holdfast_host.wire.calls.frames import Call, CallKind
+from holdfast_host.wire.calls.http_messages import HOP_BY_HOP, BadMessageError, parse_message, read_headers
+from holdfast_host.wire.sockets.frames import socket_text
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from holdfast_host.front.sockets.table import SocketTable
     from holdfast_host.front.sockets.upgrade import Wanted
     from holdfast_host.front.worker_link import WorkerLink
-    from holdfast_host.wire.routing import Routing
+    from holdfast_host.wire.control.routing import Routing
 
 _OK: Final = 200
 _REDIRECTION: Final = 300

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast_host.front.http.answers import Answer, status_line
 from holdfast_host.front.http.cors import is_cors_header
 from holdfast_host.front.http.page_cookie import without_page_cookie
-from holdfast_host.wire.http_messages import (
+from holdfast_host.wire.calls.http_messages import (
     HOP_BY_HOP,
     BadMessageError,
     header_text,

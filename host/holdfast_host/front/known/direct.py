@@ -22,12 +22,12 @@ from holdfast_host.front.calls.actor_calls import TYPED_RESULT
 from holdfast_host.front.calls.idempotency_keys import REPLAYED_LINE, read_key
 from holdfast_host.front.http.answers import JSON, TYPED_JSON
 from holdfast_host.front.known.boundary import HEAD_BYTES_MAX
-from holdfast_host.wire.idempotency import REPLAYED
+from holdfast_host.wire.calls.idempotency import REPLAYED
 
 if TYPE_CHECKING:
     from holdfast_host.front.calls.actor_calls import Calls, WholeRequest
     from holdfast_host.front.worker_link import WorkerLink
-    from holdfast_host.wire.window import PendingCall, Reply
+    from holdfast_host.wire.calls.window import PendingCall, Reply
 
 HEADS_MAX: Final = 512  # remembered, of at most `boundary.HEAD_BYTES_MAX` each
 # Of one path segment only what stands for itself: no escape, no query, nothing that a length could be refused for.

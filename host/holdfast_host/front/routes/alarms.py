@@ -28,8 +28,8 @@ from holdfast_host.front.http.paths import decode_segment, read_parameters
 from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.routes.state_listing import list_by_state
 from holdfast_host.front.worker_link import WorkerLink
-from holdfast_host.wire.frames import Call, CallKind
-from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.calls.frames import Call, CallKind
+from holdfast_host.wire.control.routing import Routing
 
 STATES: Final = ("armed", "retrying", "abandoned", "parked")
 _BODY_BYTES_MAX: Final = 4 * KIB

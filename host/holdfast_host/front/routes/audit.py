@@ -14,7 +14,7 @@ from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import LineStream
 from holdfast_host.front.http.paths import TRUTH, read_number, read_parameters
 from holdfast_host.front.http.server import Exchange
-from holdfast_host.wire.operations import ReadAudit
+from holdfast_host.wire.control.operations import ReadAudit
 
 PAGE_LINES: Final = 500
 FOLLOW_WAIT_S: Final = 0.5  # then it is seen whether the token still holds

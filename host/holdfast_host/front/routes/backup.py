@@ -17,7 +17,7 @@ from holdfast_host.front.access.rules import change
 from holdfast_host.front.app import Route
 from holdfast_host.front.http.answers import ByteStream
 from holdfast_host.front.http.paths import read_flags
-from holdfast_host.wire.operations import TakeBackup
+from holdfast_host.wire.control.operations import TakeBackup
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -13,7 +13,7 @@ from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import json_answer
 from holdfast_host.front.http.paths import read_number, read_parameters
 from holdfast_host.front.http.server import Exchange
-from holdfast_host.wire.operations import CollectActivity
+from holdfast_host.wire.control.operations import CollectActivity
 
 ROWS: Final = 20
 

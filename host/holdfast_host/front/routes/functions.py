@@ -22,7 +22,7 @@ from holdfast_host.front.http.bodies import read_object
 from holdfast_host.front.http.paths import decode_segment, read_flags, read_number, read_parameters
 from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.routes.uploads import Upload, UploadFolder
-from holdfast_host.wire.operations import (
+from holdfast_host.wire.control.operations import (
     Delete,
     Deploy,
     ListFunctions,

@@ -35,8 +35,8 @@ from holdfast_host.front.http.paths import (
 from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.routes.alarms import show_alarm
 from holdfast_host.front.worker_link import WorkerLink
-from holdfast_host.wire.frames import Call, CallKind
-from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.calls.frames import Call, CallKind
+from holdfast_host.wire.control.routing import Routing
 
 PAGE_ENTRIES: Final = 100
 _STORAGE_PAGE_BYTES: Final = MIB

@@ -24,8 +24,8 @@ from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.routes.alarms import show_time
 from holdfast_host.front.routes.state_listing import PAGE_DEFAULT, PAGE_MAX, list_by_state
 from holdfast_host.front.worker_link import WorkerLink
-from holdfast_host.wire.frames import Call, CallKind
-from holdfast_host.wire.routing import Routing
+from holdfast_host.wire.calls.frames import Call, CallKind
+from holdfast_host.wire.control.routing import Routing
 
 STATES: Final = ("armed", "retrying", "waiting", "abandoned", "parked")
 _ID: Final = re.compile("[0-9a-f]{32}")

@@ -23,7 +23,7 @@ from holdfast_host.front.app import Route
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import Answer
 from holdfast_host.front.http.server import Exchange
-from holdfast_host.wire.operations import CollectMeasures
+from holdfast_host.wire.control.operations import CollectMeasures
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

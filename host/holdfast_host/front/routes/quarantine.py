@@ -17,7 +17,7 @@ from holdfast_host.front.http.answers import json_answer
 from holdfast_host.front.http.paths import cursor_of, decode_segment, read_cursor, read_number, read_parameters
 from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.routes.instances import PAGE_ENTRIES
-from holdfast_host.wire.operations import ListQuarantined, ReleaseFunction, ReleaseInstance
+from holdfast_host.wire.control.operations import ListQuarantined, ReleaseFunction, ReleaseInstance
 
 Found = tuple[str, ...]
 

@@ -18,7 +18,7 @@ from holdfast_host.front.http.answers import json_answer
 from holdfast_host.front.http.bodies import read_object
 from holdfast_host.front.http.paths import decode_segment
 from holdfast_host.front.http.server import Exchange
-from holdfast_host.wire.operations import DeleteSecret, ListSecrets, SetSecret
+from holdfast_host.wire.control.operations import DeleteSecret, ListSecrets, SetSecret
 
 _BODY_BYTES_MAX: Final = 512 * KIB  # a value of 64 KiB, each of its characters escaped
 

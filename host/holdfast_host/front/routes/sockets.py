@@ -17,7 +17,7 @@ from holdfast_host.front.http.paths import cursor_of, decode_segment, read_curso
 from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.routes.instances import Found, InstanceRoutes, OneInstance, wants_typed
 from holdfast_host.front.sockets.protocol import NORMAL, may_be_said
-from holdfast_host.wire.sockets import read_socket
+from holdfast_host.wire.sockets.frames import read_socket
 
 _REASON_BYTES_MAX: Final = 123  # what a close frame has room for
 

@@ -20,7 +20,7 @@ from holdfast_host.front.http.answers import json_answer
 from holdfast_host.front.http.bodies import read_object
 from holdfast_host.front.http.paths import decode_segment
 from holdfast_host.front.http.server import Exchange
-from holdfast_host.wire.operations import CreateToken, ListTokens, RevokeToken, RotateToken
+from holdfast_host.wire.control.operations import CreateToken, ListTokens, RevokeToken, RotateToken
 
 _BODY_BYTES_MAX: Final = 16 * KIB
 _KEYS: Final = ("scope", "name", "types", "expires_s")

@@ -15,7 +15,7 @@ from holdfast_host.front.calls.catalog_view import CatalogView
 from holdfast_host.front.http.answers import TEXT, Answer, json_answer
 from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.worker_link import WorkerLink
-from holdfast_host.wire.control import HostHealth
+from holdfast_host.wire.control.protocol import HostHealth
 
 
 class Health:

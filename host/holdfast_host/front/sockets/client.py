@@ -25,9 +25,9 @@ from holdfast_host.front.sockets.protocol import (
     pack_ping,
     pack_pong,
 )
-from holdfast_host.wire.sockets import ON_CLOSE, ON_ERROR, ON_MESSAGE, socket_number
-from holdfast_host.wire.sockets import Closed as CloseEvent
-from holdfast_host.wire.sockets import Message as MessageEvent
+from holdfast_host.wire.sockets.frames import ON_CLOSE, ON_ERROR, ON_MESSAGE, socket_number
+from holdfast_host.wire.sockets.frames import Closed as CloseEvent
+from holdfast_host.wire.sockets.frames import Message as MessageEvent
 
 if TYPE_CHECKING:
     from holdfast_host.front.sockets.rooms import Room

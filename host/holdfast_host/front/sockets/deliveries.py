@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast_host.front.sockets.event_stream import pack_event
 from holdfast_host.front.sockets.protocol import pack_message
-from holdfast_host.wire.sockets import Send, SendKind
+from holdfast_host.wire.sockets.frames import Send, SendKind
 
 if TYPE_CHECKING:
     from holdfast_host.front.sockets.rooms import Room

@@ -16,8 +16,8 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.limits import MIB
-from holdfast_host.wire.frames import EVENT_SLOT, Call, CallKind, ProtocolError
-from holdfast_host.wire.state_page import EVENT_SLOTS
+from holdfast_host.wire.calls.frames import EVENT_SLOT, Call, CallKind, ProtocolError
+from holdfast_host.wire.pages.state_page import EVENT_SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

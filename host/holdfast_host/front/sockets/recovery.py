@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast_host.front.sockets.offers import Offer
 from holdfast_host.front.sockets.protocol import RESTART
-from holdfast_host.wire.evidence import is_next, is_same_worker
-from holdfast_host.wire.frames import EVENT_SLOT
-from holdfast_host.wire.send_page import NO_GROUP
-from holdfast_host.wire.sockets import INTERNAL_ERROR, ON_ERROR, ON_MESSAGE, Closed, serial_of
-from holdfast_host.wire.standing_sockets import Closing, StandingSockets
-from holdfast_host.wire.state_page import EventFate, fate_of_event
-from holdfast_host.wire.window import REPEATS_MAX
+from holdfast_host.wire.calls.frames import EVENT_SLOT
+from holdfast_host.wire.calls.window import REPEATS_MAX
+from holdfast_host.wire.pages.evidence import is_next, is_same_worker
+from holdfast_host.wire.pages.send_page import NO_GROUP
+from holdfast_host.wire.pages.state_page import EventFate, fate_of_event
+from holdfast_host.wire.sockets.frames import INTERNAL_ERROR, ON_ERROR, ON_MESSAGE, Closed, serial_of
+from holdfast_host.wire.sockets.standing import Closing, StandingSockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from holdfast_host.front.sockets.event_flow import EventFlow, Given
     from holdfast_host.front.sockets.rooms import Room
     from holdfast_host.front.worker_link import LinkUp
-    from holdfast_host.wire.evidence import Opened
+    from holdfast_host.wire.pages.evidence import Opened
 
 _MISSED: Final = "a worker ended, and what it sent may be lost: connect again"
 _UNKNOWN: Final = "a worker ended, and nobody knows what a message has done: connect again"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from holdfast_host.wire.send_page import owner_mark
+from holdfast_host.wire.pages.send_page import owner_mark
 
 if TYPE_CHECKING:
     from holdfast_host.front.sockets.client import ClientSocket

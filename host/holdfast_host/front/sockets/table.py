@@ -23,8 +23,8 @@ from holdfast_host.front.sockets.protocol import ABNORMAL, POLICY, RESTART, pack
 from holdfast_host.front.sockets.recovery import Recovery
 from holdfast_host.front.sockets.rooms import Room
 from holdfast_host.front.sockets.slow_clients import SlowClients, UnreadMessages
-from holdfast_host.wire.frames import Call, Kind, ProtocolError, pack_call
-from holdfast_host.wire.sockets import (
+from holdfast_host.wire.calls.frames import Call, Kind, ProtocolError, pack_call
+from holdfast_host.wire.sockets.frames import (
     ON_CLOSE,
     SERIAL_MAX,
     Auto,

@@ -48,7 +48,7 @@ from holdfast_host.storage.lmdb.keys import (
     unpack_receipt,
 )
 from holdfast_host.storage.store import Alarm, Receipt, SocketRow, StoreBrokenError
-from holdfast_host.wire.state_page import FIRST_GROUP
+from holdfast_host.wire.pages.state_page import FIRST_GROUP
 
 _READERS_MAX = 1024  # threads that may read at once: far above the detached turns of a worker
 _FILE = "data.mdb"

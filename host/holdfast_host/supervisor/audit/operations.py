@@ -17,7 +17,7 @@ from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.audit.audit_log import AuditLog
 from holdfast_host.supervisor.registry.registry import now_us
-from holdfast_host.wire.operations import AuditOperation, BeginChange, EndChange, ReadAudit
+from holdfast_host.wire.control.operations import AuditOperation, BeginChange, EndChange, ReadAudit
 
 
 class Audit:

@@ -22,10 +22,10 @@ from holdfast_host.supervisor.crashes.quarantine import VERSION, Instance, Quara
 from holdfast_host.supervisor.processes.child import ChildGoneError
 from holdfast_host.supervisor.processes.supervision import SupervisedProcess
 from holdfast_host.supervisor.registry.registry import Registry
-from holdfast_host.wire.catalog import ActorType
-from holdfast_host.wire.control import Done, KeepAway, Quarantined
-from holdfast_host.wire.exit_codes import EXIT_BUG
-from holdfast_host.wire.running_turns_page import FUNCTION, RunningPage
+from holdfast_host.wire.control.catalog import ActorType
+from holdfast_host.wire.control.exit_codes import EXIT_BUG
+from holdfast_host.wire.control.protocol import Done, KeepAway, Quarantined
+from holdfast_host.wire.pages.running_turns_page import FUNCTION, RunningPage
 
 # What a fault of the sandbox ends in. SIGKILL is missing by intent, unless our own was sent to a worker that hung.
 _CRASHES: Final = frozenset(

@@ -22,7 +22,7 @@ from holdfast_host.sandbox.components.compiled_store import DRAFT_PREFIX, KeptCo
 from holdfast_host.supervisor.deploys.compile_queue import Applicant, CompileQueue
 from holdfast_host.supervisor.directory.layout import DirectoryLayout
 from holdfast_host.supervisor.registry.registry import Registry
-from holdfast_host.wire.catalog import Deployment
+from holdfast_host.wire.control.catalog import Deployment
 
 Progress = Callable[[str], None]
 

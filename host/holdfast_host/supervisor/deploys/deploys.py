@@ -38,7 +38,7 @@ from holdfast_host.supervisor.deploys.component_store import ComponentStore, Pro
 from holdfast_host.supervisor.deploys.rollout import Rollout
 from holdfast_host.supervisor.registry import plan
 from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry, VersionRecord, now_us
-from holdfast_host.wire.catalog import Deployment
+from holdfast_host.wire.control.catalog import Deployment
 
 
 @dataclass(frozen=True, slots=True)

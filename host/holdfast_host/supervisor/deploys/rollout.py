@@ -17,8 +17,9 @@ from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.processes.child import Child, ChildGoneError
 from holdfast_host.supervisor.processes.supervision import SupervisedProcess
-from holdfast_host.wire.catalog import Catalog, Deployment, Outbound
-from holdfast_host.wire.control import (
+from holdfast_host.wire.control.catalog import Catalog, Deployment, Outbound
+from holdfast_host.wire.control.messages import Question
+from holdfast_host.wire.control.protocol import (
     Armed,
     Connected,
     Describe,
@@ -34,7 +35,6 @@ from holdfast_host.wire.control import (
     TakeSecrets,
     kind_of,
 )
-from holdfast_host.wire.messages import Question
 
 _Answer = TypeVar("_Answer", Done, FoundTypes, Described)
 

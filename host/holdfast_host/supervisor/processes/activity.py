@@ -13,7 +13,7 @@ from typing import Final
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.supervisor.processes.supervision import SupervisedProcess
-from holdfast_host.wire.control import ShowActivity, ShownActivity
+from holdfast_host.wire.control.protocol import ShowActivity, ShownActivity
 
 ANSWER_S: Final = 2.0
 

@@ -21,7 +21,8 @@ from typing import Final, TypeVar, cast
 from msgspec.structs import replace
 
 from holdfast_host.core.errors import HostUnavailableError, InternalError
-from holdfast_host.wire.control import (
+from holdfast_host.wire.control.messages import Message, Question
+from holdfast_host.wire.control.protocol import (
     AnyAnswer,
     ChildNews,
     CourierStart,
@@ -39,7 +40,6 @@ from holdfast_host.wire.control import (
     pack_message,
     read_from_child,
 )
-from holdfast_host.wire.messages import Message, Question
 
 _Answer = TypeVar("_Answer", Done, FoundTypes, Described, Measured, ShownActivity)
 

@@ -10,7 +10,7 @@ from typing import Final
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.supervisor.processes.supervision import SupervisedProcess
-from holdfast_host.wire.control import Measure, Measured
+from holdfast_host.wire.control.protocol import Measure, Measured
 
 _ANSWER_S: Final = 1.0  # a process that does not answer in time is left out: what it counts is not lost
 

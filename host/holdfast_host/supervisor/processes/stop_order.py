@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.processes.child import Child
 from holdfast_host.supervisor.processes.supervision import SupervisedProcess
-from holdfast_host.wire.control import Drain, Stop
+from holdfast_host.wire.control.protocol import Drain, Stop
 
 
 class StopOrder:

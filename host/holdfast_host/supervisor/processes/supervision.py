@@ -15,7 +15,7 @@ from enum import Enum
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.processes.backoff import BackOff
 from holdfast_host.supervisor.processes.child import Child
-from holdfast_host.wire.control import ChildNews, Ready
+from holdfast_host.wire.control.protocol import ChildNews, Ready
 
 Launch = Callable[[Callable[[ChildNews], None]], Awaitable[Child]]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Set
 
 from holdfast_host.core.errors import BreakingChangeError
-from holdfast_host.wire.catalog import ActorType, Deployment
+from holdfast_host.wire.control.catalog import ActorType, Deployment
 
 
 def breaking_changes(

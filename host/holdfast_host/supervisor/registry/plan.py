@@ -28,7 +28,7 @@ from holdfast_host.core.outbound import Pattern
 from holdfast_host.supervisor.registry.breaking_changes import breaking_changes, broken_references, refusal
 from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry, type_of_crons
 from holdfast_host.supervisor.registry.type_numbers import check_owned, find_renames, number_types
-from holdfast_host.wire.catalog import ActorType, Binding, Deployment, Method, Outbound
+from holdfast_host.wire.control.catalog import ActorType, Binding, Deployment, Method, Outbound
 
 
 @dataclass(frozen=True, slots=True)

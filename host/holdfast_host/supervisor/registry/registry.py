@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from holdfast_host.core.errors import ConfigurationError, HostUnavailableError, StorageFullError
 from holdfast_host.core.ids import DEFAULT_TENANT
-from holdfast_host.wire.catalog import ActorType, Catalog, Deployment
+from holdfast_host.wire.control.catalog import ActorType, Catalog, Deployment
 
 FORMAT: Final = 1
 VERSIONS_KEPT: Final = 10

@@ -12,7 +12,7 @@ from holdfast_host.core.errors import InvalidManifestError, TypeOwnedError
 from holdfast_host.core.failures import required
 from holdfast_host.core.manifest import Manifest
 from holdfast_host.supervisor.registry.registry import Registry, TypeRecord
-from holdfast_host.wire.catalog import Deployment
+from holdfast_host.wire.control.catalog import Deployment
 
 
 def number_types(

@@ -17,7 +17,7 @@ from holdfast_host.core.logs import EventLog
 from holdfast_host.core.outbound import PatternError, read_origin
 from holdfast_host.supervisor.registry.registry import Registry, now_us
 from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
-from holdfast_host.wire.operations import DeleteSecret, ListSecrets, SecretOperation, SetSecret
+from holdfast_host.wire.control.operations import DeleteSecret, ListSecrets, SecretOperation, SetSecret
 
 VALUE_BYTES_MAX: Final = 64 * KIB
 ALL_BYTES_MAX: Final = MIB  # all of them are part of each activation

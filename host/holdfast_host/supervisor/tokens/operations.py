@@ -17,8 +17,8 @@ from holdfast_host.core.logs import EventLog
 from holdfast_host.core.tokens import Scope, digest_of, id_of, new_id, new_token
 from holdfast_host.supervisor.registry.registry import now_us
 from holdfast_host.supervisor.tokens.token_store import Token, TokenStore
-from holdfast_host.wire.operations import CreateToken, ListTokens, RevokeToken, RotateToken, TokenOperation
-from holdfast_host.wire.tokens import KnownTokens
+from holdfast_host.wire.control.operations import CreateToken, ListTokens, RevokeToken, RotateToken, TokenOperation
+from holdfast_host.wire.control.tokens import KnownTokens
 
 NAME_CHARS_MAX: Final = 64
 TYPES_MAX: Final = 100

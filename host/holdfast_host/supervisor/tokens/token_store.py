@@ -17,7 +17,7 @@ from holdfast_host.core.durable_files import write_durably
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.failures import disk_error
 from holdfast_host.core.tokens import TOKEN_ID, Scope
-from holdfast_host.wire.tokens import KnownTokens, TokenFacts
+from holdfast_host.wire.control.tokens import KnownTokens, TokenFacts
 
 FORMAT: Final = 1
 USE_KEPT_US: Final = 300 * 1_000_000  # from one write of a use to the next

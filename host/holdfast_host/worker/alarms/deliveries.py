@@ -10,7 +10,7 @@ from holdfast_host.core.errors import ActorUnknownMethodError
 from holdfast_host.storage.lmdb.keys import has_due_row
 from holdfast_host.storage.store import Alarm, Changes
 from holdfast_host.storage.unflushed import read_alarm
-from holdfast_host.wire.frames import CallKind
+from holdfast_host.wire.calls.frames import CallKind
 from holdfast_host.worker.alarms.due import DueAlarms
 from holdfast_host.worker.deliveries.deliveries import Deliveries
 from holdfast_host.worker.deliveries.stages import Delivery

@@ -19,17 +19,17 @@ from holdfast_host.core.errors import (
     UnknownBindingError,
 )
 from holdfast_host.core.ids import check_instance_name
-from holdfast_host.wire.frames import Call, CallFlag, CallKind
-from holdfast_host.wire.idempotency import REPLAYED
-from holdfast_host.wire.nested_calls import CallNumber, Origin
+from holdfast_host.wire.calls.frames import Call, CallFlag, CallKind
+from holdfast_host.wire.calls.idempotency import REPLAYED
+from holdfast_host.wire.calls.nested_calls import CallNumber, Origin
 from holdfast_host.worker.calls.awaited import Awaited
 from holdfast_host.worker.calls.deadlocks import Deadlocks
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
-    from holdfast_host.wire.routing import Routing
-    from holdfast_host.wire.window import Reply
+    from holdfast_host.wire.calls.window import Reply
+    from holdfast_host.wire.control.routing import Routing
     from holdfast_host.worker.calls.peers import Peer, Peers
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.turns.deployments import Deployments, LoadedType

@@ -12,8 +12,8 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from holdfast_host.core.errors import HoldfastError, OutboundUnreachableError
-from holdfast_host.wire.frames import ProtocolError
-from holdfast_host.wire.outbound import OutboundKind, pack_cancel, pack_forget, unpack_answer
+from holdfast_host.wire.calls.frames import ProtocolError
+from holdfast_host.wire.calls.outbound import OutboundKind, pack_cancel, pack_forget, unpack_answer
 from holdfast_host.worker.calls.outgoing import OutgoingConnection
 from holdfast_host.worker.threads.leaders import leaders
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from holdfast_host.core.errors import ActorDeadlockError
-from holdfast_host.wire.frames import Kind
-from holdfast_host.wire.nested_calls import CallNumber
+from holdfast_host.wire.calls.frames import Kind
+from holdfast_host.wire.calls.nested_calls import CallNumber
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import BadRequestError, HoldfastError, OutboundBusyError, OutboundDeniedError
-from holdfast_host.wire.outbound import Ask, Read, pack_ask, pack_read
+from holdfast_host.wire.calls.outbound import Ask, Read, pack_ask, pack_read
 from holdfast_host.worker.calls.awaited import OK, Awaited
 from holdfast_host.worker.threads.leaders import leaders
 

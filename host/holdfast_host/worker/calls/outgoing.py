@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.failures import required
-from holdfast_host.wire.frames import FrameReader, ProtocolError
+from holdfast_host.wire.calls.frames import FrameReader, ProtocolError
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.threads.poller import READ_BYTES
 

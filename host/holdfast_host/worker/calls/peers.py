@@ -11,7 +11,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from holdfast_host.wire.frames import (
+from holdfast_host.wire.calls.frames import (
     PROTOCOL,
     Kind,
     ProtocolError,
@@ -20,17 +20,17 @@ from holdfast_host.wire.frames import (
     pack_json,
     unpack_reply,
 )
-from holdfast_host.wire.state_page import StatePage
-from holdfast_host.wire.window import Window, read_hello
+from holdfast_host.wire.calls.window import Window, read_hello
+from holdfast_host.wire.pages.state_page import StatePage
 from holdfast_host.worker.calls.outgoing import OutgoingConnection
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.core.limits import Limits
-    from holdfast_host.wire.frames import Call
-    from holdfast_host.wire.routing import Routing
-    from holdfast_host.wire.window import Reply
+    from holdfast_host.wire.calls.frames import Call
+    from holdfast_host.wire.calls.window import Reply
+    from holdfast_host.wire.control.routing import Routing
     from holdfast_host.worker.threads.poller import Poller
 
 _log = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast_host.wire.function_bodies import FOLLOWS
-from holdfast_host.wire.idempotency import REPLAYED
+from holdfast_host.wire.calls.function_bodies import FOLLOWS
+from holdfast_host.wire.calls.idempotency import REPLAYED
 from holdfast_host.worker.measures import OK
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 

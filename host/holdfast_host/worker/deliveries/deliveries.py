@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError
 from holdfast_host.core.failures import required
-from holdfast_host.wire.frames import Call
+from holdfast_host.wire.calls.frames import Call
 from holdfast_host.worker.deliveries.exits import AGAIN_S, Noted, Written
 from holdfast_host.worker.deliveries.isolation import Isolation
 from holdfast_host.worker.deliveries.kinds import Kind

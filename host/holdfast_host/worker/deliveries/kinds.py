@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.storage.overlay import Overlay
     from holdfast_host.storage.store import Batch, Changes, Store, StoredInstance
-    from holdfast_host.wire.frames import CallKind
+    from holdfast_host.wire.calls.frames import CallKind
     from holdfast_host.worker.deliveries.stages import Delivery, Row
     from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.entry import Entry

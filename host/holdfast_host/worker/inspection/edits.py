@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import BadRequestError, UnknownJobError, UnknownSocketError
 from holdfast_host.storage.store import AUTO_RESPONSE
-from holdfast_host.wire.sockets import GOING_AWAY, Auto, Close, read_socket
+from holdfast_host.wire.sockets.frames import GOING_AWAY, Auto, Close, read_socket
 from holdfast_host.worker.turns.job_texts import read_facts, read_id
 
 if TYPE_CHECKING:

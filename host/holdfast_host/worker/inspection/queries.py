@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavailableError, InternalError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.storage.listing import key_range
-from holdfast_host.wire.frames import unpack_read
+from holdfast_host.wire.calls.frames import unpack_read
 from holdfast_host.worker.alarms.queries import describe_alarm
 from holdfast_host.worker.threads.leaders import leaders
 

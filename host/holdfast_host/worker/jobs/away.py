@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import HoldfastError, OutboundDeniedError, OutboundUnreachableError
-from holdfast_host.wire.frames import Call, CallKind
-from holdfast_host.wire.idempotency import JOBS, REPLAYED
-from holdfast_host.wire.outbound import Ask, pack_ask, pack_follow
+from holdfast_host.wire.calls.frames import Call, CallKind
+from holdfast_host.wire.calls.idempotency import JOBS, REPLAYED
+from holdfast_host.wire.calls.outbound import Ask, pack_ask, pack_follow
 from holdfast_host.worker.calls.actor_calls import TYPED
 from holdfast_host.worker.jobs.outcomes import Answer
 from holdfast_host.worker.threads.leaders import leaders
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from holdfast_host.core.json_text import JsonObject
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.jobs import Job
-    from holdfast_host.wire.routing import Routing
-    from holdfast_host.wire.window import Reply
+    from holdfast_host.wire.calls.window import Reply
+    from holdfast_host.wire.control.routing import Routing
     from holdfast_host.worker.calls.courier_link import CourierLink
     from holdfast_host.worker.calls.peers import Peers
     from holdfast_host.worker.jobs.deliveries import JobDelivery, Jobs

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from holdfast_host.core.errors import ActorUnknownMethodError, BadRequestError
 from holdfast_host.storage.store import Changes
 from holdfast_host.storage.unflushed import read_job
-from holdfast_host.wire.frames import CallKind
+from holdfast_host.wire.calls.frames import CallKind
 from holdfast_host.worker.deliveries.deliveries import Deliveries
 from holdfast_host.worker.deliveries.exits import AGAIN_S
 from holdfast_host.worker.deliveries.stages import UNREAD, Delivery, Stage

@@ -12,8 +12,8 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast_host.core.errors import HoldfastError, LimitError
-from holdfast_host.wire.http_messages import pack_message
-from holdfast_host.wire.outbound import PIECE
+from holdfast_host.wire.calls.http_messages import pack_message
+from holdfast_host.wire.calls.outbound import PIECE
 
 if TYPE_CHECKING:
     from holdfast_host.core.json_text import JsonObject

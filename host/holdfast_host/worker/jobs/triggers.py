@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from holdfast_host.wire.frames import Call, CallKind
+from holdfast_host.wire.calls.frames import Call, CallKind
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
-    from holdfast_host.wire.catalog import ActorType, Deployment
-    from holdfast_host.wire.routing import Routing
+    from holdfast_host.wire.control.catalog import ActorType, Deployment
+    from holdfast_host.wire.control.routing import Routing
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.turns.deployments import Deployments
     from holdfast_host.worker.turns.mailboxes import Mailboxes

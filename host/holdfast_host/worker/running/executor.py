@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, cast
 from holdfast_host.core.errors import InternalError
 from holdfast_host.core.failures import required
 from holdfast_host.storage.overlay import Overlay
-from holdfast_host.wire.frames import CallKind
-from holdfast_host.wire.running_turns_page import FUNCTION
+from holdfast_host.wire.calls.frames import CallKind
+from holdfast_host.wire.pages.running_turns_page import FUNCTION
 from holdfast_host.worker.calls.actor_calls import ActorCall
 from holdfast_host.worker.calls.outbound import OutboundRead, OutboundRequest
 from holdfast_host.worker.commits.replies import HeadReply, Reply
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.sandbox.gathered_calls import GatheredCall
     from holdfast_host.storage.store import Changes, Store
-    from holdfast_host.wire.running_turns_page import RunningPage
+    from holdfast_host.wire.pages.running_turns_page import RunningPage
     from holdfast_host.worker.calls.actor_calls import Calls
     from holdfast_host.worker.calls.outbound import OutboundRequests
     from holdfast_host.worker.commits.committer import Committer

@@ -27,8 +27,8 @@ from holdfast_host.core.json_text import commas_of, is_json, is_nested_deeper
 from holdfast_host.core.limits import KIB
 from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
 from holdfast_host.storage.store import StoreBrokenError
-from holdfast_host.wire.frames import CallFlag, CallKind
-from holdfast_host.wire.function_bodies import unpack_pull
+from holdfast_host.wire.calls.frames import CallFlag, CallKind
+from holdfast_host.wire.calls.function_bodies import unpack_pull
 from holdfast_host.worker.inspection.edits import run_edit
 from holdfast_host.worker.sockets.events import EventTurn
 from holdfast_host.worker.turns.fetch_messages import announces_body, check_fetch_message

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import HostUnavailableError
 from holdfast_host.storage.store import Changes, Ending, SocketRow
-from holdfast_host.wire.frames import EVENT_SLOT, Call, CallKind
-from holdfast_host.wire.sockets import ON_CLOSE, ON_ERROR, ON_MESSAGE
-from holdfast_host.wire.state_page import BEGUN, LEFT
+from holdfast_host.wire.calls.frames import EVENT_SLOT, Call, CallKind
+from holdfast_host.wire.pages.state_page import BEGUN, LEFT
+from holdfast_host.wire.sockets.frames import ON_CLOSE, ON_ERROR, ON_MESSAGE
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.turn import Turn
 from holdfast_host.worker.turns.turn_sockets import describe
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.overlay import Overlay
     from holdfast_host.storage.store import StoredInstance
-    from holdfast_host.wire.sockets import Message
+    from holdfast_host.wire.sockets.frames import Message
     from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.entry import Entry

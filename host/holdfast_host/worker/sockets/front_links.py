@@ -17,16 +17,16 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast_host.storage.store import Ending
-from holdfast_host.wire.send_page import NO_GROUP, NO_SLOT, owner_mark
-from holdfast_host.wire.sockets import ABNORMAL, SERIAL_MAX, SERVICE_RESTART, Close, without_slot
+from holdfast_host.wire.pages.send_page import NO_GROUP, NO_SLOT, owner_mark
+from holdfast_host.wire.sockets.frames import ABNORMAL, SERIAL_MAX, SERVICE_RESTART, Close, without_slot
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.store import StoredInstance
-    from holdfast_host.wire.send_page import SendPage
-    from holdfast_host.wire.sockets import Frame
-    from holdfast_host.wire.standing_sockets import StandingSockets
+    from holdfast_host.wire.pages.send_page import SendPage
+    from holdfast_host.wire.sockets.frames import Frame
+    from holdfast_host.wire.sockets.standing import StandingSockets
     from holdfast_host.worker.client_connections import ClientConnection
 
 _TOO_MUCH: Final = "too many messages wait for it"

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from holdfast_host.storage.store import Ending
-from holdfast_host.wire.send_page import NO_GROUP, NO_SLOT
-from holdfast_host.wire.sockets import ABNORMAL, Auto, Close, Open, Send, front_of, serial_of
+from holdfast_host.wire.pages.send_page import NO_GROUP, NO_SLOT
+from holdfast_host.wire.sockets.frames import ABNORMAL, Auto, Close, Open, Send, front_of, serial_of
 from holdfast_host.worker.sockets.front_links import FrontLink, Part, WaitingFrame
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.store import StoredInstance
-    from holdfast_host.wire.sockets import Frame
-    from holdfast_host.wire.standing_sockets import StandingSockets
+    from holdfast_host.wire.sockets.frames import Frame
+    from holdfast_host.wire.sockets.standing import StandingSockets
     from holdfast_host.worker.client_connections import ClientConnection
 
 Sends = list[tuple["Frame", "Collection[int]"]]

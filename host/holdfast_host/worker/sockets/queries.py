@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.json_text import JsonObject
-from holdfast_host.wire.sockets import read_socket, socket_text
+from holdfast_host.wire.sockets.frames import read_socket, socket_text
 from holdfast_host.worker.turns.turn_sockets import tags_of
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import HostUnavailableError
 from holdfast_host.storage.store import Ending
-from holdfast_host.wire.frames import ProtocolError
-from holdfast_host.wire.send_page import NO_GROUP
-from holdfast_host.wire.sockets import (
+from holdfast_host.wire.calls.frames import ProtocolError
+from holdfast_host.wire.pages.send_page import NO_GROUP
+from holdfast_host.wire.pages.state_page import ENDED
+from holdfast_host.wire.sockets.frames import (
     ABNORMAL,
     INTERNAL_ERROR,
     ON_CLOSE,
@@ -23,8 +24,7 @@ from holdfast_host.wire.sockets import (
     Message,
     unpack_taken,
 )
-from holdfast_host.wire.standing_sockets import StandingSockets
-from holdfast_host.wire.state_page import ENDED
+from holdfast_host.wire.sockets.standing import StandingSockets
 from holdfast_host.worker.sockets.closings import Closings
 from holdfast_host.worker.sockets.events import CloseEvent, EventTurn, MessageEvent
 from holdfast_host.worker.sockets.outgoing import Outgoing, SendsExit
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.store import Changes, Store, StoredInstance
-    from holdfast_host.wire.frames import Call
+    from holdfast_host.wire.calls.frames import Call
     from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.commits.replies import Replies

@@ -12,7 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.storage.store import AUTO_RESPONSE
-from holdfast_host.wire.sockets import GOING_AWAY, INTERNAL_ERROR, SERVICE_RESTART, Auto, Open, front_of, serial_of
+from holdfast_host.wire.sockets.frames import (
+    GOING_AWAY,
+    INTERNAL_ERROR,
+    SERVICE_RESTART,
+    Auto,
+    Open,
+    front_of,
+    serial_of,
+)
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:

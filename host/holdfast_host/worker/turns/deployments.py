@@ -20,7 +20,7 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.sandbox.components.trial import try_sources
 from holdfast_host.sandbox.signatures import HANDLER_NAMES
-from holdfast_host.wire.catalog import ActorType
+from holdfast_host.wire.control.catalog import ActorType
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.core.limits import Limits
     from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
-    from holdfast_host.wire.catalog import Deployment
+    from holdfast_host.wire.control.catalog import Deployment
 
 BODY_COPIES: Final = 5  # of the largest body, base64 in part, that are in a guest at once while it echoes one
 

@@ -23,8 +23,8 @@ from holdfast_host.core.errors import (
     OutboundUnreachableError,
 )
 from holdfast_host.core.limits import KIB
-from holdfast_host.wire.frames import Call, CallKind
-from holdfast_host.wire.function_bodies import pack_head, pack_pull, unpack_pull
+from holdfast_host.wire.calls.frames import Call, CallKind
+from holdfast_host.wire.calls.function_bodies import pack_head, pack_pull, unpack_pull
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.fetch_messages import announces_body
 from holdfast_host.worker.turns.function_turns import FunctionTurn, PieceTurn

@@ -15,12 +15,12 @@ from holdfast_host.core.errors import (
     HoldfastError,
     UnsupportedError,
 )
-from holdfast_host.wire.function_bodies import unpack_pull
+from holdfast_host.wire.calls.function_bodies import unpack_pull
 from holdfast_host.worker.turns.turn import Turn
 
 if TYPE_CHECKING:
     from holdfast_host.storage.overlay import Overlay
-    from holdfast_host.wire.frames import Call
+    from holdfast_host.wire.calls.frames import Call
     from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.turns.entry import Entry
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from holdfast_host.core.errors import BadRequestError, LimitError
 from holdfast_host.core.json_text import JsonObject, is_nested_deeper
 from holdfast_host.storage.jobs import ID_BYTES, KINDS, Job
-from holdfast_host.wire.http_messages import BadMessageError, read_body, read_headers
+from holdfast_host.wire.calls.http_messages import BadMessageError, read_body, read_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import IdempotencyConflictError
 from holdfast_host.storage.store import EXPIRES_MAX_S, Receipt
-from holdfast_host.wire.idempotency import fingerprint, key_hash
+from holdfast_host.wire.calls.idempotency import fingerprint, key_hash
 
 if TYPE_CHECKING:
     from holdfast_host.worker.turns.turn import Turn

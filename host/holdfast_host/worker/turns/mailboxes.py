@@ -17,9 +17,9 @@ from holdfast_host.core.errors import (
     MailboxFullError,
     UnknownFunctionError,
 )
-from holdfast_host.wire.frames import CallKind
-from holdfast_host.wire.nested_calls import Origin
-from holdfast_host.wire.running_turns_page import FUNCTION
+from holdfast_host.wire.calls.frames import CallKind
+from holdfast_host.wire.calls.nested_calls import Origin
+from holdfast_host.wire.pages.running_turns_page import FUNCTION
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 from holdfast_host.worker.turns.turn import Turn
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from holdfast_host.core.limits import Limits
-    from holdfast_host.wire.frames import Call
+    from holdfast_host.wire.calls.frames import Call
     from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.turns.deployments import Deployments, LoadedType
     from holdfast_host.worker.turns.directory import Directory

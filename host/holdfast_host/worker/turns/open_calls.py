@@ -9,7 +9,7 @@ from holdfast_host.core.errors import HoldfastError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast_host.wire.nested_calls import CallNumber, Origin
+    from holdfast_host.wire.calls.nested_calls import CallNumber, Origin
     from holdfast_host.worker.turns.entry import Entry
     from holdfast_host.worker.turns.turn import Turn
 

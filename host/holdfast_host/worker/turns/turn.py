@@ -19,9 +19,9 @@ from holdfast_host.core.errors import (
     LimitError,
 )
 from holdfast_host.core.json_text import is_nested_deeper
-from holdfast_host.wire.frames import CallKind
-from holdfast_host.wire.idempotency import CALLERS, scoped
-from holdfast_host.wire.state_page import BEGUN, LEFT
+from holdfast_host.wire.calls.frames import CallKind
+from holdfast_host.wire.calls.idempotency import CALLERS, scoped
+from holdfast_host.wire.pages.state_page import BEGUN, LEFT
 from holdfast_host.worker.logs.output import shortened
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.fetch_messages import check_fetch_message
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from holdfast_host.sandbox.gathered_calls import GatheredCall
     from holdfast_host.storage.overlay import Overlay
     from holdfast_host.storage.store import Changes
-    from holdfast_host.wire.frames import Call
-    from holdfast_host.wire.nested_calls import Origin
+    from holdfast_host.wire.calls.frames import Call
+    from holdfast_host.wire.calls.nested_calls import Origin
     from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.deliveries.stages import Delivery
     from holdfast_host.worker.turns.deployments import LoadedType

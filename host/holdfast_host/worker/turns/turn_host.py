@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.sandbox.gathered_calls import GatheredCall
     from holdfast_host.storage.store import Changes
-    from holdfast_host.wire.frames import CallKind
+    from holdfast_host.wire.calls.frames import CallKind
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.threads.compute_slots import ComputeSlots
     from holdfast_host.worker.threads.leadership import Leadership

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdfast_host.core.errors import BadRequestError, LimitError
 from holdfast_host.core.json_text import is_json, is_nested_deeper
 from holdfast_host.storage.store import AUTO_RESPONSE, SocketRow
-from holdfast_host.wire.sockets import Auto, Close, Open, Send, SendKind, read_socket, socket_text
+from holdfast_host.wire.sockets.frames import Auto, Close, Open, Send, SendKind, read_socket, socket_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -18,13 +18,13 @@ from holdfast_host.front.sockets.client import State, WebSocketClient
 from holdfast_host.front.sockets.table import SocketTable
 from holdfast_host.front.worker_link import LinkUp, WorkerLink
 from holdfast_host.storage.store import Changes, StoredInstance
-from holdfast_host.wire.evidence import Opened
-from holdfast_host.wire.frames import Kind, pack_reply, split, unpack_call, unpack_reply
-from holdfast_host.wire.socket_pages import SocketPages
-from holdfast_host.wire.sockets import ON_MESSAGE, Message, Open, Send, SendKind, socket_number
-from holdfast_host.wire.standing_sockets import StandingSockets
-from holdfast_host.wire.state_page import BEGUN
-from holdfast_host.wire.window import REPEATS_MAX
+from holdfast_host.wire.calls.frames import Kind, pack_reply, split, unpack_call, unpack_reply
+from holdfast_host.wire.calls.window import REPEATS_MAX
+from holdfast_host.wire.pages.evidence import Opened
+from holdfast_host.wire.pages.state_page import BEGUN
+from holdfast_host.wire.sockets.frames import ON_MESSAGE, Message, Open, Send, SendKind, socket_number
+from holdfast_host.wire.sockets.pages import SocketPages
+from holdfast_host.wire.sockets.standing import StandingSockets
 from holdfast_host.worker.commits.gate import Exit, Gate, Group
 from holdfast_host.worker.sockets.events import MessageEvent
 from holdfast_host.worker.sockets.reception import Sockets

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, cast
 from holdfast_host.front.sockets.client import State, WebSocketClient
 from holdfast_host.front.sockets.offers import Offer, Opened
 from holdfast_host.storage.store import Changes, SocketRow, StoredInstance
-from holdfast_host.wire.frames import EVENT_SLOT, Kind, pack_reply, split, unpack_call, unpack_reply
-from holdfast_host.wire.sockets import ON_MESSAGE, Open, Send, SendKind, socket_number
-from holdfast_host.wire.state_page import BEGUN, NOT_BEGUN
+from holdfast_host.wire.calls.frames import EVENT_SLOT, Kind, pack_reply, split, unpack_call, unpack_reply
+from holdfast_host.wire.pages.state_page import BEGUN, NOT_BEGUN
+from holdfast_host.wire.sockets.frames import ON_MESSAGE, Open, Send, SendKind, socket_number
 from holdfast_host.worker.turns.entry import Entry
 from tests.unit.front.sockets.deaths_model import FRONT, INSTANCES, SENDING, TYPE, WRITING, Disk, History, Wire, Worker
 

@@ -14,9 +14,9 @@ from websockets.exceptions import ConnectionClosed
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.front.sockets.table import SocketTable
-from holdfast_host.wire.catalog import ActorType, Catalog, Deployment
-from holdfast_host.wire.frames import EVENT_SLOT, Call
-from holdfast_host.wire.sockets import ON_MESSAGE, Close, Closed, Message, Open, Send, SendKind, serial_of
+from holdfast_host.wire.calls.frames import EVENT_SLOT, Call
+from holdfast_host.wire.control.catalog import ActorType, Catalog, Deployment
+from holdfast_host.wire.sockets.frames import ON_MESSAGE, Close, Closed, Message, Open, Send, SendKind, serial_of
 from tests.unit.front.stage import PATIENCE_S, Stage, staged
 
 ROOM = 7

@@ -11,8 +11,8 @@ from holdfast_host.front.sockets import recovery
 from holdfast_host.front.sockets.rooms import Room
 from holdfast_host.front.sockets.table import SocketTable
 from holdfast_host.storage.store import StoredInstance
-from holdfast_host.wire.send_page import NO_GROUP
-from holdfast_host.wire.state_page import ENDED, EventFate, fate_of_event
+from holdfast_host.wire.pages.send_page import NO_GROUP
+from holdfast_host.wire.pages.state_page import ENDED, EventFate, fate_of_event
 from holdfast_host.worker.sockets.events import MessageEvent
 from holdfast_host.worker.sockets.front_links import FrontLink, Part
 from holdfast_host.worker.sockets.outgoing import Outgoing

@@ -15,8 +15,18 @@ from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS, Sent
 from holdfast_host.front.sockets.event_flow import INSTANCE_EVENTS_MAX, SOCKET_EVENTS_MAX, EventFlow
 from holdfast_host.front.sockets.offers import EarlyBytes, Offer, Opened
 from holdfast_host.front.sockets.rooms import Room
-from holdfast_host.wire.frames import CallKind
-from holdfast_host.wire.sockets import ON_CLOSE, ON_ERROR, Auto, Closed, Message, Open, Send, SendKind, socket_text
+from holdfast_host.wire.calls.frames import CallKind
+from holdfast_host.wire.sockets.frames import (
+    ON_CLOSE,
+    ON_ERROR,
+    Auto,
+    Closed,
+    Message,
+    Open,
+    Send,
+    SendKind,
+    socket_text,
+)
 from tests.unit.front.sockets.frames import CONTINUATION, PING, PONG, TEXT, frame
 from tests.unit.front.sockets.sockets_stage import ROOM, SocketStage, accepted, sent, socket_staged
 from tests.unit.front.stage import PATIENCE_S, Response, request_bytes

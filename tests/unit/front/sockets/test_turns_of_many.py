@@ -13,9 +13,9 @@ from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS, Closing, Deliv
 from holdfast_host.front.sockets.event_flow import EVENTS_MAX, FUNCTION_BYTES_MAX, EventFlow
 from holdfast_host.front.sockets.rooms import Room
 from holdfast_host.front.sockets.slow_clients import SlowClients
-from holdfast_host.wire.frames import EVENT_SLOT, Call
-from holdfast_host.wire.sockets import Send, SendKind
-from holdfast_host.wire.state_page import EVENT_SLOTS, StatePage
+from holdfast_host.wire.calls.frames import EVENT_SLOT, Call
+from holdfast_host.wire.pages.state_page import EVENT_SLOTS, StatePage
+from holdfast_host.wire.sockets.frames import Send, SendKind
 
 
 class Talker:

@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from holdfast_host.front.sockets.event_flow import SOCKET_EVENTS_MAX
-from holdfast_host.wire.frames import Kind
-from holdfast_host.wire.send_page import NO_GROUP, owner_mark
-from holdfast_host.wire.sockets import Auto, Closed, Message, Open, Send, SendKind
-from holdfast_host.wire.standing_sockets import Closing
-from holdfast_host.wire.state_page import BEGUN, ENDED, LEFT
-from holdfast_host.wire.window import REPEATS_MAX
+from holdfast_host.wire.calls.frames import Kind
+from holdfast_host.wire.calls.window import REPEATS_MAX
+from holdfast_host.wire.pages.send_page import NO_GROUP, owner_mark
+from holdfast_host.wire.pages.state_page import BEGUN, ENDED, LEFT
+from holdfast_host.wire.sockets.frames import Auto, Closed, Message, Open, Send, SendKind
+from holdfast_host.wire.sockets.standing import Closing
 from tests.unit.front.sockets.sockets_stage import ROOM, Joined, SocketStage, accepted, sent, socket_staged
 from tests.unit.front.stage import PATIENCE_S
 

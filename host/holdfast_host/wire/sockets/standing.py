@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from holdfast_host.wire.frames import Kind, ProtocolError
+from holdfast_host.wire.calls.frames import Kind, ProtocolError
 
 _HEAD: Final = struct.Struct("<IB")
 _COUNTS: Final = struct.Struct("<IIII")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from holdfast_host.wire.audit import Change, Outcome
+from holdfast_host.wire.control.audit import Change, Outcome
 
 
 class Operation(Struct, forbid_unknown_fields=True, tag_field="operation"):

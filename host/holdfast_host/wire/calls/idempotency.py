@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from holdfast_host.core.errors import BadRequestError
 
 if TYPE_CHECKING:
-    from holdfast_host.wire.frames import Call
+    from holdfast_host.wire.calls.frames import Call
 
 KEY_BYTES_MAX: Final = 255
 CALLERS: Final = b"c"  # the scope of keys that callers and guests give

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from holdfast_host.wire.frames import ProtocolError
+from holdfast_host.wire.calls.frames import ProtocolError
 
 
 class CallNumber(NamedTuple):

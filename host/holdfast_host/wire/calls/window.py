@@ -18,9 +18,9 @@ from typing import Final, Protocol
 
 from holdfast_host.core.errors import ActorOutputGateError, HoldfastError, HostUnavailableError, MailboxFullError
 from holdfast_host.core.limits import SLOTS, Limits
-from holdfast_host.wire.evidence import Opened, judge
-from holdfast_host.wire.frames import PROTOCOL, Kind, ProtocolError, unpack_json
-from holdfast_host.wire.state_page import StatePage
+from holdfast_host.wire.calls.frames import PROTOCOL, Kind, ProtocolError, unpack_json
+from holdfast_host.wire.pages.evidence import Opened, judge
+from holdfast_host.wire.pages.state_page import StatePage
 
 Reply = tuple[int, bytes]  # HTTP status and body
 

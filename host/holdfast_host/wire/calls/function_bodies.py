@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from holdfast_host.wire.frames import ProtocolError
+from holdfast_host.wire.calls.frames import ProtocolError
 
 FOLLOWS: Final = 1 << 14  # in a REPLY's status
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from holdfast_host.wire.messages import Message
+from holdfast_host.wire.control.messages import Message
 
 
 class Certificate(Struct, frozen=True, forbid_unknown_fields=True):

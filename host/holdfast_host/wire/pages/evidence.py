@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast_host.core.errors import ActorOutputGateError, HoldfastError, HostUnavailableError
-from holdfast_host.wire.state_page import BEGUN, LEFT, NOT_BEGUN, Fate, fate_of
+from holdfast_host.wire.pages.state_page import BEGUN, LEFT, NOT_BEGUN, Fate, fate_of
 
 
 @dataclass(frozen=True, slots=True)

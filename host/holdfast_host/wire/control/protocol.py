@@ -17,13 +17,13 @@ import msgspec
 from holdfast_host.core.errors import InternalError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
-from holdfast_host.wire.catalog import Catalog, Deployment, Outbound
-from holdfast_host.wire.edge import Edge, NewEdge
-from holdfast_host.wire.messages import Failure, Message, Question
-from holdfast_host.wire.operations import AnyOperation
-from holdfast_host.wire.routing import Routing
-from holdfast_host.wire.tokens import KnownTokens, NewTokens, TokensUsed
+from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
+from holdfast_host.wire.control.catalog import Catalog, Deployment, Outbound
+from holdfast_host.wire.control.edge import Edge, NewEdge
+from holdfast_host.wire.control.messages import Failure, Message, Question
+from holdfast_host.wire.control.operations import AnyOperation
+from holdfast_host.wire.control.routing import Routing
+from holdfast_host.wire.control.tokens import KnownTokens, NewTokens, TokensUsed
 
 Quarantined = list[tuple[int, str]]  # the type's number and the name of each, see supervisor.crashes.quarantine
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
-from holdfast_host.wire.frames import ProtocolError
+from holdfast_host.wire.calls.frames import ProtocolError
 
 
 class OutboundKind(IntEnum):

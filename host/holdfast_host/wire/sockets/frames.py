@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from holdfast_host.wire.frames import Kind, ProtocolError
-from holdfast_host.wire.send_page import NO_SLOT
+from holdfast_host.wire.calls.frames import Kind, ProtocolError
+from holdfast_host.wire.pages.send_page import NO_SLOT
 
 ON_MESSAGE: Final = b"socket_message"
 ON_CLOSE: Final = b"socket_close"

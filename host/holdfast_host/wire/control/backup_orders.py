@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast_host.wire.messages import Question
+from holdfast_host.wire.control.messages import Question
 
 
 class HoldCommits(Question, tag="hold"):

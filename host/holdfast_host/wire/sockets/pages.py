@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
-from holdfast_host.wire.send_page import SendPage
-from holdfast_host.wire.state_page import EVENT_SLOTS, StatePage
+from holdfast_host.wire.pages.send_page import SendPage
+from holdfast_host.wire.pages.state_page import EVENT_SLOTS, StatePage
 
 PAGES: Final = 2
 

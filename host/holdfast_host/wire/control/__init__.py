@@ -1,0 +1,1 @@
+"""What supervisor and children say to each other: messages, operations, the catalog, routing."""
