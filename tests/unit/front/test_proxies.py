@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import pytest
 import uvloop
@@ -128,6 +129,16 @@ def test_a_forwarded_that_breaks_its_rules_is_refused(forwarded: str) -> None:
     """To pass over what cannot be read would leave it to a client which part of the header counts."""
     with pytest.raises(BadRequestError, match="the Forwarded header"):
         told(forwarded)
+
+
+def test_what_a_client_wrote_of_forwarded_is_read_in_a_moment_however_many_spaces_it_has() -> None:
+    """Proxies pass on what they do not write, and meanwhile a front serves nobody else."""
+    headers = CIMultiDictProxy(CIMultiDict({"Forwarded": "for=198.51.100.1," + " " * 100_000 + "!"}))
+    began = time.process_time()
+    with pytest.raises(BadRequestError, match="the Forwarded header"):
+        TrustedProxies(OURS).look("10.1.2.3", headers)
+
+    assert time.process_time() - began < 1
 
 
 def test_both_kinds_of_headers_must_say_the_same_for_one_of_them_may_be_the_clients() -> None:

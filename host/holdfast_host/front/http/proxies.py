@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 _HOPS_MAX: Final = 32  # looked at of the list
 _SCHEMES: Final = frozenset({"http", "https"})
-# One pair of an element with what ends it: `for="[2001:db8::1]:4711";`. Elements and pairs may be empty.
+# One pair of an element with what ends it: `for="[2001:db8::1]:4711";`. Elements and pairs may be empty. Spaces
+# are never given back: a client may have written thousands, and there would be as many ways to share them out.
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 a token of HTTP, no secret
-_PAIR: Final = re.compile(rf'[ \t]*(?:({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*"))?[ \t]*([;,]|\Z)')
+_PAIR: Final = re.compile(rf'[ \t]*+(?:({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*"))?[ \t]*+([;,]|\Z)')
 _ESCAPE: Final = re.compile(r"\\(.)")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
