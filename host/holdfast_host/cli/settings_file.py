@@ -93,10 +93,10 @@ def settings_text(command: click.Command, values: dict[str, Any]) -> str:
 
 def _read(command: click.Command, path: Path) -> dict[str, Any]:
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"cannot read --config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of the library: the numbers and tables that it cannot hold, too
         raise ConfigurationError(f"{path} is no TOML: {error}") from None
     options = _options(command)
     found = {}
@@ -120,8 +120,11 @@ def _value(path: Path, key: str, param: click.Option, value: Any) -> Any:
                 raise ConfigurationError(f"{path}: {key}.{name} is {_kind(each)}, it must be a number")
         return [f"{name}={each}" for name, each in value.items()]
     if param.multiple:
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        if not isinstance(value, list):
             raise ConfigurationError(f"{path}: {key} is {_kind(value)}, it must be a list of strings")
+        for each in value:
+            if not isinstance(each, str):
+                raise ConfigurationError(f"{path}: {key} has {_kind(each)} in it, it must be a list of strings")
         return value
     if _is_switch(param) and isinstance(value, bool):
         return "on" if value else "off"

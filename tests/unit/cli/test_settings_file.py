@@ -135,6 +135,12 @@ def test_paths_in_the_file_begin_at_its_folder(started: list[HostConfig], tmp_pa
         ("[limit]\nkey_bytes_max = 481", "host.toml: limit key_bytes_max=481: more than 480 is not possible"),
         ("data = 2026-11-30", "host.toml: data is a date or time, it must be a string"),
         ("data =", "host.toml is no TOML"),
+        ("workers = 1\nworkers = 2\n", "host.toml is no TOML: Cannot overwrite a value"),
+        (f"workers = {'9' * 5000}", "host.toml is no TOML: Exceeds the limit (4300 digits)"),
+        (f"workers = {'[' * 5000}", "host.toml is no TOML"),
+        ("[limit]\ninstances_max = 9223372036854775808", "limit instances_max=9223372036854775808: more than"),
+        ("[limit]\nmethod_timeout_s = nan", "host.toml: limit method_timeout_s=nan: the value must be above zero"),
+        ("allowed_host = ['a', 1]", "host.toml: allowed_host has a whole number in it, it must be a list of strings"),
     ],
 )
 def test_what_the_file_cannot_say_is_refused_with_file_and_key(text: str, said: str, started: list[HostConfig]) -> None:
@@ -144,6 +150,23 @@ def test_what_the_file_cannot_say_is_refused_with_file_and_key(text: str, said: 
     assert done.exit_code != 0
     assert said in fails_in_one_sentence(done)
     assert started == []
+
+
+def test_a_list_without_an_entry_allows_nothing_outside(started: list[HostConfig]) -> None:
+    Path("host.toml").write_text("outbound = []\n")
+    run("serve", "--config", "host.toml")
+    Path("printed.toml").write_text(run("serve", "--config", "host.toml", "--print-config").output)
+    run("serve", "--config", "printed.toml")
+
+    assert [each.outbound for each in started] == [(), ()]
+
+
+def test_a_file_of_another_system_is_read(started: list[HostConfig]) -> None:
+    """With a byte order mark and other line ends, as editors there write them."""
+    Path("host.toml").write_bytes(b"\xef\xbb\xbfworkers = 2\r\nfronts = 3\r\n")
+    run("serve", "--config", "host.toml")
+
+    assert (started[0].workers, started[0].fronts) == (2, 3)
 
 
 def test_a_file_that_is_not_there_is_named(started: list[HostConfig]) -> None:

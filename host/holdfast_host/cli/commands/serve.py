@@ -187,7 +187,6 @@ def _checked(context: click.Context) -> HostConfig:
     for name in ("check_arguments", "known_heads"):
         values[name] = values[name] == "on"
     values["ui"] = not values.pop("no_ui")
-    values["outbound"] = values["outbound"] or OUTBOUND_DEFAULT
     token = os.environ.get("HOLDFAST_TOKEN")
     return checked(context, context.params["config"], lambda: HostConfig.make(token=token, **values))
 
