@@ -12,6 +12,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Final, NoReturn
 
 PROTOCOLS: Final = ("http/1.1",)
+_ANOTHER: Final = "the key is not that of the certificate, which must be the first in its file"
+_REASONS: Final = {
+    "KEY_VALUES_MISMATCH": _ANOTHER,
+    "KEY_TYPE_MISMATCH": _ANOTHER,
+    "NO_CERTIFICATE_ASSIGNED": _ANOTHER,  # for a key of that kind
+    "EE_KEY_TOO_SMALL": "the key is too short to be safe: make one of 2,048 bits of RSA, or of an elliptic curve",
+}
 
 
 class CertificateError(ValueError):
@@ -33,8 +40,7 @@ def server_context(chain: str, key: str) -> ssl.SSLContext:
             chain_path, key_path = (files.enter_context(_in_memory(text)) for text in (chain, key))
             context.load_cert_chain(chain_path, key_path, _no_password)
     except ssl.SSLError as error:
-        reason = {"KEY_VALUES_MISMATCH": "the key is not that of the certificate"}.get(error.reason or "")
-        raise CertificateError(reason or "no certificate with its key in PEM") from None
+        raise CertificateError(_REASONS.get(error.reason or "", "no certificate with its key in PEM")) from None
     return context
 
 

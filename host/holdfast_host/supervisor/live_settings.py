@@ -100,8 +100,8 @@ class LiveSettings:
     async def _renew(self, fronts: Sequence[SupervisedProcess]) -> None:
         try:
             certificate = await asyncio.to_thread(_read_certificate, self._config)
-        except ConfigurationError as error:
-            self._log.error("the TLS certificate stays as it was", reason=error.message)
+        except (ConfigurationError, OSError) as error:
+            self._log.error("the TLS certificate stays as it was", reason=getattr(error, "message", None) or str(error))
             return
         if certificate != self.edge.certificate:
             await self._tell(replace(self.edge, certificate=certificate), fronts)
@@ -119,7 +119,11 @@ class LiveSettings:
     def _warn_of_readers(self) -> None:
         """A key that everybody reads is no key; but who may be everybody on a machine is its operator's to say."""
         path = self._config.tls_key or self._config.tls_cert
-        if path is not None and path.stat().st_mode & _OTHERS:
+        mode = 0
+        if path is not None:
+            with suppress(OSError):  # it is being replaced, and was read before
+                mode = path.stat().st_mode
+        if mode & _OTHERS:
             self._log.warning("others can read the TLS key: chmod o= takes that from them", path=str(path))
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import uvloop
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from holdfast_host.core.tls import CertificateError, server_context
 from holdfast_host.wire.control.edge import Certificate, Edge, NewEdge
@@ -23,6 +25,11 @@ TRUSTED = OURS.trusted()
 FIRST = OURS.issue("localhost", "*.localhost", "127.0.0.1", common_name="first")
 SECOND = OURS.issue("localhost", "*.localhost", "127.0.0.1", common_name="second")
 CALL = request_bytes("POST", "/v1/actors/Account/alice/deposit", b"[1]")
+
+
+def key_text(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(*form).decode()
 
 
 def encrypted(certificate: Certificate = FIRST) -> Any:
@@ -196,6 +203,8 @@ def test_tls_before_1_2_is_refused() -> None:
     ("chain", "key", "why"),
     [
         (FIRST.chain, SECOND.key, "the key is not that of the certificate"),
+        (FIRST.chain, key_text(ec.generate_private_key(ec.SECP256R1())), "the key is not that of the certificate"),
+        (FIRST.chain, key_text(rsa.generate_private_key(65537, 2048)), "the key is not that of the certificate"),
         ("no PEM", FIRST.key, "no certificate with its key in PEM"),
         (FIRST.chain, "no PEM", "no certificate with its key in PEM"),
         ("", "", "no certificate with its key in PEM"),
@@ -207,8 +216,6 @@ def test_a_pair_that_does_not_serve_says_why(chain: str, key: str, why: str) -> 
 
 
 def test_the_terminal_is_not_asked_for_the_password_of_a_key() -> None:
-    from cryptography.hazmat.primitives import serialization
-
     key = serialization.load_pem_private_key(FIRST.key.encode(), None)
     sealed = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")

@@ -1,0 +1,73 @@
+"""Certificates that are renewed while a host runs; the test plays the fronts."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast_host.core.config import HostConfig
+from holdfast_host.core.logs import EventLog
+from holdfast_host.supervisor import live_settings
+from holdfast_host.supervisor.live_settings import LiveSettings
+from holdfast_host.wire.control.edge import NewEdge
+from tests.harness.certificates import Authority, write_pair
+from tests.unit.front.stage import until
+
+OURS = Authority()
+FIRST, SECOND, THIRD = (OURS.issue("localhost", common_name=each) for each in ("first", "second", "third"))
+
+
+@dataclass
+class Front:
+    """A front, and the child that it is."""
+
+    told: list[NewEdge] = field(default_factory=list)
+
+    @property
+    def child(self) -> Front:
+        return self
+
+    def send(self, message: NewEdge) -> None:
+        self.told.append(message)
+
+
+def test_whatever_happens_to_the_files_they_are_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A key that is gone as soon as it is read, and a process that has no descriptor left, as they come."""
+    cert, key = write_pair(FIRST, tmp_path)
+    config = HostConfig.make(data=tmp_path / "data", tls_cert=cert, tls_key=key)
+    monkeypatch.setattr(live_settings, "LOOK_S", 0.02)
+    read, once = live_settings._read_certificate, ["gone", "full"]
+
+    def read_in_bad_times(config: HostConfig) -> Any:
+        found = read(config)
+        match once.pop(0) if once else "well":
+            case "gone":
+                key.unlink()
+            case "full":
+                raise OSError(errno.EMFILE, "Too many open files")
+        return found
+
+    async def play() -> None:
+        settings, front = LiveSettings(config, EventLog("info")), Front()
+        monkeypatch.setattr(live_settings, "_read_certificate", read_in_bad_times)
+        watching = asyncio.create_task(settings.watch([front]))  # type: ignore[list-item] # it has what is asked of it
+        write_pair(SECOND, tmp_path)
+        await until(lambda: len(front.told) == 1)
+        write_pair(THIRD, tmp_path)
+        await until(lambda: once == [])
+        write_pair(FIRST, tmp_path)
+        await until(lambda: len(front.told) == 2)
+
+        assert [each.edge.certificate for each in front.told] == [SECOND, FIRST]
+        assert not watching.done()
+        watching.cancel()
+
+    asyncio.run(play())
+    assert "the TLS certificate stays as it was" in capfd.readouterr().err
