@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import time
 from collections.abc import MutableMapping
@@ -15,6 +16,7 @@ from contextlib import suppress
 from typing import Final
 
 _SOCKET: Final = "NOTIFY_SOCKET"
+_MICROSECONDS: Final = re.compile(r"[0-9]{1,19}")
 _WATCHDOG: Final = ("WATCHDOG_USEC", "WATCHDOG_PID")
 
 
@@ -28,7 +30,7 @@ class ServiceManager:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         ours = pid in ("", str(os.getpid()))
         self._is_ready = False
-        self._every_s = int(every_us) / 2e6 if every_us.isdigit() and ours else 0.0
+        self._every_s = int(every_us) / 2e6 if _MICROSECONDS.fullmatch(every_us) and ours else 0.0
 
     def ready(self) -> None:
         """The host serves."""
@@ -46,7 +48,8 @@ class ServiceManager:
             self.ready()
 
     def stopping(self) -> None:
-        """The orderly stop has begun."""
+        """The orderly stop has begun; nothing is said of settings any more, for that would say `READY=1`."""
+        self._is_ready = False
         self._say("STOPPING=1", "STATUS=stopping")
 
     async def keep_alive(self) -> None:

@@ -34,7 +34,12 @@ def test_each_state_is_said_once_it_is_true(tmp_path: Path, abstract: bool) -> N
         manager.reloading()
         manager.reloaded()
         manager.stopping()
+        manager.reloading()  # as the stop goes on: it is ready no more
+        manager.reloaded()
+        receiver.setblocking(False)
         said = [receiver.recv(4096).decode().split("\n")[0] for _ in range(4)]
+        with pytest.raises(BlockingIOError):
+            receiver.recv(4096)
 
     assert said == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
     assert environment == {"OTHER": "stays"}
@@ -61,6 +66,9 @@ def test_the_watchdog_hears_twice_in_its_time_and_nothing_while_the_loop_hangs(t
         {"NOTIFY_SOCKET": "/nowhere/notify", "WATCHDOG_USEC": "0"},
         {"NOTIFY_SOCKET": "/nowhere/notify", "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"},
         {"WATCHDOG_USEC": "1000"},
+        {"NOTIFY_SOCKET": "/nowhere/notify", "WATCHDOG_USEC": "²"},
+        {"NOTIFY_SOCKET": "/nowhere/notify", "WATCHDOG_USEC": "9" * 5000},
+        {"NOTIFY_SOCKET": "/nowhere" * 20, "WATCHDOG_USEC": "-1"},
     ],
 )
 def test_without_a_manager_that_listens_nothing_happens(environment: dict[str, str]) -> None:
