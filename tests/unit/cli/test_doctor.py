@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -180,6 +182,25 @@ def test_directories_that_no_host_can_use_are_named(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
+def test_a_directory_that_this_user_may_not_see_is_a_fault_and_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, stat = tmp_path / "closed", os.stat
+    closed.mkdir()
+
+    def look(path: str | Path, **asked: Any) -> os.stat_result:
+        if Path(path).is_relative_to(closed) and Path(path) != closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **asked)
+
+    monkeypatch.setattr(os, "stat", look)
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: False)
+
+    assert of(directory_checks(closed / "data"))["directory"].state is FAULT
+    assert list(of(directory_checks(closed))) == ["owner"]
+    assert run("doctor", "--data", str(closed)).exit_code == 1
+
+
 def test_a_fault_is_the_exit_code_and_json_has_all_checks(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o700)
     (tmp_path / "data" / "foreign").touch()
@@ -194,6 +215,13 @@ def test_a_fault_is_the_exit_code_and_json_has_all_checks(tmp_path: Path) -> Non
     }
     assert all(set(each) == {"what", "state", "said", "todo"} for each in checks)
     assert sorted(each.name for each in (tmp_path / "data").iterdir()) == ["foreign"]
+
+
+def test_the_authority_of_a_host_is_named_as_for_other_commands(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no PEM")
+    done = run("doctor", "--data", str(tmp_path), "--host", "https://127.0.0.1:1", "--ca", str(tmp_path / "ca.pem"))
+
+    assert f"--ca {tmp_path / 'ca.pem'} cannot be used: it is no certificate in PEM" in done.stderr
 
 
 def test_a_host_that_does_not_answer_is_a_fault(tmp_path: Path) -> None:

@@ -32,19 +32,26 @@ Examples:
     default=".holdfast",
     show_default=True,
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     help="The data directory; it need not be there yet.",
 )
 @option("--host", metavar="URL", help="A running host to look at, too.  [default: none]")
+@option(
+    "--ca",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The authority that signed the certificate of an https:// host (PEM); without it SSL_CERT_FILE counts, or the "
+    "usual ones.",
+)
 @json_option
-def command(data: Path, host: str | None, as_json: bool) -> None:
+def command(data: Path, host: str | None, ca: Path | None, as_json: bool) -> None:
     """Look at this machine, the data directory and a running host, and say what to do where something is not well.
 
     Nothing is changed; a file is written into the directory and removed, to see how long a sync takes. The exit code is
     1 where there is a fault: a host would not start, or would lose what it has acknowledged.
     """
     checks = []
-    for check in _all(data, host):
+    for check in _all(data, host, ca):
         checks.append(check)
         if not as_json:
             say(f"{check.state:7}  {check.what}: {check.said}")
@@ -56,20 +63,20 @@ def command(data: Path, host: str | None, as_json: bool) -> None:
         raise CommandFailedError(f"{counted(faults, 'fault')}: mend what is named above, then look again.")
 
 
-def _all(data: Path, host: str | None) -> Iterator[Check]:
+def _all(data: Path, host: str | None, ca: Path | None) -> Iterator[Check]:
     yield from machine_checks()
     yield from directory_checks(data)
     folder = nearest(data)
     yield from disk_checks(folder if folder.is_dir() else folder.parent)
     if host is not None:
-        yield from _host_checks(host)
+        yield from _host_checks(host, ca)
 
 
-def _host_checks(url: str) -> Iterator[Check]:
+def _host_checks(url: str, ca: Path | None) -> Iterator[Check]:
     """Whether a host answers, is ready, and has the time that is here."""
     from holdfast_host.cli.client import HostClient, RefusedError
 
-    with HostClient(url, None) as client:
+    with HostClient(url, None, authorities=ca) as client:
         try:
             date = client.probe("/health/liveness")
         except CommandFailedError as error:

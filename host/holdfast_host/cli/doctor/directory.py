@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from holdfast_host.cli.doctor.checks import Check
+from holdfast_host.cli.doctor.checks import Check, State
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.storage.data_directory import read_data_directory
 
@@ -19,18 +19,21 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 def directory_checks(data: Path) -> Iterator[Check]:
     """All of them; of one that is not there yet, that it can be made."""
-    if not data.exists():
+    if not _is_there(data):
         above = nearest(data)
         if os.access(above, os.W_OK | os.X_OK):
             yield Check.ok("directory", f"{data} is not there yet: 'holdfast serve' makes it")
         else:
             todo = f"let this user write into {above}, or choose another --data"
-            yield Check.fault("directory", f"{data} is not there and cannot be made", todo)
+            yield Check.fault("directory", f"{data} is not there, as far as this user sees, and cannot be made", todo)
         return
     if not data.is_dir():
         yield Check.fault("directory", f"{data} is no directory", "name a directory with --data")
         return
-    yield owner_check(data, os.geteuid())
+    owner = owner_check(data, os.geteuid())
+    yield owner
+    if owner.state is State.FAULT:
+        return  # nothing in it can be read
     yield format_check(data)
     yield lock_check(data)
 
@@ -38,7 +41,12 @@ def directory_checks(data: Path) -> Iterator[Check]:
 def nearest(path: Path) -> Path:
     """The path, or the first folder above it that there is."""
     path = path.absolute()
-    return next(each for each in (path, *path.parents) if each.exists())
+    return next(each for each in (path, *path.parents) if _is_there(each))
+
+
+def _is_there(path: Path) -> bool:
+    """Not for whom a folder above it is closed, of which the library's own makes an error."""
+    return os.path.exists(path)
 
 
 def owner_check(data: Path, user: int) -> Check:
