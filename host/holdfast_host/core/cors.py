@@ -10,7 +10,7 @@ from holdfast_host.core.origins import OriginError, read_origins
 
 ANY: Final = "*"
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-HEADERS: Final = ("Content-Type", "Authorization")
+HEADERS: Final = ("Content-Type", "Authorization", "Last-Event-ID")  # the last of event streams that go on
 MAX_AGE_S: Final = 600
 _KEYS: Final = ("origins", "methods", "headers", "expose", "credentials", "max_age_s")
 _AGE_S_MAX: Final = 86_400  # no browser keeps it longer

@@ -33,8 +33,8 @@ _HEALTH: Final = "/health/"
 _ADMITTED: Final = ("v1", "metrics")
 # What pages send to the API, where the operator lets them use it, and what they read of it.
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE")
-_HEADERS: Final = ("Authorization", "Content-Type", "Accept", "Idempotency-Key", "Traceparent")
-_EXPOSED: Final = ("Retry-After", "Idempotency-Replayed")
+_HEADERS: Final = ("Authorization", "Content-Type", "Accept", "Idempotency-Key", "Last-Event-ID", "Traceparent")
+_EXPOSED: Final = ("Retry-After", "Idempotency-Replayed", "Holdfast-Request-Id")
 
 
 @dataclass(frozen=True, slots=True)

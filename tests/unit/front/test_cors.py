@@ -165,7 +165,9 @@ def test_the_api_serves_pages_of_the_origins_that_its_operator_names_and_no_othe
 
             assert preflight.status == 200
             assert preflight.headers["access-control-allow-methods"] == "GET, HEAD, POST, PUT, DELETE"
-            assert "Authorization" in preflight.headers["access-control-allow-headers"]
+            for name in ("Authorization", "Idempotency-Key", "Last-Event-ID", "Traceparent"):  # which our clients send
+                assert name in preflight.headers["access-control-allow-headers"]
+            assert "Holdfast-Request-Id" in nothing.headers["access-control-expose-headers"]
             for response, status in [(called[0], 200), (called[2], 200), (stranger, 401), (nothing, 404)]:
                 assert (response.status, response.headers["access-control-allow-origin"]) == (status, APP)
                 assert response.headers["vary"] == "Origin"
