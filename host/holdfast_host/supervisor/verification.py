@@ -57,7 +57,8 @@ def verify_directory(root: Path) -> Iterator[Finding]:
     """
     if not root.is_dir() or (marker := read_data_directory(root)) is None:
         raise ConfigurationError(f"{root} is no data directory: it has no format.json")
-    with DirectoryLock.acquire(root, wait_s=0.0):
+    with DirectoryLock.acquire(root, wait_s=0.0) as lock:
+        lock.keep_predecessor()
         directory = DirectoryLayout(root, marker.partitions)
         types: dict[int, str] = {}
         next_type_id = 1 << 32

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.storage.data_directory import ensure_data_directory
 from holdfast_host.supervisor.directory.lock import DirectoryLock, Holder
+from holdfast_host.supervisor.verification import verify_directory
 from tests.unit.supervisor.running import RunningHost
 
 
@@ -34,6 +36,17 @@ def test_a_second_host_waits_for_the_leftovers_of_a_dead_one(tmp_path: Path) -> 
         assert successor.predecessor == Holder(4711, "", "/tmp/holdfast-gone")
     leftover.kill()
     leftover.wait()
+
+
+def test_who_verifies_what_a_killed_host_left_leaves_its_leftovers_to_the_next_host(tmp_path: Path) -> None:
+    ensure_data_directory(tmp_path, 1)
+    killed = DirectoryLock.acquire(tmp_path)
+    killed.describe(Holder(4711, "http://127.0.0.1:8787", "/tmp/holdfast-gone"))
+    os.close(killed.fd)
+    list(verify_directory(tmp_path))
+
+    with DirectoryLock.acquire(tmp_path) as successor:
+        assert successor.predecessor == Holder(4711, "http://127.0.0.1:8787", "/tmp/holdfast-gone")
 
 
 def test_a_release_in_order_leaves_no_trace_of_the_holder(tmp_path: Path) -> None:

@@ -162,7 +162,8 @@ def _clear(data: Path) -> None:
         return
     if not (data / "format.json").exists() and any(data.iterdir()):
         raise CommandFailedError(f"{data} is no data directory: nothing was removed.")
-    with DirectoryLock.acquire(data):
+    with DirectoryLock.acquire(data) as lock:
+        lock.keep_predecessor()
         for entry in data.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

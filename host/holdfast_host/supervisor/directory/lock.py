@@ -39,6 +39,7 @@ class DirectoryLock:
     def __init__(self, fd: int, predecessor: Holder | None) -> None:
         self.fd = fd
         self.predecessor = predecessor  # the host that did not stop in order, None after one that did
+        self._left = b""  # what the file says afterwards
 
     @classmethod
     def acquire(cls, data: Path, wait_s: float = WAIT_S) -> DirectoryLock:
@@ -75,9 +76,14 @@ class DirectoryLock:
         """Say in the file who holds it."""
         self._write(json.dumps(asdict(holder)).encode())
 
+    def keep_predecessor(self) -> None:
+        """Leave the file as it was found: whoever only looks in puts nothing in order, and a host is to do so yet."""
+        if self.predecessor is not None:
+            self._left = json.dumps(asdict(self.predecessor)).encode()
+
     def release(self) -> None:
         """Close our descriptor: free when no child has it either. The empty text says that all went in order."""
-        self._write(b"")
+        self._write(self._left)
         os.close(self.fd)
         self.fd = -1
 
