@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from holdfast_host.core.tls import CertificateError, server_context
+from holdfast_host.front.http.tls import Handshake
 from holdfast_host.wire.control.edge import Certificate, Edge, NewEdge
 from holdfast_host.wire.control.protocol import Drain
 from tests.harness.certificates import Authority
@@ -38,6 +39,18 @@ def encrypted(certificate: Certificate = FIRST) -> Any:
 
 async def connect(port: int, context: ssl.SSLContext = TRUSTED) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+
+
+async def shake(client: ssl.SSLObject, raw: socket.socket, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
+    """A handshake, but for its last message, which is still in `outgoing`."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            client.do_handshake()
+            return
+        except ssl.SSLWantReadError:
+            await loop.sock_sendall(raw, outgoing.read())
+            incoming.write(await loop.sock_recv(raw, 1 << 16))
 
 
 def shown_by(writer: asyncio.StreamWriter) -> str:
@@ -75,13 +88,7 @@ def test_a_request_that_comes_with_the_end_of_the_handshake_is_served() -> None:
             client = TRUSTED.wrap_bio(incoming, outgoing, server_hostname="localhost")
             with socket.create_connection(("127.0.0.1", stage.port)) as raw:
                 raw.setblocking(False)
-                while True:
-                    try:
-                        client.do_handshake()
-                        break
-                    except ssl.SSLWantReadError:
-                        await loop.sock_sendall(raw, outgoing.read())
-                        incoming.write(await loop.sock_recv(raw, 1 << 16))
+                await shake(client, raw, incoming, outgoing)
                 client.write(CALL)
                 await loop.sock_sendall(raw, outgoing.read())  # its last message, and the call
                 answer = b""
@@ -160,6 +167,27 @@ def test_connections_in_their_handshake_are_the_first_to_go_for_room() -> None:
             assert stage.server._kept.closed_for_room >= 1
             for _, writer in silent:
                 writer.close()
+
+    uvloop.run(play())
+
+
+def test_a_client_that_asks_for_nothing_is_not_waited_for_when_it_is_closed() -> None:
+    """It speaks TLS to the end of the handshake, and then never again."""
+
+    async def play() -> None:
+        async with encrypted() as stage:
+            await until(lambda: not stage.server._kept.live)
+            stage.server._kept._head_s = 0.3
+            loop = asyncio.get_running_loop()
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = TRUSTED.wrap_bio(incoming, outgoing, server_hostname="localhost")
+            with socket.create_connection(("127.0.0.1", stage.port)) as raw:
+                raw.setblocking(False)
+                await shake(client, raw, incoming, outgoing)
+                await loop.sock_sendall(raw, outgoing.read())
+                await until(lambda: any(not isinstance(each, Handshake) for each in stage.server._kept.live))
+                async with asyncio.timeout(10):
+                    await until(lambda: not stage.server._kept.live)
 
     uvloop.run(play())
 

@@ -64,6 +64,16 @@ class Connection(LibraryConnection):
         if self._parting is not None:
             self._parting.cancel()
 
+    def force_close(self) -> None:
+        """Close it when what was written is sent.
+
+        Over TLS that waits for what the client says to it, as long as half a minute; to one that has asked for nothing,
+        nothing was written.
+        """
+        super().force_close()
+        if self.handshake is not None and not self.heads:
+            self.abort()
+
     def abort(self) -> None:
         """Close it now, whatever is still to be sent."""
         self._wire.abort()
