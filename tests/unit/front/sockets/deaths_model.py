@@ -341,8 +341,9 @@ class History:
         self.table.on_lost(cast("WorkerLink", self.link))
         self.link.out.clear()
         self.worker = self.new_worker()
-        if self.random.random() < 0.1:  # it dies before the front has met it
+        if self.random.random() < 0.1:  # it dies before the front has met it, with groups of its own
             self.excused |= {*self.wires}
+            self.disk.group += self.random.randint(0, 2)
             self.worker = self.new_worker()
         self.meet()
         await asyncio.sleep(0)

@@ -11,13 +11,14 @@ from holdfast_host.front.sockets import recovery
 from holdfast_host.front.sockets.rooms import Room
 from holdfast_host.front.sockets.table import SocketTable
 from holdfast_host.storage.store import StoredInstance
-from holdfast_host.wire.pages.send_page import NO_GROUP
+from holdfast_host.wire.pages.send_page import NO_GROUP, SendPage
 from holdfast_host.wire.pages.state_page import ENDED, EventFate, fate_of_event
 from holdfast_host.worker.sockets.events import MessageEvent
 from holdfast_host.worker.sockets.front_links import FrontLink, Part
 from holdfast_host.worker.sockets.outgoing import Outgoing
 from tests.unit.front.sockets.deaths_model import histories
 from tests.unit.front.sockets.handshakes_model import ComingAndGoing
+from tests.unit.front.sockets.links_model import BreakingLink
 
 Without = Callable[[pytest.MonkeyPatch], None]
 
@@ -96,6 +97,7 @@ def _with_a_worker_in_between_overlooked(patch: pytest.MonkeyPatch) -> None:
         _with_the_unknown_taken_for_heard,
         _without_the_verdict_of_the_page,
         _with_what_was_under_way_forgotten,
+        _with_a_worker_in_between_overlooked,
     ],
     ids=lambda each: each.__name__.strip("_"),
 )
@@ -148,5 +150,35 @@ def test_each_mechanism_of_handshakes_is_needed(
 ) -> None:
     without(monkeypatch)
     found, _, _ = asyncio.run(histories(range(1_000), until_wrong=True, of=ComingAndGoing))
+
+    assert found
+
+
+def test_a_link_that_breaks_between_living_ends_leaves_no_socket_open_that_has_missed_something() -> None:
+    found, _, closes = asyncio.run(histories(range(300), of=BreakingLink))
+
+    assert found == []
+    assert closes > 1_000
+
+
+def _with_a_break_taken_for_a_death(patch: pytest.MonkeyPatch) -> None:
+    """What the front reads is what a worker has left that may still write there."""
+    patch.setattr(recovery, "is_same_worker", lambda before, after: False)
+
+
+def _without_a_mark_for_what_the_worker_sends_to_nobody(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SendPage, "lose_everything", lambda self: None)
+
+
+@pytest.mark.parametrize(
+    "without",
+    [_with_a_break_taken_for_a_death, _without_a_mark_for_what_the_worker_sends_to_nobody],
+    ids=lambda each: each.__name__.strip("_"),
+)
+def test_each_mechanism_of_links_that_break_is_needed(
+    without: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(monkeypatch)
+    found, _, _ = asyncio.run(histories(range(1_000), until_wrong=True, of=BreakingLink))
 
     assert found
