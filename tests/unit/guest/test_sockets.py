@@ -294,6 +294,59 @@ def test_who_comes_again_gets_what_it_has_missed_and_nothing_twice() -> None:
     assert follow(hosted, "0") == ["1 n1", "2 n2", "3 n3", "4 n4", "5 n5"]
 
 
+class InTurns(Room):
+    """Subscribes in one turn, or in two, as it is asked."""
+
+    def fetch(self, request: Request) -> Response:
+        if request.path == "/subscribe":
+            return self.ctx.subscribe(request, "news", after=0)
+        if request.path == "/accept":
+            return self.ctx.accept_events(request, tags=["topic:news"])
+        socket = self.ctx.get_socket(ID)
+        assert socket is not None
+        self.ctx._replay(socket, "~topic/news", 0)
+        return Response()
+
+
+@pytest.mark.parametrize(
+    ("turns", "heard"),
+    [
+        (["subscribe"], [1, 2, 3, 4]),
+        (["publish", "subscribe"], [1, 2, 3, 4]),
+        (["replay", "publish", "accept"], [1, 2, 4]),
+        (["accept", "publish", "replay"], [3, 1, 2, 3, 4]),
+    ],
+    ids=["one turn", "one turn, later", "accepted in a second turn", "replayed in a second turn"],
+)
+def test_replay_and_live_join_in_one_turn_and_would_leave_a_gap_or_a_double_in_two(
+    turns: list[str], heard: list[int]
+) -> None:
+    hosted = Hosted(InTurns)
+    hosted.sockets.sockets = [facts(events=True)]
+
+    def publish() -> None:
+        hosted.call("run", "[\"ctx.publish('news', 'x')\"]")
+
+    publish()
+    publish()
+    for turn in turns:
+        if turn == "publish":
+            publish()
+        else:
+            facts_ = {"method": "GET", "url": f"http://a/{turn}", "headers": [], "socket": ID}
+            hosted.guest.fetch(json.dumps(facts_))
+    if "publish" not in turns:
+        publish()
+    publish()
+
+    found, follows = [], False
+    for what, to, *rest in hosted.sockets.asked:
+        follows = follows or what == "accept"
+        if what == "send" and (to == {"ids": [ID]} or (follows and to.get("events"))):
+            found.append(int(rest[1]["id"].partition("-")[0]))
+    assert found == heard
+
+
 @pytest.mark.parametrize("has", ["2", "9", "4-00000000", "x", "-1", "99999999999999999999999"])
 def test_who_has_a_gap_is_told_so_before_all_else(has: str) -> None:
     hosted = Hosted(Follower)

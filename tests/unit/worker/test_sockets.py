@@ -13,9 +13,10 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.store import Ending, SocketRow
 from holdfast_host.wire.calls.frames import Call, CallKind
-from holdfast_host.wire.sockets.frames import Auto, Open, Send, serial_of, socket_text
+from holdfast_host.wire.sockets.frames import Auto, Open, Send, read_socket, serial_of, socket_text
 from holdfast_host.worker.sockets.reception import Sockets
 from holdfast_host.worker.turns.turn import Turn
+from holdfast_host.worker.turns.turn_sockets import TurnSockets
 from tests.unit.worker.socket_stage import Front, SocketStage, left_by_a_dead_worker
 from tests.unit.worker.stage import TYPE
 
@@ -66,6 +67,24 @@ def test_a_number_that_a_guest_wrote_is_not_accepted(room: SocketStage) -> None:
         assert "this turn may accept" in body["error"]["message"]
     assert room.rows("a") == {}
     assert room.front.told == []
+
+
+def test_where_the_number_in_a_text_decided_a_guest_would_take_over_a_strangers_handshake(
+    room: SocketStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the mechanism: the front is told that the stranger's socket is this instance's."""
+    accept = TurnSockets.accept
+
+    def believe(sockets: TurnSockets, socket: bytes, options: bytes) -> None:
+        sockets._turn.request = replace(sockets._turn.request, offer=read_socket(socket.decode()))
+        accept(sockets, socket, options)
+
+    monkeypatch.setattr(TurnSockets, "accept", believe)
+    offered, strangers = room.front.offer(), room.front.offer()
+    status, _ = room.front.wait(room.front.ask("a", {"accept": socket_text(strangers)}, offered))
+
+    assert status == 200
+    room.front.wait_told(lambda told: told == [Open(strangers, events=False, type_id=TYPE, name=b"a")])
 
 
 def test_what_is_said_of_a_socket_may_be_as_large_as_its_limits(room: SocketStage) -> None:

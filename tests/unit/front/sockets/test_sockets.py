@@ -10,6 +10,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from holdfast_host.core.errors import ActorMethodError
+from holdfast_host.core.limits import MIB
 from holdfast_host.front.sockets.client import ANSWERS_MAX, PING_TICKS, State, WebSocketClient
 from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS, Sent
 from holdfast_host.front.sockets.event_flow import INSTANCE_EVENTS_MAX, SOCKET_EVENTS_MAX, EventFlow
@@ -200,6 +201,34 @@ def test_of_two_instances_that_accepted_one_handshake_the_one_that_the_answer_na
 
             assert (closed.name, event) == (b"thief", Closed(call.offer, 1006, False))
             assert message.name == b"lobby"
+
+    asyncio.run(body())
+
+
+def test_where_the_answer_did_not_say_who_has_the_handshake_the_first_to_accept_it_would_take_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the mechanism."""
+
+    def take_the_first(offer: Offer) -> None:
+        if offer._named and offer.opened and not offer._found.done():
+            offer._found.set_result(offer.opened[0])
+
+    async def body() -> None:
+        async with socket_staged() as stage:
+            monkeypatch.setattr(Offer, "_match", take_the_first)
+            opening = stage.opening("/fn/chat/ws")
+            call = await stage.worker.next_call()
+            for name in (b"thief", b"lobby"):
+                await stage.worker.send(Open(call.offer, False, ROOM, name).pack())
+            await stage.worker.reply(call, 200, accepted())
+            client = await opening
+            closed, _ = await stage.event()
+            await client.send("for the lobby alone")
+            message, event = await stage.event()
+
+            assert closed.name == b"lobby"
+            assert (message.name, event) == (b"thief", Message(call.offer, False, b"for the lobby alone"))
 
     asyncio.run(body())
 
@@ -557,6 +586,33 @@ def test_a_socket_that_is_sent_too_much_is_cut_at_once() -> None:
 
             assert isinstance(event, Closed)
             assert event.code == 1013
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(("cut_at", "arrives"), [(16 * MIB, True), (1 * MIB, False)])
+def test_three_mebibytes_at_once_arrive_at_who_reads_them_later_unless_one_would_be_cut_for_a_megabyte(
+    cut_at: int, arrives: bool
+) -> None:
+    """What somebody missed of a topic is sent in one turn; who has a mebibyte to take has ten seconds for it."""
+
+    async def body() -> None:
+        async with socket_staged() as stage:
+            stage.limit(socket_unsent_bytes_max=cut_at)
+            late = await stage.join(max_queue=1)
+            late.client.transport.pause_reading()
+            slow, count = stage.table.slow, 0
+            while slow.unsent_bytes <= 3 * MIB and not slow.cut:
+                await stage.send(f"{count} {'x' * (64 << 10)}", late)
+                count += 1
+                await asyncio.sleep(0)
+            late.client.transport.resume_reading()
+            if arrives:
+                texts = [str(await late.client.recv()) for _ in range(count)]
+                assert [int(each.partition(" ")[0]) for each in texts] == [*range(count)]
+            else:
+                assert (await stage.closing()).code == 1013
+            assert slow.cut == (not arrives)
 
     asyncio.run(body())
 

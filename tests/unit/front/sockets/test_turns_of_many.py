@@ -8,9 +8,10 @@ from typing import Any, cast
 import pytest
 
 from holdfast_host.core.limits import MIB, Limits
+from holdfast_host.front.sockets import deliveries, event_flow
 from holdfast_host.front.sockets.client import ClientSocket
 from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS, Closing, Deliveries, Delivery, Receiver, Sent
-from holdfast_host.front.sockets.event_flow import EVENTS_MAX, FUNCTION_BYTES_MAX, EventFlow
+from holdfast_host.front.sockets.event_flow import EVENTS_MAX, FUNCTION_BYTES_MAX, SOCKET_EVENTS_MAX, EventFlow
 from holdfast_host.front.sockets.rooms import Room
 from holdfast_host.front.sockets.slow_clients import SlowClients
 from holdfast_host.wire.calls.frames import EVENT_SLOT, Call
@@ -98,6 +99,21 @@ def test_a_worker_has_so_many_events_under_way_and_then_instances_take_turns() -
     assert len(set(late)) == 100  # one of each, before anybody's next
 
 
+@pytest.mark.parametrize(("bounded", "flood"), [(True, SOCKET_EVENTS_MAX), (False, EVENTS_MAX)])
+def test_a_client_that_floods_leaves_others_their_place_unless_it_had_no_window(
+    monkeypatch: pytest.MonkeyPatch, bounded: bool, flood: int
+) -> None:
+    if not bounded:
+        monkeypatch.setattr(event_flow, "SOCKET_EVENTS_MAX", 1 << 20)
+        monkeypatch.setattr(event_flow, "INSTANCE_EVENTS_MAX", 1 << 20)
+    worker = Worker()
+    worker.offer(Talker(worker.room("flooded"), 3_000), Talker(worker.room("quiet"), 1))
+
+    given = [each.name for each in worker.calls]
+    assert given.count(b"flooded") == flood
+    assert (b"quiet" in given) == bounded
+
+
 def test_a_function_has_half_of_the_bytes_at_most_and_others_go_on() -> None:
     worker = Worker()
     greedy = [Talker(worker.room(f"greedy {number}", "greedy"), 8, MIB) for number in range(20)]
@@ -149,26 +165,72 @@ def test_a_crowds_message_goes_out_in_pieces_between_which_others_have_theirs() 
         count = PIECE_SOCKETS * 3
         listeners: dict[int, Receiver] = {number: Listener(log, "crowd") for number in range(count)}
         listeners[count] = Listener(log, "quiet")
-        deliveries = Deliveries(listeners.get)
+        handing = Deliveries(listeners.get)
         flow = Worker().flow
         crowd, quiet = Room(flow, 7, b"crowd", "f", 0), Room(flow, 7, b"quiet", "f", 0)
         taken: list[str] = []
 
         def send(room: Room, serials: tuple[int, ...], text: bytes) -> None:
             sent = Sent(Send(SendKind.TEXT, serials, text), room, lambda: taken.append(text.decode()))
-            deliveries.add(room, sent)
+            handing.add(room, sent)
 
         send(crowd, tuple(range(count)), b"1")
         send(crowd, (0,), b"2")
         await asyncio.sleep(0)
         send(quiet, (count,), b"hi")
-        deliveries.add(crowd, Closing((0,), crowd, 1000, ""))
-        await deliveries.settled()
+        handing.add(crowd, Closing((0,), crowd, 1000, ""))
+        await handing.settled()
 
         assert log.index("quiet hi") == PIECE_SOCKETS
         assert log[-2:] == ["crowd 2", "crowd closed 1000"]
         assert taken == ["hi", "1", "2"]
         assert crowd.deliveries is None
+
+    asyncio.run(body())
+
+
+def test_without_pieces_others_would_have_theirs_behind_all_of_a_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the mechanism: the crowd's second message is before what another room was sent meanwhile."""
+    crowd_size = PIECE_SOCKETS * 3
+    monkeypatch.setattr(deliveries, "PIECE_SOCKETS", crowd_size)
+
+    async def body() -> None:
+        log: list[str] = []
+        listeners: dict[int, Receiver] = {number: Listener(log, "crowd") for number in range(crowd_size)}
+        listeners[crowd_size] = Listener(log, "quiet")
+        handing, flow = Deliveries(listeners.get), Worker().flow
+        for name, serials in (("crowd", range(crowd_size)), ("quiet", (crowd_size,))):
+            room = Room(flow, 7, name.encode(), "f", 0)
+            handing.add(room, Sent(Send(SendKind.TEXT, tuple(serials), b"hi"), room, lambda: None))
+        await handing.settled()
+
+        assert log.index("quiet hi") == crowd_size
+
+    asyncio.run(body())
+
+
+def test_without_a_cut_what_slow_clients_do_not_take_would_grow_past_every_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the mechanism."""
+    monkeypatch.setattr(SlowClients, "_cut", lambda self, socket, why: None)
+    monkeypatch.setattr(SlowClients, "_shed", lambda self: None)
+
+    class Slow:
+        unsent_bytes = 0
+
+    async def body() -> None:
+        slow = SlowClients(Limits(front_untaken_bytes_max=250, socket_unsent_bytes_max=100))
+        clients: list[Any] = [Slow() for _ in range(4)]
+        for each in clients:
+            slow.watch(each)
+        for number in range(1, 101):
+            for each in clients:
+                each.unsent_bytes = number * 100
+                slow.grew(each)
+        slow._looking.cancel()  # type: ignore[union-attr]
+
+        assert slow.unsent_bytes == 40_000
 
     asyncio.run(body())
 
