@@ -259,6 +259,20 @@ def test_a_secret_is_filled_in_at_its_origin_and_stays_there() -> None:
     asyncio.run(run())
 
 
+def test_a_secret_that_a_guest_puts_into_a_header_itself_goes_along_to_where_it_is_redirected() -> None:
+    """Without the mechanism: nobody but the guest knows that it is one."""
+
+    async def run() -> None:
+        async with raw_server() as other, raw_server(_redirects(str)) as server:
+            async with asking({FUNCTION: Outbound(("http://*",))}) as asks:
+                await asks.ask(f"{server.url}/to?{other.url}/", headers=[["X-Key", "s3cret"]])
+
+            (at_other,) = other.seen
+            assert at_other.header("X-Key") == ["s3cret"]
+
+    asyncio.run(run())
+
+
 def test_a_sealed_secret_goes_to_its_own_origin_alone_and_into_no_error() -> None:
     async def run() -> None:
         async with raw_server() as other, raw_server() as server:

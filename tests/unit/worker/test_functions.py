@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import Mock
@@ -18,6 +19,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.front.http.write_backpressure import RATE_BYTES_S, TAKE_S
 from holdfast_host.sandbox.instance import Outcome, SandboxTrap
 from holdfast_host.storage.store import StoredInstance
+from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
 from holdfast_host.wire.calls.frames import Call, CallKind, pack_call
 from holdfast_host.wire.calls.function_bodies import pack_pull, unpack_head
 from holdfast_host.worker.turns.entry import Entry
@@ -231,6 +233,27 @@ def test_a_new_version_and_a_new_secret_that_it_names_replace_the_sandbox_at_the
 
     assert stage.made == 3
     assert [json.loads(each)["variables"] for each in seen] == [{}, {}, *[{"KEY": "s3cret"}] * 2]
+
+
+@pytest.mark.parametrize("guests_fill_it_in", [False, True])
+def test_a_sealed_secret_is_in_no_sandbox_and_would_be_in_its_answer_if_guests_put_it_into_headers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, guests_fill_it_in: bool
+) -> None:
+    def show(turn: Turn, _: Any) -> str:
+        assert turn.loaded is not None
+        return turn.loaded.environment.decode()
+
+    if guests_fill_it_in:  # then workers have to be told it
+        monkeypatch.setattr(SecretStore, "values", lambda store: store.for_courier().values)
+    store = SecretStore.open(tmp_path / "secrets")
+    store.replace({"KEY": Secret("s3cret-of-the-courier", 1, "https://api.example.com")})
+    stage = FunctionStage(monkeypatch, show)
+    stage.do(lambda: stage.worker.deployments.set_secrets(store.values()))
+    status, answer = stage.ask()
+
+    assert status == 200
+    assert store.for_courier().values == {"KEY": "s3cret-of-the-courier"}
+    assert ("s3cret-of-the-courier" in answer) == guests_fill_it_in
 
 
 @pytest.mark.limit("function_kept_bytes_max")
