@@ -399,6 +399,123 @@ def test_a_token_opens_sockets_and_streams_in_node_and_a_page_is_told_why_not(tm
     assert why.startswith("a page cannot send a token with a WebSocket")
 
 
+# A host whose streams say `given.says` and then nothing; `asked` and `left` say what became of its connections.
+STREAMS: Final = """
+const asked = []
+let left = 0
+const fetch = async (url, request) => {
+  asked.push(request)
+  const body = new ReadableStream({
+    start: (stream) => stream.enqueue(new TextEncoder().encode(given.says)),
+    cancel() { left += 1 },
+  })
+  return new Response(body, { headers: { "content-type": "text/event-stream" } })
+}
+const until = async (holds) => { while (!holds()) await new Promise((resolve) => setTimeout(resolve, 1)) }
+const client = new holdfast.Client("http://h", { fetch, token: given.token }), actor = client.actor("Room", "x")
+"""
+
+
+def test_what_a_listener_throws_ends_no_stream_and_loses_no_event() -> None:
+    script = """
+    const uncaught = [], heard = []
+    process.on("uncaughtException", (error) => uncaught.push(error.message))
+    const stream = actor.events("/", {
+      onOpen() { throw new Error("open") },
+      onEvent({ data }) { heard.push(data); throw new Error(data) },
+    })
+    await until(() => uncaught.length === 3)
+    stream.close()
+    await until(() => left === 1)
+    return { heard, uncaught, connections: asked.length }
+    """
+    done = run_in_node(STREAMS + script, says="id: 1\ndata: a\n\nid: 2\ndata: b\n\n")
+
+    assert done == {"heard": ["a", "b"], "uncaught": ["open", "a", "b"], "connections": 1}
+
+
+def test_a_stream_whose_host_has_gone_without_a_word_is_left_and_asked_for_again_after_a_while() -> None:
+    script = """
+    const over = []
+    const onClose = ({ error, again }) => over.push([error.message, again])
+    const stream = actor.events("/", { silenceMs: 20, onClose }), usual = actor.events("/")
+    usual.close()
+    await until(() => asked.length === 2)
+    const before = left
+    stream.close()
+    const ids = asked.map(({ headers }) => headers["last-event-id"])
+    return { over, before, usual: usual.options.silenceMs, waits: stream.firstWaitMs, ids }
+    """
+    done = run_in_node(STREAMS + script, says="retry: 0\nid: 1\ndata: a\n\n")
+
+    assert done["over"] == [["nothing came for 20 ms", True]]
+    assert (done["before"], done["usual"], done["ids"]) == (1, 45_000, [None, "1"])
+    assert done["waits"] == 100  # though it was told to come again at once
+
+
+@pytest.mark.parametrize(("token", "redirect"), [(TOKEN, "error"), (None, "follow")])
+def test_a_token_follows_no_redirect(token: str | None, redirect: str) -> None:
+    script = "const stream = actor.events(); await until(() => asked.length); stream.close(); return asked[0].redirect"
+
+    assert run_in_node(STREAMS + script, says="", token=token) == redirect
+
+
+def test_a_socket_takes_as_an_event_only_what_a_topic_sends_and_outlives_a_class_that_throws_what_nobody_hears() -> (
+    None
+):
+    script = """
+    class Plain { // as the package `ws` does: an error that nobody listens to is thrown
+      constructor() {
+        setTimeout(() => {
+          this.onerror({ message: "reset" })
+          for (const data of given.said) this.onmessage({ data })
+        }, 1)
+      }
+      close() {}
+    }
+    const events = [], messages = []
+    await new Promise((resolve) => {
+      const socket = new holdfast.Socket("ws://h/", {
+        WebSocket: Plain, resume: "after",
+        onEvent: ({ id, event, data }) => { events.push([id, event, data]); socket.close(); resolve() },
+        onMessage: (message) => messages.push(message),
+      })
+    })
+    return { events, messages }
+    """
+    own = ['{"type":"chat","data":"hi"}', "5", "null", '{"id":1,"data":"x"}']
+    done = run_in_node(script, said=[*own, '{"id":"1-a","event":null,"data":"new"}'])
+
+    assert done == {"events": [["1-a", "message", "new"]], "messages": own}
+
+
+def test_a_time_that_no_timer_can_have_is_a_long_one() -> None:
+    script = """
+    const fetch = async (url, { signal }) => {
+      await new Promise((resolve, fail) => {
+        setTimeout(resolve, 20)
+        signal.addEventListener("abort", () => fail(signal.reason))
+      })
+      return new Response("7")
+    }
+    const within = (timeoutMs) => new holdfast.Client("http://h", { fetch, timeoutMs }).actor("Probe", "x").get()
+    return Promise.all([within(Infinity), within(2 ** 31)])
+    """
+    assert run_in_node(script) == [7, 7]
+
+
+def test_what_is_no_name_calls_nobody() -> None:
+    script = r"""
+    const client = new holdfast.Client("http://h")
+    const said = (name) => {
+      try { client.actor("Probe", name) } catch (error) { return error.constructor.name }
+      return "taken"
+    }
+    return [undefined, 17, null, "a\ud800", "\udc00", "\ud83d\ude00"].map(said)
+    """
+    assert run_in_node(script) == [*["TypeError"] * 5, "taken"]
+
+
 def test_the_code_of_the_page_about_javascript_runs(account_component: TestComponent, tmp_path: Path) -> None:
     page = (components.PROJECT / "docs" / "javascript.md").read_text()
     code = "\n".join(re.findall(r"^```js\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))

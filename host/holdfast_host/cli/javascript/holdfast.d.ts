@@ -177,6 +177,7 @@ interface LinkOptions {
   token?: string
   /** Go on after this event. */
   lastEventId?: string | null
+  /** What a listener throws is an uncaught error: it ends no connection. */
   onOpen?(): void
   onEvent?(event: ActorEvent): void
 }
@@ -197,6 +198,8 @@ export interface SocketOptions extends LinkOptions {
 export interface EventOptions extends LinkOptions {
   headers?: { [name: string]: string }
   credentials?: RequestCredentials
+  /** A connection on which nothing comes for so long has broken. `actor.events`: 45,000, for a host says a word every 15 s. */
+  silenceMs?: number
   fetch?: typeof fetch
   /** As for sockets. An answer of 400 to 499 is final, but for what is retryable. */
   onClose?(over: { error: ActorCallError | null; again: boolean; waitMs: number | null }): void

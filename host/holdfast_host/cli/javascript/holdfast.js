@@ -372,6 +372,12 @@ class Actor {
     if (key !== undefined && !KEY.test(key)) {
       throw new TypeError(`an idempotency key has 1 to 255 printable ASCII characters, not ${JSON.stringify(key)}`)
     }
+    for (const each of [type, name]) {
+      // What is no text, or half a character, would call another instance: "undefined", or one that has U+FFFD.
+      if (typeof each !== "string" || /\p{Cs}/u.test(each)) {
+        throw new TypeError(`type and name of an actor are texts of whole characters, not ${JSON.stringify(each)}`)
+      }
+    }
     this.#client = client
     this.#options = options
     this.type = type
@@ -392,7 +398,7 @@ class Actor {
     const parts = [type, name, method]
     const hasDots = parts.some((each) => each === "." || each === "..") // which fetch takes for steps, also as %2E
     if (!hasDots) {
-      return new Attempts(what, `${this.#client.url}/v1/actors/${parts.map(segment).join("/")}`, body, options).result()
+      return new Attempts(what, `${this.#client.url}/v1/actors/${parts.map((each) => segment(each)).join("/")}`, body, options).result()
     }
     const whole = `{${parts.map((each, n) => `"${["type", "name", "method"][n]}":${JSON.stringify(each)}`)},"args":${body}}`
     return new Attempts(what, `${this.#client.url}/v1/call`, whole, options).result()
@@ -403,7 +409,7 @@ class Actor {
   }
   events(path = "/", options = {}) {
     const { token, fetch } = this.#client.options
-    return new EventStream(this.#address(path), { token, fetch, ...options })
+    return new EventStream(this.#address(path), { token, fetch, silenceMs: SILENCE_MS, ...options })
   }
   toString() {
     return `${this.type}/${this.name}`
@@ -430,7 +436,7 @@ const METHODS = {
   },
 }
 
-const segment = (text) => encodeURIComponent(text.toWellFormed?.() ?? text)
+const segment = encodeURIComponent
 const sleep = (ms, signal) =>
   new Promise((resolve) => {
     const done = () => {
@@ -443,6 +449,7 @@ const sleep = (ms, signal) =>
   })
 
 // One call, made again only where that cannot do its work twice: as `holdfast.client` does it.
+const TIMER_MS_MAX = 2 ** 31 - 1 // a timer of more ends at once
 const UNKNOWN_OUTCOMES = new Set(["ActorOutputGateError", "HostUnavailableError"])
 const GATEWAYS = new Set([502, 503, 504])
 
@@ -471,7 +478,7 @@ class Attempts {
     const { signal, fetch } = this.options
     const over = new AbortController()
     const end = () => over.abort()
-    const timer = setTimeout(end, Math.max(1, this.endsAt - Date.now()))
+    const timer = setTimeout(end, Math.min(Math.max(1, this.endsAt - Date.now()), TIMER_MS_MAX))
     signal?.addEventListener("abort", end)
     try {
       const request = { method: "POST", body: this.body, headers: this.headers(), signal: over.signal, redirect: "error" }
@@ -551,7 +558,8 @@ function randomKey() {
 
 // What stays open: connected again with back-off, from the last event that was seen
 
-const WAIT_MS = { first: 500, most: 30_000, settled: 5_000 }
+const WAIT_MS = { least: 100, first: 500, most: 30_000, settled: 5_000 }
+const SILENCE_MS = 45_000 // the host says a word every 15 s
 const FINAL_CODES = new Set([1000, 1002, 1003, 1007, 1008, 1009, 1010])
 
 class Link {
@@ -573,11 +581,21 @@ class Link {
   }
   opened() {
     this.#openedAt = Date.now()
-    this.options.onOpen?.()
+    this.tell("onOpen")
   }
   heard(event) {
     this.lastEventId = event.id
-    this.options.onEvent?.(event)
+    this.tell("onEvent", event)
+  }
+  /** What a listener throws is its owner's: it ends no connection, and makes no second one. */
+  tell(listener, ...facts) {
+    try {
+      this.options[listener]?.(...facts)
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error
+      })
+    }
   }
   /** A connection is over: connect again, or say that it was the last one. */
   ended(facts, again) {
@@ -587,7 +605,7 @@ class Link {
     this.#openedAt = 0
     this.#waitMs = Math.min(2 * this.#waitMs + this.firstWaitMs * Math.random(), WAIT_MS.most) // not all at once
     if (again) this.#timer = setTimeout(() => this.connect(), this.#waitMs)
-    this.options.onClose?.({ ...facts, again, waitMs: again ? this.#waitMs : null })
+    this.tell("onClose", { ...facts, again, waitMs: again ? this.#waitMs : null })
   }
   close() {
     this.isClosed = true
@@ -622,6 +640,7 @@ export class Socket extends Link {
     socket.binaryType = "arraybuffer"
     socket.onopen = () => this.opened()
     socket.onmessage = ({ data }) => this.received(data)
+    socket.onerror = () => {} // `ws` throws what nobody listens to; what follows says it too
     socket.onclose = ({ code, reason }) => {
       this.#socket = null
       this.ended({ code, reason }, this.options.again?.(code, reason) ?? !(FINAL_CODES.has(code) || code >= 4000))
@@ -630,14 +649,15 @@ export class Socket extends Link {
 
   received(data) {
     const said = typeof data === "string" ? data : new Uint8Array(data)
-    if (!this.options.resume) return this.options.onMessage?.(said)
+    if (!this.options.resume) return this.tell("onMessage", said)
     let event = null
     try {
       event = JSON.parse(said)
     } catch {
       // no event of a topic: the actor's own words
     }
-    if (typeof event?.data !== "string") return this.options.onMessage?.(said)
+    const isEvent = typeof event?.data === "string" && Object.hasOwn(event, "id") && Object.hasOwn(event, "event")
+    if (!isEvent) return this.tell("onMessage", said)
     const { id, event: name, data: text } = event
     this.heard({ id: id ? String(id) : this.lastEventId, event: name || "message", data: text })
   }
@@ -666,18 +686,21 @@ function openSocket(WebSocket, url, protocols, token) {
 
 export class EventStream extends Link {
   #over = new AbortController()
+  #reader = null
 
   async connect() {
     const { fetch = globalThis.fetch, token, headers, credentials } = this.options
+    const redirect = token ? "error" : "follow" // not every browser keeps a token from where it is led to
     const asked = { accept: "text/event-stream", ...(token ? { authorization: `Bearer ${token}` } : {}), ...headers }
     if (this.lastEventId !== null) asked["last-event-id"] = this.lastEventId
     try {
       const url = await this.url()
-      const answer = await fetch(url, { headers: asked, credentials, cache: "no-store", signal: this.#over.signal })
+      const answer = await fetch(url, { headers: asked, credentials, redirect, cache: "no-store", signal: this.#over.signal })
       const isStream = /^text\/event-stream/i.test(answer.headers.get("content-type") ?? "")
       if (answer.status !== 200 || !isStream) return this.refused(answer, await answer.text())
+      this.#reader = answer.body.getReader()
       this.opened()
-      await this.follow(answer.body.getReader())
+      await this.follow(this.#reader)
       this.ended({ error: null }, true)
     } catch (cause) {
       this.ended({ error: new HostUnreachableError(`${cause?.cause?.message ?? cause?.message ?? cause}`, { cause }) }, true)
@@ -694,16 +717,34 @@ export class EventStream extends Link {
     const lines = new Lines()
     const decoder = new TextDecoder()
     let event = {}
-    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
-      for (const line of lines.of(decoder.decode(piece.value, { stream: true }))) {
-        if (this.isClosed) return
-        if (line) this.field(line, event)
-        else {
-          if (event.id !== undefined) this.lastEventId = event.id
-          if (event.data) this.heard({ id: this.lastEventId, event: event.event || "message", data: event.data.join("\n") })
-          event = {}
+    try {
+      for (let piece = await this.piece(reader); !piece.done; piece = await this.piece(reader)) {
+        for (const line of lines.of(decoder.decode(piece.value, { stream: true }))) {
+          if (this.isClosed) return
+          if (line) this.field(line, event)
+          else {
+            if (event.id !== undefined) this.lastEventId = event.id
+            if (event.data) this.heard({ id: this.lastEventId, event: event.event || "message", data: event.data.join("\n") })
+            event = {}
+          }
         }
       }
+    } finally {
+      reader.cancel().catch(() => {}) // what is left for whatever reason is left at the other end too
+    }
+  }
+
+  /** What comes next; a connection that broke without a word says nothing for ever. */
+  async piece(reader) {
+    const { silenceMs = Infinity } = this.options
+    let timer
+    const silence = new Promise((_, fail) => {
+      if (silenceMs <= TIMER_MS_MAX) timer = setTimeout(() => fail(new Error(`nothing came for ${silenceMs} ms`)), silenceMs)
+    })
+    try {
+      return await Promise.race([reader.read(), silence])
+    } finally {
+      clearTimeout(timer)
     }
   }
 
@@ -712,12 +753,13 @@ export class EventStream extends Link {
     if (name === "data") (event.data ??= []).push(value ?? "")
     else if (name === "event") event.event = value ?? ""
     else if (name === "id" && !value?.includes("\0")) event.id = value ?? ""
-    else if (name === "retry" && /^\d+$/.test(value)) this.firstWaitMs = Number(value)
+    else if (name === "retry" && /^\d+$/.test(value)) this.firstWaitMs = Math.max(Number(value), WAIT_MS.least)
   }
 
   close() {
     super.close()
     this.#over.abort()
+    this.#reader?.cancel().catch(() => {})
   }
 }
 
