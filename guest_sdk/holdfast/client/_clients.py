@@ -94,7 +94,9 @@ class _Settings:
         if parent := current_traceparent():
             headers["traceparent"] = parent
         uri = f"ws{self.url.removeprefix('http')}{path_of(actor_type, name)}/{path.removeprefix('/')}"
-        further = {} if self.http["trust_env"] else {"proxy": None}
+        further: dict[str, Any] = {} if self.http["trust_env"] else {"proxy": None}
+        if uri.startswith("wss:"):
+            further["ssl"] = self.http["verify"]  # whom calls trust
         return {"uri": uri, "additional_headers": headers, "compression": None, **further}
 
 

@@ -20,6 +20,7 @@ from holdfast.client._tracing import current_traceparent
 
 SILENCE_S: Final = 45.0  # the host says a word every 15 s
 FIRST_WAIT_S: Final = 0.5
+FIRST_WAIT_S_MIN: Final = 0.1  # whatever the stream says
 WAIT_S_MAX: Final = 30.0
 SETTLED_S: Final = 5.0  # a connection that held so long was a good one
 
@@ -114,4 +115,4 @@ class Follower:
         elif name == "event" or (name == "id" and "\0" not in value):
             self._fields[name] = value
         elif name == "retry" and value.isascii() and value.isdigit():
-            self._first_wait_s = int(value) / 1000
+            self._first_wait_s = min(max(float(value) / 1000, FIRST_WAIT_S_MIN), WAIT_S_MAX)

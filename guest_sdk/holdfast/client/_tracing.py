@@ -11,7 +11,8 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 _carried: Final[ContextVar[str | None]] = ContextVar("holdfast.client.traceparent", default=None)
-_GOOD: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+# No version ff, and no id of zeros alone: the rule has them as none.
+_GOOD: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def carry_trace(traceparent: str | None) -> None:

@@ -72,6 +72,17 @@ def test_waits_grow_up_to_half_a_minute() -> None:
     assert waits[-1] == 30.0
 
 
+@pytest.mark.parametrize("retry", ["0", "00", "9" * 400, "9" * 5_000], ids=["0", "00", "400 digits", "5000 digits"])
+def test_no_stream_has_its_client_come_again_without_a_wait_or_fail(retry: str) -> None:
+    follower = Follower("Order", "17", "/", None)
+    follower.headers()
+    assert list(follower.feed(f"retry: {retry}\ndata: x\n\n".encode())) == [Event("", "message", "x")]
+    waits = [follower.ended() for _ in range(8)]
+
+    assert sum(waits) > 0
+    assert max(waits) <= 30.0
+
+
 def test_a_client_of_the_test_kit_says_who_has_events_there() -> None:
     with (
         LocalHost({"PLAIN": Plain}).client() as client,

@@ -39,7 +39,11 @@ def test_a_call_carries_what_its_context_has_and_no_other_context_does() -> None
     assert carried() is None
 
 
-@pytest.mark.parametrize("text", ["", "00-0af7", f"{PARENT}\r\nX-Mine: 1", PARENT.upper(), "ä"])
+BAD = ["", "00-0af7", f"{PARENT}\r\nX-Mine: 1", PARENT.upper(), "ä", f"ff{PARENT[2:]}"]
+ZEROS = [f"00-{'0' * 32}-b7ad6b7169203331-01", f"00-0af7651916cd43dd8448eb211c80319c-{'0' * 16}-01"]
+
+
+@pytest.mark.parametrize("text", [*BAD, *ZEROS])
 def test_what_is_no_trace_context_is_not_carried(text: str) -> None:
     def serve() -> str | None:
         carry_trace(text)
