@@ -199,13 +199,32 @@ def test_a_key_is_added_watched_edited_and_deleted(host: HostProcess, page: Page
     click(page, "Save", "dialog")
     page.until("document.querySelector('dialog .problem').innerText !== ''")
     assert page.run(DIALOG)
+    caller.value("Probe", "edited", "put", "added", 7)
     write(page, "dialog textarea", "98765432109876543210")
+    click(page, "Save", "dialog")
+    page.until(has_text("dialog .problem", "It has changed since you opened it. Save again to write over 7."))
+    assert caller.value("Probe", "edited", "get", "added") == 7
     click(page, "Save", "dialog")
     page.until(has_text("tbody .value", "98765432109876543210"))
     assert caller.value("Probe", "edited", "get", "added") == 98765432109876543210
     click(page, "added", "tbody")
     click(page, "Delete", "dialog")
     page.until(has_text(".empty", "Nothing is stored"))
+
+
+def test_a_key_that_is_there_is_not_written_over_unseen(host: HostProcess, page: Page, caller: Caller) -> None:
+    caller.value("Probe", "taken", "put", "mine", 1)
+    show(page, host, "instances/Probe/taken")
+    page.until("document.querySelector('.value') !== null")
+    click(page, "Add a key …")
+    page.until(DIALOG)
+    write(page, "dialog input", "mine")
+    write(page, "dialog textarea", "2")
+    click(page, "Save", "dialog")
+    page.until(has_text("dialog .problem", "A key of this name is there already."))
+    assert caller.value("Probe", "taken", "get", "mine") == 1
+    page.run("location.hash = '#/instances/Probe'")
+    page.until(f"!({DIALOG})")  # the question was of the page that it stood on
 
 
 def test_a_method_is_called_with_what_its_form_says(host: HostProcess, page: Page, caller: Caller) -> None:
@@ -302,6 +321,19 @@ def test_an_instance_is_evicted_and_erased_only_by_its_name(host: HostProcess, p
     click(page, "Erase for good", "dialog")
     page.until(has_text("#said", "Erased."))
     assert caller.request("GET", "/v1/instances/Probe?prefix=gone").value["instances"] == []
+
+
+def test_an_instance_whose_name_hides_something_is_erased_by_what_is_shown_of_it(
+    host: HostProcess, page: Page, caller: Caller
+) -> None:
+    caller.value("Probe", "hid\u202eden", "put", "x", 1)
+    show(page, host, "instances/Probe/hid%E2%80%AEden")
+    click(page, "Erase …")
+    page.until(has_text("dialog bdi", "hid\\u{202e}den"))
+    write(page, "dialog input", "hid\\u{202e}den")
+    click(page, "Erase for good", "dialog")
+    page.until(has_text("#said", "Erased."))
+    assert caller.request("GET", "/v1/instances/Probe?prefix=hid").value["instances"] == []
 
 
 def test_what_strangers_store_and_print_is_shown_as_text(host: HostProcess, page: Page, caller: Caller) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from pathlib import Path
 
 import pytest
 import uvloop
 
+from holdfast_host.core.limits import Limits
 from holdfast_host.front import ui
+from holdfast_host.front.functions.handshakes import read_accepted
 from holdfast_host.front.http.page_cookie import COOKIE, without_page_cookie
 from holdfast_host.front.ui.pages import page_files
 from holdfast_host.wire.control.edge import Edge
 from tests.unit.front.stage import Response, Stage, staged
+from tests.unit.front.test_function_hosts import HOST, asked, deploy
 
 STATIC = Path(ui.__file__).with_name("static")
 FILES = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*") if path.is_file())
@@ -204,3 +208,31 @@ def test_no_other_site_signs_anybody_in_or_out(site: str) -> None:
 )
 def test_guests_are_never_shown_the_cookie(sent: str, seen: str | None) -> None:
     assert without_page_cookie(("Cookie", sent)) == (None if seen is None else ("Cookie", seen))
+
+
+@pytest.mark.parametrize("target", ["/", "/fn/web/"])
+def test_no_guest_sets_the_cookie(target: str) -> None:
+    """Who would look at the inspector with the token of another were seen by that one, and acted as that one."""
+    mine = ["Set-Cookie", "mine=holdfast_token; Path=/"]
+    theirs = [[name, f"{COOKIE}{value}; Path=/v1"] for name, value in [("Set-Cookie", "=eA=="), ("set-cookie", " =")]]
+    reply = {"status": 200, "headers": [*theirs, mine], "body": ""}
+
+    async def play() -> None:
+        async with staged() as stage:
+            deploy(stage)
+            host = HOST if target == "/" else "127.0.0.1"
+            _, _, answer = await asked(stage, "GET", target, b"", json.dumps(reply).encode(), host=host)
+            assert answer.headers["set-cookie"] == mine[1]
+
+    uvloop.run(play())
+
+
+def test_no_guest_sets_the_cookie_with_an_event_stream() -> None:
+    reply = {
+        "headers": [["Set-Cookie", f"{COOKIE}=eA==; Path=/v1"], ["X-Own", "1"]],
+        "socket": {"type": "A", "name": "b"},
+    }
+    accepted = read_accepted(json.dumps(reply).encode(), Limits(), "a test")
+
+    assert accepted is not None
+    assert accepted.headers == [("X-Own", "1")]

@@ -24,6 +24,7 @@ from holdfast_host.front.functions.messages import (
 from holdfast_host.front.http.answers import Answer
 from holdfast_host.front.http.cors import is_cors_header
 from holdfast_host.front.http.errors import socket_refused
+from holdfast_host.front.http.page_cookie import is_page_cookie
 from holdfast_host.front.http.paths import decode_segment
 from holdfast_host.front.sockets.upgrade import read_wanted
 from holdfast_host.wire.calls.frames import Call, CallKind
@@ -179,7 +180,7 @@ def read_accepted(reply: bytes, limits: Limits, whose: str) -> Accepted | None:
         raise ActorMethodError(f"{whose} answered what cannot be sent: {error}") from None
     if not isinstance(told, dict) or not isinstance(told.get("type"), str) or not isinstance(told.get("name"), str):
         raise ActorMethodError(f"{whose} answered with a socket that names no instance")
-    passed = [(name, value) for name, value in headers if name.lower() not in _DROPPED]
+    passed = [each for each in headers if each[0].lower() not in _DROPPED and not is_page_cookie(*each)]
     return Accepted(told["type"], told["name"], passed)
 
 

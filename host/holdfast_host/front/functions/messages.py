@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.front.http.answers import Answer, status_line
 from holdfast_host.front.http.cors import is_cors_header
-from holdfast_host.front.http.page_cookie import without_page_cookie
+from holdfast_host.front.http.page_cookie import is_page_cookie, without_page_cookie
 from holdfast_host.wire.calls.http_messages import (
     HOP_BY_HOP,
     BadMessageError,
@@ -170,5 +170,5 @@ def _for_callers(headers: list[tuple[str, str]], *, shared: bool) -> list[tuple[
     return [
         (name, value)
         for name, value in headers
-        if name.lower() not in dropped and not (shared and is_cors_header(name))
+        if name.lower() not in dropped and not (shared and is_cors_header(name)) and not is_page_cookie(name, value)
     ]

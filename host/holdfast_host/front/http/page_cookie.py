@@ -2,7 +2,8 @@
 
 The page's scripts cannot read it, and a browser sends it along with requests that any page makes. So it counts only
 where the page itself asks: it names itself in a header, which no form and no link can set, and which pages of other
-origins may not; and what the browser says of the request's origin must be this host. No guest is shown it.
+origins may not; and what the browser says of the request's origin must be this host. No guest is shown it, and none
+sets it: whoever looks at the inspector would be somebody else there.
 """
 
 from __future__ import annotations
@@ -58,6 +59,11 @@ def without_page_cookie(header: tuple[str, str]) -> tuple[str, str] | None:
         return header
     left = [pair for pair in value.split(";") if pair.partition("=")[0].strip() != COOKIE]
     return (name, ";".join(left).strip()) if left else None
+
+
+def is_page_cookie(name: str, value: str) -> bool:
+    """Whether a guest's header would set our cookie."""
+    return name.lower() == "set-cookie" and value.partition("=")[0].strip() == COOKIE
 
 
 def _is_own(headers: Mapping[str, str], asked_host: str) -> bool:

@@ -1,6 +1,6 @@
 // Questions before what cannot be undone, and forms in the middle of the page. Escape and the backdrop say no.
 
-import { h } from "./dom.js";
+import { h, visible } from "./dom.js";
 
 /** Show a dialog; resolves with what `close` is given, or null. `make` gets `close` and gives the content. */
 export function open(title, make) {
@@ -12,7 +12,11 @@ export function open(title, make) {
     };
     const dialog = h("dialog", { "aria-label": title }, h("h2", null, title), make(close));
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    // What it asks is of the page that it stands on: that page takes it along.
+    const gone = new AbortController();
+    for (const event of ["hashchange", "signed-out"]) window.addEventListener(event, () => dialog.close(), { signal: gone.signal });
     dialog.addEventListener("close", () => {
+      gone.abort();
       dialog.remove();
       resolve(result);
     });
@@ -26,7 +30,9 @@ export function confirm(title, text, action, { typed = null, details = null } = 
   return open(title, (close) => {
     const written = typed === null ? null : h("input", { type: "text", autocomplete: "off", spellcheck: "false" });
     const yes = h("button", { class: "danger", disabled: typed !== null }, action);
-    written?.addEventListener("input", () => { yes.disabled = written.value !== typed; });
+    // A field takes no line ends, and what is hidden is typed as it is shown.
+    const wanted = typed === null ? [] : [typed, visible(typed)].map((each) => each.replace(/\n/g, ""));
+    written?.addEventListener("input", () => { yes.disabled = !wanted.includes(written.value); });
     const answer = (event) => {
       event.preventDefault();
       if (!yes.disabled) close(true);

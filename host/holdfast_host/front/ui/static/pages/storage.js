@@ -70,8 +70,9 @@ export async function fill(panel, { here, life }) {
 async function edit(here, key, again) {
   const at = (which) => here + path("storage", which).slice(3);
   let text = "";
+  let seen = null;
   if (key !== null) {
-    text = await askText("GET", at(key), { typed: true });
+    seen = text = await askText("GET", at(key), { typed: true });
     if (JSON.rawJSON && text.length <= EDITED_MAX) text = JSON.stringify(parse(text), null, 2);
   }
   const readable = text.length <= EDITED_MAX;
@@ -93,7 +94,19 @@ async function edit(here, key, again) {
     };
     const save = (event) => {
       event.preventDefault();
-      return attempt(() => askText("PUT", at(key ?? named.value), { body: value.value, headers: { "Content-Type": TYPED } }), "Saved, and on disk.");
+      return attempt(async () => {
+        const where = at(key ?? named.value);
+        const there = await askText("GET", where, { typed: true }).catch((error) => {
+          if (error.status !== 404) throw error;
+          return null;
+        });
+        if (there !== seen) {
+          const what = seen === null ? "A key of this name is there already." : "It has changed since you opened it.";
+          seen = there;
+          throw new Error(`${what} Save again to write over ${there === null ? "what was deleted" : cut(there, 200)}.`);
+        }
+        await askText("PUT", where, { body: value.value, headers: { "Content-Type": TYPED } });
+      }, "Saved, and on disk.");
     };
     return h("form", { onsubmit: save },
       key === null ? field("Key", named) : h("p", null, name(key, 480)),
