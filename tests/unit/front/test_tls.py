@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from holdfast_host.core.tls import CertificateError, server_context
 from holdfast_host.front.http.tls import Handshake
+from holdfast_host.front.http.write_backpressure import WriteBackpressure
 from holdfast_host.wire.control.edge import Certificate, Edge, NewEdge
 from holdfast_host.wire.control.protocol import Drain
 from tests.harness.certificates import Authority
@@ -25,6 +26,7 @@ OURS = Authority()
 TRUSTED = OURS.trusted()
 FIRST = OURS.issue("localhost", "*.localhost", "127.0.0.1", common_name="first")
 SECOND = OURS.issue("localhost", "*.localhost", "127.0.0.1", common_name="second")
+LARGE = b'"' + b"x" * 20_000_000 + b'"'  # the kernels of both sides take up to half of it
 CALL = request_bytes("POST", "/v1/actors/Account/alice/deposit", b"[1]")
 
 
@@ -188,6 +190,41 @@ def test_a_client_that_asks_for_nothing_is_not_waited_for_when_it_is_closed() ->
                 await until(lambda: any(not isinstance(each, Handshake) for each in stage.server._kept.live))
                 async with asyncio.timeout(10):
                     await until(lambda: not stage.server._kept.live)
+
+    uvloop.run(play())
+
+
+def test_a_client_that_takes_nothing_of_its_answer_is_cut_as_without_tls() -> None:
+    async def play() -> None:
+        async with encrypted() as stage:
+            stage.server.unread = WriteBackpressure(take_s=0.3)
+            _, writer = await connect(stage.port)
+            writer.write(CALL)
+            writer.transport.pause_reading()
+            await stage.worker.reply(await stage.worker.next_call(), 200, LARGE)
+
+            await until(lambda: stage.server.unread.cut == 1)
+            await until(lambda: not stage.server._kept.live)
+            writer.transport.abort()
+
+    uvloop.run(play())
+
+
+def test_a_client_that_takes_its_answer_slowly_gets_all_of_it_before_the_end() -> None:
+    async def play() -> None:
+        async with encrypted() as stage:
+            stage.server.unread = WriteBackpressure(take_s=0.5)
+            reader, writer = await connect(stage.port)
+            writer.write(CALL.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+            await stage.worker.reply(await stage.worker.next_call(), 200, LARGE)
+            received = bytearray()
+            while piece := await reader.read(200_000):
+                received += piece
+                await asyncio.sleep(0.005)
+
+            assert received.partition(b"\r\n\r\n")[2] == LARGE
+            assert stage.server.unread.cut == 0
+            writer.close()
 
     uvloop.run(play())
 

@@ -11,8 +11,10 @@ import asyncio
 import logging
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final
+from asyncio.sslproto import SSLProtocol
+from typing import TYPE_CHECKING, Final, cast
 
+from holdfast_host.core.limits import KIB
 from holdfast_host.front.http.connection_limits import HEAD_S
 
 if TYPE_CHECKING:
@@ -23,6 +25,21 @@ _log = logging.getLogger(__name__)
 
 _ACCEPTED_AT_ONCE: Final = 128
 _PAUSE_S: Final = 1.0  # where the process can open no more
+
+
+class CountedTls(SSLProtocol):
+    """TLS of the standard library, on a connection of the event loop's; for its loop.
+
+    The event loop's own counts as taken what it has handed to the connection below, which nothing here could see: an
+    answer that nobody takes would be neither counted nor cut.
+    """
+
+    max_size = 16 * KIB  # a record; the buffer of each connection has this size
+
+    def _get_write_buffer_size(self) -> int:
+        above: int = SSLProtocol._get_write_buffer_size(self)  # type: ignore[attr-defined] # its stub leaves it out
+        below = cast("asyncio.WriteTransport | None", self._transport)
+        return above if below is None else above + below.get_write_buffer_size()
 
 
 class TlsListener:
@@ -90,7 +107,16 @@ class Handshake:
 
     async def _shake(self, context: ssl.SSLContext) -> None:
         loop = asyncio.get_running_loop()
-        await loop.connect_accepted_socket(self._new_connection, self._raw, ssl=context, ssl_handshake_timeout=HEAD_S)
+        agreed: asyncio.Future[None] = loop.create_future()
+        tls = CountedTls(
+            loop, self._new_connection(), context, agreed, server_side=True, ssl_handshake_timeout=int(HEAD_S)
+        )
+        below, _ = await loop.connect_accepted_socket(lambda: tls, self._raw)
+        try:
+            await agreed
+        except BaseException:
+            below.abort()
+            raise
 
     def _new_connection(self) -> Connection:
         connection = self._server()
