@@ -37,7 +37,7 @@ class CountedTls(SSLProtocol):
     max_size = 16 * KIB  # a record; the buffer of each connection has this size
 
     def _get_write_buffer_size(self) -> int:
-        above: int = SSLProtocol._get_write_buffer_size(self)  # type: ignore[attr-defined] # its stub leaves it out
+        above: int = super()._get_write_buffer_size()  # type: ignore[misc] # its stub leaves it out
         below = cast("asyncio.WriteTransport | None", self._transport)
         return above if below is None else above + below.get_write_buffer_size()
 
