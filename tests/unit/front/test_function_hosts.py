@@ -228,6 +228,27 @@ def test_a_response_keeps_its_headers_and_the_host_sets_lengths_and_connection()
     uvloop.run(play())
 
 
+@pytest.mark.parametrize("pieces", [False, True])
+def test_who_answers_by_path_rules_nothing_of_the_hosts_own_origin(pieces: bool) -> None:
+    whole = ["Clear-Site-Data", "nel", "Report-To", "Strict-Transport-Security", "alt-svc"]
+    text = json.dumps({"status": 200, "headers": [*([each, "x"] for each in whole), ["X-Own", "1"]]}).encode()
+
+    async def play() -> None:
+        async with staged() as stage:
+            deploy(stage)
+            for host, target, kept in ((HOST, "/", True), ("127.0.0.1", "/fn/web/", False)):
+                task = asyncio.create_task(stage.ask("GET", target, b"", host=host))
+                reply, status = (pack_head(1, text), 200 | FOLLOWS) if pieces else (text, 200)
+                await stage.worker.reply(await stage.worker.next_call(), status, reply)
+                if pieces:
+                    await stage.worker.reply(await stage.worker.next_call(), 200, b"")
+                headers = (await task).headers
+                assert [each.lower() in headers for each in whole] == [kept] * len(whole)
+                assert headers["x-own"] == "1"
+
+    uvloop.run(play())
+
+
 def test_a_page_that_comes_by_path_is_no_page_of_the_hosts_own_origin() -> None:
     """A browser gives a document under this policy an origin of its own, whatever policy the function adds."""
     reply = {"status": 200, "headers": [["content-security-policy", "default-src *"]], "body": "<script>"}

@@ -34,6 +34,7 @@ from holdfast_host.front.functions.messages import (
     pack_request,
     read_response,
     read_response_head,
+    without_those_of_origin,
 )
 from holdfast_host.front.http.answers import Answer
 from holdfast_host.front.http.bodies import read_pieces
@@ -68,6 +69,8 @@ _SANDBOXED: Final = (
     "Content-Security-Policy",
     "sandbox allow-downloads allow-forms allow-modals allow-popups allow-popups-to-escape-sandbox allow-scripts",
 )
+
+_FURTHER: Final = {True: [_SANDBOXED], False: []}
 
 
 class FunctionRequest(NamedTuple):
@@ -199,30 +202,32 @@ class FunctionHosts:
             encoded = name.encode()
             call = Call(0, 0, 0, CallKind.FUNCTION, 0, encoded, b"fetch", b"", text, offer=number)
             status, reply = await self._links[worker].call(call, self._partitions[worker])
-        further = [_SANDBOXED] if request.under_prefix else []
+        by_path = request.under_prefix
         if status == _OK | FOLLOWS:
             if offer is not None:
                 self._handshakes.decline(offer)
-            return await self._relay(exchange, name, worker, reply, further)
+            return await self._relay(exchange, name, worker, reply, by_path=by_path)
         if status != _OK:
             return Answer(status, reply)
         accepted = read_accepted(reply, self._limits, f"the function {name!r}") if number else None
         if accepted is not None:
-            return accepted
+            return accepted._replace(headers=without_those_of_origin(accepted.headers)) if by_path else accepted
         try:
-            answer = read_response(reply, method, self._limits, further, shared=bool(exchange.sharing))
+            further, shared = _FURTHER[by_path], bool(exchange.sharing)
+            answer = read_response(reply, method, self._limits, further, shared=shared, by_path=by_path)
         except BadResponseError as error:
             raise _bad_response(name, error) from None
         return answer
 
     async def _relay(
-        self, exchange: Exchange, name: str, worker: int, reply: bytes, further: list[tuple[str, str]]
+        self, exchange: Exchange, name: str, worker: int, reply: bytes, *, by_path: bool
     ) -> web.StreamResponse:
         """Answer with a body that comes in pieces from this worker."""
         body_number, text = unpack_head(reply)
         body = PulledBody(self._links[worker], self._partitions[worker], name, body_number)
         try:
-            status, headers = read_response_head(text, self._limits, further, shared=bool(exchange.sharing))
+            further, shared = _FURTHER[by_path], bool(exchange.sharing)
+            status, headers = read_response_head(text, self._limits, further, shared=shared, by_path=by_path)
             if exchange.wants_socket and status < _REDIRECTION:
                 raise socket_refused()
             whole = bodiless_answer(status, exchange.method, headers)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _NOT_FOR_FUNCTIONS: Final = HOP_BY_HOP | {"content-length", "expect"}
 _NOT_FOR_CALLERS: Final = HOP_BY_HOP | {"content-length"}
+# What a browser does for all of an origin, and for a long time: one that a function has not for itself is not its to
+# rule. It would sign out who looks at the inspector, or be told of all that is asked there.
+_OF_ORIGIN: Final = frozenset({"alt-svc", "clear-site-data", "nel", "report-to", "strict-transport-security"})
 _BODILESS: Final = frozenset({204, 304})
 _RESET_CONTENT: Final = 205  # has no body either, but says so
 _WHAT: Final = "the response"
@@ -102,7 +105,13 @@ class FunctionAnswer(Answer):
 
 
 def read_response(
-    reply: bytes, method: str, limits: Limits, further: Iterable[tuple[str, str]] = (), *, shared: bool = False
+    reply: bytes,
+    method: str,
+    limits: Limits,
+    further: Iterable[tuple[str, str]] = (),
+    *,
+    shared: bool = False,
+    by_path: bool = False,
 ) -> FunctionAnswer:
     """The response that a guest wrote.
 
@@ -112,6 +121,7 @@ def read_response(
         limits: the host's.
         further: headers that it gets beside its own.
         shared: the host says what pages may do, whatever the function says of that.
+        by_path: it goes to a page of the host's own origin.
 
     Raises:
         BadResponseError: it is none, or it does not keep HTTP's rules or the limits.
@@ -127,7 +137,7 @@ def read_response(
             f"a response of {len(body)} bytes exceeds the limit of {limits.fetch_body_bytes_max} bytes"
         )
     announced = next((value for name, value in headers if name.lower() == "content-length"), "")
-    passed = [*_for_callers(headers, shared=shared), *further]
+    passed = [*_for_callers(headers, shared=shared, by_path=by_path), *further]
     if status in _BODILESS:
         return FunctionAnswer(status, passed, b"", None)
     if status == _RESET_CONTENT:
@@ -139,14 +149,14 @@ def read_response(
 
 
 def read_response_head(
-    text: bytes, limits: Limits, further: Iterable[tuple[str, str]] = (), *, shared: bool = False
+    text: bytes, limits: Limits, further: Iterable[tuple[str, str]] = (), *, shared: bool = False, by_path: bool = False
 ) -> tuple[int, list[tuple[str, str]]]:
     """Status and headers of a response whose body comes in pieces; BadResponseError as for `read_response`."""
     try:
         status, headers = _read_head(parse_message(text, _WHAT), limits)
     except BadMessageError as error:
         raise BadResponseError(*error.args) from None
-    return status, [*_for_callers(headers, shared=shared), *further]
+    return status, [*_for_callers(headers, shared=shared, by_path=by_path), *further]
 
 
 def bodiless_answer(status: int, method: str, headers: list[tuple[str, str]]) -> FunctionAnswer | None:
@@ -164,9 +174,16 @@ def _read_head(facts: dict[str, Any], limits: Limits) -> tuple[int, list[tuple[s
     return status, headers
 
 
-def _for_callers(headers: list[tuple[str, str]], *, shared: bool) -> list[tuple[str, str]]:
+def without_those_of_origin(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Headers for a page of the host's own origin, without those that rule all of it."""
+    return [each for each in headers if each[0].lower() not in _OF_ORIGIN]
+
+
+def _for_callers(headers: list[tuple[str, str]], *, shared: bool, by_path: bool) -> list[tuple[str, str]]:
     named = named_by_connection(value for name, value in headers if name.lower() == "connection")
     dropped = _NOT_FOR_CALLERS | named if named else _NOT_FOR_CALLERS
+    if by_path:
+        headers = without_those_of_origin(headers)
     return [
         (name, value)
         for name, value in headers
