@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.components.compiled_store import sha256_of
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
+from holdfast_host.supervisor.audit.audit_log import AuditLog
 from holdfast_host.supervisor.crashes.quarantine import Quarantine
 from holdfast_host.supervisor.directory.layout import DirectoryLayout
 from holdfast_host.supervisor.directory.lock import DirectoryLock
@@ -92,6 +94,10 @@ def _beside(directory: DirectoryLayout) -> list[str]:
             read(directory.registry.with_name(name))
         except ConfigurationError as error:
             faults.append(error.message)
+    try:
+        AuditLog.open(directory.audit, Limits().audit_bytes_max)
+    except ConfigurationError as error:
+        faults.append(error.message)
     return faults
 
 

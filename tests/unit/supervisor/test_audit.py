@@ -15,9 +15,11 @@ import pytest
 from holdfast_host.core.errors import ConfigurationError, StorageFullError
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.core.logs import EventLog
+from holdfast_host.storage.data_directory import ensure_data_directory
 from holdfast_host.supervisor.audit import audit_log
 from holdfast_host.supervisor.audit.audit_log import FILES, AuditLog
 from holdfast_host.supervisor.audit.operations import Audit
+from holdfast_host.supervisor.verification import verify_directory
 from holdfast_host.wire.control.audit import Change, Outcome
 from holdfast_host.wire.control.operations import BeginChange, EndChange, ReadAudit
 
@@ -102,6 +104,15 @@ class Bench:
 
     async def read(self, after: int = 0, wait_s: float = 0.0) -> list[Any]:
         return list((await self.audit.perform(ReadAudit(after, 10, wait_s)))["entries"])
+
+
+def test_who_verifies_the_directory_is_told_of_a_log_that_would_end_the_start(tmp_path: Path) -> None:
+    ensure_data_directory(tmp_path, 1)
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "0x.ndjson").touch()
+    [registry] = [each for each in verify_directory(tmp_path) if each.what == "registry"]
+
+    assert [each for each in registry.faults if each.startswith(f"the audit log {tmp_path / 'audit'} cannot be read")]
 
 
 def test_a_change_is_on_disk_before_it_begins_and_again_with_its_outcome(tmp_path: Path) -> None:
