@@ -230,6 +230,14 @@ def test_token_trace_and_key_go_along() -> None:
     assert done == [['"k"', parent, f"Bearer {TOKEN}"]]
 
 
+@pytest.mark.parametrize("trace", ["", "a\n", f"00-{'0' * 32}-b7ad6b7169203331-01"])
+def test_a_text_that_is_no_trace_ends_no_call_and_an_actor_beside_a_text_calls_nobody(trace: str) -> None:
+    script = SCRIPTED + "const shown = 'to ' + actor; return { said, shown, asked }"
+    done = run_in_node(script, answers=[200], options={"traceparent": trace, "retries": 0})
+
+    assert done == {"said": 7, "shown": "to Probe/x", "asked": [[None, None, None]]}
+
+
 def test_a_call_ends_with_its_time_and_with_its_signal() -> None:
     script = (
         SCRIPTED

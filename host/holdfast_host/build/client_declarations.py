@@ -26,7 +26,7 @@ import type * as holdfast from "./holdfast.js"
 """
 # What the client has on each actor, and what JavaScript looks for: a method of that name is called with `call`.
 _TAKEN: Final = frozenset(
-    {"type", "name", "with", "once", "call", "socket", "events", "toString", "toJSON", "constructor", "then"}
+    {"type", "name", "with", "once", "call", "socket", "events", "toString", "valueOf", "toJSON", "constructor", "then"}
 )
 _RESERVED: Final = re.compile(
     "arguments|await|break|case|catch|class|const|continue|debugger|default|delete|do|else|enum|eval|export|extends|"

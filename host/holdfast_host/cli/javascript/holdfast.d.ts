@@ -117,7 +117,7 @@ export interface CallOptions {
   retries?: number
   /** Ends what waits: the call throws its reason. Whether it ran is then unknown. */
   signal?: AbortSignal
-  /** The W3C trace context that goes along, or what tells it for each attempt. */
+  /** The W3C trace context that goes along, or what tells it for each attempt; a text that is none is left out. */
   traceparent?: string | (() => string | undefined)
 }
 export interface ActorOptions extends CallOptions {

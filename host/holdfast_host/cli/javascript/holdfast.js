@@ -8,6 +8,7 @@
 
 const TYPED = "application/vnd.holdfast+json"
 const NESTING_MAX = 100
+const TRACE = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
 const KEY = /^[ -~]{1,255}$/
 
 // Errors
@@ -423,7 +424,7 @@ class Actor {
   }
 }
 
-const OWN = new Set(["type", "name", "with", "once", "call", "socket", "events", "toString", "toJSON", "constructor"])
+const OWN = new Set(["type", "name", "with", "once", "call", "socket", "events", "toString", "valueOf", "toJSON", "constructor"])
 const METHODS = {
   get(actor, property) {
     if (OWN.has(property)) {
@@ -495,7 +496,8 @@ class Attempts {
 
   headers() {
     const { token, traceparent } = this.options
-    const parent = typeof traceparent === "function" ? traceparent() : traceparent
+    const given = typeof traceparent === "function" ? traceparent() : traceparent
+    const parent = TRACE.test(given) ? given : undefined // another text would end the call, or the trace of who asks
     return {
       "content-type": TYPED,
       accept: TYPED,
