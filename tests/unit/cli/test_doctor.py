@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
+import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
@@ -146,9 +148,25 @@ def test_versions_and_clock_are_judged() -> None:
     assert machine.clock_check(86_400.0, 0.0).state is FAULT
 
 
-@pytest.mark.parametrize(("date", "state"), [(formatdate(1000), OK), (formatdate(1030), WARNING), (None, WARNING)])
+@pytest.mark.parametrize(
+    ("date", "state"), [(formatdate(1000), OK), (formatdate(1030), WARNING), (None, WARNING), ("now", WARNING)]
+)
 def test_the_clock_of_a_host_is_compared_with_the_one_here(date: str | None, state: State) -> None:
     assert clock_of_host_check(date, 1001.5).state is state
+
+
+def test_a_processor_that_others_have_meanwhile_is_no_jump_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it were taken away for a second between two looks, wherever that falls, but once."""
+    for taken_at in range(6):
+        calls = itertools.count()
+
+        def read(calls: Iterator[int] = calls, taken_at: int = taken_at) -> float:
+            return 1000.0 + (next(calls) >= taken_at)
+
+        monkeypatch.setattr(time, "time", read)
+        monkeypatch.setattr(time, "monotonic", read)
+        assert machine.wall_apart() == 0
+        monkeypatch.undo()
 
 
 def test_a_directory_is_looked_at_while_a_host_holds_it(tmp_path: Path) -> None:

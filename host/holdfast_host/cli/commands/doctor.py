@@ -97,7 +97,10 @@ def clock_of_host_check(date: str | None, now: float) -> Check:
     """A host's clock against the one here."""
     if date is None:
         return Check.warning("host's clock", "it says no date", "is there a proxy before it that takes it away?")
-    apart_s = parsedate_to_datetime(date).timestamp() - now
+    try:
+        apart_s = parsedate_to_datetime(date).timestamp() - now
+    except ValueError:
+        return Check.warning("host's clock", f"it says {date!r:.40}, which is no date", "is there a proxy before it?")
     if abs(apart_s) > _APART_S:
         todo = "set the one that is wrong: log lines, alarms and --since go by them"
         return Check.warning("host's clock", f"{apart_s:+.0f} s from the one here", todo)
