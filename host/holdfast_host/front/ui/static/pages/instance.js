@@ -13,15 +13,20 @@ const TABS = {
   log: ["Log", () => import("./log.js")],
 };
 const EVERY_MS = 2_000;
+const COUNTED_EVERY_MS = 30_000; // the host walks all keys for it
 
 export async function show(view, [type, which, tab], life) {
   const chosen = Object.hasOwn(TABS, tab ?? "") ? tab : "storage";
   const here = path("instances", type, which);
   const facts = h("dl", { class: "facts small card" });
   const panel = h("section", { class: "stack panel" });
-  const again = async () => {
-    const found = await get(`${here}?count=true`, life.signal);
-    refresh(facts, ...rows(found));
+  let keys = 0;
+  let countAt = 0;
+  const again = async (asked = true) => {
+    const counts = asked || performance.now() >= countAt;
+    const found = await get(counts ? `${here}?count=true` : here, life.signal);
+    if (counts) [keys, countAt] = [found.keys, performance.now() + COUNTED_EVERY_MS];
+    refresh(facts, ...rows({ ...found, keys }));
     return found;
   };
   const first = await again();
@@ -36,7 +41,7 @@ export async function show(view, [type, which, tab], life) {
     h("nav", { class: "tabs", "aria-label": "Parts of the instance" }, Object.entries(TABS).map(([key, [label]]) =>
       h("a", { href: to("instances", type, which, key), "aria-current": key === chosen ? "page" : null }, label))),
     panel);
-  life.every(EVERY_MS, () => again().catch((error) => {
+  life.every(EVERY_MS, () => again(false).catch((error) => {
     if (!life.signal.aborted) put(facts, failure(error));
   }));
   try {
