@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import ssl
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -200,7 +200,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut_as_without_tls() -> No
             stage.server.unread = WriteBackpressure(take_s=0.3)
             _, writer = await connect(stage.port)
             writer.write(CALL)
-            writer.transport.pause_reading()
+            cast("asyncio.Transport", writer.transport).pause_reading()
             await stage.worker.reply(await stage.worker.next_call(), 200, LARGE)
 
             await until(lambda: stage.server.unread.cut == 1)
