@@ -17,7 +17,7 @@ from tests.harness.components import PROJECT
 from tests.harness.host import HOLDFAST
 
 PACKAGING = PROJECT / "packaging"
-FILES = sorted(path.name for path in PACKAGING.iterdir())
+FILES = sorted(path.relative_to(PACKAGING).as_posix() for path in PACKAGING.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("name", FILES)

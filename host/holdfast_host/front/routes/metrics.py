@@ -47,9 +47,14 @@ class MetricsRoutes:
 
 def render_measures(measures: JsonObject) -> bytes:
     """The text for what `supervisor.processes.measures` collected; some 10 us a series, so on a thread of its own."""
+    return generate_latest(collected(measures))
+
+
+def collected(measures: JsonObject) -> CollectorRegistry:
+    """All families with their samples."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collected(measures))
-    return generate_latest(registry)
+    return registry
 
 
 class _Collected(Collector):
