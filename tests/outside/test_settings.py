@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import time
@@ -63,6 +64,30 @@ def test_sighup_reads_the_file_anew_and_names_what_needs_a_restart(tmp_path: Pat
         "READY=1", "RELOADING=1", "READY=1", "RELOADING=1", "READY=1", "STOPPING=1",
     ]  # fmt: skip
     assert "WATCHDOG=1" in said
+
+
+def test_the_access_log_goes_to_standard_output_from_every_front_that_is_started(tmp_path: Path) -> None:
+    """The ready line comes first; a front that takes another's place writes on."""
+    host = HostProcess(tmp_path / "data", "--access-log", "-")
+    printed = tmp_path / "data.out"
+
+    def statuses() -> list[int]:
+        _, *lines = printed.read_text().splitlines()
+        found = [json.loads(line) for line in lines]
+        return [each["status"] for each in found if each["target"] == "/v1/nothing?x=*"]
+
+    def ask() -> None:
+        with host.caller() as caller:
+            caller.request("GET", "/v1/nothing?x=5")
+
+    with host:
+        ask()
+        until(lambda: statuses() == [404])
+        first = host.pids()["front"]
+        host.kill("front")
+        until(lambda: host.pids()["front"] not in ([], first))
+        ask()
+        until(lambda: statuses() == [404, 404])
 
 
 def _said_to(manager: socket.socket) -> list[str]:

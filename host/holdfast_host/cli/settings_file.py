@@ -24,6 +24,7 @@ from holdfast_host.core.errors import ConfigurationError
 _FLAG: Final = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
 _PAIRS: Final = "NAME=VALUE"  # what a flag takes that is a table in the file
 _SELF: Final = "config"
+_STDOUT: Final = "-"  # in the place of a path
 _ARGUMENTS: Final = "holdfast.arguments"
 _Made = TypeVar("_Made")
 
@@ -133,7 +134,7 @@ def _value(path: Path, key: str, param: click.Option, value: Any) -> Any:
         raise ConfigurationError(f"{path}: {key} is {_kind(value)}, it must be {_KINDS[wanted]}")
     if isinstance(param.type, click.Choice) and value not in param.type.choices:
         raise ConfigurationError(f"{path}: {key} is {value!r:.80}, it must be one of {', '.join(param.type.choices)}")
-    return path.absolute().parent / str(value) if isinstance(param.type, click.Path) else value
+    return path.absolute().parent / str(value) if isinstance(param.type, click.Path) and value != _STDOUT else value
 
 
 def _options(command: click.Command) -> dict[str, click.Option]:
@@ -154,7 +155,9 @@ def _is_switch(param: click.Option) -> bool:
 def _as_written(param: click.Option, value: Any) -> Any:
     if _is_switch(param):
         return value == "on"
-    return str(value.absolute()) if isinstance(value, Path) else value
+    if isinstance(value, Path):
+        return str(value) if str(value) == _STDOUT else str(value.absolute())
+    return value
 
 
 def _number(text: str) -> int | float:

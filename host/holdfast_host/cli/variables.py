@@ -17,6 +17,7 @@ PREFIX: Final = "HOLDFAST_"
 KNOWN: Final = frozenset(
     PREFIX + name
     for name in (
+        "ACCESS_LOG",
         "ALLOWED_HOST",
         "CA",
         "CHECK_ARGUMENTS",

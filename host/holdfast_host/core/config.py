@@ -27,6 +27,7 @@ _DOMAIN: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})*", re
 TOKEN_FORM: Final = re.compile(r"[\x21-\x7e]+")
 _FRONTS_MAX: Final = 64
 OUTBOUND_DEFAULT: Final = ("https://*",)
+STANDARD_OUTPUT: Final = "-"
 
 # What the on-disk format or the engine bounds: an operator may lower these, never raise them.
 _CEILINGS: Final = {
@@ -87,6 +88,7 @@ class HostConfig:
     cors_origins: tuple[str, ...] = ()  # whose pages may use the API; `*` alone: all
     tls_cert: Path | None = None  # PEM; without it, HTTP is spoken as it is
     tls_key: Path | None = None  # None where it stands in the certificate's file
+    access_log: str = ""  # the path of its file, `-` for standard output; empty: there is none
 
     @classmethod
     def make(
@@ -112,6 +114,7 @@ class HostConfig:
         cors_origins: Iterable[str] = (),
         tls_cert: str | Path | None = None,
         tls_key: str | Path | None = None,
+        access_log: str | Path | None = None,
     ) -> HostConfig:
         """Check what the operator said.
 
@@ -137,6 +140,7 @@ class HostConfig:
             cors_origins: origins whose pages may use the host's own API, or `*` alone.
             tls_cert: a file with the certificate to serve HTTPS with, and with those between it and its authority.
             tls_key: the file of its key; None where that is in the same file.
+            access_log: the file that gets a line for each request, `-` for standard output; None for none.
 
         Raises:
             ConfigurationError: says what is wrong and how to mend it.
@@ -186,6 +190,7 @@ class HostConfig:
             cors_origins=_read_cors_origins(cors_origins),
             tls_cert=None if tls_cert is None else Path(tls_cert).absolute(),
             tls_key=None if tls_key is None else Path(tls_key).absolute(),
+            access_log=_read_access_log(access_log),
         )
 
 
@@ -217,6 +222,18 @@ def _read_cors_origins(texts: Iterable[str]) -> tuple[str, ...]:
         return read_listed(origins) if origins else ()
     except CorsError as error:
         raise ConfigurationError(f"--cors-origin: {error}") from None
+
+
+def _read_access_log(path: str | Path | None) -> str:
+    if path is None or str(path) == STANDARD_OUTPUT:
+        return "" if path is None else STANDARD_OUTPUT
+    found = Path(path).absolute()
+    where = found if found.exists() else found.parent
+    if found.is_dir() or not found.parent.is_dir() or not os.access(where, os.W_OK):
+        raise ConfigurationError(
+            f"--access-log {path}: name a file that this user may write, in a folder that is there"
+        )
+    return str(found)
 
 
 def _read_outbound(texts: Iterable[str]) -> tuple[str, ...]:

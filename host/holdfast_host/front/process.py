@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -17,6 +18,8 @@ from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
 from holdfast_host.core.tls import server_context
 from holdfast_host.front.access.tokens import Tokens
+from holdfast_host.front.access_log.connection import LoggedConnection
+from holdfast_host.front.access_log.file import AccessFile
 from holdfast_host.front.app import App
 from holdfast_host.front.audit import Audited
 from holdfast_host.front.calls.actor_calls import Calls
@@ -131,12 +134,18 @@ class Front:
             InspectorPages(strangers, tokens).routes() if start.ui else (),
         )
         self._direct = DirectCalls(self._calls)
-        new_connection = partial(KnowingConnection, self._direct) if start.known_heads and is_known() else Connection
-        api = HttpServer(app.handle, ClientTimeouts(), ConnectionLimits(connections_max), new_connection=new_connection)
+        self._access_file = AccessFile(start.access_log, start.access_log_fd) if start.access_log else None
+        plain: Callable[..., Connection] = Connection
+        knowing = plain
+        if self._access_file is not None:
+            knowing = plain = partial(LoggedConnection, self._access_file)
+        elif start.known_heads and is_known():
+            knowing = partial(KnowingConnection, self._direct)
+        api = HttpServer(app.handle, ClientTimeouts(), ConnectionLimits(connections_max), new_connection=knowing)
         self._servers = [(start.listen_fd, api)]
         if start.root_fd >= 0:
             serve_root = partial(app.handle_root, function=start.root_function)
-            self._servers.append((start.root_fd, HttpServer(serve_root)))
+            self._servers.append((start.root_fd, HttpServer(serve_root, new_connection=plain)))
         self._take_edge(start.edge)
         self._listeners: list[asyncio.AbstractServer | TlsListener] = []
         self._drain: asyncio.Task[None] | None = None
@@ -211,6 +220,8 @@ class Front:
         self._sockets.abort_all()
         for link in self._links:
             await link.aclose()
+        if self._access_file is not None:
+            await asyncio.to_thread(self._access_file.close)
 
     async def _finish(self) -> None:
         """Take no new connection, finish what is open, say so."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from holdfast_host.core.config import STANDARD_OUTPUT
 from holdfast_host.supervisor.deploys.rollout import without_sources
 from holdfast_host.supervisor.processes.child import Child, spawn_child
 from holdfast_host.supervisor.processes.supervision import LaunchWithdrawnError
@@ -113,8 +115,9 @@ class FrontLaunch:
         if listener.fileno() < 0:
             raise LaunchWithdrawnError
 
+        config = self._config
+
         def start() -> FrontStart:
-            config = self._config
             return FrontStart(
                 front=number,
                 number=own_number,
@@ -135,7 +138,24 @@ class FrontLaunch:
                 ui=config.ui,
                 root_fd=-1 if root is None else root.fileno(),
                 root_function=config.root_function,
+                access_log=config.access_log if config.access_log != STANDARD_OUTPUT or output >= 0 else "",
+                access_log_fd=output,
             )
 
-        inherited = (listener.fileno(), resources.lock_fd, *([] if root is None else [root.fileno()]))
-        return await spawn_child(f"front {number}", self._program, start, inherited, receive)
+        output = _standard_output() if config.access_log == STANDARD_OUTPUT else -1
+        further = [root.fileno()] if root is not None else []
+        further += [output] if output >= 0 else []
+        try:
+            inherited = (listener.fileno(), resources.lock_fd, *further)
+            return await spawn_child(f"front {number}", self._program, start, inherited, receive)
+        finally:
+            if output >= 0:
+                os.close(output)
+
+
+def _standard_output() -> int:
+    """Another descriptor of ours, for a child, whose own is our standard error; -1 where it is closed."""
+    try:
+        return os.dup(1)
+    except OSError:
+        return -1

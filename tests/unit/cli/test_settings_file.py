@@ -112,9 +112,21 @@ def test_paths_in_the_file_begin_at_its_folder(started: list[HostConfig], tmp_pa
     assert started[0].tls_cert == Path("/abs/cert.pem")
 
 
+def test_standard_output_in_the_place_of_a_path_stays_that(started: list[HostConfig]) -> None:
+    Path("etc").mkdir()
+    Path("etc/host.toml").write_text('access_log = "-"\n')
+    run("serve", "--config", "etc/host.toml")
+    printed = run("serve", "--access-log", "-", "--print-config")
+
+    assert started[0].access_log == "-"
+    assert 'access_log = "-"' in printed.output
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("access_log = 'no/such/folder'", "host.toml: access_log "),
+        ("access_log = '/'", "host.toml: access_log /: name a file that this user may write"),
         ("wrokers = 1", "host.toml: there is no setting 'wrokers'; did you mean 'workers'?"),
         ("token = 'x'", "there is no setting 'token'"),
         ("config = 'x'", "there is no setting 'config'"),

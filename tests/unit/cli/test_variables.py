@@ -36,6 +36,7 @@ GIVEN = {
     "--no-ui": "1",
     "--log-level": "debug",
     "--log-format": "json",
+    "--access-log": "access.log",
 }
 
 

@@ -321,6 +321,7 @@ async def staged(
     catalog: Catalog = CATALOG,
     edge: Edge | None = None,
     trusted: ssl.SSLContext | None = None,
+    access_log: str = "",
 ) -> AsyncIterator[Stage]:
     """A front that serves, with its workers connected unless told otherwise."""
     loop = asyncio.get_running_loop()
@@ -353,6 +354,7 @@ async def staged(
             tokens=tokens or KnownTokens(),
             ui=ui,
             edge=edge or Edge(),
+            access_log=access_log,
         )
         front = Front(start, control)
         stage = Stage(port, [Worker(each) for each in listeners], supervisor, Path(folder), front)

@@ -160,6 +160,13 @@ Examples:
     help="How: lines for people, or one JSON object a line, what guests print included.",
 )
 @option(
+    "--access-log",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE",
+    help="Write a line of JSON for each request there; - is standard output. Calls are then parsed one by one.  "
+    "[default: none]",
+)
+@option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",

@@ -110,7 +110,9 @@ class Answer(web.StreamResponse):
         """Head and body as they go out."""
         body, date_line, further = self.payload, exchange.dates.now(), self.further
         if self._status >= FAILED:
-            further += exchange.server.request_ids.failed(exchange.method, exchange.target, self._status, body)
+            line = exchange.server.request_ids.failed(exchange.method, exchange.target, self._status, body)
+            exchange.failed_line = line
+            further += line
         head = compose_head(self._status, self.type_line, len(body), date_line, connection_line, further)
         return head, b"" if exchange.method == "HEAD" else body
 

@@ -47,6 +47,7 @@ class Exchange(web.BaseRequest):
     later: asyncio.Future[tuple[int, JsonObject]] | None = None
     lines_open = False  # a stream of lines has begun as its answer
     body_open = False  # a body in pieces has: nothing may come between
+    failed_line = b""  # the header with its id, once it is answered with an error
     sharing: tuple[tuple[str, str], ...] = ()  # headers of any answer, which say what page may read it
     _came_by: CameBy | None = None
 

@@ -170,6 +170,8 @@ class FrontStart(Message, tag="start"):
     log_format: str = "text"
     tokens: KnownTokens = KnownTokens()  # beside `token`, which the host was started with
     ui: bool = True  # the inspector is served
+    access_log: str = ""  # the file with a line for each request; empty: there is none
+    access_log_fd: int = -1  # it is open as this descriptor instead, which stays as it is
 
     def __repr__(self) -> str:
         return f"<FrontStart {self.front}>"  # without the token
