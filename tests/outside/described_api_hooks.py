@@ -10,7 +10,7 @@ import schemathesis
 @schemathesis.hook("before_call")
 def end_what_never_ends(context: Any, case: Any, kwargs: Any) -> None:
     """A log that is followed goes on until the client leaves; whether that is so has tests of its own."""
-    if case.path == "/v1/logs" and str((case.query or {}).get("follow")).lower() in {"true", "1"}:
+    if case.path in {"/v1/logs", "/v1/audit"} and str((case.query or {}).get("follow")).lower() in {"true", "1"}:
         case.query["follow"] = "false"
 
 
