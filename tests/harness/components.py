@@ -26,7 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.core.manifest import read_manifest
+from holdfast_host.core.project_manifest import read_manifest
 from holdfast_host.sandbox.components.compile_client import compile_component
 from holdfast_host.sandbox.components.compiled_store import KeptComponent, sha256_of
 

@@ -20,6 +20,7 @@ from tests.harness import components
 from tests.harness.components import PROJECT, TestComponent
 from tests.harness.deploying import deploy
 from tests.harness.host import HOLDFAST, HostProcess
+from tests.harness.projects import run
 
 WEB = PROJECT / "tests" / "harness" / "guests" / "web"
 MIB = 1 << 20
@@ -244,6 +245,32 @@ def test_a_secret_named_as_a_variable_of_another_function_changes_nothing_there(
     assert secret(host, "delete", "GREETING").returncode == 0
     assert secret(host, "delete", "NOSUCH").returncode == 1
     assert "no secret 'NOSUCH'" in secret(host, "delete", "NOSUCH").stderr
+
+
+def test_an_environment_deployed_from_two_machines_is_one_function_with_its_own_values(
+    host: HostProcess, web_component: TestComponent, tmp_path: Path
+) -> None:
+    """By its name; each machine keeps the identity for itself, and the component is the one that the host has."""
+    plain, _, _ = web_component.manifest.read_text().partition("[deploy]")
+    said = []
+    for machine in ("one", "two"):
+        (tmp_path / machine).mkdir()
+        manifest = tmp_path / machine / "holdfast.toml"
+        manifest.write_text(f'{plain}[env.staging]\nvars.GREETING = "staged"\nlimits.method_s = 7\n')
+        command = ("deploy", "--env", "staging", "--component", str(web_component.component), ".")
+        said.append(run(tmp_path / machine, *command, host=host.url))
+    seen = ask(host, "/environment").json
+    with host.caller() as caller:
+        shown = caller.request("GET", "/v1/functions/web").value
+    deploy(host, web_component)
+
+    assert seen == {"GREETING": "staged"}
+    assert "Compiling" not in "".join(said)
+    assert len({each["sha256"] for each in shown["versions"]}) == 1
+    for machine in ("one", "two"):
+        kept = json.loads((tmp_path / machine / ".holdfast-functions.json").read_text())
+        assert kept["functions"] == {host.url: {"staging": shown["func_id"]}}
+    assert ask(host, "/environment").json == {"GREETING": "hello"}
 
 
 def _holds(folder: Path, text: bytes) -> bool:

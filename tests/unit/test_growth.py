@@ -112,6 +112,9 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "a manifest's actors": lambda text: parse_manifest(
         'name="a"\ncompatibility_date="2026-11-01"\n' + text.decode(errors="replace")
     ),
+    "an environment of a manifest": lambda text: parse_manifest(
+        'name="a"\ncompatibility_date="2026-11-01"\n[env.a]\n' + text.decode(errors="replace"), environment="a"
+    ),
     "the name of a class": lambda text: upper_snake(text.decode(errors="replace")),
     "the name of a function": lambda text: ids.check_function_name(text.decode(errors="replace")),
     "the name of an instance": lambda text: ids.check_instance_name(text.decode(errors="replace")),

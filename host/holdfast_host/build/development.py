@@ -18,7 +18,8 @@ from holdfast_host.build.errors import BuildError
 from holdfast_host.build.packages.requirements import REQUIREMENTS_FILE, requirements_of
 from holdfast_host.build.project import OnStage, build_for_development
 from holdfast_host.build.sources import import_root, read_own, sdk_directory, source_files, wit_directory
-from holdfast_host.core.manifest import MANIFEST_FILE, Manifest, read_manifest
+from holdfast_host.core.manifest import MANIFEST_FILE, Manifest
+from holdfast_host.core.project_manifest import read_manifest
 
 SOURCES_BYTES_MAX: Final = 3 << 20  # the host takes 4 MiB of JSON
 

@@ -23,7 +23,8 @@ from holdfast_host.build.packages.requirements import requirements_of
 from holdfast_host.build.packages.resolution import Dependencies, gather_dependencies
 from holdfast_host.build.sources import copy_project, copy_sdk, import_root, inside, read_own, wit_directory
 from holdfast_host.core.limits import GIB, MIB, Limits
-from holdfast_host.core.manifest import MANIFEST_FILE, Manifest, read_manifest
+from holdfast_host.core.manifest import MANIFEST_FILE, Manifest
+from holdfast_host.core.project_manifest import read_manifest
 
 BUILD_TIMEOUT_S: Final = 180.0
 BUILD_CPU_S: Final = 120

@@ -26,6 +26,10 @@ type = "Counter"                    # the class
 
 # [secrets]
 # names = ["API_KEY"]               # env.API_KEY, which `holdfast secret set API_KEY` gives the host
+
+# [env.staging]                     # what `holdfast deploy --env staging` deploys: other values for what stands above
+# name = "{name}-staging"
+# limits.method_s = 5
 """
 
 _APP: Final = '''\
@@ -109,6 +113,7 @@ curl http://localhost:8787/counters/visits                     # {{"value":1}}
 
 _GITIGNORE: Final = """\
 /.holdfast/
+/.holdfast-functions.json
 /build/
 __pycache__/
 .mypy_cache/

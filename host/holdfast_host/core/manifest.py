@@ -2,26 +2,22 @@
 
 The same rules hold for a project that is built, for the manifest part of a deploy, and for the manifest that is derived
 where a bare component comes without one. Strangers write manifests, and the supervisor reads them: that takes time in
-proportion to their length. The only importer of rtoml, which reads, and of tomlkit, which writes and keeps comments and
-order.
+proportion to their length. The only importer of rtoml.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 import rtoml
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
 from holdfast_host.core.cors import Cors, CorsError, read_cors
+from holdfast_host.core.environments import EnvironmentsError, check_environments, in_environment
 from holdfast_host.core.errors import InvalidManifestError, InvalidNameError
 from holdfast_host.core.ids import check_function_name, check_identifier, check_type_name
 from holdfast_host.core.limits import MIB, Limits
@@ -29,14 +25,14 @@ from holdfast_host.core.origins import OriginError, read_origins
 from holdfast_host.core.outbound import PatternError, read_allow, read_filled_headers
 
 MANIFEST_FILE: Final = "holdfast.toml"
-MANIFEST_BYTES_MAX: Final = 256 * 1024
 COMPATIBILITY_DATE: Final = date(2026, 11, 1)  # the host's own; a later one asks for behaviour it does not have
 CRONS_MAX: Final = 50
 MEMORY_MIB_MIN: Final = 25  # a Python guest starts with 23.4, and a bare one cannot work in 24
 
 _FUNC_ID: Final = re.compile(r"fn_[A-Za-z0-9_-]{1,61}")
 _SINGLE: Final = ("name", "main", "compatibility_date", "check_arguments", "dependencies")
-_KEYS: Final = (*_SINGLE, "actors", "vars", "secrets", "outbound", "sockets", "cors", "triggers", "limits", "deploy")
+_TABLES: Final = ("actors", "vars", "secrets", "outbound", "sockets", "cors", "triggers", "limits", "deploy", "env")
+_KEYS: Final = (*_SINGLE, *_TABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,35 +85,62 @@ class Manifest:
     func_id: str | None = None
 
 
-def read_manifest(project: Path, limits: Limits | None = None) -> Manifest:
-    """The manifest of a project directory.
-
-    Raises:
-        InvalidManifestError: There is none, it cannot be read, or it breaks a rule.
-    """
-    path = project / MANIFEST_FILE
-    try:
-        if path.stat().st_size > MANIFEST_BYTES_MAX:
-            raise InvalidManifestError(f"{path} is larger than {MANIFEST_BYTES_MAX} bytes")
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        raise InvalidManifestError(f"there is no {MANIFEST_FILE} in {project}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidManifestError(f"{path} cannot be read: {error}") from None
-    return parse_manifest(text, limits)
-
-
-def parse_manifest(text: str, limits: Limits | None = None) -> Manifest:
+def parse_manifest(text: str, limits: Limits | None = None, environment: str | None = None) -> Manifest:
     """The manifest in a text; InvalidManifestError, one sentence, where it breaks a rule.
 
     Args:
         text: TOML.
         limits: The operator's limits, within which a function may lower its own; the defaults where None.
+        environment: The `[env.NAME]` that overrides the rest; None for the file without any.
     """
+    document = _document(text)
+    manifest = _parsed(document, limits)
     try:
-        document = rtoml.loads(text)
+        check_environments(document)
+        if environment is None:
+            return manifest
+        overridden = in_environment(document, environment)
+    except EnvironmentsError as error:
+        raise _broken(str(error)) from None
+    try:
+        return _parsed(overridden, limits)
+    except InvalidManifestError as error:
+        said = error.message.removeprefix(MANIFEST_FILE)
+        raise InvalidManifestError(f"{MANIFEST_FILE} with [env.{environment}]{said}") from None
+
+
+def text_for_host(text: str, environment: str | None, func_id: str | None) -> str:
+    """What a host is given of a text that `parse_manifest` has read: one environment, and no word of the others.
+
+    The text itself where it has no environments, with its comments.
+
+    Args:
+        text: TOML.
+        environment: Which; None for the file without any, whose `[deploy] func_id` goes along.
+        func_id: Of the environment's function, where it is known.
+    """
+    document = _document(text)
+    if "env" not in document:
+        return text
+    shown = in_environment(document, environment)
+    if func_id is not None:
+        shown["deploy"] = {"func_id": func_id}
+    return rtoml.dumps(shown)
+
+
+def environments_of(text: str) -> list[str]:
+    """The names of the environments in a text that `parse_manifest` has read."""
+    return list(_document(text).get("env", ()))
+
+
+def _document(text: str) -> dict[str, Any]:
+    try:
+        return rtoml.loads(text)
     except ValueError as error:
         raise _broken(f"is no TOML: {error}") from None
+
+
+def _parsed(document: dict[str, Any], limits: Limits | None) -> Manifest:
     try:
         return _manifest(_Table("", document, _KEYS), limits or Limits())
     except InvalidNameError as error:
@@ -134,27 +157,6 @@ def upper_snake(type_name: str) -> str:
     """`ShoppingCart` -> `SHOPPING_CART`, `HTTPCache2` -> `HTTP_CACHE2`."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type_name)
     return re.sub(r"_+", "_", parted).upper()
-
-
-def write_func_id(project: Path, func_id: str) -> None:
-    """Write `[deploy] func_id` into a project's manifest, atomically; comments and order of the file are kept."""
-    path = project / MANIFEST_FILE
-    try:
-        document = tomlkit.parse(path.read_text("utf-8"))
-    except TOMLKitError as error:  # what it does not read of a TOML newer than itself
-        raise _broken(f'cannot take the function\'s id ({error}): write func_id = "{func_id}" below [deploy]') from None
-    if "deploy" not in document:
-        document["deploy"] = tomlkit.table()
-    document["deploy"]["func_id"] = func_id
-    descriptor, temporary = tempfile.mkstemp(dir=project, prefix=f".{MANIFEST_FILE}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(tomlkit.dumps(document))
-        Path(temporary).chmod(path.stat().st_mode & 0o777)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _broken(what: str) -> InvalidManifestError:

@@ -87,6 +87,10 @@ def _runner(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build_cache, "_RUNNER", directory.parent / "process")
 
 
+def _environment(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (directory / "holdfast.toml").write_text(f'{MANIFEST}[env.staging]\nname = "p-staging"\nlimits.method_s = 2\n')
+
+
 @pytest.mark.parametrize(
     ("change", "runs"),
     [
@@ -98,11 +102,12 @@ def _runner(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (_runner, 2),
         (lambda _, monkeypatch: monkeypatch.setattr(build_cache, "version", lambda name: "9.9"), 2),
         (_variable, 1),  # it is told to an activation
+        (_environment, 1),  # all have the same component
         (lambda directory, _: (directory / "README.md").write_text("read me"), 1),
     ],
     ids=[
         *("a source", "a file beside it", "a binding", "a package", "the contract", "what runs it", "componentize-py"),
-        *("a variable", "what is no source"),
+        *("a variable", "an environment", "what is no source"),
     ],
 )
 def test_whatever_goes_into_a_component_takes_a_build_when_it_changes_and_nothing_else_does(

@@ -19,7 +19,7 @@ from holdfast_host.build.packages.requirements import requirements_of
 from holdfast_host.build.packages.resolution import Dependencies, gather_dependencies
 from holdfast_host.build.packages.wheel_archives import without_native_parts
 from holdfast_host.core.limits import MIB
-from holdfast_host.core.manifest import read_manifest
+from holdfast_host.core.project_manifest import read_manifest
 from tests.harness.wheels import write_wheel
 from tests.unit.build.test_build import project
 

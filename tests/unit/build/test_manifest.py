@@ -10,15 +10,8 @@ from holdfast_host.build.errors import BuildError
 from holdfast_host.build.sources import import_root
 from holdfast_host.core.errors import InvalidManifestError, InvalidNameError
 from holdfast_host.core.limits import MIB, Limits
-from holdfast_host.core.manifest import (
-    ActorEntry,
-    Manifest,
-    derive_manifest,
-    parse_manifest,
-    read_manifest,
-    upper_snake,
-    write_func_id,
-)
+from holdfast_host.core.manifest import ActorEntry, Manifest, derive_manifest, parse_manifest, upper_snake
+from holdfast_host.core.project_manifest import read_manifest, write_func_id
 
 LEAST = 'name = "account"\ncompatibility_date = "2026-11-01"\n'
 

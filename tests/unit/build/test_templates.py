@@ -14,7 +14,7 @@ from holdfast_host.build.scaffold import make_project
 from holdfast_host.build.templates import PARTS, TEMPLATES, template_files
 from holdfast_host.cli.commands.new import command
 from holdfast_host.core.limits import Limits
-from holdfast_host.core.manifest import read_manifest
+from holdfast_host.core.project_manifest import read_manifest
 from tests.harness.components import EXAMPLES, PROJECT
 
 RENAMED = {"holdfast.toml", "README.md"}

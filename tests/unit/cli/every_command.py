@@ -129,7 +129,11 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "auth set": [(["--token-file", EVIL], None)],
     "auth status": [([], TOKEN)],
     "auth forget": [([], None)],
-    "deploy": [(["--component", "{component}"], DEPLOYED), (["--component", EVIL], None)],
+    "deploy": [
+        (["--component", "{component}"], DEPLOYED),
+        (["--component", EVIL], None),
+        (["{project}", "--env", EVIL], None),
+    ],
     "types": [(["{project}"], {"actors": [{**TYPE, "type": "Other"}]}), (["--client", EVIL], None)],
     "build": [([EVIL], None), (["{project}"], None)],
     "new": [([EVIL], None)],
@@ -138,7 +142,7 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "restore": [([EVIL, EVIL], None), (["{project}/holdfast.toml", EVIL], None)],
     "doctor": [(["--data", "{project}"], None), (["--data", EVIL], None), (["--host", EVIL], None)],
     "verify": [([EVIL], None), (["{project}"], None)],
-    "dev": [(["{project}", "--listen", EVIL], None), ([EVIL], None)],
+    "dev": [(["{project}", "--listen", EVIL], None), ([EVIL], None), (["{project}", "--env", EVIL], None)],
 }
 CASES = [(command, *case) for command in WALK for case in WALK[command]]
 

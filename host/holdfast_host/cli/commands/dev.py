@@ -52,6 +52,7 @@ Examples:
     metavar="DIR",
     help="The data directory.  [default: .holdfast in the first project]",
 )
+@click.option("--env", "environment", metavar="NAME", help="As [env.NAME] of each project's holdfast.toml says.")
 @click.option("--outbound", multiple=True, metavar="PATTERN", help="As of serve.  [default: https://*]")
 @click.option(
     "--outbound-private", multiple=True, metavar="ADDRESS", help="As of serve: 127.0.0.1 for your own server."
@@ -62,6 +63,7 @@ def command(
     listen: str,
     api: str,
     data: Path | None,
+    environment: str | None,
     outbound: tuple[str, ...],
     outbound_private: tuple[str, ...],
     fresh: bool,
@@ -72,7 +74,7 @@ def command(
     """
     folders = directories or (Path(),)
     try:
-        projects = [DevProject(directory, _say) for directory in folders]
+        projects = [DevProject(directory, _say, environment) for directory in folders]
     except HoldfastError as error:
         raise CommandFailedError(error.message) from None
     names = [project.name for project in projects]
@@ -148,7 +150,7 @@ def _foreign_types(project: DevProject) -> int:
     try:
         return project.foreign_types()
     except (HoldfastError, OSError):
-        return len(project.files.manifest.actors)
+        return len(project.manifest.actors)
 
 
 def _follow(url: str, project: DevProject, stopping: threading.Event) -> None:

@@ -11,7 +11,7 @@ from holdfast_host.cli import answers
 from holdfast_host.cli.client import api_path, host_options, open_client
 from holdfast_host.cli.output import CommandFailedError, json_option, tell
 from holdfast_host.core.errors import HoldfastError
-from holdfast_host.core.manifest import read_manifest
+from holdfast_host.core.project_manifest import read_manifest
 
 _EXAMPLES: Final = """\b
 Examples:

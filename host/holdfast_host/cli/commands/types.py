@@ -18,7 +18,8 @@ from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.commands.build import shown_path
 from holdfast_host.cli.output import CommandFailedError, Stages, say
 from holdfast_host.core.errors import HoldfastError
-from holdfast_host.core.manifest import Manifest, read_manifest
+from holdfast_host.core.manifest import Manifest
+from holdfast_host.core.project_manifest import read_manifest
 
 _EXAMPLES: Final = """\b
 Examples:

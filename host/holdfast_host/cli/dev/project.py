@@ -22,7 +22,8 @@ from holdfast_host.cli import answers
 from holdfast_host.cli.answers import missing_secrets
 from holdfast_host.cli.client import HostClient, RefusedError, api_path
 from holdfast_host.core.errors import HoldfastError
-from holdfast_host.core.manifest import MANIFEST_FILE
+from holdfast_host.core.manifest import text_for_host
+from holdfast_host.core.project_manifest import manifest_text, read_manifest
 
 LOOK_EVERY_S: Final = 0.1
 _REBUILD: Final = "rebuild"  # the code with which a component says that its sources need another build
@@ -34,10 +35,13 @@ Say = Callable[[str, str], None]  # a function's name, and one line about it
 class DevProject:
     """Keeps what runs as it is on disk. `start` and `watch` belong to one thread at a time."""
 
-    def __init__(self, directory: Path, say: Say) -> None:
-        self.files = ProjectFiles(directory)
-        self.name = self.files.manifest.name
+    def __init__(self, directory: Path, say: Say, environment: str | None = None) -> None:
+        """`environment`: which of the manifest's counts; None for the file without any."""
+        self._environment = environment
         self._directory = directory
+        self.manifest = read_manifest(directory, environment=environment)
+        self.files = ProjectFiles(directory)
+        self.name = self.manifest.name
         self._say = say
         self._seen = self.files.stamps()
         self._unbuilt: set[Path] = set()  # what has changed since a build that failed: no reload takes it in
@@ -49,7 +53,7 @@ class DevProject:
         By the text alone, before anything is built; a wrong number costs a deploy that is refused and made again.
         """
         text = "\n".join(self.files.sources()["files"].values())
-        bound = {each.type for each in self.files.manifest.actors}
+        bound = {each.type for each in self.manifest.actors}
         return sum(not re.search(rf"^class {each}\b", text, re.MULTILINE) for each in bound)
 
     def start(self, client: HostClient, *, last: bool) -> bool:
@@ -133,8 +137,9 @@ class DevProject:
     def _deploy(self, client: HostClient, *, afresh: bool) -> None:
         """Build where need be, upload, and hand over sources that are newer than the build."""
         self.files = ProjectFiles(self._directory)
-        if self.files.manifest.name != self.name:
-            raise click.ClickException(f"the name is {self.files.manifest.name!r} now: start holdfast dev again")
+        self.manifest = read_manifest(self._directory, environment=self._environment)
+        if self.manifest.name != self.name:
+            raise click.ClickException(f"the name is {self.manifest.name!r} now: start holdfast dev again")
         sources = fingerprint(self.files.sources())
         component = self.files.component(self._on_stage, afresh=afresh)
         self._upload(client, component)
@@ -146,7 +151,7 @@ class DevProject:
         self._say(self.name, "is live")
 
     def _upload(self, client: HostClient, component: DevelopmentComponent) -> None:
-        manifest = (self.files.directory / MANIFEST_FILE).read_text("utf-8")
+        manifest = text_for_host(manifest_text(self.files.directory), self._environment, None)
         answer = client.deploy(
             self.name,
             component.path,
