@@ -9,7 +9,7 @@ from datetime import date
 from click.testing import CliRunner
 
 from holdfast_host.cli.main import group
-from holdfast_host.front.routes.openapi import describe_api
+from holdfast_host.front.routes.openapi.document import describe_api
 from tests.harness.components import PROJECT
 
 VERSION: str = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]

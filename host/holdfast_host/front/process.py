@@ -46,7 +46,7 @@ from holdfast_host.front.routes.instances import InstanceRoutes
 from holdfast_host.front.routes.jobs import JobRoutes
 from holdfast_host.front.routes.logs import LogRoutes
 from holdfast_host.front.routes.metrics import MetricsRoutes
-from holdfast_host.front.routes.openapi import describe_api
+from holdfast_host.front.routes.openapi.document import describe_api
 from holdfast_host.front.routes.quarantine import QuarantineRoutes
 from holdfast_host.front.routes.secrets import SecretRoutes
 from holdfast_host.front.routes.sockets import SocketRoutes

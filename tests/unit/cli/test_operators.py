@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from holdfast_host.cli.main import group
-from holdfast_host.front.routes.openapi import describe_api
+from holdfast_host.front.routes.openapi.document import describe_api
 
 COMMANDS = {
     "callMethod": "call",

@@ -14,7 +14,7 @@ from holdfast_host.front.access.callers import Caller
 from holdfast_host.front.access.rules import Guarded
 from holdfast_host.front.access.tokens import Tokens
 from holdfast_host.front.app import _ADMITTED
-from holdfast_host.front.routes.openapi import describe_api
+from holdfast_host.front.routes.openapi.document import describe_api
 from holdfast_host.wire.control.protocol import pack_message
 from holdfast_host.wire.control.tokens import KnownTokens, NewTokens, TokenFacts
 from holdfast_host.wire.sockets.frames import Open

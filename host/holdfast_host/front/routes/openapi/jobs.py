@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast_host.front.routes.openapi_parts import operation, parameter
+from holdfast_host.front.routes.openapi.parts import operation, parameter
 
 _STATES = {"type": "string", "enum": ["armed", "retrying", "waiting", "abandoned", "parked"]}
 _PAGE = [

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from holdfast_host import __version__
-from holdfast_host.front.routes.openapi_audit import describe_audit
-from holdfast_host.front.routes.openapi_inspection import describe_inspection
-from holdfast_host.front.routes.openapi_jobs import describe_jobs
-from holdfast_host.front.routes.openapi_parts import ANY, JSON, TYPED, operation, parameter, typed_body
-from holdfast_host.front.routes.openapi_tokens import describe_tokens
-from holdfast_host.front.routes.openapi_types import types_schema
+from holdfast_host.front.routes.openapi.audit import describe_audit
+from holdfast_host.front.routes.openapi.inspection import describe_inspection
+from holdfast_host.front.routes.openapi.jobs import describe_jobs
+from holdfast_host.front.routes.openapi.parts import ANY, JSON, TYPED, operation, parameter, typed_body
+from holdfast_host.front.routes.openapi.tokens import describe_tokens
+from holdfast_host.front.routes.openapi.types_schema import types_schema
 
 if TYPE_CHECKING:
     from holdfast_host.front.app import Route

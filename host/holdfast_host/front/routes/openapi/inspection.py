@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from holdfast_host.front.routes.openapi_parts import ANY, JSON, LINES, operation, parameter, typed_body
+from holdfast_host.front.routes.openapi.parts import ANY, JSON, LINES, operation, parameter, typed_body
 
 _TYPE: Final = parameter("type", "The actor type.")
 _NAME: Final = parameter("name", "The instance, percent-encoded.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast_host.front.routes.openapi_parts import ANY, LINES, operation, parameter
+from holdfast_host.front.routes.openapi.parts import ANY, LINES, operation, parameter
 
 
 def describe_audit() -> dict[str, Any]:

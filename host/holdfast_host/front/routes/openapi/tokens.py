@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from holdfast_host.core.tokens import Scope
-from holdfast_host.front.routes.openapi_parts import JSON, operation, parameter
+from holdfast_host.front.routes.openapi.parts import JSON, operation, parameter
 
 _ID: Final = parameter("id", "The token's id, which stands in the token too.", type="string", pattern="^[a-z2-7]{10}$")
 
