@@ -19,6 +19,7 @@ from holdfast._values.codec import decode_given, decode_json, encode_json, encod
 
 TEXT_BYTES_MAX = 64 << 10
 _BODY_BASE64 = '"body_base64":"'
+_BODY_END = b'"}'
 _PART_BYTES = 48 << 10  # a multiple of 3, so that the parts' base64 can stand side by side
 _PART_CHARS = _PART_BYTES // 3 * 4
 # Path and query of the usual URL, as `urlsplit` would find them.
@@ -131,12 +132,17 @@ class _Message:
                 return encode_json(facts)
             except UnicodeDecodeError:
                 pass
-        head = encode_json(facts)[:-1]
-        text = f"{head},{_BODY_BASE64}"
-        for start in range(0, len(self.body), _PART_BYTES):  # text grows in place: nothing else holds it
-            text += binascii.b2a_base64(self.body[start : start + _PART_BYTES], newline=False).decode("ascii")
-        text += '"}'
-        return text
+        head = f"{encode_json(facts)[:-1]},{_BODY_BASE64}".encode("utf-8", "surrogatepass")
+        # Made at once: a text that grows may move each time, and leave holes in a small memory.
+        text = bytearray(len(head) + (len(self.body) + 2) // 3 * 4 + len(_BODY_END))
+        text[: len(head)] = head
+        at = len(head)
+        for start in range(0, len(self.body), _PART_BYTES):
+            part = binascii.b2a_base64(self.body[start : start + _PART_BYTES], newline=False)
+            text[at : at + len(part)] = part
+            at += len(part)
+        text[at:] = _BODY_END
+        return text.decode("utf-8", "surrogatepass")
 
 
 class Request(_Message):
