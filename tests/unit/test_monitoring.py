@@ -1,4 +1,4 @@
-"""The dashboard and the alerts of packaging/: what they ask of Prometheus is what /metrics has."""
+"""The dashboard and the alerts of docs/packaging/: what they ask of Prometheus is what /metrics has."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.front.routes.metrics import collected
 from tests.harness.components import PROJECT
 
-ALERTS = PROJECT / "packaging" / "prometheus" / "alerts.yaml"
-BOARD = PROJECT / "packaging" / "grafana" / "holdfast.json"
+ALERTS = PROJECT / "docs" / "packaging" / "prometheus" / "alerts.yaml"
+BOARD = PROJECT / "docs" / "packaging" / "grafana" / "holdfast.json"
 OF_PROMETHEUS = {"job", "instance"}  # on each series, by whoever scrapes it
 STATES = {"ok", "abandoned", "parked"}  # outcomes that are no errors
 
@@ -209,5 +209,5 @@ def test_prometheus_takes_the_alerts() -> None:
 def test_the_page_of_operators_names_both_files() -> None:
     page = Path(PROJECT / "docs" / "operating.md").read_text()
 
-    assert "packaging/grafana/holdfast.json" in page
-    assert "packaging/prometheus/alerts.yaml" in page
+    assert "docs/packaging/grafana/holdfast.json" in page
+    assert "docs/packaging/prometheus/alerts.yaml" in page

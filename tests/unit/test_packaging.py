@@ -16,7 +16,7 @@ from holdfast_host.core.limits import Limits
 from tests.harness.components import PROJECT
 from tests.harness.host import HOLDFAST
 
-PACKAGING = PROJECT / "packaging"
+PACKAGING = PROJECT / "docs" / "packaging"
 FILES = sorted(path.relative_to(PACKAGING).as_posix() for path in PACKAGING.rglob("*") if path.is_file())
 
 
