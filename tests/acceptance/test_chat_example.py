@@ -118,6 +118,26 @@ def test_a_page_that_is_loaded_again_shows_what_was_said(host: HostProcess, brow
 
 
 @in_a_browser
+def test_what_is_said_while_a_page_comes_back_is_heard_behind_what_waits(host: HostProcess, browser: Browser) -> None:
+    ann = come_in(browser, host, "order", "ann")
+    ann.run(
+        """{
+            const here = hear.here
+            hear.here = (told) => { // its socket is open, and it has not been told who is here
+                hear.here = here
+                document.querySelector("input").value = "second"
+                document.forms[0].requestSubmit()
+                here(told)
+            }
+        }"""
+    )
+    ann.run("socket.close()")
+    say(ann, "first")
+
+    ann.until(SHOWN, ["annfirst", "annsecond"])
+
+
+@in_a_browser
 def test_a_page_shows_everything_once_whatever_breaks_its_connection(host: HostProcess, browser: Browser) -> None:
     ann, bob = (come_in(browser, host, "breaks", user) for user in ("ann", "bob"))
     with Program(host, "breaks") as program:

@@ -3,10 +3,11 @@
 const page = Math.random().toString(36).slice(2)
 const pending = new Map() // number: its line
 const users = new Set()
-let last = "0", number = 0, wait_ms = 0, socket
+let last = "0", number = 0, wait_ms = 0, is_here = false, socket
 
 const find = (what) => document.querySelector(what)
-const say = (n) => socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify({ n, text: pending.get(n).text }))
+// Not before what was pending, which is said first: the room takes a smaller number for one that it has heard.
+const say = (n) => is_here && socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify({ n, text: pending.get(n).text }))
 
 function connect() {
   socket = new WebSocket(`${location.origin.replace("http", "ws")}${location.pathname}?page=${page}&after=${last}`)
@@ -16,6 +17,7 @@ function connect() {
     hear[event](JSON.parse(said))
   }
   socket.onclose = () => {
+    is_here = false
     find("#state").textContent = "connecting"
     wait_ms = Math.min(2 * wait_ms + 500 * Math.random(), 30_000) // not all pages at once
     setTimeout(connect, wait_ms)
@@ -40,6 +42,7 @@ const hear = {
     show_users()
     find("#state").textContent = `you are ${you}`
     wait_ms = 0
+    is_here = true
     for (const n of pending.keys()) say(n)
   },
   came(user) { users.add(user); show_users() },
