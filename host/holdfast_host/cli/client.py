@@ -152,26 +152,21 @@ class HostClient:
             if left is not None:
                 left -= len(page[field])
 
-    def lines(self, path: str, opened: Callable[[str | None], None] = lambda date: None) -> Iterator[answers.LogLine]:
-        """The log lines that a GET answers, as they come, however long that takes; `opened` is told the Date."""
+    def lines(
+        self, path: str, shape: type[_Shape], opened: Callable[[str | None], None] = lambda date: None
+    ) -> Iterator[_Shape]:
+        """The lines that a GET answers, as they come, however long that takes; `opened` is told the Date."""
         patient = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, read=None)
         with self._streamed("GET", path, timeout=patient) as response:
             opened(response.headers.get("date"))
             for line in response.iter_lines():
-                yield self._fitting("GET", path, line, answers.LogLine)
+                yield self._fitting("GET", path, line, shape)
 
     def probe(self, path: str) -> str | None:
         """The Date of whatever a GET answers that succeeds; None where it says none."""
         with self._streamed("GET", path) as response:
             date: str | None = response.headers.get("date")
             return date
-
-    def audit(self, path: str) -> Iterator[answers.AuditEntry]:
-        """The lines of the audit log that a GET answers, as they come, however long that takes."""
-        patient = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, read=None)
-        with self._streamed("GET", path, timeout=patient) as response:
-            for line in response.iter_lines():
-                yield self._fitting("GET", path, line, answers.AuditEntry)
 
     def stream(self, path: str) -> Iterator[bytes]:
         """The bytes that a POST answers, as they come, however long that takes."""

@@ -52,7 +52,8 @@ def follow(
 
     while True:
         try:
-            for line in client.lines(with_query("/v1/logs", {**shown.query(), "follow": "true"}), opened):
+            path = with_query("/v1/logs", {**shown.query(), "follow": "true"})
+            for line in client.lines(path, answers.LogLine, opened):
                 if shown.is_new(line):
                     yield line
         except (UnreachableError, StrangeAnswerError):  # a proxy may answer while there is no host behind it

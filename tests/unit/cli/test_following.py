@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from holdfast_host.cli.client import RefusedError, StrangeAnswerError, UnreachableError
+from holdfast_host.cli.commands.audit import follow_audit
 from holdfast_host.cli.follow_logs import follow
 
 GONE = "The host at http://h has stopped or is not reached any more: waiting for it."
@@ -31,7 +32,9 @@ class Host:
         self._connections = list(connections)
         self.asked: list[dict[str, str]] = []
 
-    def lines(self, path: str, opened: Callable[[str | None], None]) -> Iterator[dict[str, Any]]:
+    def lines(
+        self, path: str, _shape: object, opened: Callable[[str | None], None] = lambda date: None
+    ) -> Iterator[dict[str, Any]]:
         self.asked.append(dict(parse_qsl(path.partition("?")[2])))
         connection = self._connections.pop(0)
         if isinstance(connection, Exception):
@@ -93,3 +96,24 @@ def test_a_host_that_is_not_there_at_first_or_refuses_is_an_error(error: Excepti
     if isinstance(error, RefusedError):
         with pytest.raises(RefusedError):
             followed(Host([line(1)], error), 2)
+
+
+def test_the_audit_log_is_followed_over_the_ends_of_its_host_from_its_last_line_on() -> None:
+    refused = RefusedError("starting", "HostUnavailableError", None, "starting", retryable=True)
+    host = Host([{"number": 1}], UnreachableError("no"), refused, StrangeAnswerError("502"), [{"number": 2}])
+    entries = follow_audit(host, lambda seconds: None)  # type: ignore[arg-type]
+
+    assert [each["number"] for each in islice(entries, 2)] == [1, 2]
+    assert host.asked[-1] == {"after": "1", "follow": "true"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UnreachableError("no host"), StrangeAnswerError("a page"), RefusedError("no", "UnauthorizedError", None, "no")],
+)
+def test_an_audit_log_that_cannot_be_read_at_first_or_not_any_more_is_an_error(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        next(follow_audit(Host(error), lambda seconds: None))  # type: ignore[arg-type]
+    if isinstance(error, RefusedError):
+        with pytest.raises(RefusedError):
+            [*follow_audit(Host([{"number": 1}], error), lambda seconds: None)]  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ import click
 from holdfast_host.cli import answers
 from holdfast_host.cli.client import (
     HostClient,
+    RefusedError,
     StrangeAnswerError,
     UnreachableError,
     host_options,
@@ -50,7 +51,7 @@ def command(follows: bool, since: str | None, host: str, token_file: Path | None
     oldest = 0.0 if since is None else float(since)
     begun: dict[int, answers.AuditEntry] = {}
     with open_client(host, token_file) as client:
-        for entry in _follow(client, time.sleep) if follows else client.audit("/v1/audit"):
+        for entry in follow_audit(client, time.sleep) if follows else client.lines("/v1/audit", answers.AuditEntry):
             if oldest and _time_of(entry) < oldest:
                 continue
             if as_json:
@@ -64,16 +65,20 @@ def command(follows: bool, since: str | None, host: str, token_file: Path | None
         _show(entry)
 
 
-def _follow(client: HostClient, pause: Callable[[float], None]) -> Iterator[answers.AuditEntry]:
+def follow_audit(client: HostClient, pause: Callable[[float], None]) -> Iterator[answers.AuditEntry]:
     """Each line once, without end; what a host that is away writes meanwhile comes when it is back."""
     after, seen = 0, False
     while True:
         try:
-            for entry in client.audit(with_query("/v1/audit", {"after": str(after), "follow": "true"})):
+            path = with_query("/v1/audit", {"after": str(after), "follow": "true"})
+            for entry in client.lines(path, answers.AuditEntry):
                 after, seen = entry["number"], True
                 yield entry
         except (UnreachableError, StrangeAnswerError):
             if not seen:
+                raise
+        except RefusedError as error:
+            if not (seen and error.retryable):
                 raise
         else:
             seen = True

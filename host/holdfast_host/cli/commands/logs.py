@@ -83,8 +83,8 @@ def command(
     given = {"type": actor_type, "name": name, "function": function, "since": since, "level": level, "tail": tail}
     asked = {key: str(value) for key, value in given.items() if value is not None}
     with open_client(host, token_file) as client:
-        lines = follow(client, asked, _notice) if follows else client.lines(with_query("/v1/logs", asked))
-        for line in lines:
+        path = with_query("/v1/logs", asked)
+        for line in follow(client, asked, _notice) if follows else client.lines(path, answers.LogLine):
             if as_json:
                 print_json(line)
             else:
