@@ -12,6 +12,7 @@ import re
 import secrets
 from enum import StrEnum
 from typing import Final
+from urllib.parse import quote, unquote
 
 _ID: Final = "[a-z2-7]{10}"
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
@@ -50,9 +51,11 @@ def id_of(token: str) -> str | None:
     return None if found is None else found[1]
 
 
-def without_secrets(text: str) -> str:
-    """The text with the ids alone of the tokens in it."""
-    return _TEXT.sub(r"hft_\1_...", text)
+def without_secrets(target: str) -> str:
+    """A request's path or target with the ids alone of the tokens in it, also of those that are escaped there."""
+    named = unquote(target)
+    hidden = _TEXT.sub(r"hft_\1_...", named)
+    return target if hidden == named else quote(hidden, safe="/?=&*")
 
 
 def digest_of(token: str) -> str:

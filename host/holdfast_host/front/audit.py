@@ -11,7 +11,6 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
-from urllib.parse import quote, unquote
 
 from aiohttp import web
 
@@ -48,7 +47,7 @@ class Audited:
             HoldfastError, RouteError: as `make` says.
         """
         caller = exchange.caller
-        change = Change(caller.id, caller.name, what, _kept(path), exchange.came_by.client)
+        change = Change(caller.id, caller.name, what, without_secrets(path)[:_PATH_CHARS_MAX], exchange.came_by.client)
         begun = int((await self._control.request(BeginChange(change)))["number"])
         try:
             response = await make()
@@ -92,13 +91,6 @@ class Audited:
             await self._control.request(EndChange(begun, change, outcome))
         except HoldfastError as error:  # the change has been made, or not, whatever becomes of its line
             _log.error("the audit log has no outcome of its line %d, %s: %s", begun, outcome, error.message)
-
-
-def _kept(path: str) -> str:
-    """What is kept of a request's path: all but the secret of a token that stands where its id should."""
-    named = unquote(path)
-    hidden = without_secrets(named)
-    return (path if hidden == named else quote(hidden))[:_PATH_CHARS_MAX]
 
 
 def only(result: JsonObject, *keys: str) -> JsonObject:

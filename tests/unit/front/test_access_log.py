@@ -202,6 +202,7 @@ def test_what_is_no_http_has_a_line_too(tmp_path: Path) -> None:
         ("http://user:s3cret@host/a?x=1", "/a?x=*"),
         ("*", "*"),
         (f"/v1/tokens/hft_{'a' * 10}_{'b' * 43}", f"/v1/tokens/hft_{'a' * 10}_..."),
+        (f"/v1/tokens/hft%5F{'a' * 10}%5f{'b' * 43}?key=s", f"/v1/tokens/hft_{'a' * 10}_...?key=*"),
         ("/" + "x" * 900, "/" + "x" * 499),
     ],
 )

@@ -44,6 +44,14 @@ def test_lines_are_numbered_on_through_restarts_and_read_from_any_of_them(tmp_pa
     assert [json.loads(line)["number"] for line in file.read_text().splitlines()] == [1, 2, 3, 4, 5, 6]
 
 
+def test_no_file_is_read_for_who_has_seen_every_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = AuditLog.open(tmp_path, MIB)
+    log.append([{"event": "begun"}])
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail("it was read"))
+
+    assert log.read(1, 100) == []
+
+
 @pytest.mark.limit("audit_bytes_max")
 def test_so_many_bytes_are_kept_and_the_oldest_lines_go(tmp_path: Path) -> None:
     log = AuditLog.open(tmp_path, 8_000)
