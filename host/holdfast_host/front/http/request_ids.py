@@ -11,6 +11,8 @@ import secrets
 import time
 from typing import Final
 
+from holdfast_host.core.tokens import without_secrets
+
 HEADER: Final = "Holdfast-Request-Id"
 LINES_PER_S: Final = 20  # of level info, in one front
 FAILED: Final = 400  # the first status that is one
@@ -35,7 +37,8 @@ class RequestIds:
         level = self._level(method, target)
         if _log.isEnabledFor(level):
             error = body[:_SHOWN].decode(errors="replace")
-            _log.log(level, "request %s: %s %s: %d %s", found, method, target[:_SHOWN], status, error)
+            shown = without_secrets(target)[:_SHOWN]
+            _log.log(level, "request %s: %s %s: %d %s", found, method, shown, status, error)
         return f"{HEADER}: {found}\r\n".encode()
 
     def _level(self, method: str, target: str) -> int:
