@@ -62,7 +62,10 @@ class Crowd:
 
     def grow(self, count: int) -> None:
         """Open so many more; each has had its welcome."""
-        self._sockets += [open_socket(self._server, "crowd") for _ in range(count)]
+        try:
+            self._sockets += [open_socket(self._server, "crowd") for _ in range(count)]
+        except OSError as error:
+            raise RuntimeError(f"{self._server.name} took no {count} sockets more: {error}") from error
 
     def ask(self, text: str) -> bytes:
         """What the room answers one of them."""
@@ -95,5 +98,5 @@ class Crowd:
 def _received(client: socket.socket) -> bytes:
     came = client.recv(_READ_BYTES)
     if not came:
-        raise RuntimeError("the server has closed a socket")
+        raise ConnectionResetError("the server has closed a socket")
     return came
