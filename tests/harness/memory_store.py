@@ -23,6 +23,7 @@ from holdfast_host.storage.store import (
     Batch,
     Changes,
     CommitReport,
+    Leader,
     Leans,
     Receipt,
     SocketRow,
@@ -80,6 +81,14 @@ class MemoryStore:
         self.jobs = MemoryJobs(self)
 
     # The protocol
+
+    @property
+    def settles_later(self) -> bool:
+        """A commit is there on return."""
+        return False
+
+    def attach(self, leader: Leader) -> None:
+        """It needs nothing of its worker."""
 
     def place(self, type_id: int, name: bytes) -> StoredInstance:
         """The instance's place, which may have to be looked up yet; reads and writes nothing."""

@@ -1,8 +1,9 @@
 """The Store protocol: what a worker needs of durable storage, and nothing else.
 
-Another implementation will be a replicated database under many hosts, with the same shards and epochs; the tests use
-one in memory. A store is opened by exactly one process. `commit` belongs to the leader; reads may come from any thread
-that runs a turn, each for one call.
+A store is opened by exactly one process. `commit` belongs to the leader; reads may come from any thread that runs a
+turn, each for one call. There are two kinds. One has its files for itself: a commit is durable on return. The other is
+a server's, where another process may take the place of ours at any moment: there a commit *settles later*, and what was
+read may be the past until a commit that began after the read has come back: see `worker.commits.confirming_gate`.
 """
 
 from __future__ import annotations
@@ -156,6 +157,7 @@ class CommitReport:
     """What became of a group that is durable now: `lost` names the instances none of whose batches were committed."""
 
     lost: dict[int, HoldfastError] = field(default_factory=dict)  # by id() of the StoredInstance
+    confirmed: bool = True  # of a store that confirms: what was read before the commit began was no past
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +172,51 @@ class StoreBrokenError(Exception):
     """A sync failed, or the store belongs to a successor: nothing more may be committed or answered as done."""
 
 
+class OwnerLostError(StoreBrokenError):
+    """The connection to the store is gone, or the store has another owner: only a successor can know what is committed.
+
+    Nobody is answered: what a call is told follows from its word on the state page, and from what the successor finds.
+    """
+
+
+class Leader(Protocol):
+    """What a store that settles later needs of the worker that it belongs to."""
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Have the leader run it soon; any thread."""
+
+    def step_out(self) -> bool:
+        """A read is about to wait: another thread leads meanwhile, where this one does. Whether `step_back` follows."""
+
+    def step_back(self) -> None:
+        """The read is there."""
+
+    def watch(self, fd: int, ready: Callable[[int], None]) -> None:
+        """Have the leader call `ready(events)` when the descriptor is readable; before anybody leads."""
+
+    def watch_writing(self, fd: int, *, writing: bool) -> None:
+        """And when it is writable, from now on or no more; the leader's."""
+
+    def settled(self, report: CommitReport) -> None:
+        """The commit in flight is durable, but for what the report says; the leader's."""
+
+    def broken(self, error: StoreBrokenError) -> None:
+        """Nothing more can be committed or read: the worker ends; any thread."""
+
+
 class Store(Protocol):
     """Durable storage of the partitions that one worker owns."""
 
     @property
     def jobs(self) -> StoredJobs:
         """What is read of jobs."""
+
+    @property
+    def settles_later(self) -> bool:
+        """Whether `commit` returns before the group is durable, and the store confirms; never changes."""
+
+    def attach(self, leader: Leader) -> None:
+        """Give a store that settles later what it needs of its worker; before anything is read or committed."""
 
     def place(self, type_id: int, name: bytes) -> StoredInstance:
         """The instance's place, which may have to be looked up yet; reads and writes nothing.
@@ -274,8 +315,11 @@ class Store(Protocol):
     def room(self) -> StorageRoom:
         """What room there is now, as of a second ago at most; any thread."""
 
-    def commit(self, group: int, batches: Sequence[Batch], leans: Leans = NO_LEANS) -> CommitReport:
+    def commit(self, group: int, batches: Sequence[Batch], leans: Leans = NO_LEANS) -> CommitReport | None:
         """Write all batches in one transaction a partition, with the group's number; durable on return.
+
+        A store that settles later returns None and tells its leader (`Leader.settled`, `Leader.broken`); until then no
+        other commit is begun. There a group without batches is a confirm, and records no number.
 
         Group numbers grow. What does not fit on the disk, in the map or in an instance's quota is lost, instance by
         instance, and reported, and with it what leans on it; everything else is durable all the same. An instance

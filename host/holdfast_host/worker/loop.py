@@ -68,7 +68,7 @@ class Loop:
         """Round after round, until the leadership is lost."""
         leadership, poller, mailboxes, actions = self.leadership, self.poller, self.mailboxes, self.inbox.actions
         sweeper, timers, committer, replies = self.sweeper, self.timers, self.committer, self.replies
-        housekeeping, sockets = self.housekeeping, self.sockets
+        housekeeping, sockets, gate = self.housekeeping, self.sockets, self.gate
         while sweeper.run(generation):
             leadership.busy = True
             while actions:
@@ -86,7 +86,7 @@ class Loop:
                 return
             if self._draining is not None:
                 self._check_drained(self._draining)
-            waiting = mailboxes.anything_ready() or bool(actions)
+            waiting = (mailboxes.anything_ready() and not gate.is_full) or bool(actions)
             leadership.busy = waiting
             wait_s = 0.0 if waiting else timers.wait_s(_POLL_S)
             poller.run(sweeper.wait_s(wait_s if sockets.at_rest else sockets.wait_s(wait_s)) if wait_s else 0)
@@ -107,6 +107,8 @@ class Loop:
         """One turn of each ready instance, until the round is long enough. False: the leadership is lost."""
         mailboxes, executor, limits, gate = self.mailboxes, self.executor, self.limits, self.gate
         started = now = time.monotonic()
+        if gate.is_full:
+            return True
         while (turn := mailboxes.next_turn()) is not None:
             if not executor.run(turn, generation, now):
                 return False

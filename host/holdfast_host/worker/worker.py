@@ -15,8 +15,10 @@ from holdfast_host.worker.calls.courier_link import CourierLink
 from holdfast_host.worker.calls.outbound import OutboundRequests
 from holdfast_host.worker.calls.peers import Peers
 from holdfast_host.worker.commits.committer import Committer
+from holdfast_host.worker.commits.confirming_gate import ConfirmingGate
 from holdfast_host.worker.commits.gate import Gate
 from holdfast_host.worker.commits.replies import Replies
+from holdfast_host.worker.commits.store_leader import StoreLeader
 from holdfast_host.worker.commits.sweeper import Sweeper
 from holdfast_host.worker.deliveries.deliveries import Rest
 from holdfast_host.worker.deliveries.isolation import Isolation
@@ -93,7 +95,8 @@ class Worker:
         self.directory = Directory(store, limits)
         refuse = self.replies.refuse
         self.mailboxes = Mailboxes(self.directory, self.deployments, limits, refuse, self.running)
-        self.gate = Gate(max(group for _, group in store.reached().values()))
+        gate_class = ConfirmingGate if store.settles_later else Gate
+        self.gate = gate_class(max(group for _, group in store.reached().values()))
         self.functions = Functions(
             self.mailboxes,
             self.deployments,
@@ -166,6 +169,7 @@ class Worker:
             on_settled=self.timers.settle,
             on_broken_store=on_broken_store,
         )
+        store.attach(StoreLeader(self.leadership, self.inbox, self.poller, self.committer, self._fail))
         self.slow_turns = SlowTurns(output)
         self.executor = Executor(
             store=store,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.errors import StorageFullError
+from holdfast_host.core.failures import required
 from holdfast_host.storage.store import (
     Alarm,
     Batch,
@@ -44,8 +45,8 @@ class Committer:
 
     def __call__(self, *batches: tuple[StoredInstance, Changes]) -> dict[int, object]:
         self.group += 1
-        report = self.store.commit(self.group, [Batch(instance, change) for instance, change in batches])
-        return dict(report.lost)
+        batches_of_it = [Batch(instance, change) for instance, change in batches]
+        return dict(required(self.store.commit(self.group, batches_of_it), "a report").lost)
 
 
 def everything(store: Store, instance: StoredInstance, *, reverse: bool = False) -> list[tuple[bytes, bytes]]:
@@ -446,11 +447,12 @@ def test_what_leans_on_a_lost_instance_is_lost_and_what_it_leans_on_is_not(open_
     written = [Batch(each, changes({b"k": bytes(2000 if each is full else 2)})) for each in (last, other, full, first)]
 
     leans = {id(full): [id(first)], id(silent): [id(full)], id(last): [id(silent)]}
-    report = store.commit(group, written, leans)
+    report = required(store.commit(group, written, leans), "a report")
 
     assert {id(full), id(last)} <= set(report.lost) <= {id(full), id(silent), id(last)}
     assert [store.get(each, b"k") is not None for each in (first, full, last, other)] == [True, False, False, True]
-    assert not store.commit(group + 1, [Batch(last, changes({b"k": b"v"}))], {id(last): [id(first)]}).lost
+    after = store.commit(group + 1, [Batch(last, changes({b"k": b"v"}))], {id(last): [id(first)]})
+    assert not required(after, "a report").lost
 
 
 def test_a_place_is_found_without_reading_and_knows_what_is_stored_once_it_was_looked_up(open_store: OpenStore) -> None:

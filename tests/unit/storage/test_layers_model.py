@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from holdfast_host.core.errors import BadRequestError
+from holdfast_host.core.failures import required
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.storage.data_directory import ensure_data_directory
 from holdfast_host.storage.jobs import Job
@@ -250,7 +251,7 @@ class Layers(RuleBasedStateMachine):
     @rule()
     def commit(self) -> None:
         assert self.flight is not None
-        assert not self.store.commit(self.flight_group, self.flight).lost
+        assert not required(self.store.commit(self.flight_group, self.flight), "a report").lost
         self.flight_written = True
         self.durable = self.flown
 

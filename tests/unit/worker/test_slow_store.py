@@ -321,7 +321,7 @@ def test_an_alarm_whose_instance_loses_writes_while_its_row_is_read_runs_after_a
 
 
 def test_the_stage_knows_every_read_of_a_store() -> None:
-    reads_nothing = {"place", "locate", "refusal", "reached", "has_garbage"}
+    reads_nothing = {"place", "locate", "refusal", "reached", "has_garbage", "settles_later", "attach"}
     writes = {"commit", "sweep", "close"}
     controls = {"hold", "wait_held", "complete", "let_go", "break_next", "lose_next", "fill"}
     public = {name for name in vars(MemoryStore) if not name.startswith("_")}

@@ -29,6 +29,7 @@ from holdfast_host.storage.store import (
     Alarm,
     Batch,
     CommitReport,
+    Leader,
     Leans,
     Receipt,
     SocketRow,
@@ -93,6 +94,14 @@ class LmdbStore:
                 partition.close()
             raise
         return cls(opened, directory.partitions, limits.page_read_s)
+
+    @property
+    def settles_later(self) -> bool:
+        """A commit is durable on return."""
+        return False
+
+    def attach(self, leader: Leader) -> None:
+        """It needs nothing of its worker."""
 
     def place(self, type_id: int, name: bytes) -> StoredInstance:
         """The instance's place, which may have to be looked up yet; reads and writes nothing.

@@ -161,9 +161,10 @@ class Calls:
         call.number = CallNumber(time.time_ns() // 1000, self._worker, self._count)
         self.waiting[call.number] = call
         turn.waiting = (*turn.waiting, call)
-        callee = None
-        if at_once and call.owner == self._worker:
-            callee = self._mailboxes.idle_entry(call.type_id, call.name)
+        if call.owner != self._worker:
+            self._gate.leave(turn.entry, turn, call)
+            return
+        callee = self._mailboxes.idle_entry(call.type_id, call.name) if at_once else None
         self._gate.call(turn.entry, turn, callee, call)
 
     def send(self, call: ActorCall) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import ActorOutputGateError
-from holdfast_host.storage.store import StoreBrokenError
+from holdfast_host.core.failures import required
+from holdfast_host.storage.store import OwnerLostError, StoreBrokenError
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Committer:
     def __post_init__(self) -> None:
         """What each section is given is bound once."""
         self._work, self._follow = self._write, self._settle
+        self._later = self.store.settles_later
 
     def run(self, generation: int) -> bool:
         """Commit the current group, unless one or a sweep is in flight. False: the leadership is lost."""
@@ -57,7 +59,16 @@ class Committer:
         if group is None:
             return True
         self.measures.commit_began_at = began_at = time.monotonic()
+        if self._later:  # nothing waits for it but what it holds
+            self.store.commit(group.number, group.batches, group.stored_leans())
+            return True
         return self.leadership.in_section(generation, began_at, group, self._work, self._follow)
+
+    def settled(self, report: CommitReport) -> None:
+        """The group in flight is durable, but for what the report says (a store that settles later)."""
+        group = required(self.gate.flight, "the group in flight")
+        group.confirmed = report.confirmed
+        self._settle(group, report)
 
     def request_sync(self, turn: Turn, changes: Changes, leaving: SyncExit) -> None:
         """Commit what a waiting turn has written so far, and let it go on then."""
@@ -66,9 +77,13 @@ class Committer:
         self.gate.leave(turn.entry, turn, leaving)
 
     def break_off(self, error: StoreBrokenError) -> None:
-        """The store is broken: what is held fails, and is told so before the process ends."""
-        self.gate.abandon(ActorOutputGateError("the storage failed while committing: the outcome is unknown"))
-        self.replies.flush()
+        """The store is broken: what is held fails, and is told so before the process ends.
+
+        Where a successor will know what became of it, nobody is told anything.
+        """
+        if not isinstance(error, OwnerLostError):
+            self.gate.abandon(ActorOutputGateError("the storage failed while committing: the outcome is unknown"))
+            self.replies.flush()
         self.on_broken_store(error)
 
     def hold(self, then: Callable[[], None]) -> None:
@@ -96,12 +111,12 @@ class Committer:
     def anything_gathered(self) -> bool:
         """Whether `run` has something to do (monitor)."""
         gate = self.gate
-        return gate.flight is None and not self.sweeper.running and not self._held_until and bool(gate.current.batches)
+        return gate.flight is None and not self.sweeper.running and not self._held_until and gate.anything_gathered
 
     @property
     def all_settled(self) -> bool:
         """Whether everything that was written is durable, or lost, and told so."""
-        return self.gate.flight is None and not self.gate.current.batches
+        return self.gate.flight is None and not self.gate.anything_gathered
 
     def in_flight_s(self, now: float) -> float:
         """For how many seconds the commit in flight, or the sweep, has been so; 0 where there is none."""
@@ -110,7 +125,7 @@ class Committer:
 
     def _write(self, group: Group) -> CommitReport:
         """Make it durable, in a section."""
-        return self.store.commit(group.number, group.batches, group.stored_leans())
+        return required(self.store.commit(group.number, group.batches, group.stored_leans()), "a commit's report")
 
     def _settle(self, group: Group, report: CommitReport) -> None:
         self.commits += 1

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from holdfast_host.core.errors import ActorOutputGateError, HoldfastError, InternalError
 from holdfast_host.core.failures import required
 from holdfast_host.storage.store import NO_LEANS, Batch, Changes, Leans
-from holdfast_host.worker.threads.leaders import leaders
+from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,10 +59,11 @@ class Breakable(Protocol):
 class Group:
     """What commits together; once it is taken for that, only `late_leans` and the end of `held` may still grow."""
 
-    __slots__ = ("batches", "bytes", "entries", "held", "late_leans", "leans", "number", "sealed_held")
+    __slots__ = ("batches", "bytes", "confirmed", "entries", "held", "late_leans", "leans", "number", "sealed_held")
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.confirmed = True  # once it is settled; see ConfirmingGate
         self.batches: list[Batch] = []
         self.entries: dict[Entry, None] = {}
         self.held: list[tuple[Entry, Exit]] = []
@@ -126,14 +127,18 @@ class Gate:
         `callee` is None where its turn does not begin at once in this worker: by then it could be lost what the call
         says.
         """
+        if not self._call_now(caller, turn, callee, leaving):
+            self.leave(caller, turn, leaving)
+
+    def _call_now(self, caller: Entry, turn: Breakable, callee: Entry | None, leaving: Exit) -> bool:
         if turn.broken is None and callee is not None and caller.last_group > self.settled and not caller.pending:
             givers = self._givers(caller)
             if 0 < len(givers) <= _GIVERS_MAX and all(self._may_lean(callee, giver) for giver in givers):
                 for giver in givers:
                     self._lean(callee, giver)
                 leaving.go()
-                return
-        self.leave(caller, turn, leaving)
+                return True
+        return False
 
     def answer(self, giver: Entry, turn: Breakable, receiver: Entry | None, leaving: Exit) -> None:
         """Let an answer out: now, where `receiver` waits for it and can lean on `giver`.
@@ -183,10 +188,24 @@ class Gate:
         leans.setdefault(receiver, {})[giver] = None
         receiver.last_group = max(receiver.last_group, number)
 
+    @property
+    @any_thread
+    def anything_gathered(self) -> bool:
+        """Whether the current group has something to commit (monitor)."""
+        return bool(self.current.batches)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is gathered behind the group in flight that no further turn may begin."""
+        return False
+
     def take(self) -> Group | None:
         """The group to commit now, sealed; None while another is in flight or nothing is gathered."""
         if self.flight is not None or not self.current.batches:
             return None
+        return self._seal()
+
+    def _seal(self) -> Group:
         group = self.flight = self.current
         group.sealed_held = len(group.held)
         self.current = Group(group.number + 1)

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
+from holdfast_host.core.errors import InternalError
+
 PARKED_MIN: Final = 2  # waking a parked thread takes 39 us, starting a fresh one 119
 PARKED_MAX: Final = 8
 
@@ -56,6 +58,7 @@ class Leadership:
         self.promotions = 0
         self._promoted: set[int] = set()  # generations that lost it to a promotion and are not handed in yet
         self.busy = False  # the leader is not waiting for anything
+        self._mine = threading.local()  # the generation that a thread was appointed to last
 
     def step_aside(self) -> None:
         """One of the detached sections waits for what is outside from now on: it takes nobody's place."""
@@ -66,6 +69,22 @@ class Leadership:
         """One that stepped aside goes on."""
         with self._lock:
             self.at_work += 1
+
+    def step_out(self) -> bool:
+        """The section on this thread is about to wait for what only a leader can bring: another thread leads meanwhile.
+
+        Any thread. Returns whether `step_back` is to follow: a thread that never leads only waits.
+
+        Raises:
+            InternalError: this thread leads and is in no section; it would wait for itself.
+        """
+        generation: int = getattr(self._mine, "generation", 0)
+        if not generation:
+            return False
+        if not self.hand_over(generation) and generation == self.generation:
+            raise InternalError("the leader was about to wait for itself: this is a bug of the host")
+        self.step_aside()
+        return True
 
     def start(self, lead: Callable[[int], None], on_failure: Callable[[BaseException], None]) -> None:
         """Start the first leader and the parked followers.
@@ -203,6 +222,7 @@ class Leadership:
         try:
             while True:
                 follower.wake.acquire()
+                self._mine.generation = follower.generation
                 self._lead(follower.generation)
                 with self._lock:
                     if len(self._parked) >= PARKED_MAX:

@@ -28,7 +28,7 @@ class Entry:
 
     __slots__ = (
         "body", "evictions", "is_function", "label", "last_group", "loaded", "mail", "out_of_pool", "pending",
-        "sandbox", "stored", "turn", "type_id", "used_at",
+        "sandbox", "seen_group", "stored", "turn", "type_id", "used_at",
     )  # fmt: skip
 
     def __init__(self, type_id: int, label: str, stored: StoredInstance) -> None:
@@ -41,6 +41,7 @@ class Entry:
         self.mail: deque[Turn] = deque()
         self.turn: Turn | None = None
         self.last_group = 0  # the group of its last write; 0: none since it was made or lost
+        self.seen_group = 0  # of a function: the group that confirms what it was told last; see ConfirmingGate
         self.pending = Pending()
         self.sandbox: Sandbox | None = None
         self.loaded: LoadedType | None = None  # what the sandbox runs

@@ -1,0 +1,98 @@
+"""The gate over a store that another process may have taken over: what was read leaves behind a confirm.
+
+An instance is read from memory, or by a plain read: both may be the past, for whoever has taken the instance over since
+may have written. So whatever leaves is held until a commit that *began after the read* has come back: that locks the
+fence in itself, and is refused once there is another owner. A group may have no batches and be only that.
+
+Every turn of an instance may have read. What leaves one is therefore held by the group that gathers, whatever the
+instance wrote last. A function reads nothing by itself: it waits for what it was told (`seen_group`). Between instances
+of this worker nothing waits for a confirm: caller and callee stand behind one fence, and what leaves either is held.
+
+A confirm cannot be lost for one instance. Where a commit was refused as a whole, those that wrote have lost that; those
+that have only read wait for the next one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from holdfast_host.core.limits import MIB
+from holdfast_host.worker.commits.gate import Exit, Gate, Group
+from holdfast_host.worker.threads.leaders import any_thread, leaders
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from holdfast_host.core.errors import HoldfastError
+    from holdfast_host.worker.commits.gate import Breakable
+    from holdfast_host.worker.turns.entry import Entry
+
+_GATHERED_BYTES_MAX: Final = 64 * MIB  # far below what one statement may have
+
+
+@leaders
+class ConfirmingGate(Gate):
+    """The groups of one worker over a store that confirms."""
+
+    def __init__(self, settled: int) -> None:
+        super().__init__(settled)
+        self._confirmed = settled  # all that was read before this group was taken was no past
+
+    @property
+    @any_thread
+    def anything_gathered(self) -> bool:
+        """Whether there is something to commit or to confirm (monitor)."""
+        return bool(self.current.batches or self.current.held)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is gathered behind the group in flight that no further turn may begin."""
+        return self.flight is not None and self.current.bytes > _GATHERED_BYTES_MAX
+
+    def take(self) -> Group | None:
+        """The group to commit or to confirm now, sealed; None while another is in flight or nothing is gathered."""
+        if self.flight is not None or not (self.current.batches or self.current.held):
+            return None
+        return self._seal()
+
+    def leave(self, entry: Entry, turn: Breakable | None, leaving: Exit) -> None:
+        """Let it out when all that the instance has read and written by now is confirmed and durable."""
+        if turn is not None and turn.broken is not None:
+            leaving.fail(turn.broken)
+            return
+        number = max(entry.last_group, entry.seen_group) if entry.is_function else self.current.number
+        if number <= self._confirmed:
+            leaving.go()
+        elif self.flight is not None and self.settled < number <= self.flight.number:
+            self.flight.held.append((entry, leaving))
+        else:
+            self.current.held.append((entry, leaving))
+
+    def call(self, caller: Entry, turn: Breakable, callee: Entry | None, leaving: Exit) -> None:
+        """As over any store: the callee is in this worker, behind the same fence."""
+        if not self._call_now(caller, turn, callee, leaving):
+            Gate.leave(self, caller, turn, leaving)
+
+    def settle(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> Mapping[Entry, HoldfastError]:
+        """The group is durable but for the lost; where it is not confirmed, what it held waits for the next one."""
+        if group.confirmed:
+            self._confirmed = group.number
+            return super().settle(group, lost)
+        held, group.held = group.held, []
+        sealed_lost = self._with_leaning(lost, group.leans)
+        all_lost = super().settle(group, lost)
+        waiting = []
+        for at, (entry, leaving) in enumerate(held):
+            error = (sealed_lost if at < group.sealed_held else all_lost).get(entry)
+            if error is None:
+                waiting.append((entry, leaving))
+            else:
+                leaving.fail(error)
+        self.current.held[:0] = waiting
+        return all_lost
+
+    def _lean(self, receiver: Entry, giver: Entry) -> None:
+        """Beside what `giver` wrote, hold back what leaves `receiver` until what `giver` has read is confirmed."""
+        super()._lean(receiver, giver)
+        if receiver.is_function:
+            receiver.seen_group = giver.seen_group if giver.is_function else self.current.number
