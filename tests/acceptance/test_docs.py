@@ -27,6 +27,7 @@ WITHOUT_CODE = {
     "production.md",
     "security.md",
     "tokens.md",
+    "tracing.md",
     "vocabulary.md",
 }  # for readers who write none
 TRACKED = subprocess.run(["git", "ls-files", "*.md"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout

@@ -39,6 +39,7 @@ KNOWN: Final = frozenset(
         "TLS_KEY",
         "TOKEN",
         "TOKEN_FILE",
+        "TRACES",
         "TRUSTED_PROXY",
         "WORKERS",
     )

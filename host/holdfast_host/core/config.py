@@ -11,7 +11,7 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from holdfast_host.core.limits import SHARDS, Limits
 from holdfast_host.core.logs import FORMATS, LEVELS
 from holdfast_host.core.outbound import NONE, PLATFORM_ADDRESS, Pattern, PatternError
 from holdfast_host.core.tokens import id_of
+from holdfast_host.core.traces import read_traces
 
 _DOMAIN: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})*", re.IGNORECASE)
 TOKEN_FORM: Final = re.compile(r"[\x21-\x7e]+")
@@ -89,6 +90,7 @@ class HostConfig:
     tls_cert: Path | None = None  # PEM; without it, HTTP is spoken as it is
     tls_key: Path | None = None  # None where it stands in the certificate's file
     access_log: str = ""  # the path of its file, `-` for standard output; empty: there is none
+    traces: str = ""  # the URL to which spans are sent; empty: nothing is traced
 
     @classmethod
     def make(
@@ -115,6 +117,8 @@ class HostConfig:
         tls_cert: str | Path | None = None,
         tls_key: str | Path | None = None,
         access_log: str | Path | None = None,
+        traces: str | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> HostConfig:
         """Check what the operator said.
 
@@ -141,6 +145,9 @@ class HostConfig:
             tls_cert: a file with the certificate to serve HTTPS with, and with those between it and its authority.
             tls_key: the file of its key; None where that is in the same file.
             access_log: the file that gets a line for each request, `-` for standard output; None for none.
+            traces: the collector to which spans are sent, as OTLP over HTTP; `off` for none, None for what the standard
+                variables of OpenTelemetry say.
+            environment: those variables; None for none.
 
         Raises:
             ConfigurationError: says what is wrong and how to mend it.
@@ -191,6 +198,7 @@ class HostConfig:
             tls_cert=None if tls_cert is None else Path(tls_cert).absolute(),
             tls_key=None if tls_key is None else Path(tls_key).absolute(),
             access_log=_read_access_log(access_log),
+            traces=read_traces(traces, environment or {}),
         )
 
 

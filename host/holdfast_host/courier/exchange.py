@@ -26,6 +26,7 @@ from holdfast_host.courier.bodies import AHEAD_BYTES, AnswerBody
 from holdfast_host.courier.connections import DIAL, Dial
 from holdfast_host.courier.requests import USER_AGENT, GuestRequest, pack_head, pack_response, read_request
 from holdfast_host.courier.targets import read_url
+from holdfast_host.wire.calls.trace_context import NO_CONTEXT
 
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
@@ -53,7 +54,9 @@ class Exchanges:
         self._in_flight = in_flight
         self._limits = limits
 
-    async def request(self, function: str, text: bytes, budget_s: float, deliver: Deliver) -> None:
+    async def request(
+        self, function: str, text: bytes, budget_s: float, deliver: Deliver, trace: bytes = NO_CONTEXT
+    ) -> None:
         """Send what a guest of this function wrote, follow redirects, deliver the answer.
 
         Args:
@@ -61,13 +64,14 @@ class Exchanges:
             text: the request, as `wit/http.wit` has it.
             budget_s: what is left of the turn that waits.
             deliver: takes what makes the answer's text, which counts as under way until it returns.
+            trace: the context that the request carries.
 
         Raises:
             OutboundDeniedError, OutboundBusyError: nothing was sent, or a redirect was not followed.
             OutboundUnreachableError, OutboundTimeoutError: there is no whole answer; the outcome may be unknown.
             BadRequestError, LimitError: it is no request; one of the bodies is too long.
         """
-        asked = read_request(text, self._limits)
+        asked = read_request(text, self._limits, trace)
         timeout_s = min(asked.timeout_s, budget_s)
         with self._in_flight.admit(function, len(asked.body)) as admitted:
             exchange = _Exchange(self, function, asked, admitted)
@@ -99,7 +103,7 @@ class Exchanges:
     @asynccontextmanager
     async def opened(self, ask: Ask) -> AsyncIterator[OpenAnswer]:
         """Send a request; its answer, of which the head is there, until the block ends. What is raised: as `stream`."""
-        asked = read_request(ask.request, self._limits)
+        asked = read_request(ask.request, self._limits, ask.trace)
         with self._in_flight.admit(ask.function, len(asked.body) + AHEAD_BYTES) as admitted:
             exchange = _Exchange(self, ask.function, asked, admitted)
             async with AsyncExitStack() as opened:

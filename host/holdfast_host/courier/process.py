@@ -99,7 +99,8 @@ class Courier:
             elif ask.streams:
                 await self._exchanges.stream(ask, reads, deliver)
             else:
-                await self._exchanges.request(ask.function, ask.request, ask.budget_ms / 1000, deliver)
+                budget_s = ask.budget_ms / 1000
+                await self._exchanges.request(ask.function, ask.request, budget_s, deliver, ask.trace)
         except HoldfastError as error:
             self._outcomes[error.name] += 1
             raise

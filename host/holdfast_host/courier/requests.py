@@ -18,8 +18,10 @@ from holdfast_host.wire.calls.http_messages import (
     read_body,
     read_headers,
 )
+from holdfast_host.wire.calls.trace_context import NO_CONTEXT, traceparent_of
 
 USER_AGENT: Final = "holdfast"
+_TRACEPARENT: Final = "traceparent"
 _WHAT: Final = "the request"
 _METHOD: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}")
 _NEVER: Final = frozenset({"CONNECT", "TRACE", "TRACK"})  # a tunnel; an answer that holds the headers it was asked with
@@ -39,8 +41,8 @@ class GuestRequest:
     follows: bool  # whether redirects are followed
 
 
-def read_request(text: bytes, limits: Limits) -> GuestRequest:
-    """Read a guest's text.
+def read_request(text: bytes, limits: Limits, trace: bytes = NO_CONTEXT) -> GuestRequest:
+    """Read a guest's text; the request carries the trace context, unless its guest has given it one.
 
     Raises:
         BadRequestError: it is no request, or does not keep HTTP's rules.
@@ -63,6 +65,8 @@ def read_request(text: bytes, limits: Limits) -> GuestRequest:
         raise BadRequestError("the request has no url")
     dropped = _NOT_FOR_SERVERS | named_by_connection(value for name, value in headers if name.lower() == "connection")
     passed = [(name, value) for name, value in headers if name.lower() not in dropped]
+    if trace and not any(name.lower() == _TRACEPARENT for name, _ in passed):
+        passed.append((_TRACEPARENT, traceparent_of(trace)))
     follows = facts.get("redirects", True)
     if not isinstance(follows, bool):
         raise BadRequestError("redirects of the request must be true or false")

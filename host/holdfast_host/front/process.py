@@ -88,7 +88,8 @@ class Front:
         )
         addresses = start.routing.addresses
         self._links = [WorkerLink(number, each, limits, self._sockets) for number, each in enumerate(addresses)]
-        self._calls = Calls(CatalogView(start.catalog), start.routing, self._links, limits)
+        view = CatalogView(start.catalog)
+        self._calls = Calls(view, start.routing, self._links, limits, traces=start.traces)
         handshakes = Handshakes(self._calls, self._sockets, start.routing, self._links, limits)
         self._health = Health(self._links)
         self._uploads = UploadFolder(Path(start.data), start.front, limits)

@@ -138,4 +138,5 @@ def row_bytes(changes: Changes, instance: StoredInstance) -> int:
 
 def _row_bytes(row: SocketRow, instance: StoredInstance) -> int:
     reason = 0 if row.ending is None else len(row.ending.reason) * 4
-    return _ROW_BYTES + len(instance.name) + len(row.tags) + len(row.protocol) + len(row.attachment) + reason
+    texts = (instance.name, row.tags, row.protocol, row.attachment, row.trace)
+    return _ROW_BYTES + sum(map(len, texts)) + reason

@@ -50,6 +50,7 @@ class Alarm:
     last_error: str = ""
     begun: bool = False  # an attempt has begun whose end is not recorded: if its worker is gone, it died in it
     killed: bool = False  # the last attempt ended with its worker's death
+    trace: bytes = b""  # of the turn that set it, where that was recorded, see wire.trace_context
 
 
 EXPIRES_MAX_S: Final = (1 << 32) - 1  # what a row can say: the year 2106
@@ -86,6 +87,7 @@ class SocketRow(NamedTuple):
     protocol: bytes = b""
     attachment: bytes = b""  # encoded as values are; of an auto response what it answers
     ending: Ending | None = None
+    trace: bytes = b""  # of the turn that accepted it, as an alarm's
 
 
 AUTO_RESPONSE: Final = 0  # in place of a socket's number

@@ -73,6 +73,7 @@ class WorkerLaunch:
                 new_data=resources.registry.next_type_id() == 1,
                 courier=str(resources.courier_listener.getsockname()),
                 fronts=[*resources.front_numbers.live],
+                traces=config.traces,
             )
 
         inherited = (listener.fileno(), resources.lock_fd, running_fd)
@@ -140,6 +141,7 @@ class FrontLaunch:
                 root_function=config.root_function,
                 access_log=config.access_log if config.access_log != STANDARD_OUTPUT or output >= 0 else "",
                 access_log_fd=output,
+                traces=config.traces != "",
             )
 
         output = _standard_output() if config.access_log == STANDARD_OUTPUT else -1

@@ -37,7 +37,9 @@ from holdfast_host.worker.threads.poller import READ_BYTES
 from holdfast_host.worker.worker import Worker
 
 if TYPE_CHECKING:
+    from holdfast_host.core.json_text import JsonObject
     from holdfast_host.storage.store import StoreBrokenError
+    from holdfast_host.worker.tracing.export import SpanExport
 
 SWITCH_INTERVAL_S: Final = 0.0005  # a host import beside a busy thread waits 25 to 40 us instead of 535
 _BACKLOG: Final = 64
@@ -59,6 +61,7 @@ class WorkerProcess:
         partitions = start.routing.partitions_of(start.worker)
         self._store = LmdbStore.open(Path(start.data), partitions, limits, make=start.new_data)
         self._engine = SandboxEngine(limits)
+        self._spans = _span_export(start.traces, self._output) if start.traces else None
         self._worker = Worker(
             self._store,
             self._engine,
@@ -70,6 +73,7 @@ class WorkerProcess:
             on_broken_store=self._end_broken,
             on_failure=self._end_on_bug,
             courier=start.courier,
+            spans=self._spans,
             running_page=None if start.running_fd < 0 else RunningPage(start.running_fd),
         )
         self._worker.deployments.checks_arguments = start.check_arguments
@@ -81,7 +85,7 @@ class WorkerProcess:
             self._worker,
             self._stop,
             received,
-            measures=self._worker.report.read,
+            measures=self._measures,
             activity=self._worker.activity.report,
             backup=self._backup,
         )
@@ -118,6 +122,11 @@ class WorkerProcess:
         while True:
             signal.pause()
 
+    def _measures(self) -> JsonObject:
+        """What the worker has counted, and what has become of its spans, where it traces."""
+        spans = {} if self._spans is None else {"spans": {**self._spans.counts}}
+        return self._worker.report.read() | spans
+
     def _greeting(self) -> dict[str, Any]:
         partitions = {str(number): {"epoch": epoch, "group": group} for number, (epoch, group) in self._reached.items()}
         return {"protocol": PROTOCOL, "pid": os.getpid(), "worker": self._start.worker, "partitions": partitions}
@@ -139,6 +148,8 @@ class WorkerProcess:
         if self._worker.loop.is_settled and not self._backup.copying:
             self._worker.inspection.close()
             self._store.close()
+        if self._spans is not None:
+            self._spans.close()
         self._output.flush()
         os._exit(0)
 
@@ -158,6 +169,17 @@ def _memory_share(start: WorkerStart) -> int:
     """Half the machine's memory over the workers."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return machine // 2 // len(start.routing.addresses)
+
+
+def _span_export(url: str, output: Output) -> SpanExport:
+    """Where spans go; what it needs is loaded by a worker that traces, and by no other."""
+    from holdfast_host.worker.tracing.export import SpanExport
+
+    def say(spans: int) -> None:
+        event = "the collector takes no spans: is it there, and is --traces its address?"
+        output.event("warning", event, lost=spans, url=url)
+
+    return SpanExport.to(url, say)
 
 
 def read_start(control: socket.socket) -> tuple[WorkerStart, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from holdfast_host.core.clock import Clock, SystemClock
@@ -37,12 +38,15 @@ from holdfast_host.worker.loop import Loop
 from holdfast_host.worker.measures import Measures
 from holdfast_host.worker.reception import Reception
 from holdfast_host.worker.running.executor import Executor
+from holdfast_host.worker.running.traced import TracedExecutor
 from holdfast_host.worker.sockets.queries import socket_readers
 from holdfast_host.worker.sockets.reception import Sockets
 from holdfast_host.worker.threads.compute_slots import ComputeSlots
 from holdfast_host.worker.threads.inbox import Inbox
 from holdfast_host.worker.threads.leadership import Leadership
 from holdfast_host.worker.threads.poller import Poller
+from holdfast_host.worker.tracing.measures import TracedMeasures
+from holdfast_host.worker.tracing.tracer import Tracer
 from holdfast_host.worker.turns.deployments import Deployments
 from holdfast_host.worker.turns.directory import Directory
 from holdfast_host.worker.turns.function_pool import Functions
@@ -56,6 +60,7 @@ if TYPE_CHECKING:
     from holdfast_host.storage.store import Store
     from holdfast_host.wire.control.routing import Routing
     from holdfast_host.worker.logs.output import Output
+    from holdfast_host.worker.tracing.spans import SpanSink
     from holdfast_host.worker.turns.turn import Turn
 
 
@@ -77,13 +82,16 @@ class Worker:
         clock: Clock | None = None,
         running_page: RunningPage | None = None,
         courier: str = "",
+        spans: SpanSink | None = None,
     ) -> None:
+        """`spans` takes those of turns; without it nothing is traced, and nothing is spent on it."""
         self.limits = limits
         self.output = output
         self.store = store
         self._on_failure = on_failure
         self.running: dict[Turn, int] = {}  # with its record on the page
-        self.measures = Measures()
+        tracer = None if spans is None else Tracer(spans, number)
+        self.measures = Measures() if tracer is None else TracedMeasures(tracer)
         self.replies = Replies(self.measures)
         # Threads.
         self.poller = Poller()
@@ -117,9 +125,12 @@ class Worker:
             directory=self.directory,
             deployments=self.deployments,
             peers=self.peers,
+            tracer=tracer,
         )
         self.courier = CourierLink(courier, self.poller, limits)
-        self.outbound = OutboundRequests(limits, gate=self.gate, leadership=self.leadership, link=self.courier)
+        self.outbound = OutboundRequests(
+            limits, gate=self.gate, leadership=self.leadership, link=self.courier, tracer=tracer
+        )
         clock = clock or SystemClock()
         parts: dict[str, Any] = {
             "store": store,
@@ -141,6 +152,7 @@ class Worker:
             mailboxes=self.mailboxes,
             peers=self.peers,
             courier=self.courier,
+            tracer=tracer,
         )
         self.alarms = Alarms(**parts)
         self.runs, self.job_calls, self.job_requests = (Jobs(pool=pool, away=away, **parts) for pool in POOLS)
@@ -171,7 +183,8 @@ class Worker:
         )
         store.attach(StoreLeader(self.leadership, self.inbox, self.poller, self.committer, self._fail))
         self.slow_turns = SlowTurns(output)
-        self.executor = Executor(
+        make_executor = Executor if tracer is None else partial(TracedExecutor, tracer=tracer)
+        self.executor = make_executor(
             store=store,
             limits=limits,
             output=output,

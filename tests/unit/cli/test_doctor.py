@@ -6,6 +6,7 @@ import errno
 import itertools
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -17,6 +18,7 @@ import pytest
 from holdfast_host.cli.commands.doctor import clock_of_host_check
 from holdfast_host.cli.doctor import disk, machine
 from holdfast_host.cli.doctor.checks import Check, State
+from holdfast_host.cli.doctor.collector import collector_checks
 from holdfast_host.cli.doctor.directory import directory_checks, owner_check
 from holdfast_host.core.limits import GIB, MIB
 from holdfast_host.storage.data_directory import ensure_data_directory
@@ -240,6 +242,21 @@ def test_the_authority_of_a_host_is_named_as_for_other_commands(tmp_path: Path) 
     done = run("doctor", "--data", str(tmp_path), "--host", "https://127.0.0.1:1", "--ca", str(tmp_path / "ca.pem"))
 
     assert f"--ca {tmp_path / 'ca.pem'} cannot be used: it is no certificate in PEM" in done.stderr
+
+
+def test_a_collector_that_the_variables_name_is_looked_for() -> None:
+    endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        url = f"http://127.0.0.1:{collector.getsockname()[1]}"
+        there = of(collector_checks({endpoint: url}))["traces"]
+    gone = of(collector_checks({"HOLDFAST_TRACES": url}))["traces"]
+
+    assert (there.state, there.said) == (OK, f"something listens at {url}/v1/traces")
+    assert (gone.state, gone.said) == (WARNING, f"{url}/v1/traces: Connection refused")
+    assert of(collector_checks({"HOLDFAST_TRACES": "collector"}))["traces"].state is FAULT
+    assert of(collector_checks({endpoint: url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}))["traces"].state is WARNING
+    assert of(collector_checks({endpoint: url, "HOLDFAST_TRACES": "off"})) == {}
+    assert of(collector_checks({})) == {}
 
 
 def test_a_host_that_does_not_answer_is_a_fault(tmp_path: Path) -> None:

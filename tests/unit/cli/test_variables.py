@@ -37,6 +37,7 @@ GIVEN = {
     "--log-level": "debug",
     "--log-format": "json",
     "--access-log": "access.log",
+    "--traces": "http://127.0.0.1:4318",
 }
 
 

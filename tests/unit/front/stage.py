@@ -322,6 +322,7 @@ async def staged(
     edge: Edge | None = None,
     trusted: ssl.SSLContext | None = None,
     access_log: str = "",
+    traces: bool = False,
 ) -> AsyncIterator[Stage]:
     """A front that serves, with its workers connected unless told otherwise."""
     loop = asyncio.get_running_loop()
@@ -355,6 +356,7 @@ async def staged(
             ui=ui,
             edge=edge or Edge(),
             access_log=access_log,
+            traces=traces,
         )
         front = Front(start, control)
         stage = Stage(port, [Worker(each) for each in listeners], supervisor, Path(folder), front)

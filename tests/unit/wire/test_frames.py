@@ -39,6 +39,7 @@ calls = st.builds(
     body=st.binary(max_size=3000),
     key=st.one_of(st.just(b""), st.binary(max_size=256)),
     offer=st.one_of(st.just(0), st.integers(1, 2**64 - 1)),
+    trace=st.one_of(st.just(b""), st.binary(min_size=25, max_size=25)),
 )
 replies = st.tuples(_U32, st.integers(100, 599), st.binary(max_size=3000))
 

@@ -11,6 +11,7 @@ import pytest
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.store import Alarm, StoredInstance
+from holdfast_host.worker.tracing.spans import SpanSink
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.clock import ManualClock
 from tests.harness.memory_store import MemoryStore, Row
@@ -31,12 +32,13 @@ class AlarmStage:
         store: MemoryStore | None = None,
         clock: ManualClock | None = None,
         limits: Limits | None = None,
+        spans: SpanSink | None = None,
     ) -> None:
         self.clock = clock or ManualClock()
         self.handler = handler
         self.runs: list[tuple[str, int]] = []
         guests: dict[bytes, Guest] = {b"alarm": self._handle, b"set": set_alarm, b"when": when, b"clear": clear}
-        self.stage = Stage(monkeypatch, limits, store=store, clock=self.clock, guests=guests)
+        self.stage = Stage(monkeypatch, limits, store=store, clock=self.clock, guests=guests, spans=spans)
         self.store = self.stage.store
 
     def _handle(self, turn: Turn, info: dict[str, Any]) -> Any:

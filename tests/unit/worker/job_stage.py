@@ -13,6 +13,7 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.jobs import Job
 from holdfast_host.storage.store import StoredInstance
+from holdfast_host.worker.tracing.spans import SpanSink
 from holdfast_host.worker.turns.job_texts import describe_job
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.clock import ManualClock
@@ -35,12 +36,14 @@ class JobStage:
         clock: ManualClock | None = None,
         limits: Limits | None = None,
         guests: dict[bytes, Guest] | None = None,
+        spans: SpanSink | None = None,
     ) -> None:
         self.clock = clock or ManualClock()
         self.handler = handler
         self.runs: list[dict[str, Any]] = []
         own: dict[bytes, Guest] = {b"job": self._handle, b"put": put, b"list": list_jobs, b"cancel": cancel}
-        self.stage = Stage(monkeypatch, limits, store=store, clock=self.clock, guests={**own, **(guests or {})})
+        all_guests = {**own, **(guests or {})}
+        self.stage = Stage(monkeypatch, limits, store=store, clock=self.clock, guests=all_guests, spans=spans)
         self.store = self.stage.store
 
     def _handle(self, turn: Turn, info: dict[str, Any]) -> Any:

@@ -28,6 +28,7 @@ from holdfast_host.wire.sockets.frames import (
     socket_text,
 )
 from holdfast_host.wire.sockets.standing import StandingSockets
+from holdfast_host.worker.tracing.spans import SpanSink
 from holdfast_host.worker.turns.turn import Turn
 from holdfast_host.worker.worker import Worker
 from tests.harness.clock import ManualClock
@@ -202,6 +203,7 @@ class SocketStage:
         front: int = 7,
         serial: int = 1,
         awaits: tuple[int, ...] = (),
+        spans: SpanSink | None = None,
     ) -> None:
         """`awaits` are fronts that live, and have not come yet."""
         self.clock = ManualClock()
@@ -215,6 +217,7 @@ class SocketStage:
             clock=self.clock,
             guests={b"fetch": fetch, b"socket": self._handle, b"run": run_steps},
             fronts=awaits,
+            spans=spans,
         )
         self.store = self.stage.store
         self.worker = self.stage.worker

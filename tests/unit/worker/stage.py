@@ -24,6 +24,7 @@ from holdfast_host.wire.sockets.pages import SocketPages
 from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.running import runner as running
 from holdfast_host.worker.threads.monitor import Monitor
+from holdfast_host.worker.tracing.spans import SpanSink
 from holdfast_host.worker.turns.deployments import LoadedType
 from holdfast_host.worker.turns.turn import Turn
 from holdfast_host.worker.worker import Worker
@@ -157,6 +158,7 @@ class Stage:
         clock: Clock | None = None,
         guests: dict[bytes, Guest] | None = None,
         fronts: tuple[int, ...] = (),
+        spans: SpanSink | None = None,
     ) -> None:
         """`fronts` are those that live when the worker starts."""
         self.limits = limits or Limits()
@@ -187,6 +189,7 @@ class Stage:
             on_broken_store=self.broken.put,
             on_failure=self.failures.put,
             clock=clock,
+            spans=spans,
         )
         self.worker.sockets.know_fronts(fronts)
         self.deploy()
@@ -281,12 +284,13 @@ class Client:
         type_id: int = TYPE,
         budget_ms: int = 0,
         key: bytes = b"",
+        trace: bytes = b"",
     ) -> int:
         body = b"" if argument is None else json.dumps(argument).encode()
         with self._sending:
             slot, self._slot = self._slot, (self._slot + 1) % SLOTS
             self.replies.pop(slot, None)
-            call = Call(slot, type_id, budget_ms, 0, 0, name.encode(), method.encode(), b"", body, key)
+            call = Call(slot, type_id, budget_ms, 0, 0, name.encode(), method.encode(), b"", body, key, trace=trace)
             self.page.words[slot] = 0
             self.socket.sendall(pack_call(call))
         return slot

@@ -216,7 +216,7 @@ def test_a_worker_that_stops_waits_for_no_copy_of_a_backup(monkeypatch: pytest.M
 
     snapshot.copy.side_effect = copy
     cut = process._backup = BackupCut(Mock(release=lambda: True, hold=lambda then: then()), lambda: snapshot)
-    process._worker, process._store, process._output = Mock(), Mock(), Mock()
+    process._worker, process._store, process._output, process._spans = Mock(), Mock(), Mock(), None
     monkeypatch.setattr("os._exit", Mock())
     cut.hold(lambda: None)
     thread = threading.Thread(target=cut.copy, args=(0, Path("/absent")))

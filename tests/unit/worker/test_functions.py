@@ -22,6 +22,7 @@ from holdfast_host.storage.store import StoredInstance
 from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
 from holdfast_host.wire.calls.frames import Call, CallKind, pack_call
 from holdfast_host.wire.calls.function_bodies import pack_pull, unpack_head
+from holdfast_host.worker.tracing.spans import SpanSink
 from holdfast_host.worker.turns.entry import Entry
 from holdfast_host.worker.turns.function_bodies import FunctionBodies
 from holdfast_host.worker.turns.function_turns import FunctionTurn
@@ -34,7 +35,13 @@ Handler = Callable[[Turn, Any], Any]
 class FunctionStage(Stage):
     """A worker with one function, `f`, whose fetch is the handler."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, handler: Handler, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        handler: Handler,
+        limits: Limits | None = None,
+        spans: SpanSink | None = None,
+    ) -> None:
         self.made = 0
 
         def fetch(sandbox: GuestSandbox, turn: Turn, request: bytes) -> Outcome:
@@ -44,7 +51,7 @@ class FunctionStage(Stage):
             self.made += 1
             GuestSandbox.__init__(sandbox)
 
-        super().__init__(monkeypatch, limits, guests={b"fetch": handler})
+        super().__init__(monkeypatch, limits, guests={b"fetch": handler}, spans=spans)
         sandbox = type("Sandbox", (GuestSandbox,), {"guests": self.guests, "fetch": fetch, "__init__": count})
         monkeypatch.setattr("holdfast_host.worker.running.runner.Sandbox", sandbox)
         self.deploy_function()

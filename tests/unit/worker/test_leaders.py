@@ -70,6 +70,13 @@ NOT_THE_LEADERS: Final = {
     "Caller": "a protocol",
     "PeerCall": "a protocol",
     "Asked": "a protocol",
+    "TracedRunner": "as TurnRunner",
+    "TurnTrace": "data of Tracer; what its turn's thread notes is read when that has ended",
+    "AskedTrace": "data of Tracer",
+    "Part": "data",
+    "SpanRecord": "data",
+    "SpanSink": "a protocol",
+    "SpanExport": "a queue that one thread fills and another empties",
 }
 
 

@@ -304,7 +304,7 @@ def test_a_stop_closes_no_store_under_a_turn_that_runs_on(monkeypatch: pytest.Mo
     events: list[str] = []
     process: Any = WorkerProcess.__new__(WorkerProcess)
     process._worker, process._store, process._output = stage.worker, stage.store, stage.worker.output
-    process._backup = Mock(copying=False)
+    process._backup, process._spans = Mock(copying=False), None
     monkeypatch.setattr(stage.store, "close", lambda: events.append("closed"))
     monkeypatch.setattr("os._exit", lambda code: events.append(f"exit {code}"))
     running = stage.client.send("a", "compute", 0.2)

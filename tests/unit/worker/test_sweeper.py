@@ -146,7 +146,7 @@ def test_a_worker_that_is_stopped_waits_for_the_sweep_that_runs_and_begins_no_ot
     drained = threading.Event()
     process: Any = WorkerProcess.__new__(WorkerProcess)
     process._worker, process._store, process._output = stage.worker, stage.store, stage.worker.output
-    process._backup = Mock(copying=False)
+    process._backup, process._spans = Mock(copying=False), None
     monkeypatch.setattr(stage.store, "close", lambda: events.append("closed"))
     monkeypatch.setattr("os._exit", lambda code: events.append(f"exit {code}"))
     store.go_on.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli.doctor.checks import Check, State
+from holdfast_host.cli.doctor.collector import collector_checks
 from holdfast_host.cli.doctor.directory import directory_checks, nearest
 from holdfast_host.cli.doctor.disk import disk_checks
 from holdfast_host.cli.doctor.machine import machine_checks
@@ -65,6 +67,7 @@ def command(data: Path, host: str | None, ca: Path | None, as_json: bool) -> Non
 
 def _all(data: Path, host: str | None, ca: Path | None) -> Iterator[Check]:
     yield from machine_checks()
+    yield from collector_checks(os.environ)
     yield from directory_checks(data)
     folder = nearest(data)
     yield from disk_checks(folder if folder.is_dir() else folder.parent)

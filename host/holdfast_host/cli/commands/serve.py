@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from holdfast_host.cli.settings_file import CommandWithSettings, anew, checked, 
 from holdfast_host.cli.variables import name_unknown, option
 from holdfast_host.core.config import OUTBOUND_DEFAULT, HostConfig
 from holdfast_host.core.logs import FORMATS, LEVELS, EventLog
+from holdfast_host.core.traces import name_untraced
 from holdfast_host.sandbox.components.compile_client import compile_component
 from holdfast_host.supervisor.host import serve
 
@@ -167,6 +169,12 @@ Examples:
     "[default: none]",
 )
 @option(
+    "--traces",
+    metavar="URL",
+    help="Send a span of each turn to this collector, as OTLP over HTTP (http://127.0.0.1:4318); or off. Needs the "
+    "extra holdfast[otel].  [default: what OTEL_EXPORTER_OTLP_ENDPOINT says]",
+)
+@option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -183,8 +191,9 @@ def command(context: click.Context, /, print_config: bool, **_settings: Any) -> 
         for line in settings_text(context.command, context.params).splitlines():
             say(line)
         return
-    if unknown := name_unknown(os.environ):
-        EventLog(settings.log_level, log_format=settings.log_format).warning(unknown)
+    for unheard in (name_unknown(os.environ), name_untraced(context.params["traces"], os.environ)):
+        if unheard is not None:
+            EventLog(settings.log_level, log_format=settings.log_format).warning(unheard)
     sys.exit(serve(settings, _announce, compile_component, reread=lambda: _checked(anew(context))))
 
 
@@ -195,7 +204,8 @@ def _checked(context: click.Context) -> HostConfig:
         values[name] = values[name] == "on"
     values["ui"] = not values.pop("no_ui")
     token = os.environ.get("HOLDFAST_TOKEN")
-    return checked(context, context.params["config"], lambda: HostConfig.make(token=token, **values))
+    make = partial(HostConfig.make, token=token, environment=os.environ, **values)
+    return checked(context, context.params["config"], make)
 
 
 def _read_file(context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:

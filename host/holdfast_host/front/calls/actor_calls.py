@@ -18,6 +18,7 @@ from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.calls.frames import Call, CallFlag, CallKind
 from holdfast_host.wire.calls.idempotency import REPLAYED
+from holdfast_host.wire.calls.trace_context import NO_CONTEXT, read_traceparent
 from holdfast_host.wire.control.routing import Routing
 
 if TYPE_CHECKING:
@@ -37,8 +38,12 @@ WholeRequest = tuple[tuple[bytes | Any, ...], int, bytes, bytes]
 class Calls:
     """Routes calls to the workers' links. One per front; `view` is replaced by each new catalog."""
 
-    def __init__(self, view: CatalogView, routing: Routing, links: list[WorkerLink], limits: Limits) -> None:
+    def __init__(
+        self, view: CatalogView, routing: Routing, links: list[WorkerLink], limits: Limits, *, traces: bool = False
+    ) -> None:
+        """`traces`: what a request says of the trace that it is part of goes along."""
         self.view = view
+        self._traces = traces
         self._routing = routing
         self._links = links
         self._limits = limits
@@ -88,12 +93,18 @@ class Calls:
     async def _call(self, exchange: Exchange, type_id: int, name: bytes, method: bytes, body: bytes) -> Answer:
         flags = flags_of(exchange.headers)
         link, partition = self._route(type_id, name)
-        call = Call(0, type_id, 0, _METHOD, flags, name, method, b"", body, key_of(exchange.headers))
+        key, trace = key_of(exchange.headers), self.trace_of(exchange)
+        call = Call(0, type_id, 0, _METHOD, flags, name, method, b"", body, key, trace=trace)
         status, result = await link.call(call, partition)
         further = b""
         if status & REPLAYED:
             status, further = status & ~REPLAYED, REPLAYED_LINE
         return Answer(status, result, TYPED_JSON if status == 200 and flags & TYPED_RESULT else JSON, further)
+
+    def trace_of(self, exchange: Exchange) -> bytes:
+        """The trace context that a request comes with; none where it has two, as the rule says."""
+        found = exchange.headers.getall("traceparent", ()) if self._traces else ()
+        return read_traceparent(found[0].strip()) if len(found) == 1 else NO_CONTEXT
 
     def _route(self, type_id: int, name: bytes) -> tuple[WorkerLink, int]:
         """The link to the worker that owns an instance, and the partition that it lies in."""

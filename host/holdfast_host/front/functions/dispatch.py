@@ -200,7 +200,8 @@ class FunctionHosts:
             del body
             worker = self._choose()
             encoded = name.encode()
-            call = Call(0, 0, 0, CallKind.FUNCTION, 0, encoded, b"fetch", b"", text, offer=number)
+            trace = self._calls.trace_of(exchange)
+            call = Call(0, 0, 0, CallKind.FUNCTION, 0, encoded, b"fetch", b"", text, offer=number, trace=trace)
             status, reply = await self._links[worker].call(call, self._partitions[worker])
         by_path = request.under_prefix
         if status == _OK | FOLLOWS:

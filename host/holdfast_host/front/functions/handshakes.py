@@ -109,7 +109,8 @@ class Handshakes:
         worker, partition = self._routing.place(type_id, name)
         with self.offer(self._calls.view.owner(type_id)) as offer:
             text = pack_request("GET", url, headers, b"", came_by.client, socket_text(offer.number))
-            call = Call(0, type_id, 0, int(CallKind.FETCH), 0, name, b"fetch", b"", text, offer=offer.number)
+            kind, trace = int(CallKind.FETCH), self._calls.trace_of(exchange)
+            call = Call(0, type_id, 0, kind, 0, name, b"fetch", b"", text, offer=offer.number, trace=trace)
             status, reply = await self._links[worker].call(call, partition)
             if status != _OK:
                 return Answer(status, reply)

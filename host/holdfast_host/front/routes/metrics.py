@@ -93,6 +93,8 @@ class _Collected(Collector):
             yield _numbers(GaugeMetricFamily(name, text, labels=["worker"]), workers, key)
         for name, key, label, text in _WORKER_COUNTS:
             yield _counts(CounterMetricFamily(name, text, labels=["worker", label]), workers, key)
+        spans = CounterMetricFamily(*_SPANS, labels=["worker", "outcome"])
+        yield _counts(spans, [each for each in workers if "spans" in each[1]], "spans")
         for name, key, text in _FRONT_COUNTERS:
             yield _numbers(CounterMetricFamily(name, text, labels=["front"]), fronts, key)
         for name, key, text in _FRONT_GAUGES:
@@ -138,6 +140,10 @@ _WORKER_COUNTS: Final = (
         "outcome",
         "Turns of jobs, runs and then, by outcome: ok, or the error's name; and jobs abandoned or parked.",
     ),
+)
+_SPANS: Final = (
+    "holdfast_spans",
+    "Spans by what became of them: exported, failed (the collector did not take them), dropped (too many waited).",
 )
 _FRONT_COUNTERS: Final = (
     ("holdfast_http_requests", "requests", "HTTP requests."),

@@ -38,7 +38,8 @@ jobs to delete at once; then it is a newer one, too.
 - A due row exists for an alarm or job that is armed, retrying or waiting, a rest row for one that is abandoned or
   parked.
 - Marks of both: 1 an attempt has begun and its end is not recorded, 2 the last attempt ended with its worker; of a job
-  also 4 nobody can know whether it took effect.
+  also 4 nobody can know whether it took effect; of an alarm also 16 the trace context (25 bytes) of the turn that set
+  it stands before `why`.
 - Every number in the partition is below the next number, which only grows: no number is ever used twice.
 - The epoch grows by one with every open, the group with every commit of an epoch's worker.
 
@@ -54,6 +55,7 @@ from typing import Final, NamedTuple
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.storage.jobs import DUE_STATES, ID_BYTES, KINDS, POOLS, STATES, Job
 from holdfast_host.storage.store import Alarm, Receipt
+from holdfast_host.wire.calls.trace_context import CONTEXT_BYTES
 
 FORMAT: Final = 2
 FORMATS: Final = (1, 2)  # those that are read
@@ -101,6 +103,7 @@ _BEGUN: Final = 1
 _KILLED: Final = 2
 _UNKNOWN: Final = 4
 _AGAIN: Final = 8
+_TRACED: Final = 16
 
 
 class NameRow(NamedTuple):
@@ -231,18 +234,18 @@ def alarm_key(number: int) -> bytes:
 def pack_alarm(alarm: Alarm) -> bytes:
     """The value of an alarm row."""
     state = _ALARM_STATES.index(alarm.state)
-    marks = alarm.begun * _BEGUN + alarm.killed * _KILLED
+    marks = alarm.begun * _BEGUN + alarm.killed * _KILLED + (alarm.trace != b"") * _TRACED
     row = _ALARM_ROW.pack(alarm.due_us, alarm.scheduled_us, alarm.retry_count, state, marks)
-    return row + alarm.last_error.encode("utf-8", "replace")
+    return row + alarm.trace + alarm.last_error.encode("utf-8", "replace")
 
 
 def unpack_alarm(row: bytes) -> Alarm:
     """What `pack_alarm` wrote."""
     due_us, scheduled_us, retry_count, state, marks = _ALARM_ROW.unpack_from(row)
-    last_error = row[_ALARM_ROW.size :].decode()
-    return Alarm(
-        due_us, retry_count, scheduled_us, _ALARM_STATES[state], last_error, bool(marks & _BEGUN), bool(marks & _KILLED)
-    )
+    at = _ALARM_ROW.size + (CONTEXT_BYTES if marks & _TRACED else 0)
+    begun, killed = bool(marks & _BEGUN), bool(marks & _KILLED)
+    trace = row[_ALARM_ROW.size : at]
+    return Alarm(due_us, retry_count, scheduled_us, _ALARM_STATES[state], row[at:].decode(), begun, killed, trace)
 
 
 def has_due_row(alarm: Alarm) -> bool:

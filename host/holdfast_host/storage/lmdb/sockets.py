@@ -3,7 +3,8 @@
 A row says whose it is: those of a front that is gone are found by going through all of them.
 
     version u8 (1), opened u64 (us), flags u8, type id u32, lengths u16 of name, tags, protocol and attachment; these
-    four; where the flags say that it is ending: code u16, marks u8, tries u8, and the reason
+    four; where the flags say so, the trace context (25 bytes) of the turn that accepted it; where the flags say that it
+    is ending: code u16, marks u8, tries u8, and the reason
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import lmdb
 from holdfast_host.core.errors import InternalError
 from holdfast_host.storage.lmdb.keys import PREFIX_BYTES, SOCKET_FIRST, socket_prefix
 from holdfast_host.storage.store import Ending, SocketRow, StoreBrokenError, StoredInstance
+from holdfast_host.wire.calls.trace_context import CONTEXT_BYTES
 
 if TYPE_CHECKING:
     from holdfast_host.storage.lmdb.partition import Partition
@@ -28,7 +30,7 @@ _ROW: Final = struct.Struct("<BQBIHHHH")
 _ROW_BYTES: Final = _ROW.size
 _ENDING: Final = struct.Struct("<HBB")
 _NUMBER: Final = struct.Struct(">Q")
-_EVENTS, _CLOSED, _ENDS = 1, 2, 4
+_EVENTS, _CLOSED, _ENDS, _TRACED = 1, 2, 4, 8
 _CLEAN, _BROKE, _BEGUN, _KILLED = 1, 2, 4, 8
 _NUMBER_BYTES: Final = 8
 _PIECE_ROWS: Final = 64  # between two looks at the time
@@ -42,11 +44,10 @@ def socket_key(number: int, socket: int) -> bytes:
 def pack_socket(instance: StoredInstance, row: SocketRow) -> bytes:
     """The value of a socket's row."""
     name, tags, protocol, attachment, ending = instance.name, row.tags, row.protocol, row.attachment, row.ending
-    flags = row.events * _EVENTS | row.closed * _CLOSED | (ending is not None) * _ENDS
+    flags = row.events * _EVENTS | row.closed * _CLOSED | (ending is not None) * _ENDS | (row.trace != b"") * _TRACED
     lengths = (len(name), len(tags), len(protocol), len(attachment))
-    packed = b"".join(
-        (_ROW.pack(_VERSION, row.opened_us, flags, instance.type_id, *lengths), name, tags, protocol, attachment)
-    )
+    head = _ROW.pack(_VERSION, row.opened_us, flags, instance.type_id, *lengths)
+    packed = b"".join((head, name, tags, protocol, attachment, row.trace))
     if ending is None:
         return packed
     marks = ending.clean * _CLEAN | ending.broke * _BROKE | ending.begun * _BEGUN | ending.killed * _KILLED
@@ -67,15 +68,17 @@ def unpack_owned(row: bytes) -> tuple[int, bytes, SocketRow]:
     tags_at = _ROW_BYTES + name_n
     protocol_at = tags_at + tags_n
     attachment_at = protocol_at + protocol_n
-    end = attachment_at + attachment_n
+    trace_at = attachment_at + attachment_n
+    end = trace_at + CONTEXT_BYTES if flags & _TRACED else trace_at
     found = SocketRow(
         opened_us,
         flags & _EVENTS != 0,
         flags & _CLOSED != 0,
         row[tags_at:protocol_at],
         row[protocol_at:attachment_at],
-        row[attachment_at:end],
+        row[attachment_at:trace_at],
         _unpack_ending(row, end) if flags & _ENDS else None,
+        row[trace_at:end],
     )
     return type_id, row[_ROW_BYTES:tags_at], found
 

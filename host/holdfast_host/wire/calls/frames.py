@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any, Final
 
-PROTOCOL: Final = 2
+from holdfast_host.wire.calls.trace_context import CONTEXT_BYTES
+
+PROTOCOL: Final = 3
 FRAME_BYTES_MAX: Final = 32 << 20
 
 
@@ -61,6 +63,7 @@ class CallFlag(IntFlag):
     TYPED_RESULT = 2
     KEYED = 4  # the body has an idempotency key before it, see wire.idempotency: its length as u16, and the key
     OFFER = 8  # a u64 stands before the body, behind the key: the socket that the turn may accept
+    TRACED = 16  # a trace context stands before all of these, see wire.trace_context
 
 
 # slot, type id, budget in ms, call kind, flags, lengths of name, method, origin; then these three and the body
@@ -76,6 +79,8 @@ _REPLY_KIND, _REPLY_BYTES = int(Kind.REPLY), _REPLY_PAYLOAD.size + 1
 _CALL_NAMES_AT: Final = _CALL_PAYLOAD.size
 _KEYED: Final = int(CallFlag.KEYED)
 _OFFER: Final = int(CallFlag.OFFER)
+_TRACED: Final = int(CallFlag.TRACED)
+_BEFORE_THE_BODY: Final = _KEYED | _OFFER | _TRACED
 EVENT_SLOT: Final = 1 << 31  # in the slot of an event: it takes none of the calls' slots
 
 
@@ -98,6 +103,7 @@ class Call:
     body: bytes
     key: bytes = b""  # of idempotency, with its scope; empty for none. `flags` is without KEYED here
     offer: int = 0  # the socket that it may accept; 0 for none. `flags` is without OFFER here
+    trace: bytes = b""  # of wire.trace_context; empty for none. `flags` is without TRACED here
 
 
 def pack_call(call: Call) -> bytes:
@@ -111,6 +117,9 @@ def pack_call(call: Call) -> bytes:
     if call.key:
         flags |= _KEYED
         body = b"".join((len(call.key).to_bytes(2, "little"), call.key, body))
+    if call.trace:
+        flags |= _TRACED
+        body = call.trace + body
     head = _CALL.pack(
         _CALL_NAMES_AT + name_bytes + method_bytes + origin_bytes + len(body) + 1,
         _CALL_KIND,
@@ -137,20 +146,10 @@ def unpack_call(payload: bytes) -> Call:
     body_at = origin_at + origin_n
     if body_at > len(payload):
         raise ProtocolError("a CALL whose names are longer than itself")
-    key, offer = b"", 0
-    if flags & _KEYED:
-        flags &= ~_KEYED
-        key_at = body_at + 2
-        body_at = key_at + int.from_bytes(payload[body_at:key_at], "little")
-        key = payload[key_at:body_at]
-        if not key or body_at > len(payload):
-            raise ProtocolError("a CALL whose key is missing or longer than itself")
-    if flags & _OFFER:
-        flags &= ~_OFFER
-        offer_at, body_at = body_at, body_at + 8
-        offer = int.from_bytes(payload[offer_at:body_at], "little")
-        if not offer or body_at > len(payload):
-            raise ProtocolError("a CALL whose offer of a socket is missing")
+    key, offer, trace = b"", 0, b""
+    if flags & _BEFORE_THE_BODY:
+        body_at, key, offer, trace = _unpack_further(payload, body_at, flags)
+        flags &= ~_BEFORE_THE_BODY
     return Call(
         slot,
         type_id,
@@ -163,7 +162,30 @@ def unpack_call(payload: bytes) -> Call:
         payload[body_at:],
         key,
         offer,
+        trace,
     )
+
+
+def _unpack_further(payload: bytes, at: int, flags: int) -> tuple[int, bytes, int, bytes]:
+    """What stands before a body: where that begins, key, offer and trace."""
+    key, offer, trace = b"", 0, b""
+    if flags & _TRACED:
+        trace_at, at = at, at + CONTEXT_BYTES
+        trace = payload[trace_at:at]
+        if at > len(payload):
+            raise ProtocolError("a CALL whose trace context is missing")
+    if flags & _KEYED:
+        key_at = at + 2
+        at = key_at + int.from_bytes(payload[at:key_at], "little")
+        key = payload[key_at:at]
+        if not key or at > len(payload):
+            raise ProtocolError("a CALL whose key is missing or longer than itself")
+    if flags & _OFFER:
+        offer_at, at = at, at + 8
+        offer = int.from_bytes(payload[offer_at:at], "little")
+        if not offer or at > len(payload):
+            raise ProtocolError("a CALL whose offer of a socket is missing")
+    return at, key, offer, trace
 
 
 def pack_reply(slot: int, status: int, body: bytes) -> bytes:

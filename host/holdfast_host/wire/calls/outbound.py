@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 from holdfast_host.wire.calls.frames import ProtocolError
+from holdfast_host.wire.calls.trace_context import CONTEXT_BYTES
 
 
 class OutboundKind(IntEnum):
@@ -28,8 +29,9 @@ class OutboundKind(IntEnum):
     FORGET = 8  # worker to courier: what there is of the answer to this job's request is nobody's
 
 
-_ASK: Final = struct.Struct("<IBIIH")  # length, kind, serial, budget in ms, length of the function's name; then both
-_ASK_PAYLOAD: Final = struct.Struct("<IIH")
+# length, kind, serial, budget in ms, lengths of the function's name and of a trace context; then both, and the request
+_ASK: Final = struct.Struct("<IBIIHB")
+_ASK_PAYLOAD: Final = struct.Struct("<IIHB")
 _ANSWER: Final = struct.Struct("<IBIH")  # length, kind, serial, status
 _ANSWER_PAYLOAD: Final = struct.Struct("<IH")
 _HELLO: Final = struct.Struct("<IB")
@@ -55,6 +57,7 @@ class Ask:
     streams: bool = False  # an OPEN
     job: bytes = b""  # a FOLLOW: whose request it is,
     after: int = 0  # and how many pieces of its answer are committed; past the first there is no request any more
+    trace: bytes = b""  # of wire.trace_context; empty for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +72,17 @@ class Read:
 def pack_ask(ask: Ask) -> bytes:
     """The whole frame."""
     name = ask.function.encode()
-    size = _ASK_PAYLOAD.size + 1 + len(name) + len(ask.request)
+    size = _ASK_PAYLOAD.size + 1 + len(name) + len(ask.trace) + len(ask.request)
     kind = OutboundKind.OPEN if ask.streams else OutboundKind.ASK
-    return b"".join((_ASK.pack(size, kind, ask.serial, ask.budget_ms, len(name)), name, ask.request))
+    head = _ASK.pack(size, kind, ask.serial, ask.budget_ms, len(name), len(ask.trace))
+    return b"".join((head, name, ask.trace, ask.request))
 
 
 def pack_follow(ask: Ask) -> bytes:
     """The whole frame of a FOLLOW."""
     name = ask.function.encode()
-    asked = b"".join((_ASK_PAYLOAD.pack(ask.serial, ask.budget_ms, len(name)), name, ask.request))
+    payload = _ASK_PAYLOAD.pack(ask.serial, ask.budget_ms, len(name), len(ask.trace))
+    asked = b"".join((payload, name, ask.trace, ask.request))
     head = _HELLO.pack(1 + _FOLLOWED.size + len(asked), OutboundKind.FOLLOW)
     return b"".join((head, _FOLLOWED.pack(ask.job, ask.after), asked))
 
@@ -104,13 +109,15 @@ def unpack_forget(payload: bytes) -> bytes:
 def unpack_ask(payload: bytes, *, streams: bool = False) -> Ask:
     """The payload of an ASK or an OPEN; ProtocolError where its lengths do not add up."""
     try:
-        serial, budget_ms, name_bytes = _ASK_PAYLOAD.unpack_from(payload)
+        serial, budget_ms, name_bytes, trace_bytes = _ASK_PAYLOAD.unpack_from(payload)
     except struct.error as error:
         raise ProtocolError(f"an ASK of {len(payload)} bytes") from error
-    at = _ASK_PAYLOAD.size + name_bytes
-    if at > len(payload):
-        raise ProtocolError("an ASK whose name is longer than itself")
-    return Ask(serial, budget_ms, payload[_ASK_PAYLOAD.size : at].decode(), payload[at:], streams)
+    trace_at = _ASK_PAYLOAD.size + name_bytes
+    at = trace_at + trace_bytes
+    if at > len(payload) or trace_bytes not in {0, CONTEXT_BYTES}:
+        raise ProtocolError("an ASK whose name or trace context is longer than itself")
+    name = payload[_ASK_PAYLOAD.size : trace_at].decode()
+    return Ask(serial, budget_ms, name, payload[at:], streams, trace=payload[trace_at:at])
 
 
 def pack_answer(serial: int, status: int, body: bytes) -> bytes:

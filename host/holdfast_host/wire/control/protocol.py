@@ -70,6 +70,7 @@ class WorkerStart(Message, tag="start"):
     courier: str = ""  # the path of the Unix socket of outbound requests
     log_format: str = "text"
     fronts: list[int] = []  # the numbers of those that live, as in LiveFronts
+    traces: str = ""  # the URL to which spans are sent, as OTLP; empty: nothing is traced
 
     def __repr__(self) -> str:
         return f"<WorkerStart {self.worker}>"  # without the secrets
@@ -172,6 +173,7 @@ class FrontStart(Message, tag="start"):
     ui: bool = True  # the inspector is served
     access_log: str = ""  # the file with a line for each request; empty: there is none
     access_log_fd: int = -1  # it is open as this descriptor instead, which stays as it is
+    traces: bool = False  # what requests say of the trace that they are part of goes to the workers
 
     def __repr__(self) -> str:
         return f"<FrontStart {self.front}>"  # without the token

@@ -22,6 +22,7 @@ from holdfast_host.core.ids import check_instance_name
 from holdfast_host.wire.calls.frames import Call, CallFlag, CallKind
 from holdfast_host.wire.calls.idempotency import REPLAYED
 from holdfast_host.wire.calls.nested_calls import CallNumber, Origin
+from holdfast_host.wire.calls.trace_context import NO_CONTEXT
 from holdfast_host.worker.calls.awaited import Awaited
 from holdfast_host.worker.calls.deadlocks import Deadlocks
 from holdfast_host.worker.threads.leaders import any_thread, leaders
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from holdfast_host.wire.control.routing import Routing
     from holdfast_host.worker.calls.peers import Peer, Peers
     from holdfast_host.worker.commits.gate import Gate
+    from holdfast_host.worker.tracing.tracer import Tracer
     from holdfast_host.worker.turns.deployments import Deployments, LoadedType
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.entry import Entry
@@ -132,7 +134,9 @@ class Calls:
         directory: Directory,
         deployments: Deployments,
         peers: Peers,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._worker = worker
         self._routing = routing
         self._limits = limits
@@ -182,6 +186,7 @@ class Calls:
             body=call.arguments,
             key=call.key,
             offer=call.turn.request.offer if call.kind == CallKind.FETCH else 0,
+            trace=NO_CONTEXT if self._tracer is None else self._tracer.context_of(call.turn),
         )
         try:
             if call.owner == self._worker:

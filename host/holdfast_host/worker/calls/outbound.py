@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import BadRequestError, HoldfastError, OutboundBusyError, OutboundDeniedError
 from holdfast_host.wire.calls.outbound import Ask, Read, pack_ask, pack_read
+from holdfast_host.wire.calls.trace_context import NO_CONTEXT
 from holdfast_host.worker.calls.awaited import OK, Awaited
 from holdfast_host.worker.threads.leaders import leaders
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.calls.courier_link import CourierLink
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.threads.leadership import Leadership
+    from holdfast_host.worker.tracing.tracer import Tracer
     from holdfast_host.worker.turns.entry import Entry
     from holdfast_host.worker.turns.turn import Turn
 
@@ -113,7 +115,10 @@ class OutboundRead(OutboundQuestion):
 class OutboundRequests:
     """The requests that turns of this worker wait for."""
 
-    def __init__(self, limits: Limits, *, gate: Gate, leadership: Leadership, link: CourierLink) -> None:
+    def __init__(
+        self, limits: Limits, *, gate: Gate, leadership: Leadership, link: CourierLink, tracer: Tracer | None = None
+    ) -> None:
+        self._tracer = tracer
         self._limits = limits
         self._gate = gate
         self._leadership = leadership
@@ -145,7 +150,8 @@ class OutboundRequests:
         """Let it out."""
         turn = request.turn
         turn.mark_left()
-        ask = Ask(request.serial, _budget_ms(turn), turn.function, request.text, request.streams)
+        trace = NO_CONTEXT if self._tracer is None else self._tracer.ask(request, turn, request.text)
+        ask = Ask(request.serial, _budget_ms(turn), turn.function, request.text, request.streams, trace=trace)
         self._link.send(request, pack_ask(ask))
 
     def read(self, read: OutboundRead) -> None:
@@ -193,6 +199,8 @@ class OutboundRequests:
 
     def forget(self, question: OutboundQuestion) -> None:
         """It is over."""
+        if self._tracer is not None:
+            self._tracer.answered(question, question.status, question.body, question.error)
         if self._waiting.pop(question, question) is None:
             self._waiting_bytes -= question.size_bytes
             self._leadership.step_back()

@@ -13,6 +13,7 @@ from holdfast_host.core.errors import HoldfastError, OutboundDeniedError, Outbou
 from holdfast_host.wire.calls.frames import Call, CallKind
 from holdfast_host.wire.calls.idempotency import JOBS, REPLAYED
 from holdfast_host.wire.calls.outbound import Ask, pack_ask, pack_follow
+from holdfast_host.wire.calls.trace_context import NO_CONTEXT
 from holdfast_host.worker.calls.actor_calls import TYPED
 from holdfast_host.worker.jobs.outcomes import Answer
 from holdfast_host.worker.threads.leaders import leaders
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.calls.courier_link import CourierLink
     from holdfast_host.worker.calls.peers import Peers
     from holdfast_host.worker.jobs.deliveries import JobDelivery, Jobs
+    from holdfast_host.worker.tracing.tracer import Tracer
     from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.job_texts import Facts
     from holdfast_host.worker.turns.mailboxes import Mailboxes
@@ -56,6 +58,9 @@ class AwayJob:
         """What became of it; whether that was said before is nothing to us."""
         if not self.over:
             self.over = True
+            tracer = self._jobs.away.tracer
+            if tracer is not None:
+                tracer.answered(self, status, body, None)
             self._jobs.answered(self._delivery, Answer(status & ~REPLAYED, body))
 
     def fail(self, error: HoldfastError) -> None:
@@ -86,6 +91,7 @@ class Away:
     mailboxes: Mailboxes
     peers: Peers
     courier: CourierLink
+    tracer: Tracer | None = None
     _count: int = field(default=0, init=False)
 
     def send(self, jobs: Jobs, delivery: JobDelivery, job: Job, loaded: LoadedType) -> None:
@@ -94,13 +100,16 @@ class Away:
         delivery.away = away
         try:
             if job.kind == "call":
-                self._call(away, delivery.id, facts.head, facts.payload)
+                self._call(away, delivery.id, facts.head, facts.payload, self._link_of(job))
             else:
-                self._ask(away, delivery, facts, loaded, job.pieces)
+                self._ask(away, delivery, facts, loaded, job)
         except HoldfastError as error:
             away.fail(error)
 
-    def _call(self, away: AwayJob, id_: bytes, head: JsonObject, arguments: bytes) -> None:
+    def _link_of(self, job: Job) -> bytes:
+        return NO_CONTEXT if self.tracer is None else self.tracer.link_of(job)
+
+    def _call(self, away: AwayJob, id_: bytes, head: JsonObject, arguments: bytes, trace: bytes) -> None:
         name = head["name"].encode()
         request = Call(
             slot=0,
@@ -113,6 +122,7 @@ class Away:
             origin=b"",
             body=arguments,
             key=JOBS + id_.hex().encode(),
+            trace=trace,
         )
         owner, away.partition = self.routing.place(request.type_id, name)
         if owner == self.worker:
@@ -129,7 +139,7 @@ class Away:
         """Nothing is wanted of the answer to this job's request any more."""
         self.courier.forget(id_)
 
-    def _ask(self, away: AwayJob, delivery: JobDelivery, facts: Facts, loaded: LoadedType, pieces: int) -> None:
+    def _ask(self, away: AwayJob, delivery: JobDelivery, facts: Facts, loaded: LoadedType, job: Job) -> None:
         if not loaded.asks_outside:
             raise OutboundDeniedError(
                 f'{loaded.function} may ask nothing outside: its holdfast.toml has no [outbound] allow = ["..."]'
@@ -138,11 +148,13 @@ class Away:
         away.serial = _FIRST_SERIAL + self._count
         budget_ms = round(self.limits.outbound_timeout_s * 1000)
         ask = Ask(away.serial, budget_ms, loaded.function, b"")
-        if not pieces:
+        if not job.pieces:
             ask.request = request_text(facts.payload, delivery.id, keyed="keyed" in facts.head)
+            if self.tracer is not None:
+                ask.trace = self.tracer.ask_for(away, job, delivery.id, loaded.function, ask.request)
         if "stream_to" in facts.head:
             delivery.follows = True
-            ask.job, ask.after = delivery.id, pieces
+            ask.job, ask.after = delivery.id, job.pieces
             self.courier.send(away, pack_follow(ask))
         else:
             self.courier.send(away, pack_ask(ask))

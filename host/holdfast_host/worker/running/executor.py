@@ -89,9 +89,12 @@ class Executor:
         self.post, self.is_live = self.inbox.post, self.sockets.is_live
         self._method_times = MethodTimes(self.limits.promotion_after_s)
         # Bound once, for each turn's section.
-        self._run = TurnRunner(self.limits, self.output, self.store).run
+        self._run = self._runner().run
         self._follow = self._end
         self._lost = self.slow_turns.lost_lead
+
+    def _runner(self) -> TurnRunner:
+        return TurnRunner(self.limits, self.output, self.store)
 
     def run(self, turn: Turn, generation: int, now: float, opened: float | None = None) -> bool:
         """Run a turn that was taken from its mailbox. False: the leadership is lost.

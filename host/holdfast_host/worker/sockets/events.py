@@ -51,6 +51,11 @@ class EventTurn(Turn):
         """The host's."""
         return self._host.limits
 
+    @property
+    def begun_by(self) -> bytes:
+        """The trace context of the turn that accepted its socket, once its row was read."""
+        return self.event.trace
+
     @leaders
     def begin(self, host: TurnHost, generation: int, now: float, loaded: LoadedType, overlay: Overlay) -> None:
         """As any other."""
@@ -82,11 +87,12 @@ class EventTurn(Turn):
 class _Event:
     """What both kinds share: the front's slot that waits for the end."""
 
-    __slots__ = ("_client", "_slot", "socket", "texts")
+    __slots__ = ("_client", "_slot", "socket", "texts", "trace")
 
     def __init__(self, socket: int, client: ClientConnection | None, slot: int) -> None:
         self.socket = socket
         self.texts = (b"", b"")
+        self.trace = b""  # as in its row
         self._client = client
         self._slot = slot
 
@@ -137,7 +143,7 @@ class MessageEvent(_Event):
             return False
         if turn.loaded is not None and not turn.loaded.may_handle("socket_message"):
             return False
-        message = self._message
+        message, self.trace = self._message, row.trace
         if message.binary:
             data = binascii.b2a_base64(message.data, newline=False)
             self.texts = _event_text("message", self.socket, row, binary=True), data
@@ -188,6 +194,7 @@ class CloseEvent(_Event):
         if row is None:
             return False
         ending = self.ending = row.ending or self.ending
+        self.trace = row.trace
         if ending.killed and not self.alone:
             self.in_line = True
             return False

@@ -7,6 +7,7 @@ and what the method is called with, or the request.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from holdfast_host.core.errors import BadRequestError, LimitError
@@ -24,6 +25,7 @@ _METHOD_CHARS_MAX: Final = 256
 _URL_CHARS_MAX: Final = 16_384
 _TOPIC_CHARS_MAX: Final = 200
 _DUE_AHEAD_US: Final = 10 * 366 * 86_400 * 1_000_000
+_TRACE_FIRST: Final = b'{"trace":"'  # of the first line, where its maker was traced
 _HEADERS_FIRST: Final = b'{"redirects":false,"headers":['
 _LISTED: Final = ("cron", "tz", "method", "binding", "name", "url", "stream_to", "then")
 _MEMBERS: Final = {
@@ -49,6 +51,21 @@ def read_facts(job: Job) -> Facts:
 def may_repeat(job: Job) -> bool:
     """False for one that is no cron, which most are not, without reading its facts."""
     return b'"cron"' in job.facts[: job.facts.find(b"\n")]
+
+
+def with_trace(job: Job, context: bytes) -> Job:
+    """The same, made by a turn of that trace context. Not a cron: it goes on for ever, and the same again is none."""
+    if job.repeats:
+        return job
+    return replace(job, facts=b'%b%b",%b' % (_TRACE_FIRST, context.hex().encode(), job.facts[1:]))
+
+
+def trace_of(job: Job) -> bytes:
+    """What `with_trace` has added; empty for none."""
+    if not job.facts.startswith(_TRACE_FIRST):
+        return b""
+    at = len(_TRACE_FIRST)
+    return bytes.fromhex(job.facts[at : job.facts.index(b'"', at)].decode())
 
 
 def read_job(text: bytes, now_us: int, limits: Limits, label: str, aim: Callable[[str, str], int]) -> Job:

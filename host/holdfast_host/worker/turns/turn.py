@@ -21,6 +21,7 @@ from holdfast_host.core.errors import (
 from holdfast_host.core.json_text import is_nested_deeper
 from holdfast_host.wire.calls.frames import CallKind
 from holdfast_host.wire.calls.idempotency import CALLERS, scoped
+from holdfast_host.wire.calls.trace_context import NO_CONTEXT
 from holdfast_host.wire.pages.state_page import BEGUN, LEFT
 from holdfast_host.worker.logs.output import shortened
 from holdfast_host.worker.threads.leaders import leaders
@@ -138,6 +139,11 @@ class Turn:
     def receiver(self) -> Entry | None:
         """The instance of this worker whose turn waits for the answer."""
         return self.caller.receiver if self.caller is not None else None
+
+    @property
+    def begun_by(self) -> bytes:
+        """The trace context of what it answers to, where only its run shows that; empty for none."""
+        return NO_CONTEXT
 
     @property
     def label(self) -> str:
