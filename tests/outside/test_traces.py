@@ -157,6 +157,20 @@ def test_a_host_stops_with_all_spans_sent_and_the_variables_say_where_and_how(
     assert asked == "Bearer word"
 
 
+def test_an_alarm_links_to_the_turn_that_set_it_over_a_restart(
+    start_probe_host: StartHost, collector: Collector
+) -> None:
+    host = start_probe_host("--traces", collector.server.url, **SOON)
+    with host.caller() as caller:
+        caller.value("Probe", "alice", "arm", 1, 3)
+    host.stop()
+    assert {each.span.name for each in collector.all()} >= {"Probe.arm"}
+    host.start()
+    arm, alarm = collector.named("Probe.arm", "Probe.alarm")
+
+    assert [each.span_id for each in alarm.span.links] == [arm.span.span_id]
+
+
 def test_a_collector_that_is_not_there_costs_no_call_and_is_named_in_the_log(start_probe_host: StartHost) -> None:
     with outside_server() as server:
         gone = server.url

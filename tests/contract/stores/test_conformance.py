@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -196,6 +197,24 @@ def test_an_instance_with_only_an_alarm_exists(store: Store) -> None:
 
     assert not alice.exists
     assert store.alarm(alice) is None
+
+
+def test_an_alarm_and_a_socket_keep_the_trace_of_the_turn_that_made_them(store: Store) -> None:
+    """What runs later links to it, whatever was restarted meanwhile."""
+    alice, trace = store.locate(ACCOUNT, b"alice"), bytes(range(1, 26))
+    commit = Committer(store)
+    alarm = Alarm(50, 2, 40, "retrying", "é", begun=True, trace=trace)
+    ending = Ending(1006, "gone", clean=False)
+    row = SocketRow(7, tags=b"\0all\0", attachment=b"1", trace=trace)
+    rows = {5: row, 6: row._replace(ending=ending), 7: row._replace(trace=b"")}
+    commit((alice, alarm_change(alarm)), (alice, Changes(sockets={**rows})))
+
+    assert store.alarm(alice) == alarm
+    assert dict(store.sockets(alice, 0, 9)[0]) == rows
+
+    commit((alice, alarm_change(replace(alarm, trace=b""))))
+
+    assert store.alarm(alice) == Alarm(50, 2, 40, "retrying", "é", begun=True)
 
 
 def test_an_instance_with_only_a_receipt_exists_until_it_is_erased(store: Store) -> None:
