@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from websockets.sync.client import connect
 
 from tests.contract.guest.drivers import SUITE
 from tests.harness import components
@@ -94,7 +95,7 @@ def start_suite(tmp_path: Path) -> Iterator[Callable[..., HostProcess]]:
 def test_one_trace_goes_from_a_backend_through_function_actor_and_outside_and_later_turns_link_to_it(
     start_suite: Callable[..., HostProcess], collector: Collector
 ) -> None:
-    """Over two workers, an alarm, a job and its callee; each of them real."""
+    """Over two workers; an alarm, a job and its callee, and a socket; each of them real."""
     collector.server.answers["/now"] = Given(body=b"now")
     host = start_suite("--traces", collector.server.url)
     url = f"{collector.server.url}/now"
@@ -104,18 +105,23 @@ def test_one_trace_goes_from_a_backend_through_function_actor_and_outside_and_la
         assert caller.request("POST", "/v1/actors/Caller/carl/call", body, PARENT).status == 200
         assert caller.request("POST", "/v1/actors/Timer/tim/plan", "[{},0]", PARENT).status == 200
         assert caller.request("POST", "/v1/actors/Leaving/leo/tell", '["cal","missing",[]]', PARENT).status == 200
+        where = f"{host.url.replace('http', 'ws')}/v1/actors/Meeting/m/ws"
+        with connect(where, additional_headers=PARENT) as client:
+            client.send('[["put","k",1],["count"]]')
+            assert [client.recv(), client.recv()] == ["welcome ", "1"]
+        accept, message, closed = collector.named("Meeting.fetch", "Meeting.socket_message", "Meeting.socket_close")
         fetch, do = collector.named("GET suite", "Probe.do")
         call, ask, get = collector.named("Caller.call", "Asker.ask", "GET")
         plan, alarm = collector.named("Timer.plan", "Timer.alarm")
         tell, callee, then = collector.named("Leaving.tell", "Callee.missing", "Leaving._heard")
 
-    for root in (fetch, call, plan, tell):
+    for root in (fetch, call, plan, tell, accept):
         assert (root.span.trace_id.hex(), root.span.parent_span_id.hex()) == (TRACE, SPAN)
         assert root.span.kind == Span.SPAN_KIND_SERVER
     for inner, outer in ((do, fetch), (ask, call), (get, ask)):
         assert inner.span.parent_span_id == outer.span.span_id
         assert inner.span.trace_id.hex() == TRACE
-    for later, maker in ((alarm, plan), (callee, tell), (then, tell)):
+    for later, maker in ((alarm, plan), (callee, tell), (then, tell), (message, accept), (closed, accept)):
         assert [each.span_id for each in later.span.links] == [maker.span.span_id]
         assert later.span.trace_id.hex() != TRACE
     assert fetch.attributes.items() >= {"url.path": "/call/alice", "http.response.status_code": 201}.items()

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -372,6 +373,26 @@ def test_an_outbound_request_carries_its_own_span_which_is_a_part_of_the_turn(
         "holdfast.function": "f", "holdfast.worker": 0, "http.request.method": "GET", "url.scheme": "https",
         "server.address": "api.test", "server.port": 8443, "http.response.status_code": 204,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [("GET", "https://\ud800.test/"), ("\udfff" * 99, "https://api.test/"), ("x" * 10_000, "http://[::1"), (None, 5)],
+)
+def test_what_a_guest_asks_for_costs_no_other_spans(
+    monkeypatch: pytest.MonkeyPatch, spans: Spans, method: Any, url: Any
+) -> None:
+    def ask(turn: Turn, _: Any) -> None:
+        turn.request_http(json.dumps({"headers": [], "method": method, "url": url}).encode())
+
+    stage = stage_of(monkeypatch, spans, ask=ask)
+    stage.worker.courier.send = lambda request, frame: request.answered(*response(200))  # type: ignore[method-assign]
+    stage.call("alice", "ask")
+    found = spans.all()
+
+    encode_spans(found).SerializeToString()
+    (request,) = [each for each in found if each.kind is SpanKind.CLIENT]
+    assert request.name in {"GET", "_OTHER"}
 
 
 def test_an_outbound_request_of_an_unrecorded_turn_says_so(monkeypatch: pytest.MonkeyPatch, spans: Spans) -> None:

@@ -61,6 +61,9 @@ _FAILURE_EVERY_S: Final = 60.0
 _CLOCK_S: Final = 0.01  # by which the two clocks may part before they are compared anew
 _ID_MAX: Final = (1 << 64) - 1
 _STATUS: Final = re.compile(rb'"status": ?([1-5][0-9]{2})[,}]')
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
+_OTHER: Final = "_OTHER"  # as the semantic conventions have any other
+_CHARS_MAX: Final = 1_024
 _SERVER_FAULT: Final = 500
 _CLIENT_FAULT: Final = 400
 _KINDS: Final = {
@@ -221,11 +224,13 @@ def _context(context: bytes, span_id: bytes = b"") -> SpanContext:
 def _add_http(record: SpanRecord, attributes: dict[str, Any]) -> str:
     """What the semantic conventions have of an HTTP message, but for what may be secret; its method.
 
-    No query, and of what is asked outside no path either: both may hold what stands for a password.
+    No query, and of what is asked outside no path either: both may hold what stands for a password. A guest may have
+    written anything as its method.
     """
     asked, status = _facts(record.request), _STATUS.search(record.response)
     method, url = str(asked.get("method", "")), str(asked.get("url", ""))
     if method:
+        method = method.upper() if method.upper() in _METHODS else _OTHER
         attributes["http.request.method"] = method
     try:
         split = urlsplit(url)
@@ -233,11 +238,11 @@ def _add_http(record: SpanRecord, attributes: dict[str, Any]) -> str:
     except ValueError:
         split, port = urlsplit(""), None
     if split.hostname:
-        attributes |= {"url.scheme": split.scheme, "server.address": split.hostname}
+        attributes |= {"url.scheme": split.scheme, "server.address": split.hostname[:_CHARS_MAX]}
         if port is not None:
             attributes["server.port"] = port
         if record.kind == "server":
-            attributes["url.path"] = split.path
+            attributes["url.path"] = split.path[:_CHARS_MAX]
     if status is not None:
         attributes["http.response.status_code"] = int(status[1])
     return method

@@ -49,6 +49,7 @@ _KINDS: Final = {
     int(CallKind.JOB): "job",
 }
 _BODY: Final = int(CallKind.BODY)  # a piece of a response: its turns are part of no trace
+_METHOD_BYTES: Final = 256  # a guest may call by a name of any length
 _ANSWER_BYTES: Final = 64  # in which a response says its status
 _OK_STATUS: Final = 200
 
@@ -210,7 +211,7 @@ class Tracer:
         name = turn.function or entry.label
         if not entry.is_function:
             type_name, _, instance = entry.label.partition("/")
-            method = request.method.decode(errors="replace")
+            method = request.method[:_METHOD_BYTES].decode(errors="replace")
             name = f"{type_name}.{method}"
             attributes |= {"holdfast.type": type_name, "holdfast.instance": instance, "holdfast.method": method}
         if turn.begun:
