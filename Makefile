@@ -10,6 +10,9 @@ LISTEN ?= 127.0.0.1:8787
 DATA ?= .holdfast
 ACCOUNT := examples/account/build/account.wasm
 
+# Bytecode is kept, whatever the machine says: else each process of a host compiles the product when it starts.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-unit test-fast lint format docs screenshots bench packages builds coverage hostile crash faults install install-dev install-bench install-docs apt clean
 .DEFAULT_GOAL := help
 

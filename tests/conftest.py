@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,11 @@ from tests.harness.fixtures import (
 )
 
 __all__ = ["account_component", "probe_component", "probe_data", "probe_host", "running_hosts", "start_probe_host"]
+
+# Where a machine says that Python keeps no bytecode, each process of a host compiles the product when it starts, which
+# is a third of its start, and each run compiles all tests. Here it is kept, by all processes that come from this one.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_collection_finish() -> None:
