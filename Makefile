@@ -13,14 +13,15 @@ ACCOUNT := examples/account/build/account.wasm
 # Bytecode is kept, whatever the machine says: else each process of a host compiles the product when it starts.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-unit test-fast lint format docs screenshots bench packages builds coverage hostile crash faults install install-dev install-bench install-docs apt clean
+.PHONY: help demo test test-long test-unit costs lint format docs screenshots bench packages builds coverage hostile crash faults install install-dev install-bench install-docs apt clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       build examples/account, start the host, deploy, show what to try, serve until Ctrl-C"
-	@echo "make test       lint, types, layers and all tests (about what CI runs)"
-	@echo "make test-unit  lint, and the tests that need no running host"
-	@echo "make test-fast  the same without the tests that take more than ten seconds"
+	@echo "make test       lint, types, layers and the quick tests: all but those that cost more than three seconds (six minutes)"
+	@echo "make test-long  the other tests that a change must pass: kills, attacks, faults, whole examples (forty minutes)"
+	@echo "make test-unit  lint, and the quick tests that need no running host"
+	@echo "make costs      the quick tests, what each costs in processor time, and which cost too much to be quick"
 	@echo "make lint       ruff, mypy and import-linter alone"
 	@echo "make format     let ruff format and mend what it can"
 	@echo "make hostile    the whole corpus of hostile components and guests, and fuzzers; SEED=n repeats a run (eight minutes)"
@@ -45,15 +46,23 @@ $(ACCOUNT): $(wildcard examples/account/*.toml examples/account/src/*.py \
 
 # Two tests at a time, then one by one those that measure time. Where at most five of a run fail, each of them is run
 # a second time, alone: what passes then does not fail the run, but is named at its end, to be mended.
+BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
+QUICK_MAX_S := 3
+
 test: lint
-	$(BIN)/python -m tests.second_look -n 2 --dist loadfile --no-loadscope-reorder -m "not alone and not packages and not builds"
-	$(BIN)/python -m tests.second_look -m alone
+	$(BIN)/python -m tests.second_look $(BESIDE) -m "not slow and not alone and not packages and not builds"
+	$(BIN)/python -m tests.second_look -m "alone and not slow"
+
+test-long: install-dev
+	$(BIN)/python -m tests.second_look $(BESIDE) -m "slow and not alone and not packages and not builds"
+	$(BIN)/python -m tests.second_look -m "alone and slow"
 
 test-unit: lint
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not alone" tests/unit
+	$(BIN)/python -m pytest -q $(BESIDE) -m "not slow and not alone" tests/unit
 
-test-fast: lint
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not alone and not packages and not builds"
+costs: install-dev
+	$(BIN)/python -m pytest -q $(BESIDE) -m "not slow and not alone and not packages and not builds" \
+		-p tests.costs --quick-max-s $(QUICK_MAX_S)
 
 lint: install-dev
 	$(BIN)/ruff check .

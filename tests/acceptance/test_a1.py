@@ -62,6 +62,7 @@ def test_the_quick_start_prints_what_it_says_and_survives_kill_9_of_everything(h
     assert shell(host, "curl -sS -X POST $H/bob/balance") == '{"balance":5}'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_of_any_kind_is_one_instance_by_path_by_body_and_by_command(host: HostProcess, name: str) -> None:
     path = quote(name, safe="").replace(".", "%2E")

@@ -30,6 +30,8 @@ ANSWERED = 'until [ "$(curl -sS -X POST $H/v1/actors/Session/ada/answering)" = f
 SAID = "[...document.querySelectorAll('#said > div')].map((line) => [line.className, line.textContent])"
 WORDS = [f"word{number}" for number in range(80)]  # four seconds of the model
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def model(port: str) -> Iterator[None]:

@@ -101,6 +101,7 @@ def test_an_owner_stays_while_it_is_referred_to(shared: HostProcess) -> None:
     assert "'account-readonly'" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_type_stays_reserved_with_its_storage_until_somebody_adopts_it(
     host: HostProcess, account_component: TestComponent, tmp_path: Path
 ) -> None:

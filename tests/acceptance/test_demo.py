@@ -19,6 +19,8 @@ from tests.harness.components import PROJECT, TestComponent, compiled_once
 
 TO_TRY = r"H=(http://\S+)/v1/actors/Account"
 
+pytestmark = pytest.mark.slow
+
 
 class Terminal:
     """A command in a terminal of its own, and what it has printed."""

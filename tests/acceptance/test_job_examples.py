@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.harness import components
 from tests.harness.components import EXAMPLES, PROJECT, shared_compiles
 from tests.harness.deploying import deploy
@@ -36,6 +38,7 @@ def receiver(example: Path, port: str) -> Iterator[list[str]]:
         told += process.communicate()[0].splitlines()
 
 
+@pytest.mark.slow
 def test_the_webhooks_example_prints_what_its_readme_says(tmp_path: Path) -> None:
     port = str(free_port())
     example = tmp_path / "examples" / "webhooks"

@@ -7,8 +7,12 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.harness.components import PROJECT, shared_compiles
 from tests.harness.host import HOLDFAST, HostProcess
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_outbox_example_prints_what_its_readme_says(tmp_path: Path) -> None:

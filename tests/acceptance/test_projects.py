@@ -113,6 +113,7 @@ def test_a_deploy_tells_its_stages_and_leaves_the_manifest_as_it_was_but_for_its
     assert run(project, "list", host=host.url).splitlines()[1].split("\t")[0] == "visits"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("deployed")
 def test_types_of_a_reference_come_from_the_host(host: HostProcess, tmp_path: Path) -> None:
     source = (

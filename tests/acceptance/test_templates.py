@@ -14,7 +14,7 @@ from holdfast_host.build.templates import TEMPLATES
 from tests.harness.components import shared_compiles
 from tests.harness.host import HOLDFAST, HostProcess
 
-# `make test` deploys the examples of two of them, and `unit/build/test_templates.py` says that templates are those.
+# `make test-long` deploys the examples of two, and `unit/build/test_templates.py` says that templates are those.
 pytestmark = [pytest.mark.slow, pytest.mark.builds]
 
 

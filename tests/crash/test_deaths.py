@@ -13,6 +13,7 @@ from tests.harness.fixtures import StartHost
 from tests.harness.load import Load, Record, Tokens
 
 
+@pytest.mark.slow
 def test_a_call_that_had_not_begun_when_its_worker_died_is_answered_by_the_successor(
     start_probe_host: StartHost,
 ) -> None:
@@ -45,6 +46,7 @@ def test_a_call_that_had_synced_when_its_worker_died_has_an_unknown_outcome(star
         assert caller.value("Probe", "alice", "get", "k") == "synced"
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_is_replaced_after_its_death_and_nothing_is_lost(start_probe_host: StartHost) -> None:
     host = start_probe_host(workers=2)
     tokens = Tokens("stopped", names=8)
@@ -61,6 +63,7 @@ def test_a_stopped_worker_is_replaced_after_its_death_and_nothing_is_lost(start_
         assert tokens.faults(caller, records) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["front", "worker", "supervisor"])
 def test_whichever_process_is_killed_an_orderly_stop_or_the_death_of_the_host_leaves_none_behind(
     start_probe_host: StartHost, role: str

@@ -25,8 +25,6 @@ ROUNDS = repeats(4, 8)
 FUNDS = 5_000_000  # added to each account in each round: some are emptied, some are not
 AMOUNT_MAX = 1_000_000  # so large that no two subsets of a round's debits have the same sum by chance
 
-pytestmark = pytest.mark.slow
-
 
 class Server(Protocol):
     """What both kinds are for this test."""
@@ -150,6 +148,7 @@ class Books:
             self.faults.append(f"{name}: holds {found}, possible were {sorted(possible)[:5]}")
 
 
+@pytest.mark.slow
 @pytest.mark.repeats
 def test_after_a_kill_at_any_moment_every_acknowledged_debit_is_there_and_none_is_half_there(server: Server) -> None:
     books = Books(seed=3)

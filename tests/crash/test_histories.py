@@ -14,8 +14,6 @@ from tests.harness.fixtures import StartHost
 from tests.harness.host import HostProcess
 from tests.harness.mutants.host import command
 
-pytestmark = pytest.mark.slow
-
 
 def test_a_history_of_concurrent_calls_to_one_name_has_an_order_that_agrees_with_time(
     probe_host: StartHost,
@@ -26,6 +24,7 @@ def test_a_history_of_concurrent_calls_to_one_name_has_an_order_that_agrees_with
     assert sum(not call.reads for call in history) > 100
 
 
+@pytest.mark.slow
 def test_it_has_one_although_the_worker_is_killed_meanwhile_again_and_again(start_probe_host: StartHost) -> None:
     history = record_history(start_probe_host(), clients=8, calls=150, kills=8)
 
@@ -33,6 +32,7 @@ def test_it_has_one_although_the_worker_is_killed_meanwhile_again_and_again(star
     assert sum(call.value is not None for call in history) > 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutation", ["open_gate", "serve_stale_reads"])
 def test_the_check_finds_a_worker_that_answers_before_it_commits_or_serves_what_is_past(
     start_probe_host: StartHost, mutation: str

@@ -35,8 +35,6 @@ STEPS = (
 
 KILLS = repeats(4, 30)
 
-pytestmark = pytest.mark.slow
-
 
 class Model:
     """Streams numbered tokens until it is told to end; `sent` says how many each of its answers had."""
@@ -193,6 +191,7 @@ def over(events: list[tuple[str, str]]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_at_any_step_of_a_piece_loses_no_token_and_asks_nothing_again(tmp_path: Path) -> None:
     with following(tmp_path) as stage:
         for step in STEPS:

@@ -39,7 +39,7 @@ STEPS = (
 PAIRS = list(pairwise(WALLETS))[:3]  # some of one worker, some of two
 WAIT_S = 40.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.repeats]
+pytestmark = pytest.mark.repeats
 
 
 class Dying:
@@ -96,6 +96,7 @@ def until(found: Callable[[], Any]) -> Any:
     return value
 
 
+@pytest.mark.slow
 def test_money_arrives_once_whichever_step_of_its_call_a_worker_dies_at(tmp_path: Path) -> None:
     with dying_host(tmp_path) as dying:
         for step in STEPS:
@@ -121,6 +122,7 @@ def test_where_the_job_goes_before_it_is_answered_money_is_lost(tmp_path: Path) 
         assert dying.total() < FUNDS * len(WALLETS)
 
 
+@pytest.mark.slow
 def test_kills_at_random_lose_and_double_nothing(tmp_path: Path) -> None:
     host = start_with_funds(JOBS, tmp_path / "data", "Purse", *GRANTS)
     chance = random.Random(12)

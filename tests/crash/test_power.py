@@ -18,8 +18,6 @@ from tests.harness.components import TestComponent
 from tests.harness.projects import write_project
 from tests.hostile import wat
 
-pytestmark = pytest.mark.slow
-
 
 def test_whatever_a_power_cut_leaves_of_the_writes_between_syncs_opens_and_holds_what_was_acknowledged(
     probe_data: Callable[[int], Path], tmp_path: Path
@@ -69,6 +67,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
     return record_setup(folder, TestComponent("probe", project, project / "holdfast.toml", folder / "probe.wasm"))
 
 
+@pytest.mark.slow
 def test_a_power_cut_while_a_host_is_set_up_leaves_each_of_its_files_old_or_new(setup: Setup, tmp_path: Path) -> None:
     assert cut_setup(setup, tmp_path / "left", cuts=150, seed=1) == []
 

@@ -9,6 +9,8 @@ import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import pytest
+
 from tests.harness.components import TestComponent
 from tests.harness.deploying import deploy
 from tests.harness.fixtures import StartHost
@@ -50,6 +52,7 @@ def test_every_call_for_a_name_reaches_one_activation(start_probe_host: StartHos
     assert len(set.union(*found.values())) == len(NAMES)
 
 
+@pytest.mark.slow
 def test_without_the_directory_a_name_has_many_activations(start_probe_host: StartHost) -> None:
     host = start_probe_host(command=command("forget_instances"))
 
@@ -76,6 +79,7 @@ def test_an_eviction_between_two_calls_leaves_one_activation_at_a_time(start_pro
     assert len({activation for _, activation in answers}) > 3
 
 
+@pytest.mark.slow
 def test_a_deploy_under_load_never_makes_two_and_loses_no_call(
     start_probe_host: StartHost, probe_component: TestComponent, tmp_path: Path
 ) -> None:

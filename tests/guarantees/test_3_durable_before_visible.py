@@ -106,6 +106,7 @@ def test_a_gate_that_knows_only_a_turns_own_writes_lets_a_later_read_out(
     assert seen.later_read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutation", ["lose_sync", "doubt_sync"])
 def test_a_failed_sync_is_never_answered_as_success_and_the_next_start_reads_what_is_durable(
     start_probe_host: StartHost, tmp_path: Path, mutation: str
@@ -148,6 +149,7 @@ def test_without_care_for_sync_errors_a_success_is_answered_and_lost(
         assert caller.value("Probe", "alice", "get", "k") == "before"
 
 
+@pytest.mark.slow
 def test_what_was_answered_survives_the_death_of_every_process_at_that_moment(start_probe_host: StartHost) -> None:
     host = start_probe_host()
     for number in range(5):

@@ -69,6 +69,7 @@ def test_without_eviction_memory_stays(probe_host: StartHost) -> None:
         assert caller.value("Probe", "alice", "remembered", "k") == {"memory": "v", "storage": "v"}
 
 
+@pytest.mark.slow
 def test_after_a_restart_only_storage_is_left(start_probe_host: StartHost) -> None:
     host = start_probe_host()
     with host.caller() as caller:

@@ -186,6 +186,7 @@ def killed_while_the_handler_runs(host: HostProcess) -> int:
         return int(facts(caller, "alice")["delivered"])
 
 
+@pytest.mark.slow
 def test_an_alarm_whose_host_dies_in_the_handler_runs_again(start_timer_host: StartHost) -> None:
     assert killed_while_the_handler_runs(start_timer_host()) == 1
 
@@ -223,6 +224,7 @@ def killed_amid_many(host: HostProcess, clock: Path, kills: int, hours: int = 1)
     return {count: counts.count(count) for count in set(counts)}
 
 
+@pytest.mark.slow
 def test_many_due_alarms_all_run_and_none_has_effects_twice_through_kills_in_the_middle(
     start_timer_host: StartHost, tmp_path: Path
 ) -> None:
@@ -232,6 +234,7 @@ def test_many_due_alarms_all_run_and_none_has_effects_twice_through_kills_in_the
     assert killed_amid_many(host, clock, kills=3) == {1: DUE}
 
 
+@pytest.mark.slow
 def test_if_the_row_went_after_the_writes_some_would_have_effects_twice(
     start_timer_host: StartHost, tmp_path: Path
 ) -> None:
@@ -257,6 +260,7 @@ def test_what_fell_due_while_the_host_was_down_runs_at_once(start_timer_host: St
     assert overdue_at_the_start(start_timer_host())
 
 
+@pytest.mark.slow
 def test_with_alarms_in_memory_only_it_does_not(start_timer_host: StartHost) -> None:
     assert not overdue_at_the_start(start_timer_host(mutations=("keep_alarms_in_memory_only",)))
 
@@ -285,6 +289,7 @@ def test_if_a_sync_took_the_alarm_along_it_would_be_lost(start_timer_host: Start
 # Failing, again and again.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["raise", "trap", "spin 5"])
 def test_a_handler_that_fails_is_retried_and_then_abandoned_with_its_error(
     start_timer_host: StartHost, how: str
@@ -370,6 +375,7 @@ def ended_a_poison(host: HostProcess, deaths_max: int) -> bool:
     return ended == "abandoned"
 
 
+@pytest.mark.slow
 def test_an_alarm_that_kills_its_worker_each_time_ends_abandoned_and_the_others_run(
     start_timer_host: StartHost,
 ) -> None:
@@ -378,6 +384,7 @@ def test_an_alarm_that_kills_its_worker_each_time_ends_abandoned_and_the_others_
     assert ended_a_poison(host, deaths_max=DEATHS)
 
 
+@pytest.mark.slow
 def test_without_the_mark_it_kills_workers_for_ever(start_timer_host: StartHost) -> None:
     host = start_timer_host(
         "--limit", "alarm_retries_max=2", mutations=("die_in_poisoned_handlers", "write_no_attempt_down")
@@ -475,6 +482,7 @@ def calls_beside_due_alarms(host: HostProcess, clock: Path, hours: int = 1) -> l
     return [each for each in load.records if each.ended_s > began_s and each.began_s < ended_s]
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 def test_ordinary_calls_keep_their_latency_while_many_alarms_are_due(
     start_timer_host: StartHost, tmp_path: Path
@@ -490,6 +498,7 @@ def test_ordinary_calls_keep_their_latency_while_many_alarms_are_due(
     assert min(p95_s) < 0.080, p95_s  # of some forty calls, the second slowest: one stall of the machine is two of them
 
 
+@pytest.mark.slow
 def test_if_all_were_released_at_once_calls_would_wait_for_them(start_timer_host: StartHost, tmp_path: Path) -> None:
     clock = tmp_path / "clock"
     host = start_timer_host(mutations=(f"shift_clock={clock}", "release_all_alarms_at_once"))

@@ -1,7 +1,7 @@
 """How often a test does what proves more the oftener it is done: kills, examples, rounds.
 
-`make test` does the short number; `make crash` and `make hostile` set REPEATS=all, run the tests that are marked
-`repeats`, and so do the long one.
+`make test` and `make test-long` do the short number; `make crash` and `make hostile` set REPEATS=all, run the tests
+that are marked `repeats`, and so do the long one.
 """
 
 from __future__ import annotations

@@ -102,6 +102,7 @@ def test_a_wheel_cannot_have_its_own_needs_built(evil: Path, tmp_path: Path, nee
     assert not (tmp_path / "mark").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("files", "message"),
     [

@@ -20,8 +20,6 @@ from tests.harness.deploying import deploy
 from tests.harness.fixtures import StartHost
 from tests.harness.host import HostProcess
 
-pytestmark = pytest.mark.slow
-
 LIMITS = {
     "key_bytes_max": 40,
     "value_bytes_max": 1_000,
@@ -189,6 +187,7 @@ def _lines_of(caller: Caller, name: str, count: int) -> list[dict[str, Any]]:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.limit("queue_timeout_s")
 def test_a_call_waits_so_long_for_its_turn_and_does_not_run_after_that(start_probe_host: StartHost) -> None:
     host = start_probe_host("--limit", "queue_timeout_s=2")
@@ -285,6 +284,7 @@ def _wait_for_queue(host: HostProcess, name: str, queued: int) -> None:
             time.sleep(0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.limit("mailbox_turns_max", "worker_turns_max")
 def test_a_full_mailbox_refuses_other_names_answer_and_a_caller_who_leaves_frees_his_place(
     start_probe_host: StartHost,
@@ -328,6 +328,7 @@ def test_a_flood_on_one_name_leaves_other_names_answering(start_probe_host: Star
     assert sorted(took_s)[len(took_s) // 2] < 0.1
 
 
+@pytest.mark.slow
 def test_a_worker_keeps_its_memory_by_evicting_idle_instances(start_probe_host: StartHost) -> None:
     host = start_probe_host("--limit", f"worker_memory_bytes={120 << 20}")
     with host.caller() as caller:
@@ -339,6 +340,7 @@ def test_a_worker_keeps_its_memory_by_evicting_idle_instances(start_probe_host: 
     assert float(evicted[0].split()[-1]) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.limit("worker_memory_bytes")
 def test_a_worker_past_its_memory_with_nothing_idle_refuses_new_activations_until_there_is_room(
     start_probe_host: StartHost,

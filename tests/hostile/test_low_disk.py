@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.harness.caller import Caller
 from tests.harness.fixtures import StartHost
 from tests.harness.mutants import host as mutants
@@ -53,6 +51,3 @@ def _metric(caller: Caller, name: str) -> float:
     text = caller.request("GET", "/metrics").text
     found = next(line for line in text.splitlines() if line.startswith(f'{name}{{worker="0"}}'))
     return float(found.rpartition(" ")[2])
-
-
-pytestmark = pytest.mark.slow

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.harness import components
 from tests.harness.deploying import deploy
 from tests.harness.fixtures import StartHost
 from tests.hostile import wat
 from tests.hostile.cases import deploy_bare
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_host_and_its_children_are_right_without_assertions(start_probe_host: StartHost) -> None:

@@ -6,8 +6,6 @@ import json
 import time
 from typing import Any
 
-import pytest
-
 from tests.harness.caller import Caller
 from tests.harness.components import PROBE
 from tests.harness.fixtures import StartHost
@@ -52,6 +50,3 @@ def _trap_of(caller: Caller, name: str) -> dict[str, Any]:
                 return line
         assert time.monotonic() < deadline, lines
         time.sleep(0.05)
-
-
-pytestmark = pytest.mark.slow

@@ -8,8 +8,6 @@ from holdfast_host.front.calls.actor_calls import WholeRequest
 from holdfast_host.front.known import direct
 from tests.hostile import streams
 
-pytestmark = pytest.mark.slow
-
 
 def test_known_heads_on_and_off_answer_every_stream_alike() -> None:
     row = streams.run(4, seed=1)

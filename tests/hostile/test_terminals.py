@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 
 from holdfast_host.cli.main import group
@@ -54,7 +53,6 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 )
 
 
-@pytest.mark.slow
 def test_nothing_that_a_hostile_guest_says_reaches_the_operators_terminal_raw(tmp_path: Path) -> None:
     with (
         HostProcess(tmp_path / "data", "--outbound", "http://*", "--log-level", "debug") as host,

@@ -63,6 +63,7 @@ def _calling(host: HostProcess) -> Call:
     return call
 
 
+@pytest.mark.slow
 def test_what_a_method_takes_is_listed_in_no_languages_notation(host: HostProcess) -> None:
     with host.caller() as caller:
         [shop] = caller.request("GET", "/v1/actors").value["actors"]
@@ -192,6 +193,7 @@ def test_what_comes_with_its_types_is_not_looked_at(on_a_host: Call, component: 
     assert on_a_host("of_another", '["b"]') == (200, "1.5")
 
 
+@pytest.mark.slow
 def test_a_function_that_does_not_say_does_as_its_host_does_and_one_that_says_no_is_obeyed(
     component: TestComponent, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ def closed(start_probe_host: StartHost) -> Closed:
     return Closed(start_probe_host("--fronts", "2", HOLDFAST_TOKEN=BOOTSTRAP))
 
 
+@pytest.mark.slow
 def test_every_operation_that_changes_something_is_in_the_log_and_no_other_is(closed: Closed) -> None:
     ops = closed.make("admin", name="ops")
     document = closed.ask("GET", "/v1/openapi.json").value

@@ -83,6 +83,7 @@ class Pairs:
         return [ahead - behind for ahead, behind in zip(*found, strict=True)]
 
 
+@pytest.mark.slow
 def test_a_backup_under_load_is_of_one_moment_in_all_workers(start_probe_host: StartHost, tmp_path: Path) -> None:
     host = start_probe_host(workers=2)
     with Pairs(host) as pairs:
@@ -95,6 +96,7 @@ def test_a_backup_under_load_is_of_one_moment_in_all_workers(start_probe_host: S
         assert set(pairs.differences_in(tmp_path / f"data{number}")) <= {0, 1}
 
 
+@pytest.mark.slow
 def test_without_the_moment_a_backup_has_what_follows_from_what_it_lacks(
     start_probe_host: StartHost, tmp_path: Path
 ) -> None:
@@ -125,6 +127,7 @@ def taken(
         yield host, folder / "whole.tar"
 
 
+@pytest.mark.slow
 def test_a_host_starts_from_a_backup_with_all_that_it_had(taken: tuple[HostProcess, Path], tmp_path: Path) -> None:
     host, file = taken
     assert file.stat().st_mode & 0o777 == 0o600
@@ -231,6 +234,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGES)
 def test_what_is_no_whole_backup_is_refused_and_leaves_nothing(
     taken: tuple[HostProcess, Path], tmp_path: Path, name: str

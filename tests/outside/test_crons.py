@@ -20,6 +20,8 @@ from tests.harness.mutants.host import command
 DAY_S = 86_400
 WITHIN_S = 30.0
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def clock(tmp_path: Path) -> Path:

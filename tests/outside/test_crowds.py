@@ -9,9 +9,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.harness.host import HostProcess
 
 CROWD = 1_000  # that come while the front has no time to accept
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_thousand_connections_that_come_while_the_front_is_busy_are_all_answered(tmp_path: Path) -> None:

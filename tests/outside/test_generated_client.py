@@ -21,6 +21,8 @@ GENERATE = str(Path(sys.executable).parent / "openapi-python-client")
 # What the tool has no code for: a bare component as a deploy's body beside the form; an archive, and lines, as answers.
 UNKNOWN_TO_IT = ["application/wasm", "application/x-tar", "application/x-ndjson", "application/x-ndjson"]
 
+pytestmark = pytest.mark.slow
+
 
 class Generated:
     """The client for one host: its operations by their names, and its two kinds of client."""

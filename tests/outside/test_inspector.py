@@ -16,7 +16,10 @@ from tests.harness.caller import Caller
 from tests.harness.host import HostProcess
 from tests.harness.inspected import PAGES, text_of
 
-pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="`make apt` installs chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("chromium") is None, reason="`make apt` installs chromium"),
+]
 
 AXE = Path(__file__).parents[1] / "harness" / "axe" / "axe.min.js"
 TOKEN = "a-token-of-a-test"

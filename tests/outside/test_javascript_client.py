@@ -41,6 +41,8 @@ FACTS: Final = (
     "const facts = (e) => [e.constructor.name, e.name, e.code ?? null, e.status ?? null, e.retryable ?? null];"
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def page_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:

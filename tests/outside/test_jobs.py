@@ -148,6 +148,7 @@ def test_an_operator_sees_jobs_from_the_command_line(jobs_host: HostProcess, cal
     assert re.search(r'holdfast_jobs_total{[^}]*outcome="ok"[^}]*} [1-9]', metrics)
 
 
+@pytest.mark.slow
 def test_jobs_survive_the_death_of_every_process(tmp_path: Path) -> None:
     """A hundred of them, some under way: each has run once when the host is back."""
     with HostProcess(tmp_path / "data", "--workers", "2", *GRANTS) as host:

@@ -24,6 +24,8 @@ PACKED = KEPT / "everything-1.0.0.wasm.xz"
 PROJECT = KEPT / "everything"
 TYPED = {"accept": "application/vnd.holdfast+json"}
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:

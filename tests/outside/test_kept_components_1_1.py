@@ -25,6 +25,8 @@ PACKED = KEPT / "everything-1.1.0.wasm.xz"
 PROJECT = KEPT / "everything-1.1"
 PATIENCE_S = 30.0
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clock(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -99,6 +99,7 @@ def test_a_trap_and_a_traceback_are_in_the_log_and_in_no_answer(start_probe_host
         assert lines[1]["message"].startswith("trap: ")
 
 
+@pytest.mark.slow
 def test_lines_outlive_the_host(start_probe_host: StartHost) -> None:
     host = start_probe_host()
     with host.caller() as caller:
@@ -129,6 +130,7 @@ def test_a_follower_gets_lines_as_they_are_written_and_holds_no_stop(start_probe
     following.close()
 
 
+@pytest.mark.slow
 @pytest.mark.limit("log_bytes_max")
 def test_a_flood_is_bounded_and_holds_up_nobody(start_probe_host: StartHost) -> None:
     host = start_probe_host("--limit", "log_bytes_max=262144")
@@ -143,6 +145,7 @@ def test_a_flood_is_bounded_and_holds_up_nobody(start_probe_host: StartHost) -> 
     assert kept < 1 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_a_follower_waits_for_a_host_that_ends_and_goes_on_without_losing_or_doubling_a_line(
     start_probe_host: StartHost, end: str
@@ -168,6 +171,7 @@ def test_a_follower_waits_for_a_host_that_ends_and_goes_on_without_losing_or_dou
         assert follower.wait(20) == 130, "the shell's code for what Ctrl-C has ended"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_the_hosts_log_has_one_format_for_its_own_lines_and_for_what_guests_print(
     start_probe_host: StartHost, log_format: str
@@ -202,6 +206,7 @@ def test_the_hosts_log_has_one_format_for_its_own_lines_and_for_what_guests_prin
     assert any("died" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_the_command_chooses_by_time_and_level(start_probe_host: StartHost) -> None:
     host = start_probe_host()
     with host.caller() as caller:

@@ -52,6 +52,7 @@ def until_ready(host: HostProcess, reason: str, timeout_s: float = 20.0) -> None
             time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_calls_are_counted_by_type_and_outcome_over_all_workers(start_probe_host: StartHost) -> None:
     host = start_probe_host(workers=2)
     with host.caller() as caller:

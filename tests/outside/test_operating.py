@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.harness import components
 from tests.harness.commands import run, run_any
 from tests.harness.deploying import deploy
 from tests.harness.fixtures import StartHost
 from tests.harness.host import HostProcess
+
+pytestmark = pytest.mark.slow
 
 
 def refusal(host: HostProcess, *arguments: str) -> str:

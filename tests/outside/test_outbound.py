@@ -133,6 +133,7 @@ def test_a_request_leaves_when_what_earlier_turns_wrote_is_durable(
     assert not _asked_while_commit_is_held(start_asker, outside, tmp_path / "hold")
 
 
+@pytest.mark.slow
 def test_without_the_gate_it_leaves_before(start_asker: StartAsker, outside: OutsideServer, tmp_path: Path) -> None:
     assert _asked_while_commit_is_held(start_asker, outside, tmp_path / "hold", "open_gate")
 
@@ -154,6 +155,7 @@ def _asked_while_commit_is_held(start: StartAsker, outside: OutsideServer, hold:
     return seen
 
 
+@pytest.mark.slow
 def test_the_courier_dies_and_those_who_wait_are_told_and_the_next_one_serves(
     start_asker: StartAsker, outside: OutsideServer
 ) -> None:
@@ -172,6 +174,7 @@ def test_the_courier_dies_and_those_who_wait_are_told_and_the_next_one_serves(
         assert len(host.pids()["worker"]) == 1
 
 
+@pytest.mark.slow
 def test_the_courier_dies_and_who_reads_an_answer_is_told_that_it_broke_off(
     start_asker: StartAsker, outside: OutsideServer
 ) -> None:
@@ -227,6 +230,7 @@ def test_a_turn_that_is_over_its_time_while_it_reads_is_ended_and_its_answer_clo
         over.set()
 
 
+@pytest.mark.slow
 def test_a_courier_that_hangs_is_replaced_and_other_calls_go_on(
     start_asker: StartAsker, outside: OutsideServer
 ) -> None:
@@ -265,6 +269,7 @@ def test_a_function_reaches_neither_its_host_nor_what_is_private(start_asker: St
             assert name == "OutboundDeniedError", (where, message)
 
 
+@pytest.mark.slow
 def test_a_deploy_that_asks_for_more_than_the_operator_grants_is_refused(
     start_asker: StartAsker, tmp_path: Path
 ) -> None:
@@ -279,6 +284,7 @@ OPEN = "open-secret-that-env-has-5582"
 SECRET = "s3cret-of-the-courier-alone-7291"
 
 
+@pytest.mark.slow
 def test_a_sealed_secret_is_in_the_header_and_nowhere_else(
     start_asker: StartAsker, outside: OutsideServer, tmp_path: Path
 ) -> None:

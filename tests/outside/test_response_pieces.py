@@ -298,6 +298,7 @@ def test_past_so_many_of_a_function_the_next_is_refused_and_other_requests_are_s
     until(lambda: [closed(caller, f"many{n}") for n in range(4)] == [["cut"]] * 4)
 
 
+@pytest.mark.slow
 @pytest.mark.limit("streams_max")
 @pytest.mark.limit("stream_timeout_s")
 @pytest.mark.limit("stream_piece_bytes_max")
@@ -325,6 +326,7 @@ def test_a_worker_has_bounds_of_its_own(tmp_path: Path) -> None:
             until(lambda: "a piece of over 1000 bytes" in host.log)
 
 
+@pytest.mark.slow
 def test_a_body_goes_on_through_a_deploy_and_ends_with_its_function(tmp_path: Path) -> None:
     with start(tmp_path) as host:
         deploy(host, components.built(SUITE))
@@ -344,6 +346,7 @@ def test_a_body_goes_on_through_a_deploy_and_ends_with_its_function(tmp_path: Pa
             assert not rest.endswith(b"0\r\n\r\n")
 
 
+@pytest.mark.slow
 def test_its_workers_death_cuts_it_and_others_go_on(tmp_path: Path) -> None:
     with start(tmp_path) as host:
         deploy(host, components.built(SUITE))
@@ -355,6 +358,7 @@ def test_its_workers_death_cuts_it_and_others_go_on(tmp_path: Path) -> None:
             assert caller.request("GET", "/fn/suite/pieces/words").text == "one two"
 
 
+@pytest.mark.slow
 @pytest.mark.limit("stream_stop_s")
 def test_a_host_that_stops_waits_a_moment_for_bodies_and_cuts_the_others(tmp_path: Path) -> None:
     with start(tmp_path, "stream_stop_s=1") as host:

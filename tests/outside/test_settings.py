@@ -10,10 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from tests.harness.host import HostProcess
 
 APP = "https://app.example.com"
 PATIENCE_S = 20.0
+
+pytestmark = pytest.mark.slow
 
 
 def until(said: Callable[[], bool]) -> None:

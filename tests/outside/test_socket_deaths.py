@@ -33,6 +33,8 @@ NOISE_BYTES = 512 << 10  # by which two workers that do the same differ
 
 Harm = Callable[[HostProcess], object]
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Talker:

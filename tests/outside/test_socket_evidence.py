@@ -18,6 +18,8 @@ from tests.outside.test_sockets import CHAT, PATIENCE_S, Chat
 # What a client hears, and by which code it is closed at the end: 1000 where it had to close itself.
 Heard = tuple[list[str], int]
 
+pytestmark = pytest.mark.slow
+
 
 class Deaths:
     """A host whose worker dies when it is told to, with one client in each room."""

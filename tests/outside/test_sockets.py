@@ -89,6 +89,7 @@ def code_of(client: ClientConnection) -> int:
         return 1006 if error.rcvd is None else error.rcvd.code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direct", [False, True])
 def test_a_message_is_a_turn_and_what_it_broadcasts_reaches_all(chat: Chat, direct: bool) -> None:
     room = f"all-{direct}"
@@ -175,6 +176,7 @@ def test_sockets_are_listed_and_one_is_closed_from_outside(chat: Chat) -> None:
     assert chat.closed("listed", 1) == [["ann", 4010, "out", True]]
 
 
+@pytest.mark.slow
 def test_the_death_of_a_worker_closes_no_socket_and_each_close_is_told_once(tmp_path: Path) -> None:
     with HostProcess(tmp_path / "data") as host:
         deploy(host, components.built(CHAT))
@@ -197,6 +199,7 @@ def test_the_death_of_a_worker_closes_no_socket_and_each_close_is_told_once(tmp_
         chat.end()
 
 
+@pytest.mark.slow
 def test_the_death_of_a_front_is_a_close_for_each_of_its_sockets(tmp_path: Path) -> None:
     with HostProcess(tmp_path / "data") as host:
         deploy(host, components.built(CHAT))
@@ -211,6 +214,7 @@ def test_the_death_of_a_front_is_a_close_for_each_of_its_sockets(tmp_path: Path)
         chat.end()
 
 
+@pytest.mark.slow
 def test_a_host_that_stops_says_so_and_what_was_open_is_closed_at_the_next_start(tmp_path: Path) -> None:
     with HostProcess(tmp_path / "data") as host:
         deploy(host, components.built(CHAT))
@@ -223,6 +227,7 @@ def test_a_host_that_stops_says_so_and_what_was_open_is_closed_at_the_next_start
         assert chat.closed("stops", 1) == [["ann", 1006, "", False]]
 
 
+@pytest.mark.slow
 def test_a_deploy_closes_no_socket(tmp_path: Path) -> None:
     with HostProcess(tmp_path / "data") as host:
         chat_component = components.built(CHAT)
@@ -306,6 +311,7 @@ def test_three_mebibytes_that_somebody_missed_arrive(chat: Chat) -> None:
     assert sum(len(each["data"]) for each in missed) > 3 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="`make apt` installs chromium")
 @pytest.mark.parametrize("under_prefix", [False, True])
 def test_a_browser_opens_both_from_a_functions_page_and_nothing_from_one_without_an_origin(

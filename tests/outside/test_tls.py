@@ -69,6 +69,7 @@ def until(said: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_calls_sockets_and_event_streams_go_through_tls(encrypted: Encrypted) -> None:
     url, trusted = encrypted.host.url, encrypted.authority.trusted()
     trusted.set_alpn_protocols(["http/1.1"])
@@ -112,6 +113,7 @@ def test_a_client_that_breaks_the_rules_of_sockets_is_told_so_over_tls_too(encry
     assert "Traceback" not in encrypted.host.log
 
 
+@pytest.mark.slow
 def test_commands_and_clients_trust_the_authority_that_they_are_given(
     encrypted: Encrypted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

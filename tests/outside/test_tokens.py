@@ -54,6 +54,7 @@ def closed(start_probe_host: StartHost) -> Closed:
     return Closed(start_probe_host("--fronts", "2", HOLDFAST_TOKEN=BOOTSTRAP))
 
 
+@pytest.mark.slow
 def test_every_route_lets_in_the_scopes_that_it_names_and_nobody_else(closed: Closed) -> None:
     made = {scope: closed.make(scope, name=scope) for scope in ("admin", "deploy", "call", "read")}
     other_type = closed.make("call", types=["Cart"])
@@ -103,6 +104,7 @@ def test_every_route_lets_in_the_scopes_that_it_names_and_nobody_else(closed: Cl
     assert walked > 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["revoke", "rotate"])
 def test_a_token_ends_within_a_second_on_all_fronts_also_under_load(closed: Closed, how: str) -> None:
     made = closed.make("call", types=["Probe"])
@@ -153,6 +155,7 @@ def code_of(client: ClientConnection) -> int | None:
     return client.close_code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["revoked", "rotated", "expired"])
 def test_sockets_that_a_token_opened_are_closed_when_it_ends_and_others_stay(chat: Closed, how: str) -> None:
     made = chat.make("call", types=["Room"], **({"expires_s": 2} if how == "expired" else {}))
@@ -196,6 +199,7 @@ def test_a_stream_of_log_lines_ends_with_its_token(closed: Closed) -> None:
         assert time.monotonic() - begun < WITHIN_S + 1
 
 
+@pytest.mark.slow
 def test_tokens_survive_a_kill_and_a_host_that_is_started_without_its_own_token_stays_closed(closed: Closed) -> None:
     made = closed.make("admin", name="ops")
     gone = closed.make("admin")
@@ -213,6 +217,7 @@ def test_tokens_survive_a_kill_and_a_host_that_is_started_without_its_own_token_
     assert made["token"] not in "".join(path.read_text() for path in closed.host.data.rglob("*.json"))
 
 
+@pytest.mark.slow
 def test_a_backup_brings_the_tokens_along(closed: Closed, tmp_path: Path) -> None:
     made = closed.make("deploy")
     environment = {**closed.host.environment, "HOLDFAST_TOKEN": BOOTSTRAP}

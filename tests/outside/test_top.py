@@ -9,12 +9,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from tests.harness import processes
 from tests.harness.commands import run
 from tests.harness.fixtures import StartHost
 from tests.harness.host import HostProcess
 
 ANSWER_S = 5.0  # two that the host waits for its workers, and a busy machine
+
+pytestmark = pytest.mark.slow
 
 
 def workers_of(host: HostProcess) -> list[dict[str, Any]]:

@@ -139,6 +139,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damage_is_named_and_the_rest_is_looked_at_all_the_same(data: Path, name: str) -> None:
     damage, says = DAMAGES[name]

@@ -226,7 +226,7 @@ PACKAGES: Final = (
 # Refused by name: no release of theirs does without native code.
 NATIVE: Final = ("cryptography", "lxml", "numpy", "orjson", "pandas", "pillow")
 
-# Of the twenty, those that `make test` builds: a native part, data files, late imports, metadata.
+# Of the twenty, those that `make test-long` builds: a native part, data files, late imports, metadata.
 QUICK: Final = ("jinja2", "markdown", "python-dateutil", "pytz", "pyyaml")
 
 

@@ -1,4 +1,4 @@
-"""Popular packages in real components. They come from the index; `make packages` builds all, `make test` a few."""
+"""Popular packages in real components. They come from the index; `make packages` builds all, `make test-long` a few."""
 
 from __future__ import annotations
 

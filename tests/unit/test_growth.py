@@ -46,6 +46,8 @@ LIMITS = Limits()
 TURN = TestTurn()
 HOST_TOKENS = Tokens("secret", KnownTokens())
 
+pytestmark = pytest.mark.slow
+
 
 def _strangers(text: str) -> None:
     strangers = OriginChecks("localhost")

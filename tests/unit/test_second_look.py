@@ -23,6 +23,7 @@ def test_that_needs_a_second_look():
 """
 
 
+@pytest.mark.slow
 def test_a_test_that_passes_alone_passes_and_is_named(tmp_path: Path) -> None:
     """A real run over two processes, and a real second look."""
     (tmp_path / "pytest.ini").write_text("[pytest]\n")

@@ -170,6 +170,7 @@ def test_a_cron_that_says_the_same_again_changes_nothing(leaving: Subject) -> No
     assert [job["cron"] for job in leaving.call("jobs").typed] == ["0 9 * * *"] * 2
 
 
+@pytest.mark.slow
 def test_a_cron_of_a_constructor_runs(subject: NewSubject) -> None:
     """Each activation says it again."""
     daily = subject("Daily")

@@ -73,6 +73,7 @@ async def call(client: AsyncClient) -> None:
 """
 
 
+@pytest.mark.slow
 def test_a_type_checker_finds_what_is_wrong_with_a_call(tmp_path: Path) -> None:
     (tmp_path / "actors.py").write_text(TEXT)
     (tmp_path / "uses.py").write_text(USES)

@@ -144,6 +144,7 @@ def test_a_package_without_a_pure_release_is_named_with_who_needs_it(index: Path
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "message"),
     [

@@ -131,6 +131,7 @@ def test_good_requests_behind_a_call_under_way_are_answered_before_one_that_is_n
     uvloop.run(play())
 
 
+@pytest.mark.slow
 def test_what_waits_behind_a_call_under_way_is_bounded_and_served_afterwards() -> None:
     async def play() -> None:
         async with staged() as stage:

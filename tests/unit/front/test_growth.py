@@ -56,6 +56,7 @@ async def _took_s(stage: Stage, request: bytes) -> float:
     return min(took)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", [b"", COMPONENT, b"--x\r\na: "])
 @pytest.mark.parametrize("what", PARTS)
 def test_no_multipart_body_takes_more_than_its_length_says(what: str, head: bytes) -> None:

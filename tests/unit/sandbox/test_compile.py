@@ -61,6 +61,7 @@ def bomb(loops: int, variables: int) -> str:
     return f"(func (local{' i64' * variables}) {opening}{body}{')' * loops})"
 
 
+@pytest.mark.slow
 def test_a_real_guest_compiles_and_describes_itself_and_runs(
     compiler: Compiler, probe_wasm: Path, engine: SandboxEngine
 ) -> None:
@@ -149,6 +150,7 @@ def test_a_compile_bomb_ends_at_its_cpu_limit(compiler: Compiler) -> None:
     assert compiler.problem_of(text, compile_cpu_s=1) == "the component takes more than 1 s of CPU to compile"
 
 
+@pytest.mark.slow
 @pytest.mark.limit("compile_memory_bytes")
 def test_a_compile_bomb_ends_at_its_memory_limit(compiler: Compiler) -> None:
     text = minimal_wat(core_fields=bomb(1500, 1500))

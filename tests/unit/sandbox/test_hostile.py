@@ -44,6 +44,7 @@ def calling(interface: str, name: str, signature: str, core: str, code: str) -> 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("escaping", [SystemExit, KeyboardInterrupt, CancelledError, MemoryError, ValueError])
 def test_no_exception_escapes_a_host_function(
     make_sandbox: MakeSandbox, turn: TestTurn, escaping: type[BaseException]

@@ -307,6 +307,7 @@ def test_machine_code_that_was_damaged_is_not_reused(
     assert answer_of(engine, engine.load(second.path).component) == (True, b'"omega"')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -193,6 +193,7 @@ def test_a_local_host_gives_the_secrets_that_the_manifest_names_and_no_others(pr
         LocalHost.of_project(project)
 
 
+@pytest.mark.slow
 def test_a_project_finds_its_packages_once_it_has_been_built(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("holdfast_host.build.project._componentize", Componentize())  # packages are beside a component
     monkeypatch.setenv("XDG_CACHE_HOME", str(project / "cache"))

@@ -325,6 +325,7 @@ def test_a_functions_next_request_is_held_for_what_its_sandbox_may_remember(monk
     assert [stage.client.wait(slot) for slot in (first, second)] == [(200, 5), (200, None)]
 
 
+@pytest.mark.slow
 @pytest.mark.repeats
 def test_promotion_at_every_tick_leaves_paths_depth_and_sums_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     def add_slowly(turn: Turn, amount: int) -> int:

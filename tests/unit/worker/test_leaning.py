@@ -335,6 +335,7 @@ def finds_something(seed: int, gate_class: type[Gate], **rules: bool) -> bool:
         return True
 
 
+@pytest.mark.slow
 def test_nobody_outside_and_nothing_on_disk_knows_of_what_is_not_on_disk() -> None:
     leaned = 0
     for seed in range(1000):

@@ -161,6 +161,7 @@ def test_a_turn_past_its_budget_commits_nothing(monkeypatch: pytest.MonkeyPatch)
     assert (reply[0], error_name(reply)) == (504, "ActorMethodTimeoutError")
 
 
+@pytest.mark.slow
 @pytest.mark.repeats
 def test_sums_are_exact_while_the_leadership_moves_at_every_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch)

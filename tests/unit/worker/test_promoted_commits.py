@@ -174,6 +174,7 @@ def promote_everywhere(
         yield history
 
 
+@pytest.mark.slow
 @pytest.mark.repeats
 @pytest.mark.parametrize("commit_number", [2, 5])
 def test_a_commit_may_be_promoted_at_every_bytecode_of_it(worker: Worker, commit_number: int) -> None:

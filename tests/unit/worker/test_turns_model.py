@@ -312,6 +312,7 @@ def run_machine(monkeypatch: pytest.MonkeyPatch, *, examples: int, shrink: bool 
     )
 
 
+@pytest.mark.slow
 def test_turns_agree_with_a_dict_whatever_their_guests_do_and_whatever_becomes_of_their_activations(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,0 +1,72 @@
+"""What runs in `make test` and what in `make test-long`: each test in one of both, something of all in the first."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.costs import Costs
+from tests.harness.components import PROJECT
+
+TESTS = PROJECT / "tests"
+LATER = {"slow", "alone", "packages", "builds"}  # what `make test` leaves out of what runs beside others
+FOLDERS = sorted(each.name for each in TESTS.iterdir() if any(each.rglob("test_*.py")))
+GUARANTEES = sorted(path.name for path in (TESTS / "guarantees").glob("test_*.py"))
+
+
+def quick_tests(module: Path) -> Iterator[str]:
+    """The functions of a module that have no mark that keeps all their cases out of the quick part."""
+    tree = ast.parse(module.read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark" and _marks(node.value) & LATER:
+            return
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and function.name.startswith("test"):
+            whole = [each for each in function.decorator_list if not ast.unparse(each).startswith("pytest.mark.param")]
+            if not {mark for each in whole for mark in _marks(each)} & LATER:
+                yield function.name
+
+
+def _marks(code: ast.expr) -> set[str]:
+    return set(re.findall(r"pytest\.mark\.(\w+)", ast.unparse(code)))
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_folder_has_tests_in_the_quick_part(folder: str) -> None:
+    assert [name for module in (TESTS / folder).rglob("test_*.py") for name in quick_tests(module)]
+
+
+@pytest.mark.parametrize("module", GUARANTEES)
+def test_every_guarantee_has_tests_in_the_quick_part(module: str) -> None:
+    assert [*quick_tests(TESTS / "guarantees" / module)]
+
+
+def expressions_of(target: str) -> list[str]:
+    """What `make TARGET` selects tests by, as make itself says."""
+    said = subprocess.run(["make", "-n", target], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    return re.findall(r'-m "([^"]+)"', said)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_test_runs_in_one_of_both_parts_once(slow: bool, alone: bool) -> None:
+    marks = {"slow": slow, "alone": alone, "packages": False, "builds": False}
+    expressions = [*expressions_of("test"), *expressions_of("test-long")]
+
+    assert [eval(each, dict(marks)) for each in expressions].count(True) == 1, expressions
+
+
+def test_what_ci_runs_is_both_parts() -> None:
+    assert "make --keep-going test test-long\n" in (PROJECT / ".ci" / "run").read_text()
+
+
+def test_a_function_whose_cases_cost_too_much_together_is_named() -> None:
+    costs = Costs(quick_max_s=3.0)
+    costs.processor_s.update({"a.py::one[x]": 1.6, "a.py::one[y]": 1.6, "a.py::two": 2.9})
+
+    assert [*costs.over()] == ["a.py::one"]
