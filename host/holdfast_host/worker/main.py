@@ -32,6 +32,7 @@ from holdfast_host.wire.pages.running_turns_page import RunningPage
 from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.control import ControlChannel
 from holdfast_host.worker.logs.output import Output
+from holdfast_host.worker.threads.heap import bound_free_memory
 from holdfast_host.worker.threads.monitor import Monitor
 from holdfast_host.worker.threads.poller import READ_BYTES
 from holdfast_host.worker.worker import Worker
@@ -201,6 +202,7 @@ def main() -> NoReturn:
     """Start as the supervisor's child."""
     control = enter_child(int(sys.argv[1]))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    bound_free_memory()
     start, rest = read_start(control)
     adopt_logging(f"worker {start.worker}", start.log_level, start.log_format)
     adopt_tracebacks(f"worker {start.worker}", start.log_format)

@@ -5,12 +5,12 @@ The entries are kept in the order of their last use, so that eviction looks only
 
 from __future__ import annotations
 
-import ctypes
 import gc
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.child_process import private_bytes
+from holdfast_host.worker.threads import heap
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.entry import Entry
 
@@ -33,7 +33,6 @@ class Directory:
         self._limits = limits
         self._entries: OrderedDict[tuple[int, bytes], Entry] = OrderedDict()
         self._evicted_since_trim = 0
-        self._trim = ctypes.CDLL(None).malloc_trim
         self.evictions = 0
         self.is_full = False  # past the memory budget, and every activation is busy
 
@@ -101,5 +100,5 @@ class Directory:
         self._evicted_since_trim += len(gone)
         if self._evicted_since_trim and len(gone) < at_most:
             self._evicted_since_trim = 0
-            self._trim(0)  # give what the closed sandboxes held in the heap back to the system
+            heap.give_back()  # what the closed sandboxes held
         return len(gone) >= at_most
