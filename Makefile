@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo       build examples/account, start the host, deploy, show what to try, serve until Ctrl-C"
-	@echo "make test       lint, types, layers and the quick tests: all but those that cost more than three seconds (six minutes)"
+	@echo "make test       lint, types, layers and the quick tests: all but those that cost more than two seconds (six minutes)"
 	@echo "make test-long  the other tests that a change must pass: kills, attacks, faults, whole examples (forty minutes)"
 	@echo "make test-unit  lint, and the quick tests that need no running host"
 	@echo "make costs      the quick tests, what each costs in processor time, and which cost too much to be quick"

@@ -111,6 +111,7 @@ def test_a_listing_that_cannot_be_meant_is_refused(caller: Caller, query: str) -
     assert (answer.status, answer.error) == (400, "BadRequestError")
 
 
+@pytest.mark.slow
 def test_an_alarm_is_set_read_listed_page_by_page_and_cleared_over_http(caller: Caller) -> None:
     names = [f"page-{number}" for number in range(5)]
     for number, name in enumerate(names):

@@ -58,6 +58,7 @@ def shell(host: HostProcess, command: str) -> str:
     return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True).stdout.strip()
 
 
+@pytest.mark.slow
 def test_two_functions_reach_one_durable_actor_each_by_a_binding_of_its_own(shared: HostProcess) -> None:
     host = shared
     shell(host, f"""curl -sS -X POST $OWN/accounts/carol/deposit {JSON} -d '{{"amount":100}}'""")
@@ -69,6 +70,7 @@ def test_two_functions_reach_one_durable_actor_each_by_a_binding_of_its_own(shar
     assert shell(host, "curl -sS $REF/accounts/carol/balance") == printed
 
 
+@pytest.mark.slow
 def test_a_reference_without_an_owner_does_not_deploy_and_says_so(
     host: HostProcess, readonly_component: TestComponent
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_type_stays_reserved_with_its_storage_until_somebody_adopts_it(
     assert "TypeOwnedError" in late.stderr
 
 
+@pytest.mark.slow
 def test_the_component_of_a_reference_contains_no_actor_class(readonly_component: TestComponent) -> None:
     assert b"class Account" not in readonly_component.component.read_bytes()
     assert "class " not in (READONLY / "src" / "app.py").read_text()

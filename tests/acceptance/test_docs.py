@@ -168,6 +168,7 @@ def test_the_readme_is_read_in_one_sitting() -> None:
     assert len((PROJECT / "README.md").read_text().splitlines()) <= 160
 
 
+@pytest.mark.slow
 def test_the_quick_start_prints_what_it_says(tmp_path: Path) -> None:
     with HostProcess(tmp_path / "data") as host:
         environment = {

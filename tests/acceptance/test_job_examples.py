@@ -24,6 +24,8 @@ from tests.harness.projects import free_port
 
 PORT = "9000"  # that the example says; a test takes one that is free
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def receiver(example: Path, port: str) -> Iterator[list[str]]:
@@ -38,7 +40,6 @@ def receiver(example: Path, port: str) -> Iterator[list[str]]:
         told += process.communicate()[0].splitlines()
 
 
-@pytest.mark.slow
 def test_the_webhooks_example_prints_what_its_readme_says(tmp_path: Path) -> None:
     port = str(free_port())
     example = tmp_path / "examples" / "webhooks"

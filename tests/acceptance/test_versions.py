@@ -22,6 +22,8 @@ STORE = ("STORE", "Store")
 BELL = ("BELL", "Bell")
 SMALL = "result_lines"  # a hand-made component, which compiles in no time
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -72,7 +74,6 @@ def less(sources: Path) -> components.TestComponent:
     return components.TestComponent("store", project, project / "holdfast.toml", component)
 
 
-@pytest.mark.slow
 def test_every_turn_after_the_switch_runs_the_new_version_and_running_ones_finish_on_the_old(
     host: HostProcess, sources: Path
 ) -> None:
@@ -101,7 +102,6 @@ def test_every_turn_after_the_switch_runs_the_new_version_and_running_ones_finis
     assert answers["queued"]["version"] == 2
 
 
-@pytest.mark.slow
 def test_a_rollback_is_the_same_switch_and_keeps_what_is_stored(host: HostProcess, sources: Path) -> None:
     for number in (1, 2):
         deploy(host, version(sources, number))
@@ -132,7 +132,6 @@ def test_a_version_that_fails_its_trial_is_never_switched_to(host: HostProcess, 
         assert caller.request("GET", "/v1/functions/store").value["status"] == "failed"
 
 
-@pytest.mark.slow
 def test_a_version_without_the_alarm_handler_is_refused_while_an_alarm_is_set(host: HostProcess, sources: Path) -> None:
     with_handler, without = first(sources, "bell", BELL), second(sources, "bell", BELL)
     deploy(host, with_handler)
@@ -147,7 +146,6 @@ def test_a_version_without_the_alarm_handler_is_refused_while_an_alarm_is_set(ho
     assert "Bell has no alarm(self, info)" in refused.text
 
 
-@pytest.mark.slow
 def test_what_a_version_would_break_is_listed_and_nothing_is_switched(host: HostProcess, sources: Path) -> None:
     deploy(host, version(sources, 1))
     fewer, other = less(sources), renamed(sources, "other", further="")
@@ -170,7 +168,6 @@ def test_what_a_version_would_break_is_listed_and_nothing_is_switched(host: Host
         assert caller.value("Store", "kept", "get")["value"] == 1
 
 
-@pytest.mark.slow
 def test_a_renamed_class_keeps_its_instances_across_a_restart_and_a_rollback(host: HostProcess, sources: Path) -> None:
     deploy(host, version(sources, 1))
     names = [f"name-{number}" for number in range(20)]
@@ -192,7 +189,6 @@ def test_a_renamed_class_keeps_its_instances_across_a_restart_and_a_rollback(hos
     assert (back["value"], back["type"]) == (3, "Store")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("hidden", [False, True], ids=["its time shows it", "nothing shows it"])
 def test_a_damaged_compiled_file_is_made_again_while_other_functions_are_served(
     host: HostProcess, hidden: bool

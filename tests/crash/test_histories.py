@@ -15,6 +15,7 @@ from tests.harness.host import HostProcess
 from tests.harness.mutants.host import command
 
 
+@pytest.mark.slow
 def test_a_history_of_concurrent_calls_to_one_name_has_an_order_that_agrees_with_time(
     probe_host: StartHost,
 ) -> None:

@@ -223,6 +223,7 @@ def test_deploys_evictions_other_turns_and_a_fronts_death_lose_no_token(tmp_path
         assert len(stage.model.server.asked) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["courier", "host"])
 def test_where_the_answer_itself_is_lost_it_is_asked_for_again_and_its_readers_are_told(
     tmp_path: Path, what: str
@@ -244,6 +245,7 @@ def test_where_the_answer_itself_is_lost_it_is_asked_for_again_and_its_readers_a
         assert (len(stage.model.server.asked), len(keys), over(events)["tries"]) == (2, 1, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.repeats
 def test_kills_at_random_cost_answers_only_where_the_courier_dies_and_never_a_token(tmp_path: Path) -> None:
     chance = random.Random(1)

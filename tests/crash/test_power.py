@@ -19,6 +19,7 @@ from tests.harness.projects import write_project
 from tests.hostile import wat
 
 
+@pytest.mark.slow
 def test_whatever_a_power_cut_leaves_of_the_writes_between_syncs_opens_and_holds_what_was_acknowledged(
     probe_data: Callable[[int], Path], tmp_path: Path
 ) -> None:

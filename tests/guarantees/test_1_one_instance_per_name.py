@@ -61,6 +61,7 @@ def test_without_the_directory_a_name_has_many_activations(start_probe_host: Sta
     assert any(len(ids) > 1 for ids in found.values())
 
 
+@pytest.mark.slow
 def test_an_eviction_between_two_calls_leaves_one_activation_at_a_time(start_probe_host: StartHost) -> None:
     host = start_probe_host("--limit", "idle_eviction_s=0.01")
     tally: Counter[str] = Counter()
@@ -129,6 +130,7 @@ def test_a_second_host_on_the_same_directory_says_who_holds_it(start_probe_host:
         assert caller.value("Probe", "alice", "get", "k") == 1
 
 
+@pytest.mark.slow
 def test_a_host_started_while_a_dead_one_leaves_waits_for_it(start_probe_host: StartHost) -> None:
     host = start_probe_host(workers=2)
     with host.caller() as caller:

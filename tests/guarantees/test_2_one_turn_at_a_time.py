@@ -121,6 +121,7 @@ def test_calls_run_in_arrival_order(probe_host: StartHost) -> None:
     assert order_of_turns(probe_host()) == list(range(12))
 
 
+@pytest.mark.slow
 def test_without_the_queue_they_do_not(start_probe_host: StartHost) -> None:
     assert order_of_turns(start_probe_host(command=command("last_come_first_served"))) != list(range(12))
 
@@ -149,8 +150,8 @@ def p99_beside(host: HostProcess, method: str, seconds: float) -> float:
     return percentile([record.took_s for record in meanwhile], 0.99)
 
 
-@pytest.mark.alone
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("method", ["spin", "storage_loop"])
 def test_a_name_that_is_busy_for_10_s_leaves_the_others_p99_within_50_ms(
     start_probe_host: StartHost, method: str
@@ -161,6 +162,7 @@ def test_a_name_that_is_busy_for_10_s_leaves_the_others_p99_within_50_ms(
     assert p99_beside(host, method, 10.0) < 0.050
 
 
+@pytest.mark.slow
 def test_without_promotion_it_stops_them(start_probe_host: StartHost) -> None:
     host = start_probe_host("--limit", "promotion_after_s=1000")
 

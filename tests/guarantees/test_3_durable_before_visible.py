@@ -131,6 +131,7 @@ def test_a_failed_sync_is_never_answered_as_success_and_the_next_start_reads_wha
         assert caller.value("Probe", "alice", "get", "k") == stored
 
 
+@pytest.mark.slow
 def test_without_care_for_sync_errors_a_success_is_answered_and_lost(
     start_probe_host: StartHost, tmp_path: Path
 ) -> None:

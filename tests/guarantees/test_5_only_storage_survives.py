@@ -34,6 +34,7 @@ def test_after_a_turn_that_failed_with_writes_memory_does_not_claim_them(probe_h
     assert remembered_after(probe_host(), method) == {"memory": None, "storage": "before"}
 
 
+@pytest.mark.slow
 def test_without_the_drop_memory_claims_what_storage_does_not_hold(start_probe_host: StartHost) -> None:
     host = start_probe_host(command=command("keep_activations"))
 
@@ -47,6 +48,7 @@ def test_a_turn_that_failed_without_writes_keeps_its_activation(probe_host: Star
         assert caller.value("Probe", "alice", "activation_id") == before
 
 
+@pytest.mark.slow
 def test_after_an_eviction_storage_is_there_and_memory_is_new(start_probe_host: StartHost) -> None:
     host = start_probe_host("--limit", "idle_eviction_s=0.2")
     with host.caller() as caller:

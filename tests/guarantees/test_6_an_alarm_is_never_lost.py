@@ -127,6 +127,7 @@ def holds_for(condition: Callable[[], bool], seconds: float) -> bool:
 # At its time, once.
 
 
+@pytest.mark.slow
 def test_an_alarm_runs_at_its_time_once_and_inside_it_is_gone(timer_host: HostProcess) -> None:
     with timer_host.caller() as caller:
         caller.value("Timer", "alice", "arm", 0.5)
@@ -158,6 +159,7 @@ def test_an_alarm_is_stored_with_the_writes_of_its_turn_or_not_at_all(timer_host
     assert armed_by_a_turn_that_raised(timer_host) == "none"
 
 
+@pytest.mark.slow
 def test_without_the_one_transaction_a_turn_that_raised_arms_it(start_timer_host: StartHost) -> None:
     assert armed_by_a_turn_that_raised(start_timer_host(mutations=("commit_failed_turns",))) == "armed"
 
@@ -191,6 +193,7 @@ def test_an_alarm_whose_host_dies_in_the_handler_runs_again(start_timer_host: St
     assert killed_while_the_handler_runs(start_timer_host()) == 1
 
 
+@pytest.mark.slow
 def test_if_the_row_went_before_the_handler_ran_it_would_be_lost(start_timer_host: StartHost) -> None:
     assert killed_while_the_handler_runs(start_timer_host(mutations=("clear_alarms_before_they_run",))) == 0
 
@@ -256,6 +259,7 @@ def overdue_at_the_start(host: HostProcess) -> bool:
         return not holds_for(lambda: len(names_in(caller, "armed")) > 0, 3.0)
 
 
+@pytest.mark.slow
 def test_what_fell_due_while_the_host_was_down_runs_at_once(start_timer_host: StartHost) -> None:
     assert overdue_at_the_start(start_timer_host())
 
@@ -280,6 +284,7 @@ def test_what_a_handler_syncs_is_its_own_and_the_alarm_stays_until_the_turn_ends
     assert (told["early"], told["delivered"], told["retry_count"]) == (2, 1, 1)
 
 
+@pytest.mark.slow
 def test_if_a_sync_took_the_alarm_along_it_would_be_lost(start_timer_host: StartHost) -> None:
     told = synced_then_failed(start_timer_host(mutations=("clear_alarms_with_a_sync",)), 3.0)
 
@@ -449,6 +454,7 @@ def test_a_worker_that_counts_the_time_that_passes_misses_the_jump(start_timer_h
     assert not ran_after_a_jump(host, clock)
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_set_back_and_forth_fires_nothing_twice(start_timer_host: StartHost, tmp_path: Path) -> None:
     clock = tmp_path / "clock"
     with start_timer_host(mutations=(f"shift_clock={clock}",)).caller() as caller:

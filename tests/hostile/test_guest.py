@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.harness import components
 from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
 from tests.hostile.corpus import GUEST
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_host_takes_the_hostile_guest_and_lists_its_types(tmp_path: Path) -> None:

@@ -254,6 +254,7 @@ def test_a_function_may_not_raise_what_the_operator_allows(
     assert named in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_functions_own_limits_hold_within_the_operators(start_probe_host: StartHost, tmp_path: Path) -> None:
     host = start_probe_host()
     probe = components.built(components.PROBE)
@@ -314,6 +315,7 @@ def test_a_full_mailbox_refuses_other_names_answer_and_a_caller_who_leaves_frees
         assert caller.value("Probe", "alice", "get", "left") is None
 
 
+@pytest.mark.slow
 def test_a_flood_on_one_name_leaves_other_names_answering(start_probe_host: StartHost) -> None:
     host = start_probe_host("--limit", "mailbox_turns_max=20")
     flood = [CallUnderWay(host, "Probe", "alice", "spin", 0.05) for _ in range(80)]

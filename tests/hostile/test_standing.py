@@ -6,11 +6,15 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from tests.harness.caller import Caller
 from tests.harness.components import PROBE
 from tests.harness.fixtures import StartHost
 
 END_S = 20.0
+
+pytestmark = pytest.mark.slow
 
 
 def line_of(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from holdfast_host.cli.main import group
@@ -51,6 +52,8 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("delete", "hostile"),
     ("undeployed",),
 )
+
+pytestmark = pytest.mark.slow
 
 
 def test_nothing_that_a_hostile_guest_says_reaches_the_operators_terminal_raw(tmp_path: Path) -> None:

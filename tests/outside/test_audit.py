@@ -88,6 +88,7 @@ def test_no_value_no_argument_and_no_token_is_in_the_log_but_what_was_made_is(cl
     assert {each["token"] for each in lines} == {"bootstrap"}
 
 
+@pytest.mark.slow
 def test_a_change_that_a_kill_cut_short_is_in_the_log_without_an_outcome(closed: Closed) -> None:
     """It is written before it begins: the body, which never comes, is waited for after that."""
     where = urlsplit(closed.host.url)
@@ -119,6 +120,7 @@ def audit(host: HostProcess, *options: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
 
 
+@pytest.mark.slow
 def test_the_command_shows_one_line_a_change_from_a_time_on(closed: Closed) -> None:
     closed.ask("PUT", "/v1/secrets/KEY", '{"value":"v"}')
     closed.ask("DELETE", "/v1/secrets/OTHER")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.harness.background import CallUnderWay
 from tests.harness.caller import Answer, Caller, SentCall
 from tests.harness.commands import run
@@ -23,6 +25,7 @@ def put(caller: Caller, path: str, body: str, **headers: str) -> Answer:
     return caller.request("PUT", f"/v1/instances/{path}", body.encode(), headers)
 
 
+@pytest.mark.slow
 def test_instances_are_listed_in_name_order_over_all_workers_page_by_page(probe_host: StartHost) -> None:
     host = probe_host(workers=2)
     names = sorted(["a/b", "..", "é", *(f"n{number:03}" for number in range(30))], key=str.encode)

@@ -90,6 +90,7 @@ def failing(caller: Caller, name: str, url: str) -> Any:
     return caller.value("Asker", name, "failing", url, {})
 
 
+@pytest.mark.slow
 def test_who_waits_for_an_answer_holds_up_nobody_and_takes_nobodys_place(
     start_asker: StartAsker, outside: OutsideServer
 ) -> None:
@@ -127,6 +128,7 @@ def test_so_many_turns_of_a_worker_wait_and_the_next_one_is_told_so_at_once(
     assert [asked.path for asked in outside.asked] == ["/never"] * 3
 
 
+@pytest.mark.slow
 def test_a_request_leaves_when_what_earlier_turns_wrote_is_durable(
     start_asker: StartAsker, outside: OutsideServer, tmp_path: Path
 ) -> None:
@@ -207,6 +209,7 @@ def test_the_courier_dies_and_who_reads_an_answer_is_told_that_it_broke_off(
     assert after == 3
 
 
+@pytest.mark.slow
 def test_a_turn_that_is_over_its_time_while_it_reads_is_ended_and_its_answer_closed(
     start_asker: StartAsker, outside: OutsideServer
 ) -> None:
@@ -245,6 +248,7 @@ def test_a_courier_that_hangs_is_replaced_and_other_calls_go_on(
         assert caller.value("Asker", "alice", "ask", "GET", f"{outside.url}/now", {})["text"] == "now"
 
 
+@pytest.mark.slow
 def test_a_host_none_of_whose_functions_asks_outside_has_no_courier(tmp_path: Path) -> None:
     """And says so to one that tries, instead of waiting for a courier."""
     with HostProcess(tmp_path / "data", "--workers", "1") as host:
@@ -259,6 +263,7 @@ def test_a_host_none_of_whose_functions_asks_outside_has_no_courier(tmp_path: Pa
         assert "courier" not in host.pids()
 
 
+@pytest.mark.slow
 def test_a_function_reaches_neither_its_host_nor_what_is_private(start_asker: StartAsker) -> None:
     host = start_asker(grants=("--outbound", "http://*"))
     port = host.url.rpartition(":")[2]

@@ -8,6 +8,8 @@ import time
 from typing import Final
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.harness.caller import Answer
 from tests.harness.fixtures import StartHost
 from tests.harness.host import HostProcess
@@ -68,6 +70,7 @@ def test_what_is_no_http_has_one_too(start_probe_host: StartHost) -> None:
     assert re.search(rb"\r\nHoldfast-Request-Id: [0-9a-f]{8}-\d+\r\n", said)
 
 
+@pytest.mark.slow
 def test_without_debug_the_log_has_failures_of_the_api_some_each_second_and_none_of_calls(
     start_probe_host: StartHost,
 ) -> None:

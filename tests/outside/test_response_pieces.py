@@ -113,6 +113,7 @@ def closed(caller: Caller, name: str) -> Any:
     return caller.value("Piecewise", name, "closed")
 
 
+@pytest.mark.slow
 def test_each_token_of_a_model_reaches_the_client_before_the_next_is_sent(
     host: HostProcess, caller: Caller, outside: OutsideServer
 ) -> None:
@@ -140,10 +141,12 @@ def test_each_token_of_a_model_reaches_the_client_before_the_next_is_sent(
     assert closed(caller, "a") == ["tokens"]
 
 
+@pytest.mark.slow
 def test_a_piece_leaves_when_what_it_knows_of_actors_is_durable(tmp_path: Path, outside: OutsideServer) -> None:
     assert not _piece_came_while_commit_was_held(tmp_path, outside)
 
 
+@pytest.mark.slow
 def test_without_the_gate_it_leaves_before(tmp_path: Path, outside: OutsideServer) -> None:
     assert _piece_came_while_commit_was_held(tmp_path, outside, "open_gate")
 

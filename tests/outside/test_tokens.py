@@ -236,6 +236,7 @@ def test_a_backup_brings_the_tokens_along(closed: Closed, tmp_path: Path) -> Non
         assert again.ask("GET", "/v1/functions").status == 401
 
 
+@pytest.mark.slow
 def test_a_host_that_asks_for_no_token_makes_none_and_says_what_to_do(start_probe_host: StartHost) -> None:
     opened = Closed(start_probe_host())
     answer = opened.ask("POST", "/v1/tokens", '{"scope":"admin"}', token=None)

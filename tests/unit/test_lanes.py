@@ -38,12 +38,12 @@ def _marks(code: ast.expr) -> set[str]:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_folder_has_tests_in_the_quick_part(folder: str) -> None:
-    assert [name for module in (TESTS / folder).rglob("test_*.py") for name in quick_tests(module)]
+    assert any(any(quick_tests(module)) for module in (TESTS / folder).rglob("test_*.py"))
 
 
 @pytest.mark.parametrize("module", GUARANTEES)
 def test_every_guarantee_has_tests_in_the_quick_part(module: str) -> None:
-    assert [*quick_tests(TESTS / "guarantees" / module)]
+    assert any(quick_tests(TESTS / "guarantees" / module))
 
 
 def expressions_of(target: str) -> list[str]:

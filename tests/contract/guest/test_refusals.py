@@ -36,6 +36,7 @@ def test_a_refused_call_leaves_nothing_for_the_collector(refused: Subject, what:
     assert refused.call("catch", what, 3, size, False).typed == [[error], 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "size"), [("put_key", 512 << 10), ("put", 2 << 20), ("call", 512 << 10)])
 def test_an_actor_may_be_refused_large_arguments_for_ever(refused: Subject, what: str, size: int) -> None:
     """100 of them are more than a sandbox has room for; the collector has not been asked for."""

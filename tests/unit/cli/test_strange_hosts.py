@@ -20,6 +20,7 @@ USUAL = [(200, body) for body in JSON]
 ANSWERS = [*((200, body) for body in STRANGE), *((500, body) for body in STRANGE), (302, b"{}"), (404, b"<html>")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "words"), [each[:2] for each in SPEAKING])
 def test_an_answer_that_no_host_gives_ends_every_command_in_one_sentence(
     put_in: Callable[[list[str]], list[str]], command: str, words: list[str]
@@ -66,6 +67,7 @@ def test_the_sentence_says_what_was_expected(words: list[str], body: bytes, says
     assert says in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [each[0] for each in SPEAKING])
 def test_no_command_needs_more_of_an_answer_than_it_says(
     put_in: Callable[[list[str]], list[str]], command: str

@@ -26,6 +26,7 @@ def test_the_walk_passes_every_command_there_is() -> None:
     assert WALK.keys() == set(COMMANDS) - {"secret", "storage", "alarm", "job", "token", "auth"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "words", "answer"), CASES)
 def test_no_command_shows_a_terminal_what_it_would_obey(
     put_in: Callable[[list[str]], list[str]], command: str, words: list[str], answer: Any
@@ -62,6 +63,7 @@ def test_what_programs_read_is_ascii(put_in: Callable[[list[str]], list[str]], c
     assert all(json.loads(line) is not Ellipsis for line in result.stdout.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "answer"),
     [

@@ -107,6 +107,7 @@ def test_a_deploy_under_way_is_answered_when_the_host_stops(host: RunningHost) -
     assert host.wait() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["deploy", "rollback", "delete"])
 def test_what_is_recorded_when_the_host_is_told_to_stop_is_answered_as_done(host: RunningHost, operation: str) -> None:
     """A 503 would have its caller repeat it, and a repeated rollback goes back further."""

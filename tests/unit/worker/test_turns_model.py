@@ -51,6 +51,8 @@ scripts = st.lists(steps, max_size=6)
 
 # The guest.
 
+pytestmark = pytest.mark.slow
+
 
 def run_script(turn: Turn, order: dict[str, Any]) -> list[Any]:
     """Do the steps, then end as it says; what memory held at the beginning, and what the steps saw."""
@@ -312,7 +314,6 @@ def run_machine(monkeypatch: pytest.MonkeyPatch, *, examples: int, shrink: bool 
     )
 
 
-@pytest.mark.slow
 def test_turns_agree_with_a_dict_whatever_their_guests_do_and_whatever_becomes_of_their_activations(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -135,6 +135,7 @@ def _without_the_close_of_what_is_no_socket(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SocketTable, "_refuse", refuse)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "without",
     [
