@@ -29,8 +29,8 @@ Everything is in the data directory. One host at a time holds its lock, until it
 {folders}
 ```
 
-The directory's format, each partition's and the registry's have versions of their own. A release that does not know
-one says so and does not touch it.
+The directory's format, each partition's, the registry's, a spool's and an [archive](archive.md)'s have versions of
+their own. A release that does not know one says so and does not touch it.
 
 ## A partition
 

@@ -39,7 +39,7 @@ _COMMANDS: Final = {
     "top": "Show what the workers do now.",
     "doctor": "Look at machine, data directory and host, and say what to do.",
     "backup": "Take a backup of a running host.",
-    "restore": "Make a data directory from a backup.",
+    "restore": "Make a data directory from a backup, or from an archive as of any moment.",
     "verify": "Read a whole data directory, and say what is wrong.",
     "evict": "Take an instance out of memory; its storage stays.",
     "erase": "Delete all that an instance has stored, its alarm and jobs among it.",

@@ -19,6 +19,8 @@ KNOWN: Final = frozenset(
     for name in (
         "ACCESS_LOG",
         "ALLOWED_HOST",
+        "ARCHIVE",
+        "ARCHIVE_KEEP",
         "CA",
         "CHECK_ARGUMENTS",
         "CONFIG",

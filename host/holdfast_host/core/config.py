@@ -29,6 +29,8 @@ TOKEN_FORM: Final = re.compile(r"[\x21-\x7e]+")
 _FRONTS_MAX: Final = 64
 OUTBOUND_DEFAULT: Final = ("https://*",)
 STANDARD_OUTPUT: Final = "-"
+_KEEP: Final = re.compile(r"([0-9]{1,6})([hd])")
+_KEEP_UNITS_S: Final = {"h": 3600.0, "d": 86400.0}
 
 # What the on-disk format or the engine bounds: an operator may lower these, never raise them.
 _CEILINGS: Final = {
@@ -91,6 +93,8 @@ class HostConfig:
     tls_key: Path | None = None  # None where it stands in the certificate's file
     access_log: str = ""  # the path of its file, `-` for standard output; empty: there is none
     traces: str = ""  # the URL to which spans are sent; empty: nothing is traced
+    archive: Path | None = None  # the folder that all that is committed is shipped to
+    archive_keep_s: float = 0.0  # how far back it must reach; 0: to its beginning
 
     @classmethod
     def make(
@@ -119,6 +123,8 @@ class HostConfig:
         access_log: str | Path | None = None,
         traces: str | None = None,
         environment: Mapping[str, str] | None = None,
+        archive: str | Path | None = None,
+        archive_keep: str | None = None,
     ) -> HostConfig:
         """Check what the operator said.
 
@@ -148,6 +154,8 @@ class HostConfig:
             traces: the collector to which spans are sent, as OTLP over HTTP; `off` for none, None for what the standard
                 variables of OpenTelemetry say.
             environment: those variables; None for none.
+            archive: the folder of the archive, which must not be in the data directory; None for none.
+            archive_keep: how far back it must reach, as `30d` or `12h`; None for all.
 
         Raises:
             ConfigurationError: says what is wrong and how to mend it.
@@ -199,6 +207,8 @@ class HostConfig:
             tls_key=None if tls_key is None else Path(tls_key).absolute(),
             access_log=_read_access_log(access_log),
             traces=read_traces(traces, environment or {}),
+            archive=_read_archive(archive, Path(data).absolute()),
+            archive_keep_s=0.0 if archive_keep is None else _read_keep(archive_keep, archive),
         )
 
 
@@ -242,6 +252,26 @@ def _read_access_log(path: str | Path | None) -> str:
             f"--access-log {path}: name a file that this user may write, in a folder that is there"
         )
     return str(found)
+
+
+def _read_archive(path: str | Path | None, data: Path) -> Path | None:
+    if path is None:
+        return None
+    found = Path(path).absolute()
+    if found == data or data in found.parents or found in data.parents:
+        raise ConfigurationError(f"--archive {path}: name a folder outside of the data directory {data}")
+    if found.exists() and not found.is_dir():
+        raise ConfigurationError(f"--archive {path} is a file; name a folder")
+    return found
+
+
+def _read_keep(text: str, archive: str | Path | None) -> float:
+    found = _KEEP.fullmatch(text)
+    if found is None or int(found[1]) == 0:
+        raise ConfigurationError(f"--archive-keep {text!r} is no time, as '30d' or '12h'")
+    if archive is None:
+        raise ConfigurationError(f"--archive-keep {text} is for an archive: give --archive too")
+    return int(found[1]) * _KEEP_UNITS_S[found[2]]
 
 
 def _read_outbound(texts: Iterable[str]) -> tuple[str, ...]:

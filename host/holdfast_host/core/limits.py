@@ -154,6 +154,9 @@ class Limits:
     # The audit log.
     audit_bytes_max: int = 64 * MIB  # kept on disk; the oldest go
 
+    # The archive.
+    archive_spool_bytes_max: int = 4 * GIB  # kept in the data directory of what a partition has committed and it lacks
+
     # Disk.
     instance_bytes_max: int = GIB
     map_bytes: int = 64 * GIB

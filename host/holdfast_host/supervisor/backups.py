@@ -51,13 +51,14 @@ class Backups:
         self._log = log
         self._under_way = False
 
-    async def take(self, *, with_key: bool, on_file: OnFile, gone: asyncio.Event) -> JsonObject:
+    async def take(self, *, with_key: bool, on_file: OnFile, gone: asyncio.Event, archived: bool = False) -> JsonObject:
         """Make one; returns when all of it has been taken away.
 
         Args:
             with_key: the key of the secrets goes along.
             on_file: told of each file when it is there, as `operations.TakeBackup` says.
             gone: set when nobody wants it any more.
+            archived: what is committed after it goes into new files of the archive's spools.
 
         Raises:
             HostUnavailableError: another one is under way, or a worker is not up, does not stop, or ended.
@@ -70,7 +71,7 @@ class Backups:
         try:
             await asyncio.to_thread(folder.mkdir)
             files = _Files(folder, on_file, gone)
-            await self._cut(files, with_key)
+            await self._cut(files, with_key, archived=archived)
             for number in range(self._resources.directory.partitions):
                 await self._copy(number, files)
             await files.until_taken(0)
@@ -89,12 +90,12 @@ class Backups:
         finally:
             self._under_way = False
 
-    async def _cut(self, files: _Files, with_key: bool) -> None:
+    async def _cut(self, files: _Files, with_key: bool, *, archived: bool) -> None:
         """The moment: nothing is committed from the last worker's answer to the first release."""
         keep = False
         try:
             async with asyncio.timeout(HOLD_ANSWER_S):
-                await self._ask_all(HoldCommits())
+                await self._ask_all(HoldCommits(archived=archived))
             self._copy_small(files, with_key)
             keep = True
         except TimeoutError:

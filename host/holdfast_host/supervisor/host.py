@@ -16,6 +16,7 @@ from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog, adopt_logging
+from holdfast_host.supervisor.archive.opening import open_archive
 from holdfast_host.supervisor.audit.operations import Audit
 from holdfast_host.supervisor.backups import Backups
 from holdfast_host.supervisor.courier import CourierLaunch
@@ -160,6 +161,7 @@ class Host:
             self._components.bytes_of,
         )
         self._backups = Backups(resources, self._workers, log)
+        self._archive = open_archive(config, resources, self._backups.take, log)
         self._manager = settings.manager
         self._exit_code = 0
         self._announced = False
@@ -175,6 +177,9 @@ class Host:
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number).name)
         watching = [asyncio.create_task(each) for each in (self._settings.watch(self._fronts), manager.keep_alive())]
+        if self._archive is not None:
+            self._archive.begin()
+            watching.append(asyncio.create_task(self._archive.watch(self._tell_health)))
         supervised: list[asyncio.Task[None]] = []
         try:
             await self._or_stop(self._components.restore())
@@ -199,6 +204,8 @@ class Host:
                     process.child.kill()
             await asyncio.gather(*supervised, *([] if self._courier_kept is None else [self._courier_kept]))
             self._attribution.close()
+            if self._archive is not None:
+                await self._archive.aclose()
             for number in _STOP_SIGNALS:
                 loop.remove_signal_handler(number)
         self._log.info("stopped", exit_code=self._exit_code)
@@ -358,7 +365,9 @@ class Host:
     async def _measure(self) -> JsonObject:
         couriers = [] if self._courier_kept is None else [self._courier]
         counted = await collect_measures(workers=self._workers, fronts=self._fronts, couriers=couriers)
-        own = {"deploys_waiting": self._components.waiting, "private_bytes": private_bytes()}
+        own: JsonObject = {"deploys_waiting": self._components.waiting, "private_bytes": private_bytes()}
+        if self._archive is not None:
+            own["archive"] = await self._archive.measure()
         return {**counted, "quarantined": self._attribution.measures(), **own}
 
     def _repair(self, process: SupervisedProcess, message: Unloadable) -> None:
@@ -393,6 +402,7 @@ class Host:
             stalled=[number for number, process in enumerate(self._workers) if process.stalled],
             short=[number for number, process in enumerate(self._workers) if process.shortage is not None],
             stopping=self._stop_asked.is_set(),
+            archive="" if self._archive is None else self._archive.complaint,
         )
         self._tell_fronts(health)
 

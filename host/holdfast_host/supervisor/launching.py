@@ -74,6 +74,7 @@ class WorkerLaunch:
                 courier=str(resources.courier_listener.getsockname()),
                 fronts=[*resources.front_numbers.live],
                 traces=config.traces,
+                archived=config.archive is not None,
             )
 
         inherited = (listener.fileno(), resources.lock_fd, running_fd)

@@ -251,7 +251,7 @@ class ControlChannel:
     def _back_up(self, question: HoldCommits | ReleaseCommits | CopyPartition) -> None:
         match question:
             case HoldCommits():
-                self._backup.hold(partial(self.send, Done(question.id)))
+                self._backup.hold(partial(self.send, Done(question.id)), archived=question.archived)
             case ReleaseCommits():
                 try:
                     self._backup.release(keep=question.keep)

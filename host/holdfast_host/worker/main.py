@@ -60,7 +60,7 @@ class WorkerProcess:
         )
         limits = start.limits.replace(worker_memory_bytes=start.limits.worker_memory_bytes or _memory_share(start))
         partitions = start.routing.partitions_of(start.worker)
-        self._store = LmdbStore.open(Path(start.data), partitions, limits, make=start.new_data)
+        self._store = LmdbStore.open(Path(start.data), partitions, limits, make=start.new_data, archived=start.archived)
         self._engine = SandboxEngine(limits)
         self._spans = _span_export(start.traces, self._output) if start.traces else None
         self._worker = Worker(
@@ -80,7 +80,7 @@ class WorkerProcess:
         self._worker.deployments.checks_arguments = start.check_arguments
         self._worker.mailboxes.set_quarantined(start.quarantined)
         self._worker.sockets.know_fronts(start.fronts)
-        self._backup = BackupCut(self._worker.committer, self._store.snapshot)
+        self._backup = BackupCut(self._worker.committer, self._store.snapshot, self._store.begin_base)
         self._control = ControlChannel(
             control,
             self._worker,

@@ -52,8 +52,8 @@ FLAGS.pop("--config")
 
 @pytest.mark.parametrize("flag", FLAGS)
 def test_every_flag_of_serve_does_the_same_as_its_key_in_the_file(flag: str, started: list[HostConfig]) -> None:
-    needed = {"--tls-cert": GIVEN["--tls-cert"]} if flag == "--tls-key" else {}
-    given = {**needed, flag: GIVEN[flag]}
+    needed = {"--tls-key": ["--tls-cert"], "--archive-keep": ["--archive"]}.get(flag, [])
+    given = {each: GIVEN[each] for each in (*needed, flag)}
     Path("host.toml").write_text(
         tomlkit.dumps({key_of(each): in_file(FLAGS[each], value) for each, value in given.items()})
     )

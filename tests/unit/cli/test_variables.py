@@ -37,6 +37,8 @@ GIVEN = {
     "--log-level": "debug",
     "--log-format": "json",
     "--access-log": "access.log",
+    "--archive": "archive",
+    "--archive-keep": "30d",
     "--traces": "http://127.0.0.1:4318",
 }
 
@@ -87,7 +89,7 @@ def test_every_flag_of_serve_does_the_same_as_its_variable(tmp_path: Path, monke
     run("serve")
     for flag, is_switch in flags.items():
         value = GIVEN[flag]
-        needed = ("--tls-cert", "cert.pem") if flag == "--tls-key" else ()
+        needed = {"--tls-key": ("--tls-cert", "cert.pem"), "--archive-keep": ("--archive", "archive")}.get(flag, ())
         by_flag = run("serve", *needed, flag, *([] if is_switch else [value]))
         by_variable = run("serve", *needed, **{f"HOLDFAST_{flag[2:].replace('-', '_').upper()}": value})
         assert (by_flag.exit_code, by_variable.exit_code) == (0, 0), by_flag.output + by_variable.output

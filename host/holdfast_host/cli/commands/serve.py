@@ -175,6 +175,18 @@ Examples:
     "extra holdfast[otel].  [default: what OTEL_EXPORTER_OTLP_ENDPOINT says]",
 )
 @option(
+    "--archive",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Ship all that is committed and deployed into this folder, a second behind at most: 'holdfast restore --from' "
+    "brings any moment back.  [default: none]",
+)
+@option(
+    "--archive-keep",
+    metavar="TIME",
+    help="How far back the archive must reach, as 30d or 12h; what is older goes.  [default: all of it is kept]",
+)
+@option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",

@@ -67,6 +67,7 @@ class _Collected(Collector):
         self._quarantined: dict[str, int] = measures["quarantined"]
         self._deploys_waiting: int = measures["deploys_waiting"]
         self._private_bytes: int = measures["private_bytes"]
+        self._archive: JsonObject = measures.get("archive", {})
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
@@ -83,6 +84,11 @@ class _Collected(Collector):
         private = GaugeMetricFamily("holdfast_supervisor_private_bytes", _PRIVATE)
         private.add_metric([], self._private_bytes)
         yield private
+        for name, key, text in _ARCHIVE_GAUGES:
+            family = GaugeMetricFamily(name, text)
+            if self._archive:
+                family.add_metric([], float(self._archive[key]))
+            yield family
         workers = [(str(n), each["measures"]) for n, each in enumerate(self._workers) if each["measures"]]
         fronts = [(str(n), each["measures"]) for n, each in enumerate(self._fronts) if each["measures"]]
         yield from _of_calls(workers)
@@ -176,6 +182,14 @@ _COURIER_GAUGES: Final = (
     ("holdfast_outbound_held_bytes", "held_bytes", "Bytes in memory of their bodies."),
     ("holdfast_outbound_connections", "open_connections", "Open connections to the outside."),
     ("holdfast_courier_private_bytes", "private_bytes", _PRIVATE),
+)
+
+_ARCHIVE_GAUGES: Final = (
+    ("holdfast_archive_lag_seconds", "lag_s", "For how long what was committed may not be in the archive."),
+    ("holdfast_archive_failing", "failing", "Whether the archive takes nothing."),
+    ("holdfast_archive_waiting_bytes", "waiting_bytes", "Bytes in the data directory that the archive lacks."),
+    ("holdfast_archive_shipped_bytes", "shipped_bytes", "Bytes added to the archive's segments since the start."),
+    ("holdfast_archive_bases", "bases", "Bases made since the start."),
 )
 
 Processes = Iterable[tuple[str, JsonObject]]

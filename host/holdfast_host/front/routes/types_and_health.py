@@ -26,6 +26,7 @@ class Health:
         self.down: list[int] = []  # workers that the supervisor knows to be down
         self.stalled: list[int] = []  # workers whose commits hang
         self.short: list[int] = []  # workers that refuse growth for want of room
+        self.archive = ""  # what is wrong with the archive, which costs no call
         self._links = links
 
     def check(self) -> None:
@@ -49,6 +50,7 @@ class Health:
         self.down = [number for number, up in enumerate(told.workers) if not up]
         self.stalled = told.stalled
         self.short = told.short
+        self.archive = told.archive
 
 
 class InspectionRoutes:
@@ -81,4 +83,5 @@ class InspectionRoutes:
 
     async def _readiness(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         self._health.check()
-        return Answer(200, b"ok", TEXT)
+        archive = self._health.archive
+        return Answer(200, f"ok; {archive}".encode() if archive else b"ok", TEXT)

@@ -18,6 +18,9 @@ An instance that clears more than a commit can delete in passing gets another nu
 The first way sweeps a piece of what earlier groups left so, and of expired receipts. `commit_sweep` does it in a commit
 of its own, which leaves the meta row as it is: no call is made to look committed by it.
 
+Where there is an archive, each of these transactions is written down in the spool before its commit, and confirmed
+after: see archive.spool.
+
 Threads: one commit at a time, of either kind; that is the leader's promise. A transaction stays on the thread that
 began it.
 """
@@ -27,12 +30,13 @@ from __future__ import annotations
 import errno
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import lmdb
 
 from holdfast_host.core.errors import HoldfastError, StorageFullError
+from holdfast_host.storage.archive.records import ArchivedBatch
 from holdfast_host.storage.lmdb import garbage, receipts
 from holdfast_host.storage.lmdb.free_space import shown
 from holdfast_host.storage.lmdb.instance_rows import RefusedError, Tally, take_apart, write_instance
@@ -170,11 +174,19 @@ def _write_together(partition: Partition, group: int, tallies: Collection[Tally]
             swept = _sweep_beside(partition, txn, tallies)  # first: what this group leaves may still be read
         for tally in tallies:
             write_instance(partition, txn, tally)
+        if partition.spool is not None:
+            partition.spool.append(group, _archived(tallies))
     partition.meta = meta
+    if partition.spool is not None:
+        partition.spool.confirm(group)
     if swept is not None:
         swept.settle(partition)
     for tally in tallies:
         tally.settle(partition)
+
+
+def _archived(tallies: Collection[Tally]) -> Iterator[ArchivedBatch]:
+    return (ArchivedBatch.of(tally.instance, changes) for tally in tallies for changes in tally.batches)
 
 
 def _sweep_beside(partition: Partition, txn: Any, tallies: Collection[Tally]) -> _Sweep:
@@ -208,7 +220,11 @@ def _write_in_children(
             return None
 
         lost = lose_what_leans(tallies, leans, write)
+        if partition.spool is not None:
+            partition.spool.append(group, _archived(written))
     partition.meta = meta
+    if partition.spool is not None:
+        partition.spool.confirm(group)
     for tally in written:
         tally.settle(partition)
     return lost

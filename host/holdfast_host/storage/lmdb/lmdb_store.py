@@ -17,6 +17,7 @@ from holdfast_host.core.errors import ConfigurationError, InternalError, Storage
 from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.listing_pages import NamePage, merge_pages
+from holdfast_host.storage.archive.spool import spool_folder
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
 from holdfast_host.storage.lmdb.commits import commit_group, commit_sweep
 from holdfast_host.storage.lmdb.inspection import count_keys, instance_page
@@ -69,11 +70,12 @@ class LmdbStore:
         *,
         make: bool = True,
         clock: Clock | None = None,
+        archived: bool = False,
     ) -> LmdbStore:
         """Open some partitions of a data directory and make their epochs this process's own.
 
         A partition that is not there yet is made, unless `make` says that it must be there. `clock` says when receipts
-        have expired.
+        have expired. `archived`: what is committed is written down for the archive too.
 
         Raises:
             ConfigurationError: the directory has no marker, it or a partition is foreign, damaged or of another format,
@@ -89,6 +91,8 @@ class LmdbStore:
             for number in partitions:
                 path = partition_path(data, number)
                 opened[number] = Partition.open(path, number, limits, clock or SystemClock(), make=make)
+                if archived:
+                    opened[number].open_spool(spool_folder(data, number), limits.archive_spool_bytes_max)
         except BaseException:
             for partition in opened.values():
                 partition.close()
@@ -151,6 +155,12 @@ class LmdbStore:
     def snapshot(self) -> Snapshot:
         """All partitions as of the last commit; for a backup. No commit may be in flight."""
         return Snapshot(self._partitions)
+
+    def begin_base(self) -> None:
+        """What follows is written down in files of its own: all before is in a base. No commit may be in flight."""
+        for partition in self._partitions.values():
+            if partition.spool is not None:
+                partition.spool.renew()
 
     def get(self, instance: StoredInstance, key: bytes) -> bytes | None:
         """One value as of the last commit."""

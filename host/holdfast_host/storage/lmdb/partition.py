@@ -23,6 +23,7 @@ from holdfast_host.core.clock import Clock
 from holdfast_host.core.durable_files import sync_directory
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
+from holdfast_host.storage.archive.spool import Spool
 from holdfast_host.storage.lmdb import garbage, receipts, sockets
 from holdfast_host.storage.lmdb.free_space import Room
 from holdfast_host.storage.lmdb.keys import (
@@ -88,6 +89,7 @@ class Partition:
         self.garbage = garbage.Garbage(limits, there=has_garbage)
         self.expiry = expiry
         self.expired: list[Expired] = []  # what commits have swept, to be taken from those in memory
+        self.spool: Spool | None = None  # what commits are written down in too, where there is an archive
         self._numbering = threading.Lock()
         self._page_read_s = limits.page_read_s
 
@@ -129,6 +131,19 @@ class Partition:
     def close(self) -> None:
         """Close the environment; waits for nothing, so nothing may be running."""
         self.env.close()
+        if self.spool is not None:
+            self.spool.close()
+
+    def open_spool(self, folder: Path, bytes_max: int) -> None:
+        """Write down what is committed from now on.
+
+        Raises:
+            ConfigurationError: that cannot be done here.
+        """
+        try:
+            self.spool = Spool.open(folder, self.number, self.meta.epoch, self.meta.group, bytes_max)
+        except OSError as error:
+            raise ConfigurationError(f"the archive's spool {folder} cannot be written: {error.strerror}") from error
 
     def take_number(self) -> int:
         """A number that was never used; any thread."""

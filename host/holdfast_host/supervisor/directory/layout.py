@@ -11,6 +11,7 @@ logs/wN/        what the guests of worker N printed, the latest of it; may be re
 audit/          what was changed through the management API, see audit.audit_log
 uploads/        deploys on their way in; emptied at start
 backup/         a backup on its way out; emptied at start
+archive/        with --archive: what waits to be shipped, see storage/archive/spool.py and supervisor/archive/
 """
 
 from __future__ import annotations

@@ -61,7 +61,18 @@ def restore_backup(file: Path, directory: Path, key_file: Path | None = None) ->
     Raises:
         BackupError: the file is not whole, the directory holds something, or cannot be written.
     """
-    key = None if key_file is None else _read_key(key_file)
+    key = None if key_file is None else read_key(key_file)
+    with made_directory(directory):
+        return _fill(file, directory, key)
+
+
+@contextmanager
+def made_directory(directory: Path) -> Iterator[None]:
+    """An empty directory, of which nothing is left where the block fails.
+
+    Raises:
+        BackupError: it holds something, or it or what the block writes there cannot be written.
+    """
     try:
         missing = [each for each in (directory, *directory.absolute().parents) if not each.exists()]
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,7 +81,7 @@ def restore_backup(file: Path, directory: Path, key_file: Path | None = None) ->
     except OSError as error:
         raise BackupError(f"{directory} cannot be made: {error.strerror}.") from error
     try:
-        facts = _fill(file, directory, key)
+        yield
         for each in missing:
             sync_directory(each.absolute().parent)
     except BaseException as error:
@@ -78,7 +89,16 @@ def restore_backup(file: Path, directory: Path, key_file: Path | None = None) ->
         if isinstance(error, OSError):
             raise BackupError(f"{directory} cannot be written: {error.strerror}.") from error
         raise
-    return facts
+
+
+def finish(directory: Path, marker: bytes, key: bytes | None) -> None:
+    """Add the key, and make all of it durable; then the marker, by which a host knows the directory."""
+    if key is not None and not (directory / "secrets" / "key").exists():
+        (directory / "secrets").mkdir(mode=0o700, exist_ok=True)
+        write_durably(directory / "secrets" / "key", key)
+    for folder in sorted((each for each in directory.rglob("*") if each.is_dir()), reverse=True):
+        sync_directory(folder)
+    write_durably(directory / MARKER, marker)
 
 
 def _fill(file: Path, directory: Path, key: bytes | None) -> BackupFacts:
@@ -95,12 +115,7 @@ def _fill(file: Path, directory: Path, key: bytes | None) -> BackupFacts:
     facts = _pass_through(file, keep)
     if not marker:
         raise BackupError(f"{file} has no {MARKER}.")
-    if key is not None and not (directory / "secrets" / "key").exists():
-        (directory / "secrets").mkdir(mode=0o700, exist_ok=True)
-        write_durably(directory / "secrets" / "key", key)
-    for folder in sorted((each for each in directory.rglob("*") if each.is_dir()), reverse=True):
-        sync_directory(folder)
-    write_durably(directory / MARKER, marker[0])
+    finish(directory, marker[0], key)
     return facts
 
 
@@ -197,7 +212,12 @@ def _checked(file: Path, head: dict[str, Any], found: dict[str, list[Any]], expe
         raise BackupError(f"{file} is damaged: its head says {error}.") from error
 
 
-def _read_key(key_file: Path) -> bytes:
+def read_key(key_file: Path) -> bytes:
+    """The key of the secrets, for a backup that has none.
+
+    Raises:
+        BackupError: it cannot be read.
+    """
     try:
         return key_file.read_bytes()
     except OSError as error:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,6 +97,7 @@ class Registry:
     def __init__(self, connection: sqlite3.Connection, compiled: Path) -> None:
         self._db = connection
         self._compiled = compiled
+        self.on_change: Callable[[], None] = lambda: None  # called when something was recorded, before it is used
 
     @classmethod
     def open(cls, path: Path, compiled: Path) -> Registry:
@@ -328,6 +329,7 @@ class Registry:
                 kind = StorageFullError if full else HostUnavailableError
                 raise kind(f"the registry cannot be written ({error}); nothing was changed") from error
             raise
+        self.on_change()
 
     def _about(self, name: str) -> int:
         row = self._db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()

@@ -8,8 +8,11 @@ from holdfast_host.wire.control.messages import Question
 class HoldCommits(Question, tag="hold"):
     """Commit nothing from the next moment on, and keep what is committed by then as a snapshot.
 
-    Answered when that is so. Who hears nothing more for some seconds goes on.
+    Answered when that is so. Who hears nothing more for some seconds goes on. `archived`: what follows is written down
+    in new files of the archive's spools.
     """
+
+    archived: bool = False
 
 
 class ReleaseCommits(Question, tag="release"):

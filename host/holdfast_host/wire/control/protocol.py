@@ -71,6 +71,7 @@ class WorkerStart(Message, tag="start"):
     log_format: str = "text"
     fronts: list[int] = []  # the numbers of those that live, as in LiveFronts
     traces: str = ""  # the URL to which spans are sent, as OTLP; empty: nothing is traced
+    archived: bool = False  # what is committed is written down for the archive too
 
     def __repr__(self) -> str:
         return f"<WorkerStart {self.worker}>"  # without the secrets
@@ -191,6 +192,7 @@ class HostHealth(Message, tag="health"):
     workers: list[bool]  # whether each is up
     stalled: list[int] = []  # those whose commits hang
     short: list[int] = []  # those that refuse growth for want of room
+    archive: str = ""  # what is wrong with the archive, which keeps nobody from being served
     stopping: bool = False
 
 

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 class BackupCut:
     """The snapshot of the backup that is under way, if one is."""
 
-    def __init__(self, committer: Committer, take: Callable[[], Snapshot]) -> None:
-        """`take()` makes a snapshot of what is committed."""
+    def __init__(
+        self, committer: Committer, take: Callable[[], Snapshot], begin_base: Callable[[], None] = lambda: None
+    ) -> None:
+        """`take()` makes a snapshot of what is committed; `begin_base()` has what follows spooled in new files."""
         self._committer = committer
         self._take = take
+        self._begin_base = begin_base
         self._snapshot: Snapshot | None = None
         self._copies: set[int] = set()  # the partitions that are copied now
 
@@ -35,12 +38,14 @@ class BackupCut:
         """Whether a partition is copied now."""
         return bool(self._copies)
 
-    def hold(self, then: Callable[[], None]) -> None:
-        """Hold commits back, and call `then` when what is committed is kept."""
+    def hold(self, then: Callable[[], None], *, archived: bool = False) -> None:
+        """Hold commits back, and call `then` when what is committed is kept; `archived`: as a base of the archive."""
 
         def keep() -> None:
             self._drop()
             self._snapshot = self._take()
+            if archived:
+                self._begin_base()
             then()
 
         self._committer.hold(keep)

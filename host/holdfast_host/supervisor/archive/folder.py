@@ -1,0 +1,208 @@
+"""An archive's folder, as the one host sees it that ships into it: locked, its end whole, appended to and pruned."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from holdfast_host.core.durable_files import append_durably, cut_durably, sync_directory, write_durably
+from holdfast_host.storage.archive.frames import (
+    ABOUT,
+    BASE,
+    FORMAT,
+    REACHED,
+    ArchiveError,
+    Head,
+    Reached,
+    first_seq,
+    pack_frame,
+    read_about,
+    read_frames,
+    segment_files,
+    segment_path,
+)
+
+_FOLDERS: Final = ("segments", "bases", "components")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base that is whole; `seq` is that of the last frame before it was begun."""
+
+    path: Path
+    created_us: int
+    origin: str
+    partitions: int
+    seq: int
+    files: dict[str, tuple[int, str]]  # size and SHA-256 by their names in the data directory
+
+
+def read_bases(root: Path) -> list[Base]:
+    """All bases, the oldest first.
+
+    Raises:
+        ArchiveError: one is damaged.
+        OSError: the folder cannot be read.
+    """
+    found = []
+    folder = root / "bases"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if not path.name.isdigit():
+            continue  # one that was not finished, or is being removed
+        try:
+            facts = json.loads((path / BASE).read_bytes())
+            files = {name: (int(size), str(digest)) for name, (size, digest) in facts["files"].items()}
+            found.append(Base(path, facts["created_us"], facts["origin"], facts["partitions"], facts["seq"], files))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ArchiveError(f"{path / BASE} is damaged: {error!r}") from error
+    return found
+
+
+class Doubt(NamedTuple):
+    """What a failed write left: whatever a segment reads behind that may not be on disk."""
+
+    segment: Path
+    whole_bytes: int
+
+
+class ArchiveFolder:
+    """The folder, from `open` to `close`; one thread."""
+
+    def __init__(self, root: Path, lock_fd: int, last: Head | None, segment: Path | None) -> None:
+        self._root = root
+        self._lock_fd = lock_fd
+        self._segment = segment
+        self.last = last  # the head of the last frame that is there
+        self.seq = 0 if last is None else last.seq
+        self.doubt: Doubt | None = None  # of a write that failed: nothing more is appended
+
+    @classmethod
+    def open(cls, root: Path, *, make: bool, doubt: Doubt | None = None) -> ArchiveFolder:
+        """Take the folder, and cut off what a dead host left of a frame.
+
+        Args:
+            root: the archive.
+            make: it may be a new one; else it was one before.
+            doubt: what an earlier one of this process has left.
+
+        Raises:
+            ArchiveError, ConfigurationError: it is gone, of another format, damaged, or another host ships into it.
+            OSError: it cannot be read or written.
+        """
+        if not read_about(root):
+            if not make:
+                raise ArchiveError(f"{root} has no {ABOUT} any more: mount it, or name another folder with --archive")
+            root.mkdir(mode=0o700, exist_ok=True)
+            others = sorted({each.name for each in root.iterdir()} - {"lost+found", f"{ABOUT}.new", *_FOLDERS})
+            if others or any(any((root / name).glob("*")) for name in _FOLDERS):
+                what = repr(others[0]) if others else "files"
+                raise ArchiveError(f"{root} holds {what} and is no archive: name an empty folder with --archive")
+            for name in _FOLDERS:
+                (root / name).mkdir(mode=0o700, exist_ok=True)
+            write_durably(root / ABOUT, json.dumps({"format": FORMAT}).encode())
+            sync_directory(root.absolute().parent)
+        lock_fd = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ArchiveError(f"another host ships into {root}: give each host a folder of its own") from None
+            if doubt is not None and doubt.segment.exists():
+                cut_durably(doubt.segment, min(doubt.whole_bytes, doubt.segment.stat().st_size))
+            return cls(root, lock_fd, *_last_frame(root))
+        except BaseException:
+            os.close(lock_fd)
+            raise
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        os.close(self._lock_fd)
+
+    def append(self, head: Head, content: Any) -> int:
+        """Add a frame, whose number is set here; how many bytes it has. Durable on return.
+
+        Raises:
+            OSError: it is not there, or not for sure: the shelf must be opened again.
+        """
+        head.seq = self.seq + 1
+        text = pack_frame(head, content)
+        segment = self._segment
+        if segment is None:
+            segment = segment_path(self._root, head.seq)
+        before = segment.stat().st_size if segment.exists() else 0
+        try:
+            append_durably(segment, text)
+        except OSError:
+            self.doubt = Doubt(segment, before)
+            raise
+        self.seq, self.last = head.seq, head
+        self._segment = segment
+        return len(text)
+
+    def end_segment(self) -> None:
+        """The next frame begins another one: this one can be pruned alone."""
+        self._segment = None
+
+    @property
+    def segment_bytes(self) -> int:
+        """Of the segment that the next frame goes to."""
+        return 0 if self._segment is None else self._segment.stat().st_size
+
+    def say_reached(self, at_us: int) -> None:
+        """All that was acknowledged before is in the frames so far. Durable on return."""
+        write_durably(self._root / REACHED, msgspec.json.encode(Reached(self.seq, at_us)))
+
+    def prune(self, before_us: int) -> int:
+        """Remove bases that no moment after that one needs, and what only they need; how many segments went.
+
+        Raises:
+            ArchiveError, OSError: something cannot be read or removed; it will be the next time.
+        """
+        bases = read_bases(self._root)
+        kept_from = max([number for number, base in enumerate(bases) if base.created_us <= before_us], default=0)
+        if not kept_from:
+            return 0
+        for base in bases[:kept_from]:
+            gone = base.path.with_suffix(".gone")
+            base.path.rename(gone)
+            shutil.rmtree(gone)
+        removed = 0
+        paths = segment_files(self._root)
+        for path, follower in pairwise(paths):
+            if first_seq(follower) > bases[kept_from].seq + 1:
+                break
+            path.unlink()
+            removed += 1
+        self._prune_components(bases[kept_from:])
+        return removed
+
+    def _prune_components(self, bases: list[Base]) -> None:
+        """Those that no base has, and that were deployed before all of them."""
+        wanted = {name.rpartition("/")[2] for base in bases for name in base.files if name.startswith("components/")}
+        for path in (self._root / "components").iterdir():
+            if path.stem not in wanted and path.stat().st_mtime_ns // 1000 < bases[0].created_us:
+                path.unlink()
+
+
+def _last_frame(root: Path) -> tuple[Head | None, Path | None]:
+    """The last frame's head, and the segment to go on with."""
+    paths = segment_files(root)
+    while paths:
+        path, last, end = paths.pop(), None, 0
+        try:
+            for frame in read_frames(path):
+                last, end = frame.head, frame.end
+        except ArchiveError:
+            cut_durably(path, end)
+        if last is not None:
+            return last, path
+        path.unlink()
+    return None, None

@@ -1,0 +1,134 @@
+"""How far the spool of each partition was read, and what comes next of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from holdfast_host.core.limits import MIB
+from holdfast_host.storage.archive.records import DamagedError, Record
+from holdfast_host.storage.archive.spool import HEAD_BYTES, read_confirmed, read_head, spool_files, spool_folder
+from holdfast_host.wire.pages.state_page import FIRST_GROUP
+
+_ROUND_BYTES: Final = 8 * MIB  # of one partition, in one frame
+
+
+class Tail(NamedTuple):
+    """Where the next record of a partition is read."""
+
+    file: int = 0
+    offset: int = HEAD_BYTES
+    group: int = FIRST_GROUP - 1  # the last one that was read
+    at_us: int = 0  # its time
+
+
+class Gap(NamedTuple):
+    """Commits of a partition between two moments that no spool has any more."""
+
+    partition: int
+    from_us: int
+    to_us: int
+
+
+@dataclass(slots=True)
+class Found:
+    """What is new of all partitions."""
+
+    tails: dict[int, Tail] = field(default_factory=dict)
+    records: list[tuple[int, Record]] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    whole: bool = True  # it is all that began before the horizon
+    stopped: bool = False  # a spool writes nothing more, though there are commits
+
+
+def read_spools(data: Path, partitions: Iterable[int], tails: dict[int, Tail], horizon_us: int) -> Found:
+    """What was committed and began before a moment, in an order in which nothing comes before what it depends on.
+
+    `horizon_us` must be taken before this is called: what depends on a record that is missed here has a later time.
+
+    Raises:
+        OSError: a spool cannot be read.
+    """
+    found = Found(dict(tails))
+    for partition in partitions:
+        _read(spool_folder(data, partition), partition, horizon_us, found)
+    found.records.sort(key=lambda each: each[1].at_us)  # stable: those of a partition stay in their order
+    return found
+
+
+def drop_read(data: Path, tails: dict[int, Tail]) -> None:
+    """Remove the files of which all was read; the last one of a partition stays."""
+    for partition, tail in tails.items():
+        for path in spool_files(spool_folder(data, partition)):
+            if int(path.name) < tail.file:
+                path.unlink(missing_ok=True)
+
+
+def waiting_bytes(data: Path, partitions: Iterable[int], tails: dict[int, Tail]) -> int:
+    """How many bytes of the spools are not read yet."""
+    total = 0
+    for partition in partitions:
+        tail = tails.get(partition, Tail())
+        for path in spool_files(spool_folder(data, partition)):
+            head = read_head(path)
+            if head is not None and int(path.name) >= tail.file:
+                total += head.confirmed - (tail.offset if int(path.name) == tail.file else HEAD_BYTES)
+    return total
+
+
+def _read(folder: Path, partition: int, horizon_us: int, found: Found) -> None:
+    tail, read_bytes = found.tails.get(partition, Tail()), 0
+    while True:
+        numbers = [int(each.name) for each in spool_files(folder)]
+        if tail.file not in numbers:
+            next_number = min([each for each in numbers if each > tail.file] or numbers, default=0)
+            moved = _move(folder, partition, tail, next_number, found) if next_number else None
+            if moved is None:  # its worker is about to make the first one
+                found.whole = False
+                return
+            found.tails[partition] = tail = moved
+            continue
+        next_number = min((each for each in numbers if each > tail.file), default=0)
+        head = read_head(folder / str(tail.file))  # after it was seen that a next one exists, so it is the last word
+        if head is None:
+            found.whole = False
+            return
+        try:
+            pairs = read_confirmed(folder / str(tail.file), tail.offset, head.confirmed, _ROUND_BYTES - read_bytes)
+        except DamagedError:
+            found.gaps.append(Gap(partition, tail.at_us, max(horizon_us, tail.at_us)))
+            found.tails[partition] = tail = tail._replace(offset=head.confirmed, group=-1)
+            pairs = []
+        for record, end in pairs:
+            if record.at_us > horizon_us:
+                return
+            found.records.append((partition, record))
+            read_bytes += end - tail.offset
+            found.tails[partition] = tail = Tail(tail.file, end, record.group, record.at_us)
+        if tail.offset < head.confirmed:
+            found.whole = False
+            return
+        if not next_number:
+            found.stopped |= head.stopped
+            found.whole &= not head.stopped
+            return
+        moved = _move(folder, partition, tail, next_number, found)
+        if moved is None:
+            found.whole = False
+            return
+        found.tails[partition] = tail = moved
+        if read_bytes >= _ROUND_BYTES:
+            found.whole = False
+            return
+
+
+def _move(folder: Path, partition: int, tail: Tail, number: int, found: Found) -> Tail | None:
+    """The beginning of another file; None where that is not whole yet."""
+    head = read_head(folder / str(number))
+    if head is None:
+        return None
+    if head.gap or head.start_group != tail.group:
+        found.gaps.append(Gap(partition, tail.at_us, head.start_us))
+    return Tail(number, HEAD_BYTES, head.start_group, max(tail.at_us, head.start_us) if head.gap else tail.at_us)

@@ -1,0 +1,385 @@
+"""The archive: any moment of what was committed, by the model of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from holdfast_host.storage.archive import spool
+from holdfast_host.storage.archive.frames import read_reached, segment_files
+from holdfast_host.storage.archive.records import ArchivedBatch
+from holdfast_host.storage.archive.spool import Spool, spool_files, spool_folder
+from holdfast_host.storage.jobs import Job, new_id
+from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
+from holdfast_host.storage.store import Alarm, Changes, Ending, Receipt, SocketRow
+from holdfast_host.supervisor.archive import folder
+from holdfast_host.supervisor.archive.folder import read_bases
+from holdfast_host.supervisor.archive.restoring import Moment
+from holdfast_host.supervisor.directory.restoring import BackupError
+from holdfast_host.supervisor.verification import verify_directory
+from tests.harness.archives import LIMITS, ArchivedStore, alive, now_us
+
+NAMES = [f"n{number}".encode() for number in range(12)]
+
+
+def some_changes(chance: random.Random) -> Changes:
+    """A turn's: keys written, deleted, all of them cleared."""
+    writes: dict[bytes, bytes | None] = {}
+    for _ in range(chance.randrange(1, 6)):
+        key = b"k%d" % chance.randrange(20)
+        writes[key] = None if chance.random() < 0.3 else chance.randbytes(chance.randrange(1, 200))
+    size = sum(len(key) + len(value or b"") for key, value in writes.items())
+    return Changes(writes, cleared=chance.random() < 0.1, size_bytes=size)
+
+
+def some_commits(archived: ArchivedStore, chance: random.Random, count: int) -> None:
+    for _ in range(count):
+        names = chance.sample(NAMES, chance.randrange(1, 4))
+        archived.commit(*((1, name, some_changes(chance)) for name in names))
+
+
+@pytest.mark.slow
+def test_any_moment_that_was_acknowledged_comes_back_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through workers and supervisors that start anew, bases between, and spools of many files."""
+    monkeypatch.setattr(spool, "FILE_BYTES", 4096)
+    chance = random.Random(15)
+    archived = ArchivedStore.make(tmp_path)
+    archived.base()
+    begin_us = now_us()
+    for number in range(30):
+        some_commits(archived, chance, 20)
+        archived.ship()
+        if number % 10 == 4:
+            archived.base()
+        if number % 7 == 3:
+            archived.store.close()
+            archived.open()
+    end_us = now_us()
+    some_commits(archived, chance, 1)
+    archived.ship()
+    moments = [chance.randrange(begin_us, end_us) for _ in range(50)]
+
+    for number, at_us in enumerate(moments):
+        found = archived.restored(tmp_path / f"restored{number}", Moment(at_us))
+
+        acknowledged, *under_way = archived.at(at_us)
+        for name in NAMES:  # a group is one commit in each partition
+            possible = [state.get((1, name)) for state in (acknowledged, *under_way)]
+            assert found.get((1, name)) in possible, (at_us, name)
+    assert archived.restored(tmp_path / "last") == alive(archived.state)
+    faults = [fault for each in verify_directory(tmp_path / "last") for fault in each.faults]
+    assert [fault for fault in faults if "that the registry never numbered" not in fault] == []
+
+
+def test_a_group_is_a_moment_too(tmp_path: Path) -> None:
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.base()
+    for number in range(5):
+        archived.put(b"a", n=b"%d" % number)
+    archived.ship()
+
+    assert archived.restored(tmp_path / "third", Moment(group=archived.group - 2)) == {(1, b"a"): {b"n": b"2"}}
+    with pytest.raises(BackupError, match="it has no group 99 of partition 0"):
+        archived.restored(tmp_path / "none", Moment(group=99))
+
+
+def test_alarms_jobs_receipts_and_sockets_come_back_with_the_keys(tmp_path: Path) -> None:
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.base()
+    alarm = Alarm(5_000_000, retry_count=2, scheduled_us=4, state="retrying", last_error="x", begun=True)
+    job_id, job = new_id("k"), Job("call", 7, key="k", facts=b'{"a":1}', tries=1)
+    receipt = Receipt(2_000_000_000, 200, bytes(16), b"done")
+    socket = SocketRow(9, tags=b"\0t\0", attachment=b"1", ending=Ending(1000, "bye", clean=True))
+    writes: dict[bytes, bytes | None] = {b"k": b"v"}
+    changes = Changes(
+        writes, alarm=alarm, alarm_changed=True, receipts={b"h" * 16: receipt}, jobs={job_id: job}, sockets={3: socket}
+    )
+    archived.commit((1, b"a", changes))
+    archived.ship()
+
+    archived.restored(tmp_path / "restored")
+
+    store = LmdbStore.open(tmp_path / "restored", [0], LIMITS, make=False)
+    found = store.locate(1, b"a")
+    assert store.alarm(found) == alarm
+    assert store.receipt(found, b"h" * 16) == receipt
+    assert store.socket(found, 3) == socket
+    assert store.jobs.get(found, job_id) == job
+    assert (found.live_bytes, found.apart_bytes) == (2, archived.store.locate(1, b"a").apart_bytes)
+    store.close()
+
+
+def test_a_worker_killed_between_commit_and_word_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.base()
+    monkeypatch.setattr(Spool, "confirm", lambda *_: None)
+    archived.put(b"a", n=b"committed")
+    archived.store.close()
+    monkeypatch.undo()
+    archived.open()
+    archived.put(b"b", n=b"1")
+    archived.ship()
+
+    assert archived.restored(tmp_path / "restored") == alive(archived.state)
+    assert archived.shipper._state is not None
+    assert archived.shipper._state.gap_us < archived.history[1][0], "and there is no gap"
+
+
+def test_a_worker_killed_before_the_commit_leaves_no_trace_of_it(tmp_path: Path) -> None:
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.base()
+    archived.put(b"a", n=b"1")
+    archived.store._partitions[0].spool.append(archived.group + 1, [ArchivedBatch(1, b"a", {b"n": b"never"}, 6)])  # type: ignore[union-attr]
+    archived.store.close()
+    archived.open()
+    archived.put(b"b", n=b"1")
+    archived.ship()
+
+    assert archived.restored(tmp_path / "restored") == alive(archived.state)
+
+
+def test_after_a_power_cut_that_took_the_spools_end_the_moments_that_are_lost_are_refused(tmp_path: Path) -> None:
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.base()
+    archived.put(b"a", n=b"1")
+    known_us = now_us()
+    archived.ship()
+    archived.put(b"a", n=b"2")
+    archived.store.close()
+    file = spool_files(spool_folder(archived.data, 0))[-1]
+    archived.shipper.close()
+    cut = file.stat().st_size - 3
+    with file.open("r+b") as opened:
+        opened.truncate(cut)
+    archived.open()
+    archived.put(b"a", n=b"3")
+    archived.ship()
+    lost_us = now_us()
+
+    assert archived.restored(tmp_path / "known", Moment(known_us)) == {(1, b"a"): {b"n": b"1"}}
+    with pytest.raises(BackupError, match="it lacks what partition 0 committed between"):
+        archived.restored(tmp_path / "lost", Moment(min(lost_us, reached_us(archived))))
+    assert archived.shipper._state is not None
+    assert archived.shipper._state.gap_us > archived.shipper._state.base_us, "another base is wanted"
+    archived.base()
+    archived.put(b"a", n=b"4")
+    archived.ship()
+    assert archived.restored(tmp_path / "again") == {(1, b"a"): {b"n": b"4"}}
+
+
+def reached_us(archived: ArchivedStore) -> int:
+    found = read_reached(archived.root)
+    assert found is not None
+    return found.at_us
+
+
+def test_a_target_that_is_gone_costs_no_commit_and_is_caught_up_with(tmp_path: Path) -> None:
+    archived = ArchivedStore.make(tmp_path)
+    archived.base()
+    away = tmp_path / "away"
+    archived.root.rename(away)
+    for number in range(20):
+        archived.put(b"n%d" % number, n=b"1")
+        assert not archived.shipper.ship()
+    assert "has no archive.json any more: mount it" in archived.shipper.failure
+    assert archived.shipper.measures()["waiting_bytes"] > 0
+    assert not archived.root.exists(), "nothing is written where a disk is to be mounted"
+    away.rename(archived.root)
+
+    archived.ship()
+
+    assert archived.shipper.failure == ""
+    assert archived.shipper.measures()["waiting_bytes"] == 0
+    assert archived.restored(tmp_path / "restored") == alive(archived.state)
+
+
+@pytest.mark.parametrize("fault", ["full", "short", "sync"])
+def test_a_target_that_fails_is_written_again_from_where_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """It is full, takes a part of a frame, or says after the write that it may not be there."""
+    archived = ArchivedStore.make(tmp_path)
+    archived.base()
+    archived.put(b"a", n=b"1")
+    archived.ship()
+    archived.put(b"a", n=b"2")
+    with monkeypatch.context() as patched:
+        patched.setattr(folder, "append_durably", _failing(fault))
+        assert not archived.shipper.ship()
+        assert not archived.shipper.ship()
+    assert archived.shipper.failure
+    archived.put(b"b", n=b"3")
+
+    archived.ship()
+
+    assert archived.restored(tmp_path / "restored") == alive(archived.state)
+
+
+def _failing(fault: str) -> Callable[[Path, bytes], None]:
+    def append(path: Path, text: bytes) -> None:
+        kept = {"full": 0, "short": len(text) // 2, "sync": len(text)}[fault]
+        with path.open("ab") as file:
+            file.write(text[:kept])
+        raise OSError(errno.EIO if fault == "sync" else errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    return append
+
+
+def test_an_archive_that_is_damaged_says_where_and_restores_nothing(tmp_path: Path) -> None:
+    archived = ArchivedStore.make(tmp_path)
+    archived.base()
+    for number in range(3):
+        archived.put(b"a", n=b"%d" % number)
+        archived.ship()
+        assert archived.shipper._state is not None
+        archived.shipper._state.kept.end_segment()
+    *_, middle, last = segment_files(archived.root)
+    whole = last.read_bytes()
+
+    for content, sentence in (
+        (whole[:-1], "the frame at byte 0 of .* is cut short"),
+        (whole[:-9] + b"x" + whole[-8:], "the frame at byte 0 of .* is damaged: its checksum is another one"),
+        (b"nonsense" * 40, "is damaged: it does not begin as one"),
+        (b"", "it ends before frame .*, which it had: a segment was cut short, or is gone"),
+    ):
+        last.write_bytes(content)
+        with pytest.raises(BackupError, match=sentence):
+            archived.restored(tmp_path / "restored")
+        assert not (tmp_path / "restored").exists()
+    last.write_bytes(whole)
+    middle.unlink()
+    with pytest.raises(BackupError, match=r"frame \d+ is missing before"):
+        archived.restored(tmp_path / "restored")
+
+
+def test_a_base_that_is_damaged_says_so(tmp_path: Path) -> None:
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.put(b"a", n=b"1")
+    archived.base()
+    archived.put(b"a", n=b"2")
+    archived.ship()
+    [part] = archived.root.glob("bases/*/parts-*")
+    part.write_bytes(zstandard.compress(b"another one"))
+
+    with pytest.raises(BackupError, match="is damaged: it is not what the host had"):
+        archived.restored(tmp_path / "restored")
+    part.unlink()
+    with pytest.raises(BackupError, match="is missing"):
+        archived.restored(tmp_path / "restored")
+
+
+def test_moments_that_an_archive_does_not_have_are_refused_by_name(tmp_path: Path) -> None:
+    archived = ArchivedStore.make(tmp_path)
+    with pytest.raises(BackupError, match=r"is no archive: it has no archive\.json"):
+        archived.restored(tmp_path / "restored")
+    archived.ship()
+    with pytest.raises(BackupError, match="it has no base yet"):
+        archived.restored(tmp_path / "restored")
+    before_us = now_us()
+    archived.base()
+    archived.put(b"a", n=b"1")
+    archived.ship()
+    with pytest.raises(BackupError, match=r"it begins with .*Z, after "):
+        archived.restored(tmp_path / "restored", Moment(before_us))
+    with pytest.raises(BackupError, match=r"it reaches until .*Z, before "):
+        archived.restored(tmp_path / "restored", Moment(now_us() + 1_000_000))
+    (archived.root / "archive.json").write_text('{"format": 2}')
+    with pytest.raises(BackupError, match="has format 2, this release reads format 1"):
+        archived.restored(tmp_path / "restored")
+
+
+@pytest.mark.limit("archive_spool_bytes_max")
+def test_a_spool_that_is_full_stops_and_goes_on_with_the_next_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "FILE_BYTES", 1000)
+    archived = ArchivedStore.make(tmp_path, partitions=1, limits=LIMITS.replace(archive_spool_bytes_max=8000))
+    archived.base()
+    away = tmp_path / "away"
+    archived.root.rename(away)
+    for number in range(200):
+        archived.put(b"a", n=b"%d" % number)
+    assert sum(file.stat().st_size for file in spool_files(spool_folder(archived.data, 0))) < 9200
+    away.rename(archived.root)
+    archived.ship()
+    archived.ship()
+    stopped_us = reached_us(archived)
+
+    assert archived.shipper.lag_s > 0
+    archived.put(b"a", n=b"100")
+    archived.ship()
+    assert reached_us(archived) == stopped_us, "it does not say that it has what it lacks"
+    archived.base()
+    archived.put(b"a", n=b"101")
+    archived.ship()
+    assert archived.restored(tmp_path / "restored") == {(1, b"a"): {b"n": b"101"}}
+    with pytest.raises(BackupError, match="it lacks what partition 0 committed between"):
+        archived.restored(tmp_path / "lost", Moment(archived.history[-3][1]))
+
+
+def test_a_data_directory_that_is_full_costs_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.base()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("holdfast_host.storage.archive.spool.os.pwrite", full)
+        archived.put(b"a", n=b"1")
+    archived.put(b"a", n=b"2")
+    archived.ship()
+    archived.base()
+    archived.ship()
+    archived.put(b"a", n=b"3")
+    archived.ship()
+
+    assert archived.restored(tmp_path / "restored") == {(1, b"a"): {b"n": b"3"}}
+
+
+def test_two_hosts_do_not_ship_into_one_archive(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    first, second = ArchivedStore.make(tmp_path / "one"), ArchivedStore.make(tmp_path / "two")
+    first.base()
+    second.root = first.root
+    second.new_shipper()
+
+    assert not second.shipper.ship()
+    assert "another host ships into" in second.shipper.failure
+    first.shipper.close()
+    second.base()
+    second.put(b"a", n=b"2")
+    second.ship()
+    assert second.restored(tmp_path / "restored") == {(1, b"a"): {b"n": b"2"}}
+
+
+def test_what_is_older_than_asked_goes_with_what_only_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.ship()
+    for number in range(3):
+        archived.base()
+        archived.put(b"a", n=b"%d" % number)
+        archived.ship()
+        assert archived.shipper._state is not None
+        archived.shipper._state.kept.end_segment()
+    bases = read_bases(archived.root)
+    (archived.root / "components" / f"{'0' * 64}.wasm.zst").write_bytes(b"old")
+    os.utime(archived.root / "components" / f"{'0' * 64}.wasm.zst", (1, 1))
+    segments = len(segment_files(archived.root))
+
+    assert archived.shipper._state is not None
+    assert archived.shipper._state.kept.prune(bases[1].created_us + 1) > 0
+
+    assert read_bases(archived.root) == bases[1:]
+    assert len(segment_files(archived.root)) < segments
+    assert not [*(archived.root / "components").iterdir()]
+    assert archived.restored(tmp_path / "restored", Moment(bases[2].created_us)) == {(1, b"a"): {b"n": b"1"}}
+    with pytest.raises(BackupError, match="it begins with"):
+        archived.restored(tmp_path / "gone", Moment(bases[1].created_us - 1))
