@@ -9,7 +9,7 @@ import pytest
 
 from holdfast_host.core.errors import HostUnavailableError, StorageFullError
 from holdfast_host.storage.overlay import Overlay
-from holdfast_host.storage.store import StoredInstance
+from holdfast_host.storage.store import Changes, StoredInstance
 from holdfast_host.worker.commits.confirming_gate import ConfirmingGate
 from holdfast_host.worker.commits.gate import Exit, Gate, Group
 from holdfast_host.worker.turns.entry import Entry
@@ -179,6 +179,44 @@ def test_what_a_refused_commit_held_waits_for_the_next_one() -> None:
         gate.settle(again, {})
 
     assert said == [("reader", True), ("function", True)] * 2
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_what_was_read_before_an_instance_wrote_is_not_lost_with_that(confirmed: bool) -> None:
+    """Both wait for one commit. Only what was said after the write depends on it."""
+    gate, said = ConfirmingGate(settled=1), list[tuple[str, bool]]()
+    entry = Entry(1, "T/a", StoredInstance(0, 1, b"a"))
+    gate.leave(entry, ModelTurn(), ModelExit(lambda ok: said.append(("read", ok))))
+    gate.add(entry, Changes(writes={KEY: b"5"}))
+    gate.leave(entry, ModelTurn(), ModelExit(lambda ok: said.append(("write", ok))))
+    group = gate.take()
+    assert group is not None
+    group.confirmed = confirmed
+    gate.settle(group, {entry: StorageFullError("full")})
+    if not confirmed:
+        assert said == [("write", False)]
+        again = gate.take()
+        assert again is not None
+        gate.settle(again, {})
+
+    assert sorted(said) == [("read", True), ("write", False)]
+
+
+def test_a_function_that_was_told_of_lost_writes_keeps_what_it_said_before() -> None:
+    """A function serves one request after the other; what one was told is nothing to the one before."""
+    gate, said = ConfirmingGate(settled=1), list[tuple[str, bool]]()
+    reader, writer = (Entry(1, f"T/{name}", StoredInstance(0, 1, name.encode())) for name in "ab")
+    function = Entry(2, "fn f", StoredInstance(0, 2, b""))
+    gate.answer(reader, ModelTurn(), function, ModelExit(lambda ok: None))
+    gate.leave(function, ModelTurn(), ModelExit(lambda ok: said.append(("first", ok))))
+    gate.add(writer, Changes(writes={KEY: b"5"}))
+    gate.answer(writer, ModelTurn(), function, ModelExit(lambda ok: None))
+    gate.leave(function, ModelTurn(), ModelExit(lambda ok: said.append(("second", ok))))
+    group = gate.take()
+    assert group is not None
+    gate.settle(group, {writer: StorageFullError("full")})
+
+    assert said == [("first", True), ("second", False)]
 
 
 def test_an_end_of_the_store_fails_what_it_holds() -> None:

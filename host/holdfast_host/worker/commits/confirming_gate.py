@@ -9,7 +9,7 @@ instance wrote last. A function reads nothing by itself: it waits for what it wa
 of this worker nothing waits for a confirm: caller and callee stand behind one fence, and what leaves either is held.
 
 A confirm cannot be lost for one instance. Where a commit was refused as a whole, those that wrote have lost that; those
-that have only read wait for the next one.
+that have only read wait for the next one. Nor does what left before an instance wrote anything fail with what it wrote.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.limits import MIB
+from holdfast_host.storage.store import StoredInstance
 from holdfast_host.worker.commits.gate import Exit, Gate, Group
 from holdfast_host.worker.threads.leaders import any_thread, leaders
+from holdfast_host.worker.turns.entry import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.worker.commits.gate import Breakable
-    from holdfast_host.worker.turns.entry import Entry
 
 _GATHERED_BYTES_MAX: Final = 64 * MIB  # far below what one statement may have
+_NOBODY: Final = Entry(0, "", StoredInstance(0, 0, b""))  # for what depends on no writes: nothing is lost for it
 
 
 @leaders
@@ -61,17 +63,15 @@ class ConfirmingGate(Gate):
             leaving.fail(turn.broken)
             return
         number = max(entry.last_group, entry.seen_group) if entry.is_function else self.current.number
+        held_for = entry if entry.last_group > self.settled else _NOBODY
         if number <= self._confirmed:
             leaving.go()
         elif self.flight is not None and self.settled < number <= self.flight.number:
-            self.flight.held.append((entry, leaving))
+            self.flight.held.append((held_for, leaving))
         else:
-            self.current.held.append((entry, leaving))
+            self.current.held.append((held_for, leaving))
 
-    def call(self, caller: Entry, turn: Breakable, callee: Entry | None, leaving: Exit) -> None:
-        """As over any store: the callee is in this worker, behind the same fence."""
-        if not self._call_now(caller, turn, callee, leaving):
-            Gate.leave(self, caller, turn, leaving)
+    _leave_within = Gate.leave  # caller and callee stand behind one fence
 
     def settle(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> Mapping[Entry, HoldfastError]:
         """The group is durable but for the lost; where it is not confirmed, what it held waits for the next one."""

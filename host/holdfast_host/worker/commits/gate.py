@@ -121,24 +121,22 @@ class Gate:
         else:
             required(self.flight, "the group in flight").held.append((entry, leaving))
 
+    _leave_within = leave  # for another instance of this worker
+
     def call(self, caller: Entry, turn: Breakable, callee: Entry | None, leaving: Exit) -> None:
         """Let a call out: now, where the caller has nothing unsettled, or has it from others that `callee` can lean on.
 
         `callee` is None where its turn does not begin at once in this worker: by then it could be lost what the call
         says.
         """
-        if not self._call_now(caller, turn, callee, leaving):
-            self.leave(caller, turn, leaving)
-
-    def _call_now(self, caller: Entry, turn: Breakable, callee: Entry | None, leaving: Exit) -> bool:
         if turn.broken is None and callee is not None and caller.last_group > self.settled and not caller.pending:
             givers = self._givers(caller)
             if 0 < len(givers) <= _GIVERS_MAX and all(self._may_lean(callee, giver) for giver in givers):
                 for giver in givers:
                     self._lean(callee, giver)
                 leaving.go()
-                return True
-        return False
+                return
+        self._leave_within(caller, turn, leaving)
 
     def answer(self, giver: Entry, turn: Breakable, receiver: Entry | None, leaving: Exit) -> None:
         """Let an answer out: now, where `receiver` waits for it and can lean on `giver`.
