@@ -18,7 +18,7 @@ from holdfast_host.cli.answers import RunningFunction
 from holdfast_host.cli.client import HostClient
 from holdfast_host.cli.commands import dev
 from holdfast_host.cli.dev.project import DevProject
-from holdfast_host.core.config import parse_listen
+from holdfast_host.core.config import HostConfig, parse_listen
 from tests.unit.cli.test_commands import fails_in_one_sentence, run
 
 RUNNING: RunningFunction = {"version": 1, "url": "http://shop.localhost:1", "func_id": "fn_1"}
@@ -129,6 +129,18 @@ def test_a_project_with_types_of_others_is_deployed_after_those_that_have_all_of
     dev._develop("http://127.0.0.1:1", [DevProject(each, lambda *_: None) for each in projects], listen, Event())
 
     assert begun == ["shop", "reader", "broken"]
+
+
+def test_a_host_for_development_sends_spans_where_the_variables_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[HostConfig] = []
+    monkeypatch.setattr(dev, "serve", lambda config, *_: started.append(config))
+    folder = str(make_project(tmp_path, "shop"))
+    run("dev", folder)
+    run("dev", folder, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318")
+
+    assert [each.traces for each in started] == ["", "http://127.0.0.1:4318/v1/traces"]
 
 
 def test_a_directory_that_asks_for_tokens_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

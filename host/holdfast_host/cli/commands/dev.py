@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import threading
@@ -94,6 +95,7 @@ def command(
         log_format="json",
         outbound=outbound or OUTBOUND_DEFAULT,
         outbound_private=outbound_private,
+        environment=os.environ,
     )
     config = replace(config, root_listen=root, root_function=names[0])
     if fresh:
