@@ -156,3 +156,10 @@ def test_a_call_that_says_it_has_a_key_and_has_none_breaks_the_protocol(tail: by
 
     with pytest.raises(ProtocolError, match="key"):
         unpack_call(payload)
+
+
+def test_a_call_that_says_it_is_traced_and_has_no_context_breaks_the_protocol() -> None:
+    _, payload = _payload(pack_call(Call(1, 2, 3, 0, int(CallFlag.TRACED), b"n", b"m", b"", b"x" * 24)))
+
+    with pytest.raises(ProtocolError, match="trace context"):
+        unpack_call(payload)
