@@ -15,6 +15,8 @@ from tests.harness.host import HOLDFAST, HostProcess
 READONLY = PROJECT / "examples" / "account-readonly"
 JSON = "-H 'content-type: application/json'"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def readonly_component() -> TestComponent:
@@ -58,7 +60,6 @@ def shell(host: HostProcess, command: str) -> str:
     return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True).stdout.strip()
 
 
-@pytest.mark.slow
 def test_two_functions_reach_one_durable_actor_each_by_a_binding_of_its_own(shared: HostProcess) -> None:
     host = shared
     shell(host, f"""curl -sS -X POST $OWN/accounts/carol/deposit {JSON} -d '{{"amount":100}}'""")
@@ -70,7 +71,6 @@ def test_two_functions_reach_one_durable_actor_each_by_a_binding_of_its_own(shar
     assert shell(host, "curl -sS $REF/accounts/carol/balance") == printed
 
 
-@pytest.mark.slow
 def test_a_reference_without_an_owner_does_not_deploy_and_says_so(
     host: HostProcess, readonly_component: TestComponent
 ) -> None:
@@ -103,7 +103,6 @@ def test_an_owner_stays_while_it_is_referred_to(shared: HostProcess) -> None:
     assert "'account-readonly'" in refused.stderr
 
 
-@pytest.mark.slow
 def test_a_type_stays_reserved_with_its_storage_until_somebody_adopts_it(
     host: HostProcess, account_component: TestComponent, tmp_path: Path
 ) -> None:
@@ -127,7 +126,6 @@ def test_a_type_stays_reserved_with_its_storage_until_somebody_adopts_it(
     assert "TypeOwnedError" in late.stderr
 
 
-@pytest.mark.slow
 def test_the_component_of_a_reference_contains_no_actor_class(readonly_component: TestComponent) -> None:
     assert b"class Account" not in readonly_component.component.read_bytes()
     assert "class " not in (READONLY / "src" / "app.py").read_text()

@@ -32,6 +32,8 @@ USERS = "document.querySelector('#users').textContent"
 STATE = "document.querySelector('#state').textContent"
 in_a_browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="`make apt` installs chromium")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
@@ -179,7 +181,6 @@ def test_only_pages_of_its_own_and_those_who_are_logged_in_get_a_socket(host: Ho
         assert json.loads(client.recv(30))["event"] == "here"
 
 
-@pytest.mark.slow
 def test_the_chat_example_prints_what_its_readme_says(tmp_path: Path) -> None:
     [script] = re.findall(r"```bash\n(.*?)```", (CHAT / "README.md").read_text(), re.DOTALL)
     shutil.copytree(CHAT, tmp_path / "examples" / "chat")
