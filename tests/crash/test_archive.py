@@ -114,7 +114,7 @@ def test_a_host_starts_from_an_archive_with_all_that_was_deployed_and_committed(
         assert caller.request("PUT", "/v1/secrets/WORD", b'{"value":"open"}').status == 201
         assert caller.request("POST", "/v1/functions/probe/rollback", b'{"version":1}').status < 500
         metrics = caller.request("GET", "/metrics").text
-        assert "holdfast_archive_bases 1.0" in metrics
+        assert "holdfast_archive_bases_total 1.0" in metrics
         assert "holdfast_archive_failing 0.0" in metrics
         at_us = now_us()
         caller.call("Probe", "alice", "put", "k", "y")

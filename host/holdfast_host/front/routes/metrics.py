@@ -84,11 +84,7 @@ class _Collected(Collector):
         private = GaugeMetricFamily("holdfast_supervisor_private_bytes", _PRIVATE)
         private.add_metric([], self._private_bytes)
         yield private
-        for name, key, text in _ARCHIVE_GAUGES:
-            family = GaugeMetricFamily(name, text)
-            if self._archive:
-                family.add_metric([], float(self._archive[key]))
-            yield family
+        yield from _of_archive(self._archive)
         workers = [(str(n), each["measures"]) for n, each in enumerate(self._workers) if each["measures"]]
         fronts = [(str(n), each["measures"]) for n, each in enumerate(self._fronts) if each["measures"]]
         yield from _of_calls(workers)
@@ -188,8 +184,10 @@ _ARCHIVE_GAUGES: Final = (
     ("holdfast_archive_lag_seconds", "lag_s", "For how long what was committed may not be in the archive."),
     ("holdfast_archive_failing", "failing", "Whether the archive takes nothing."),
     ("holdfast_archive_waiting_bytes", "waiting_bytes", "Bytes in the data directory that the archive lacks."),
-    ("holdfast_archive_shipped_bytes", "shipped_bytes", "Bytes added to the archive's segments since the start."),
-    ("holdfast_archive_bases", "bases", "Bases made since the start."),
+)
+_ARCHIVE_COUNTERS: Final = (
+    ("holdfast_archive_shipped_bytes", "shipped_bytes", "Bytes added to the archive's segments."),
+    ("holdfast_archive_bases", "bases", "Bases made."),
 )
 
 Processes = Iterable[tuple[str, JsonObject]]
@@ -202,6 +200,18 @@ def _of_processes(role: str, processes: list[JsonObject]) -> Iterator[Metric]:
         up.add_metric([str(number)], float(each["up"]))
         deaths.add_metric([str(number)], each["deaths"])
     yield from (up, deaths)
+
+
+def _of_archive(archive: JsonObject) -> Iterator[Metric]:
+    """Of the archive; a host without one has no samples."""
+    families: list[tuple[GaugeMetricFamily | CounterMetricFamily, str]] = [
+        (GaugeMetricFamily(name, text), key) for name, key, text in _ARCHIVE_GAUGES
+    ]
+    families += [(CounterMetricFamily(name, text), key) for name, key, text in _ARCHIVE_COUNTERS]
+    for family, key in families:
+        if archive:
+            family.add_metric([], float(archive[key]))
+        yield family
 
 
 def _of_courier(couriers: list[JsonObject]) -> Iterator[Metric]:
