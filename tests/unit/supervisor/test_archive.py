@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import zstandard
+from click.testing import CliRunner
 
+from holdfast_host.cli.main import group
+from holdfast_host.core.config import HostConfig
+from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.front.routes.types_and_health import Health, InspectionRoutes
 from holdfast_host.storage.archive import spool
 from holdfast_host.storage.archive.frames import read_reached, segment_files
 from holdfast_host.storage.archive.records import ArchivedBatch
@@ -21,8 +28,10 @@ from holdfast_host.storage.store import Alarm, Changes, Ending, Receipt, SocketR
 from holdfast_host.supervisor.archive import folder
 from holdfast_host.supervisor.archive.folder import read_bases
 from holdfast_host.supervisor.archive.restoring import Moment
+from holdfast_host.supervisor.archive.shipper import Shipper
 from holdfast_host.supervisor.directory.restoring import BackupError
 from holdfast_host.supervisor.verification import verify_directory
+from holdfast_host.wire.control.protocol import HostHealth
 from tests.harness.archives import LIMITS, ArchivedStore, alive, now_us
 
 NAMES = [f"n{number}".encode() for number in range(12)]
@@ -341,6 +350,70 @@ def test_a_data_directory_that_is_full_costs_no_commit(tmp_path: Path, monkeypat
     archived.ship()
 
     assert archived.restored(tmp_path / "restored") == {(1, b"a"): {b"n": b"3"}}
+
+
+def test_readiness_says_how_late_the_archive_is_and_why_and_stays_as_it_is(tmp_path: Path) -> None:
+    later_us = 0
+    archived = ArchivedStore.make(tmp_path)
+    archived.shipper = Shipper(archived.layout, archived.root, 0.0, Mock(), now_us=lambda: now_us() + later_us)
+    archived.ship()
+    assert archived.shipper.complaint == ""
+    archived.root.rename(tmp_path / "away")
+    archived.put(b"a", n=b"1")
+    for _ in range(2):
+        assert not archived.shipper.ship()
+    later_us = 35_000_000
+    health = Health([])
+    health.update(HostHealth([True], archive=archived.shipper.complaint))
+
+    health.check()
+
+    assert health.archive.startswith(("the archive is 35 s behind: ", "the archive is 36 s behind: "))
+    assert "has no archive.json any more" in health.archive
+    answer = asyncio.run(InspectionRoutes(Mock(), health, Mock())._readiness(Mock(), (), ""))
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("archive", "keep", "said"),
+    [
+        ("data/archive", None, "--archive data/archive: name a folder outside of the data directory"),
+        (".", None, "--archive .: name a folder outside of the data directory"),
+        ("file", None, "--archive file is a file; name a folder"),
+        ("archive", "30", "--archive-keep '30' is no time, as '30d' or '12h'"),
+        ("archive", "0d", "--archive-keep '0d' is no time"),
+        (None, "30d", "--archive-keep 30d is for an archive: give --archive too"),
+    ],
+)
+def test_an_archive_that_cannot_be_is_refused_at_the_start(
+    archive: str | None, keep: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(ConfigurationError) as refused:
+        HostConfig.make(data="data", archive=archive, archive_keep=keep)
+    assert said in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a.tar"], "Name a backup's FILE and DIR, or --from ARCHIVE and DIR"),
+        (["a.tar", "data", "--at", "10m"], "--at and --group are for an archive: give --from too"),
+        (["--from", "archive", "data", "more"], "Name a backup's FILE and DIR, or --from ARCHIVE and DIR"),
+        (["--from", "archive", "--at", "10m", "--group", "3", "data"], "each name a moment: leave one of them out"),
+        (["--from", "archive", "--group", "x", "data"], "--group 'x' is no commit: write N, or P:N"),
+        (["--from", "archive", "data"], "Nothing was restored: archive is no archive: it has no archive.json."),
+    ],
+)
+def test_restore_says_what_it_needs(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(group, ["restore", *words])
+    assert done.exit_code != 0
+    assert said in " ".join(done.stderr.split())
+    assert not (tmp_path / "data").exists()
 
 
 def test_two_hosts_do_not_ship_into_one_archive(tmp_path: Path) -> None:
