@@ -19,6 +19,7 @@ _EXTRA: Final = "pip install 'holdfast[otel]'"
 _PATH: Final = "/v1/traces"
 _PROTOCOL: Final = "http/protobuf"
 _NEEDED: Final = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+_EXPORTER, _OTLP = "OTEL_TRACES_EXPORTER", "otlp"
 _ENDPOINT, _TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
@@ -62,9 +63,12 @@ def _by_variables(environment: Mapping[str, str]) -> str:
         ConfigurationError: they say what this host cannot do.
     """
     name = next((each for each in (_TRACES_ENDPOINT, _ENDPOINT) if environment.get(each, "").strip()), None)
-    exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
-    if name is None or exporter != "otlp" or environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    exporters = {each.strip() for each in (environment.get(_EXPORTER, "").strip() or _OTLP).split(",")}
+    disabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if name is None or exporters == {"none"} or disabled:
         return ""
+    if _OTLP not in exporters:
+        raise ConfigurationError(f"{_EXPORTER} is {environment[_EXPORTER]!r}, and only {_OTLP} is there: say so there")
     variable = next(filter(environment.get, _PROTOCOLS), None)
     if variable is not None and environment[variable] != _PROTOCOL:
         raise ConfigurationError(
@@ -81,12 +85,14 @@ def _checked(source: str, text: str) -> SplitResult:
         good = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
     except ValueError:
         good = False
-    if not good or url.query or url.fragment or any(each.isspace() for each in text):
-        raise ConfigurationError(
-            f"{source} {text!r} is neither {OFF!r} nor the URL of a collector, as in 'http://127.0.0.1:4318'"
-        )
-    if url.username is not None or url.password is not None:
+    if "@" in text and not (good and url.username is None and url.password is None):
         raise ConfigurationError(f"{source} holds a password: give it in OTEL_EXPORTER_OTLP_HEADERS instead")
+    if not good or url.query or url.fragment or any(each.isspace() for each in text):
+        shown, query, _ = text.partition("?")  # where some have a key
+        raise ConfigurationError(
+            f"{source} {shown + query + '...' * bool(query)!r} is neither {OFF!r} nor the URL of a collector, as in "
+            "'http://127.0.0.1:4318': a key is given in OTEL_EXPORTER_OTLP_HEADERS"
+        )
     return url
 
 

@@ -172,15 +172,25 @@ def _memory_share(start: WorkerStart) -> int:
     return machine // 2 // len(start.routing.addresses)
 
 
-def _span_export(url: str, output: Output) -> SpanExport:
-    """Where spans go; what it needs is loaded by a worker that traces, and by no other."""
-    from holdfast_host.worker.tracing.export import SpanExport
+def _span_export(url: str, output: Output) -> SpanExport | None:
+    """Where spans go; what it needs is loaded by a worker that traces, and by no other.
+
+    None, which is said, where the library does not start with what is installed beside it and what the variables say.
+    """
 
     def say(spans: int) -> None:
         event = "the collector takes no spans: is it there, and is --traces its address?"
         output.event("warning", event, lost=spans, url=url)
 
-    return SpanExport.to(url, say)
+    try:
+        from holdfast_host.worker.tracing.export import SpanExport
+
+        return SpanExport.to(url, say)
+    except Exception as error:
+        output.event(
+            "error", "nothing is traced: OpenTelemetry does not start", error=f"{type(error).__name__}: {error}"
+        )
+        return None
 
 
 def read_start(control: socket.socket) -> tuple[WorkerStart, bytes]:

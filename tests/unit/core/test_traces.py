@@ -26,6 +26,9 @@ OWN = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
         (None, {OWN: "http://t/in", BASE: "http://c:4318"}, "http://t/in"),
         (None, {BASE: "http://c:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "http://c:4318/v1/traces"),
         (None, {BASE: "http://c:4318", "OTEL_TRACES_EXPORTER": "none"}, ""),
+        (None, {BASE: "http://c:4318", "OTEL_TRACES_EXPORTER": "console, otlp"}, "http://c:4318/v1/traces"),
+        (None, {"OTEL_TRACES_EXPORTER": "zipkin"}, ""),
+        ("http://c/v1/@team", {}, "http://c/v1/@team"),
         (None, {BASE: "http://c:4318", "OTEL_SDK_DISABLED": "true"}, ""),
         ("http://c:4318", {"OTEL_SDK_DISABLED": "TRUE"}, ""),
         (None, {BASE: "  "}, ""),
@@ -47,11 +50,26 @@ def test_what_is_no_url_of_a_collector_is_refused(url: str) -> None:
         read_traces(url, {})
 
 
-def test_a_password_in_the_url_is_refused_and_not_shown() -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:hunter2@c:4318",
+        "http://user:hunter2@c:99999",
+        "http://user:hunter2@c:4318/?a=1",
+        "http://user:hunter2/@c",
+        "user:hunter2@c:4318",
+        "http://user:hunter2@[c",
+        "http://c:4318/v1/traces?key=hunter2",
+    ],
+)
+def test_a_password_or_key_in_the_url_is_refused_and_not_shown(url: str) -> None:
+    """Whatever else is wrong with it: what the variables say wrong stands in the log."""
     with pytest.raises(ConfigurationError, match="OTEL_EXPORTER_OTLP_HEADERS") as caught:
-        read_traces("http://user:hunter2@c:4318", {})
+        read_traces(url, {})
 
     assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in str(name_untraced(None, {BASE: url}))
+    assert BASE in str(name_untraced(None, {BASE: url}))
 
 
 def test_without_the_extra_the_flag_is_refused_and_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +85,9 @@ def test_what_the_variables_want_and_cannot_have_is_said_and_the_host_starts(mon
 
     assert read_traces(None, grpc) == ""
     assert "only http/protobuf is spoken" in str(name_untraced(None, grpc))
+    console = {BASE: "http://c:4318", "OTEL_TRACES_EXPORTER": "console"}
+    assert read_traces(None, console) == ""
+    assert "OTEL_TRACES_EXPORTER is 'console'" in str(name_untraced(None, console))
     assert read_traces(None, {BASE: "c:4318"}) == ""
     assert BASE in str(name_untraced(None, {BASE: "c:4318"}))
     monkeypatch.setattr(traces, "_NEEDED", ("no_such_package.sdk",))

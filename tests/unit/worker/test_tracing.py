@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
+from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +26,9 @@ from holdfast_host.wire.calls.outbound import Ask, unpack_ask
 from holdfast_host.wire.calls.trace_context import read_traceparent, traceparent_of
 from holdfast_host.wire.control.routing import Routing
 from holdfast_host.wire.sockets.frames import socket_text
+from holdfast_host.worker.main import _span_export
 from holdfast_host.worker.tracing.export import SpanExport
+from holdfast_host.worker.tracing.spans import SpanRecord
 from holdfast_host.worker.tracing.tracer import Tracer
 from holdfast_host.worker.turns.turn import Turn
 from tests.unit.worker.alarm_stage import SECOND, AlarmStage
@@ -486,3 +491,40 @@ def test_processes_that_trace_nothing_have_not_loaded_opentelemetry() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert found.stdout == "[]\n"
+
+
+def test_what_can_not_be_made_a_span_is_counted_and_others_follow() -> None:
+    """An end of the thread would be the end of all spans, in silence."""
+    exporter, failed = InMemorySpanExporter(), SimpleQueue[int]()
+    spans = SpanExport(exporter, on_failure=failed.put, delay_s=0.001)
+    good = SpanRecord("good", "server", SAMPLED, b"", b"", 1.0, 2.0, "", {})
+    spans.offer(good._replace(ended_at=math.inf))
+    assert failed.get(timeout=10) == 1
+    spans.offer(good)
+    spans.close()
+
+    assert spans.counts == {"exported": 1, "failed": 1, "dropped": 0}
+    assert [each.name for each in exporter.get_finished_spans()] == ["good"]
+
+
+@pytest.mark.parametrize("variable", ["OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_MAX_QUEUE_SIZE"])
+def test_a_number_that_is_none_counts_as_the_usual_one(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for nonsense in ("9" * 5000, "9" * 30, "-1", "x", "0"):
+        monkeypatch.setenv(variable, nonsense)
+        spans = Spans()
+        spans.offer(SpanRecord("good", "server", SAMPLED, b"", b"", 1.0, 2.0, "", {}))
+        assert [each.name for each in spans.all()] == ["good"], nonsense
+
+
+def test_a_library_that_does_not_start_leaves_a_worker_without_traces_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such a variable may be meant for other programs of the machine."""
+    said: list[tuple[str, str]] = []
+    output: Any = SimpleNamespace(event=lambda level, event, **facts: said.append((event, facts["error"])))
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many")
+
+    assert _span_export("http://127.0.0.1:1/v1/traces", output) is None
+    ((event, error),) = said
+    assert event.startswith("nothing is traced")
+    assert "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT" in error

@@ -64,6 +64,7 @@ _STATUS: Final = re.compile(rb'"status": ?([1-5][0-9]{2})[,}]')
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
 _OTHER: Final = "_OTHER"  # as the semantic conventions have any other
 _CHARS_MAX: Final = 1_024
+_DIGITS_MAX: Final = 9  # of a variable's number: a wait of more is none that a thread can make
 _SERVER_FAULT: Final = 500
 _CLIENT_FAULT: Final = 400
 _KINDS: Final = {
@@ -139,10 +140,10 @@ class SpanExport:
         apart_s = _wall_apart_s()
         if abs(apart_s - self._wall_apart_s) > _CLOCK_S:  # else a trace's spans would jump against each other
             self._wall_apart_s = apart_s
-        spans = [span for record in records for span in self._spans(record)]
         try:
+            spans = [span for record in records for span in self._spans(record)]
             done = self._exporter.export(spans) is SpanExportResult.SUCCESS
-        except Exception:  # whatever the exporter does: turns go on
+        except Exception:  # whatever becomes of these: others follow
             done = False
         self.counts["exported" if done else "failed"] += len(records)
         if not done:
@@ -205,7 +206,7 @@ def _resource() -> Resource:
 
 def _number(variable: str, default: int) -> int:
     text = os.environ.get(variable, "").strip()
-    return int(text) if text.isascii() and text.isdigit() and int(text) else default
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and int(text) else default
 
 
 def _wall_apart_s() -> float:
