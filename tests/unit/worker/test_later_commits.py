@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from holdfast_host.storage.store import OwnerLostError
+from holdfast_host.storage.store import OwnerLostError, StoreBrokenError
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.later_store import LaterStore
 from tests.unit.worker.stage import Stage
@@ -98,6 +98,22 @@ def test_nobody_is_answered_once_there_is_another_owner(stage: Stage, store: Lat
 
     assert isinstance(stage.broken.get(timeout=WAIT_S), OwnerLostError)
     assert not any(stage.client.answered(slot) for slot in slots)
+
+
+def test_a_store_that_breaks_on_a_thread_of_its_own_has_the_leader_fail_what_is_held(
+    stage: Stage, store: LaterStore
+) -> None:
+    """What is held is the leader's."""
+    store.holds_back = True
+    slots = [stage.client.send("a", "add", 1)]
+    until(stage, lambda: stage.worker.gate.flight is not None)
+    slots.append(stage.client.send("b", "read"))
+    until(stage, lambda: len(stage.worker.gate.current.held) == 1)
+
+    store.leader.broken(StoreBrokenError("the test said so"))
+
+    assert isinstance(stage.broken.get(timeout=WAIT_S), StoreBrokenError)
+    assert [stage.client.wait(slot)[0] for slot in slots] == [500, 500]
 
 
 def test_a_refused_commit_loses_what_it_would_have_written_and_nothing_that_was_read(

@@ -65,5 +65,5 @@ class StoreLeader:
 
     @any_thread
     def broken(self, error: StoreBrokenError) -> None:
-        """The worker ends."""
-        self._on_broken(error)
+        """The worker ends: by its leader, for what is held is that one's."""
+        self._inbox.post(lambda: self._on_broken(error))
