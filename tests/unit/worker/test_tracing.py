@@ -528,3 +528,16 @@ def test_a_library_that_does_not_start_leaves_a_worker_without_traces_and_says_s
     ((event, error),) = said
     assert event.startswith("nothing is traced")
     assert "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT" in error
+
+
+def test_a_sampler_that_there_is_none_of_is_said_and_no_header_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else all is recorded in silence; what is said of headers that cannot be read would show the key in them."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_perhaps")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "hunter2")
+
+    SpanExport.to("http://127.0.0.1:1/v1/traces", lambda spans: None).close()
+
+    assert "always_perhaps" in caplog.text
+    assert "hunter2" not in caplog.text

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 SCOPE: Final = InstrumentationScope("holdfast", __version__)
 _SERVICE: Final = "holdfast"
 _SILENCED: Final = "opentelemetry"  # says each failure in lines of its own: one sentence of ours in a while says it
+_HEARD: Final = ("opentelemetry.sdk.trace.sampling", "opentelemetry.sdk.resources")  # what a variable says wrong, once
 _QUEUE_SPANS: Final = 2_048
 _BATCH_SPANS: Final = 512
 _DELAY_MS: Final = 5_000
@@ -103,6 +104,8 @@ class SpanExport:
     def to(cls, url: str, on_failure: Callable[[int], None]) -> SpanExport:
         """Sends to a collector's OTLP endpoint, with what the variables say of headers, certificates and timeouts."""
         logging.getLogger(_SILENCED).setLevel(logging.CRITICAL)
+        for each in _HEARD:
+            logging.getLogger(each).setLevel(logging.WARNING)
         return cls(OTLPSpanExporter(endpoint=url), on_failure=on_failure)
 
     def is_sampled(self, parent: bytes, trace_id: bytes) -> bool:
