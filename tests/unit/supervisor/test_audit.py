@@ -47,9 +47,28 @@ def test_lines_are_numbered_on_through_restarts_and_read_from_any_of_them(tmp_pa
 def test_no_file_is_read_for_who_has_seen_every_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = AuditLog.open(tmp_path, MIB)
     log.append([{"event": "begun"}])
-    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail("it was read"))
+    monkeypatch.setattr(Path, "open", lambda path, mode: pytest.fail("it was read"))
 
     assert log.read(1, 100) == []
+
+
+def test_who_goes_on_page_by_page_reads_no_line_twice(tmp_path: Path) -> None:
+    log = AuditLog.open(tmp_path, 8 * MIB)
+    for _ in range(30):
+        log.append([{"event": "x" * 1_000} for _ in range(100)])
+    kept_bytes = sum(path.stat().st_size for path in tmp_path.iterdir())
+
+    def read_bytes() -> int:
+        counts = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+        return int(counts["rchar"])
+
+    before, after, pages = read_bytes(), 0, 0
+    while page := log.read(after, 50):
+        assert page[0]["number"] == after + 1
+        after, pages = page[-1]["number"], pages + 1
+
+    assert (after, pages) == (3_000, 60)
+    assert read_bytes() - before < 2 * kept_bytes
 
 
 @pytest.mark.limit("audit_bytes_max")

@@ -16,6 +16,7 @@ from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.json_text import JsonObject
 
 FILES: Final = 8  # that share the bytes
+_PLACES_MAX: Final = 64  # readers that go on where they were
 
 
 class AuditLog:
@@ -26,6 +27,8 @@ class AuditLog:
         self._folder = folder
         self._bytes_max = bytes_max
         self.last = 0  # the number of the newest line that is on disk
+        # Where the line after a number begins, for those who have read up to there: the next page begins there.
+        self._places: dict[int, tuple[str, int]] = {}
 
     @classmethod
     def open(cls, folder: Path, bytes_max: int) -> AuditLog:
@@ -65,25 +68,41 @@ class AuditLog:
         found: list[JsonObject] = []
         if after >= last:
             return found  # whoever follows asks twice a second: no file is read for that
-        for facts in self._lines(after):
-            if facts["number"] > last or len(found) == limit:
+        for facts, place in self._lines(after):
+            if facts["number"] > last:
                 break
             found.append(facts)
+            if len(found) == limit:
+                self._remember(facts["number"], place)
+                break
         return found
 
-    def _lines(self, after: int) -> Iterator[JsonObject]:
+    def _lines(self, after: int) -> Iterator[tuple[JsonObject, tuple[str, int]]]:
+        """Each line, and where the next one begins."""
         files = self._files()
+        known = self._places.get(after)
         for place, path in enumerate(files):
             if place + 1 < len(files) and int(files[place + 1].stem) <= after + 1:
                 continue
+            offset, number = (known[1], after) if known is not None and known[0] == path.name else (0, 0)
+            number = number or int(path.stem) - 1
             try:
-                text = path.read_bytes()
+                with path.open("rb") as file:
+                    file.seek(offset)
+                    for line in file:
+                        if not line.endswith(b"\n"):
+                            break  # it is being written
+                        number, offset = number + 1, offset + len(line)
+                        if number > after:
+                            yield _read(line, number), (path.name, offset)
             except FileNotFoundError:
                 continue  # it was the oldest
-            whole = text[: text.rfind(b"\n") + 1]
-            for number, line in enumerate(whole.splitlines(), int(path.stem)):
-                if number > after:
-                    yield _read(line, number)
+
+    def _remember(self, number: int, place: tuple[str, int]) -> None:
+        places = {**self._places, number: place}
+        while len(places) > _PLACES_MAX:
+            places.pop(next(iter(places)))
+        self._places = places
 
     def _place(self, text_bytes: int) -> Path:
         """The file that the next lines go to; makes room for it where it is a new one."""
