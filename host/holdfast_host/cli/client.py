@@ -354,8 +354,13 @@ def checked_url(url: str) -> str:
     """The URL of a host as it is always written: in small letters, with a scheme, without its usual port or a slash.
 
     Raises:
-        CommandFailedError: it is none.
+        CommandFailedError: it is none, or has a user and a password, which would be kept and shown with it.
     """
+    if "@" in url.partition("//")[2].partition("/")[0] or ("//" not in url and "@" in url.partition("/")[0]):
+        raise CommandFailedError(
+            "The URL of --host has a user or a password, which no host takes: leave out all before the @, and give a "
+            "token with 'holdfast auth set', HOLDFAST_TOKEN or --token-file."
+        )
     try:
         parts = httpx.URL(url if "//" in url else f"http://{url}")
         parts.host.encode("idna")

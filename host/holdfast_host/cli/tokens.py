@@ -97,7 +97,10 @@ def kept_tokens() -> dict[str, str]:
         raise CommandFailedError(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError:
         raise _damaged(path) from None
-    tokens = found.get("tokens") if isinstance(found, dict) and found.get("format") == FORMAT else None
+    number = found.get("format") if isinstance(found, dict) else None
+    if isinstance(number, int) and number > FORMAT:
+        raise CommandFailedError(f"{path} has the format {number}, this holdfast knows {FORMAT}: use the later one.")
+    tokens = found.get("tokens") if number == FORMAT else None
     if not isinstance(tokens, dict) or any(not isinstance(each, str) for each in tokens.values()):
         raise _damaged(path)
     return tokens

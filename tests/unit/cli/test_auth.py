@@ -121,7 +121,28 @@ def test_a_file_that_others_may_read_or_write_is_refused_by_name(desk: Desk, mod
         assert f"{desk.file} holds tokens, and others may read it (mode {mode:o})" in each
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"format":2,"tokens":{}}', '{"format":1,"tokens":{"a":1}}'])
+def test_a_file_of_a_later_format_is_refused_by_name_and_left_as_it_is(desk: Desk) -> None:
+    desk.file.parent.mkdir(parents=True)
+    desk.file.write_text('{"format":2,"tokens":{}}')
+    desk.file.chmod(0o600)
+    said = f"{desk.file} has the format 2, this holdfast knows 1: use the later one."
+
+    assert said in fails_in_one_sentence(desk.run("list", "--host", "http://x.invalid"))
+    assert said in fails_in_one_sentence(desk.run("auth", "forget", "--host", "http://x.invalid"))
+    assert desk.file.read_text() == '{"format":2,"tokens":{}}'
+
+
+def test_a_file_of_the_first_format_is_read(desk: Desk) -> None:
+    desk.file.parent.mkdir(parents=True)
+    desk.file.write_text('{"format": 1, "tokens": {"http://x.invalid": "hft_a"}}')
+    desk.file.chmod(0o600)
+
+    assert "No host answers at http://x.invalid" in fails_in_one_sentence(
+        desk.run("list", "--host", "http://x.invalid")
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"format":"2","tokens":{}}', '{"format":1,"tokens":{"a":1}}'])
 def test_a_file_that_does_not_read_is_named(desk: Desk, text: str) -> None:
     desk.file.parent.mkdir(parents=True)
     desk.file.write_text(text)
@@ -135,6 +156,16 @@ def test_a_file_that_does_not_read_is_named(desk: Desk, text: str) -> None:
 )
 def test_a_host_is_the_same_however_its_url_is_written(url: str) -> None:
     assert checked_url(url) == "https://actors.example.com"
+
+
+@pytest.mark.parametrize("url", ["http://ann:pass@x.invalid", "https://ann@x.invalid/", "ann:pass@x.invalid:8787"])
+def test_a_url_with_a_password_is_refused_and_neither_kept_nor_shown(desk: Desk, url: str) -> None:
+    for words in (("auth", "set", "--token-file", "/dev/null"), ("list",)):
+        said = fails_in_one_sentence(desk.run(*words, "--host", url))
+
+        assert "The URL of --host has a user or a password" in said
+        assert "ann" not in said
+    assert not desk.file.exists()
 
 
 def test_what_commands_keep_at_one_time_is_all_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
