@@ -10,7 +10,7 @@ from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
-from holdfast_host.core.errors import HoldfastError, StorageFullError
+from holdfast_host.core.errors import HoldfastError, HostUnavailableError, StorageFullError
 from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.listing_pages import NamePage
@@ -32,6 +32,7 @@ from holdfast_host.storage.store import (
     StoredInstance,
     lose_what_leans,
 )
+from holdfast_host.storage.transfers import ExportedAlarm, ExportedInstance, ExportedJob, ExportedKey, ExportRow
 from holdfast_host.storage.unflushed import change_sockets
 
 
@@ -47,6 +48,16 @@ class Row:
     receipts: dict[bytes, Receipt] = field(default_factory=dict)
     jobs: dict[bytes, Job] = field(default_factory=dict)
     sockets: dict[int, SocketRow] = field(default_factory=dict)
+
+    def copy(self) -> Row:
+        """Another one, whose parts may be changed."""
+        return replace(
+            self,
+            values=dict(self.values),
+            receipts=dict(self.receipts),
+            jobs=dict(self.jobs),
+            sockets=dict(self.sockets),
+        )
 
     @property
     def live_bytes(self) -> int:
@@ -66,6 +77,7 @@ class MemoryStore:
     def __init__(self, partitions: int = 1, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         self._rows: dict[tuple[int, bytes], Row] = {}
+        self._imports: dict[str, tuple[tuple[int, bytes], dict[bytes, bytes]]] = {}
         self._placed: WeakValueDictionary[tuple[int, bytes], StoredInstance] = WeakValueDictionary()
         self._reached = dict.fromkeys(range(partitions), (1, 1))
         self._next_number = 1
@@ -227,6 +239,40 @@ class MemoryStore:
         row = self._rows.get((instance.type_id, instance.name))
         return 0 if row is None else sum(key > after for key in row.values), None
 
+    def export(self, type_id: int, name: bytes | None, prefix: bytes) -> MemoryExport:
+        """What is committed now: one instance with its alarm and jobs; or all of a type whose names begin so."""
+        rows = [
+            row.copy()
+            for row in sorted(self._rows.values(), key=lambda row: row.name)
+            if row.type_id == type_id and (row.name.startswith(prefix) if name is None else row.name == name)
+        ]
+        return MemoryExport(rows, name is not None)
+
+    def begin_import(self, instance: StoredInstance) -> str:
+        """Make room beside the instance for what it may adopt; the import's id."""
+        import_id = f"import {len(self._imports) + self._next_number}"
+        self._next_number += 1
+        self._imports[import_id] = ((instance.type_id, instance.name), {})
+        return import_id
+
+    def staged_keys(self, instance: StoredInstance, import_id: str) -> int:
+        """How many keys the import has brought, as of the last commit; HostUnavailableError where it has ended."""
+        return len(self._import(instance, import_id))
+
+    def end_import(self, instance: StoredInstance, import_id: str) -> None:
+        """Give it up: what it has brought goes."""
+        self._imports.pop(import_id, None)
+
+    def end_idle_imports(self, idle_s: float) -> bool:
+        """None is idle here; whether some are under way."""
+        return bool(self._imports)
+
+    def _import(self, instance: StoredInstance, import_id: str) -> dict[bytes, bytes]:
+        owner, brought = self._imports.get(import_id, (None, {}))
+        if owner != (instance.type_id, instance.name):
+            raise HostUnavailableError(f"the import into {instance.name!r} has ended: begin again")
+        return brought
+
     def refusal(self, instance: StoredInstance, stored_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""
         if stored_bytes <= instance.live_bytes + instance.apart_bytes:
@@ -333,16 +379,32 @@ class MemoryStore:
             return StorageFullError(f"no room for {instance.name!r}: the test said so")
         place = (instance.type_id, instance.name)
         old = self._rows.get(place)
-        row = Row(instance.type_id, instance.name, instance.number)
-        if old is not None:
-            row.values, row.alarm, row.receipts = dict(old.values), old.alarm, dict(old.receipts)
-            row.jobs, row.sockets = dict(old.jobs), dict(old.sockets)
+        row = Row(instance.type_id, instance.name, instance.number) if old is None else old.copy()
+        staged: dict[str, dict[bytes, bytes]] = {}
         for batch in batches:
-            _apply_to(row, batch.changes)
+            staging = batch.changes.staging
+            if staging is None:
+                _apply_to(row, batch.changes)
+                continue
+            try:
+                brought = staged.setdefault(staging.id, dict(self._import(instance, staging.id)))
+            except HostUnavailableError as error:
+                return error
+            brought |= staging.rows
+            if staging.adopts:
+                _apply_to(row, replace(batch.changes, writes=dict(brought)))
+            refusal = self.refusal(StoredInstance(0, 0, b""), sum(len(key) + len(brought[key]) for key in brought))
+            if refusal is not None:
+                return refusal
         live_bytes, apart_bytes = row.live_bytes, row.apart_bytes
         refusal = self.refusal(instance, live_bytes + apart_bytes)
         if refusal is not None:
             return refusal
+        for import_id, brought in staged.items():
+            self._imports[import_id] = (place, brought)
+        for staging in (batch.changes.staging for batch in batches):
+            if staging is not None and staging.adopts:
+                del self._imports[staging.id]
         instance.live_bytes, instance.apart_bytes = live_bytes, apart_bytes
         instance.exists = bool(row.values or row.receipts or row.jobs or row.sockets) or row.alarm is not None
         if instance.exists:
@@ -350,6 +412,27 @@ class MemoryStore:
         else:
             self._rows.pop(place, None)
         return None
+
+
+class MemoryExport:
+    """What there was when it was made; a page has two rows."""
+
+    def __init__(self, rows: list[Row], with_apart: bool) -> None:
+        self._left: list[ExportRow] = []
+        for row in rows:
+            self._left.append(ExportedInstance(row.name, row.live_bytes))
+            self._left += [ExportedKey(*each) for each in sorted(row.values.items())]
+            if with_apart and row.alarm is not None:
+                self._left.append(ExportedAlarm(row.alarm))
+            self._left += [ExportedJob(*each) for each in sorted(row.jobs.items()) if with_apart]
+
+    def step(self, bytes_max: int, longest_s: float) -> list[ExportRow]:
+        """The next two rows; none where that was all."""
+        page, self._left = self._left[:2], self._left[2:]
+        return page
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def _apply_to(row: Row, changes: Changes) -> None:

@@ -125,7 +125,7 @@ def _faults(partition: Partition) -> list[str]:
     faults += [f"number {number} is not below {next_number}" for number in {*names, *used} if number >= next_number]
     if expiries and (partition.expiry.first_s or 1 << 62) > int.from_bytes(min(expiries)[1:5], "big"):
         faults.append("there are receipts that nobody will sweep")
-    if garbage and not partition.garbage.there:
+    if garbage.keys() - partition.garbage.kept and not partition.garbage.there:
         faults.append("there is garbage that nobody will sweep")
     return faults
 

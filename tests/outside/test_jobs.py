@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +165,27 @@ def test_jobs_survive_the_death_of_every_process(tmp_path: Path) -> None:
             until(lambda: not any(caller.value("Purse", name, "jobs") for name in names))
             told = [note[0] for name in names for note in caller.value("Purse", name, "notes")]
     assert sorted(told, key=int) == [f"{number}" for number in range(100)]
+
+
+def test_a_clone_runs_what_was_scheduled_and_leaves_requests_with_the_instance_that_made_them(caller: Caller) -> None:
+    caller.value("Purse", "moved", "remind", 3600.0, "milk", "k")
+    caller.value("Purse", "moved", "tick", "0 0 1 1 *")
+    caller.value("Purse", "moved", "tell", "http://127.0.0.1:9/nobody-listens")
+    caller.value("Purse", "moved", "remind", 1.0, "soon")
+
+    answer = caller.request("POST", "/v1/instances/Purse/moved/clone", b'{"name":"clone"}').value
+
+    assert (answer["jobs"], answer["jobs_left_out"]) == (3, 1)
+
+    def scheduled(name: str) -> list[Any]:
+        listed = caller.request("GET", f"/v1/instances/Purse/{name}/jobs").value["jobs"]
+        return sorted([job["due"], job["key"], job["method"]] for job in listed if job.get("key"))
+
+    assert scheduled("clone") == scheduled("moved")
+    for name in ("clone", "moved"):
+        assert until(partial(caller.value, "Purse", name, "notes")) == [["soon", 0, 0]]
+    assert [job["kind"] for job in caller.value("Purse", "clone", "jobs")] == ["run", "run"]
+    exported = caller.request("GET", "/v1/instances/Purse/moved/export").text.splitlines()
+    kinds = sorted(json.loads(line)["job"]["kind"] for line in exported if line.startswith('{"job"'))
+    assert kinds == ["http", "run", "run"]
+    caller.request("DELETE", "/v1/instances/Purse/moved")

@@ -371,6 +371,31 @@ class Tokens(TypedDict):
     tokens: list[ShownToken]
 
 
+class ExportCounts(TypedDict):
+    """What an export has had."""
+
+    keys: Count
+    bytes: Count
+    instances: NotRequired[Count]
+
+
+class ExportEnd(TypedDict):
+    """The last line of an export."""
+
+    end: ExportCounts
+
+
+class Imported(TypedDict):
+    """An instance that was imported, or cloned."""
+
+    type: str
+    name: str
+    keys: Count
+    alarm: bool
+    jobs: Count
+    jobs_left_out: Count
+
+
 class Stage(TypedDict):
     """A line of a deploy that is under way."""
 

@@ -174,6 +174,33 @@ class HostClient:
         with self._streamed("POST", path, timeout=patient) as response:
             yield from response.iter_raw()
 
+    def raw_lines(self, path: str) -> Iterator[bytes]:
+        """The lines that a GET answers, as they come, without looking into them; only a line feed ends one."""
+        patient = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        rest: list[bytes] = []
+        with self._streamed("GET", path, timeout=patient) as response:
+            for piece in response.iter_bytes():
+                first, *lines = piece.split(b"\n")
+                rest.append(first)
+                if lines:
+                    yield b"".join(rest)
+                    yield from lines[:-1]
+                    rest = lines[-1:]
+        if last := b"".join(rest):
+            yield last
+
+    def fitting(self, path: str, line: bytes, shape: type[_Shape]) -> _Shape:
+        """What a line of an answer says, where that has the shape."""
+        return self._fitting("GET", path, line.decode("utf-8", "replace"), shape)
+
+    def strange(self, path: str, why: str) -> CommandFailedError:
+        """What is said of an answer to a GET that no host gives."""
+        return self._strange("GET", path, why)
+
+    def upload_lines(self, path: str, pieces: Iterator[bytes], shape: type[_Shape]) -> _Shape:
+        """The JSON that a POST of lines answers, however many they are."""
+        return self._answer("POST", path, shape, content=pieces, headers={"content-type": "application/x-ndjson"})
+
     def delete(self, path: str, shape: type[_Shape]) -> _Shape:
         """The JSON that a DELETE answers."""
         return self._answer("DELETE", path, shape)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from keyword import iskeyword
 from typing import Any, Final
 
 import click
@@ -33,6 +34,9 @@ _COMMANDS: Final = {
     "instances": "List the instances of an actor type.",
     "inspect": "Show one instance: its state, its alarm, what it has stored.",
     "storage": "Read, write and delete single keys of an instance.",
+    "export": "Write one instance, or all of a type, as lines or as a Parquet file.",
+    "import": "Make an instance from an export.",
+    "clone": "Copy an instance to another name.",
     "sockets": "List the sockets of an instance, or close one.",
     "alarm": "List alarms; set and clear that of an instance.",
     "job": "List jobs, show one, have it tried again, cancel it.",
@@ -69,7 +73,8 @@ class CommandGroup(click.Group):
         cmd_name = _ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in _COMMANDS:
             return None
-        found: click.Command = importlib.import_module(f"holdfast_host.cli.commands.{cmd_name}").command
+        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        found: click.Command = importlib.import_module(f"holdfast_host.cli.commands.{module}").command
         return found
 
     def resolve_command(

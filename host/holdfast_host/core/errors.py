@@ -7,9 +7,11 @@
     |   +-- ForbiddenError, ActorPrivateMethodError                                            403
     |   +-- UnknownFunctionError, UnknownActorTypeError, ActorUnknownMethodError,
     |   |   UnknownBindingError, UnknownVersionError, UnknownKeyError, UnknownSecretError,
-    |   |   UnknownRouteError, UnknownJobError, UnknownSocketError, UnknownTokenError          404
+    |   |   UnknownRouteError, UnknownJobError, UnknownSocketError, UnknownTokenError,
+    |   |   UnknownInstanceError                                                               404
     |   +-- WrongMethodError                                                                   405
-    |   +-- TypeOwnedError, FunctionReferencedError, BreakingChangeError, DeployConflictError  409
+    |   +-- TypeOwnedError, FunctionReferencedError, BreakingChangeError, DeployConflictError,
+    |   |   InstanceExistsError                                                                409
     |   +-- PayloadTooLargeError                                                               413
     |   +-- InvalidComponentError, InvalidManifestError, UnresolvedBindingError,
     |       OutboundNotGrantedError, IdempotencyConflictError                                  422
@@ -166,6 +168,12 @@ class UnknownSocketError(CallerError):
     default_status = 404
 
 
+class UnknownInstanceError(CallerError):
+    """The instance has nothing stored."""
+
+    default_status = 404
+
+
 class UnknownKeyError(CallerError):
     """The instance has no such key."""
 
@@ -222,6 +230,12 @@ class BreakingChangeError(CallerError):
 
 class DeployConflictError(CallerError):
     """The function's name is taken by another `func_id`, or another deploy of it is under way."""
+
+    default_status = 409
+
+
+class InstanceExistsError(CallerError):
+    """The instance that was to be made has something stored."""
 
     default_status = 409
 

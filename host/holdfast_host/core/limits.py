@@ -117,6 +117,9 @@ class Limits:
     # Idempotency keys: longer than any job is tried again.
     receipt_s: int = 86_400  # an answer is kept at least so long
 
+    # Exports and imports: what they hold of a partition goes when nobody goes on with them for so long.
+    transfer_idle_s: float = 60.0
+
     # Sockets and events.
     socket_message_bytes_max: int = MIB  # either way
     socket_tags_max: int = 10

@@ -43,7 +43,7 @@ def plain_text(encoded: str) -> str:
     """
     try:
         value = _load(encoded)
-        return _plain(value) if _may_have_tags(encoded) else encoded
+        return _plain(value) if may_have_tags(encoded) else encoded
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CodecError(f"the stored value is none of this encoding: {error}") from None
 
@@ -74,7 +74,7 @@ def check_encoded(text: str) -> str:
         raise CodecError(f"the value is none of this encoding: {error}") from None
 
 
-def _may_have_tags(text: str) -> bool:
+def may_have_tags(text: str) -> bool:
     """False proves that there is none; the key could be spelled with escapes, of `$`, or of `h` and `f`."""
     return '"$hf"' in text or "\\u0024" in text or "\\u006" in text
 

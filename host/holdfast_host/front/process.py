@@ -51,6 +51,7 @@ from holdfast_host.front.routes.quarantine import QuarantineRoutes
 from holdfast_host.front.routes.secrets import SecretRoutes
 from holdfast_host.front.routes.sockets import SocketRoutes
 from holdfast_host.front.routes.tokens import TokenRoutes
+from holdfast_host.front.routes.transfers import TransferRoutes
 from holdfast_host.front.routes.types_and_health import Health, InspectionRoutes
 from holdfast_host.front.routes.uploads import UploadFolder
 from holdfast_host.front.sockets.table import SocketTable
@@ -129,6 +130,7 @@ class Front:
                 *BackupRoutes(control).routes(),
                 *instances.routes(),
                 *SocketRoutes(instances).routes(),
+                *TransferRoutes(instances, self._links, limits).routes(),
                 *DebugRoutes(control, limits).routes(),
                 *QuarantineRoutes(lambda: self._calls.view, control, limits).routes(),
             ],

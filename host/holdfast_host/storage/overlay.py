@@ -14,9 +14,11 @@ import builtins
 
 from holdfast_host.core.errors import BadRequestError, CodecError, LimitError
 from holdfast_host.core.limits import RESERVED_KEY_PREFIX, Limits
+from holdfast_host.storage.jobs import Job, new_id
 from holdfast_host.storage.listing import key_range, read_page
 from holdfast_host.storage.socket_changes import SocketChanges, row_bytes
 from holdfast_host.storage.store import Alarm, Changes, Receipt, Store, StoredInstance
+from holdfast_host.storage.transfers import Staging
 from holdfast_host.storage.unflushed import Pending, apply_changes, read_alarm, read_receipt
 
 RESERVED_PREFIX = RESERVED_KEY_PREFIX.encode()
@@ -139,10 +141,7 @@ class Overlay(SocketChanges):
         self._check_key(key)
         value_bytes = len(value)
         if value_bytes > self._limits.value_bytes_max:
-            raise LimitError(
-                f"value of {value_bytes} bytes for key {_shown(key)} exceeds the limit of "
-                f"{self._limits.value_bytes_max} bytes ({self._label})"
-            )
+            raise self._too_large(key, value_bytes)
         self._write(key, value, value_bytes)
 
     def delete(self, key: bytes) -> bool:
@@ -183,6 +182,38 @@ class Overlay(SocketChanges):
         pending = any(each.receipts is not None or each.jobs or each.sockets for each in layers)
         self._top.erased = pending or self._instance.apart_bytes > 0
         return self._top.erased
+
+    # Imports
+
+    def stage(self, import_id: str, rows: builtins.list[tuple[bytes, bytes]]) -> None:
+        """Put keys and values beside the instance, for it to adopt; the turn writes nothing else.
+
+        Raises:
+            LimitError, CodecError, BadRequestError: as `put`; nothing is staged.
+        """
+        for key, value in rows:
+            self._check_key(key)
+            if len(value) > self._limits.value_bytes_max:
+                raise self._too_large(key, len(value))
+        self._top.staging = Staging(import_id, dict(rows))
+        self._top.size_bytes += sum(len(key) + len(value) for key, value in rows)
+        self.wrote = True
+
+    def staged_keys(self, import_id: str) -> int:
+        """How many keys the import has brought; HostUnavailableError where it has ended."""
+        return self._store.staged_keys(self._instance, import_id)
+
+    def adopt(self, import_id: str, alarm: Alarm | None, jobs: builtins.list[Job]) -> None:
+        """Have nothing any more but what the import has brought, with this alarm and these jobs.
+
+        Until that is committed the turn reads nothing of it: `sync` comes next.
+        """
+        self.erase()
+        self._top.erased = True
+        self._top.staging = Staging(import_id, {}, adopts=True)
+        self._top.alarm, self._top.alarm_changed = alarm, True
+        for job in jobs:
+            self._write_job(new_id(job.key), job)
 
     # Receipts
 
@@ -296,6 +327,12 @@ class Overlay(SocketChanges):
         writes[key] = value
         top.size_bytes += grown
         self.wrote = True
+
+    def _too_large(self, key: bytes, value_bytes: int) -> LimitError:
+        return LimitError(
+            f"value of {value_bytes} bytes for key {_shown(key)} exceeds the limit of "
+            f"{self._limits.value_bytes_max} bytes ({self._label})"
+        )
 
     def _check_key(self, key: bytes) -> None:
         key_bytes = len(key)

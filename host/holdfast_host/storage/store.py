@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, Protocol
 from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.listing_pages import NamePage
 from holdfast_host.storage.jobs import Job, StoredJobs
+from holdfast_host.storage.transfers import Export, Staging
 from holdfast_host.wire.sockets.frames import Frame
 
 
@@ -101,7 +102,8 @@ class Changes:
     the receipts, jobs and sockets that were there before, then those of `receipts` are added, by the hash of their key
     (16 bytes), those of `jobs`, by their ids, and those of `sockets`, by their number; None takes one away. `sends` are
     not stored: they leave when all else is durable, in their order, each to the sockets beside it, and a turn that has
-    nothing else makes no batch.
+    nothing else makes no batch. With `staging` there are no `writes`; where it adopts, all of `cleared` and `erased`
+    comes first, then what it brings.
     """
 
     writes: dict[bytes, bytes | None] = field(default_factory=dict)
@@ -114,12 +116,15 @@ class Changes:
     jobs: dict[bytes, Job | None] | None = None
     sockets: dict[int, SocketRow | None] | None = None
     sends: list[tuple[Frame, Collection[int]]] | None = None
+    staging: Staging | None = None
 
     def __bool__(self) -> bool:
         """True when there is anything to commit."""
         if self.writes or self.cleared or self.alarm_changed:
             return True
-        return not (self.receipts is None and self.jobs is None and self.sockets is None and not self.erased)
+        if self.receipts is not None or self.jobs is not None or self.sockets is not None:
+            return True
+        return self.erased or self.staging is not None
 
 
 @dataclass(slots=True)
@@ -306,6 +311,24 @@ class Store(Protocol):
 
         The second is the key to go on after; None where that is all.
         """
+
+    def export(self, type_id: int, name: bytes | None, prefix: bytes) -> Export:
+        """What is committed now: one instance with its alarm and jobs; or all of a type whose names begin so.
+
+        Whoever has it closes it: until then the files grow by what is written.
+        """
+
+    def begin_import(self, instance: StoredInstance) -> str:
+        """Make room beside the instance for what it may adopt, see Staging; the import's id. Writes nothing."""
+
+    def staged_keys(self, instance: StoredInstance, import_id: str) -> int:
+        """How many keys the import has brought, as of the last commit; HostUnavailableError where it has ended."""
+
+    def end_import(self, instance: StoredInstance, import_id: str) -> None:
+        """Give it up: what it has brought goes. Nothing happens where there is none of that id."""
+
+    def end_idle_imports(self, idle_s: float) -> bool:
+        """Give up those that nobody has gone on with for so long; whether others are under way."""
 
     def refusal(self, instance: StoredInstance, stored_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes, live and apart; None where it may, or does not grow.

@@ -66,6 +66,8 @@ ACTIVITY = {
     "jobs": {"under_way": 1, "aside": 1, "in_line": 1},
     "functions": [{"function": EVIL, "sandboxes": 1, "busy": 1, "waiting": 1}], "functions_total": 1,
 }  # fmt: skip
+EXPORT_END = {"end": {"keys": 1, "bytes": 1}}
+IMPORTED = {"type": EVIL, "name": EVIL, "keys": 1, "alarm": True, "jobs": 1, "jobs_left_out": 1}
 ONE = [EVIL, EVIL]
 DEPLOYED = ({"stage": EVIL}, {**FUNCTION, "status": 201})
 
@@ -99,6 +101,13 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
         (ONE, {"sockets": [{**SOCKET, "attachment": EVIL}, {**SOCKET, "tags": []}], "cursor": None}),
         ([*ONE, "--close", EVIL], {"closed": EVIL}),
     ],
+    "export": [
+        (ONE, ({"holdfast_export": 1, "name": EVIL}, {"key": EVIL, "value": {EVIL: EVIL}}, EXPORT_END)),
+        ([EVIL], ({"name": EVIL, "key": EVIL, "raw": EVIL}, EXPORT_END)),
+        ([EVIL, "--format", "parquet"], None),
+    ],
+    "import": [([*ONE, "{component}"], IMPORTED), ([*ONE, EVIL], None)],
+    "clone": [([*ONE, EVIL], {**IMPORTED, "jobs_left_out": 0})],
     "alarm list": [([], {"alarms": [ALARM, {**ALARM, "type": None}], "cursor": None})],
     "alarm set": [([*ONE, EVIL], ALARM)],
     "alarm clear": [(ONE, {"deleted": True})],

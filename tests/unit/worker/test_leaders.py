@@ -64,6 +64,8 @@ NOT_THE_LEADERS: Final = {
     "Waiting": "a protocol",
     "Page": "a protocol",
     "JobPage": "data of JobTimetable, as DuePage",
+    "Transfers": "its reading thread's",
+    "_Reading": "data of Transfers",
     "Answer": "data",
     "_Read": "data",
     "Facts": "data",

@@ -128,7 +128,7 @@ class InstanceRoutes:
         )
         typed = wants_typed(exchange)
         size = sum(len(value) for _, value in page["entries"])
-        entries = await _reading(size, _entries_text, page["entries"], typed)
+        entries = await reading(size, _entries_text, page["entries"], typed)
         body = f'{{"entries":[{entries}],"next":{json.dumps(page["next"])}}}'
         return Answer(200, body.encode(), TYPED_JSON if typed else JSON)
 
@@ -140,14 +140,14 @@ class InstanceRoutes:
             raise UnknownKeyError(f"{instance.label} has no key {key!r}")
         if wants_typed(exchange):
             return Answer(200, encoded.encode(), TYPED_JSON)
-        return Answer(200, (await _reading(len(encoded), plain_text, encoded)).encode())
+        return Answer(200, (await reading(len(encoded), plain_text, encoded)).encode())
 
     async def _put(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         instance = OneInstance(self, found)
         key = self._key(found[2])
         body = await read_body(exchange, self._limits.value_bytes_max)
         typed = exchange.media_type == TYPED_JSON
-        encoded = await _reading(len(body), _encode, body, self._limits.nesting_max, typed)
+        encoded = await reading(len(body), _encode, body, self._limits.nesting_max, typed)
         size = len(encoded.encode())
         if size > self._limits.value_bytes_max:
             raise PayloadTooLargeError(
@@ -193,11 +193,12 @@ class OneInstance:
     """The instance that a request is about. Lives for the request."""
 
     def __init__(self, routes: InstanceRoutes, found: Found) -> None:
+        """The type and the name, as they stand in a path; or raises as they are refused."""
         self.type = decode_segment(found[0])
         self.name = decode_segment(found[1])
         encoded = check_instance_name(self.name)
-        self._type_id = routes.type_id(self.type)
-        self._link, self._partition = routes.place(self._type_id, encoded)
+        self.type_id = routes.type_id(self.type)
+        self.link, self._partition = routes.place(self.type_id, encoded)
 
     @property
     def label(self) -> str:
@@ -206,13 +207,13 @@ class OneInstance:
 
     async def read(self, what: str, **facts: Any) -> dict[str, Any]:
         """Ask its worker."""
-        return await self._link.read({"read": what, "type_id": self._type_id, "name": self.name, **facts})
+        return await self.link.read({"read": what, "type_id": self.type_id, "name": self.name, **facts})
 
     async def edit(self, what: bytes, facts: list[Any]) -> Answer:
         """Have a turn of it change its storage; the answer when that is durable."""
         body = json.dumps(facts, separators=(",", ":")).encode()
-        call = Call(0, self._type_id, 0, int(CallKind.EDIT), 0, self.name.encode(), what, b"", body)
-        return Answer(*await self._link.call(call, self._partition))
+        call = Call(0, self.type_id, 0, int(CallKind.EDIT), 0, self.name.encode(), what, b"", body)
+        return Answer(*await self.link.call(call, self._partition))
 
 
 def _name_page(answer: dict[str, Any]) -> NamePage:
@@ -226,7 +227,7 @@ def wants_typed(exchange: Exchange) -> bool:
     return TYPED_JSON in exchange.headers.get("Accept", "").lower()
 
 
-async def _reading(size: int, read: Callable[..., str], *texts: Any) -> str:
+async def reading(size: int, read: Callable[..., str], *texts: Any) -> str:
     """What `read` makes of texts of so many bytes in all; the loop goes on meanwhile where that takes long."""
     if size <= _READ_ON_LOOP_BYTES:
         return read(*texts)

@@ -138,7 +138,8 @@ def _check_usable(partition: Partition) -> None:
 class _Sweep:
     """What a transaction has swept, until it is committed."""
 
-    def __init__(self, *, garbage_left: bool, next_expiry_s: int | None) -> None:
+    def __init__(self, mark: object, *, garbage_left: bool, next_expiry_s: int | None) -> None:
+        self._mark = mark
         self._garbage_left = garbage_left
         self._next_expiry_s = next_expiry_s
         self._expired: list[Expired] = []
@@ -149,7 +150,7 @@ class _Sweep:
 
     def settle(self, partition: Partition) -> None:
         """It is durable."""
-        partition.garbage.there = self._garbage_left
+        partition.garbage.swept(self._mark, left=self._garbage_left)
         partition.expiry.first_s = self._next_expiry_s
         partition.expired += self._expired
 
@@ -161,9 +162,10 @@ def _put_off(partition: Partition) -> None:
 
 def _sweep(partition: Partition, txn: Any, rows_max: int, over_at: float) -> tuple[_Sweep, dict[Owner, int]]:
     """Garbage first, then expired receipts; and how many bytes of those were whose."""
-    more, rows_left = garbage.sweep(txn, rows_max, over_at)
+    mark = partition.garbage.mark  # first: what is left meanwhile is noted under another
+    more, rows_left = garbage.sweep(txn, partition.garbage.kept, rows_max, over_at)
     expired = receipts.sweep_expired(txn, partition.expiry.now_s(), rows_left)
-    return _Sweep(garbage_left=more, next_expiry_s=receipts.first_expiry(txn)), expired
+    return _Sweep(mark, garbage_left=more, next_expiry_s=receipts.first_expiry(txn)), expired
 
 
 def _write_together(partition: Partition, group: int, tallies: Collection[Tally], sweeps: bool = False) -> None:
@@ -244,7 +246,7 @@ def _write_one_by_one(
     return lose_what_leans(tallies, leans, write)
 
 
-def _storage_full(partition: Partition, error: RefusedError | lmdb.Error, tally: Tally) -> StorageFullError:
+def _storage_full(partition: Partition, error: RefusedError | lmdb.Error, tally: Tally) -> HoldfastError:
     """What the instance's callers are told; raises `error` itself where it is no want of room."""
     if isinstance(error, RefusedError):
         return error.error

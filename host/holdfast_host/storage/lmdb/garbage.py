@@ -32,11 +32,19 @@ _LOOK_EACH: Final = 64  # rows between looks at the clock
 
 
 class Garbage:
-    """What is to be deleted in one partition, and how much at a time. The thread's that commits, but for `is_due`."""
+    """What is to be deleted in one partition, and how much at a time. The thread's that commits, but for what says so.
+
+    Attributes:
+        there: Whether there is some that nobody keeps.
+        kept: Numbers whose rows are passed by, see lmdb.imports; replaced by any thread.
+        mark: Another object each time that something was left.
+    """
 
     def __init__(self, limits: Limits, *, there: bool) -> None:
         self.rows_max = limits.delete_rows_max
         self.there = there
+        self.kept: frozenset[int] = frozenset()
+        self.mark = object()
         self._rows_left = 0
         self._not_before = 0.0
 
@@ -44,6 +52,17 @@ class Garbage:
     def is_due(self) -> bool:
         """Whether there is something to sweep, and no sweep has just failed for want of room; any thread."""
         return self.there and time.monotonic() >= self._not_before
+
+    def note(self) -> None:
+        """Something was left, by a commit that has been settled; any thread."""
+        self.mark = object()
+        self.there = True
+
+    def swept(self, mark: object, *, left: bool) -> None:
+        """A sweep is durable that began under that mark."""
+        self.there = False
+        if left or self.mark is not mark:
+            self.there = True
 
     def put_off(self) -> None:
         """There was no room to delete in: what makes it is others' doing."""
@@ -97,18 +116,23 @@ def is_there(txn: Any) -> bool:
         return bool(cursor.set_range(GARBAGE_FIRST)) and bytes(cursor.key()[:1]) == GARBAGE_FIRST
 
 
-def sweep(txn: Any, rows_max: int, over_at: float) -> tuple[bool, int]:
+def sweep(txn: Any, kept: frozenset[int], rows_max: int, over_at: float) -> tuple[bool, int]:
     """Delete about so many rows of what is garbage; whether there is more, and how many rows more might go now.
 
     Args:
         txn: a transaction with `buffers=True`, which can tell a value's size without reading it from the disk.
+        kept: numbers that are passed by, and do not count as more.
         rows_max: at least 1; a row with a large value counts as several.
         over_at: when to stop in any case, by time.perf_counter; looked at only now and then.
     """
     rows = deleted = 0
+    first = GARBAGE_FIRST
     with txn.cursor() as cursor:
-        while cursor.set_range(GARBAGE_FIRST) and bytes(cursor.key()[:1]) == GARBAGE_FIRST:
+        while cursor.set_range(first) and bytes(cursor.key()[:1]) == GARBAGE_FIRST:
             number = unpack_garbage_key(cursor.key())
+            if number in kept:
+                first = garbage_key(number + 1)
+                continue
             prefix = data_prefix(number)
             there = cursor.set_range(prefix)
             while there and bytes(cursor.key()[: len(prefix)]) == prefix:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from holdfast_host.core.errors import InternalError, StorageFullError
+from holdfast_host.core.errors import HoldfastError, HostUnavailableError, InternalError
+from holdfast_host.core.failures import required
 from holdfast_host.storage.jobs import Job
 from holdfast_host.storage.lmdb import garbage, jobs, receipts, sockets
+from holdfast_host.storage.lmdb.imports import Import, write_rows
 from holdfast_host.storage.lmdb.keys import (
     alarm_key,
     data_prefix,
+    garbage_key,
     index_key,
     name_key,
     pack_alarm,
@@ -25,12 +28,13 @@ from holdfast_host.storage.lmdb.keys import (
 from holdfast_host.storage.lmdb.partition import Partition
 from holdfast_host.storage.lmdb.receipts import Owner
 from holdfast_host.storage.store import Alarm, Changes, Receipt, StoredInstance
+from holdfast_host.storage.transfers import Staging
 
 
 class RefusedError(Exception):
-    """An instance may not grow; the transaction it was found in is given up."""
+    """An instance may not grow, or its import is gone; the transaction it was found in is given up."""
 
-    def __init__(self, error: StorageFullError) -> None:
+    def __init__(self, error: HoldfastError) -> None:
         super().__init__(error.message)
         self.error = error
 
@@ -40,7 +44,7 @@ class Tally:
 
     __slots__ = (
         "apart_bytes", "batches", "data_number", "exists", "expired_bytes", "first_expiry_s", "instance", "live_bytes",
-        "number", "spare_number",
+        "number", "spare_number", "staged",
     )  # fmt: skip
 
     def __init__(self, instance: StoredInstance) -> None:
@@ -60,13 +64,16 @@ class Tally:
         self.apart_bytes = instance.apart_bytes - self.expired_bytes
         self.exists = instance.exists
         self.first_expiry_s = 0  # of the receipts that it writes; 0 for none
+        self.staged: dict[str, Import | None] | None = None  # what becomes of its imports; None for adopted
 
     def settle(self, partition: Partition) -> None:
         """It is durable."""
         instance = self.instance
         if self.spare_number and (self.data_number, self.number) != (instance.data_number, instance.number):
             instance.data_number, instance.number = self.data_number, self.number
-            partition.garbage.there = True
+            partition.garbage.note()
+        if self.staged is not None:
+            partition.imports.settle(self.staged)
         if self.first_expiry_s:
             partition.expiry.note(self.first_expiry_s)
         instance.apart_bytes = self.apart_bytes
@@ -81,6 +88,9 @@ def write_instance(partition: Partition, txn: Any, tally: Tally) -> None:
     if not tally.data_number:
         raise InternalError(f"instance {instance.name!r} is to be written and was never looked up")
     for changes in tally.batches:
+        if changes.staging is not None:
+            _write_import(partition, txn, tally, changes, changes.staging)
+            continue
         if changes.cleared and tally.live_bytes:
             _clear(partition, txn, tally)
         if changes.writes:
@@ -88,7 +98,6 @@ def write_instance(partition: Partition, txn: Any, tally: Tally) -> None:
         if changes.alarm_changed:
             _write_alarm(txn, instance, tally.number, changes.alarm)
         if changes.erased and tally.apart_bytes:
-            sockets.delete_sockets(txn, tally.number)
             _erase_apart(partition, txn, tally)
         if changes.receipts is not None:
             _write_receipts(txn, tally, changes.receipts)
@@ -100,6 +109,34 @@ def write_instance(partition: Partition, txn: Any, tally: Tally) -> None:
     if refusal is not None:
         raise RefusedError(refusal)
     _write_name(txn, tally)
+
+
+def _write_import(partition: Partition, txn: Any, tally: Tally, changes: Changes, staging: Staging) -> None:
+    """A piece of an import, or its end: the instance has nothing any more but what was imported."""
+    instance = tally.instance
+    staged = tally.staged = {} if tally.staged is None else tally.staged
+    try:
+        found = partition.imports.find(instance, staging.id)
+    except HostUnavailableError as error:
+        raise RefusedError(error) from None
+    import_ = required(staged.get(staging.id, found), "an import that this group has not adopted")
+    if not staging.adopts:
+        staged[staging.id] = added = write_rows(txn, import_, staging.rows)
+        before = StoredInstance(instance.partition, instance.type_id, instance.name, live_bytes=import_.live_bytes)
+        refusal = partition.room.refusal(before, added.live_bytes)
+        if refusal is not None:
+            raise RefusedError(refusal)
+        return
+    if tally.live_bytes:
+        _clear(partition, txn, tally)
+    _write_alarm(txn, instance, tally.number, None)
+    if tally.apart_bytes:
+        _erase_apart(partition, txn, tally)
+    txn.delete(garbage_key(import_.number))
+    staged[staging.id], tally.data_number, tally.live_bytes = None, import_.number, import_.live_bytes
+    if changes.alarm is not None:
+        _write_alarm(txn, instance, tally.number, changes.alarm)
+    _write_jobs(txn, tally, changes.jobs or {})
 
 
 def _write_keys(txn: Any, tally: Tally, writes: dict[bytes, bytes | None]) -> None:
@@ -165,8 +202,9 @@ def _write_jobs(txn: Any, tally: Tally, changed: dict[bytes, Job | None]) -> Non
 
 
 def _erase_apart(partition: Partition, txn: Any, tally: Tally) -> None:
-    """All its receipts and jobs go: they are deleted, or left as garbage with the number that they are under."""
+    """Its sockets, receipts and jobs go; of these two too many are left as garbage with the number they are under."""
     number = tally.number
+    sockets.delete_sockets(txn, number)
     tally.apart_bytes = 0
     if number != tally.instance.number:  # a second time in this group, which has written them itself
         receipts.delete_receipts(txn, number, sys.maxsize)

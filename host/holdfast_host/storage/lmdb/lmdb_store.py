@@ -6,6 +6,7 @@ lmdb.commits. The data directory around them: storage.data_directory.
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from holdfast_host.core.listing_pages import NamePage, merge_pages
 from holdfast_host.storage.archive.spool import spool_folder
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
 from holdfast_host.storage.lmdb.commits import commit_group, commit_sweep
+from holdfast_host.storage.lmdb.exports import LmdbExport
 from holdfast_host.storage.lmdb.inspection import count_keys, instance_page
 from holdfast_host.storage.lmdb.jobs import LmdbJobs
 from holdfast_host.storage.lmdb.partition import Partition
@@ -42,6 +44,7 @@ from holdfast_host.storage.store import (
 _Found = TypeVar("_Found")
 
 _POSITION_BYTES: Final = 4  # a position in a listing begins with its partition
+_IMPORT_ID_BYTES: Final = 16  # none is ever taken for another, of an earlier worker
 
 
 class LmdbStore:
@@ -287,6 +290,30 @@ class LmdbStore:
         """How many keys the instance has after one, and the key to go on after."""
         partition = self._partitions[instance.partition]
         return self._read(instance, lambda data: count_keys(partition, data, after, self._page_read_s))
+
+    def export(self, type_id: int, name: bytes | None, prefix: bytes) -> LmdbExport:
+        """What is committed now: one instance with its alarm and jobs; or all of a type whose names begin so."""
+        all_of_them = self._partitions.values()
+        partitions = all_of_them if name is None else [self._partitions[self.place(type_id, name).partition]]
+        return LmdbExport(partitions, type_id, name, prefix)
+
+    def begin_import(self, instance: StoredInstance) -> str:
+        """Make room beside the instance for what it may adopt; the import's id."""
+        partition, import_id = self._partitions[instance.partition], secrets.token_hex(_IMPORT_ID_BYTES)
+        partition.imports.begin(instance, import_id, partition.take_number())
+        return import_id
+
+    def staged_keys(self, instance: StoredInstance, import_id: str) -> int:
+        """How many keys the import has brought, as of the last commit; HostUnavailableError where it has ended."""
+        return self._partitions[instance.partition].imports.find(instance, import_id).keys
+
+    def end_import(self, instance: StoredInstance, import_id: str) -> None:
+        """Give it up: what it has brought goes."""
+        self._partitions[instance.partition].imports.end(import_id)
+
+    def end_idle_imports(self, idle_s: float) -> bool:
+        """Give up those that nobody has gone on with for so long; whether others are under way."""
+        return sum(each.imports.end_idle(idle_s) for each in self._partitions.values()) > 0
 
     def refusal(self, instance: StoredInstance, stored_bytes: int) -> StorageFullError | None:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""

@@ -26,6 +26,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.storage.archive.spool import Spool
 from holdfast_host.storage.lmdb import garbage, receipts, sockets
 from holdfast_host.storage.lmdb.free_space import Room
+from holdfast_host.storage.lmdb.imports import Imports
 from holdfast_host.storage.lmdb.keys import (
     DUE_FIRST,
     META_KEY,
@@ -87,6 +88,7 @@ class Partition:
         self.next_number = meta.next_number  # the next to be given; ahead of the stored one by those not committed yet
         self.room = Room(path, limits, env.stat)
         self.garbage = garbage.Garbage(limits, there=has_garbage)
+        self.imports = Imports(self.garbage)
         self.expiry = expiry
         self.expired: list[Expired] = []  # what commits have swept, to be taken from those in memory
         self.spool: Spool | None = None  # what commits are written down in too, where there is an archive

@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import BadRequestError, UnknownJobError, UnknownSocketError
-from holdfast_host.storage.store import AUTO_RESPONSE
-from holdfast_host.wire.sockets.frames import GOING_AWAY, Auto, Close, read_socket
+from holdfast_host.wire.sockets.frames import read_socket
+from holdfast_host.worker.inspection.imports import adopt, close_sockets, stage
 from holdfast_host.worker.turns.job_texts import read_facts, read_id
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run_edit(turn: Turn) -> bytes:
     if edit is None:
         raise BadRequestError(f"{turn.entry.label}: there is no edit {turn.request.method!r}")
     result = edit(turn)
-    if turn.storage.wrote:
+    if turn.storage.wrote and edit is not stage:  # what lies beside the instance changes nothing of it
         turn.entry.deactivate()
     return result
 
@@ -63,11 +63,7 @@ def _delete_instance(turn: Turn) -> bytes:
     some, _ = storage.list(b"", None, None, None, False, 1)
     storage.delete_alarm()
     deleted = bool(some) or storage.wrote
-    sockets = storage.all_sockets()
-    if sockets:
-        if storage.socket(AUTO_RESPONSE) is not None:
-            storage.tell(Auto(turn.entry.type_id, turn.entry.stored.name, None), [*sockets])
-        storage.tell(Close(GOING_AWAY, (), "erased"), [*sockets])
+    close_sockets(turn)
     return _said(deleted=storage.erase() or deleted)
 
 
@@ -159,4 +155,6 @@ _EDITS: Final[dict[bytes, Callable[[Turn], bytes]]] = {
     b"retry_job": _retry_job,
     b"cancel_job": _cancel_job,
     b"set_crons": _set_crons,
+    b"stage": stage,
+    b"adopt": adopt,
 }

@@ -18,6 +18,7 @@ from holdfast_host.core.json_text import JsonObject
 from holdfast_host.storage.listing import key_range
 from holdfast_host.wire.calls.frames import unpack_read
 from holdfast_host.worker.alarms.queries import describe_alarm
+from holdfast_host.worker.inspection.transfers import Transfers
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
@@ -59,12 +60,14 @@ class Inspection:
         self._questions: queue.SimpleQueue[tuple[ClientConnection, int, Reader, JsonObject]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._reading = threading.Lock()
+        self.transfers = Transfers(store, limits)
         self.readers: dict[str, Reader] = {
             "instances": self._instances,
             "instance": self._instance,
             "keys": self._keys,
             "storage": self._storage,
             "value": self._value,
+            **self.transfers.readers,
         }
 
     def receive(self, client: ClientConnection, payload: bytes) -> None:
@@ -129,7 +132,10 @@ class Inspection:
 
     def _read_all(self) -> None:
         while True:
-            client, slot, reader, facts = self._questions.get()
+            try:
+                client, slot, reader, facts = self._questions.get(timeout=self.transfers.end_idle())
+            except queue.Empty:
+                continue
             try:
                 with self._reading:
                     status, body = 200, json.dumps(reader(facts), separators=(",", ":")).encode()

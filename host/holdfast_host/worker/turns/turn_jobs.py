@@ -13,6 +13,7 @@ from holdfast_host.core.errors import BadRequestError
 from holdfast_host.worker.turns.job_texts import describe_job, read_by, read_id, read_job
 
 if TYPE_CHECKING:
+    from holdfast_host.storage.jobs import Job
     from holdfast_host.worker.turns.turn import Turn
     from holdfast_host.worker.turns.turn_host import TurnHost
 
@@ -33,11 +34,14 @@ class TurnJobs:
             BadRequestError: its component runs none, or the job breaks the contract.
             LimitError: there are too many, or it is too large.
         """
+        return self._turn.storage.put_job(self.read(job)).hex().encode()
+
+    def read(self, job: bytes) -> Job:
+        """The job that is to be made; refused as `put` does."""
         turn, loaded, label = self._turn, self._turn.loaded, self._turn.entry.label
         if loaded is None or not loaded.runs_jobs:
             raise BadRequestError(f"{label}: its component exports no `job`, which runs jobs: none can be made")
-        made = read_job(job, turn.clock_us(), self._host.limits, label, partial(self._host.aim, turn))
-        return turn.storage.put_job(made).hex().encode()
+        return read_job(job, turn.clock_us(), self._host.limits, label, partial(self._host.aim, turn))
 
     def list(self, after: bytes, limit: int) -> bytes:
         """A page of the instance's jobs; BadRequestError where there is no such page."""

@@ -11,6 +11,7 @@ from holdfast_host.front.routes.openapi.inspection import describe_inspection
 from holdfast_host.front.routes.openapi.jobs import describe_jobs
 from holdfast_host.front.routes.openapi.parts import ANY, JSON, TYPED, operation, parameter, typed_body
 from holdfast_host.front.routes.openapi.tokens import describe_tokens
+from holdfast_host.front.routes.openapi.transfers import describe_transfers
 from holdfast_host.front.routes.openapi.types_schema import types_schema
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def describe_api(url: str, routes: Iterable[Route] = (), *, token: bool) -> dict
             **describe_audit(),
             "/fn/{function}/{path}": _function_itself(),
             **describe_inspection(),
+            **describe_transfers(),
             "/v1/openapi.json": {"get": operation("describeApi", "This document.", 200)},
             "/health/liveness": {"get": _health("liveness", "The process runs.")},
             "/health/readiness": {"get": _health("readiness", "The host serves calls; 503 with the reason if not.")},

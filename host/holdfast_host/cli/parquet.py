@@ -1,0 +1,61 @@
+"""Rows of an export as a Parquet file. The only importer of pyarrow, which is an extra."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from holdfast_host.cli.output import CommandFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_GROUP_ROWS: Final = 100_000  # of one row group,
+_GROUP_BYTES: Final = 32 << 20  # about, whichever is reached first
+
+
+class _Row(msgspec.Struct):
+    """One line."""
+
+    name: str
+    key: str
+    value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    raw: str | None = None
+
+
+def write_parquet(path: Path, lines: Iterable[bytes]) -> None:
+    """Write a file with the columns name, key, value (JSON) and raw (what is none); one row group is in memory at once.
+
+    Raises:
+        CommandFailedError: pyarrow is not installed.
+        OSError: the file cannot be written.
+    """
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetWriter
+    except ImportError:
+        raise CommandFailedError("Parquet files need pyarrow: pip install 'holdfast[parquet]'.") from None
+    schema = pyarrow.schema([(name, pyarrow.string()) for name in ("name", "key", "value", "raw")])
+    decode = msgspec.json.Decoder(_Row).decode
+    with ParquetWriter(path, schema, compression="zstd") as writer:
+        columns: list[list[Any]] = [[], [], [], []]
+        group_bytes = 0
+
+        def flush() -> None:
+            if columns[0]:
+                writer.write_table(pyarrow.table([pyarrow.array(each, pyarrow.string()) for each in columns], schema))
+            for each in columns:
+                each.clear()
+
+        for line in lines:
+            row = decode(line)
+            value = None if isinstance(row.value, msgspec.UnsetType) else bytes(row.value).decode()
+            for column, cell in zip(columns, (row.name, row.key, value, row.raw), strict=True):
+                column.append(cell)
+            group_bytes += len(line)
+            if len(columns[0]) >= _GROUP_ROWS or group_bytes >= _GROUP_BYTES:
+                flush()
+                group_bytes = 0
+        flush()
