@@ -30,7 +30,7 @@ Everything is in the data directory. One host at a time holds its lock, until it
 ```
 
 The directory's format, each partition's, the registry's, a spool's and an [archive](archive.md)'s have versions of
-their own. A release that does not know one says so and does not touch it.
+their own. A release that does not know one says so and does not touch it. [Formats](formats.md) has all of them.
 
 ## A partition
 
