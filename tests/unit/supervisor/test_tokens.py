@@ -60,7 +60,9 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench(tmp_path / "tokens.json")
-    monkeypatch.setattr(operations, "now_us", lambda: made.now_us)
+    for module in (operations, token_store):
+        monkeypatch.setattr(module, "now_us", lambda: made.now_us)
+    made.restart()
     return made
 
 
@@ -98,6 +100,24 @@ def test_a_rotated_token_has_another_text_and_its_lifetime_again(bench: Bench) -
     assert (rotated["id"], rotated["expired"]) == (made["id"], False)
     assert [each.digest for each in bench.told[-1].tokens] == [digest_of(rotated["token"])]
     assert bench.told[-1].tokens[0].expires_us == bench.now_us + 60_000_000
+
+
+def test_a_front_that_starts_after_the_clock_was_set_back_is_given_no_expired_token(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host's own time goes on, whatever the wall clock does."""
+    at_ns = 0
+    monkeypatch.setattr(token_store, "monotonic_ns", lambda: at_ns)
+    bench.restart()
+    bench.create(name="short", expires_s=60)
+    bench.create(name="long", expires_s=3_600)
+
+    at_ns = 61 * 10**9  # and the wall clock has been set back by as much
+    short, long = bench.store.for_fronts().tokens
+
+    assert short.expires_us == 0
+    assert long.expires_us == bench.now_us + 3_600_000_000
+    assert [each["expires_at"] for each in bench.listed()] == ["2027-01-15T08:01:00Z", "2027-01-15T09:00:00Z"]
 
 
 def test_a_host_whose_tokens_are_all_revoked_still_asks_for_one(bench: Bench) -> None:

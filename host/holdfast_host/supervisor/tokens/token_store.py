@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic_ns
 from typing import Final
 
 from holdfast_host.core.durable_files import write_durably
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.failures import disk_error
 from holdfast_host.core.tokens import TOKEN_ID, Scope
+from holdfast_host.supervisor.registry.registry import now_us
 from holdfast_host.wire.control.tokens import KnownTokens, TokenFacts
 
 FORMAT: Final = 1
@@ -51,6 +53,7 @@ class TokenStore:
         self._found: dict[str, Token] = {}
         self._kept_uses: dict[str, int] = {}
         self._asked_for = False
+        self._opened_us, self._opened_ns = now_us(), monotonic_ns()
 
     @classmethod
     def open(cls, path: Path) -> TokenStore:
@@ -86,11 +89,19 @@ class TokenStore:
         return dict(self._found)
 
     def for_fronts(self) -> KnownTokens:
-        """What fronts need of them."""
+        """What fronts need of them. A token that has expired says 0: a clock that is set back gives it no more time."""
+        now = max(now_us(), self._opened_us + (monotonic_ns() - self._opened_ns) // 1_000)
         return KnownTokens(
             self._asked_for,
             tuple(
-                TokenFacts(each.id, each.digest, each.name, each.scope, each.types, each.expires_us)
+                TokenFacts(
+                    each.id,
+                    each.digest,
+                    each.name,
+                    each.scope,
+                    each.types,
+                    0 if each.expires_us is not None and now >= each.expires_us else each.expires_us,
+                )
                 for each in self._found.values()
             ),
         )
@@ -109,7 +120,7 @@ class TokenStore:
         self._asked_for = True
         self._note_kept()
 
-    def note_used(self, ids: Iterable[str], now_us: int) -> None:
+    def note_used(self, ids: Iterable[str], at_us: int) -> None:
         """These were used lately. It is written now and then alone, and with each change of the tokens.
 
         Raises:
@@ -118,9 +129,9 @@ class TokenStore:
         late = False
         for each in ids:
             token = self._found.get(each)
-            if token is not None and now_us > (token.used_us or 0):
-                self._found[each] = replace(token, used_us=now_us)
-                late = late or now_us - self._kept_uses.get(each, 0) >= USE_KEPT_US
+            if token is not None and at_us > (token.used_us or 0):
+                self._found[each] = replace(token, used_us=at_us)
+                late = late or at_us - self._kept_uses.get(each, 0) >= USE_KEPT_US
         if late:
             self._write(self._found)
             self._note_kept()
