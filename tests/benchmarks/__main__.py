@@ -17,6 +17,7 @@ from rich.table import Table as RichTable
 
 from tests.benchmarks import (
     budget,
+    copies,
     counts,
     deploys,
     disk,
@@ -49,6 +50,7 @@ SECTIONS: Final[dict[str, Callable[[Section, Scale], None]]] = {
     "jobs": jobs.run,
     "sockets": sockets.run,
     "neighbours": neighbours.run,
+    "copies": copies.run,
     "outbound HTTP": outbound.run,
     "budget of a call": budget.run,
     "counts": counts.run,

@@ -95,6 +95,10 @@ TARGETS: Final = [
             "front": "the death of a front",
         }.items()
     ),
+    *(
+        Target(f"p99 of a deposit beside {what} against without", f"copies/{how}/p99_ratio", most=2)
+        for how, what in {"backup": "a backup", "type": "an export", "instance": "exports of an instance"}.items()
+    ),
     Target("first call to a new name, p50", "first_call/p50_ms", most=5, unit=" ms"),
     Target("reactivation after eviction, p50", "reactivation/p50_ms", most=4, unit=" ms"),
     Target("private memory of an activation, 1,000 active", "memory/1000/mib_each", most=0.8, unit=" MiB"),
