@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from holdfast_host.cli.main import group
 from holdfast_host.core.config import HostConfig
-from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.core.errors import ConfigurationError, HostUnavailableError
 from holdfast_host.front.routes.types_and_health import Health, InspectionRoutes
 from holdfast_host.storage.archive import spool
 from holdfast_host.storage.archive.frames import read_reached, segment_files
@@ -25,6 +25,7 @@ from holdfast_host.storage.archive.spool import Spool, spool_files, spool_folder
 from holdfast_host.storage.jobs import Job, new_id
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Alarm, Changes, Ending, Receipt, SocketRow
+from holdfast_host.storage.transfers import Staging
 from holdfast_host.supervisor.archive import folder
 from holdfast_host.supervisor.archive.folder import read_bases
 from holdfast_host.supervisor.archive.restoring import Moment
@@ -122,6 +123,45 @@ def test_alarms_jobs_receipts_and_sockets_come_back_with_the_keys(tmp_path: Path
     assert store.jobs.get(found, job_id) == job
     assert (found.live_bytes, found.apart_bytes) == (2, archived.store.locate(1, b"a").apart_bytes)
     store.close()
+
+
+def test_an_import_comes_back_whole_from_the_moment_of_its_adoption_on(tmp_path: Path) -> None:
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.put(b"a", old=b"0")
+    archived.base()
+    alice = archived.store.locate(1, b"a")
+    import_id = archived.store.begin_import(alice)
+    for number in range(3):
+        archived.commit((1, b"a", Changes(staging=Staging(import_id, {b"k%d" % number: b"v"}))))
+    adopted = Changes(
+        staging=Staging(import_id, {}, adopts=True), cleared=True, erased=True, alarm=Alarm(7), alarm_changed=True
+    )
+    archived.commit((1, b"a", adopted))
+    archived.put(b"a", k0=b"later")
+    archived.ship()
+
+    before = archived.restored(tmp_path / "before", Moment(group=archived.group - 2))
+    whole = archived.restored(tmp_path / "whole")
+
+    assert before == {(1, b"a"): {b"old": b"0"}}
+    assert whole == {(1, b"a"): {b"k0": b"later", b"k1": b"v", b"k2": b"v"}}
+    store = LmdbStore.open(tmp_path / "whole", [0], LIMITS, make=False)
+    assert store.alarm(store.locate(1, b"a")) == Alarm(7)
+    store.close()
+
+
+def test_an_import_that_a_base_comes_between_ends_and_says_so(tmp_path: Path) -> None:
+    """Its end alone, behind the base, would make an instance of half of it."""
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.base()
+    alice = archived.store.locate(1, b"a")
+    import_id = archived.store.begin_import(alice)
+    archived.commit((1, b"a", Changes(staging=Staging(import_id, {b"k": b"v"}))))
+
+    archived.base()
+
+    with pytest.raises(HostUnavailableError, match="begin again"):
+        archived.store.staged_keys(alice, import_id)
 
 
 def test_a_worker_killed_between_commit_and_word_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ import msgspec
 
 from holdfast_host.storage.jobs import Job
 from holdfast_host.storage.store import Alarm, Changes, Receipt, SocketRow, StoredInstance
+from holdfast_host.storage.transfers import Staging
 
 FORMAT: Final = 1
 _CHECKED: Final = struct.Struct("<II")
@@ -44,6 +45,7 @@ class ArchivedBatch(msgspec.Struct, array_like=True):
     receipts: dict[bytes, Receipt] | None = None
     jobs: dict[bytes, Job | None] | None = None
     sockets: dict[int, SocketRow | None] | None = None
+    staging: Staging | None = None
 
     @classmethod
     def of(cls, instance: StoredInstance, changes: Changes) -> ArchivedBatch:
@@ -60,6 +62,7 @@ class ArchivedBatch(msgspec.Struct, array_like=True):
             changes.receipts,
             changes.jobs,
             changes.sockets,
+            changes.staging,
         )
 
     def changes(self) -> Changes:
@@ -74,6 +77,7 @@ class ArchivedBatch(msgspec.Struct, array_like=True):
             erased=self.erased,
             jobs=self.jobs,
             sockets=self.sockets,
+            staging=self.staging,
         )
 
 

@@ -50,6 +50,10 @@ class Imports:
             self._by_id[import_id] = Import((instance.type_id, instance.name), number)
             self._keep()
 
+    def is_begun(self, import_id: str) -> bool:
+        """Whether it is under way."""
+        return import_id in self._by_id
+
     def find(self, instance: StoredInstance, import_id: str) -> Import:
         """The import of that id; HostUnavailableError where the instance has none, or none any more."""
         found = self._by_id.get(import_id)

@@ -160,9 +160,13 @@ class LmdbStore:
         return Snapshot(self._partitions)
 
     def begin_base(self) -> None:
-        """What follows is written down in files of its own: all before is in a base. No commit may be in flight."""
+        """What follows is written down in files of its own: all before is in a base. No commit may be in flight.
+
+        Imports that are under way end: what they had brought would be before the base, and their end behind it.
+        """
         for partition in self._partitions.values():
             if partition.spool is not None:
+                partition.imports.end_idle(0.0)
                 partition.spool.renew()
 
     def get(self, instance: StoredInstance, key: bytes) -> bytes | None:
@@ -299,8 +303,8 @@ class LmdbStore:
 
     def begin_import(self, instance: StoredInstance) -> str:
         """Make room beside the instance for what it may adopt; the import's id."""
-        partition, import_id = self._partitions[instance.partition], secrets.token_hex(_IMPORT_ID_BYTES)
-        partition.imports.begin(instance, import_id, partition.take_number())
+        import_id = secrets.token_hex(_IMPORT_ID_BYTES)
+        self._partitions[instance.partition].begin_import(instance, import_id)
         return import_id
 
     def staged_keys(self, instance: StoredInstance, import_id: str) -> int:

@@ -49,7 +49,7 @@ from holdfast_host.storage.lmdb.keys import (
     unpack_name_row,
     unpack_receipt,
 )
-from holdfast_host.storage.store import Alarm, Receipt, SocketRow, StoreBrokenError
+from holdfast_host.storage.store import Alarm, Receipt, SocketRow, StoreBrokenError, StoredInstance
 from holdfast_host.wire.pages.state_page import FIRST_GROUP
 
 _READERS_MAX = 1024  # threads that may read at once: far above the detached turns of a worker
@@ -153,6 +153,11 @@ class Partition:
             number = self.next_number
             self.next_number += 1
             return number
+
+    def begin_import(self, instance: StoredInstance, import_id: str) -> None:
+        """Have rows lie beside the instance under a number of their own; nothing where the import has begun."""
+        if not self.imports.is_begun(import_id):
+            self.imports.begin(instance, import_id, self.take_number())
 
     def find(self, type_id: int, name: bytes) -> NameRow | None:
         """What is stored of an instance that exists."""

@@ -84,7 +84,10 @@ class Replay:
         for each in record.unpack():
             if only is not None and (each.type_id, each.name) != only:
                 continue
-            self._waiting[partition].append(Batch(self._store.locate(each.type_id, each.name), each.changes()))
+            instance, changes = self._store.locate(each.type_id, each.name), each.changes()
+            if changes.staging is not None:
+                self._partitions[partition].begin_import(instance, changes.staging.id)
+            self._waiting[partition].append(Batch(instance, changes))
         self._waiting_bytes += len(record.batches)
         self._reached[partition] = record.group
 
