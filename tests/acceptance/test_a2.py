@@ -34,6 +34,8 @@ WALKTHROUGH = [
     ("""curl -sS $B/accounts/bob/balance""", '{"account":"bob","balance":5}'),
 ]
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True, slots=True)
 class Terminal:

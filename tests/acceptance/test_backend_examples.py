@@ -67,6 +67,7 @@ def host(account_component: TestComponent, tmp_path_factory: pytest.TempPathFact
         yield host
 
 
+@pytest.mark.slow
 def test_a_request_is_a_call_and_its_key_is_the_calls(
     backend: Backend, host: HostProcess, request: pytest.FixtureRequest
 ) -> None:

@@ -44,6 +44,7 @@ def module(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_new_projects_test_passes_and_its_types_are_strict(project: Path) -> None:
     tested = module(project, "pytest", "-q", "-p", "holdfast.testing.plugin", "-p", "no:cacheprovider")
     checked = module(project, "mypy", "--strict", "src", "tests")
@@ -65,6 +66,7 @@ def test_mypy_catches_a_wrong_call_of_a_stub(project: Path) -> None:
     assert '"object" not callable' in checked.stdout
 
 
+@pytest.mark.slow
 def test_types_are_written_as_the_scaffold_has_them_and_know_the_secrets_that_the_manifest_names(project: Path) -> None:
     path, manifest = project / "src" / "bindings.py", project / "holdfast.toml"
     text, written = path.read_text(), manifest.read_text()
@@ -82,6 +84,7 @@ def test_types_are_written_as_the_scaffold_has_them_and_know_the_secrets_that_th
     assert "    COUNTER: CounterNamespace\n    API_KEY: str\n" in named
 
 
+@pytest.mark.slow
 def test_a_deploy_tells_its_stages_and_leaves_the_manifest_as_it_was_but_for_its_identity(
     project: Path, host: HostProcess, deployed: tuple[str, str]
 ) -> None:

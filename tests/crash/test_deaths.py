@@ -12,8 +12,9 @@ from tests.harness.background import CallUnderWay, wait_for_answers
 from tests.harness.fixtures import StartHost
 from tests.harness.load import Load, Record, Tokens
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_a_call_that_had_not_begun_when_its_worker_died_is_answered_by_the_successor(
     start_probe_host: StartHost,
 ) -> None:
@@ -46,7 +47,6 @@ def test_a_call_that_had_synced_when_its_worker_died_has_an_unknown_outcome(star
         assert caller.value("Probe", "alice", "get", "k") == "synced"
 
 
-@pytest.mark.slow
 def test_a_stopped_worker_is_replaced_after_its_death_and_nothing_is_lost(start_probe_host: StartHost) -> None:
     host = start_probe_host(workers=2)
     tokens = Tokens("stopped", names=8)
@@ -63,7 +63,6 @@ def test_a_stopped_worker_is_replaced_after_its_death_and_nothing_is_lost(start_
         assert tokens.faults(caller, records) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("role", ["front", "worker", "supervisor"])
 def test_whichever_process_is_killed_an_orderly_stop_or_the_death_of_the_host_leaves_none_behind(
     start_probe_host: StartHost, role: str

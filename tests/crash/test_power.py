@@ -77,6 +77,7 @@ def is_of_folder(record: Record) -> bool:
     return "." not in Path(record.path).name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "is_missing", [is_of_folder, lambda record: not is_of_folder(record)], ids=["of its folders", "of its files"]
 )
