@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from holdfast_host.storage.store import OwnerLostError, StoreBrokenError
+from holdfast_host.worker.commits import confirming_gate
 from holdfast_host.worker.turns.turn import Turn
 from tests.harness.later_store import LaterStore
 from tests.unit.worker.stage import Stage
@@ -72,6 +73,25 @@ def test_turns_run_and_gather_while_a_commit_is_on_its_way(stage: Stage, store: 
     until(stage, lambda: store.commits[-1][1] == 15)
     store.settle()
     assert [stage.client.wait(slot)[0] for slot in slots] == [200] * 16
+
+
+def test_no_turn_begins_behind_more_than_may_gather_and_all_go_on_when_the_commit_is_back(
+    monkeypatch: pytest.MonkeyPatch, stage: Stage, store: LaterStore
+) -> None:
+    monkeypatch.setattr(confirming_gate, "_GATHERED_BYTES_MAX", 0)
+    store.holds_back = True
+    slots = [stage.client.send("a", "add", 1)]
+    until(stage, lambda: stage.worker.gate.flight is not None)
+    slots.append(stage.client.send("b", "add", 1))
+    until(stage, lambda: len(stage.worker.gate.current.batches) == 1)
+
+    slots += [stage.client.send(name, "add", 1) for name in "cd"]
+    until(stage, lambda: stage.worker.mailboxes.waiting_turns == 2)
+    assert stage.do(lambda: len(stage.worker.gate.current.batches)) == 1
+    store.holds_back = False
+    store.settle()
+
+    assert [stage.client.wait(slot)[0] for slot in slots] == [200] * 4
 
 
 def test_calls_within_a_worker_wait_for_no_confirm(monkeypatch: pytest.MonkeyPatch, store: LaterStore) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from holdfast_host.core.errors import HoldfastError
+    from holdfast_host.storage.store import Changes
     from holdfast_host.worker.commits.gate import Breakable
 
 _GATHERED_BYTES_MAX: Final = 64 * MIB  # far below what one statement may have
@@ -46,10 +47,11 @@ class ConfirmingGate(Gate):
         """Whether there is something to commit or to confirm (monitor)."""
         return bool(self.current.batches or self.current.held)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether so much is gathered behind the group in flight that no further turn may begin."""
-        return self.flight is not None and self.current.bytes > _GATHERED_BYTES_MAX
+    def add(self, entry: Entry, changes: Changes) -> int:
+        """As over any store; behind a group in flight there is an end to what may gather."""
+        number = super().add(entry, changes)
+        self.is_full = self.flight is not None and self.current.bytes > _GATHERED_BYTES_MAX
+        return number
 
     def take(self) -> Group | None:
         """The group to commit or to confirm now, sealed; None while another is in flight or nothing is gathered."""
@@ -75,6 +77,7 @@ class ConfirmingGate(Gate):
 
     def settle(self, group: Group, lost: Mapping[Entry, HoldfastError]) -> Mapping[Entry, HoldfastError]:
         """The group is durable but for the lost; where it is not confirmed, what it held waits for the next one."""
+        self.is_full = False
         if group.confirmed:
             self._confirmed = group.number
             return super().settle(group, lost)

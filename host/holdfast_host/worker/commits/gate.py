@@ -99,6 +99,7 @@ class Gate:
         self.settled = settled
         self.current = Group(settled + 1)
         self.flight: Group | None = None
+        self.is_full = False  # so much is gathered behind the group in flight that no further turn may begin
 
     def add(self, entry: Entry, changes: Changes) -> int:
         """Put a turn's changes into the current group; its number."""
@@ -191,11 +192,6 @@ class Gate:
     def anything_gathered(self) -> bool:
         """Whether the current group has something to commit (monitor)."""
         return bool(self.current.batches)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether so much is gathered behind the group in flight that no further turn may begin."""
-        return False
 
     def take(self) -> Group | None:
         """The group to commit now, sealed; None while another is in flight or nothing is gathered."""
