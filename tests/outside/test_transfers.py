@@ -135,6 +135,7 @@ def test_what_is_no_whole_export_changes_nothing_and_is_named(
         assert caller.value("Probe", "there", "everything") == {"k": 1}
 
 
+@pytest.mark.slow
 def test_an_import_larger_than_any_turn_is_one_turn_for_whoever_looks(probe_host: StartHost, tmp_path: Path) -> None:
     host = probe_host(workers=2)
     keys = 25_000  # a turn writes 10,000

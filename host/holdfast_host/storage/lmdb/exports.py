@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from holdfast_host.storage.lmdb.partition import Partition
 
-_ROW_BYTES: Final = 32  # what a row is counted with, beside its texts
+_ROW_BYTES: Final = 256  # what a row is counted with beside its value: about as long it takes to be shown
 
 
 class LmdbExport:

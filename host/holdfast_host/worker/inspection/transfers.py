@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.errors import HostUnavailableError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from holdfast_host.storage.store import Store
     from holdfast_host.storage.transfers import Export
 
-STEP_BYTES: Final = 128 * KIB  # of rows: more would hold the interpreter for longer than calls should wait
+STEP_BYTES: Final = 32 * KIB  # of rows: more would hold the interpreter for longer than calls should wait
 _EXPORTS_MAX: Final = 16
 _ID_BYTES: Final = 16
 
@@ -37,7 +37,7 @@ class _Reading:
     """An export, and when somebody went on with it."""
 
     export: Export
-    moved_at: float = field(default_factory=time.monotonic)
+    moved_at: float
 
 
 class Transfers:
@@ -59,7 +59,7 @@ class Transfers:
     def end_idle(self) -> float | None:
         """End what nobody has gone on with for too long; how many seconds until there may be more to end."""
         idle_s = self._limits.transfer_idle_s
-        late = time.monotonic() - idle_s
+        late = monotonic() - idle_s
         for export_id, each in list(self._exports.items()):
             if each.moved_at <= late:
                 self._close(export_id)
@@ -72,7 +72,7 @@ class Transfers:
             raise HostUnavailableError(f"{_EXPORTS_MAX} exports are under way at this worker: wait until one has ended")
         name, export_id = facts["name"], secrets.token_hex(_ID_BYTES)
         export = self._store.export(facts["type_id"], None if name is None else name.encode(), facts["prefix"].encode())
-        self._exports[export_id] = _Reading(export)
+        self._exports[export_id] = _Reading(export, monotonic())
         return {"export": export_id}
 
     def _export(self, facts: JsonObject) -> JsonObject:
@@ -83,7 +83,7 @@ class Transfers:
                 "the export has ended: its worker was replaced, or nothing was taken for too long; begin again"
             )
         rows = reading.export.step(STEP_BYTES, self._limits.page_read_s)
-        reading.moved_at = time.monotonic()
+        reading.moved_at = monotonic()
         return {"rows": [_row(each) for each in rows]}
 
     def _end_export(self, facts: JsonObject) -> JsonObject:
