@@ -222,6 +222,25 @@ def test_after_a_power_cut_that_took_the_spools_end_the_moments_that_are_lost_ar
     assert archived.restored(tmp_path / "again") == {(1, b"a"): {b"n": b"4"}}
 
 
+def test_a_power_cut_that_took_a_spools_head_is_a_gap_too(tmp_path: Path) -> None:
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.base()
+    archived.put(b"a", n=b"1")
+    archived.store.close()
+    [*_, file] = spool_files(spool_folder(archived.data, 0))
+    file.write_bytes(b"")
+    archived.open()
+    archived.put(b"a", n=b"2")
+    archived.ship()
+    with pytest.raises(BackupError, match="it lacks what partition 0 committed between"):
+        archived.restored(tmp_path / "lost")
+    archived.base()
+    archived.put(b"a", n=b"3")
+    archived.ship()
+
+    assert archived.restored(tmp_path / "restored") == {(1, b"a"): {b"n": b"3"}}
+
+
 def reached_us(archived: ArchivedStore) -> int:
     found = read_reached(archived.root)
     assert found is not None

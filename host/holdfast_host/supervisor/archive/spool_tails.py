@@ -13,6 +13,7 @@ from holdfast_host.storage.archive.spool import HEAD_BYTES, read_confirmed, read
 from holdfast_host.wire.pages.state_page import FIRST_GROUP
 
 _ROUND_BYTES: Final = 8 * MIB  # of one partition, in one frame
+_UNKNOWN: Final = 0  # in place of a group: no partition begins with it
 
 
 class Tail(NamedTuple):
@@ -82,53 +83,42 @@ def _read(folder: Path, partition: int, horizon_us: int, found: Found) -> None:
     tail, read_bytes = found.tails.get(partition, Tail()), 0
     while True:
         numbers = [int(each.name) for each in spool_files(folder)]
-        if tail.file not in numbers:
-            next_number = min([each for each in numbers if each > tail.file] or numbers, default=0)
-            moved = _move(folder, partition, tail, next_number, found) if next_number else None
-            if moved is None:  # its worker is about to make the first one
-                found.whole = False
-                return
-            found.tails[partition] = tail = moved
-            continue
-        next_number = min((each for each in numbers if each > tail.file), default=0)
-        head = read_head(folder / str(tail.file))  # after it was seen that a next one exists, so it is the last word
-        if head is None:
-            found.whole = False
-            return
-        try:
-            pairs = read_confirmed(folder / str(tail.file), tail.offset, head.confirmed, _ROUND_BYTES - read_bytes)
-        except DamagedError:
-            found.gaps.append(Gap(partition, tail.at_us, max(horizon_us, tail.at_us)))
-            found.tails[partition] = tail = tail._replace(offset=head.confirmed, group=-1)
-            pairs = []
-        for record, end in pairs:
-            if record.at_us > horizon_us:
-                return
-            found.records.append((partition, record))
-            read_bytes += end - tail.offset
-            found.tails[partition] = tail = Tail(tail.file, end, record.group, record.at_us)
-        if tail.offset < head.confirmed:
-            found.whole = False
-            return
-        if not next_number:
+        later = [each for each in numbers if each > tail.file]
+        head = read_head(folder / str(tail.file)) if tail.file in numbers else None  # after `later` was seen
+        if head is not None and read_bytes < _ROUND_BYTES:
+            try:
+                pairs = read_confirmed(folder / str(tail.file), tail.offset, head.confirmed, _ROUND_BYTES - read_bytes)
+            except DamagedError:
+                found.gaps.append(Gap(partition, tail.at_us, max(horizon_us, tail.at_us)))
+                found.tails[partition] = tail = tail._replace(offset=head.confirmed, group=_UNKNOWN)
+                pairs = []
+            for record, end in pairs:
+                if record.at_us > horizon_us:
+                    return
+                found.records.append((partition, record))
+                read_bytes += end - tail.offset
+                found.tails[partition] = tail = Tail(tail.file, end, record.group, record.at_us)
+        if head is not None and (tail.offset < head.confirmed or not later):
             found.stopped |= head.stopped
-            found.whole &= not head.stopped
+            found.whole &= tail.offset == head.confirmed and not head.stopped
             return
-        moved = _move(folder, partition, tail, next_number, found)
-        if moved is None:
+        moved = _move(folder, partition, tail, later if tail.file in numbers else later or numbers, found)
+        if moved is None:  # its worker is about to make one
             found.whole = False
             return
         found.tails[partition] = tail = moved
-        if read_bytes >= _ROUND_BYTES:
-            found.whole = False
-            return
 
 
-def _move(folder: Path, partition: int, tail: Tail, number: int, found: Found) -> Tail | None:
-    """The beginning of another file; None where that is not whole yet."""
-    head = read_head(folder / str(number))
-    if head is None:
-        return None
-    if head.gap or head.start_group != tail.group:
-        found.gaps.append(Gap(partition, tail.at_us, head.start_us))
-    return Tail(number, HEAD_BYTES, head.start_group, max(tail.at_us, head.start_us) if head.gap else tail.at_us)
+def _move(folder: Path, partition: int, tail: Tail, numbers: list[int], found: Found) -> Tail | None:
+    """The beginning of the next file that is whole; None where there is none yet.
+
+    After a power cut a file may be there without its head, and what it had is missing.
+    """
+    for number in numbers:
+        head = read_head(folder / str(number))
+        if head is None:
+            continue
+        if head.gap or head.start_group != tail.group:
+            found.gaps.append(Gap(partition, tail.at_us, head.start_us))
+        return Tail(number, HEAD_BYTES, head.start_group, max(tail.at_us, head.start_us) if head.gap else tail.at_us)
+    return None
