@@ -26,7 +26,7 @@ from holdfast_host.storage.jobs import Job, new_id
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Alarm, Changes, Ending, Receipt, SocketRow
 from holdfast_host.storage.transfers import Staging
-from holdfast_host.supervisor.archive import folder
+from holdfast_host.supervisor.archive import folder, spool_tails
 from holdfast_host.supervisor.archive.folder import read_bases
 from holdfast_host.supervisor.archive.restoring import Moment
 from holdfast_host.supervisor.archive.shipper import Shipper
@@ -191,6 +191,28 @@ def test_a_worker_killed_before_the_commit_leaves_no_trace_of_it(tmp_path: Path)
     archived.ship()
 
     assert archived.restored(tmp_path / "restored") == alive(archived.state)
+
+
+def test_without_the_word_a_commit_that_never_was_would_be_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def all_that_is_there(path: Path) -> spool.SpoolHead | None:
+        head = spool.read_head(path)
+        return None if head is None else head._replace(confirmed=path.stat().st_size)
+
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.base()
+    archived.put(b"a", n=b"1")
+    assert archived.store._partitions[0].spool is not None
+    archived.store._partitions[0].spool.append(archived.group + 1, [ArchivedBatch(1, b"a", {b"n": b"never"}, 6)])
+    archived.ship()
+    assert archived.restored(tmp_path / "restored") == {(1, b"a"): {b"n": b"1"}}
+
+    monkeypatch.setattr(spool_tails, "read_head", all_that_is_there)
+    archived.ship()
+    archived.shipper._state.said_at = float("-inf")  # type: ignore[union-attr]
+    archived.ship()
+    assert archived.restored(tmp_path / "mutant") == {(1, b"a"): {b"n": b"never"}}
 
 
 def test_after_a_power_cut_that_took_the_spools_end_the_moments_that_are_lost_are_refused(tmp_path: Path) -> None:
