@@ -14,6 +14,7 @@ from holdfast_host.wire.calls.outbound import (
     Ask,
     OutboundKind,
     Read,
+    check_hello,
     pack_answer,
     pack_hello,
     unpack_ask,
@@ -45,6 +46,7 @@ class WorkerLink(asyncio.Protocol):
         self._serve = serve
         self._forget = forget
         self._reader = FrameReader()
+        self._greeted = False
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._reads: dict[int, asyncio.Queue[Read]] = {}  # of the answers that stream
         self._transport: asyncio.Transport | None = None
@@ -83,7 +85,10 @@ class WorkerLink(asyncio.Protocol):
             task.cancel()
 
     def _receive(self, kind: int, payload: bytes) -> None:
-        if kind in {OutboundKind.ASK, OutboundKind.OPEN}:
+        if not self._greeted:
+            check_hello(kind, payload)
+            self._greeted = True
+        elif kind in {OutboundKind.ASK, OutboundKind.OPEN}:
             ask = unpack_ask(payload, streams=kind == OutboundKind.OPEN)
             reads: asyncio.Queue[Read] = asyncio.Queue()
             if ask.streams:

@@ -14,7 +14,15 @@ from typing import Any
 from holdfast_host.core.limits import Limits
 from holdfast_host.supervisor.processes.child import Child, Programs, spawn_child
 from holdfast_host.wire.calls.frames import FrameReader
-from holdfast_host.wire.calls.outbound import Ask, OutboundKind, pack_answer, pack_ask, pack_cancel, unpack_answer
+from holdfast_host.wire.calls.outbound import (
+    Ask,
+    OutboundKind,
+    pack_answer,
+    pack_ask,
+    pack_cancel,
+    pack_hello,
+    unpack_answer,
+)
 from holdfast_host.wire.control.catalog import Outbound
 from holdfast_host.wire.control.protocol import (
     ChildNews,
@@ -35,6 +43,7 @@ class Worker:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self.writer = writer
+        writer.write(pack_hello())
         self._frames = FrameReader()
         self._read: list[tuple[int, int, bytes]] = []
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from holdfast_host.core.errors import HoldfastError
+from holdfast_host.core.errors import HoldfastError, OutboundUnreachableError
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.calls.frames import FrameReader
+from holdfast_host.wire.calls.frames import PROTOCOL, FrameReader
 from holdfast_host.wire.calls.outbound import (
     Ask,
     OutboundKind,
@@ -63,12 +63,13 @@ class Bench:
         self.link.cancel(waiting)
 
     def accept(self) -> socket.socket:
-        """A courier is there."""
+        """A courier is there, and has read the worker's HELLO."""
         connection, _ = self.listener.accept()
         self.accepted.append(connection)
         connection.settimeout(10)
-        self._frames = FrameReader()
         connection.sendall(pack_hello())
+        assert connection.recv(len(pack_hello()), socket.MSG_WAITALL) == pack_hello()
+        self._frames = FrameReader()
         return connection
 
     def until(self, done: Callable[[], object]) -> None:
@@ -196,3 +197,14 @@ def test_a_flood_of_large_requests_takes_the_leader_time_in_proportion_to_its_by
     assert all(len(each.request) == len(body) for each in asked)
     assert not any(each.outcomes for each in waiting)
     assert took_s < 2.0  # 64 MiB; joined with what is left at each write: over 10 s
+
+
+def test_a_courier_of_another_protocol_is_refused_by_name(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    waiting = bench.send(1)
+    courier, _ = bench.listener.accept()
+    bench.accepted.append(courier)
+    courier.sendall(pack_hello()[:-2] + (PROTOCOL + 1).to_bytes(2, "little") + pack_answer(1, 200, b"not read"))
+    bench.until(lambda: waiting.outcomes)
+
+    assert isinstance(waiting.outcomes[0], OutboundUnreachableError)
+    assert f"courier: the other end speaks protocol {PROTOCOL + 1}, we speak {PROTOCOL}" in caplog.text

@@ -2,7 +2,7 @@
 
 They are cut as all frames are (`wire.frames.FrameReader`). There is no state page: what a worker writes waits in the
 listener's backlog until there is a courier, and whatever the courier had taken when it died has an unknown outcome.
-Both are of one release.
+Both are of one release; HELLO carries PROTOCOL, so that a mix is refused by name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
-from holdfast_host.wire.calls.frames import ProtocolError
+from holdfast_host.wire.calls.frames import PROTOCOL, ProtocolError
 from holdfast_host.wire.calls.trace_context import CONTEXT_BYTES
 
 
@@ -22,7 +22,7 @@ class OutboundKind(IntEnum):
     ASK = 1  # worker to courier: send a request for a function
     CANCEL = 2  # worker to courier: nobody waits any more
     ANSWER = 3  # courier to worker: once for each ASK, OPEN and READ that was not cancelled
-    HELLO = 4  # courier to worker, first: there is a courier
+    HELLO = 4  # both ways, first: who writes is there, and speaks PROTOCOL
     OPEN = 5  # worker to courier: as ASK, but its answer is the head; the body is read under its serial until a CANCEL
     READ = 6  # worker to courier: a piece of such a body; the next one only after its ANSWER
     FOLLOW = 7  # worker to courier: of the answer to a job's request, the piece after so many that are committed
@@ -34,7 +34,9 @@ _ASK: Final = struct.Struct("<IBIIHB")
 _ASK_PAYLOAD: Final = struct.Struct("<IIHB")
 _ANSWER: Final = struct.Struct("<IBIH")  # length, kind, serial, status
 _ANSWER_PAYLOAD: Final = struct.Struct("<IH")
-_HELLO: Final = struct.Struct("<IB")
+_HEAD: Final = struct.Struct("<IB")
+_HELLO: Final = struct.Struct("<IBH")
+_HELLO_PAYLOAD: Final = struct.Struct("<H")
 _CANCEL: Final = struct.Struct("<IBI")
 _READ: Final = struct.Struct("<IBIII")  # length, kind, serial, bytes at most, budget in ms
 _READ_PAYLOAD: Final = struct.Struct("<III")
@@ -83,7 +85,7 @@ def pack_follow(ask: Ask) -> bytes:
     name = ask.function.encode()
     payload = _ASK_PAYLOAD.pack(ask.serial, ask.budget_ms, len(name), len(ask.trace))
     asked = b"".join((payload, name, ask.trace, ask.request))
-    head = _HELLO.pack(1 + _FOLLOWED.size + len(asked), OutboundKind.FOLLOW)
+    head = _HEAD.pack(1 + _FOLLOWED.size + len(asked), OutboundKind.FOLLOW)
     return b"".join((head, _FOLLOWED.pack(ask.job, ask.after), asked))
 
 
@@ -135,8 +137,21 @@ def unpack_answer(payload: bytes) -> tuple[int, int, bytes]:
 
 
 def pack_hello() -> bytes:
-    """The courier's first frame."""
-    return _HELLO.pack(1, OutboundKind.HELLO)
+    """The first frame of either."""
+    return _HELLO.pack(1 + _HELLO_PAYLOAD.size, OutboundKind.HELLO, PROTOCOL)
+
+
+def check_hello(kind: int, payload: bytes) -> None:
+    """The other's first frame, which must be its HELLO and of our protocol.
+
+    Raises:
+        ProtocolError: it is not.
+    """
+    if kind != OutboundKind.HELLO:
+        raise ProtocolError(f"a frame of kind {kind} before a HELLO: the other end is of another release")
+    if payload != _HELLO_PAYLOAD.pack(PROTOCOL):
+        spoken = int.from_bytes(payload, "little") or "without a number"
+        raise ProtocolError(f"the other end speaks protocol {spoken}, we speak {PROTOCOL}")
 
 
 def pack_cancel(serial: int) -> bytes:

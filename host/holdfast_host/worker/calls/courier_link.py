@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from holdfast_host.core.errors import HoldfastError, OutboundUnreachableError
 from holdfast_host.wire.calls.frames import ProtocolError
-from holdfast_host.wire.calls.outbound import OutboundKind, pack_cancel, pack_forget, unpack_answer
+from holdfast_host.wire.calls.outbound import (
+    OutboundKind,
+    check_hello,
+    pack_cancel,
+    pack_forget,
+    pack_hello,
+    unpack_answer,
+)
 from holdfast_host.worker.calls.outgoing import OutgoingConnection
 from holdfast_host.worker.threads.leaders import leaders
 
@@ -89,10 +96,12 @@ class CourierLink:
             return False
         self._connected_at = time.monotonic()
         self._connection.open(client)
+        self._connection.write(pack_hello())
         return True
 
     def _receive(self, kind: int, payload: bytes) -> None:
-        if kind == OutboundKind.HELLO:
+        if not self._greeted:
+            check_hello(kind, payload)
             self._greeted = True
         elif kind == OutboundKind.ANSWER:
             serial, status, body = unpack_answer(payload)
