@@ -176,6 +176,19 @@ def test_there_are_so_many_tokens_and_no_more(bench: Bench) -> None:
     assert Limits().tokens_max == 1_000
 
 
+def test_all_tokens_together_name_so_many_types_and_no_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "ALL_TYPES_MAX", 5)
+    bench.create(types=["A", "B", "C"])
+    last = bench.create(types=["D", "E"])
+
+    with pytest.raises(BadRequestError, match="would name 6 types, the limit is 5"):
+        bench.create(types=["F"])
+
+    bench.create()
+    bench.tokens.perform(RevokeToken(last["id"]))
+    assert bench.create(types=["F"])["types"] == ["F"]
+
+
 def test_a_disk_that_refuses_changes_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     made = bench.create()
     told = len(bench.told)

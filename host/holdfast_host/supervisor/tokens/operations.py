@@ -22,6 +22,7 @@ from holdfast_host.wire.control.tokens import KnownTokens
 
 NAME_CHARS_MAX: Final = 64
 TYPES_MAX: Final = 100
+ALL_TYPES_MAX: Final = 10_000  # that all tokens name together: each change tells every front all of them
 LIFETIME_S_MAX: Final = 3_650 * 86_400
 _MINUTE_US: Final = 60 * 1_000_000
 _GIVEN_CHARS: Final = 14  # of an id that is none, in the sentence that says so: `hft_`, and an id
@@ -71,6 +72,12 @@ class TokenOperations:
                 f"there are {len(found)} tokens, the limit is {self._tokens_max}: revoke those that nobody uses"
             )
         _check(wish)
+        named = sum(len(each.types) for each in found.values()) + len(wish.types)
+        if named > ALL_TYPES_MAX:
+            raise BadRequestError(
+                f"all tokens together would name {named} types, the limit is {ALL_TYPES_MAX}: make one for all types, "
+                "or revoke those that nobody uses"
+            )
         token_id = new_id()
         while token_id in found:
             token_id = new_id()
