@@ -13,7 +13,7 @@ ACCOUNT := examples/account/build/account.wasm
 # Bytecode is kept, whatever the machine says: else each process of a host compiles the product when it starts.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-long test-unit costs lint format docs screenshots bench packages builds coverage hostile crash faults install install-dev install-bench install-docs apt clean
+.PHONY: help demo test test-long test-unit costs lint format docs screenshots bench packages builds dist coverage hostile crash faults install install-dev install-bench install-docs install-dist apt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make crash      kills at every step of a commit, and power cuts; SEED=n repeats a run (ten minutes)"
 	@echo "make packages   builds the popular packages of docs/packages.md from the index and tries each (ten minutes)"
 	@echo "make builds     the real builds that make test leaves out, because it does one like them (four minutes)"
+	@echo "make dist       wheel and sdist, judged, installed from the index with and without the host, and used (a minute)"
 	@echo "make coverage   lines and branches that tests/unit and tests/contract cover in this process, as a table (ten minutes)"
 	@echo "make bench      the measurements of tests/benchmarks; QUICK=1 short ones, WRITE=1 into the README, ONLY=flat one section"
 	@echo "make screenshots  every page of the inspector in a real browser, as pictures, and how soon it can be used (a minute)"
@@ -50,18 +51,18 @@ BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
 QUICK_MAX_S := 3
 
 test: lint
-	$(BIN)/python -m tests.second_look $(BESIDE) -m "not slow and not alone and not packages and not builds"
+	$(BIN)/python -m tests.second_look $(BESIDE) -m "not slow and not alone and not packages and not builds and not dist"
 	$(BIN)/python -m tests.second_look -m "alone and not slow"
 
 test-long: install-dev
-	$(BIN)/python -m tests.second_look $(BESIDE) -m "slow and not alone and not packages and not builds"
+	$(BIN)/python -m tests.second_look $(BESIDE) -m "slow and not alone and not packages and not builds and not dist"
 	$(BIN)/python -m tests.second_look -m "alone and slow"
 
 test-unit: lint
 	$(BIN)/python -m pytest -q $(BESIDE) -m "not slow and not alone" tests/unit
 
 costs: install-dev
-	$(BIN)/python -m pytest -q $(BESIDE) -m "not slow and not alone and not packages and not builds" \
+	$(BIN)/python -m pytest -q $(BESIDE) -m "not slow and not alone and not packages and not builds and not dist" \
 		-p tests.costs --quick-max-s $(QUICK_MAX_S)
 
 lint: install-dev
@@ -94,6 +95,11 @@ coverage: install-dev
 		--cov-report=json:.pytest_cache/coverage.json tests/unit tests/contract
 	$(BIN)/python -m tests.covered .pytest_cache/coverage.json
 
+# What the tests judge they build themselves; what is built of the same sources is the same, and left in dist/.
+dist: install-dist
+	$(BIN)/python -m pytest -q -m dist tests/acceptance/test_distribution.py
+	rm -rf dist && $(BIN)/python -m build --no-isolation
+
 builds: install-dev
 	$(BIN)/python -m pytest -q -n 2 -m builds tests
 
@@ -113,11 +119,12 @@ install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev
 install-bench: $(VENV)/installed-bench
 install-docs: $(VENV)/installed-docs
+install-dist: $(VENV)/installed-dist
 
 $(VENV)/installed: pyproject.toml | $(BIN)/python
 	@if [ -e $(VENV)/installed-dev ] && [ $(VENV)/installed-dev -nt pyproject.toml ]; then :; else \
 		echo "installing holdfast and what it needs into $(VENV) ..."; \
-		$(BIN)/python -m pip install -q --disable-pip-version-check -e .; \
+		$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[host]"; \
 	fi
 	@touch $@
 
@@ -134,6 +141,11 @@ $(VENV)/installed-bench: pyproject.toml $(VENV)/installed-dev
 $(VENV)/installed-docs: pyproject.toml | $(BIN)/python
 	@echo "installing what builds the site into $(VENV) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[docs]"
+	@touch $@
+
+$(VENV)/installed-dist: pyproject.toml $(VENV)/installed-dev
+	@echo "installing what builds wheel and sdist into $(VENV) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[dev,dist]"
 	@touch $@
 
 $(BIN)/python:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from holdfast_host.build import BuildError, build_project
+from holdfast_host.build.errors import BuildError
 from holdfast_host.build.process.confinement import NO_LANDLOCK, NO_SECCOMP
-from holdfast_host.build.project import describe_project
+from holdfast_host.build.project import build_project, describe_project
 from tests.harness.wheels import write_wheel
 from tests.unit.build.test_build import ACTOR, MANIFEST, project
 

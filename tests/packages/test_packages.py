@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast_host.build import BuildError, build_project
+from holdfast_host.build.errors import BuildError
+from holdfast_host.build.project import build_project
 from tests.harness.components import PROJECT
 from tests.packages.catalogue import NATIVE, PACKAGES, QUICK, Package, table, trial
 from tests.unit.build import joint

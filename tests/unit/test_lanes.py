@@ -14,7 +14,7 @@ from tests.costs import Costs
 from tests.harness.components import PROJECT
 
 TESTS = PROJECT / "tests"
-LATER = {"slow", "alone", "packages", "builds"}  # what `make test` leaves out of what runs beside others
+LATER = {"slow", "alone", "packages", "builds", "dist"}  # what `make test` leaves out of what runs beside others
 FOLDERS = sorted(each.name for each in TESTS.iterdir() if any(each.rglob("test_*.py")))
 GUARANTEES = sorted(path.name for path in (TESTS / "guarantees").glob("test_*.py"))
 
@@ -55,14 +55,14 @@ def expressions_of(target: str) -> list[str]:
 @pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize("alone", [False, True])
 def test_a_test_runs_in_one_of_both_parts_once(slow: bool, alone: bool) -> None:
-    marks = {"slow": slow, "alone": alone, "packages": False, "builds": False}
+    marks = {"slow": slow, "alone": alone, "packages": False, "builds": False, "dist": False}
     expressions = [*expressions_of("test"), *expressions_of("test-long")]
 
     assert [eval(each, dict(marks)) for each in expressions].count(True) == 1, expressions
 
 
-def test_what_ci_runs_is_both_parts() -> None:
-    assert "make --keep-going test test-long\n" in (PROJECT / ".ci" / "run").read_text()
+def test_what_ci_runs_is_both_parts_and_the_distribution() -> None:
+    assert "make --keep-going test test-long dist\n" in (PROJECT / ".ci" / "run").read_text()
 
 
 def test_a_function_whose_cases_cost_too_much_together_is_named() -> None:

@@ -4,8 +4,3 @@ The author's top-level code runs during a build, inside componentize-py's sandbo
 it is given: so everything happens in a throwaway directory, in a process of its own with limits and a timeout.
 Deploying, and checking what a component really is, does not live here.
 """
-
-from holdfast_host.build.errors import BuildError
-from holdfast_host.build.project import BuiltComponent, build_project
-
-__all__ = ["BuildError", "BuiltComponent", "build_project"]

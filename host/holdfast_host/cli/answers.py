@@ -1,20 +1,20 @@
 """What a host answers, as far as commands use it: the one check that it is a Holdfast host that has answered.
 
 A proxy, another server, a host of another age answers JSON too. Commands say of each request what they go on to use,
-and `check` compares the answer with that before they do. What they do not use may be there, or not.
+and `shapes.misfit` compares the answer with that before they do. What they do not use may be there, or not.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, NotRequired, TypedDict
 
-import msgspec
+from holdfast_host.cli.shapes import Bounds
 
 ANY: Final[Any] = Any  # what a method returned, what somebody stored
 
 _YEAR_9000_S: Final = 221_845_392_000
 # Of no more digits than Python shows: an integer of any length is somebody's value, and none of what a host counts.
-Count = Annotated[int, msgspec.Meta(le=(1 << 63) - 1)]
+Count = Annotated[int, Bounds(most=(1 << 63) - 1)]
 
 
 class Refusal(TypedDict):
@@ -92,7 +92,7 @@ class ListedFunction(TypedDict):
     status: str
     reason: NotRequired[str]
     actors: list[Binding]
-    versions: Annotated[list[Version], msgspec.Meta(min_length=1)]
+    versions: Annotated[list[Version], Bounds(least=1)]
     disk_bytes: NotRequired[Count]
 
 
@@ -294,7 +294,7 @@ class Quarantined(TypedDict):
 class LogLine(TypedDict):
     """What an instance, with its type and name, or a function has printed."""
 
-    time: Annotated[float, msgspec.Meta(ge=0, le=_YEAR_9000_S)]
+    time: Annotated[float, Bounds(0, _YEAR_9000_S)]
     level: NotRequired[str]
     type: NotRequired[str]
     name: NotRequired[str]
@@ -405,15 +405,6 @@ class Stage(TypedDict):
 def page_of(field: str, row: Any) -> Any:
     """The shape of a page of a listing."""
     return TypedDict("Page", {field: list[row], "cursor": str | None})  # type: ignore[operator]
-
-
-def check(value: Any, shape: Any) -> str | None:
-    """What is wrong with an answer, in brackets of a sentence; None where it has the shape."""
-    try:
-        msgspec.convert(value, shape)
-    except msgspec.ValidationError as error:
-        return str(error)
-    return None
 
 
 def missing_secrets(function: RunningFunction) -> list[str]:

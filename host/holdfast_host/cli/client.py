@@ -19,6 +19,7 @@ import httpx
 
 from holdfast_host.cli import answers
 from holdfast_host.cli.output import CommandFailedError, integers_of_any_length
+from holdfast_host.cli.shapes import misfit
 from holdfast_host.cli.tokens import token_for
 from holdfast_host.cli.upload import Upload
 from holdfast_host.cli.variables import option
@@ -254,7 +255,7 @@ class HostClient:
         last: Any = None
         for line in filter(str.strip, response.iter_lines()):
             last = self._fitting("PUT", path, line, dict)
-            if answers.check(last, answers.Stage) is None:
+            if misfit(last, answers.Stage) is None:
                 on_stage(last["stage"])
         if last is None or "stage" in last:
             raise CommandFailedError(
@@ -288,8 +289,8 @@ class HostClient:
         return self._checked(method, path, value, shape)
 
     def _checked(self, method: str, path: str, value: Any, shape: type[_Shape]) -> _Shape:
-        if (wrong := answers.check(value, shape)) is not None:
-            raise self._strange(method, path, wrong[:1].lower() + wrong[1:])
+        if (wrong := misfit(value, shape)) is not None:
+            raise self._strange(method, path, wrong)
         checked: _Shape = value
         return checked
 
@@ -303,7 +304,7 @@ class HostClient:
 
     def _error(self, method: str, path: str, status: int, answer: Any) -> CommandFailedError:
         """The host's error as one sentence, with what to do where the host does not say it itself."""
-        if answers.check(answer, answers.RefusedAnswer) is not None:
+        if misfit(answer, answers.RefusedAnswer) is not None:
             return self._strange(method, path, f"expected the reason in JSON, got status {status} without one")
         error: answers.Refusal = answer["error"]
         message = error["message"]

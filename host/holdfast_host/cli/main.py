@@ -56,6 +56,25 @@ _COMMANDS: Final = {
     "secret": "Set, list and delete secrets that functions see on env.",
 }
 _ALIASES: Final = {"ship": "deploy"}
+# What the extra `host` brings, as modules: a command that misses one of them says so.
+HOST_MODULES: Final = frozenset(
+    {
+        "aiohttp",
+        "componentize_py",
+        "cryptography",
+        "lmdb",
+        "msgspec",
+        "packaging",
+        "pip",
+        "prometheus_client",
+        "rtoml",
+        "structlog",
+        "tomlkit",
+        "uvloop",
+        "wasmtime",
+        "zstandard",
+    }
+)
 EXIT_FAILED: Final = 1
 EXIT_CONFIGURATION: Final = 2
 EXIT_INTERRUPTED: Final = 130  # as a shell has it for a program that SIGINT ended
@@ -74,7 +93,10 @@ class CommandGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        found: click.Command = importlib.import_module(f"holdfast_host.cli.commands.{module}").command
+        try:
+            found: click.Command = importlib.import_module(f"holdfast_host.cli.commands.{module}").command
+        except ModuleNotFoundError as error:
+            raise _lacking(cmd_name, error) from None
         return found
 
     def resolve_command(
@@ -111,6 +133,8 @@ class CommandGroup(click.Group):
         except HoldfastError as error:
             say(f"holdfast: {error.message}", err=True)
             ctx.exit(EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FAILED)
+        except ModuleNotFoundError as error:
+            raise _lacking(ctx.invoked_subcommand, error) from None
         except KeyboardInterrupt:  # who pressed Ctrl-C knows
             ctx.exit(EXIT_INTERRUPTED)
 
@@ -120,6 +144,16 @@ def _worded(error: click.UsageError) -> click.ClickException:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         return error
     return WrongUsageError.of(error, "holdfast")
+
+
+def _lacking(command: str | None, error: ModuleNotFoundError) -> Exception:
+    """A sentence with the extra that brings what could not be imported; another module's error as it is."""
+    module = (error.name or "").partition(".")[0]
+    if module not in HOST_MODULES:
+        return error
+    return CommandFailedError(
+        f"`holdfast {command}` needs the host: pip install 'holdfast[host]' ({module} is not installed)"
+    )
 
 
 @click.group(

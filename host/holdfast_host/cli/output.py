@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -52,6 +53,14 @@ class WrongUsageError(CommandFailedError):
         sentence = " ".join(error.format_message().split()).rstrip(".")
         asked = error.ctx.command_path if error.ctx is not None else command
         return cls(f"{sentence}{' See' if sentence.endswith('?') else '; see'} '{asked} --help'.")
+
+
+def shown_path(path: Path) -> str:
+    """The path as one would type it here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -1,12 +1,20 @@
-"""Rows of an export as a Parquet file. The only importer of pyarrow, which is an extra."""
+"""Rows of an export as a Parquet file. The only importer of pyarrow, which is an extra.
+
+Imported where such a file is written: CommandFailedError where the extra is not installed.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from holdfast_host.cli.output import CommandFailedError
+
+try:
+    import msgspec
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
+except ImportError:
+    raise CommandFailedError("Parquet files need pyarrow: pip install 'holdfast[parquet]'.") from None
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,14 +37,8 @@ def write_parquet(path: Path, lines: Iterable[bytes]) -> None:
     """Write a file with the columns name, key, value (JSON) and raw (what is none); one row group is in memory at once.
 
     Raises:
-        CommandFailedError: pyarrow is not installed.
         OSError: the file cannot be written.
     """
-    try:
-        import pyarrow
-        from pyarrow.parquet import ParquetWriter
-    except ImportError:
-        raise CommandFailedError("Parquet files need pyarrow: pip install 'holdfast[parquet]'.") from None
     schema = pyarrow.schema([(name, pyarrow.string()) for name in ("name", "key", "value", "raw")])
     decode = msgspec.json.Decoder(_Row).decode
     with ParquetWriter(path, schema, compression="zstd") as writer:

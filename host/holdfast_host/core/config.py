@@ -19,7 +19,7 @@ from typing import Final
 from holdfast_host.core.cors import CorsError, read_listed
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import SHARDS, Limits
-from holdfast_host.core.logs import FORMATS, LEVELS
+from holdfast_host.core.log_levels import FORMATS, LEVELS
 from holdfast_host.core.outbound import NONE, PLATFORM_ADDRESS, Pattern, PatternError
 from holdfast_host.core.tokens import id_of
 from holdfast_host.core.traces import read_traces

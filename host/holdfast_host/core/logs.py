@@ -26,13 +26,11 @@ if not _RICH_IS_LOADED:
 import structlog  # noqa: E402
 from structlog.typing import EventDict  # noqa: E402
 
+from holdfast_host.core.log_levels import LEVELS  # noqa: E402
 from holdfast_host.core.terminal_text import printable  # noqa: E402
 
 if not _RICH_IS_LOADED:
     del sys.modules["rich"]
-
-FORMATS: Final = ("text", "json")
-LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 _dump: Final = structlog.processors.JSONRenderer(separators=(",", ":"))
 

@@ -2,7 +2,8 @@
 
 The same rules hold for a project that is built, for the manifest part of a deploy, and for the manifest that is derived
 where a bare component comes without one. Strangers write manifests, and the supervisor reads them: that takes time in
-proportion to their length. The only importer of rtoml.
+proportion to their length. The only importer of rtoml, which it imports where it reads a text: commands that only talk
+to a host do without.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import PurePosixPath
 from typing import Any, Final
-
-import rtoml
 
 from holdfast_host.core.cors import Cors, CorsError, read_cors
 from holdfast_host.core.environments import EnvironmentsError, check_environments, in_environment
@@ -125,6 +124,8 @@ def text_for_host(text: str, environment: str | None, func_id: str | None) -> st
     shown = in_environment(document, environment)
     if func_id is not None:
         shown["deploy"] = {"func_id": func_id}
+    import rtoml
+
     return rtoml.dumps(shown)
 
 
@@ -134,6 +135,8 @@ def environments_of(text: str) -> list[str]:
 
 
 def _document(text: str) -> dict[str, Any]:
+    import rtoml
+
     try:
         return rtoml.loads(text)
     except ValueError as error:

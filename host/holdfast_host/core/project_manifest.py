@@ -10,9 +10,6 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-
 from holdfast_host.core.errors import InvalidManifestError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.manifest import MANIFEST_FILE, Manifest, environments_of, parse_manifest
@@ -54,6 +51,9 @@ def manifest_text(project: Path) -> str:
 
 def write_func_id(project: Path, func_id: str) -> None:
     """Write `[deploy] func_id` into a project's manifest, atomically; comments and order of the file are kept."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
     path = project / MANIFEST_FILE
     try:
         document = tomlkit.parse(path.read_text("utf-8"))

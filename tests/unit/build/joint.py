@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wasmtime.component import Component
 
-from holdfast_host.build import build_project
+from holdfast_host.build.project import build_project
 from tests.harness import components
 from tests.harness.wheels import write_wheel
 from tests.packages.catalogue import PACKAGES, QUICK, trial

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from wasmtime import Engine
 
-from holdfast_host.build import BuildError, build_project
-from holdfast_host.build.project import DOUBTS_MAX, _description, _doubts
+from holdfast_host.build.errors import BuildError
+from holdfast_host.build.project import DOUBTS_MAX, _description, _doubts, build_project
 from tests.harness.wheels import write_wheel
 from tests.unit.guest.plain_host import PlainHost
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from holdfast_host.build import BuildError, build_cache, build_project
+from holdfast_host.build import build_cache
 from holdfast_host.build.build_cache import KEPT_MAX
-from holdfast_host.build.project import describe_project
+from holdfast_host.build.errors import BuildError
+from holdfast_host.build.project import build_project, describe_project
 from tests.harness.wheels import write_wheel
 from tests.unit.build.test_build import ACTOR, MANIFEST, project
 

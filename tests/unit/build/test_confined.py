@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast_host.build import BuildError, build_project
+from holdfast_host.build.errors import BuildError
+from holdfast_host.build.project import build_project
 from tests.unit.build import joint
 from tests.unit.build.test_build import project
 

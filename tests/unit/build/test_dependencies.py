@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from holdfast_host.build import BuildError
+from holdfast_host.build.errors import BuildError
 from holdfast_host.build.packages import wheel_archives as wheels
 from holdfast_host.build.packages.requirements import requirements_of
 from holdfast_host.build.packages.resolution import Dependencies, gather_dependencies

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from wasmtime import wat2wasm
 
-from holdfast_host.build import build_project
 from holdfast_host.build.immortal_objects import IMMORTAL, IMMORTAL_MIN, OtherPythonError, make_immortal
+from holdfast_host.build.project import build_project
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox

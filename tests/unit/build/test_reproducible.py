@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast_host.build import build_project
 from holdfast_host.build.process import fixed_inputs
+from holdfast_host.build.project import build_project
 from tests.unit.build.test_build import TEXTS, rich_project
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast_host.build import BuildError
 from holdfast_host.build.development import ProjectFiles
+from holdfast_host.build.errors import BuildError
 from holdfast_host.build.project import describe_project
 from holdfast_host.build.sources import copy_project
 from tests.harness.projects import run

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from holdfast_host.build import project
 from holdfast_host.build.errors import BuildError
-from holdfast_host.cli.commands import build, types
+from holdfast_host.cli.commands import build
 from tests.harness.terminals import EVIL
 
 
@@ -28,6 +29,6 @@ def put_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[st
         raise BuildError(EVIL, EVIL)
 
     monkeypatch.setattr(build, "build_project", fails)
-    monkeypatch.setattr(types, "describe_project", lambda directory: {"actors": []})
+    monkeypatch.setattr(project, "describe_project", lambda directory: {"actors": []})
     places = {"{project}": str(tmp_path), "{component}": str(tmp_path / "a.wasm")}
     return lambda words: [places.get(word, word) for word in words]

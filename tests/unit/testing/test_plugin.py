@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.testing import LocalHost
-from holdfast_host.build import build_project
+from holdfast_host.build.project import build_project
 from tests.harness.wheels import write_wheel
 from tests.unit.build.test_build_cache import Componentize
 

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from holdfast_host.build.project import BuiltComponent, build_project
-from holdfast_host.cli.output import CommandFailedError, Stages, json_option, print_json, say
+from holdfast_host.cli.output import CommandFailedError, Stages, json_option, print_json, say, shown_path
 from holdfast_host.core.errors import HoldfastError
 
 _EXAMPLES: Final = """\b
@@ -47,11 +47,3 @@ def build(directory: Path, stages: Stages) -> BuiltComponent:
         return build_project(directory, begin)
     except HoldfastError as error:
         raise CommandFailedError(error.message) from None
-
-
-def shown_path(path: Path) -> str:
-    """The path as one would type it here."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

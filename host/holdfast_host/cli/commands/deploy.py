@@ -10,7 +10,6 @@ import click
 
 from holdfast_host.cli import answers
 from holdfast_host.cli.client import HostClient, RefusedError, api_path, host_options, open_client
-from holdfast_host.cli.commands.build import build
 from holdfast_host.cli.function_ids import IDS_FILE, keep_func_id, kept_func_ids
 from holdfast_host.cli.output import CommandFailedError, Stages, json_option, print_json, say
 from holdfast_host.core.errors import HoldfastError
@@ -108,6 +107,8 @@ def command(
 
 def _from_project(directory: Path, environment: str | None, url: str, stages: Stages) -> Deployable:
     """Build it now: the component is the same in every environment."""
+    from holdfast_host.cli.commands.build import build  # which needs a builder
+
     if environment is not None:
         _read_manifest(directory, environment)  # what is wrong with it is told before a build
     return _under_manifest(build(directory, stages).path, directory, environment, url)

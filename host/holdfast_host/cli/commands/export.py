@@ -10,7 +10,6 @@ import click
 from holdfast_host.cli.client import api_path, host_options, instance_path, open_client, with_query
 from holdfast_host.cli.exports import ExportedLines, ascii_json
 from holdfast_host.cli.output import CommandFailedError, counted, json_option, say, tell
-from holdfast_host.cli.parquet import write_parquet
 from holdfast_host.core.durable_files import fill_durably, move_durably
 
 _EXAMPLES: Final = """\b
@@ -67,6 +66,8 @@ def _write(output: Path, lines: ExportedLines, kind: str, *, whole: bool) -> Non
     try:
         try:
             if kind == "parquet":
+                from holdfast_host.cli.parquet import write_parquet
+
                 write_parquet(draft, lines.rows())
             else:
                 with draft.open("wb") as file:

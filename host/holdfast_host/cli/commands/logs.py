@@ -14,7 +14,7 @@ from holdfast_host.cli import answers
 from holdfast_host.cli.client import host_options, open_client, with_query
 from holdfast_host.cli.follow_logs import follow
 from holdfast_host.cli.output import json_option, print_json, say, say_labelled
-from holdfast_host.core.logs import LEVELS
+from holdfast_host.core.log_levels import LEVELS
 
 _EXAMPLES: Final = """\b
 Examples:

@@ -15,7 +15,8 @@ from holdfast_host.cli.output import say
 from holdfast_host.cli.settings_file import CommandWithSettings, anew, checked, read_settings, settings_text
 from holdfast_host.cli.variables import name_unknown, option
 from holdfast_host.core.config import OUTBOUND_DEFAULT, HostConfig
-from holdfast_host.core.logs import FORMATS, LEVELS, EventLog
+from holdfast_host.core.log_levels import FORMATS, LEVELS
+from holdfast_host.core.logs import EventLog
 from holdfast_host.core.traces import name_untraced
 from holdfast_host.sandbox.components.compile_client import compile_component
 from holdfast_host.supervisor.host import serve

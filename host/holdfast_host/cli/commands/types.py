@@ -11,12 +11,9 @@ import click
 from holdfast_host.build.bindings import BINDINGS_FILE, BoundType, render_bindings
 from holdfast_host.build.client_declarations import CLIENT_FILES, render_declarations
 from holdfast_host.build.client_types import render_clients
-from holdfast_host.build.project import describe_project
-from holdfast_host.build.sources import import_root, inside
 from holdfast_host.cli import answers
 from holdfast_host.cli.client import host_options, open_client
-from holdfast_host.cli.commands.build import shown_path
-from holdfast_host.cli.output import CommandFailedError, Stages, say
+from holdfast_host.cli.output import CommandFailedError, Stages, say, shown_path
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.manifest import Manifest
 from holdfast_host.core.project_manifest import read_manifest
@@ -57,6 +54,8 @@ def command(directory: Path, client: Path | None, only: tuple[str, ...], host: s
         return
     if only:
         raise CommandFailedError("--type goes with --client: a project's bindings say which types they lead to.")
+    from holdfast_host.build.project import describe_project  # which needs a builder
+
     try:
         with Stages() as stages:
             manifest = read_manifest(directory)
@@ -119,6 +118,8 @@ def _target(directory: Path, manifest: Manifest) -> Path:
     """The file, where the main module can import it."""
     if manifest.main is None:
         raise CommandFailedError("holdfast.toml has no main, so there is no module that could use types.")
+    from holdfast_host.build.sources import import_root, inside
+
     project = directory.resolve()
     root, _ = import_root(project, manifest.main)
     return inside(project, root / BINDINGS_FILE)

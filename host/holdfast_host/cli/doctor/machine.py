@@ -31,8 +31,9 @@ _LOOKS: Final = 5
 
 def machine_checks(root: Path = Path("/"), *, look_s: float = 0.2) -> Iterator[Check]:
     """All of them; `root` is where /proc and /sys lie, `look_s` how long the clock is watched."""
+    wasmtime = metadata.version("wasmtime")  # without it there is no host to look at
     yield python_check(sys.version_info[:3])
-    yield wasmtime_check(metadata.version("wasmtime"), _pinned("wasmtime"))
+    yield wasmtime_check(wasmtime, _pinned("wasmtime"))
     yield files_check(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     yield maps_check(_number(root / "proc/sys/vm/max_map_count"))
     yield memory_check(root)

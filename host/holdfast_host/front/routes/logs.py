@@ -16,7 +16,7 @@ from aiohttp import web
 
 from holdfast_host.core.errors import BadRequestError
 from holdfast_host.core.json_text import JsonObject
-from holdfast_host.core.logs import LEVELS
+from holdfast_host.core.log_levels import LEVELS
 from holdfast_host.core.tokens import Scope
 from holdfast_host.front.access.rules import look
 from holdfast_host.front.app import Route

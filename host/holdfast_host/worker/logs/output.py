@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import KIB, MIB
-from holdfast_host.core.logs import LEVELS, EventLog, guest_line, guest_text
+from holdfast_host.core.log_levels import LEVELS
+from holdfast_host.core.logs import EventLog, guest_line, guest_text
 from holdfast_host.sandbox.stops.python_frames import place_of, show
 from holdfast_host.worker.logs.ring import LANES, LogRing, lane_of, read_step
 
