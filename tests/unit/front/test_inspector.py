@@ -13,7 +13,7 @@ import uvloop
 from holdfast_host.core.limits import Limits
 from holdfast_host.front import ui
 from holdfast_host.front.functions.handshakes import read_accepted
-from holdfast_host.front.http.page_cookie import COOKIE, without_page_cookie
+from holdfast_host.front.http.page_cookie import COOKIE, SECURE_COOKIE, without_page_cookie
 from holdfast_host.front.ui.pages import page_files
 from holdfast_host.wire.control.edge import Edge
 from tests.unit.front.stage import Response, Stage, staged
@@ -132,6 +132,27 @@ def test_signing_in_takes_the_token_and_keeps_it_where_scripts_and_functions_can
     uvloop.run(play())
 
 
+def test_over_https_a_page_of_a_sub_domain_cannot_set_the_cookie() -> None:
+    """Its script may set any cookie for the domain above it but one whose name begins with `__Host-`."""
+
+    async def play() -> None:
+        edge = Edge(trusted_proxies=("127.0.0.1",))
+        async with staged(token=TOKEN, edge=edge) as stage:
+            https = {"X-Forwarded-Proto": "https"}
+            signed_in = await stage.ask("POST", "/ui/session", b"", Authorization=f"Bearer {TOKEN}", **https)
+            kept = signed_in.headers["set-cookie"]
+            assert kept.startswith(f"{SECURE_COOKIE}=")
+            assert set(kept.split("; ")[1:]) == {"Path=/", "Secure", "HttpOnly", "SameSite=Strict"}  # as browsers ask
+            theirs = kept.partition(";")[0].removeprefix("__Host-")  # what that page could set
+            assert (await ask_as_page(stage, Cookie=theirs, **https)).status == 401
+            assert (await ask_as_page(stage, Cookie=f"{theirs}; {kept.partition(';')[0]}", **https)).status == 200
+            out = await stage.ask("DELETE", "/ui/session", b"", **https)
+            assert out.headers["set-cookie"].startswith(f"{SECURE_COOKIE}=; ")
+            assert "Max-Age=0" in out.headers["set-cookie"]
+
+    uvloop.run(play())
+
+
 @pytest.mark.parametrize("authorization", ["", "Bearer wrong", f"Basic {TOKEN}"])
 def test_signing_in_with_anything_else_keeps_nothing(authorization: str) -> None:
     async def play() -> None:
@@ -203,8 +224,9 @@ def test_no_other_site_signs_anybody_in_or_out(site: str) -> None:
         (KEPT, None),
         ("a=1", "a=1"),
         (f"x{KEPT}", f"x{KEPT}"),
+        (f"a=1; __Host-{KEPT}; {KEPT}", "a=1"),
     ],
-    ids=["between", "first", "alone", "none", "another's"],
+    ids=["between", "first", "alone", "none", "another's", "over HTTPS"],
 )
 def test_guests_are_never_shown_the_cookie(sent: str, seen: str | None) -> None:
     assert without_page_cookie(("Cookie", sent)) == (None if seen is None else ("Cookie", seen))
@@ -214,7 +236,11 @@ def test_guests_are_never_shown_the_cookie(sent: str, seen: str | None) -> None:
 def test_no_guest_sets_the_cookie(target: str) -> None:
     """Who would look at the inspector with the token of another were seen by that one, and acted as that one."""
     mine = ["Set-Cookie", "mine=holdfast_token; Path=/"]
-    theirs = [[name, f"{COOKIE}{value}; Path=/v1"] for name, value in [("Set-Cookie", "=eA=="), ("set-cookie", " =")]]
+    theirs = [
+        [name, f"{cookie}{value}; Path=/v1"]
+        for name, value in [("Set-Cookie", "=eA=="), ("set-cookie", " =")]
+        for cookie in (COOKIE, SECURE_COOKIE)
+    ]
     reply = {"status": 200, "headers": [*theirs, mine], "body": ""}
 
     async def play() -> None:

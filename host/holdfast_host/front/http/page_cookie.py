@@ -4,6 +4,9 @@ The page's scripts cannot read it, and a browser sends it along with requests th
 where the page itself asks: it names itself in a header, which no form and no link can set, and which pages of other
 origins may not; and what the browser says of the request's origin must be this host. No guest is shown it, and none
 sets it: whoever looks at the inspector would be somebody else there.
+
+Scripts of a function's page, on a host name below ours, could set a cookie for ours too. Over HTTPS the name begins with
+`__Host-` therefore: of such a cookie browsers see to it that nobody but this very host sets it, and for all paths.
 """
 
 from __future__ import annotations
@@ -21,9 +24,12 @@ if TYPE_CHECKING:
     from holdfast_host.front.http.server import Exchange
 
 COOKIE: Final = "holdfast_token"
+SECURE_COOKIE: Final = f"__Host-{COOKIE}"
 PAGE_HEADER: Final = "Holdfast-Inspector"
-# What the page asks for; functions, below /fn/, never see it.
+# What the page asks for, where a cookie may say so. No function sees it, whatever its path.
 _PATHS: Final = ("/v1", "/metrics")
+_FLAGS: Final = "HttpOnly; SameSite=Strict"
+_OURS: Final = frozenset({COOKIE, SECURE_COOKIE})
 
 
 def headers_of_page(exchange: Exchange) -> CIMultiDictProxy[str]:
@@ -31,10 +37,11 @@ def headers_of_page(exchange: Exchange) -> CIMultiDictProxy[str]:
     headers = exchange.headers
     if PAGE_HEADER not in headers or "Authorization" in headers or not _is_own(headers, exchange.asked_host or ""):
         return headers
+    kept = SECURE_COOKIE if is_secure(exchange) else COOKIE
     for line in headers.getall("Cookie", ()):
         for pair in line.split(";"):
             name, _, value = pair.strip().partition("=")
-            token = _unpack(value) if name == COOKIE else None
+            token = _unpack(value) if name == kept else None
             if token is not None:
                 shown = headers.copy()
                 shown["Authorization"] = f"Bearer {token}"
@@ -42,14 +49,20 @@ def headers_of_page(exchange: Exchange) -> CIMultiDictProxy[str]:
     return headers
 
 
+def is_secure(exchange: Exchange) -> bool:
+    """Whether the browser speaks HTTPS, to the host or to a proxy before it."""
+    return exchange.came_by.scheme == "https"
+
+
 def keep_lines(token: str, *, secure: bool) -> bytes:
     """The header lines that have the browser keep a token until it is closed."""
-    return _lines(base64.urlsafe_b64encode(token.encode("utf-8", "surrogateescape")).decode(), "", secure=secure)
+    value = base64.urlsafe_b64encode(token.encode("utf-8", "surrogateescape")).decode()
+    return _secure_line(value, "") if secure else _plain_lines(value, "")
 
 
 def forget_lines(*, secure: bool) -> bytes:
     """Those that have it forget."""
-    return _lines("", "; Max-Age=0", secure=secure)
+    return _secure_line("", "; Max-Age=0") if secure else _plain_lines("", "; Max-Age=0")
 
 
 def without_page_cookie(header: tuple[str, str]) -> tuple[str, str] | None:
@@ -57,13 +70,13 @@ def without_page_cookie(header: tuple[str, str]) -> tuple[str, str] | None:
     name, value = header
     if name.lower() != "cookie" or COOKIE not in value:
         return header
-    left = [pair for pair in value.split(";") if pair.partition("=")[0].strip() != COOKIE]
+    left = [pair for pair in value.split(";") if pair.partition("=")[0].strip() not in _OURS]
     return (name, ";".join(left).strip()) if left else None
 
 
 def is_page_cookie(name: str, value: str) -> bool:
     """Whether a guest's header would set our cookie."""
-    return name.lower() == "set-cookie" and value.partition("=")[0].strip() == COOKIE
+    return name.lower() == "set-cookie" and value.partition("=")[0].strip() in _OURS
 
 
 def _is_own(headers: Mapping[str, str], asked_host: str) -> bool:
@@ -80,6 +93,9 @@ def _unpack(value: str) -> str | None:
         return None
 
 
-def _lines(value: str, further: str, *, secure: bool) -> bytes:
-    flags = f"HttpOnly; SameSite=Strict{'; Secure' if secure else ''}{further}"
-    return "".join(f"Set-Cookie: {COOKIE}={value}; Path={path}; {flags}\r\n" for path in _PATHS).encode()
+def _secure_line(value: str, further: str) -> bytes:
+    return f"Set-Cookie: {SECURE_COOKIE}={value}; Path=/; Secure; {_FLAGS}{further}\r\n".encode()
+
+
+def _plain_lines(value: str, further: str) -> bytes:
+    return "".join(f"Set-Cookie: {COOKIE}={value}; Path={path}; {_FLAGS}{further}\r\n" for path in _PATHS).encode()

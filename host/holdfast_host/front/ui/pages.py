@@ -21,7 +21,7 @@ from holdfast_host.front.access.tokens import Tokens
 from holdfast_host.front.app import Route
 from holdfast_host.front.http.answers import TEXT, Answer, json_answer
 from holdfast_host.front.http.origin_checks import OriginChecks
-from holdfast_host.front.http.page_cookie import forget_lines, keep_lines
+from holdfast_host.front.http.page_cookie import forget_lines, is_secure, keep_lines
 from holdfast_host.front.http.server import Exchange
 
 Found = tuple[str, ...]
@@ -124,13 +124,13 @@ class InspectorPages:
         self._strangers.check_origin(exchange.headers, exchange.asked_host)
         self._tokens.caller(exchange.headers)
         token = exchange.headers.get("Authorization", "").partition(" ")[2].strip()
-        kept = keep_lines(token, secure=_is_secure(exchange)) if self._tokens.required else b""
+        kept = keep_lines(token, secure=is_secure(exchange)) if self._tokens.required else b""
         return json_answer({"signed_in": True}, 200, b"Cache-Control: no-store\r\n" + kept)
 
     async def _sign_out(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         """Have it forget the token, whether that still holds or not."""
         self._strangers.check_origin(exchange.headers, exchange.asked_host)
-        return json_answer({"signed_in": False}, 200, forget_lines(secure=_is_secure(exchange)))
+        return json_answer({"signed_in": False}, 200, forget_lines(secure=is_secure(exchange)))
 
 
 def _send(exchange: Exchange, name: str, digest: str) -> Answer:
@@ -144,7 +144,3 @@ def _send(exchange: Exchange, name: str, digest: str) -> Answer:
     if file.etag in exchange.headers.get("If-None-Match", ""):
         return Answer(304, b"", file.content_type, further)
     return Answer(200, file.body, file.content_type, further)
-
-
-def _is_secure(exchange: Exchange) -> bool:
-    return exchange.came_by.scheme == "https"
