@@ -392,14 +392,40 @@ def test_the_keyboard_reaches_everything_and_sees_where_it_is(host: HostProcess,
         assert wanted in seen
 
 
-def test_what_a_token_may_not_do_is_not_offered(host: HostProcess, page: Page) -> None:
-    """Whose token it is, is played; what the host lets each scope do is tested with the tokens."""
-    own = json.dumps({"id": "tok_1", "name": "look", "scope": "read", "types": [], "expires_at": None})
-    show(page, host, "")
-    page.run("window.real = window.fetch; window.fetch = (where, how) => where === '/v1/token' ? "
-             f"Promise.resolve(new Response({json.dumps(own)})) : real(where, how); "
+def sign_in_as(page: Page, scope: str, refused: str = "false") -> None:
+    """Play whose token it is; what the host lets each scope do is tested with the tokens."""
+    own = json.dumps({"id": "tok_1", "name": scope, "scope": scope, "types": [], "expires_at": None})
+    page.run("window.real = window.fetch; window.refused = []; window.fetch = (where, how) => where === '/v1/token' ? "
+             f"Promise.resolve(new Response({json.dumps(own)})) : {refused} ? refused.push(where) && "
+             "Promise.resolve(new Response('{}', {status: 403})) : real(where, how); "
              "window.dispatchEvent(new Event('signed-out'))")  # fmt: skip
     page.until("document.querySelector('[name=token]') !== null")
+
+
+def test_with_a_token_that_may_call_alone_methods_are_called_and_nothing_else_is_asked_for(
+    host: HostProcess, page: Page
+) -> None:
+    show(page, host, "")
+    sign_in_as(page, "call", "!['/v1/actors', '/v1/call'].includes(where)")
+    page.run("location.hash = '#/'; window.dispatchEvent(new Event('hashchange'))")
+    page.until("location.hash === '#/types' && document.querySelector('.view h1') !== null")
+    assert texts(page, "#nav a:not([hidden])") == ["Types", "Instances"]
+    page.run("location.hash = '#/instances/Purse'")
+    write(page, "input[type=search]", "only")
+    click(page, "Open this name", "form")
+    page.until(has_text(".tabs", "Call a method"))
+    assert texts(page, ".tabs a") == ["Call a method"]
+    write(page, "form select", "deposit", "change")
+    page.until("document.querySelector('form input[inputmode=numeric]') !== null")
+    write(page, "form input", "30")
+    click(page, "Call", "form")
+    page.until(has_text("section .badge", "200"))
+    assert page.run("refused") == []
+
+
+def test_what_a_token_may_not_do_is_not_offered(host: HostProcess, page: Page) -> None:
+    show(page, host, "")
+    sign_in_as(page, "read")
     for where, ready, hidden in (
         ("instances/Probe/alice", "document.querySelector('.value') !== null", {"Evict", "Erase …", "Add a key …"}),
         ("instances/Purse/ann/jobs", "document.querySelector('table') !== null", {"Retry", "Cancel …"}),
@@ -408,7 +434,7 @@ def test_what_a_token_may_not_do_is_not_offered(host: HostProcess, page: Page) -
         page.run(f"location.hash = '#/{where}'")
         page.until(f"document.querySelector('.view h1') !== null && {ready}")
         buttons = set(texts(page, "button"))
-        assert "Sign out look" in buttons
+        assert "Sign out read" in buttons
         assert not buttons & hidden
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from holdfast_host.core.cors import Cors
-from holdfast_host.core.errors import UnknownRouteError, WrongMethodError
+from holdfast_host.core.errors import UnknownFunctionError, UnknownRouteError, WrongMethodError
 from holdfast_host.front.access.rules import Guarded, call
 from holdfast_host.front.access.tokens import Tokens
 from holdfast_host.front.audit import Audited
@@ -104,7 +104,12 @@ class App:
             self._strangers.check_host(exchange.asked_host)
         asked = self._functions.find(exchange)
         if asked is not None:
-            return await self._functions.serve(exchange, asked)
+            try:
+                return await self._functions.serve(exchange, asked)
+            except UnknownFunctionError:  # it has no rules of its own: the host's say which pages may read so
+                if self._shared is None or not share(exchange, self._shared) or not is_preflight(exchange):
+                    raise
+                return preflight_answer(self._shared)
         if exchange.method == "POST" and target.startswith(_ACTORS):
             segments = target.split("/")
             if len(segments) == 6 and "?" not in target and "#" not in target:

@@ -177,6 +177,27 @@ def test_the_api_serves_pages_of_the_origins_that_its_operator_names_and_no_othe
     uvloop.run(play())
 
 
+@pytest.mark.parametrize("where", ["by its host name", "by its path"])
+def test_that_a_function_is_not_there_a_page_may_read_that_may_use_the_api(where: str) -> None:
+    """There is no manifest that says whose pages; others are not told which functions there are."""
+    target, host = ("/a", {"host": "nosuch.localhost"}) if where == "by its host name" else ("/fn/nosuch/a", {})
+
+    async def play() -> None:
+        async with staged(token="t", edge=Edge(cors_origins=(APP,))) as stage:
+            preflight = await ask(stage, "OPTIONS", target, {**host, **PREFLIGHT})
+            missing = await ask(stage, "GET", target, {**host, "origin": APP})
+            unlisted = await ask(stage, "GET", target, {**host, "origin": OTHER})
+            refused = await ask(stage, "OPTIONS", target, {**host, **PREFLIGHT, "origin": OTHER})
+
+            assert (preflight.status, preflight.headers["access-control-allow-origin"]) == (200, APP)
+            assert (missing.status, missing.error) == (404, "UnknownFunctionError")
+            assert missing.headers["access-control-allow-origin"] == APP
+            for response in (unlisted, refused):
+                assert (response.status, told(response)) == (404, {"vary": "Origin"})
+
+    uvloop.run(play())
+
+
 def test_without_the_flag_no_page_of_another_origin_is_served() -> None:
     async def play() -> None:
         async with staged() as stage:

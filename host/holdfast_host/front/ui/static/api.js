@@ -76,6 +76,8 @@ export async function* follow(where, signal) {
 }
 
 const MAY = {
+  look: ["admin", "read"],
+  follow: ["admin", "read", "deploy"],
   call: ["admin", "call"],
   deploy: ["admin", "deploy"],
   change: ["admin"],

@@ -1,6 +1,6 @@
 // The shell: which page is shown, who is signed in, and what ends when a page is left.
 
-import { askText, learnScope } from "./api.js";
+import { askText, learnScope, may } from "./api.js";
 import { failure, h, say } from "./dom.js";
 
 const PAGES = {
@@ -12,6 +12,8 @@ const PAGES = {
   log: () => import("./pages/log.js"),
 };
 const TITLES = { "": "Overview", functions: "Functions", types: "Types", instances: "Instances", work: "Work", log: "Log" };
+// What a token must be allowed for a page to have something to show; the others are for every scope.
+const NEEDED = { "": "look", functions: "follow", work: "follow", log: "follow" };
 const main = document.querySelector("#main");
 let life = null;
 let known = null;
@@ -60,7 +62,9 @@ async function show() {
   main.replaceChildren(view);
   try {
     const [{ show: fill }] = await Promise.all([PAGES[page](), known === null && signedIn()]);
-    if (!own.signal.aborted) await fill(view, rest, own);
+    if (own.signal.aborted) return;
+    if (!offered(page) && page === "") location.replace("#/types");
+    else await fill(view, rest, own);
   } catch (error) {
     if (own.signal.aborted || error.name === "AbortError") return;
     if (error.status === 401) askForToken();
@@ -68,8 +72,13 @@ async function show() {
   }
 }
 
+function offered(page) {
+  return !Object.hasOwn(NEEDED, page) || may(NEEDED[page]);
+}
+
 async function signedIn() {
   known = await learnScope();
+  for (const link of document.querySelectorAll("#nav a")) link.hidden = !offered(link.getAttribute("href").slice(2));
   const whose = known.name || (known.id === "bootstrap" ? "" : known.id);
   document.querySelector("#account").replaceChildren(
     known.id === "anonymous" ? h("span", { class: "hint" }, "no token needed")

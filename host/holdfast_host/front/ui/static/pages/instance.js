@@ -16,13 +16,16 @@ const EVERY_MS = 2_000;
 const COUNTED_EVERY_MS = 30_000; // the host walks all keys for it
 
 export async function show(view, [type, which, tab], life) {
-  const chosen = Object.hasOwn(TABS, tab ?? "") ? tab : "storage";
+  const looks = may("look");
+  const tabs = Object.entries(TABS).filter(([key]) => looks || key === "call");
+  const chosen = !looks ? "call" : Object.hasOwn(TABS, tab ?? "") ? tab : "storage";
   const here = path("instances", type, which);
   const facts = h("dl", { class: "facts small card" });
   const panel = h("section", { class: "stack panel" });
   let keys = 0;
   let countAt = 0;
   const again = async (asked = true) => {
+    if (!looks) return {};
     const counts = asked || performance.now() >= countAt;
     const found = await get(counts ? `${here}?count=true` : here, life.signal);
     if (counts) [keys, countAt] = [found.keys, performance.now() + COUNTED_EVERY_MS];
@@ -37,8 +40,8 @@ export async function show(view, [type, which, tab], life) {
       may("change") && h("button", { type: "button", onclick: () => evict(here, again) }, "Evict"),
       may("change") && first.quarantined && h("button", { type: "button", onclick: () => release(here, again) }, "Release"),
       may("change") && h("button", { type: "button", class: "danger", onclick: () => erase(here, type, which, again) }, "Erase …")),
-    facts,
-    h("nav", { class: "tabs", "aria-label": "Parts of the instance" }, Object.entries(TABS).map(([key, [label]]) =>
+    looks && facts,
+    h("nav", { class: "tabs", "aria-label": "Parts of the instance" }, tabs.map(([key, [label]]) =>
       h("a", { href: to("instances", type, which, key), "aria-current": key === chosen ? "page" : null }, label))),
     panel);
   life.every(EVERY_MS, () => again(false).catch((error) => {

@@ -1,6 +1,6 @@
 // The instances of a type by the begin of their names, a page at a time, however many there are.
 
-import { get, path } from "../api.js";
+import { get, may, path } from "../api.js";
 import { bytes, count, empty, failure, field, h, heading, name, put, table, to } from "../dom.js";
 
 const PAGE = 100;
@@ -20,11 +20,12 @@ export async function show(view, parts, life) {
   const rows = h("div", { class: "body listing" });
   const pager = h("div", { class: "pager" });
   view.append(
-    heading("Instances", "Those that have storage or an alarm, in the order of their names."),
+    heading("Instances", may("look") ? "Those that have storage or an alarm, in the order of their names." : "Open one by its name, to call it."),
     h("section", { class: "card" },
       h("form", { class: "filters", onsubmit: (event) => { event.preventDefault(); if (prefix.value) location.hash = to("instances", type, prefix.value); } },
-        field("Type", choice), field("Names that begin with", prefix), h("button", null, "Open this name")),
-      rows, pager));
+        field("Type", choice), field(may("look") ? "Names that begin with" : "Name", prefix), h("button", null, "Open this name")),
+      may("look") && [rows, pager]));
+  if (!may("look")) return;
 
   let asked = 0;
   const fill = async (cursors) => {
