@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import time
@@ -28,9 +29,9 @@ def until(said: Callable[[], bool]) -> None:
 
 
 def test_sighup_reads_the_file_anew_and_names_what_needs_a_restart(tmp_path: Path) -> None:
-    """No process ends for it, and a broken file changes nothing."""
+    """No process ends for it, and a broken file changes nothing. What is said of it shows the new level of the log."""
     file = tmp_path / "host.toml"
-    file.write_text("workers = 1\n")
+    file.write_text('workers = 1\nlog_level = "error"\n')
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(str(tmp_path / "notify"))
     # The kernel keeps ten words that nobody has read: the watchdog's, an hour apart, leave room for the others.
@@ -56,7 +57,8 @@ def test_sighup_reads_the_file_anew_and_names_what_needs_a_restart(tmp_path: Pat
         kept = status(APP)
 
         assert (before, kept) == (403, 200)
-        assert "the settings are read anew" in host.log
+        [changed] = re.findall(r"the settings are read anew changed=(.+)", host.log)
+        assert set(re.findall(r"\w+", changed)) == {"cors_origins", "log_level"}
         assert "a changed setting holds only after a restart setting=workers" in host.log
         assert 'restart setting="limit method_timeout_s"' in host.log
         assert "the settings stay as they were" in host.log

@@ -48,15 +48,18 @@ class EventLog:
         process: str = "supervisor",
         log_format: str = "text",
     ) -> None:
+        self._stream = _Stream(sys.stderr if stream is None else stream)
+        self._process = process
+        self._renderer = _RENDERERS[log_format]
+        self.set_level(level)
+
+    def set_level(self, level: str) -> None:
+        """Write what is at or above another level from now on."""
         self._log = structlog.wrap_logger(
-            _Stream(sys.stderr if stream is None else stream),
-            processors=[
-                structlog.processors.add_log_level,
-                structlog.processors.format_exc_info,
-                _RENDERERS[log_format],
-            ],
+            self._stream,
+            processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, self._renderer],
             wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-            process=process,
+            process=self._process,
         )
 
     def write(self, level: str, event: str, **facts: Any) -> None:
@@ -93,7 +96,12 @@ def adopt_logging(process: str, level: str, log_format: str = "text") -> None:
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(LEVELS[level])
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """The same for another level, once `logging` was adopted."""
+    logging.getLogger().setLevel(LEVELS[level])
 
 
 def adopt_tracebacks(process: str, log_format: str = "text") -> None:

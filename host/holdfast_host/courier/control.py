@@ -8,7 +8,7 @@ from typing import cast
 
 from holdfast_host.wire.control.messages import Message
 from holdfast_host.wire.control.protocol import (
-    CourierQuestion,
+    CourierOrder,
     CourierStart,
     Ping,
     Pong,
@@ -22,7 +22,7 @@ class ControlChannel(asyncio.Protocol):
     """Lives as long as the courier; belongs to its loop. Pings end here, all else goes to `on_message`."""
 
     def __init__(
-        self, on_message: Callable[[CourierStart | CourierQuestion | Stop], None], on_end: Callable[[], None]
+        self, on_message: Callable[[CourierStart | CourierOrder | Stop], None], on_end: Callable[[], None]
     ) -> None:
         """`on_end` is called when the supervisor is gone."""
         self._on_message = on_message

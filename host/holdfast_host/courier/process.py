@@ -12,7 +12,7 @@ from holdfast_host.core.child_loop import serve_until_stop
 from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.json_text import JsonObject
-from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
+from holdfast_host.core.logs import adopt_logging, adopt_tracebacks, set_level
 from holdfast_host.courier.addresses import PrivateAccess
 from holdfast_host.courier.connections import Connections
 from holdfast_host.courier.control import ControlChannel
@@ -24,11 +24,12 @@ from holdfast_host.courier.links import WorkerLink
 from holdfast_host.courier.lookups import Lookups
 from holdfast_host.wire.calls.outbound import Ask, Read
 from holdfast_host.wire.control.protocol import (
-    CourierQuestion,
+    CourierOrder,
     CourierStart,
     Done,
     Measure,
     Measured,
+    NewLogLevel,
     Ready,
     Stop,
     TakeGrants,
@@ -66,7 +67,7 @@ class Courier:
         )
         self._control.send(Ready(os.getpid()))
 
-    def on_message(self, message: CourierQuestion) -> None:
+    def on_message(self, message: CourierOrder) -> None:
         """Do what the supervisor says, and answer."""
         match message:
             case TakeGrants():
@@ -78,6 +79,8 @@ class Courier:
             case TakeSecrets():
                 self._grants.set_secrets(message.values, message.sealed)
                 self._control.send(Done(message.id))
+            case NewLogLevel():
+                set_level(message.level)
             case Measure():
                 self._control.send(Measured(message.id, self._measures()))
             case _:

@@ -15,7 +15,7 @@ from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.config import HTTP_BACKLOG
 from holdfast_host.core.errors import InternalError
 from holdfast_host.core.json_text import JsonObject
-from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
+from holdfast_host.core.logs import adopt_logging, adopt_tracebacks, set_level
 from holdfast_host.core.tls import server_context
 from holdfast_host.front.access.tokens import Tokens
 from holdfast_host.front.access_log.connection import LoggedConnection
@@ -67,6 +67,7 @@ from holdfast_host.wire.control.protocol import (
     Measure,
     Measured,
     NewCatalog,
+    NewLogLevel,
     Ready,
     Stop,
 )
@@ -180,6 +181,8 @@ class Front:
                 self._tokens.take(message.tokens)
             case NewEdge():
                 self._take_edge(message.edge)
+            case NewLogLevel():
+                set_level(message.level)
             case HostHealth():
                 self._health.update(message)
             case Measure():

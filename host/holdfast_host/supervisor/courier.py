@@ -14,6 +14,7 @@ from holdfast_host.wire.control.protocol import CourierStart
 
 if TYPE_CHECKING:
     from holdfast_host.core.config import HostConfig
+    from holdfast_host.supervisor.live_settings import LiveSettings
     from holdfast_host.supervisor.startup import HostResources
     from holdfast_host.wire.control.catalog import Outbound
     from holdfast_host.wire.control.protocol import ChildNews
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
 class CourierLaunch:
     """How a courier is started, and with what; each start carries the grants and secrets of that moment."""
 
-    def __init__(self, config: HostConfig, resources: HostResources, program: tuple[str, ...]) -> None:
+    def __init__(
+        self, config: HostConfig, resources: HostResources, program: tuple[str, ...], settings: LiveSettings
+    ) -> None:
         self._config = config
         self._resources = resources
         self._program = program
+        self._settings = settings
 
     def grants(self) -> dict[str, Outbound]:
         """What the deployed functions may ask, by name; without those that ask nothing."""
@@ -45,7 +49,7 @@ class CourierLaunch:
                 functions=self.grants(),
                 secrets=secrets.values,
                 sealed=secrets.sealed,
-                log_level=config.log_level,
+                log_level=self._settings.log_level,
                 log_format=config.log_format,
             )
 

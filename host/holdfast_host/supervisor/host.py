@@ -131,7 +131,7 @@ class Host:
         fronts = range(config.fronts)
         self._front_launches = [FrontLaunch(each, config, resources, programs.front, settings) for each in fronts]
         self._fronts = [self._process(f"front {number}", launch) for number, launch in enumerate(self._front_launches)]
-        launch_courier = CourierLaunch(config, resources, programs.courier)
+        launch_courier = CourierLaunch(config, resources, programs.courier, settings)
         self._courier = self._process("courier", launch_courier)
         self._courier_kept: asyncio.Task[None] | None = None
         self._all = [*self._workers, *self._fronts]
@@ -176,7 +176,8 @@ class Host:
         loop, manager = asyncio.get_running_loop(), self._manager
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number).name)
-        watching = [asyncio.create_task(each) for each in (self._settings.watch(self._fronts), manager.keep_alive())]
+        settings = self._settings.watch(self._fronts, [*self._workers, self._courier])
+        watching = [asyncio.create_task(each) for each in (settings, manager.keep_alive())]
         if self._archive is not None:
             self._archive.begin()
             watching.append(asyncio.create_task(self._archive.watch(self._tell_health)))
@@ -292,6 +293,7 @@ class Host:
             self._config,
             self._resources,
             programs.worker,
+            self._settings,
             attribution=self._attribution,
             components=self._components,
             is_suspect=is_suspect,

@@ -33,6 +33,7 @@ class WorkerLaunch:
         config: HostConfig,
         resources: HostResources,
         program: tuple[str, ...],
+        settings: LiveSettings,
         *,
         attribution: CrashAttribution,
         components: ComponentStore,
@@ -43,6 +44,7 @@ class WorkerLaunch:
         self._config = config
         self._resources = resources
         self._program = program
+        self._settings = settings
         self._attribution = attribution
         self._components = components
         self._is_suspect = is_suspect
@@ -64,7 +66,7 @@ class WorkerLaunch:
                 routing=resources.routing,
                 catalog=resources.registry.catalog(),
                 limits=config.limits,
-                log_level=config.log_level,
+                log_level=self._settings.log_level,
                 log_format=config.log_format,
                 check_arguments=config.check_arguments,
                 secrets=resources.vault.values(),
@@ -132,7 +134,7 @@ class FrontLaunch:
                 routing=resources.routing,
                 catalog=without_sources(resources.registry.catalog()),
                 limits=config.limits,
-                log_level=config.log_level,
+                log_level=self._settings.log_level,
                 log_format=config.log_format,
                 allowed_hosts=(config.listen.host, *config.allowed_hosts),
                 edge=self._settings.edge,

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.core.logs import set_level
 from holdfast_host.core.tls import CertificateError, server_context
 from holdfast_host.supervisor.service_manager import ServiceManager
 from holdfast_host.wire.control.edge import Certificate, Edge, NewEdge
+from holdfast_host.wire.control.protocol import NewLogLevel
 
 if TYPE_CHECKING:
     from holdfast_host.core.config import HostConfig
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 LOOK_S: Final = 1.0
 _OTHERS: Final = 0o007
 _OF_TLS: Final = frozenset({"tls_cert", "tls_key"})  # other files, or the same ones; not whether TLS is spoken at all
-_TAKEN: Final = frozenset({"trusted_proxies", "cors_origins"}) | _OF_TLS
+_TAKEN: Final = frozenset({"trusted_proxies", "cors_origins", "log_level"}) | _OF_TLS
 
 Reread = Callable[[], "HostConfig"]
 _Signature = tuple[tuple[int, ...], ...]
@@ -51,8 +53,13 @@ class LiveSettings:
         self.edge = Edge(config.trusted_proxies, config.cors_origins, _read_certificate(config))
         self._warn_of_readers()
 
-    async def watch(self, fronts: Sequence[SupervisedProcess]) -> None:
-        """Tell the fronts what changes, until cancelled."""
+    @property
+    def log_level(self) -> str:
+        """The level that holds now."""
+        return self._config.log_level
+
+    async def watch(self, fronts: Sequence[SupervisedProcess], others: Sequence[SupervisedProcess] = ()) -> None:
+        """Tell the fronts, and of the log also the other children, what changes, until cancelled."""
         if self._reread is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked.set)
         seen = self._tried
@@ -61,7 +68,7 @@ class LiveSettings:
             if self._asked.is_set() and self._reread is not None:
                 self._asked.clear()
                 self.manager.reloading()
-                await self._reload(self._reread, fronts)
+                await self._reload(self._reread, fronts, others)
                 self.manager.reloaded()
                 seen = self._tried
             before, seen = seen, await asyncio.to_thread(_signature, self._config)
@@ -75,7 +82,9 @@ class LiveSettings:
             async with asyncio.timeout(None if self._config.tls_cert is None else LOOK_S):
                 await self._asked.wait()
 
-    async def _reload(self, reread: Reread, fronts: Sequence[SupervisedProcess]) -> None:
+    async def _reload(
+        self, reread: Reread, fronts: Sequence[SupervisedProcess], others: Sequence[SupervisedProcess]
+    ) -> None:
         try:
             wanted = await asyncio.to_thread(reread)
             changed = [name for name in _names_of(wanted) if _value_of(wanted, name) != _value_of(self._config, name)]
@@ -92,6 +101,8 @@ class LiveSettings:
             return
         self._config = dataclasses.replace(self._config, **{name: getattr(wanted, name) for name in taken})
         await self._tell(Edge(wanted.trusted_proxies, wanted.cors_origins, certificate), fronts)
+        if "log_level" in changed:
+            self._set_log_level(wanted.log_level, (*fronts, *others))
         self._log.info("the settings are read anew", changed=[name for name in changed if name in taken])
         for name in changed:
             if name not in taken:
@@ -115,6 +126,13 @@ class LiveSettings:
         for front in fronts:
             if front.child is not None:
                 front.child.send(NewEdge(edge))
+
+    def _set_log_level(self, level: str, children: Sequence[SupervisedProcess]) -> None:
+        self._log.set_level(level)
+        set_level(level)
+        for process in children:
+            if process.child is not None:
+                process.child.send(NewLogLevel(level))
 
     def _warn_of_readers(self) -> None:
         """A key that everybody reads is no key; but who may be everybody on a machine is its operator's to say."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from holdfast_host.core.errors import HoldfastError, InternalError
 from holdfast_host.core.json_text import JsonObject
+from holdfast_host.core.logs import set_level
 from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.control.messages import Failure, Message, Question
 from holdfast_host.wire.control.protocol import (
@@ -31,6 +32,7 @@ from holdfast_host.wire.control.protocol import (
     LiveFronts,
     Measure,
     Measured,
+    NewLogLevel,
     Occupied,
     Ping,
     Pong,
@@ -158,6 +160,9 @@ class ControlChannel:
                 self._back_up(message)
             case LiveFronts():
                 worker.sockets.know_fronts(message.numbers)
+            case NewLogLevel():
+                set_level(message.level)
+                worker.output.set_level(message.level)
             case Ping():
                 self.send(Pong(message.id))
             case Measure():

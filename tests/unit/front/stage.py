@@ -32,10 +32,10 @@ from holdfast_host.wire.calls.frames import (
     unpack_slot,
 )
 from holdfast_host.wire.control.catalog import ActorType, Catalog, Deployment, Method
-from holdfast_host.wire.control.edge import Edge, NewEdge
-from holdfast_host.wire.control.protocol import Drain, FrontNews, FrontStart, HostHealth, Measure, NewCatalog, Stop
+from holdfast_host.wire.control.edge import Edge
+from holdfast_host.wire.control.protocol import FrontNews, FrontStart, Stop
 from holdfast_host.wire.control.routing import Routing
-from holdfast_host.wire.control.tokens import KnownTokens, NewTokens
+from holdfast_host.wire.control.tokens import KnownTokens
 from holdfast_host.wire.pages.state_page import StatePage
 from holdfast_host.wire.sockets.frames import unpack_taken
 from holdfast_host.wire.sockets.pages import PAGES, SocketPages
@@ -335,7 +335,7 @@ async def staged(
 
         def on_message(message: FrontStart | FrontNews | Stop) -> None:
             assert front is not None
-            assert isinstance(message, NewCatalog | NewTokens | NewEdge | HostHealth | Measure | Drain)
+            assert not isinstance(message, FrontStart | Stop)
             front.on_message(message)
 
         channel, control = await loop.create_connection(lambda: ControlChannel(on_message, lambda: None), sock=theirs)

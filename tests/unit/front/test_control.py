@@ -17,6 +17,7 @@ NEWS: list[control.FrontNews] = [
     NewEdge(Edge(("10.0.0.0/8",))),
     control.NewCatalog(CATALOG),
     NewTokens(KnownTokens()),
+    control.NewLogLevel("info"),
     control.HostHealth([True]),
     control.Measure(id=7),
     control.Drain(),

@@ -117,7 +117,7 @@ def test_the_orders_above_are_all_but_news_and_the_end(supervised: Supervised) -
     supervised.stops.get(timeout=10)
 
     answered = {type(order) for order, _ in ANSWERS}
-    assert answered | {control.LiveFronts, control.Stop} == set(get_args(control.WorkerOrder))
+    assert answered | {control.LiveFronts, control.NewLogLevel, control.Stop} == set(get_args(control.WorkerOrder))
 
 
 def test_the_sockets_of_a_front_that_lives_are_open_until_it_does_not(supervised: Supervised) -> None:

@@ -134,3 +134,15 @@ def test_messages_of_several_threads_to_the_supervisor_do_not_mix() -> None:
     assert all(Fatal(text * MIB) in received for text in "abcd")
     theirs.close()
     ours.close()
+
+
+def test_another_level_holds_for_events_and_not_for_guests(capfd: pytest.CaptureFixture[str]) -> None:
+    output = Output(0, "error")
+    output.event("info", "unwanted")
+    output.guest_line("T/a", "f", "stdout", "printed")
+    output.set_level("info")
+    output.event("info", "wanted")
+    output.flush()
+
+    shown = capfd.readouterr().err
+    assert ("unwanted" in shown, "printed" in shown, "0 wanted" in shown) == (False, True, True)

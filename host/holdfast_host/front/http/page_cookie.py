@@ -5,8 +5,8 @@ where the page itself asks: it names itself in a header, which no form and no li
 origins may not; and what the browser says of the request's origin must be this host. No guest is shown it, and none
 sets it: whoever looks at the inspector would be somebody else there.
 
-Scripts of a function's page, on a host name below ours, could set a cookie for ours too. Over HTTPS the name begins with
-`__Host-` therefore: of such a cookie browsers see to it that nobody but this very host sets it, and for all paths.
+Scripts of a function's page, on a host name below ours, could set a cookie for ours too. So over HTTPS its name begins
+with `__Host-`: of such a cookie browsers see to it that nobody but this very host sets it, and for all paths.
 """
 
 from __future__ import annotations

@@ -41,6 +41,12 @@ class Ping(Message, tag="ping"):
     id: int
 
 
+class NewLogLevel(Message, tag="log_level"):
+    """Write what is at or above this level from now on."""
+
+    level: str
+
+
 class Drain(Message, tag="drain"):
     """Finish: a front closes its listener, a worker takes no new root call. Drained follows."""
 
@@ -354,12 +360,12 @@ WorkerQuestion = (
     | ReleaseCommits
     | CopyPartition
 )
-WorkerOrder = WorkerQuestion | LiveFronts | Ping | Drain | Stop
+WorkerOrder = WorkerQuestion | LiveFronts | NewLogLevel | Ping | Drain | Stop
 ToWorker = WorkerStart | WorkerOrder
-FrontNews = NewCatalog | NewTokens | NewEdge | HostHealth | Measure | Drain
+FrontNews = NewCatalog | NewTokens | NewEdge | NewLogLevel | HostHealth | Measure | Drain
 ToFront = FrontStart | FrontNews | Progress | Answer | Ping | Stop
-CourierQuestion = TakeGrants | TakeSecrets | Measure
-ToCourier = CourierStart | CourierQuestion | Ping | Stop
+CourierOrder = TakeGrants | TakeSecrets | NewLogLevel | Measure
+ToCourier = CourierStart | CourierOrder | Ping | Stop
 AnyAnswer = Done | Failed | Measured | FoundTypes | Described | ShownActivity
 ChildNews = Ready | Drained | Unloadable | CommitStalled | RoomChanged | Fatal | Request | Withdraw | TokensUsed
 FromChild = AnyAnswer | Pong | ChildNews

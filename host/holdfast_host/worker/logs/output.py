@@ -60,6 +60,11 @@ class Output:
         self._thread = threading.Thread(target=self._write_all, name="holdfast-log", daemon=True)
         self._thread.start()
 
+    def set_level(self, level: str) -> None:
+        """Write events of the worker at or above this level from now on; any thread."""
+        self._log.set_level(level)
+        self._least = LEVELS[level]
+
     def event(self, level: str, message: str, **facts: Any) -> None:
         """One line of the worker's own."""
         if LEVELS[level] >= self._least:
