@@ -13,7 +13,7 @@ ACCOUNT := examples/account/build/account.wasm
 # Bytecode is kept, whatever the machine says: else each process of a host compiles the product when it starts.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-long test-unit costs lint format docs screenshots bench packages builds dist coverage hostile crash faults install install-dev install-bench install-docs install-dist apt clean
+.PHONY: help demo test test-long test-unit costs lint format docs screenshots bench packages builds dist newcomer coverage hostile crash faults install install-dev install-bench install-docs install-dist apt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make packages   builds the popular packages of docs/packages.md from the index and tries each (ten minutes)"
 	@echo "make builds     the real builds that make test leaves out, because it does one like them (four minutes)"
 	@echo "make dist       wheel and sdist, judged, installed from the index with and without the host, and used (a minute)"
+	@echo "make newcomer   every command from nothing to a deployed, monitored, backed-up chat, measured; WRITE=1 into its page"
 	@echo "make coverage   lines and branches that tests/unit and tests/contract cover in this process, as a table (ten minutes)"
 	@echo "make bench      the measurements of tests/benchmarks; QUICK=1 short ones, WRITE=1 into the README, ONLY=flat one section"
 	@echo "make screenshots  every page of the inspector in a real browser, as pictures, and how soon it can be used (a minute)"
@@ -99,6 +100,10 @@ coverage: install-dev
 dist: install-dist
 	$(BIN)/python -m pytest -q -m dist tests/acceptance/test_distribution.py
 	rm -rf dist && $(BIN)/python -m build --no-isolation
+
+newcomer: install-dist
+	rm -rf dist && $(BIN)/python -m build --no-isolation --wheel
+	$(BIN)/python tools/newcomer.py $(if $(WRITE),--write)
 
 builds: install-dev
 	$(BIN)/python -m pytest -q -n 2 -m builds tests

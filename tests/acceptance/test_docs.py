@@ -25,6 +25,7 @@ WITHOUT_CODE = {
     "export.md",
     "index.md",
     "inspector.md",
+    "newcomer.md",
     "production.md",
     "security.md",
     "tokens.md",
