@@ -40,6 +40,7 @@ from holdfast_host.front.known.direct import DirectCalls
 from holdfast_host.front.routes.alarms import AlarmRoutes
 from holdfast_host.front.routes.audit import AuditRoutes
 from holdfast_host.front.routes.backup import BackupRoutes
+from holdfast_host.front.routes.changes import ChangeRoutes
 from holdfast_host.front.routes.debug import DebugRoutes
 from holdfast_host.front.routes.functions import FunctionRoutes
 from holdfast_host.front.routes.instances import InstanceRoutes
@@ -48,6 +49,7 @@ from holdfast_host.front.routes.logs import LogRoutes
 from holdfast_host.front.routes.metrics import MetricsRoutes
 from holdfast_host.front.routes.openapi.document import describe_api
 from holdfast_host.front.routes.quarantine import QuarantineRoutes
+from holdfast_host.front.routes.reverting import RevertRoutes
 from holdfast_host.front.routes.secrets import SecretRoutes
 from holdfast_host.front.routes.sockets import SocketRoutes
 from holdfast_host.front.routes.tokens import TokenRoutes
@@ -129,9 +131,11 @@ class Front:
                 *AuditRoutes(control).routes(),
                 *TokenRoutes(control, tokens).routes(),
                 *BackupRoutes(control).routes(),
+                *ChangeRoutes(start.archive).routes(),
                 *instances.routes(),
                 *SocketRoutes(instances).routes(),
                 *TransferRoutes(instances, self._links, limits).routes(),
+                *RevertRoutes(instances, control).routes(),
                 *DebugRoutes(control, limits).routes(),
                 *QuarantineRoutes(lambda: self._calls.view, control, limits).routes(),
             ],

@@ -83,6 +83,11 @@ class Overlay(SocketChanges):
             pairs.append((key, value))
         return pairs
 
+    @property
+    def page_entries_max(self) -> int:
+        """What `list` gives at once, at the most."""
+        return self._limits.page_entries_max
+
     def list(
         self,
         prefix: bytes,

@@ -14,6 +14,7 @@ from typing import Any, Final, assert_never
 
 from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.config import HostConfig
+from holdfast_host.core.errors import BadRequestError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog, adopt_logging
 from holdfast_host.supervisor.archive.opening import open_archive
@@ -41,6 +42,7 @@ from holdfast_host.wire.control.operations import (
     CollectMeasures,
     FurtherOperation,
     ListQuarantined,
+    ReadArchived,
     ReleaseFunction,
     ReleaseInstance,
     SecretOperation,
@@ -361,6 +363,12 @@ class Host:
                 return await self._attribution.release_function(operation.function, self._workers)
             case TakeBackup():
                 return await self._backups.take(with_key=operation.with_key, on_file=progress, gone=gone)
+            case ReadArchived():
+                if self._archive is None:
+                    raise BadRequestError(
+                        "this host keeps no archive, from which that is read: start it with --archive"
+                    )
+                return await self._archive.read_instance(operation.type_id, operation.name, operation.at_us)
             case _:
                 assert_never(operation)
 

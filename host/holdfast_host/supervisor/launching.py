@@ -145,6 +145,7 @@ class FrontLaunch:
                 access_log=config.access_log if config.access_log != STANDARD_OUTPUT or output >= 0 else "",
                 access_log_fd=output,
                 traces=config.traces != "",
+                archive="" if config.archive is None else str(config.archive),
             )
 
         output = _standard_output() if config.access_log == STANDARD_OUTPUT else -1

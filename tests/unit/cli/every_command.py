@@ -46,6 +46,10 @@ ENTRY = {
     "number": 2, "at": "2026-11-30T12:00:00Z", "event": "ended", "begun": 1, "token": EVIL, "name": EVIL, "what": EVIL,
     "object": EVIL, "client": EVIL, "status": 404, "error": EVIL,
 }  # fmt: skip
+CHANGE = {
+    "position": EVIL, "at": EVIL, "type": EVIL, "name": EVIL, "cleared": True, "put": {EVIL: EVIL}, "deleted": [EVIL],
+    "alarm": EVIL,
+}  # fmt: skip
 TOKEN = {
     "id": EVIL, "name": EVIL, "scope": EVIL, "types": [EVIL], "expires_at": EVIL, "expired": True, "last_used_at": EVIL,
 }  # fmt: skip
@@ -119,6 +123,7 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "job retry": [([*ONE, EVIL], {"id": EVIL, "state": EVIL})],
     "job cancel": [([*ONE, EVIL], {"deleted": True})],
     "evict": [(ONE, {"evicted": True})],
+    "revert": [([*ONE, "--at", "10m"], {"at": EVIL, "put": 1, "deleted": 1, "keys": 1})],
     "erase": [([*ONE, "--yes"], {"deleted": True}), (ONE, None)],
     "logs": [([], LOG_LINE), (["--name", EVIL], {"time": 1.0, "function": EVIL, "message": EVIL})],
     "rollback": [
@@ -131,6 +136,7 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "secret list": [([], {"secrets": [SECRET]})],
     "secret delete": [([EVIL], SECRET)],
     "audit": [([], ENTRY), (["--json"], ENTRY)],
+    "changes": [([], CHANGE), (["--json"], CHANGE)],
     "token create": [(["--scope", "call", "--type", EVIL, "--name", EVIL], {**TOKEN, "token": EVIL})],
     "token list": [([], {"tokens": [TOKEN]})],
     "token rotate": [([EVIL], {**TOKEN, "token": EVIL})],

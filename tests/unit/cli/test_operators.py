@@ -53,6 +53,8 @@ COMMANDS = {
     "deleteSecret": "secret delete",
     "showOwnToken": "auth status",
     "readAudit": "audit",
+    "readChanges": "changes",
+    "revertInstance": "revert",
     "listTokens": "token list",
     "createToken": "token create",
     "rotateToken": "token rotate",

@@ -15,7 +15,7 @@ SPEAKING = [(command, *cases[0]) for command, cases in WALK.items() if cases[0][
 JSON = [b"[]", b"{}", b'"x"', b"null", b"5", b'[["a", 1]]']
 STRANGE = [*JSON, b"<html>a proxy</html>", b"", b"\xff\xfe", b"[" * 100_000]
 VALUES = {"call", "storage get"}  # they take any JSON: it is what a method returned, or what is stored
-LINES = {"logs", "audit"}  # there may be none
+LINES = {"logs", "audit", "changes"}  # there may be none
 USUAL = [(200, body) for body in JSON]
 ANSWERS = [*((200, body) for body in STRANGE), *((500, body) for body in STRANGE), (302, b"{}"), (404, b"<html>")]
 

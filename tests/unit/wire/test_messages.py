@@ -124,6 +124,7 @@ OPERATIONS: list[operations.AnyOperation] = [
     operations.RotateToken("id"),
     operations.RevokeToken("id"),
     operations.TakeBackup(True),
+    operations.ReadArchived(1, "alice", 1_800_000_000_000_000),
 ]
 READERS: list[tuple[Any, list[Any], Callable[[bytes], Any]]] = [
     (control.ToWorker, FOR_WORKERS, control.read_for_worker),

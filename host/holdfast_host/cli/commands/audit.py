@@ -11,17 +11,10 @@ from typing import Final
 import click
 
 from holdfast_host.cli import answers
-from holdfast_host.cli.client import (
-    HostClient,
-    RefusedError,
-    StrangeAnswerError,
-    UnreachableError,
-    host_options,
-    open_client,
-    with_query,
-)
+from holdfast_host.cli.client import HostClient, host_options, open_client, with_query
 from holdfast_host.cli.commands.logs import read_since
-from holdfast_host.cli.output import json_option, print_json, say, say_labelled
+from holdfast_host.cli.follow_numbered import follow_numbered
+from holdfast_host.cli.output import json_option, print_json, say_labelled
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -29,7 +22,6 @@ Examples:
   holdfast audit --since 1d
   holdfast audit -f --json
 """
-_PAUSE_S: Final = 0.5  # between two attempts to reach a host
 
 
 @click.command("audit", epilog=_EXAMPLES)
@@ -67,23 +59,15 @@ def command(follows: bool, since: str | None, host: str, token_file: Path | None
 
 def follow_audit(client: HostClient, pause: Callable[[float], None]) -> Iterator[answers.AuditEntry]:
     """Each line once, without end; what a host that is away writes meanwhile comes when it is back."""
-    after, seen = 0, False
-    while True:
-        try:
-            path = with_query("/v1/audit", {"after": str(after), "follow": "true"})
-            for entry in client.lines(path, answers.AuditEntry):
-                after, seen = entry["number"], True
-                yield entry
-        except (UnreachableError, StrangeAnswerError):
-            if not seen:
-                raise
-        except RefusedError as error:
-            if not (seen and error.retryable):
-                raise
-        else:
-            seen = True
-        say(f"The host at {client.url} has stopped or is not reached any more: waiting for it.", err=True)
-        pause(_PAUSE_S)
+    after = 0
+
+    def read_on() -> Iterator[answers.AuditEntry]:
+        nonlocal after
+        for entry in client.lines(with_query("/v1/audit", {"after": str(after), "follow": "true"}), answers.AuditEntry):
+            after = entry["number"]
+            yield entry
+
+    return follow_numbered(client, read_on, pause)
 
 
 def _time_of(entry: answers.AuditEntry) -> float:

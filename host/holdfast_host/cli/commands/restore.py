@@ -46,7 +46,8 @@ Examples:
 @click.option(
     "--group",
     metavar="N",
-    help="With --from: the moment of that commit; P:N where there are several partitions.",
+    help="With --from: the moment of that commit, which 'holdfast changes' shows; P:N where there are several "
+    "partitions.",
 )
 @click.option(
     "--key-file",

@@ -211,9 +211,13 @@ class OneInstance:
 
     async def edit(self, what: bytes, facts: list[Any]) -> Answer:
         """Have a turn of it change its storage; the answer when that is durable."""
+        return Answer(*await self.edited(what, facts))
+
+    async def edited(self, what: bytes, facts: list[Any]) -> tuple[int, bytes]:
+        """The same; its status and body."""
         body = json.dumps(facts, separators=(",", ":")).encode()
         call = Call(0, self.type_id, 0, int(CallKind.EDIT), 0, self.name.encode(), what, b"", body)
-        return Answer(*await self.link.call(call, self._partition))
+        return await self.link.call(call, self._partition)
 
 
 def _name_page(answer: dict[str, Any]) -> NamePage:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
+import sys
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from holdfast_host.core.errors import BadRequestError, HostUnavailableError
 from holdfast_host.supervisor.archive.base_maker import BaseMaker, TakeBackup
 from holdfast_host.supervisor.archive.shipper import Shipper
 from holdfast_host.supervisor.archive.small_files import RegistryCopies
@@ -27,6 +32,8 @@ class Archive:
 
     def __init__(self, root: Path, keep_s: float, resources: HostResources, take: TakeBackup, log: EventLog) -> None:
         """`take` makes a backup, of which a base is made."""
+        self._root = root
+        self._directory = resources.directory
         self._log = log
         self._take = take
         self._shipper = Shipper(resources.directory, root, keep_s, log, needs_base=self._copy_was_lost)
@@ -64,6 +71,35 @@ class Archive:
         with suppress(OSError):
             return await asyncio.to_thread(self._shipper.measures)
         return {}
+
+    async def read_instance(self, type_id: int, name: str, at_us: int) -> JsonObject:
+        """What an instance had stored at a moment, as `operations.ReadArchived` says.
+
+        Raises:
+            BadRequestError: the archive does not have that moment.
+            HostUnavailableError: it cannot be read.
+        """
+        scratch = self._directory.backup / f"instance-{uuid.uuid4().hex}"
+        await asyncio.to_thread(scratch.mkdir)
+        module = "holdfast_host.supervisor.archive.one_instance"
+        words = [self._root, scratch, type_id, name.encode().hex(), at_us]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", module, *map(str, words), stdout=asyncio.subprocess.PIPE
+        )
+        said: JsonObject = {}
+        try:
+            text, _ = await process.communicate()
+            said = json.loads(text) if process.returncode == 0 else {}
+        finally:
+            if process.returncode is None:
+                process.kill()
+            if "at" not in said:
+                await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        if "error" in said:
+            raise BadRequestError(f"the archive does not give back that moment: {said['error']}")
+        if "at" not in said:
+            raise HostUnavailableError(f"the archive could not be read: the process ended with {process.returncode}")
+        return {"path": str(scratch / "keys"), "at": said["at"]}
 
     async def aclose(self) -> None:
         """Ship what was committed last; the workers are gone."""

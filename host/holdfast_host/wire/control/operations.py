@@ -195,6 +195,17 @@ class TakeBackup(Operation, tag="backup"):
     with_key: bool  # the key of the secrets too
 
 
+class ReadArchived(Operation, tag="archived"):
+    """What an instance had stored at a moment. Result: `path`, of a file that whoever asked removes, and `at`.
+
+    The file is a map of MessagePack: keys and encoded values.
+    """
+
+    type_id: int
+    name: str
+    at_us: int
+
+
 FunctionOperation = (
     Deploy | Reload | Rollback | PreviewRollback | Delete | ShowFunction | ListFunctions | ListUndeployed
 )
@@ -203,5 +214,5 @@ SecretOperation = ListSecrets | SetSecret | DeleteSecret
 TokenOperation = ListTokens | CreateToken | RotateToken | RevokeToken
 AuditOperation = BeginChange | EndChange | ReadAudit
 KeptOperation = SecretOperation | TokenOperation | AuditOperation
-FurtherOperation = CollectMeasures | CollectActivity | QuarantineOperation | KeptOperation | TakeBackup
+FurtherOperation = CollectMeasures | CollectActivity | QuarantineOperation | KeptOperation | TakeBackup | ReadArchived
 AnyOperation = FunctionOperation | FurtherOperation

@@ -11,7 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from holdfast_host.core.errors import BadRequestError, UnknownJobError, UnknownSocketError
 from holdfast_host.wire.sockets.frames import read_socket
@@ -55,6 +58,30 @@ def _delete(turn: Turn) -> bytes:
     """Body: `[key]`."""
     (key,) = json.loads(turn.request.body)
     return _said(key=key, deleted=turn.storage.delete(key.encode()))
+
+
+def _revert(turn: Turn) -> bytes:
+    """Body: `[path]`, of a file with all keys and values that it had; only what differs is written."""
+    (path,) = json.loads(turn.request.body)
+    wanted: dict[bytes, bytes] = msgspec.msgpack.decode(Path(path).read_bytes(), type=dict[bytes, bytes])
+    storage, same, gone = turn.storage, set[bytes](), list[bytes]()
+    after: bytes | None = None
+    while True:
+        page, _ = storage.list(b"", None, after, None, False, storage.page_entries_max)
+        if not page:
+            break
+        for key, value in page:
+            if wanted.get(key) == value:
+                same.add(key)
+            elif key not in wanted:
+                gone.append(key)
+        after = page[-1][0]
+    for key in gone:
+        storage.delete(key)
+    for key, value in wanted.items():
+        if key not in same:
+            storage.put(key, value)
+    return _said(put=len(wanted) - len(same), deleted=len(gone), keys=len(wanted))
 
 
 def _delete_instance(turn: Turn) -> bytes:
@@ -149,6 +176,7 @@ _EDITS: Final[dict[bytes, Callable[[Turn], bytes]]] = {
     b"put": _put,
     b"delete": _delete,
     b"delete_instance": _delete_instance,
+    b"revert": _revert,
     b"set_alarm": _set_alarm,
     b"delete_alarm": _delete_alarm,
     b"close_socket": _close_socket,

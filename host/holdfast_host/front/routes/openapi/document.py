@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast_host import __version__
 from holdfast_host.front.routes.openapi.audit import describe_audit
+from holdfast_host.front.routes.openapi.changes import describe_changes
 from holdfast_host.front.routes.openapi.inspection import describe_inspection
 from holdfast_host.front.routes.openapi.jobs import describe_jobs
 from holdfast_host.front.routes.openapi.parts import ANY, JSON, TYPED, operation, parameter, typed_body
@@ -59,6 +60,7 @@ def describe_api(url: str, routes: Iterable[Route] = (), *, token: bool) -> dict
             "/v1/secrets/{name}": _secret(),
             **describe_tokens(),
             **describe_audit(),
+            **describe_changes(),
             "/fn/{function}/{path}": _function_itself(),
             **describe_inspection(),
             **describe_transfers(),

@@ -1,0 +1,94 @@
+"""/v1/changes: what was committed, in order, from the archive, as JSON lines.
+
+Who follows is told when the archive has it, half a second behind the commit. The archive is read by threads of the
+front; without `--archive` its reader is never loaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from aiohttp import web
+
+from holdfast_host.core.errors import BadRequestError, HostUnavailableError, UnknownRouteError
+from holdfast_host.front.access.rules import look
+from holdfast_host.front.app import Route
+from holdfast_host.front.http.answers import LineStream
+from holdfast_host.front.http.paths import TRUTH, read_number, read_parameters
+from holdfast_host.front.http.server import Exchange
+
+if TYPE_CHECKING:
+    from holdfast_host.storage.archive.changes import ChangeReader, Position
+
+FOLLOW_PAUSE_S: Final = 0.25  # then it is seen whether the token still holds
+_LIMIT_MAX: Final = 10**15
+
+
+class ChangeRoutes:
+    """The handler. One per front."""
+
+    def __init__(self, archive: str) -> None:
+        """`archive`: its folder; empty where there is none."""
+        self._root = Path(archive) if archive else None
+
+    def routes(self) -> list[Route]:
+        """For the App."""
+        return [Route.of("/v1/changes", GET=look(self._changes))]
+
+    async def _changes(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
+        asked = read_parameters(query, "type", "after", "limit", "follow")
+        left = read_number(asked, "limit", 1, _LIMIT_MAX) or _LIMIT_MAX
+        follow = TRUTH.get(asked.get("follow", "false").lower())
+        if follow is None:
+            raise BadRequestError(f"the parameter follow is {asked['follow'][:40]!r}: write true or false")
+        if self._root is None:
+            raise UnknownRouteError("this host keeps no archive, from which changes are read: start it with --archive")
+        types, asked_type = exchange.caller.types, asked.get("type")
+
+        def is_wanted(name: str) -> bool:
+            return (asked_type is None or name == asked_type) and (types is None or name in types)
+
+        reader = await asyncio.to_thread(_open, self._root, asked.get("after"), is_wanted)
+        lines = await asyncio.to_thread(_read, reader)  # a refusal still gets its own head
+        stream = LineStream(exchange)
+        await stream.open()
+        while left and (lines or follow):
+            for line in lines[:left]:
+                await stream.send(msgspec.json.encode(line) + b"\n")
+            left -= min(left, len(lines))
+            if exchange.server.draining or exchange.caller.ended or (exchange.half_closed and not lines):
+                break
+            if not lines:
+                await asyncio.sleep(FOLLOW_PAUSE_S)
+            lines = await asyncio.to_thread(_read, reader) if left else []
+        await stream.aclose()
+        return stream.response
+
+
+def _open(root: Path, after: str | None, is_wanted: Any) -> ChangeReader:
+    from holdfast_host.storage.archive.changes import ChangeReader, Position
+
+    position: Position | None = None
+    if after == "now":
+        position = Position.now(root)
+    elif after is not None:
+        position = Position.read(after)
+        if position is None:
+            raise BadRequestError(
+                f"the parameter after is {after[:40]!r}: send back the position of a line, or write now"
+            )
+    return ChangeReader(root, position, is_wanted)
+
+
+def _read(reader: ChangeReader) -> list[dict[str, Any]]:
+    from holdfast_host.storage.archive.frames import ArchiveError
+
+    try:
+        return reader.read()
+    except ArchiveError as error:
+        raise HostUnavailableError(f"the archive cannot be read: {error}") from error
+    except OSError as error:
+        raise HostUnavailableError(f"the archive cannot be read: {error.strerror}") from error
