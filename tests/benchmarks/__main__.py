@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from tests.benchmarks import (
+    archive,
     budget,
     copies,
     counts,
@@ -48,6 +49,7 @@ SECTIONS: Final[dict[str, Callable[[Section, Scale], None]]] = {
     "calls between actors": nested.run,
     "idempotency keys": keyed.run,
     "jobs": jobs.run,
+    "archive": archive.run,
     "sockets": sockets.run,
     "neighbours": neighbours.run,
     "copies": copies.run,
