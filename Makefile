@@ -163,7 +163,7 @@ $(BIN)/python:
 
 apt:
 	$(SUDO) apt-get update -qq
-	$(SUDO) apt-get install -y --no-install-recommends python3 python3-venv curl gcc libc6-dev wrk valgrind chromium
+	$(SUDO) apt-get install -y --no-install-recommends python3 python3-venv curl gcc libc6-dev wrk valgrind chromium postgresql
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache examples/*/build

@@ -162,6 +162,7 @@ class Limits:
 
     # Disk.
     instance_bytes_max: int = GIB
+    instance_memory_bytes: int = 16 * MIB  # of an instance over PostgreSQL, which is held whole while it is in memory
     map_bytes: int = 64 * GIB
     disk_reserve_bytes: int = 256 * MIB  # free; with less, nothing may grow
     delete_rows_max: int = 1_000  # that a commit deletes for delete_all, 1 to 2 ms; later ones sweep the rest

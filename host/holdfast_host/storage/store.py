@@ -186,6 +186,10 @@ class OwnerLostError(StoreBrokenError):
     """
 
 
+class TakenOverError(OwnerLostError):
+    """The store belongs to another host: a successor of ours would own nothing."""
+
+
 class Leader(Protocol):
     """What a store that settles later needs of the worker that it belongs to."""
 

@@ -357,6 +357,7 @@ def test_an_abandoned_alarm_is_kept_but_never_due(store: Store) -> None:
     assert kept.state == "abandoned"
 
 
+@pytest.mark.parametrize("open_store", ["memory", "lmdb"], indirect=True)  # PostgreSQL has one transaction for all
 def test_each_partition_records_the_groups_that_touched_it(store: Store) -> None:
     by_partition = {each.partition: each for each in (store.locate(ACCOUNT, b"n%d" % n) for n in range(20))}
     assert [group for _, group in store.reached().values()] == [FIRST_GROUP - 1] * 2

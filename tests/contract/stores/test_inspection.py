@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.data_directory import ensure_data_directory
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
@@ -25,6 +27,7 @@ def names_of(store: Store, type_id: int, prefix: bytes = b"", entries_max: int =
     return names
 
 
+@pytest.mark.parametrize("open_store", ["memory", "lmdb"], indirect=True)  # PostgreSQL has none
 def test_instances_come_in_name_order_over_all_partitions_page_by_page(store: Store) -> None:
     names = [b"%03d" % number for number in range(40)]
     places = [store.locate(ACCOUNT, name) for name in names]

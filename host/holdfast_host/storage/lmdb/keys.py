@@ -97,7 +97,7 @@ _JOB_REST: Final = 12
 
 PREFIX_BYTES: Final = _NUMBER_KEY.size  # what a data row's key has before the instance's own key
 
-_ALARM_STATES: Final = ("armed", "retrying", "abandoned", "parked")
+ALARM_STATES: Final = ("armed", "retrying", "abandoned", "parked")
 _DUE_STATES: Final = ("armed", "retrying")
 _BEGUN: Final = 1
 _KILLED: Final = 2
@@ -233,7 +233,7 @@ def alarm_key(number: int) -> bytes:
 
 def pack_alarm(alarm: Alarm) -> bytes:
     """The value of an alarm row."""
-    state = _ALARM_STATES.index(alarm.state)
+    state = ALARM_STATES.index(alarm.state)
     marks = alarm.begun * _BEGUN + alarm.killed * _KILLED + (alarm.trace != b"") * _TRACED
     row = _ALARM_ROW.pack(alarm.due_us, alarm.scheduled_us, alarm.retry_count, state, marks)
     return row + alarm.trace + alarm.last_error.encode("utf-8", "replace")
@@ -245,7 +245,7 @@ def unpack_alarm(row: bytes) -> Alarm:
     at = _ALARM_ROW.size + (CONTEXT_BYTES if marks & _TRACED else 0)
     begun, killed = bool(marks & _BEGUN), bool(marks & _KILLED)
     trace = row[_ALARM_ROW.size : at]
-    return Alarm(due_us, retry_count, scheduled_us, _ALARM_STATES[state], row[at:].decode(), begun, killed, trace)
+    return Alarm(due_us, retry_count, scheduled_us, ALARM_STATES[state], row[at:].decode(), begun, killed, trace)
 
 
 def has_due_row(alarm: Alarm) -> bool:
@@ -266,7 +266,7 @@ def unpack_due_key(key: bytes) -> tuple[int, int]:
 
 def rest_prefix(state: str, type_id: int | None = None) -> bytes:
     """What the keys of the rest rows of a state, or of a state and a type, begin with."""
-    return _REST_KEY.pack(_REST, _ALARM_STATES.index(state), type_id or 0, 0)[: 2 if type_id is None else 6]
+    return _REST_KEY.pack(_REST, ALARM_STATES.index(state), type_id or 0, 0)[: 2 if type_id is None else 6]
 
 
 def index_prefix(state: str) -> bytes:
@@ -278,7 +278,7 @@ def index_key(alarm: Alarm, type_id: int, number: int) -> bytes:
     """The key of the alarm's due or rest row."""
     if has_due_row(alarm):
         return due_key(alarm.due_us, number)
-    return _REST_KEY.pack(_REST, _ALARM_STATES.index(alarm.state), type_id, number)
+    return _REST_KEY.pack(_REST, ALARM_STATES.index(alarm.state), type_id, number)
 
 
 def number_of_index_key(key: bytes) -> int:

@@ -1,0 +1,1 @@
+"""The Store on PostgreSQL. The only importer of psycopg."""

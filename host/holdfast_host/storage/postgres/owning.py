@@ -1,0 +1,160 @@
+"""Who owns the shards: the host that was started last, and of it a seat for each worker; a life each.
+
+A life is a random number that is never used twice: a store that is restored to the past cannot bring an old owner back.
+Whoever gives a seat another life waits for the commit that is under way on it, and no later one finds its fence.
+
+One host at a time: what is told of another one here is that its connections are there.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+
+from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.storage.postgres.schema import FORMAT, SCHEMA, TABLES
+from holdfast_host.storage.store import OwnerLostError, TakenOverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_APPLICATION: Final = "holdfast/"
+_LEFT_OVER_S: Final = 12.0  # the server notices that a host is gone within that
+_LIFE_BITS: Final = 62
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """What a worker owns: its seat at a life, and its shards with their epochs and the group that each has reached."""
+
+    seat: int
+    life: int
+    reached: dict[int, tuple[int, int]]
+
+
+def worker_name(host: str, worker: int) -> str:
+    """How the server shows a worker's connection."""
+    return f"{_APPLICATION}{host}/w{worker}"
+
+
+def host_name(host: str) -> str:
+    """How the server shows that of a host itself."""
+    return f"{_APPLICATION}{host}/host"
+
+
+def make_tables(connection: psycopg.Connection[Any]) -> bool:
+    """Make the tables of a new store; False where they are there."""
+    (there,) = connection.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.cluster",)).fetchone() or (None,)
+    if there is not None:
+        return False
+    with connection.transaction():
+        connection.execute(TABLES)
+        connection.execute(
+            "INSERT INTO cluster (id, format, catalog, directory) VALUES (gen_random_uuid(), %s, 1, '')", (FORMAT,)
+        )
+    return True
+
+
+def start_host(connection: psycopg.Connection[Any], host: str, workers: int) -> int:
+    """Take all shards for a host that starts, spread over so many seats; the host's life.
+
+    Raises:
+        ConfigurationError: the store has connections of a host, or goes with the directory of another one.
+    """
+    _refuse_others(connection, host)
+    life = secrets.randbits(_LIFE_BITS) | 1
+    with connection.transaction():
+        (bound,) = connection.execute("SELECT directory FROM cluster FOR UPDATE").fetchone() or ("",)
+        if bound not in ("", host):
+            raise ConfigurationError(
+                f"the functions of this store are registered in another data directory, whose registry/store.json says "
+                f"{bound}: start with that one"
+            )
+        connection.execute("UPDATE cluster SET directory = %s", (host,))
+        connection.execute("UPDATE host SET state = 'dead' WHERE host <> %s", (host,))
+        connection.execute(
+            "INSERT INTO host VALUES (%s, %s, 'up')"
+            " ON CONFLICT (host) DO UPDATE SET life = excluded.life, state = 'up'",
+            (host, life),
+        )
+        for worker in range(workers):
+            connection.execute(
+                "INSERT INTO seat (host, worker, life, lives) VALUES (%s, %s, 0, 0) ON CONFLICT DO NOTHING",
+                (host, worker),
+            )
+        for (seat,) in connection.execute("SELECT seat FROM seat ORDER BY seat FOR UPDATE").fetchall():
+            other = secrets.randbits(_LIFE_BITS) | 1
+            connection.execute("UPDATE seat SET life = %s, lives = lives + 1 WHERE seat = %s", (other, seat))
+        _fold_reached(connection, None)
+        for worker in range(workers):
+            connection.execute(
+                "UPDATE shard SET epoch = epoch + 1, seat = (SELECT seat FROM seat WHERE host = %s AND worker = %s)"
+                " WHERE shard %% %s = %s",
+                (host, worker, workers, worker),
+            )
+    return life
+
+
+def _refuse_others(connection: psycopg.Connection[Any], host: str) -> None:
+    """Wait for what a predecessor has left, as long as that may stand there."""
+    end = time.monotonic() + _LEFT_OVER_S
+    while True:
+        others = connection.execute(
+            "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE %s AND pid <> pg_backend_pid()"
+            " AND datname = current_database() LIMIT 1",
+            (f"{_APPLICATION}%",),
+        ).fetchone()
+        if others is None:
+            return
+        if time.monotonic() > end:
+            other = others[0].removeprefix(_APPLICATION).partition("/")[0]
+            mine = " (a copy of this data directory?)" if other == host else ""
+            raise ConfigurationError(f"the host {other}{mine} serves this store, and one host can: stop it first")
+        time.sleep(0.2)
+
+
+def claim(
+    connection: psycopg.Connection[Any], host: str, host_life: int, worker: int, warned: Callable[[], str | None]
+) -> Seat:
+    """Give a worker's seat another life, which is this connection's; what it owns, and what its predecessor reached.
+
+    Raises:
+        TakenOverError: the host has another life.
+        OwnerLostError: the server has warned: nothing is known.
+    """
+    life = secrets.randbits(_LIFE_BITS) | 1
+    with connection.transaction():
+        alive = connection.execute(
+            "SELECT FROM host WHERE host = %s AND life = %s AND state <> 'dead' FOR KEY SHARE", (host, host_life)
+        ).fetchone()
+        if alive is None:
+            raise TakenOverError("another host has taken the store over, and one host can serve a store")
+        row = connection.execute(
+            "UPDATE seat SET life = %s, lives = lives + 1 WHERE host = %s AND worker = %s RETURNING seat",
+            (life, host, worker),
+        ).fetchone()
+        if row is None:
+            raise OwnerLostError("the store has no seat for this worker")
+        seat: int = row[0]
+        _fold_reached(connection, seat)
+        shards = connection.execute(
+            "UPDATE shard SET epoch = epoch + 1 WHERE seat = %s RETURNING shard, epoch, grp", (seat,)
+        ).fetchall()
+    warning = warned()
+    if warning is not None:
+        raise OwnerLostError(f"the store has warned at the claim: {warning}")
+    return Seat(seat, life, {shard: (epoch, group) for shard, epoch, group in shards})
+
+
+def _fold_reached(connection: psycopg.Connection[Any], seat: int | None) -> None:
+    """What a seat, or every one, has reached is its shards' from now on; the seats are locked."""
+    connection.execute(
+        "UPDATE shard SET grp = greatest(shard.grp, r.grp) FROM (SELECT seat, max(grp) AS grp FROM reached"
+        " GROUP BY seat) AS r WHERE shard.seat = r.seat AND (%s::int IS NULL OR r.seat = %s)",
+        (seat, seat),
+    )
+    connection.execute("DELETE FROM reached WHERE %s::int IS NULL OR seat = %s", (seat, seat))

@@ -1,0 +1,125 @@
+"""Which server and which tables are refused, each in a sentence that says what to do."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.core.limits import Limits
+from holdfast_host.storage.postgres.owning import host_name, make_tables, start_host
+from holdfast_host.storage.postgres.session import StoreAddress, StoreUnreachableError, connect
+from holdfast_host.storage.store import TakenOverError
+from tests.harness.postgres import HOST, PumpedStore, new_store, server
+from tests.unit.storage.postgres.conftest import Owned
+
+
+def refusal(address: StoreAddress) -> str:
+    with pytest.raises(ConfigurationError) as raised:
+        connect(address, "test")
+    return raised.value.message
+
+
+def test_a_database_without_tables_is_refused() -> None:
+    address = StoreAddress(server().new_database(), "single")
+
+    assert refusal(address) == "the store has no tables: make them with `holdfast store init`"
+
+
+def test_tables_are_made_once() -> None:
+    address = StoreAddress(server().new_database(), "single")
+    with connect(address, "test", checked=False) as connection:
+        assert make_tables(connection)
+        assert not make_tables(connection)
+    connect(address, "test").close()
+
+
+def test_a_server_without_a_synchronous_standby_is_refused_unless_somebody_says_why_that_is_well(owned: Owned) -> None:
+    dsn = owned.address.dsn
+
+    assert "synchronous_standby_names is empty" in refusal(StoreAddress(dsn))
+    connect(StoreAddress(dsn, "managed"), "test").close()
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("ALTER TABLE kv SET UNLOGGED", "kv is unlogged or temporary"),
+        ("ALTER TABLE instance ENABLE ROW LEVEL SECURITY", "instance is under row security"),
+        ("CREATE RULE r AS ON INSERT TO job DO INSTEAD NOTHING", "job is behind a rule"),
+        (
+            "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+            "CREATE TRIGGER t BEFORE INSERT ON receipt FOR EACH ROW EXECUTE FUNCTION t()",
+            "receipt is behind a trigger",
+        ),
+        ("UPDATE cluster SET format = 99", "has format 99"),
+    ],
+    ids=["unlogged", "row security", "rule", "trigger", "format"],
+)
+def test_tables_that_could_lose_what_they_take_are_refused(owned: Owned, change: str, what: str) -> None:
+    owned.other.execute(change)
+
+    assert what in refusal(owned.address)
+
+
+def test_a_setting_of_the_role_is_overruled(owned: Owned) -> None:
+    """A timeout would cancel a commit, and plans by scans would read whole tables."""
+    database = owned.address.dsn.rsplit("/", 1)[1]
+    for setting in ("statement_timeout = '5s'", "synchronous_commit = off", "jit = on", "enable_seqscan = on"):
+        owned.other.execute(f"ALTER ROLE holdfast IN DATABASE {database} SET {setting}")
+    with connect(owned.address, "test") as connection:
+        row = connection.execute(
+            "SELECT current_setting('statement_timeout'), current_setting('synchronous_commit'),"
+            " current_setting('jit'), current_setting('enable_seqscan')"
+        ).fetchone()
+
+    assert row == ("0", "on", "off", "off")
+
+
+def test_an_address_where_nobody_answers_is_said_without_its_password() -> None:
+    with pytest.raises(StoreUnreachableError) as raised:
+        connect(StoreAddress("postgresql://holdfast:secret@127.0.0.1:1/holdfast"), "test")
+
+    assert "127.0.0.1:1/holdfast" in raised.value.message
+    assert "secret" not in raised.value.message
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    assert "is no address" in refusal(StoreAddress("postgresql://holdfast@db/x?nonsense=1"))
+
+
+def test_a_second_host_is_refused_while_the_first_is_there(owned: Owned, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not even asked to wait for long: a worker of the first stands in the way."""
+    monkeypatch.setattr("holdfast_host.storage.postgres.owning._LEFT_OVER_S", 0.2)
+    with (
+        connect(owned.address, host_name("another")) as connection,
+        pytest.raises(ConfigurationError, match=f"the host {HOST} serves this store"),
+    ):
+        start_host(connection, "another", 1)
+    owned.put(b"alice", k=b"1")
+
+
+def test_a_store_goes_with_the_directory_that_registers_its_functions() -> None:
+    address, _ = new_store()
+    with (
+        connect(address, host_name("another")) as connection,
+        pytest.raises(ConfigurationError, match="another data directory"),
+    ):
+        start_host(connection, "another", 1)
+
+
+def test_a_host_that_starts_again_with_more_workers_spreads_its_shards_anew() -> None:
+    address, _ = new_store()
+    with connect(address, host_name(HOST)) as connection:
+        life = start_host(connection, HOST, 3)
+    stores = [PumpedStore.open(address, life, Limits(), worker) for worker in range(3)]
+    owned_shards = [set(each.reached()) for each in stores]
+
+    assert set().union(*owned_shards) == set(range(256))
+    assert [len(each) for each in owned_shards] == [86, 85, 85]
+    with pytest.raises(TakenOverError):
+        PumpedStore.open(address, life + 1, Limits())
+    for each in stores:
+        each.close()
+    with psycopg.connect(address.dsn, options="-c search_path=holdfast") as other:
+        assert (other.execute("SELECT count(*) FROM seat").fetchone() or (0,))[0] == 3
