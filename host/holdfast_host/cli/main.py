@@ -46,6 +46,7 @@ _COMMANDS: Final = {
     "restore": "Make a data directory from a backup, or from an archive as of any moment.",
     "changes": "Show what was committed, in order, and follow it.",
     "revert": "Give an instance the keys that it had at a moment, from the archive.",
+    "store": "Make and check a store on PostgreSQL.",
     "verify": "Read a whole data directory, and say what is wrong.",
     "evict": "Take an instance out of memory; its storage stays.",
     "erase": "Delete all that an instance has stored, its alarm and jobs among it.",

@@ -31,6 +31,8 @@ OUTBOUND_DEFAULT: Final = ("https://*",)
 STANDARD_OUTPUT: Final = "-"
 _KEEP: Final = re.compile(r"([0-9]{1,6})([hd])")
 _KEEP_UNITS_S: Final = {"h": 3600.0, "d": 86400.0}
+DURABILITIES: Final = ("replicated", "managed", "single")
+_STORE_SCHEMES: Final = ("postgresql://", "postgres://")
 
 # What the on-disk format or the engine bounds: an operator may lower these, never raise them.
 _CEILINGS: Final = {
@@ -95,6 +97,8 @@ class HostConfig:
     traces: str = ""  # the URL to which spans are sent; empty: nothing is traced
     archive: Path | None = None  # the folder that all that is committed is shipped to
     archive_keep_s: float = 0.0  # how far back it must reach; 0: to its beginning
+    store: str = field(default="", repr=False)  # the address of PostgreSQL; empty: storage is in the data directory
+    durability: str = DURABILITIES[0]
 
     @classmethod
     def make(
@@ -125,6 +129,8 @@ class HostConfig:
         environment: Mapping[str, str] | None = None,
         archive: str | Path | None = None,
         archive_keep: str | None = None,
+        store: str | None = None,
+        durability: str = DURABILITIES[0],
     ) -> HostConfig:
         """Check what the operator said.
 
@@ -156,6 +162,8 @@ class HostConfig:
             environment: those variables; None for none.
             archive: the folder of the archive, which must not be in the data directory; None for none.
             archive_keep: how far back it must reach, as `30d` or `12h`; None for all.
+            store: the address of PostgreSQL, where that is to hold what instances store.
+            durability: what PostgreSQL is to promise before anything is answered; see docs/postgresql.md.
 
         Raises:
             ConfigurationError: says what is wrong and how to mend it.
@@ -176,6 +184,12 @@ class HostConfig:
         for name in names:
             if not _DOMAIN.fullmatch(name):
                 raise ConfigurationError(f"--allowed-host {name!r} is no host name; an example is 'actors.example.com'")
+        if durability not in DURABILITIES:
+            raise ConfigurationError(f"--durability {durability!r} is none of {', '.join(DURABILITIES)}")
+        if store is not None and archive is not None:
+            raise ConfigurationError("--archive is of storage in files: with --store, PostgreSQL's own backups go back")
+        if store is not None and not store.startswith(_STORE_SCHEMES):
+            raise ConfigurationError("--store is no address of PostgreSQL, as postgresql://holdfast@db/holdfast")
         if tls_key is not None and tls_cert is None:
             raise ConfigurationError(f"--tls-key {tls_key} is a key without a certificate: give --tls-cert too")
         where = parse_listen(listen) if isinstance(listen, str) else listen
@@ -209,6 +223,8 @@ class HostConfig:
             traces=read_traces(traces, environment or {}),
             archive=_read_archive(archive, Path(data).absolute()),
             archive_keep_s=0.0 if archive_keep is None else _read_keep(archive_keep, archive),
+            store=store or "",
+            durability=durability,
         )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast_host import __version__
 from holdfast_host.core.backup_file import FORMAT, HEAD
-from holdfast_host.core.errors import HoldfastError, HostUnavailableError
+from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavailableError
 from holdfast_host.core.failures import disk_error
 from holdfast_host.core.limits import MIB
 from holdfast_host.storage.data_directory import MARKER, partition_path
@@ -61,9 +61,15 @@ class Backups:
             archived: what is committed after it goes into new files of the archive's spools.
 
         Raises:
+            BadRequestError: what instances store is not in the data directory.
             HostUnavailableError: another one is under way, or a worker is not up, does not stop, or ended.
             StorageFullError: there is no room for the copies.
         """
+        if self._resources.central_store is not None:
+            raise BadRequestError(
+                "what instances store is on PostgreSQL: back it up with its own tools (pg_basebackup, pgBackRest, "
+                "snapshots of the provider), and the data directory, for the functions, while the host is stopped"
+            )
         if self._under_way:
             raise HostUnavailableError("another backup is under way: wait until it has ended")
         self._under_way = True

@@ -77,6 +77,7 @@ class WorkerLaunch:
                 fronts=[*resources.front_numbers.live],
                 traces=config.traces,
                 archived=config.archive is not None,
+                store=resources.central_store,
             )
 
         inherited = (listener.fileno(), resources.lock_fd, running_fd)

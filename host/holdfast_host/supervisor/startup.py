@@ -12,8 +12,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from holdfast_host.core.config import HostConfig
+from holdfast_host.core.limits import SHARDS
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.audit.audit_log import AuditLog
+from holdfast_host.supervisor.central_store import bind_store
 from holdfast_host.supervisor.crashes.quarantine import Quarantine
 from holdfast_host.supervisor.directory.layout import DirectoryLayout, make_directory, open_directory
 from holdfast_host.supervisor.directory.lock import DirectoryLock, Holder
@@ -22,6 +24,7 @@ from holdfast_host.supervisor.processes.listeners import RuntimeDirectory, bind_
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.supervisor.secrets.secret_store import SecretStore
 from holdfast_host.supervisor.tokens.token_store import TokenStore
+from holdfast_host.wire.control.protocol import CentralStore
 from holdfast_host.wire.control.routing import Routing
 
 
@@ -43,6 +46,7 @@ class HostResources:
     courier_listener: socket.socket
     routing: Routing
     url: str
+    central_store: CentralStore | None  # None: what instances store is in the directory
 
 
 @contextmanager
@@ -55,7 +59,7 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
     make_directory(config.data)
     with ExitStack() as cleanup:
         lock = cleanup.enter_context(DirectoryLock.acquire(config.data))
-        directory = open_directory(config.data, config.workers)
+        directory = open_directory(config.data, SHARDS if config.store else config.workers)
         if lock.predecessor is not None:
             removed = remove_leftover(lock.predecessor.runtime)
             log.warning("the last host did not stop in order", pid=lock.predecessor.pid, sockets_removed=removed)
@@ -75,6 +79,7 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
         listeners = [cleanup.enter_context(runtime.listen(f"w{n}")) for n in range(_workers(config, directory, log))]
         routing = Routing.over(directory.partitions, [str(each.getsockname()) for each in listeners])
         courier = cleanup.enter_context(runtime.listen("courier"))
+        central_store = bind_store(config, directory, len(listeners), log)
         yield HostResources(
             directory=directory,
             registry=registry,
@@ -90,6 +95,7 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
             courier_listener=courier,
             routing=routing,
             url=url,
+            central_store=central_store,
         )
 
 

@@ -20,6 +20,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.components.compiled_store import sha256_of
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
 from holdfast_host.supervisor.audit.audit_log import AuditLog
+from holdfast_host.supervisor.central_store import is_bound
 from holdfast_host.supervisor.crashes.quarantine import Quarantine
 from holdfast_host.supervisor.directory.layout import DirectoryLayout
 from holdfast_host.supervisor.directory.lock import DirectoryLock
@@ -82,7 +83,7 @@ def verify_directory(root: Path) -> Iterator[Finding]:
                 registry.close()
         yield _secrets(directory)
         yield _tokens(directory)
-        for partition in range(directory.partitions):
+        for partition in () if is_bound(directory) else range(directory.partitions):
             yield _partition(root, partition, directory.partitions, next_type_id, types)
 
 

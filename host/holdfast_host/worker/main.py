@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -17,7 +18,7 @@ from holdfast_host.core.child_process import calm_collector, enter_child
 from holdfast_host.core.errors import ConfigurationError, HoldfastError, InternalError
 from holdfast_host.core.logs import EventLog, adopt_logging, adopt_tracebacks
 from holdfast_host.sandbox.engine import SandboxEngine
-from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
+from holdfast_host.storage.store import OwnerLostError, TakenOverError
 from holdfast_host.wire.calls.frames import PROTOCOL
 from holdfast_host.wire.control.exit_codes import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORE
 from holdfast_host.wire.control.protocol import (
@@ -26,12 +27,14 @@ from holdfast_host.wire.control.protocol import (
     Unloadable,
     WorkerStart,
     kind_of,
+    pack_message,
     read_for_worker,
 )
 from holdfast_host.wire.pages.running_turns_page import RunningPage
 from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.control import ControlChannel
 from holdfast_host.worker.logs.output import Output
+from holdfast_host.worker.opening import begin_base, open_store, take_snapshot
 from holdfast_host.worker.threads.heap import bound_free_memory
 from holdfast_host.worker.threads.monitor import Monitor
 from holdfast_host.worker.threads.poller import READ_BYTES
@@ -59,8 +62,7 @@ class WorkerProcess:
             start.log_format,
         )
         limits = start.limits.replace(worker_memory_bytes=start.limits.worker_memory_bytes or _memory_share(start))
-        partitions = start.routing.partitions_of(start.worker)
-        self._store = LmdbStore.open(Path(start.data), partitions, limits, make=start.new_data, archived=start.archived)
+        self._store = open_store(start, limits)
         self._engine = SandboxEngine(limits)
         self._spans = _span_export(start.traces, self._output) if start.traces else None
         self._worker = Worker(
@@ -80,7 +82,9 @@ class WorkerProcess:
         self._worker.deployments.checks_arguments = start.check_arguments
         self._worker.mailboxes.set_quarantined(start.quarantined)
         self._worker.sockets.know_fronts(start.fronts)
-        self._backup = BackupCut(self._worker.committer, self._store.snapshot, self._store.begin_base)
+        self._backup = BackupCut(
+            self._worker.committer, partial(take_snapshot, self._store), partial(begin_base, self._store)
+        )
         self._control = ControlChannel(
             control,
             self._worker,
@@ -156,7 +160,8 @@ class WorkerProcess:
 
     def _end_broken(self, error: StoreBrokenError) -> None:
         self._output.event("error", f"the store is broken, the worker ends: {error}")
-        self._control.send(Fatal(str(error)))
+        if not isinstance(error, OwnerLostError):  # whose successor goes on
+            self._control.send(Fatal(str(error)))
         self._output.flush()
         os._exit(EXIT_STORE)
 
@@ -221,6 +226,11 @@ def main() -> NoReturn:
     except ConfigurationError as error:  # the operator's to mend: a sentence, no traceback
         EventLog("error", process=f"worker {start.worker}", log_format=start.log_format).error(error.message)
         os._exit(EXIT_CONFIGURATION)
+    except OwnerLostError as error:  # before it had anything to lose
+        EventLog("error", process=f"worker {start.worker}", log_format=start.log_format).error(str(error))
+        if isinstance(error, TakenOverError):
+            control.sendall(pack_message(Fatal(str(error))))
+        os._exit(EXIT_STORE)
     process.run()
 
 

@@ -1,4 +1,4 @@
-"""The two drivers: a kit for each test run, and one host process, with one component built from the same module."""
+"""The drivers: a kit for each test run, and host processes, with one component built from the same module."""
 
 from __future__ import annotations
 
@@ -26,6 +26,18 @@ def kit_driver() -> Driver:
 @pytest.fixture(scope="session")
 def host_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     """A host with the suite's component; started when the first test asks for it."""
+    yield from _host_driver(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def postgres_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    """The same, with its storage on PostgreSQL."""
+    from tests.harness.postgres import store_options
+
+    yield from _host_driver(tmp_path_factory, *store_options())
+
+
+def _host_driver(tmp_path_factory: pytest.TempPathFactory, *options: str) -> Iterator[Driver]:
     component = components.built(SUITE)
     folder = tmp_path_factory.mktemp("conformance")
     clock, loses = folder / "clock", folder / "loses"
@@ -33,7 +45,7 @@ def host_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     asks = ("--outbound", "http://*", "--outbound-private", "127.0.0.1")
     with (
         outside_server() as server,
-        HostProcess(folder / "data", "--log-format", "json", *asks, command=mutations) as host,
+        HostProcess(folder / "data", "--log-format", "json", *asks, *options, command=mutations) as host,
     ):
         deploy(host, component)
         driver = HostDriver(host, clock, loses, server)
@@ -41,9 +53,9 @@ def host_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
         driver.close()
 
 
-@pytest.fixture(params=["kit", "host"])
+@pytest.fixture(params=["kit", "host", pytest.param("postgres", marks=pytest.mark.slow)])
 def driver(request: pytest.FixtureRequest) -> Driver:
-    """Either of the two."""
+    """Each of the three."""
     driver: Driver = request.getfixturevalue(f"{request.param}_driver")
     return driver
 

@@ -18,9 +18,10 @@ from typing import Any, Final
 
 from holdfast_host.core.errors import StorageFullError
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
-from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans, StoreBrokenError
+from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans, StoreBrokenError, StoredInstance
 from holdfast_host.wire.calls.frames import CallKind
 from holdfast_host.worker import main as worker_main
+from holdfast_host.worker import worker
 from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.commits.committer import Committer
 from holdfast_host.worker.commits.gate import Gate
@@ -80,6 +81,28 @@ def lose_batches(path: Path) -> None:
         return report
 
     _patch(LmdbStore, "commit", losing)
+    _lose_over_postgres(path)
+
+
+def _lose_over_postgres(path: Path) -> None:
+    try:
+        from holdfast_host.storage.postgres.group_commit import GroupCommit
+    except ImportError:
+        return  # no driver, no such host
+    made = GroupCommit.__init__
+
+    def losing(
+        self: GroupCommit, group: int, batches: Any, leans: Leans, take_number: Any, refusal: Any, imports: Any
+    ) -> None:
+        def refuse(instance: StoredInstance, stored_bytes: int) -> StorageFullError | None:
+            if path.exists() and path.read_bytes() == instance.name:
+                return StorageFullError("a test wanted it lost")
+            refused: StorageFullError | None = refusal(instance, stored_bytes)
+            return refused
+
+        made(self, group, batches, leans, take_number, refuse, imports)
+
+    _patch(GroupCommit, "__init__", losing)
 
 
 def lose_sync(path: Path) -> None:
@@ -124,6 +147,19 @@ def crash_in_deadly_names() -> None:
 
 
 # Mechanisms taken out.
+
+
+def confirm_nothing() -> None:
+    """Over PostgreSQL too, what was only read leaves at once."""
+    _patch(worker, "ConfirmingGate", Gate)
+
+
+def forget_lives() -> None:
+    """Statements are let through whatever life the seat has."""
+    from holdfast_host.storage.postgres.statements import PREPARED
+
+    for name, statement in PREPARED.items():
+        PREPARED[name] = statement.replace("AND seat.life = $2::bigint", "AND $2::bigint > 0")
 
 
 def swallow_sync_errors() -> None:
@@ -290,6 +326,8 @@ _MUTATIONS: Final[dict[str, Callable[..., None]]] = (
             keep_activations,
             keep_no_receipts,
             snapshot_without_holding,
+            confirm_nothing,
+            forget_lives,
         )
     }
     | alarms.MUTATIONS

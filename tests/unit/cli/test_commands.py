@@ -26,6 +26,7 @@ from tests.unit.cli.scripted_host import scripted_host
 
 GROUPS = {
     "secret": "set list delete",
+    "store": "init check",
     "token": "create list rotate revoke",
     "auth": "set status forget",
     "storage": "get put delete",

@@ -40,6 +40,8 @@ GIVEN = {
     "--archive": "archive",
     "--archive-keep": "30d",
     "--traces": "http://127.0.0.1:4318",
+    "--store": "postgresql://holdfast@db/holdfast",
+    "--durability": "managed",
 }
 
 

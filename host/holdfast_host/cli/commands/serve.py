@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from holdfast_host.cli.output import say
 from holdfast_host.cli.settings_file import CommandWithSettings, anew, checked, read_settings, settings_text
+from holdfast_host.cli.store_address import has_password, refuse_password
 from holdfast_host.cli.variables import name_unknown, option
-from holdfast_host.core.config import OUTBOUND_DEFAULT, HostConfig
+from holdfast_host.core.config import DURABILITIES, OUTBOUND_DEFAULT, HostConfig
 from holdfast_host.core.log_levels import FORMATS, LEVELS
 from holdfast_host.core.logs import EventLog
 from holdfast_host.core.traces import name_untraced
@@ -188,6 +190,20 @@ Examples:
     help="How far back the archive must reach, as 30d or 12h; what is older goes.  [default: all of it is kept]",
 )
 @option(
+    "--store",
+    metavar="ADDRESS",
+    help="Have PostgreSQL hold what instances store: postgresql://USER@HOST/DATABASE. A password belongs into "
+    "HOLDFAST_STORE or a password file.  [default: the data directory holds it]",
+)
+@option(
+    "--durability",
+    default=DURABILITIES[0],
+    show_default=True,
+    type=click.Choice(DURABILITIES),
+    help="What --store promises before anything is answered: a synchronous standby has it; the provider replicates; "
+    "or it is a single machine.",
+)
+@option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -201,7 +217,8 @@ def command(context: click.Context, /, print_config: bool, **_settings: Any) -> 
     """Run the host in the foreground, until Ctrl-C or SIGTERM."""
     settings = _checked(context)
     if print_config:
-        for line in settings_text(context.command, context.params).splitlines():
+        secret = {"store": None} if has_password(settings.store) else {}
+        for line in settings_text(context.command, {**context.params, **secret}).splitlines():
             say(line)
         return
     for unheard in (name_unknown(os.environ), name_untraced(context.params["traces"], os.environ)):
@@ -217,6 +234,8 @@ def _checked(context: click.Context) -> HostConfig:
         values[name] = values[name] == "on"
     values["ui"] = not values.pop("no_ui")
     token = os.environ.get("HOLDFAST_TOKEN")
+    if context.get_parameter_source("store") is ParameterSource.COMMANDLINE:
+        refuse_password(values["store"])
     make = partial(HostConfig.make, token=token, environment=os.environ, **values)
     return checked(context, context.params["config"], make)
 

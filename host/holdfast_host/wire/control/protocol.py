@@ -58,6 +58,18 @@ class Stop(Message, tag="stop"):
 # To workers.
 
 
+class CentralStore(msgspec.Struct):
+    """Where PostgreSQL is, and as which host a worker claims its seat there."""
+
+    dsn: str
+    durability: str
+    host: str
+    life: int
+
+    def __repr__(self) -> str:
+        return f"<CentralStore of {self.host}>"  # without the password
+
+
 class WorkerStart(Message, tag="start"):
     """The first message: everything a worker needs. Descriptors by number are inherited."""
 
@@ -78,6 +90,7 @@ class WorkerStart(Message, tag="start"):
     fronts: list[int] = []  # the numbers of those that live, as in LiveFronts
     traces: str = ""  # the URL to which spans are sent, as OTLP; empty: nothing is traced
     archived: bool = False  # what is committed is written down for the archive too
+    store: CentralStore | None = None  # None: storage is in the data directory
 
     def __repr__(self) -> str:
         return f"<WorkerStart {self.worker}>"  # without the secrets

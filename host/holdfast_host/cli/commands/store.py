@@ -1,0 +1,86 @@
+"""`holdfast store`: the tables of a store on PostgreSQL, and whether the server is one to rely on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.core import ParameterSource
+
+from holdfast_host.cli.output import say
+from holdfast_host.cli.store_address import refuse_password
+from holdfast_host.cli.variables import option
+from holdfast_host.core.config import DURABILITIES
+from holdfast_host.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import psycopg
+
+_EXAMPLES: Final = """\b
+Examples:
+  holdfast store init --store postgresql://holdfast@db/holdfast
+  holdfast store check --store postgresql://holdfast@db/holdfast
+"""
+_INIT_EXAMPLES: Final = """\b
+Example:
+  holdfast store init --store postgresql://holdfast@db/holdfast
+"""
+_CHECK_EXAMPLES: Final = """\b
+Examples:
+  holdfast store check --store postgresql://holdfast@db/holdfast
+  HOLDFAST_STORE=postgresql://holdfast:...@db/holdfast holdfast store check --durability managed
+"""
+
+_store = option("--store", required=True, metavar="ADDRESS", help="postgresql://USER@HOST/DATABASE, as for serve.")
+_durability = option(
+    "--durability",
+    default=DURABILITIES[0],
+    show_default=True,
+    type=click.Choice(DURABILITIES),
+    help="What the server is to promise, as for serve.",
+)
+
+
+@click.group("store", epilog=_EXAMPLES)
+def command() -> None:
+    """Make and check the store of hosts whose instances' storage is on PostgreSQL."""
+
+
+@command.command("init", epilog=_INIT_EXAMPLES)
+@_store
+@_durability
+@click.pass_context
+def init(context: click.Context, store: str, durability: str) -> None:
+    """Make the tables, once, in a schema `holdfast` of the database; the user needs the right to create it."""
+    with _connected(context, store, durability, checked=False) as connection:
+        from holdfast_host.storage.postgres.owning import make_tables
+
+        made = make_tables(connection)
+    say("made the tables" if made else "the tables are there: nothing to do")
+
+
+@command.command("check", epilog=_CHECK_EXAMPLES)
+@_store
+@_durability
+@click.pass_context
+def check(context: click.Context, store: str, durability: str) -> None:
+    """Look at the server as a host does at each start; say what is wrong with it, and end with 2."""
+    with _connected(context, store, durability, checked=True) as connection:
+        version = connection.info.server_version
+        row = connection.execute(
+            "SELECT current_setting('synchronous_standby_names'), (SELECT count(*) FROM instance)"
+        ).fetchone()
+    names, instances = row or ("", 0)
+    say(f"PostgreSQL {version // 10_000}.{version % 10_000}, {instances} instances")
+    say(f"synchronous standbys: {names}" if names else "no synchronous standby")
+    say("good")
+
+
+def _connected(context: click.Context, store: str, durability: str, *, checked: bool) -> psycopg.Connection[Any]:
+    if context.get_parameter_source("store") is ParameterSource.COMMANDLINE:
+        refuse_password(store)
+    try:
+        from holdfast_host.storage.postgres.session import StoreAddress, connect
+    except ImportError as error:
+        raise ConfigurationError(f"this needs psycopg ({error}): pip install 'holdfast[cluster]'") from error
+    return connect(StoreAddress(store, durability), "holdfast-store", checked=checked)

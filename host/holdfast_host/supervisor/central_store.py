@@ -1,0 +1,75 @@
+"""Starting a host whose instances' storage is on PostgreSQL: the store goes with this directory, and is this host's.
+
+Functions, versions, secrets and tokens lie in the data directory as on any host, and with them the numbers of types, by
+which the store knows whose an instance is. So a directory and a store belong together from their first start on, and
+neither goes without the other.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from holdfast_host.core.durable_files import write_durably
+from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.wire.control.protocol import CentralStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from holdfast_host.core.config import HostConfig
+    from holdfast_host.core.logs import EventLog
+    from holdfast_host.supervisor.directory.layout import DirectoryLayout
+
+_FILE: Final = "store.json"  # in registry/; {"host": "..."}
+
+
+def is_bound(directory: DirectoryLayout) -> bool:
+    """Whether what instances store is on PostgreSQL."""
+    return directory.registry.with_name(_FILE).exists()
+
+
+def bind_store(config: HostConfig, directory: DirectoryLayout, workers: int, log: EventLog) -> CentralStore | None:
+    """Take the store for this host, so many workers of it; None where the directory itself holds the storage.
+
+    Raises:
+        ConfigurationError: directory and store do not belong together, or the server is not to be used.
+    """
+    path = directory.registry.with_name(_FILE)
+    if not config.store:
+        if is_bound(directory):
+            raise ConfigurationError(f"{directory.root} is of a host on PostgreSQL: give --store, as before")
+        return None
+    try:
+        from holdfast_host.storage.postgres import owning, session
+    except ImportError as error:
+        raise ConfigurationError(f"--store needs psycopg ({error}): pip install 'holdfast[cluster]'") from error
+    host = _host_of(path, directory)
+    address = session.StoreAddress(config.store, config.durability)
+    try:
+        with session.connect(address, owning.host_name(host)) as connection:
+            life = owning.start_host(connection, host, workers)
+    except session.StoreUnreachableError as error:
+        raise ConfigurationError(f"--store: {error.message}") from error
+    log.info("the store is PostgreSQL", address=session.shown(config.store), durability=config.durability)
+    if config.durability == "single":
+        log.warning("--durability single: what is acknowledged is lost with the one machine of the store")
+    return CentralStore(config.store, config.durability, host, life)
+
+
+def _host_of(path: Path, directory: DirectoryLayout) -> str:
+    """The id of the host whose directory it is; a new one for an empty directory."""
+    try:
+        return str(json.loads(path.read_bytes())["host"])
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{path} cannot be read ({error!r}): restore it from a backup") from error
+    if (directory.root / "parts").exists():
+        raise ConfigurationError(
+            f"{directory.root} holds storage of its own, which --store would leave behind: name an empty directory"
+        )
+    host = uuid.uuid4().hex
+    write_durably(path, json.dumps({"host": host}).encode())
+    return host
