@@ -291,7 +291,7 @@ class _Stack(deque[Turn]):
 def snapshot_without_holding() -> None:
     """Each worker's part of a backup is as of a moment of its own, that of the first one half a second earlier."""
 
-    def hold(self: BackupCut, then: Callable[[], None]) -> None:
+    def hold(self: BackupCut, then: Callable[[], None], *, archived: bool = False) -> None:
         store: Any = self._committer.store
 
         def keep() -> None:
