@@ -52,4 +52,5 @@ class ExportedLines:
 
 def ascii_json(line: bytes) -> str:
     """The same JSON, in ASCII, so that every terminal and every program passes it."""
-    return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], line.decode("utf-8", "replace"))
+    text = line.replace(b"\t", b" ").decode("utf-8", "replace")  # JSON has tabs between its parts alone
+    return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)

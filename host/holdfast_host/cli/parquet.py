@@ -37,6 +37,7 @@ def write_parquet(path: Path, lines: Iterable[bytes]) -> None:
     """Write a file with the columns name, key, value (JSON) and raw (what is none); one row group is in memory at once.
 
     Raises:
+        CommandFailedError: a line is no row.
         OSError: the file cannot be written.
     """
     schema = pyarrow.schema([(name, pyarrow.string()) for name in ("name", "key", "value", "raw")])
@@ -52,8 +53,11 @@ def write_parquet(path: Path, lines: Iterable[bytes]) -> None:
                 each.clear()
 
         for line in lines:
-            row = decode(line)
-            value = None if isinstance(row.value, msgspec.UnsetType) else bytes(row.value).decode()
+            try:
+                row = decode(line)
+                value = None if isinstance(row.value, msgspec.UnsetType) else bytes(row.value).decode()
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise CommandFailedError(f"The host answered a line that is no row of an export: {error}.") from None
             for column, cell in zip(columns, (row.name, row.key, value, row.raw), strict=True):
                 column.append(cell)
             group_bytes += len(line)

@@ -37,11 +37,8 @@ class TurnJobs(TurnChanges):
         Raises:
             LimitError: it is too large, the turn has made too many, or the instance has; the earlier one stays.
         """
-        limits, size_bytes = self._limits, job.size_bytes
-        if size_bytes > limits.job_bytes_max:
-            raise LimitError(
-                f"a job of {size_bytes} bytes exceeds the limit of {limits.job_bytes_max} bytes ({self._label})"
-            )
+        self.check_job_size(job)
+        size_bytes = job.size_bytes
         earlier = self._job_of_key(job.key) if job.key else None
         if earlier is not None:
             id_, found = earlier
@@ -53,6 +50,12 @@ class TurnJobs(TurnChanges):
         id_ = new_id(job.key)
         self._write_job(id_, job)
         return id_
+
+    def check_job_size(self, job: Job) -> None:
+        """LimitError where a job that is to be made is too large."""
+        size_bytes, limit = job.size_bytes, self._limits.job_bytes_max
+        if size_bytes > limit:
+            raise LimitError(f"a job of {size_bytes} bytes exceeds the limit of {limit} bytes ({self._label})")
 
     def cancel_job(self, id_: bytes) -> bool:
         """Take a job away; whether it was there."""

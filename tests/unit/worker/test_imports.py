@@ -10,6 +10,7 @@ from holdfast_host.core.errors import HostUnavailableError
 from holdfast_host.core.limits import Limits
 from holdfast_host.worker.inspection import imports, transfers
 from holdfast_host.worker.inspection.transfers import Transfers
+from holdfast_host.worker.turns.turn import Turn
 from tests.harness.memory_store import MemoryStore
 from tests.unit.worker.stage import TYPE, Guest, Stage
 
@@ -56,6 +57,36 @@ def test_an_adoption_whose_commit_is_lost_leaves_the_instance_as_it_was(stage: S
 
     assert status >= 500
     assert stage.call("a", "read") == (200, 1)
+
+
+def run_of(key: str, text: str = "") -> dict[str, Any]:
+    """A job as fronts hand it on."""
+    job = {"kind": "run", "method": "m", "key": key, "arguments": {"$hf": "arguments", "v": [[text], {}]}}
+    return {"text": job, "state": "armed", "retry_count": 0, "last_error": ""}
+
+
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        ([run_of("k", "x" * (256 << 10))], "exceeds the limit of 262144 bytes"),
+        ([run_of("k"), run_of("k", "other")], "two jobs for T/a have the key 'k'"),
+    ],
+    ids=["too large", "twice"],
+)
+def test_no_job_is_imported_that_the_instance_could_not_have_made(
+    monkeypatch: pytest.MonkeyPatch, jobs: list[dict[str, Any]], said: str
+) -> None:
+    def adopt(turn: Turn, _: Any) -> str:
+        return imports.adopt(turn).decode()
+
+    stage = Stage(monkeypatch, guests={b"adopt": adopt, b"job": adopt})
+    assert stage.call("a", "add", 1) == (200, 1)
+
+    _, answer = stage.call("a", "adopt", [begin(stage, "a"), 0, True, None, jobs])
+
+    assert said in answer["error"]["message"]
+    assert stage.call("a", "read") == (200, 1)
+    assert stage.store.jobs.count(stage.store.locate(TYPE, b"a")) == 0
 
 
 @pytest.mark.limit("transfer_idle_s")

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 _ESCAPED: Final = 6  # bytes of JSON that one of a text may take
 _KEY: Final = re.compile(r'\s*\{\s*"key"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(value|raw)"\s*:')
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _STATES: Final = frozenset({"armed", "retrying", "abandoned", "parked"})
 _RUN: Final[tuple[str, ...]] = ("method", "cron", "tz")
+_LEVELS_AROUND: Final = 8  # of a line, around the arguments of a job
+_ERROR_CHARS_MAX: Final = 1_000  # of what is kept of an error
 
 Row = list[Any]  # as the worker has it: its kind, and what it says
 
@@ -143,10 +146,13 @@ class ImportLines:
         self.keys += 1
         key = self._loaded(match[1])
         self._check_key(key)
-        return key, self._loaded(value) if match[2] == "raw" else self._encoded(value)
+        return key, self._raw(value) if match[2] == "raw" else self._encoded(value)
 
     def _read_object(self, text: str) -> None:
         """One of the lines that are no key's."""
+        nesting_max = self._limits.nesting_max
+        if is_nested_deeper(text.encode(), nesting_max + _LEVELS_AROUND):
+            raise self._bad(f"is nested deeper than {nesting_max}")
         facts = self._loaded(text)
         if not isinstance(facts, dict) or not facts:
             raise self._bad("is no JSON object of an export")
@@ -221,10 +227,9 @@ class ImportLines:
             raise self._bad('comes before the first one of an export, {"holdfast_export":1,...}')
 
     def _check_key(self, key: str) -> None:
-        try:
-            key_bytes = len(key.encode())
-        except UnicodeEncodeError:
-            raise self._bad("has a key with a lone surrogate") from None
+        if _has_lone_surrogate(key):
+            raise self._bad("has a key with a lone surrogate")
+        key_bytes = len(key.encode())
         if not 1 <= key_bytes <= self._limits.key_bytes_max:
             raise self._bad(f"has a key of {key_bytes} bytes: 1 to {self._limits.key_bytes_max} are allowed")
         if key.startswith(RESERVED_KEY_PREFIX):
@@ -238,6 +243,12 @@ class ImportLines:
         except CodecError as error:
             raise self._bad(f"cannot be read: {error.message}") from None
         raise self._bad(f"has a value that is nested deeper than {self._limits.nesting_max}")
+
+    def _raw(self, value: str) -> str:
+        text = self._loaded(value)
+        if not isinstance(text, str) or _has_lone_surrogate(text):
+            raise self._bad("has a raw value that is no text of UTF-8: raw stands for what is stored, as a string")
+        return text
 
     def _loaded(self, text: str) -> Any:
         try:
@@ -276,12 +287,21 @@ def _key_members(key: str, encoded: str, typed: bool, nesting_max: int) -> str:
     return f'"key":{json.dumps(key)},"raw":{json.dumps(encoded)}}}\n'
 
 
+def _has_lone_surrogate(text: str) -> bool:
+    """Whether UTF-8 cannot say it."""
+    return _SURROGATE.search(text) is not None
+
+
 def _progress(facts: JsonObject) -> JsonObject:
     """How far an alarm or a run has come."""
     state, retries, why = facts["state"], facts["retry_count"], facts["last_error"] or ""
     if state not in _STATES or not isinstance(retries, int) or not 0 <= retries < 1 << 31 or not isinstance(why, str):
         raise ValueError("state, retry_count or last_error are none")
-    return {"state": "abandoned" if state == "abandoned" else "armed", "retry_count": retries, "last_error": why}
+    return {
+        "state": "abandoned" if state == "abandoned" else "armed",
+        "retry_count": retries,
+        "last_error": why[:_ERROR_CHARS_MAX],
+    }
 
 
 def _dumped(facts: JsonObject) -> str:

@@ -7,6 +7,7 @@ over when that is durable, so that no turn after it ever reads what was there be
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,8 @@ def adopt(turn: Turn) -> bytes:
 
     Raises:
         InstanceExistsError: the instance has something, and is not to be replaced.
-        BadRequestError: a key came twice, or alarm or jobs do not fit the type.
+        BadRequestError: a key came twice, also one of jobs, or alarm or jobs do not fit the type.
+        LimitError: a job is too large.
     """
     import_id, keys, replaces, alarm, jobs = json.loads(turn.request.body)
     storage, label = turn.storage, turn.entry.label
@@ -42,6 +44,9 @@ def adopt(turn: Turn) -> bytes:
     if alarm is not None:
         turn.check_alarm_handler()
     made = [_job(turn, each) for each in jobs]
+    twice = next((key for key, count in Counter(job.key for job in made if job.key).items() if count > 1), None)
+    if twice is not None:
+        raise BadRequestError(f"two jobs for {label} have the key {twice!r:.80}: nothing was changed")
     some, _ = storage.list(b"", None, None, None, False, 1)
     jobs_there, _ = storage.list_jobs(b"", 1)
     storage.delete_alarm()
@@ -66,4 +71,5 @@ def close_sockets(turn: Turn) -> None:
 def _job(turn: Turn, wanted: JsonObject) -> Job:
     """A run as it stood where it was exported: `text` is what `wit/jobs.wit` has, the rest how far it has come."""
     made = turn.jobs.read(json.dumps(wanted["text"]).encode())
+    turn.storage.check_job_size(made)
     return replace(made, state=wanted["state"], retry_count=wanted["retry_count"], last_error=wanted["last_error"])
