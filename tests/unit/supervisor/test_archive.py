@@ -537,3 +537,39 @@ def test_what_is_older_than_asked_goes_with_what_only_it_needs(tmp_path: Path, m
     assert archived.restored(tmp_path / "restored", Moment(bases[2].created_us)) == {(1, b"a"): {b"n": b"1"}}
     with pytest.raises(BackupError, match="it begins with"):
         archived.restored(tmp_path / "gone", Moment(bases[1].created_us - 1))
+
+
+def test_what_the_shipper_removes_while_a_spool_is_measured_fails_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "FILE_BYTES", 500)
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    listed = spool.spool_files
+    monkeypatch.setattr(spool, "spool_files", lambda folder: [*listed(folder), folder / "99"])
+
+    for number in range(20):
+        archived.put(b"a", n=b"%d" % number)
+    monkeypatch.undo()
+
+    assert len(spool_files(spool_folder(archived.data, 0))) > 2
+
+
+def test_a_spool_without_descriptors_for_its_next_file_says_that_it_has_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "FILE_BYTES", 100)
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.base()
+
+    def too_many(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("holdfast_host.storage.archive.spool.os.open", too_many)
+        patched.setattr("io.open", too_many)
+        archived.put(b"a", n=b"1")
+    archived.put(b"a", n=b"2")
+    stopped_us = now_us()
+    archived.ship()
+
+    assert reached_us(archived) < stopped_us, "it does not say that it has what it lacks"

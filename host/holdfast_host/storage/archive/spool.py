@@ -159,14 +159,14 @@ class Spool:
 
     def _next_file(self, *, gap: bool, bounded: bool = True) -> None:
         """Nothing of a file that cannot be made is left but that the one before it has stopped."""
-        if bounded and sum(each.stat().st_size for each in spool_files(self._folder)) >= self._bytes_max:
-            self._stop()
-            return
         number = self._number + 1
         path = self._folder / str(number)
         descriptor = -1
         self._at_us = max(self._at_us, time.time_ns() // 1000)
         try:
+            if bounded and _sum_bytes(self._folder) >= self._bytes_max:
+                self._stop()
+                return
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             head = bytearray(HEAD_BYTES)
             _HEAD.pack_into(head, 0, _MAGIC, FORMAT, self._partition, self._epoch, self._group, self._at_us, gap)
@@ -184,10 +184,27 @@ class Spool:
         self._file = _Open(descriptor, mapped, HEAD_BYTES)
 
     def _stop(self) -> None:
-        self.close()
+        """Said in mapped memory, where there is any: neither a disk nor a want of descriptors can be in its way."""
+        if self._file is not None:
+            self._file.head[_STOPPED_AT] = 1
+            self.close()
+            return
         with suppress(OSError), (self._folder / str(self._number)).open("r+b") as file:
             file.seek(_STOPPED_AT)
             file.write(b"\1")
+
+
+def _sum_bytes(folder: Path) -> int:
+    """Of all files; the supervisor may remove some meanwhile.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    total = 0
+    for each in spool_files(folder):
+        with suppress(FileNotFoundError):
+            total += each.stat().st_size
+    return total
 
 
 def read_head(path: Path) -> SpoolHead | None:
