@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -537,6 +538,74 @@ def test_what_is_older_than_asked_goes_with_what_only_it_needs(tmp_path: Path, m
     assert archived.restored(tmp_path / "restored", Moment(bases[2].created_us)) == {(1, b"a"): {b"n": b"1"}}
     with pytest.raises(BackupError, match="it begins with"):
         archived.restored(tmp_path / "gone", Moment(bases[1].created_us - 1))
+
+
+def test_a_lost_file_of_a_spool_is_not_taken_for_the_one_that_gets_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut may take its name too, and the archive was out of reach until the next one was longer."""
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.put(b"a", n=b"0")
+    archived.base()
+    archived.put(b"a", n=b"1")
+    archived.ship()
+    archived.store.close()
+    kept = spool_files(spool_folder(archived.data, 0))
+    with monkeypatch.context() as patched:
+        patched.setattr("holdfast_host.supervisor.archive.shipper.drop_read", lambda *_: None)
+        archived.open()
+        for number in range(3):
+            archived.put(b"a", n=b"%d" % number)
+        archived.ship()
+    archived.store.close()
+    lost = spool_files(spool_folder(archived.data, 0))[-1]
+    assert lost not in kept
+    lost.unlink()
+    archived.open()
+    assert lost.exists(), "the number is given again"
+    for number in range(5, 8):
+        archived.put(b"a", n=b"%d" % number)
+    archived.ship()
+
+    with pytest.raises(BackupError, match="it lacks what partition 0 committed between"):
+        archived.restored(tmp_path / "lost")
+    archived.base()
+    archived.put(b"a", n=b"9")
+    archived.ship()
+    assert archived.restored(tmp_path / "again") == {(1, b"a"): {b"n": b"9"}}
+
+
+def test_a_data_directory_that_was_put_back_gets_a_base_of_what_it_holds(tmp_path: Path) -> None:
+    """As a snapshot of its disk: it says that it is the archive's, and has another history from there on."""
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.put(b"a", n=b"old")
+    archived.ship()
+    archived.store.close()
+    archived.shipper.close()
+    shutil.copytree(archived.data, tmp_path / "snapshot")
+    archived.open()
+    archived.base()
+    for number in range(9):
+        archived.put(b"a", n=b"%d" % number)
+    archived.base()
+    archived.ship()
+    archived.store.close()
+    archived.shipper.close()
+    shutil.rmtree(archived.data)
+    (tmp_path / "snapshot").rename(archived.data)
+    archived.open()
+    archived.put(b"b", n=b"1")
+    archived.ship()
+
+    with pytest.raises(BackupError, match="it lacks what partition 0 committed between"):
+        archived.restored(tmp_path / "lost")
+    state = archived.shipper._state
+    assert state is not None
+    assert state.gap_us > state.base_us, "another base is wanted"
+    archived.base()
+    archived.put(b"b", n=b"2")
+    archived.ship()
+    assert archived.restored(tmp_path / "again") == {(1, b"a"): {b"n": b"old"}, (1, b"b"): {b"n": b"2"}}
 
 
 def test_what_the_shipper_removes_while_a_spool_is_measured_fails_no_commit(

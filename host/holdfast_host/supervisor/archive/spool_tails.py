@@ -9,7 +9,14 @@ from typing import Final, NamedTuple
 
 from holdfast_host.core.limits import MIB
 from holdfast_host.storage.archive.records import DamagedError, Record
-from holdfast_host.storage.archive.spool import HEAD_BYTES, read_confirmed, read_head, spool_files, spool_folder
+from holdfast_host.storage.archive.spool import (
+    HEAD_BYTES,
+    SpoolHead,
+    read_confirmed,
+    read_head,
+    spool_files,
+    spool_folder,
+)
 from holdfast_host.wire.pages.state_page import FIRST_GROUP
 
 _ROUND_BYTES: Final = 8 * MIB  # of one partition, in one frame
@@ -62,9 +69,11 @@ def read_spools(data: Path, partitions: Iterable[int], tails: dict[int, Tail], h
 def drop_read(data: Path, tails: dict[int, Tail]) -> None:
     """Remove the files of which all was read; the last one of a partition stays."""
     for partition, tail in tails.items():
-        for path in spool_files(spool_folder(data, partition)):
-            if int(path.name) < tail.file:
-                path.unlink(missing_ok=True)
+        files = spool_files(spool_folder(data, partition))
+        if any(int(path.name) == tail.file for path in files):  # else they may be others, that begin anew
+            for path in files:
+                if int(path.name) < tail.file:
+                    path.unlink(missing_ok=True)
 
 
 def waiting_bytes(data: Path, partitions: Iterable[int], tails: dict[int, Tail]) -> int:
@@ -85,12 +94,17 @@ def _read(folder: Path, partition: int, horizon_us: int, found: Found) -> None:
         numbers = [int(each.name) for each in spool_files(folder)]
         later = [each for each in numbers if each > tail.file]
         head = read_head(folder / str(tail.file)) if tail.file in numbers else None  # after `later` was seen
+        others = later if tail.file in numbers else later or numbers
+        if head is not None and _is_another(head, tail):
+            head, others = None, [tail.file, *later]
         if head is not None and read_bytes < _ROUND_BYTES:
             try:
                 pairs = read_confirmed(folder / str(tail.file), tail.offset, head.confirmed, _ROUND_BYTES - read_bytes)
             except DamagedError:
                 found.gaps.append(Gap(partition, tail.at_us, max(horizon_us, tail.at_us)))
-                found.tails[partition] = tail = tail._replace(offset=head.confirmed, group=_UNKNOWN)
+                found.tails[partition] = tail = Tail(
+                    tail.file, head.confirmed, _UNKNOWN, max(tail.at_us, head.start_us)
+                )
                 pairs = []
             for record, end in pairs:
                 if record.at_us > horizon_us:
@@ -102,23 +116,32 @@ def _read(folder: Path, partition: int, horizon_us: int, found: Found) -> None:
             found.stopped |= head.stopped
             found.whole &= tail.offset == head.confirmed and not head.stopped
             return
-        moved = _move(folder, partition, tail, later if tail.file in numbers else later or numbers, found)
+        moved = _move(folder, partition, tail, others, found, horizon_us)
         if moved is None:  # its worker is about to make one
             found.whole = False
             return
         found.tails[partition] = tail = moved
 
 
-def _move(folder: Path, partition: int, tail: Tail, numbers: list[int], found: Found) -> Tail | None:
+def _is_another(head: SpoolHead, tail: Tail) -> bool:
+    """Whether a file is not the one that was read: the number of one that was lost is given again."""
+    if tail.offset == HEAD_BYTES:
+        return head.start_group != tail.group
+    return head.start_us > tail.at_us
+
+
+def _move(folder: Path, partition: int, tail: Tail, numbers: list[int], found: Found, horizon_us: int) -> Tail | None:
     """The beginning of the next file that is whole; None where there is none yet.
 
-    After a power cut a file may be there without its head, and what it had is missing.
+    After a power cut a file may be there without its head, and what it had is missing. Where one begins before what was
+    read, the data directory was put back: only a base of now has what there is.
     """
     for number in numbers:
         head = read_head(folder / str(number))
         if head is None:
             continue
         if head.gap or head.start_group != tail.group:
-            found.gaps.append(Gap(partition, tail.at_us, head.start_us))
+            back = head.start_group < tail.group
+            found.gaps.append(Gap(partition, tail.at_us, max(horizon_us, tail.at_us) if back else head.start_us))
         return Tail(number, HEAD_BYTES, head.start_group, max(tail.at_us, head.start_us) if head.gap else tail.at_us)
     return None
