@@ -20,7 +20,7 @@ from holdfast_host.core.config import HostConfig
 from holdfast_host.core.errors import ConfigurationError, HostUnavailableError
 from holdfast_host.front.routes.types_and_health import Health, InspectionRoutes
 from holdfast_host.storage.archive import spool
-from holdfast_host.storage.archive.frames import read_reached, segment_files
+from holdfast_host.storage.archive.frames import read_frames, read_reached, segment_files
 from holdfast_host.storage.archive.records import ArchivedBatch
 from holdfast_host.storage.archive.spool import Spool, spool_files, spool_folder
 from holdfast_host.storage.jobs import Job, new_id
@@ -606,6 +606,46 @@ def test_a_data_directory_that_was_put_back_gets_a_base_of_what_it_holds(tmp_pat
     archived.put(b"b", n=b"2")
     archived.ship()
     assert archived.restored(tmp_path / "again") == {(1, b"a"): {b"n": b"old"}, (1, b"b"): {b"n": b"2"}}
+
+
+def test_what_a_second_data_directory_did_before_its_first_base_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    """As where one is restored beside a host, and then takes over its archive."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    first = ArchivedStore.make(tmp_path / "one", partitions=1)
+    first.base()
+    first.put(b"a", n=b"1")
+    first.ship()
+    known_us = reached_us(first)
+    first.shipper.close()
+    second = ArchivedStore.make(tmp_path / "two", partitions=1)
+    second.root = first.root
+    second.new_shipper()
+    second.put(b"a", n=b"2")
+    second.ship()
+
+    with pytest.raises(BackupError, match="it is of another data directory, of which it has no base before"):
+        second.restored(tmp_path / "lost")
+    assert first.restored(tmp_path / "known", Moment(known_us)) == {(1, b"a"): {b"n": b"1"}}
+    second.base()
+    second.put(b"a", n=b"3")
+    second.ship()
+    assert second.restored(tmp_path / "again") == {(1, b"a"): {b"n": b"3"}}
+
+
+def test_a_frame_that_is_missing_within_a_segment_is_refused(tmp_path: Path) -> None:
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.base()
+    for number in range(3):
+        archived.put(b"%d" % number, n=b"1")
+        archived.ship()
+    [segment] = segment_files(archived.root)
+    ends = [frame.end for frame in read_frames(segment)]
+    text = segment.read_bytes()
+    segment.write_bytes(text[: ends[-3]] + text[ends[-2] :])
+
+    with pytest.raises(BackupError, match=r"frame \d+ is missing before frame \d+ of 0+1\.segment"):
+        archived.restored(tmp_path / "restored")
 
 
 def test_what_the_shipper_removes_while_a_spool_is_measured_fails_no_commit(

@@ -197,7 +197,8 @@ def all_frames(root: Path, after: int = 0) -> Iterator[Frame]:
             raise ArchiveError(f"frame {expected} is missing before {path.name}")
         try:
             for frame in read_frames(path):
-                expected = frame.head.seq + 1
+                _check_next(frame, expected, path)
+                expected += 1
                 if frame.head.seq > after:
                     yield frame
         except ArchiveError:
@@ -206,6 +207,11 @@ def all_frames(root: Path, after: int = 0) -> Iterator[Frame]:
                 raise
     if reached is not None and expected <= reached.seq:
         raise ArchiveError(f"it ends before frame {reached.seq}, which it had: a segment was cut short, or is gone")
+
+
+def _check_next(frame: Frame, expected: int, path: Path) -> None:
+    if frame.head.seq != expected:
+        raise ArchiveError(f"frame {expected} is missing before frame {frame.head.seq} of {path.name}")
 
 
 def _segments_behind(root: Path, after: int) -> list[Path]:

@@ -174,10 +174,10 @@ class ArchiveFolder:
             gone = base.path.with_suffix(".gone")
             base.path.rename(gone)
             shutil.rmtree(gone)
-        removed = 0
+        removed, needed = 0, min(base.seq for base in bases[kept_from:])  # a clock that was set back disorders them
         paths = segment_files(self._root)
         for path, follower in pairwise(paths):
-            if first_seq(follower) > bases[kept_from].seq + 1:
+            if first_seq(follower) > needed + 1:
                 break
             path.unlink()
             removed += 1

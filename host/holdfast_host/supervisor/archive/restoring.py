@@ -141,6 +141,12 @@ def frames_behind(root: Path, base: Base, at_us: int) -> Iterator[Frame]:
     for frame in all_frames(root, base.seq):
         head = frame.head
         if head.origin != base.origin:
+            begin_us = head.last_us if head.kind == "gap" else head.first_us
+            if head.kind != "files" and base.created_us < begin_us <= at_us:
+                raise ArchiveError(
+                    f"from {exact_text(begin_us)} on it is of another data directory, of which it has no base before "
+                    f"{exact_text(at_us)}: name an earlier moment, or one after the next base"
+                )
             continue
         if head.kind == "gap" and base.created_us < head.last_us and head.first_us < at_us:
             raise ArchiveError(
