@@ -682,3 +682,17 @@ def test_a_spool_without_descriptors_for_its_next_file_says_that_it_has_stopped(
     archived.ship()
 
     assert reached_us(archived) < stopped_us, "it does not say that it has what it lacks"
+
+
+def test_a_base_that_fails_again_and_again_is_said_and_tried_ever_more_rarely(tmp_path: Path) -> None:
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    log = Mock()
+    shipper = Shipper(archived.layout, archived.root, 0.0, log)
+    for _ in range(14):
+        shipper.note_base_failed(OSError("no room"))
+    assert not log.warning.called, "workers may be starting"
+    for _ in range(40):
+        shipper.note_base_failed(OSError("no room"))
+
+    assert [each.kwargs["again_s"] for each in log.warning.call_args_list][:4] == [1.0, 2.0, 4.0, 8.0]
+    assert log.warning.call_args.kwargs == {"error": "no room", "again_s": 600.0}

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 ROUND_S: Final = 0.4
 _AGAIN_S: Final = 1.0  # after a failure; and how often an idle host says that nothing was committed
+_BASE_TRIES: Final = 15  # so often a second later: workers start; then each wait is twice the last one, up to:
+_BASE_AGAIN_S_MAX: Final = 600.0
 BASE_EVERY_US: Final = 24 * 3_600_000_000
 _SEGMENT_BYTES: Final = 64 * MIB
 _SEGMENT_US: Final = 3_600_000_000  # whole segments are pruned
@@ -82,6 +84,7 @@ class Shipper:
         self._state: _State | None = None
         self._bases: BaseMaker | None = None
         self._base_again_at = 0.0
+        self._bases_failed = 0  # since the last one that was made
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._began_us = now_us()
@@ -137,15 +140,19 @@ class Shipper:
     def note_base(self, created_us: int) -> None:
         """One was made; any thread."""
         self.bases_made += 1
+        self._bases_failed = 0
         state = self._state
         if state is not None:
             state.base_us = max(state.base_us, created_us)
         self._log.info("the archive has a new base")
 
     def note_base_failed(self, error: Exception) -> None:
-        """It will be tried again; any thread."""
-        self._base_again_at = time.monotonic() + _AGAIN_S
-        self._log.debug("a base for the archive could not be made yet", error=str(error))
+        """It will be tried again, ever more rarely: each holds up commits, and copies all that there is. Any thread."""
+        self._bases_failed += 1
+        again_s = min(_AGAIN_S * 2 ** max(0, min(self._bases_failed, 30) - _BASE_TRIES), _BASE_AGAIN_S_MAX)
+        self._base_again_at = time.monotonic() + again_s
+        say = self._log.debug if self._bases_failed < _BASE_TRIES else self._log.warning
+        say("a base for the archive could not be made yet", error=str(error), again_s=again_s)
 
     def _run(self) -> None:
         last = False
