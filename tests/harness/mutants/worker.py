@@ -180,13 +180,19 @@ def keep_no_receipts() -> None:
     _patch(KeyedTurn, "keep_receipt", lambda self, turn, for_s: None)
 
 
+def _patch_leave(leave: Callable[[Gate, Entry, Any, Any], None]) -> None:
+    """What leaves an instance, for another of this worker too, goes by this."""
+    _patch(Gate, "leave", leave)
+    _patch(Gate, "_leave_within", leave)
+
+
 def open_gate() -> None:
     """Nothing waits for its writes."""
 
     def leave(self: Gate, entry: Entry, turn: Any, leaving: Any) -> None:
         leaving.go()
 
-    _patch(Gate, "leave", leave)
+    _patch_leave(leave)
 
 
 def count_those_who_wait_outside() -> None:
@@ -205,7 +211,7 @@ def gate_only_own_writes() -> None:
         else:
             leave(self, entry, turn, leaving)
 
-    _patch(Gate, "leave", careless)
+    _patch_leave(careless)
 
 
 def serve_stale_reads() -> None:
