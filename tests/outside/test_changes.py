@@ -36,7 +36,9 @@ def test_what_is_committed_comes_in_order_and_goes_on_from_a_position(
         assert {(line["type"], line["name"]) for line in put} == {("Probe", "alice")}
         later = caller.request("GET", f"/v1/changes?type=Probe&after={put[2]['position']}&limit=1").text
         assert [json.loads(line)["put"] for line in later.splitlines()] == [{"k": 3}]
-        assert caller.request("GET", "/v1/changes?after=now").text == ""
+        [now] = caller.request("GET", "/v1/changes?after=now").text.splitlines()
+        later = caller.request("GET", f"/v1/changes?after={json.loads(now)['position']}")
+        assert (list(json.loads(now)), later.status, later.text) == (["position"], 200, "")
         assert caller.request("GET", "/v1/changes?after=x").error == "BadRequestError"
     words = [HOLDFAST, "changes", "--type", "Probe", "--after", put[3]["position"], "--host", host.url]
     done = subprocess.run(words, capture_output=True, text=True, check=False)

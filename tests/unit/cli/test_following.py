@@ -11,6 +11,7 @@ import pytest
 
 from holdfast_host.cli.client import RefusedError, StrangeAnswerError, UnreachableError
 from holdfast_host.cli.commands.audit import follow_audit
+from holdfast_host.cli.commands.changes import follow_changes
 from holdfast_host.cli.follow_logs import follow
 
 GONE = "The host at http://h has stopped or is not reached any more: waiting for it."
@@ -117,3 +118,14 @@ def test_an_audit_log_that_cannot_be_read_at_first_or_not_any_more_is_an_error(e
     if isinstance(error, RefusedError):
         with pytest.raises(RefusedError):
             [*follow_audit(Host([{"number": 1}], error), lambda seconds: None)]  # type: ignore[arg-type]
+
+
+def test_changes_end_with_the_hosts_sentence_where_their_position_is_gone_for_good() -> None:
+    gone = RefusedError("gone", "BadRequestError", None, "gone")
+    host = Host([{"position": "1.1"}], UnreachableError("no"), [{"position": "1.2"}], gone)
+    lines = follow_changes(host, {"type": "Account"}, lambda seconds: None)  # type: ignore[arg-type]
+
+    assert [each["position"] for each in islice(lines, 2)] == ["1.1", "1.2"]
+    with pytest.raises(RefusedError):
+        next(lines)
+    assert host.asked[-1] == {"type": "Account", "after": "1.2", "follow": "true"}

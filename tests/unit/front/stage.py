@@ -323,6 +323,7 @@ async def staged(
     trusted: ssl.SSLContext | None = None,
     access_log: str = "",
     traces: bool = False,
+    archive: str = "",
 ) -> AsyncIterator[Stage]:
     """A front that serves, with its workers connected unless told otherwise."""
     loop = asyncio.get_running_loop()
@@ -357,6 +358,7 @@ async def staged(
             edge=edge or Edge(),
             access_log=access_log,
             traces=traces,
+            archive=archive,
         )
         front = Front(start, control)
         stage = Stage(port, [Worker(each) for each in listeners], supervisor, Path(folder), front)

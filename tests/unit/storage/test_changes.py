@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from holdfast_host.storage.archive.changes import ChangeReader, Position
+from holdfast_host.core.limits import DUE_US_MAX
+from holdfast_host.storage.archive.changes import ChangeReader, Position, PositionGoneError
 from holdfast_host.storage.archive.frames import ArchiveError, segment_files
 from holdfast_host.storage.store import Alarm, Changes
 from holdfast_host.storage.transfers import Staging
+from holdfast_host.supervisor.archive.spool_tails import Gap
 from tests.harness.archives import ArchivedStore
 
 
@@ -125,3 +128,99 @@ def test_what_is_missing_or_was_removed_is_said_and_not_passed_over(archived: Ar
         read_all(archived.root, "1.1")
     assert [line["put"] for line in read_all(archived.root)] == [{"k": 1}, {"k": 2}]
     assert last.exists()
+
+
+def test_a_position_that_the_archive_never_had_is_refused_and_not_waited_for(archived: ArchivedStore) -> None:
+    archived.put(b"a", k=b"1")
+    archived.ship()
+    now = Position.now(archived.root)
+    assert read_all(archived.root, str(now)) == []
+    for strange in (Position(now.seq, 1), Position(now.seq + 1), Position(10**14, 3)):
+        with pytest.raises(PositionGoneError, match=rf"{strange} is no position of it: it ends with"):
+            read_all(archived.root, str(strange))
+
+
+def test_a_position_in_an_archive_that_is_away_is_not_taken_for_its_beginning(archived: ArchivedStore) -> None:
+    archived.put(b"a", k=b"1")
+    archived.ship()
+    after = str(read_all(archived.root)[-1]["position"])
+    archived.root.rename(archived.root.with_name("unmounted"))
+    with pytest.raises(ArchiveError, match="it is not there"):
+        Position.now(archived.root)
+    with pytest.raises(ArchiveError, match="it is not there"):
+        read_all(archived.root, after)
+
+
+def test_a_gap_is_told_to_who_reads_from_now_on(archived: ArchivedStore) -> None:
+    archived.put(b"a", k=b"1")
+    archived.ship()
+    after = Position.now(archived.root)
+    state = archived.shipper._state
+    assert state is not None
+    archived.shipper._ship_gap(state, Gap(0, 1, 2))
+    archived.put(b"a", k=b"2")
+    archived.ship()
+
+    gap, line = read_all(archived.root, str(after))
+
+    assert gap["gap"] == {"partition": 0, "from": gap["gap"]["from"], "to": "1970-01-01T00:00:00.000002Z"}  # type: ignore[index]
+    assert line["put"] == {"k": 2}
+    assert read_all(archived.root, str(gap["position"])) == [line]
+
+
+def test_a_reader_of_one_type_looks_at_a_bounded_piece_at_a_time(archived: ArchivedStore) -> None:
+    for number in range(120):
+        archived.put(b"a", k=b"%d" % number)
+        archived.ship()
+    reader, pieces = ChangeReader(archived.root, None, lambda name: name == "Other"), 0
+    while not reader.at_end:
+        assert reader.read_some() == []
+        pieces += 1
+    assert pieces > 2, "whoever reads can stop in between"
+    archived.put(b"a", k=b"last")
+    archived.ship()
+    assert reader.read() == []
+    assert reader.at_end
+
+
+def test_a_piece_of_large_values_has_few_of_them(archived: ArchivedStore) -> None:
+    after = Position.now(archived.root)
+    for _ in range(8):
+        archived.put(b"a", k=b'"%s"' % secrets.token_hex(1 << 20).encode())
+        archived.ship()
+    reader = ChangeReader(archived.root, after, lambda _: True)
+    pieces = [len(reader.read())]
+    while not reader.at_end:
+        pieces.append(len(reader.read()))
+    assert sum(pieces) == 8
+    assert max(pieces) <= 3
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        pytest.param(b"[" * 100_000, "[" * 100_000, id="nested past what is read"),
+        pytest.param(b'"\xff"', '"\ufffd"', id="no UTF-8"),
+        pytest.param(b'{"a\xff":\n1}', '{"a\ufffd":\n1}', id="no UTF-8 in lines"),
+    ],
+)
+def test_a_strange_value_of_a_guest_is_a_text_and_stops_no_follower(
+    archived: ArchivedStore, value: bytes, shown: str
+) -> None:
+    after = str(Position.now(archived.root))
+    archived.put(b"a", k=value)
+    archived.put(b"a", k=b"1")
+    archived.ship()
+
+    strange, later = read_all(archived.root, after)
+
+    assert strange["raw"] == {"k": shown}
+    assert later["put"] == {"k": 1}
+
+
+def test_the_last_moment_that_an_alarm_may_have_is_told(archived: ArchivedStore) -> None:
+    after = str(Position.now(archived.root))
+    archived.commit((1, b"a", Changes(alarm=Alarm(DUE_US_MAX), alarm_changed=True)))
+    archived.ship()
+    [line] = read_all(archived.root, after)
+    assert line["alarm"] == "9999-12-31T23:59:59.999999Z"

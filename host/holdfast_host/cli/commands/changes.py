@@ -38,9 +38,7 @@ def command(
     """
     asked = {key: value for key, value in (("type", actor_type), ("after", after)) if value is not None}
     with open_client(host, token_file) as client:
-        lines = (
-            _follow(client, asked, time.sleep) if follows else client.lines(with_query("/v1/changes", asked), Change)
-        )
+        lines = follow_changes(client, asked, time.sleep) if follows else _read(client, asked)
         for line in lines:
             if as_json:
                 print_json(line)
@@ -48,11 +46,15 @@ def command(
                 _show(line)
 
 
-def _follow(client: HostClient, asked: dict[str, str], pause: Callable[[float], None]) -> Iterator[Change]:
+def _read(client: HostClient, asked: dict[str, str]) -> Iterator[Change]:
+    return client.lines(with_query("/v1/changes", asked), Change)
+
+
+def follow_changes(client: HostClient, asked: dict[str, str], pause: Callable[[float], None]) -> Iterator[Change]:
     """Each line once, without end; what is committed while the host is away comes when it is back."""
 
     def read_on() -> Iterator[Change]:
-        for line in client.lines(with_query("/v1/changes", {**asked, "follow": "true"}), Change):
+        for line in _read(client, {**asked, "follow": "true"}):
             asked["after"] = line["position"]
             yield line
 
@@ -64,6 +66,9 @@ def _show(line: Change) -> None:
     if gap := line.get("gap"):
         text = f"what partition {gap['partition']} committed before {gap['to']} is not all here"
         say_labelled(line["position"], text, colour="red")
+        return
+    if "type" not in line:
+        say_labelled(line["position"], "from here on")
         return
     parts = ["all keys cleared"] if line.get("cleared") else []
     parts += ["replaced by an import"] if line.get("imported") else []

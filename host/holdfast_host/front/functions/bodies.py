@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
 from typing import TYPE_CHECKING, Final, cast
 
-from aiohttp import ClientConnectionResetError, HttpVersion10, web
+from aiohttp import ClientConnectionResetError, web
 
 from holdfast_host.core.errors import HoldfastError
+from holdfast_host.front.http.answers import cut
 from holdfast_host.wire.calls.frames import Call, CallKind
 from holdfast_host.wire.calls.function_bodies import pack_pull
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _OK: Final = 200
-_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets the connection
 
 
 class PulledBody:
@@ -88,7 +86,7 @@ async def relay_body(
             await _let_take(exchange, len(piece), take_s)
     except HoldfastError as error:
         _log.info("%s", error)
-        _cut(exchange)
+        cut(exchange)
         return response  # the library finds its end cannot be written
     except ConnectionError:
         return response  # the client is gone, or was cut
@@ -114,16 +112,6 @@ async def _let_take(exchange: Exchange, size: int, take_s: float) -> None:
         except TimeoutError:
             now = transport.get_write_buffer_size()
             if now >= left:
-                _cut(exchange)
+                cut(exchange)
                 raise ClientConnectionResetError(f"the client has taken nothing for {take_s:g} s") from None
             left = now
-
-
-def _cut(exchange: Exchange) -> None:
-    """End the connection in a way that no client takes for the end of the body."""
-    transport = exchange.transport
-    if transport is None:
-        return
-    if exchange.version == HttpVersion10:  # only a reset says so: there the end of the connection is that of a body
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    transport.abort()

@@ -7,12 +7,14 @@ names this software's version. Streams of lines (a deploy's stages) are `LineStr
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import time
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import ClientConnectionResetError, web
+from aiohttp import ClientConnectionResetError, HttpVersion10, web
 from aiohttp.abc import AbstractStreamWriter
 
 from holdfast_host.front.http.request_ids import FAILED
@@ -30,6 +32,7 @@ DRAINED_BYTES: Final = 1 << 16  # more than that is taken before the connection'
 _PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
 _PHRASES_OF_HUNDREDS: Final = {2: "Success", 3: "Redirection", 4: "Refused", 5: "Failed"}
 _RETRY: Final = f"Retry-After: {RETRY_AFTER_S}\r\n"
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets the connection
 _RETRIED: Final = frozenset({429, 503})
 
 
@@ -118,6 +121,16 @@ class Answer(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""
+
+
+def cut(exchange: Exchange) -> None:
+    """End the connection in a way that no client takes for the end of the body."""
+    transport = exchange.transport
+    if transport is None:
+        return
+    if exchange.version == HttpVersion10:  # only a reset says so: there the end of the connection is that of a body
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
 
 
 class ByteStream:

@@ -7,24 +7,28 @@ front; without `--archive` its reader is never loaded.
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
 
-from holdfast_host.core.errors import BadRequestError, HostUnavailableError, UnknownRouteError
+from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavailableError, UnknownRouteError
 from holdfast_host.front.access.rules import look
 from holdfast_host.front.app import Route
-from holdfast_host.front.http.answers import LineStream
+from holdfast_host.front.http.answers import LineStream, cut
 from holdfast_host.front.http.paths import TRUTH, read_number, read_parameters
 from holdfast_host.front.http.server import Exchange
 
 if TYPE_CHECKING:
-    from holdfast_host.storage.archive.changes import ChangeReader, Position
+    from holdfast_host.storage.archive.changes import ChangeReader
 
 FOLLOW_PAUSE_S: Final = 0.25  # then it is seen whether the token still holds
 _LIMIT_MAX: Final = 10**15
+_log: Final = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 class ChangeRoutes:
@@ -51,43 +55,59 @@ class ChangeRoutes:
         def is_wanted(name: str) -> bool:
             return (asked_type is None or name == asked_type) and (types is None or name in types)
 
-        reader = await asyncio.to_thread(_open, self._root, asked.get("after"), is_wanted)
+        reader, begins = await asyncio.to_thread(_open, self._root, asked.get("after"), is_wanted)
         lines = await asyncio.to_thread(_read, reader)  # a refusal still gets its own head
         stream = LineStream(exchange)
         await stream.open()
-        while left and (lines or follow):
+        for position in begins:
+            await stream.write({"position": position})
+        while left and (lines or follow or not reader.at_end):
             for line in lines[:left]:
                 await stream.send(msgspec.json.encode(line) + b"\n")
             left -= min(left, len(lines))
-            if exchange.server.draining or exchange.caller.ended or (exchange.half_closed and not lines):
+            waits = reader.at_end and not lines
+            if exchange.server.draining or exchange.caller.ended or (exchange.half_closed and waits):
                 break
-            if not lines:
+            if waits:
                 await asyncio.sleep(FOLLOW_PAUSE_S)
-            lines = await asyncio.to_thread(_read, reader) if left else []
+            try:
+                lines = await asyncio.to_thread(_read, reader) if left else []
+            except HoldfastError as error:  # who asks again is told why; what came is not taken for all there is
+                _log.warning("%s", error)
+                cut(exchange)
+                return stream.response
         await stream.aclose()
         return stream.response
 
 
-def _open(root: Path, after: str | None, is_wanted: Any) -> ChangeReader:
+def _open(root: Path, after: str | None, is_wanted: Any) -> tuple[ChangeReader, list[str]]:
+    """The reader; and the position that it begins at, where the caller does not know it."""
     from holdfast_host.storage.archive.changes import ChangeReader, Position
 
-    position: Position | None = None
+    if after is None:
+        return ChangeReader(root, None, is_wanted), []
     if after == "now":
-        position = Position.now(root)
-    elif after is not None:
-        position = Position.read(after)
-        if position is None:
-            raise BadRequestError(
-                f"the parameter after is {after[:40]!r}: send back the position of a line, or write now"
-            )
-    return ChangeReader(root, position, is_wanted)
+        now = _said(lambda: Position.now(root))
+        return ChangeReader(root, now, is_wanted), [str(now)]
+    position = Position.read(after)
+    if position is None:
+        raise BadRequestError(f"the parameter after is {after[:40]!r}: send back the position of a line, or write now")
+    return ChangeReader(root, position, is_wanted), []
 
 
 def _read(reader: ChangeReader) -> list[dict[str, Any]]:
+    return _said(reader.read_some)
+
+
+def _said(ask: Callable[[], _T]) -> _T:
+    """What the archive says; its refusals as callers read them."""
+    from holdfast_host.storage.archive.changes import PositionGoneError
     from holdfast_host.storage.archive.frames import ArchiveError
 
     try:
-        return reader.read()
+        return ask()
+    except PositionGoneError as error:  # it will not pass, so nobody is to try it again
+        raise BadRequestError(f"the archive cannot go on there: {error}") from error
     except ArchiveError as error:
         raise HostUnavailableError(f"the archive cannot be read: {error}") from error
     except OSError as error:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from holdfast_host.core.limits import MIB
 from holdfast_host.storage.archive.frames import (
     ArchiveError,
     Frame,
     first_seq,
+    read_about,
     read_frames,
     read_reached,
     segment_files,
@@ -26,7 +28,13 @@ from holdfast_host.storage.archive.frames import (
 from holdfast_host.storage.archive.records import ArchivedBatch, Record
 
 _POSITION: Final = re.compile(r"(\d{1,15})\.(\d{1,9})", re.ASCII)
-_FRAMES_MAX: Final = 50  # of one read
+_FRAMES_MAX: Final = 50  # of one piece,
+_BYTES_MAX: Final = 2 * MIB  # and so many of it, compressed: a frame more at the most
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class PositionGoneError(ArchiveError):
+    """A sentence that says why an archive cannot go on behind a position, now or later."""
 
 
 class Position(NamedTuple):
@@ -46,9 +54,11 @@ class Position(NamedTuple):
         """Behind all that an archive has.
 
         Raises:
-            ArchiveError: it cannot be read.
+            ArchiveError: it cannot be read, or is not there.
         """
         reached = read_reached(root)
+        if reached is None and not read_about(root):
+            raise ArchiveError("it is not there")
         return cls(reached.seq + 1 if reached is not None else 1, 0)
 
     def __str__(self) -> str:
@@ -67,42 +77,68 @@ class ChangeReader:
         self._segment: Path | None = None
         self._offset = 0
         self._seq = 0  # of the last frame that was read whole
+        self._at_end = False
+
+    @property
+    def at_end(self) -> bool:
+        """Whether that was all there is."""
+        return self._at_end
 
     def read(self) -> list[dict[str, Any]]:
         """What comes next, a bounded piece; empty where that is all there is.
 
         Raises:
-            ArchiveError: what follows the position was pruned, is damaged, or the archive cannot be read.
+            ArchiveError: as `read_some`.
         """
-        reached = read_reached(self._root)
-        if reached is None:
-            return []
-        if self._segment is None:
-            self._begin()
-        lines: list[dict[str, Any]] = []
-        frames = 0
-        while self._seq < reached.seq and not (lines and frames >= _FRAMES_MAX):
-            if self._segment is None:
-                return lines
-            read = False
-            for frame in read_frames(self._segment, self._offset):
-                read, frames = True, frames + 1
-                lines += self._lines(frame)
-                self._seq, self._offset = frame.head.seq, frame.end
-                if self._seq >= reached.seq or (lines and frames >= _FRAMES_MAX):
-                    return lines
-            if not self._next_segment() and not read:
-                raise ArchiveError(f"frame {self._seq + 1} is missing, which it had")
+        while not (lines := self.read_some()) and not self.at_end:
+            pass
         return lines
 
-    def _begin(self) -> None:
+    def read_some(self) -> list[dict[str, Any]]:
+        """The lines of some frames, which may all be of other types: `at_end` says whether more is there.
+
+        Raises:
+            PositionGoneError: what follows the position was pruned, or it is of another archive.
+            ArchiveError: what follows is damaged, or the archive cannot be read.
+        """
+        self._at_end = False
+        lines: list[dict[str, Any]] = []
+        reached = read_reached(self._root)
+        if reached is None and self._after is not None and self._after > Position(1, 0):
+            raise ArchiveError("it is not there, or has nothing")
+        if reached is not None and self._segment is None:
+            self._begin(reached.seq)
+        if reached is None or self._segment is None:
+            self._at_end = True
+            return lines
+        frames = read_bytes = 0
+        while self._seq < reached.seq:
+            read = False
+            for frame in read_frames(self._segment, self._offset):
+                read, frames, read_bytes = True, frames + 1, read_bytes + len(frame.body)
+                lines += self._lines(frame)
+                self._seq, self._offset = frame.head.seq, frame.end
+                if self._seq >= reached.seq:
+                    break
+                if frames >= _FRAMES_MAX or read_bytes >= _BYTES_MAX:
+                    return lines
+            if self._seq < reached.seq and not self._next_segment() and not read:
+                raise ArchiveError(f"frame {self._seq + 1} is missing, which it had")
+        self._at_end = True
+        return lines
+
+    def _begin(self, reached_seq: int) -> None:
+        if self._after is not None and self._after > Position(reached_seq + 1, 0):
+            raise PositionGoneError(f"{self._after} is no position of it: it ends with frame {reached_seq}. Begin anew")
         paths = segment_files(self._root)
         if not paths:
             return
         wanted = 1 if self._after is None else max(1, self._after.seq)
         first = first_seq(paths[0])
         if self._after is not None and wanted < first:
-            raise ArchiveError(f"what follows {self._after} is not kept any more: it begins with {first}.0. Begin anew")
+            raise PositionGoneError(
+                f"what follows {self._after} is not kept any more: it begins with {first}.0. Begin anew"
+            )
         self._segment = [path for path in paths if first_seq(path) <= max(wanted, first)][-1]
         self._seq = first_seq(self._segment) - 1
 
@@ -119,9 +155,9 @@ class ChangeReader:
         head, after = frame.head, self._after or Position()
         if head.seq < after.seq:
             return
-        if head.kind == "gap" and head.seq > after.seq:
+        if head.kind == "gap" and Position(head.seq, 1) > after:
             yield {
-                "position": str(Position(head.seq, 0)),
+                "position": str(Position(head.seq, 1)),
                 "gap": {"partition": head.partition, "from": _text(head.first_us), "to": _text(head.last_us)},
             }
         if head.kind != "records":
@@ -167,11 +203,12 @@ def _change(batch: ArchivedBatch) -> dict[str, Any]:
 def _shown(value: bytes) -> msgspec.Raw | str:
     """A value as it is stored, in one line; as a text, where its guest has not encoded it."""
     try:
+        value.decode()  # what is in a string is not looked at below
         encoded = msgspec.json.decode(value, type=msgspec.Raw)
         return encoded if b"\n" not in value else msgspec.Raw(msgspec.json.format(value, indent=-1))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return value.decode("utf-8", "replace")
 
 
 def _text(at_us: int) -> str:
-    return datetime.fromtimestamp(at_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (_EPOCH + timedelta(microseconds=at_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

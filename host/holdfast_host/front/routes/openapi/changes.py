@@ -14,7 +14,11 @@ def describe_changes() -> dict[str, Any]:
         "What was committed, turn by turn and in order, from the archive; one JSON object a line.",
         parameters=[
             parameter("type", "Only changes of this type's instances.", "query"),
-            parameter("after", "Only what follows: the position of a line, or `now`.", "query"),
+            parameter(
+                "after",
+                "Only what follows: the position of a line; or `now`, which is told as the first line.",
+                "query",
+            ),
             parameter("limit", "So many lines at most.", "query", type="integer", minimum=1),
             parameter("follow", "Go on as it is committed.", "query", type="boolean", default=False),
         ],
