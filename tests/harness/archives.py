@@ -110,7 +110,9 @@ class ArchivedStore:
         failures: list[Exception] = []
         with _loop() as loop:
             maker = BaseMaker(self._take, loop, self.shipper.note_base, failures.append)
-            maker.start(self.root, self.shipper._origin, self.shipper._state.kept.seq)  # type: ignore[union-attr]
+            state = self.shipper._state
+            assert state is not None
+            maker.start(self.root, self.shipper._origin, state.kept.seq, max(state.reached_us, state.gap_us))
             assert maker._thread is not None
             maker._thread.join()
         assert not failures, failures

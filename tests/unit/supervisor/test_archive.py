@@ -7,6 +7,7 @@ import errno
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
@@ -696,3 +697,42 @@ def test_a_base_that_fails_again_and_again_is_said_and_tried_ever_more_rarely(tm
 
     assert [each.kwargs["again_s"] for each in log.warning.call_args_list][:4] == [1.0, 2.0, 4.0, 8.0]
     assert log.warning.call_args.kwargs == {"error": "no room", "again_s": 600.0}
+
+
+def test_what_is_committed_after_the_clock_was_set_back_is_in_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was wrong by years for a moment: a partition keeps the latest time, and nothing waits until then."""
+    clock, ahead_us = time.time_ns, 0
+    monkeypatch.setattr(time, "time_ns", lambda: clock() + ahead_us * 1000)
+    archived = ArchivedStore.make(tmp_path)
+    archived.base()
+    ahead_us = 9 * 365 * 86_400_000_000
+    archived.put(b"a", n=b"ahead")
+    archived.ship()
+    ahead_us = 0
+    for number in range(9):
+        archived.put(b"n%d" % number, n=b"1")
+        archived.ship()
+    archived.put(b"a", n=b"back")
+    archived.store.close()
+    archived.open()
+    archived.ship()
+    archived.ship()
+
+    assert archived.shipper.measures()["waiting_bytes"] == 0
+    assert archived.restored(tmp_path / "restored") == alive(archived.state)
+    archived.base()
+    archived.put(b"a", n=b"later")
+    archived.ship()
+    state = archived.shipper._state
+    assert state is not None
+    assert state.base_us >= state.gap_us, "and no base after base is made"
+    assert archived.restored(tmp_path / "again") == alive(archived.state)
+    assert archived.shipper.complaint == ""
+    archived.root.rename(tmp_path / "away")
+    archived.put(b"a", n=b"waits")
+    assert not archived.shipper.ship()
+    began = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: began + 35)
+    assert archived.shipper.complaint.startswith("the archive is 3")

@@ -60,18 +60,19 @@ class BaseMaker:
         """Whether one is being made."""
         return self._thread is not None and self._thread.is_alive()
 
-    def start(self, root: Path, origin: str, seq: int) -> None:
-        """Make one; `seq` is the number of the last frame."""
-        self._thread = threading.Thread(target=self._make, args=(root, origin, seq), name="holdfast-base", daemon=True)
+    def start(self, root: Path, origin: str, seq: int, begin_us: int) -> None:
+        """Make one; `seq` is the number of the last frame, `begin_us` a time that it has whatever the clock says."""
+        facts = {"origin": origin, "seq": seq, "created_us": begin_us}
+        self._thread = threading.Thread(target=self._make, args=(root, facts), name="holdfast-base", daemon=True)
         self._thread.start()
 
-    def _make(self, root: Path, origin: str, seq: int) -> None:
+    def _make(self, root: Path, facts: dict[str, Any]) -> None:
         draft = root / "bases" / "new"
         gone = asyncio.Event()
         try:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(mode=0o700)
-            made = self._fill(root, draft, gone, {"origin": origin, "seq": seq})
+            made = self._fill(root, draft, gone, facts)
         except Exception as error:  # whatever it is, it must not end in silence: it is tried again
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(gone.set)
@@ -95,7 +96,8 @@ class BaseMaker:
             name, source = str(file["name"]), Path(file["path"])
             if name == HEAD:
                 head = json.loads(source.read_bytes())
-                facts |= {"created_us": head["created_us"], "partitions": head["partitions"]}
+                created_us = max(facts["created_us"], head["created_us"])
+                facts |= {"created_us": created_us, "partitions": head["partitions"]}
             else:
                 files[name] = _store(source, place_of(root, draft, name))
             source.unlink()

@@ -53,6 +53,7 @@ class _State:
     reached_us: int
     base_us: int  # of the newest base of this data directory; 0: there is none
     gap_us: int = 0  # a base must be later
+    latest_us: int = 0  # in the spools, so far: where the clock is set back, they stay there, and so does the horizon
     types: dict[int, str] = field(default_factory=dict)
     segment_us: int = 0
     said_at: float = float("-inf")
@@ -88,6 +89,7 @@ class Shipper:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._began_us = now_us()
+        self._whole_at = time.monotonic()  # when a round found all that there was; first, when it began
         self._origin = ""
         self._doubt: Doubt | None = None
         self.failure = ""
@@ -128,7 +130,8 @@ class Shipper:
     @property
     def lag_s(self) -> float:
         """For how many seconds what is committed may not be in the archive."""
-        return max(0.0, (self._now_us() - (self.reached_us or self._began_us)) / 1e6)
+        by_clock_s = (self._now_us() - (self.reached_us or self._began_us)) / 1e6
+        return max(0.0, by_clock_s, time.monotonic() - self._whole_at)  # which no clock that is set back makes less
 
     @property
     def complaint(self) -> str:
@@ -198,10 +201,11 @@ class Shipper:
         state = self._state
         if state is None:
             state = self._state = self._open()
-        horizon_us = self._now_us()
+        horizon_us = max(self._now_us(), state.reached_us, state.latest_us)
         self._ship_small(state)
         data, partitions = self._directory.root, range(self._directory.partitions)
         found = read_spools(data, partitions, state.tails, horizon_us)
+        state.latest_us = max(state.latest_us, found.latest_us)
         for gap in found.gaps:
             self._ship_gap(state, gap)
         if found.whole:
@@ -213,6 +217,8 @@ class Shipper:
             state.kept.say_reached(state.reached_us)
             state.said_at = now
         self.reached_us = state.reached_us
+        if found.whole:
+            self._whole_at = now
         drop_read(data, state.tails)
         self._make_base(state, stopped=found.stopped, horizon_us=horizon_us)
 
@@ -293,4 +299,4 @@ class Shipper:
             return
         old = horizon_us - state.base_us >= BASE_EVERY_US
         if stopped or old or state.base_us < state.gap_us:
-            bases.start(self._root, self._origin, state.kept.seq)
+            bases.start(self._root, self._origin, state.kept.seq, max(horizon_us, state.gap_us))

@@ -48,6 +48,7 @@ class Found:
     records: list[tuple[int, Record]] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     whole: bool = True  # it is all that began before the horizon
+    latest_us: int = 0  # a time that was seen: where the horizon was before it, the clock has been set back
     stopped: bool = False  # a spool writes nothing more, though there are commits
 
 
@@ -107,6 +108,7 @@ def _read(folder: Path, partition: int, horizon_us: int, found: Found) -> None:
                 )
                 pairs = []
             for record, end in pairs:
+                found.latest_us = max(found.latest_us, record.at_us)
                 if record.at_us > horizon_us:
                     return
                 found.records.append((partition, record))
@@ -140,6 +142,7 @@ def _move(folder: Path, partition: int, tail: Tail, numbers: list[int], found: F
         head = read_head(folder / str(number))
         if head is None:
             continue
+        found.latest_us = max(found.latest_us, head.start_us)
         if head.gap or head.start_group != tail.group:
             back = head.start_group < tail.group
             found.gaps.append(Gap(partition, tail.at_us, max(horizon_us, tail.at_us) if back else head.start_us))
