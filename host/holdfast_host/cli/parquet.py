@@ -18,7 +18,7 @@ except ImportError:
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
+    from typing import BinaryIO
 
 _GROUP_ROWS: Final = 100_000  # of one row group,
 _GROUP_BYTES: Final = 32 << 20  # about, whichever is reached first
@@ -33,7 +33,7 @@ class _Row(msgspec.Struct):
     raw: str | None = None
 
 
-def write_parquet(path: Path, lines: Iterable[bytes]) -> None:
+def write_parquet(file: BinaryIO, lines: Iterable[bytes]) -> None:
     """Write a file with the columns name, key, value (JSON) and raw (what is none); one row group is in memory at once.
 
     Raises:
@@ -42,7 +42,7 @@ def write_parquet(path: Path, lines: Iterable[bytes]) -> None:
     """
     schema = pyarrow.schema([(name, pyarrow.string()) for name in ("name", "key", "value", "raw")])
     decode = msgspec.json.Decoder(_Row).decode
-    with ParquetWriter(path, schema, compression="zstd") as writer:
+    with ParquetWriter(file, schema, compression="zstd") as writer:
         columns: list[list[Any]] = [[], [], [], []]
         group_bytes = 0
 
@@ -65,3 +65,4 @@ def write_parquet(path: Path, lines: Iterable[bytes]) -> None:
                 flush()
                 group_bytes = 0
         flush()
+    file.flush()

@@ -10,7 +10,7 @@ import click
 from holdfast_host.cli.client import api_path, host_options, instance_path, open_client, with_query
 from holdfast_host.cli.exports import ExportedLines, ascii_json
 from holdfast_host.cli.output import CommandFailedError, counted, json_option, say, tell
-from holdfast_host.core.durable_files import fill_durably, move_durably
+from holdfast_host.core.durable_files import fill_durably, move_durably, written_alone
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -61,19 +61,21 @@ def command(
 
 
 def _write(output: Path, lines: ExportedLines, kind: str, *, whole: bool) -> None:
-    """The file, once it is whole."""
+    """The file, once it is whole; only its owner can read it, as the data that it has."""
     draft = output.with_name(f"{output.name}.part")
     try:
-        try:
-            if kind == "parquet":
-                from holdfast_host.cli.parquet import write_parquet
+        with written_alone(draft) as file:
+            try:
+                if kind == "parquet":
+                    from holdfast_host.cli.parquet import write_parquet
 
-                write_parquet(draft, lines.rows())
-            else:
-                with draft.open("wb") as file:
+                    write_parquet(file, lines.rows())
+                else:
                     fill_durably(file, (line + b"\n" for line in (lines if whole else lines.rows())))
-            move_durably(draft, output)
-        finally:
-            draft.unlink(missing_ok=True)
+                move_durably(draft, output)
+            finally:
+                draft.unlink(missing_ok=True)
+    except BlockingIOError:
+        raise CommandFailedError(f"Another export into {output} is under way: wait until it has ended.") from None
     except OSError as error:
         raise CommandFailedError(f"{output} cannot be written: {error.strerror or error}.") from None
