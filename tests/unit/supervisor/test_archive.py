@@ -21,7 +21,7 @@ from holdfast_host.core.config import HostConfig
 from holdfast_host.core.errors import ConfigurationError, HostUnavailableError
 from holdfast_host.front.routes.types_and_health import Health, InspectionRoutes
 from holdfast_host.storage.archive import spool
-from holdfast_host.storage.archive.frames import read_frames, read_reached, segment_files
+from holdfast_host.storage.archive.frames import all_frames, read_frames, read_reached, segment_files
 from holdfast_host.storage.archive.records import ArchivedBatch
 from holdfast_host.storage.archive.spool import Spool, spool_files, spool_folder
 from holdfast_host.storage.jobs import Job, new_id
@@ -736,3 +736,24 @@ def test_what_is_committed_after_the_clock_was_set_back_is_in_the_archive(
     began = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: began + 35)
     assert archived.shipper.complaint.startswith("the archive is 3")
+
+
+def test_no_frame_has_what_may_depend_on_a_later_one_also_when_much_has_waited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partition may have more than a frame takes, and another one all of it."""
+    monkeypatch.setattr("holdfast_host.supervisor.archive.spool_tails._ROUND_BYTES", 500)
+    archived = ArchivedStore.make(tmp_path)
+    archived.base()
+    for number in range(60):
+        archived.put(b"n1" if number % 4 else NAMES[number // 4 % len(NAMES)], n=b"%d" % number)
+    for _ in range(60):
+        archived.ship()
+
+    frames = [frame for frame in all_frames(archived.root) if frame.head.kind == "records" and frame.records()]
+    times = [[record.at_us for _, record in frame.records()] for frame in frames]
+    assert len({number for frame in frames for number, _ in frame.records()}) == 2
+    assert len(times) > 5
+    assert [each for frame in times for each in frame] == sorted(each for frame in times for each in frame)
+    assert archived.shipper.measures()["waiting_bytes"] == 0
+    assert archived.restored(tmp_path / "restored") == alive(archived.state)

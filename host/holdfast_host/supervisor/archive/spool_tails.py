@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -48,11 +48,12 @@ class Found:
     records: list[tuple[int, Record]] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     whole: bool = True  # it is all that began before the horizon
+    cut_us: int | None = None  # the time of the last record of one that had more than a frame takes
     latest_us: int = 0  # a time that was seen: where the horizon was before it, the clock has been set back
     stopped: bool = False  # a spool writes nothing more, though there are commits
 
 
-def read_spools(data: Path, partitions: Iterable[int], tails: dict[int, Tail], horizon_us: int) -> Found:
+def read_spools(data: Path, partitions: Sequence[int], tails: dict[int, Tail], horizon_us: int) -> Found:
     """What was committed and began before a moment, in an order in which nothing comes before what it depends on.
 
     `horizon_us` must be taken before this is called: what depends on a record that is missed here has a later time.
@@ -60,10 +61,18 @@ def read_spools(data: Path, partitions: Iterable[int], tails: dict[int, Tail], h
     Raises:
         OSError: a spool cannot be read.
     """
+    found = _read_all(data, partitions, tails, horizon_us, horizon_us)
+    if found.cut_us is not None:  # what the others have after that may depend on what it has then
+        found = _read_all(data, partitions, tails, horizon_us, found.cut_us)
+        found.whole = False
+    found.records.sort(key=lambda each: each[1].at_us)  # stable: those of a partition stay in their order
+    return found
+
+
+def _read_all(data: Path, partitions: Sequence[int], tails: dict[int, Tail], horizon_us: int, until_us: int) -> Found:
     found = Found(dict(tails))
     for partition in partitions:
-        _read(spool_folder(data, partition), partition, horizon_us, found)
-    found.records.sort(key=lambda each: each[1].at_us)  # stable: those of a partition stay in their order
+        _read(spool_folder(data, partition), partition, horizon_us, until_us, found)
     return found
 
 
@@ -89,7 +98,7 @@ def waiting_bytes(data: Path, partitions: Iterable[int], tails: dict[int, Tail])
     return total
 
 
-def _read(folder: Path, partition: int, horizon_us: int, found: Found) -> None:
+def _read(folder: Path, partition: int, horizon_us: int, until_us: int, found: Found) -> None:
     tail, read_bytes = found.tails.get(partition, Tail()), 0
     while True:
         numbers = [int(each.name) for each in spool_files(folder)]
@@ -109,12 +118,14 @@ def _read(folder: Path, partition: int, horizon_us: int, found: Found) -> None:
                 pairs = []
             for record, end in pairs:
                 found.latest_us = max(found.latest_us, record.at_us)
-                if record.at_us > horizon_us:
+                if record.at_us > until_us:
                     return
                 found.records.append((partition, record))
                 read_bytes += end - tail.offset
                 found.tails[partition] = tail = Tail(tail.file, end, record.group, record.at_us)
         if head is not None and (tail.offset < head.confirmed or not later):
+            if tail.offset < head.confirmed:
+                found.cut_us = tail.at_us if found.cut_us is None else min(found.cut_us, tail.at_us)
             found.stopped |= head.stopped
             found.whole &= tail.offset == head.confirmed and not head.stopped
             return
