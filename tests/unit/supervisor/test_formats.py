@@ -17,9 +17,13 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.front.routes import transfer_lines
+from holdfast_host.storage.archive import records
+from holdfast_host.storage.lmdb import keys
 from holdfast_host.supervisor.directory.restoring import BackupError, restore_backup
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
+from holdfast_host.supervisor.tokens import token_store
 from holdfast_host.supervisor.tokens.token_store import TokenStore
 from tests.harness.components import PROJECT
 
@@ -118,3 +122,21 @@ def test_a_backup_of_a_later_format_is_refused_by_name_and_nothing_is_made(backu
         restore_backup(later, tmp_path / "data", None)
 
     assert not (tmp_path / "data").exists()
+
+
+def test_the_table_of_formats_says_what_the_code_does() -> None:
+    page = (PROJECT / "docs" / "internals" / "formats.md").read_text()
+    said = re.findall(r"^\| (.+?) \| ([0-9.]+)[ ;]", page, re.MULTILINE)
+    encoding = re.search(r"# Values: the encoding, version (\d+)", (PROJECT / "wit" / "storage.wit").read_text())
+    assert encoding is not None
+    numbers = {
+        "`parts/NN/`, a [partition](on-disk.md#a-partition)": keys.FORMAT,
+        "`registry/tokens.json`": token_store.FORMAT,
+        "the lines of `holdfast export`": transfer_lines.FORMAT,
+        "`archive/`: the spool, and an [archive](archive.md)'s files": records.FORMAT,
+        "values, in `wit/storage.wit`": encoding[1],
+    }
+
+    assert {what: number for what, number in said if what in numbers} == {
+        what: str(number) for what, number in numbers.items()
+    }
