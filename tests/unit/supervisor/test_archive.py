@@ -757,3 +757,24 @@ def test_no_frame_has_what_may_depend_on_a_later_one_also_when_much_has_waited(
     assert [each for frame in times for each in frame] == sorted(each for frame in times for each in frame)
     assert archived.shipper.measures()["waiting_bytes"] == 0
     assert archived.restored(tmp_path / "restored") == alive(archived.state)
+
+
+def test_what_follows_a_damaged_frame_is_kept_aside_where_a_host_goes_on(tmp_path: Path) -> None:
+    """A torn end is cut off; whole frames behind a damaged one are all that there is of what they hold."""
+    archived = ArchivedStore.make(tmp_path, partitions=1)
+    archived.base()
+    for number in range(5):
+        archived.put(b"a", n=b"%d" % number)
+        archived.ship()
+    [segment] = segment_files(archived.root)
+    ends = [frame.end for frame in read_frames(segment)]
+    text = bytearray(segment.read_bytes())
+    text[ends[-3] - 1] ^= 1
+    segment.write_bytes(text)
+    archived.store.close()
+    archived.open()
+    archived.put(b"a", n=b"5")
+    archived.ship()
+
+    assert segment.with_suffix(".damaged").read_bytes() == text
+    assert archived.restored(tmp_path / "restored") == alive(archived.state), "the spool still has them"

@@ -26,6 +26,7 @@ from holdfast_host.storage.archive.frames import (
     pack_frame,
     read_about,
     read_frames,
+    read_reached,
     segment_files,
     segment_path,
 )
@@ -201,8 +202,18 @@ def _last_frame(root: Path) -> tuple[Head | None, Path | None]:
             for frame in read_frames(path):
                 last, end = frame.head, frame.end
         except ArchiveError:
+            if _had_more(root, 0 if last is None else last.seq):  # no host that died: a disk that lost something
+                shutil.copyfile(path, path.with_suffix(".damaged"))
             cut_durably(path, end)
         if last is not None:
             return last, path
         path.unlink()
     return None, None
+
+
+def _had_more(root: Path, seq: int) -> bool:
+    try:
+        reached = read_reached(root)
+    except ArchiveError:
+        return True
+    return reached is not None and seq < reached.seq
