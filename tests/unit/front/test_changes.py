@@ -1,9 +1,10 @@
-"""Changes over HTTP, of an archive that is pruned, away, damaged, or read by a token for some types."""
+"""Changes over HTTP, of an archive that is pruned, away, damaged, or read by a token for some types; and reverts."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from holdfast_host.core.tokens import Scope
 from holdfast_host.storage.archive.frames import segment_files
 from tests.harness.archives import ArchivedStore
-from tests.unit.front.stage import Stage, request_bytes, staged
+from tests.unit.front.stage import Stage, request_bytes, staged, until
 from tests.unit.front.test_tokens import known, made
 
 
@@ -114,4 +115,36 @@ def test_a_token_for_one_type_sees_no_line_of_another(archived: ArchivedStore) -
         "other": made(Scope.READ, "Other"),
         "call": made(Scope.CALL, "Account"),
     }
+    asyncio.run(run())
+
+
+def test_nothing_is_left_of_what_was_read_for_a_caller_who_has_gone(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with staged() as stage:
+            body = b'{"at": 1800000000}'
+            _, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+            with closing(writer):
+                writer.write(request_bytes("POST", "/v1/instances/Account/alice/revert", body))
+                reading = await stage.supervisor.next("request")
+            assert (await stage.ask("GET", "/v1/changes")).status == 404
+            (tmp_path / "instance").mkdir()
+            (tmp_path / "instance" / "keys").write_bytes(b"")
+            found = {"path": str(tmp_path / "instance" / "keys"), "at": "2027-01-15T08:00:00Z"}
+            stage.supervisor.send("answer", id=reading["id"], result=found)
+            await until(lambda: not (tmp_path / "instance").exists())
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "at", ["9999-12-31T23:59:59-12:00", "9000-01-01T00:00:00Z", 1e11, -1, True, None, "x", "2027-01-01"]
+)
+def test_a_moment_that_is_none_is_refused_before_the_archive_is_read(at: object) -> None:
+    async def run() -> None:
+        async with staged() as stage:
+            body = json.dumps({"at": at}).encode()
+            refused = await stage.ask("POST", "/v1/instances/Account/alice/revert", body)
+            assert (refused.status, refused.error) == (400, "BadRequestError")
+            assert "write a date and time with an offset" in refused.json["error"]["message"]
+
     asyncio.run(run())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from holdfast_host.storage.archive.frames import ArchiveError
+from holdfast_host.supervisor.archive import one_instance
 from holdfast_host.supervisor.archive.one_instance import write_keys
 from tests.harness.archives import ArchivedStore, now_us
 
@@ -37,3 +39,18 @@ def test_it_is_what_was_committed_by_then_before_a_base_and_after(tmp_path: Path
     assert keys_at(archived, tmp_path / "none", b"nobody", moments[-1][0]) == {}
     with pytest.raises(ArchiveError, match="it reaches until"):
         keys_at(archived, tmp_path / "later", b"alice", now_us() + 10_000_000)
+
+
+def test_no_copy_is_made_that_would_take_the_space_of_the_hosts_own_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archived = ArchivedStore.make(tmp_path)
+    archived.put(b"alice", k=b"1")
+    archived.base()
+    at_us = now_us()
+    archived.put(b"alice", k=b"2")
+    archived.ship()
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(one_instance.shutil, "disk_usage", lambda _: usage._replace(free=200 << 20))
+    with pytest.raises(ArchiveError, match=r"a copy of \d+ bytes .* has 209715200 bytes free, .*: make room"):
+        keys_at(archived, tmp_path / "scratch", b"alice", at_us)

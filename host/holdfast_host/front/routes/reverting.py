@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast_host.core.errors import BadRequestError
+from holdfast_host.core.errors import BadRequestError, HoldfastError
 from holdfast_host.front.access.rules import change
 from holdfast_host.front.app import Route
 from holdfast_host.front.http.answers import Answer, json_answer
@@ -24,6 +25,7 @@ from holdfast_host.wire.control.operations import ReadArchived
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from holdfast_host.core.json_text import JsonObject
     from holdfast_host.front.control import ControlChannel
     from holdfast_host.front.http.server import Exchange
 
@@ -38,6 +40,7 @@ class RevertRoutes:
     def __init__(self, instances: InstanceRoutes, control: ControlChannel) -> None:
         self._instances = instances
         self._control = control
+        self._removing: set[asyncio.Future[None]] = set()
 
     def routes(self) -> list[Route]:
         """For the App."""
@@ -49,15 +52,26 @@ class RevertRoutes:
         if facts.keys() != {"at"}:
             raise BadRequestError('an instance is reverted to a moment: send {"at": ...}, and nothing else')
         asked = ReadArchived(instance.type_id, instance.name, read_moment(facts["at"]))
-        archived = await self._control.request(asked)
-        path = Path(str(archived["path"]))
+        reading = asyncio.ensure_future(self._control.request(asked))
         try:
-            status, body = await instance.edited(b"revert", [str(path)])
+            archived = await asyncio.shield(reading)
+            status, body = await instance.edited(b"revert", [archived["path"]])
         finally:
-            await asyncio.to_thread(shutil.rmtree, path.parent, ignore_errors=True)
+            removing = asyncio.ensure_future(_remove(reading))
+            self._removing.add(removing)
+            removing.add_done_callback(self._removing.discard)
+            if reading.done():  # else whoever asked has gone, and nothing waits for the archive
+                await asyncio.shield(removing)
         if status != _OK:
             return Answer(status, body)
         return json_answer({"at": archived["at"], **json.loads(body)})
+
+
+async def _remove(reading: asyncio.Future[JsonObject]) -> None:
+    """Remove what was read once it is there, also where whoever asked has gone meanwhile."""
+    with suppress(HoldfastError):
+        path = Path(str((await reading)["path"]))
+        await asyncio.to_thread(shutil.rmtree, path.parent, ignore_errors=True)
 
 
 def read_moment(at: Any) -> int:
@@ -71,7 +85,7 @@ def read_moment(at: Any) -> int:
             when = datetime.fromisoformat(at)
         except ValueError:
             when = None
-        if when is not None and when.utcoffset() is not None:
+        if when is not None and when.utcoffset() is not None and when.timestamp() < _SECONDS_MAX:
             return max(0, round(when.timestamp() * 1e6))
     elif isinstance(at, (int, float)) and not isinstance(at, bool) and 0 <= at < _SECONDS_MAX:
         return round(at * 1e6)

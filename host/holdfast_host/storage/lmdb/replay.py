@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -91,17 +91,15 @@ class Replay:
         self._waiting_bytes += len(record.batches)
         self._reached[partition] = record.group
 
-    def keys_of(self, type_id: int, name: bytes) -> dict[bytes, bytes]:
-        """All that an instance has stored, as of the last flush."""
-        found: dict[bytes, bytes] = {}
+    def keys_of(self, type_id: int, name: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """All that an instance has stored, as of the last flush; in order."""
         instance, start, whole = self._store.locate(type_id, name), b"", False
         while not whole:
             pairs, whole = self._store.scan(
                 instance, start=start, end=None, reverse=False, entries_max=1_000, bytes_max=_FLUSH_BYTES
             )
-            found.update(pairs)
+            yield from pairs
             start = pairs[-1][0] + b"\0" if pairs else b""
-        return found
 
     def flush(self) -> None:
         """Commit the rest.

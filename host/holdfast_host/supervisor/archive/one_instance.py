@@ -11,11 +11,11 @@ import shutil
 import sys
 from pathlib import Path
 
-import msgspec
-
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.ids import partition_of
+from holdfast_host.core.limits import Limits
 from holdfast_host.storage.archive.frames import ArchiveError, read_about
+from holdfast_host.storage.archive.keys_file import write_pairs
 from holdfast_host.storage.data_directory import partition_path
 from holdfast_host.storage.lmdb.replay import Replay, ReplayError
 from holdfast_host.supervisor.archive.restoring import (
@@ -29,7 +29,7 @@ from holdfast_host.supervisor.archive.restoring import (
 
 
 def write_keys(root: Path, scratch: Path, type_id: int, name: bytes, at_us: int) -> None:
-    """Write `scratch/keys`, a map of MessagePack.
+    """Write `scratch/keys`, as `read_pairs` reads it.
 
     Raises:
         ArchiveError, ReplayError, ConfigurationError, OSError: the archive does not have the moment, or is damaged.
@@ -41,6 +41,7 @@ def write_keys(root: Path, scratch: Path, type_id: int, name: bytes, at_us: int)
     partition = partition_of(type_id, name, base.partitions)
     part = f"parts/{partition:02d}/data.mdb"
     if part in base.files:
+        _check_room(scratch, base.files[part][0])
         restore_file(root, base, part, scratch)
     path = partition_path(scratch, partition)
     path.parent.mkdir(exist_ok=True)
@@ -51,10 +52,19 @@ def write_keys(root: Path, scratch: Path, type_id: int, name: bytes, at_us: int)
                 if number == partition and belongs(number, record, at_us, moment):
                     replay.apply(number, record, only=(type_id, name))
         replay.flush()
-        keys = replay.keys_of(type_id, name)
+        write_pairs(scratch / "keys", replay.keys_of(type_id, name))
     finally:
         replay.close()
-    (scratch / "keys").write_bytes(msgspec.msgpack.encode(keys))
+
+
+def _check_room(scratch: Path, size: int) -> None:
+    """A copy beside a host that runs leaves it the space that its commits need."""
+    free, reserve = shutil.disk_usage(scratch).free, Limits().disk_reserve_bytes
+    if free < size + reserve:
+        raise ArchiveError(
+            f"a copy of {size} bytes is made of the partition that the instance lies in, and {scratch.parent} has "
+            f"{free} bytes free, of which {reserve} are kept: make room"
+        )
 
 
 def main() -> None:

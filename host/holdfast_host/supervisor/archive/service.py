@@ -36,6 +36,7 @@ class Archive:
         self._directory = resources.directory
         self._log = log
         self._take = take
+        self._reading = asyncio.Lock()
         self._shipper = Shipper(resources.directory, root, keep_s, log, needs_base=self._copy_was_lost)
         self._copies = RegistryCopies(resources.directory, resources.registry, self._shipper.copies, log)
         self._registry = resources.registry
@@ -79,6 +80,10 @@ class Archive:
             BadRequestError: the archive does not have that moment.
             HostUnavailableError: it cannot be read.
         """
+        async with self._reading:  # each makes a copy of a partition
+            return await self._read_instance(type_id, name, at_us)
+
+    async def _read_instance(self, type_id: int, name: str, at_us: int) -> JsonObject:
         scratch = self._directory.backup / f"instance-{uuid.uuid4().hex}"
         await asyncio.to_thread(scratch.mkdir)
         module = "holdfast_host.supervisor.archive.one_instance"

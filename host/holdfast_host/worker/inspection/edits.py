@@ -14,15 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from holdfast_host.core.errors import BadRequestError, UnknownJobError, UnknownSocketError
+from holdfast_host.core.errors import BadRequestError, HostUnavailableError, UnknownJobError, UnknownSocketError
+from holdfast_host.storage.archive.keys_file import read_pairs
 from holdfast_host.wire.sockets.frames import read_socket
 from holdfast_host.worker.inspection.imports import adopt, close_sockets, stage
 from holdfast_host.worker.turns.job_texts import read_facts, read_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from holdfast_host.storage.jobs import Job
     from holdfast_host.worker.turns.turn import Turn
@@ -61,27 +60,37 @@ def _delete(turn: Turn) -> bytes:
 
 
 def _revert(turn: Turn) -> bytes:
-    """Body: `[path]`, of a file with all keys and values that it had; only what differs is written."""
+    """Body: `[path]`, of a file with all keys and values that it had; only what differs is written, or in memory."""
     (path,) = json.loads(turn.request.body)
-    wanted: dict[bytes, bytes] = msgspec.msgpack.decode(Path(path).read_bytes(), type=dict[bytes, bytes])
-    storage, same, gone = turn.storage, set[bytes](), list[bytes]()
-    after: bytes | None = None
-    while True:
-        page, _ = storage.list(b"", None, after, None, False, storage.page_entries_max)
-        if not page:
-            break
-        for key, value in page:
-            if wanted.get(key) == value:
-                same.add(key)
-            elif key not in wanted:
-                gone.append(key)
+    storage, stored = turn.storage, _stored(turn)
+    put = deleted = keys = 0
+    now = next(stored, None)
+    try:
+        for key, value in read_pairs(Path(path)):
+            keys += 1
+            while now is not None and now[0] < key:
+                deleted += storage.delete(now[0])
+                now = next(stored, None)
+            differs = now is None or now != (key, value)
+            if now is not None and now[0] == key:
+                now = next(stored, None)
+            if differs:
+                storage.put(key, value)
+                put += 1
+    except OSError as error:  # whoever asked has gone, and the file with it
+        raise HostUnavailableError(f"{turn.entry.label} is not reverted: {error.strerror}") from error
+    while now is not None:
+        deleted += storage.delete(now[0])
+        now = next(stored, None)
+    return _said(put=put, deleted=deleted, keys=keys)
+
+
+def _stored(turn: Turn) -> Iterator[tuple[bytes, bytes]]:
+    """All keys and values, page by page: what the turn writes behind them does not matter."""
+    storage, after = turn.storage, None
+    while page := storage.list(b"", None, after, None, False, storage.page_entries_max)[0]:
+        yield from page
         after = page[-1][0]
-    for key in gone:
-        storage.delete(key)
-    for key, value in wanted.items():
-        if key not in same:
-            storage.put(key, value)
-    return _said(put=len(wanted) - len(same), deleted=len(gone), keys=len(wanted))
 
 
 def _delete_instance(turn: Turn) -> bytes:
