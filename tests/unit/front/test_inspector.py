@@ -13,7 +13,7 @@ import uvloop
 from holdfast_host.core.limits import Limits
 from holdfast_host.front import ui
 from holdfast_host.front.functions.handshakes import read_accepted
-from holdfast_host.front.http.page_cookie import COOKIE, SECURE_COOKIE, without_page_cookie
+from holdfast_host.front.http.page_cookie import COOKIE, SECURE_COOKIE, is_page_cookie, without_page_cookie
 from holdfast_host.front.ui.pages import page_files
 from holdfast_host.wire.control.edge import Edge
 from tests.unit.front.stage import Response, Stage, staged
@@ -262,3 +262,15 @@ def test_no_guest_sets_the_cookie_with_an_event_stream() -> None:
 
     assert accepted is not None
     assert accepted.headers == [("X-Own", "1")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [f"{{}}{COOKIE}=x", f"{{}} {SECURE_COOKIE} =x; Path=/", f"{{}}{COOKIE}"],
+    ids=["plain", "secure", "without a value"],
+)
+@pytest.mark.parametrize("before", ["", "=", " = ", "\t=\t="])
+def test_no_guest_sets_our_cookie_by_a_cookie_without_a_name(value: str, before: str) -> None:
+    """Browsers send the value of such a cookie alone."""
+    assert is_page_cookie("Set-Cookie", value.format(before))
+    assert not is_page_cookie("Set-Cookie", value.format("mine="))

@@ -75,8 +75,11 @@ def without_page_cookie(header: tuple[str, str]) -> tuple[str, str] | None:
 
 
 def is_page_cookie(name: str, value: str) -> bool:
-    """Whether a guest's header would set our cookie."""
-    return name.lower() == "set-cookie" and value.partition("=")[0].strip() in _OURS
+    """Whether a guest's header would set our cookie.
+
+    Of a cookie without a name, `=a=b`, browsers send the value alone, which reads as one that is named `a`.
+    """
+    return name.lower() == "set-cookie" and value.lstrip("= \t").partition("=")[0].strip() in _OURS
 
 
 def _is_own(headers: Mapping[str, str], asked_host: str) -> bool:
