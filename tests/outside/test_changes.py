@@ -37,8 +37,8 @@ def test_what_is_committed_comes_in_order_and_goes_on_from_a_position(
         later = caller.request("GET", f"/v1/changes?type=Probe&after={put[2]['position']}&limit=1").text
         assert [json.loads(line)["put"] for line in later.splitlines()] == [{"k": 3}]
         [now] = caller.request("GET", "/v1/changes?after=now").text.splitlines()
-        later = caller.request("GET", f"/v1/changes?after={json.loads(now)['position']}")
-        assert (list(json.loads(now)), later.status, later.text) == (["position"], 200, "")
+        behind = caller.request("GET", f"/v1/changes?after={json.loads(now)['position']}")
+        assert (list(json.loads(now)), behind.status, behind.text) == (["position"], 200, "")
         assert caller.request("GET", "/v1/changes?after=x").error == "BadRequestError"
     words = [HOLDFAST, "changes", "--type", "Probe", "--after", put[3]["position"], "--host", host.url]
     done = subprocess.run(words, capture_output=True, text=True, check=False)

@@ -33,7 +33,7 @@ def archived(tmp_path: Path) -> ArchivedStore:
 
 async def lines_of(stage: Stage, query: str = "", **headers: str) -> list[dict[str, object]]:
     """As `GET /v1/changes` answers; without gaps."""
-    answer = await stage.ask("GET", f"/v1/changes{query}", **headers)
+    answer = await stage.ask("GET", f"/v1/changes{query}", b"", **headers)
     assert answer.status == 200, answer.body
     lines = [json.loads(line) for line in answer.body.splitlines() if line]
     return [line for line in lines if "gap" not in line]

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from holdfast_host.storage.archive.frames import ArchiveError
-from holdfast_host.supervisor.archive import one_instance
 from holdfast_host.supervisor.archive.one_instance import write_keys
 from tests.harness.archives import ArchivedStore, now_us
 
@@ -51,6 +50,6 @@ def test_no_copy_is_made_that_would_take_the_space_of_the_hosts_own_commits(
     archived.put(b"alice", k=b"2")
     archived.ship()
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(one_instance.shutil, "disk_usage", lambda _: usage._replace(free=200 << 20))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=200 << 20))
     with pytest.raises(ArchiveError, match=r"a copy of \d+ bytes .* has 209715200 bytes free, .*: make room"):
         keys_at(archived, tmp_path / "scratch", b"alice", at_us)
