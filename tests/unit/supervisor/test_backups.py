@@ -32,7 +32,7 @@ def test_a_backup_is_under_way_until_the_workers_have_let_go_of_it(tmp_path: Pat
                 await released.wait()
 
         worker = SimpleNamespace(up=True, label="worker 0", child=SimpleNamespace(ask=ask))
-        resources = SimpleNamespace(directory=SimpleNamespace(backup=tmp_path, partitions=1))
+        resources = SimpleNamespace(central_store=None, directory=SimpleNamespace(backup=tmp_path, partitions=1))
         backups = Backups(cast("Any", resources), cast("Any", [worker]), Mock())
 
         async def take() -> None:
