@@ -33,6 +33,7 @@ WITHOUT_CODE = {
     "tracing.md",
     "vocabulary.md",
 }  # for readers who write none
+_HEAD = 'name = "of-a-part"\nmain = "src/app.py"\ncompatibility_date = "2026-11-01"\n'
 TRACKED = subprocess.run(["git", "ls-files", "*.md"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
 TEXTS = sorted(TRACKED.split())
 
@@ -101,7 +102,7 @@ def test_every_page_is_in_the_navigation_of_the_site() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_manifest_on_a_page_keeps_every_rule(page: str) -> None:
     for _, text in blocks(page, "toml"):
-        head = "" if text.startswith("name = ") else 'name = "of-a-part"\ncompatibility_date = "2026-11-01"\n'
+        head = "" if text.startswith("name = ") else _HEAD
         assert parse_manifest(head + text).main == "src/app.py"
 
 
