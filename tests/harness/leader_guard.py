@@ -120,8 +120,9 @@ def marked_methods() -> Iterator[tuple[Any, str, Any]]:
 
 
 def _forget(owned: object) -> None:
-    """An object ends, and another one may have its id() then."""
-    _GUARD.forget(owned)
+    """An object ends, and another one may have its id() then; when Python ends, this module may be gone first."""
+    if _GUARD is not None:
+        _GUARD.forget(owned)
 
 
 def _checked(owner: type, name: str, method: Any) -> Any:
