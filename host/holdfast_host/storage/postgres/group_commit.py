@@ -8,17 +8,17 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Final, cast
 
 from holdfast_host.core.errors import HostUnavailableError, StorageFullError
+from holdfast_host.storage.postgres.handles import Handle
 from holdfast_host.storage.postgres.merging import Merged, apart_arrays, group_arrays
-from holdfast_host.storage.store import Batch, Changes, Leans, StoredInstance, lose_what_leans
+from holdfast_host.storage.store import Batch, Changes, Leans, lose_what_leans
 
 if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
-    from holdfast_host.storage.postgres.handles import Handle
     from holdfast_host.storage.postgres.link import Refusal
     from holdfast_host.storage.postgres.transfers import Imports
 
 # SQLSTATEs, or how they begin.
-_NOTHING: Final = StoredInstance(0, 0, b"")  # what an import grows from
+_NOTHING: Final = Handle(0, 0, b"")  # what an import grows from
 _NO_ROOM, _DISK_FULL, _CANCELLED, _DEADLOCK = "53", "53100", "57014", "40P01"
 
 
@@ -31,7 +31,7 @@ class GroupCommit:
         batches: Sequence[Batch],
         leans: Leans,
         take_number: Callable[[], int],
-        refusal: Callable[[StoredInstance, int], StorageFullError | None],
+        refusal: Callable[[Handle, int], StorageFullError | None],
         imports: Imports,
     ) -> None:
         self.group = group

@@ -9,6 +9,7 @@ from holdfast_host.storage.jobs import POOLS, STATES
 from holdfast_host.storage.lmdb.keys import ALARM_STATES, pack_job, pack_receipt
 from holdfast_host.storage.lmdb.sockets import pack_socket
 from holdfast_host.storage.postgres.arrays import blobs, ints, longs
+from holdfast_host.storage.postgres.handles import SOCKET_BYTES
 from holdfast_host.storage.postgres.schema import NO_ALARM
 from holdfast_host.storage.store import Changes
 from holdfast_host.storage.unflushed import apply_changes, change_sockets
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from holdfast_host.storage.postgres.handles import Handle
 
 _HASH_BYTES: Final = 16
-_SOCKET_BYTES: Final = 8
 _BEGUN, _KILLED = 1, 2
 
 
@@ -26,7 +26,7 @@ class Merged:
 
     __slots__ = (
         "adopted", "alarm", "apart_bytes", "apart_number", "changes", "data_number", "exists", "handle", "live_bytes",
-        "staged",
+        "receipt_bytes", "staged",
     )  # fmt: skip
 
     def __init__(self, handle: Handle, batches: Iterable[Changes], take_number: Callable[[], int]) -> None:
@@ -62,14 +62,14 @@ class Merged:
         for id_, job in (changes.jobs or {}).items():
             earlier = None if changes.erased else handle.jobs.get(id_)
             grown += (job.size_bytes if job is not None else 0) - (earlier.size_bytes if earlier is not None else 0)
-        for hash_, receipt in (changes.receipts or {}).items():
-            before = None if changes.erased else handle.receipts.get(hash_)
-            grown += _HASH_BYTES + len(pack_receipt(receipt))
-            grown -= _HASH_BYTES + len(pack_receipt(before)) if before is not None else 0
+        # One is kept only where none was found under its hash.
+        added = sum(_HASH_BYTES + len(pack_receipt(receipt)) for receipt in (changes.receipts or {}).values())
+        self.receipt_bytes = (0 if changes.erased else handle.receipt_bytes) + added
+        grown += added
         for number, row in (changes.sockets or {}).items():
             old = None if changes.erased else handle.sockets.get(number)
-            grown += _SOCKET_BYTES + len(pack_socket(handle, row)) if row is not None else 0
-            grown -= _SOCKET_BYTES + len(pack_socket(handle, old)) if old is not None else 0
+            grown += SOCKET_BYTES + len(pack_socket(handle, row)) if row is not None else 0
+            grown -= SOCKET_BYTES + len(pack_socket(handle, old)) if old is not None else 0
         self.apart_bytes += grown
 
     @property
@@ -114,7 +114,7 @@ class Merged:
                 handle.order = None
             handle.alarm = self.alarm
             if changes.erased:
-                handle.jobs, handle.sockets, handle.receipts = {}, {}, {}
+                handle.jobs, handle.sockets = {}, {}
             if changes.jobs:
                 jobs = dict(handle.jobs)
                 for id_, job in changes.jobs.items():
@@ -123,7 +123,7 @@ class Merged:
                     else:
                         jobs[id_] = job
                 handle.jobs = jobs
-            handle.receipts.update(changes.receipts or {})
+            handle.receipt_bytes = self.receipt_bytes
             if changes.sockets:
                 sockets = dict(handle.sockets)
                 change_sockets(sockets, Changes(sockets=changes.sockets))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from holdfast_host.core.errors import ConfigurationError
-from holdfast_host.storage.postgres.schema import FORMAT, SCHEMA, TABLES
+from holdfast_host.storage.postgres.schema import FORMAT, NUMBER_BLOCK, SCHEMA, TABLES
 from holdfast_host.storage.store import OwnerLostError, TakenOverError
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def start_host(connection: psycopg.Connection[Any], host: str, workers: int) -> 
             other = secrets.randbits(_LIFE_BITS) | 1
             connection.execute("UPDATE seat SET life = %s, lives = lives + 1 WHERE seat = %s", (other, seat))
         _fold_reached(connection, None)
+        _pass_numbers(connection)
         for worker in range(workers):
             connection.execute(
                 "UPDATE shard SET epoch = epoch + 1, seat = (SELECT seat FROM seat WHERE host = %s AND worker = %s)"
@@ -97,6 +98,19 @@ def start_host(connection: psycopg.Connection[Any], host: str, workers: int) -> 
                 (host, worker, workers, worker),
             )
     return life
+
+
+def _pass_numbers(connection: psycopg.Connection[Any]) -> None:
+    """No number is given twice, also where a logical replication has left the sequence behind."""
+    last, highest = connection.execute(
+        "SELECT last_value, greatest((SELECT max(number) FROM instance), (SELECT max(data) FROM kv), 0) FROM numbers"
+    ).fetchone() or (0, 0)
+    if highest >= last + NUMBER_BLOCK:
+        connection.execute(
+            "SELECT setval('numbers', greatest((SELECT max(greatest(number, data, apart)) FROM instance),"
+            " (SELECT max(data) FROM kv), (SELECT max(apart) FROM job), (SELECT max(apart) FROM receipt),"
+            " (SELECT max(apart) FROM socket), (SELECT max(number) FROM garbage)))"
+        )
 
 
 def _refuse_others(connection: psycopg.Connection[Any], host: str) -> None:

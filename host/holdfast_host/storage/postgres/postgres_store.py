@@ -16,20 +16,19 @@ from weakref import WeakValueDictionary
 from holdfast_host.core.errors import StorageFullError
 from holdfast_host.core.failures import required
 from holdfast_host.core.ids import shard_of
-from holdfast_host.storage.lmdb.keys import unpack_job, unpack_receipt
-from holdfast_host.storage.lmdb.sockets import unpack_socket
+from holdfast_host.storage.lmdb.keys import unpack_receipt
 from holdfast_host.storage.postgres.arrays import ints, long, number
 from holdfast_host.storage.postgres.group_commit import GroupCommit
-from holdfast_host.storage.postgres.handles import Handle
+from holdfast_host.storage.postgres.handles import Handle, fill
 from holdfast_host.storage.postgres.jobs import PostgresJobs
 from holdfast_host.storage.postgres.link import SILENCE_S, Link, Refusal, Rows
-from holdfast_host.storage.postgres.listings import Listings, after_prefix, unpack_alarm
+from holdfast_host.storage.postgres.listings import Listings
 from holdfast_host.storage.postgres.owning import Seat, claim, worker_name
 from holdfast_host.storage.postgres.schema import NUMBER_BLOCK
 from holdfast_host.storage.postgres.session import StoreAddress, connect
 from holdfast_host.storage.postgres.statements import PREPARED
 from holdfast_host.storage.postgres.sweeping import Sweeping
-from holdfast_host.storage.postgres.transfers import Imports, InstanceExport, TypeExport
+from holdfast_host.storage.postgres.transfers import Imports, StoreTransfers
 from holdfast_host.storage.store import (
     NO_LEANS,
     Alarm,
@@ -48,14 +47,13 @@ if TYPE_CHECKING:
     import psycopg
 
     from holdfast_host.core.limits import Limits
-    from holdfast_host.storage.transfers import Export
 
 _PARTITION: Final = 0
 _RESERVE: Final = NUMBER_BLOCK // 2  # numbers left when the next block is asked for
 _LOOK_S: Final = 1.0  # between two looks at whether the connection is gone
 
 
-class PostgresStore(Listings):
+class PostgresStore(Listings, StoreTransfers):
     """The shards that one worker owns; lives as long as the worker. `commit` and what is told are the leader's."""
 
     def __init__(
@@ -72,6 +70,7 @@ class PostgresStore(Listings):
         self._placed: WeakValueDictionary[tuple[int, bytes], Handle] = WeakValueDictionary()
         self._placing = threading.Lock()
         self._shards = ints([*seat.reached])
+        self._owned = [*seat.reached]
         self._numbers = self._block_end = 0
         self._asking_numbers = False
         self._leader: Leader | None = None
@@ -162,21 +161,7 @@ class PostgresStore(Listings):
             handle.data_number = handle.row = number_ = self._take_number()
             handle.number = number_  # last: who sees it finds the rest
             return
-        (
-            row, data, apart, live_bytes, apart_bytes, due_us, scheduled_us, retries, state, marks, last_error, trace,
-        ) = rows[0]  # fmt: skip
-        for kind, socket, key, value in further:
-            if number(kind) == 0:
-                handle.keys[key or b""] = value or b""
-            elif number(kind) == 1:
-                handle.jobs[key or b""] = unpack_job(value or b"")
-            else:
-                handle.sockets[number(socket)] = unpack_socket(value or b"")
-        if number(state) >= 0:
-            handle.alarm = unpack_alarm(due_us, scheduled_us, retries, state, marks, last_error, trace)
-        handle.row, handle.data_number = number(row), number(data)
-        handle.live_bytes, handle.apart_bytes, handle.exists = number(live_bytes), number(apart_bytes), True
-        handle.number = number(apart)
+        fill(handle, rows[0], further)
 
     def _take_number(self) -> int:
         """One that nothing was ever under."""
@@ -220,13 +205,10 @@ class PostgresStore(Listings):
     def receipt(self, instance: StoredInstance, key_hash: bytes) -> Receipt | None:
         """The answer that is kept under an idempotency key, by its hash."""
         handle = self._loaded(instance)
-        if key_hash in handle.receipts:
-            return handle.receipts[key_hash]
-        if not handle.apart_bytes:
+        if not handle.receipt_bytes:
             return None
         rows = self._ask("receipt", [long(handle.number), key_hash])
-        found = unpack_receipt(rows[0][0] or b"") if rows else None
-        return handle.receipts.setdefault(key_hash, found)
+        return unpack_receipt(rows[0][0] or b"") if rows else None
 
     def socket(self, instance: StoredInstance, socket: int) -> SocketRow | None:
         """One socket of the instance, or its auto response, as of the last commit."""
@@ -245,30 +227,6 @@ class PostgresStore(Listings):
         """How many keys the instance has after one, and None: that is all."""
         return sum(key > after for key in [*self._loaded(instance).keys]), None
 
-    # Transfers
-
-    def export(self, type_id: int, name: bytes | None, prefix: bytes) -> Export:
-        """What is committed now: one instance with its alarm and jobs; or all of a type whose names begin so."""
-        if name is not None:
-            return InstanceExport(self._loaded(self.place(type_id, name)))
-        return TypeExport(self._address, self._name, [*self._seat.reached], type_id, (prefix, after_prefix(prefix)))
-
-    def begin_import(self, instance: StoredInstance) -> str:
-        """Make room beside the instance for what it may adopt; the import's id."""
-        return self._imports.begin(instance)
-
-    def staged_keys(self, instance: StoredInstance, import_id: str) -> int:
-        """How many keys the import has brought, as of the last commit; HostUnavailableError where it has ended."""
-        return len(self._imports.find(instance, import_id))
-
-    def end_import(self, instance: StoredInstance, import_id: str) -> None:
-        """Give it up: what it has brought goes."""
-        self._imports.end(import_id)
-
-    def end_idle_imports(self, idle_s: float) -> bool:
-        """Give up those that nobody has gone on with for so long; whether others are under way."""
-        return self._imports.end_idle(idle_s)
-
     # Room
 
     def refusal(self, instance: StoredInstance, stored_bytes: int) -> StorageFullError | None:
@@ -276,14 +234,17 @@ class PostgresStore(Listings):
         limits = self._limits
         if stored_bytes <= instance.live_bytes + instance.apart_bytes:
             return None
-        limit = min(limits.instance_bytes_max, limits.instance_memory_bytes)
-        if stored_bytes <= limit:
-            return None
-        name = "instance_bytes_max" if limit == limits.instance_bytes_max else "instance_memory_bytes"
-        return StorageFullError(
-            f"storage of {stored_bytes} bytes exceeds the limit of {limit} bytes an instance ({name}, instance "
-            f"{instance.name.decode('utf-8', 'replace')!r}): delete keys of it"
-        )
+        held_bytes = stored_bytes - cast("Handle", instance).receipt_bytes  # but for what this turn keeps of receipts
+        for what, size, limit, name in (
+            ("storage", stored_bytes, limits.instance_bytes_max, "instance_bytes_max"),
+            ("storage held in memory", held_bytes, limits.instance_memory_bytes, "instance_memory_bytes"),
+        ):
+            if size > limit:
+                return StorageFullError(
+                    f"{what} of {size} bytes exceeds the limit of {limit} bytes an instance ({name}, instance "
+                    f"{instance.name.decode('utf-8', 'replace')!r}): delete keys of it"
+                )
+        return None
 
     def room(self) -> StorageRoom:
         """The server's disk is not ours to see. Here a server that has fallen silent is noticed, too."""
@@ -384,8 +345,8 @@ class PostgresStore(Listings):
                 handle = self._placed.get((number(type_id), name or b""))
                 if handle is not None and handle.number == number(apart):
                     handle.apart_bytes -= number(bytes_)
+                    handle.receipt_bytes -= number(bytes_)
                     handle.exists = handle.live_bytes > 0 or handle.apart_bytes > 0 or handle.alarm is not None
-                    handle.receipts = {}
 
     # Waiting
 

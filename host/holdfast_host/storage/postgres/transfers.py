@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from holdfast_host.core.errors import HostUnavailableError
+from holdfast_host.storage.postgres.listings import after_prefix
 from holdfast_host.storage.postgres.session import StoreAddress, connect
 from holdfast_host.storage.transfers import ExportedAlarm, ExportedInstance, ExportedJob, ExportedKey, ExportRow
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from holdfast_host.storage.postgres.handles import Handle
     from holdfast_host.storage.store import StoredInstance
+    from holdfast_host.storage.transfers import Export
 
 _ROW_BYTES: Final = 256  # what a row is counted with beside its value
 _FETCHED_ROWS: Final = 32
@@ -158,3 +161,42 @@ class Imports:
         with self._changing:
             self._by_id = {each: it for each, it in self._by_id.items() if it.moved_at > late}
             return bool(self._by_id)
+
+
+class StoreTransfers(ABC):
+    """That part of a store; any thread but a leader in no section."""
+
+    _address: StoreAddress
+    _name: str  # as the server shows the worker
+    _owned: Sequence[int]  # its shards
+    _imports: Imports
+
+    @abstractmethod
+    def place(self, type_id: int, name: bytes) -> StoredInstance:
+        """The instance's place, which may have to be looked up yet."""
+
+    @abstractmethod
+    def _loaded(self, instance: StoredInstance) -> Handle:
+        """Its handle, read where it was not."""
+
+    def export(self, type_id: int, name: bytes | None, prefix: bytes) -> Export:
+        """What is committed now: one instance with its alarm and jobs; or all of a type whose names begin so."""
+        if name is not None:
+            return InstanceExport(self._loaded(self.place(type_id, name)))
+        return TypeExport(self._address, self._name, self._owned, type_id, (prefix, after_prefix(prefix)))
+
+    def begin_import(self, instance: StoredInstance) -> str:
+        """Make room beside the instance for what it may adopt; the import's id."""
+        return self._imports.begin(instance)
+
+    def staged_keys(self, instance: StoredInstance, import_id: str) -> int:
+        """How many keys the import has brought, as of the last commit; HostUnavailableError where it has ended."""
+        return len(self._imports.find(instance, import_id))
+
+    def end_import(self, instance: StoredInstance, import_id: str) -> None:
+        """Give it up: what it has brought goes."""
+        self._imports.end(import_id)
+
+    def end_idle_imports(self, idle_s: float) -> bool:
+        """Give up those that nobody has gone on with for so long; whether others are under way."""
+        return self._imports.end_idle(idle_s)

@@ -11,7 +11,7 @@ from holdfast_host.storage.postgres.owning import host_name, make_tables, start_
 from holdfast_host.storage.postgres.session import StoreAddress, StoreUnreachableError, connect
 from holdfast_host.storage.store import TakenOverError
 from tests.harness.postgres import HOST, PumpedStore, new_store, server
-from tests.unit.storage.postgres.conftest import Owned
+from tests.unit.storage.postgres.conftest import TYPE, Owned
 
 
 def refusal(address: StoreAddress) -> str:
@@ -123,3 +123,19 @@ def test_a_host_that_starts_again_with_more_workers_spreads_its_shards_anew() ->
         each.close()
     with psycopg.connect(address.dsn, options="-c search_path=holdfast") as other:
         assert (other.execute("SELECT count(*) FROM seat").fetchone() or (0,))[0] == 3
+
+
+def test_a_sequence_that_a_replication_has_left_behind_is_brought_past_all_numbers_in_use(
+    owned: Owned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owned.put(b"alice", k=b"1")
+    owned.other.execute("UPDATE instance SET number = 900000, data = 950000, apart = 990000")
+    owned.other.execute("UPDATE kv SET data = 950000")
+    monkeypatch.setattr("holdfast_host.storage.postgres.owning._refuse_others", lambda connection, host: None)
+    with connect(owned.address, host_name(HOST)) as connection:
+        life = start_host(connection, HOST, 1)
+    store = PumpedStore.open(owned.address, life, Limits())
+    number = store.locate(TYPE, b"bob").number
+
+    assert number > 990_000
+    store.close()

@@ -84,6 +84,26 @@ def test_an_instance_is_not_let_grow_past_what_is_held_in_memory(owned: Owned) -
     assert "instance_memory_bytes" in owned.store.refusal(alice, limit + 1).message
 
 
+def test_answers_under_idempotency_keys_are_not_held_in_memory_and_do_not_count_there(owned: Owned) -> None:
+    """There may be any number of them, and each is read when somebody asks."""
+    kept = Receipt(4_000_000_000, 200, b"f" * 16, bytes(1_000_000))
+    limit = owned.store._limits.instance_memory_bytes
+    for n in range(20):
+        owned.begin_all((b"alice", Changes({b"k": b"%d" % n}, receipts={b"%016d" % n: kept})))
+        assert owned.store.report().lost == {}
+    alice = owned.located(b"alice")
+
+    assert alice.apart_bytes > limit
+    assert owned.store.receipt(alice, b"%016d" % 3) == kept
+    assert owned.store.receipt(alice, b"%016d" % 99) is None
+    assert owned.store.refusal(alice, alice.live_bytes + alice.apart_bytes + 1_000) is None
+    again = PumpedStore.open(owned.address, owned.host_life, owned.store._limits)
+    found = again.locate(TYPE, b"alice")
+    assert (found.receipt_bytes, found.apart_bytes) == (alice.apart_bytes, alice.apart_bytes)
+    assert again.refusal(found, found.live_bytes + found.apart_bytes + 1_000) is None
+    again.close()
+
+
 def test_what_emptied_instances_leave_is_swept_piece_by_piece(owned: Owned) -> None:
     owned.begin_all((b"alice", Changes({b"%d" % n: b"v" for n in range(2_500)})))
     owned.store.report()
