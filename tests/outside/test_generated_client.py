@@ -19,7 +19,7 @@ from tests.harness.host import HostProcess
 TOKEN = "t0ken"
 GENERATE = str(Path(sys.executable).parent / "openapi-python-client")
 # What the tool has no code for: a bare component as a deploy's body beside the form; an archive, and lines, as answers.
-UNKNOWN_TO_IT = ["application/wasm", "application/x-tar", *["application/x-ndjson"] * 4]
+UNKNOWN_TO_IT = ["application/wasm", "application/x-tar", *["application/x-ndjson"] * 5]
 
 pytestmark = pytest.mark.slow
 
