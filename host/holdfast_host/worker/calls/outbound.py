@@ -165,7 +165,10 @@ class OutboundRequests:
             )
             return
         read.serial = serial
-        if read.bytes_max:
+        refusal = _refusal(turn) if read.bytes_max else None
+        if refusal is not None:
+            read.fail(refusal)
+        elif read.bytes_max:
             self._link.send(read, pack_read(Read(serial, read.bytes_max, _budget_ms(turn))))
         else:
             self._link.close_stream(serial)
@@ -216,8 +219,12 @@ class OutboundRequests:
         Raises:
             OutboundDeniedError: the function's manifest lists nothing, so there may be no courier at all.
             OutboundBusyError: too many turns of this worker wait, or what they send is too large together.
+            OutboundUnreachableError: the client that the turn makes a response for is gone.
         """
         label, limits = turn.entry.label, self._limits
+        refusal = _refusal(turn)
+        if refusal is not None:
+            raise refusal
         if turn.loaded is None or not turn.loaded.asks_outside:
             raise OutboundDeniedError(
                 f'{label}: {turn.function} may ask nothing outside: its holdfast.toml has no [outbound] allow = ["..."]'
@@ -235,3 +242,9 @@ class OutboundRequests:
 
 def _budget_ms(turn: Turn) -> int:
     return max(1, math.ceil(turn.remaining_s() * 1000))
+
+
+def _refusal(turn: Turn) -> HoldfastError | None:
+    """Why nobody takes what the turn makes of an answer."""
+    standing = turn.entry.body
+    return None if standing is None else standing.refusal(turn)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.turns.entry import Entry
     from holdfast_host.worker.turns.mailboxes import Mailboxes
+    from holdfast_host.worker.turns.turn import Turn
 
 
 class SandboxPools(Protocol):
@@ -67,6 +68,12 @@ class StandingBody:
         self.opened_at = self.asked_at = now
         self.given_bytes = 0
         self.closing = False
+
+    def refusal(self, turn: Turn) -> HoldfastError | None:
+        """Why this turn may not wait for the outside any more: its client has gone while it computed."""
+        if not self.closing or (isinstance(turn, PieceTurn) and turn.closes):
+            return None
+        return _client_gone(self.entry)
 
 
 @leaders
@@ -168,7 +175,7 @@ class FunctionBodies:
         entry = standing.entry
         for waiting in list(entry.mail):
             self._mailboxes.withdraw(waiting)
-        self._interrupt(entry, OutboundUnreachableError(f"{entry.label}: the client of the response is gone"))
+        self._interrupt(entry, _client_gone(entry))
         closing = Call(0, 0, 0, _BODY, 0, b"", b"body", b"", pack_pull(standing.number, closes=True))
         self._queue(PieceTurn(entry, None, closing, time.monotonic()))
 
@@ -224,3 +231,7 @@ class FunctionBodies:
 
     def _answer(self, client: ClientConnection, request: Call, error: HoldfastError) -> None:
         self._tell(client, request.slot, error.status, error.to_json())
+
+
+def _client_gone(entry: Entry) -> OutboundUnreachableError:
+    return OutboundUnreachableError(f"{entry.label}: the client of the response is gone")
