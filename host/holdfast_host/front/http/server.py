@@ -17,7 +17,7 @@ from aiohttp.http import RawRequestMessage
 
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.front.access.callers import NOBODY, Caller
-from holdfast_host.front.http.answers import Answer, DateLine
+from holdfast_host.front.http.answers import Answer, DateLine, cut
 from holdfast_host.front.http.client_timeouts import ClientTimeouts
 from holdfast_host.front.http.connection import CLOSE_LINE, Connection
 from holdfast_host.front.http.connection_limits import CONNECTIONS_MAX, Closable, ConnectionLimits
@@ -262,7 +262,11 @@ class HttpServer(web.Server):
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:  # the last door before the caller
-            return self.refuse(error)
+            refusal = self.refuse(error)
+            if exchange.lines_open or exchange.body_open:  # a second head would be read as a part of what has begun
+                cut(exchange)
+                raise ConnectionResetError from error
+            return refusal
         finally:
             self._busy.discard(connection)
             connection.serving = None

@@ -7,7 +7,6 @@ front; without `--archive` its reader is never loaded.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavailableError, UnknownRouteError
+from holdfast_host.core.errors import BadRequestError, HostUnavailableError, UnknownRouteError
 from holdfast_host.front.access.rules import look
 from holdfast_host.front.app import Route
-from holdfast_host.front.http.answers import LineStream, cut
+from holdfast_host.front.http.answers import LineStream
 from holdfast_host.front.http.paths import TRUTH, read_number, read_parameters
 from holdfast_host.front.http.server import Exchange
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 FOLLOW_PAUSE_S: Final = 0.25  # then it is seen whether the token still holds
 _LIMIT_MAX: Final = 10**15
-_log: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
@@ -70,12 +68,7 @@ class ChangeRoutes:
                 break
             if waits:
                 await asyncio.sleep(FOLLOW_PAUSE_S)
-            try:
-                lines = await asyncio.to_thread(_read, reader) if left else []
-            except HoldfastError as error:  # who asks again is told why; what came is not taken for all there is
-                _log.warning("%s", error)
-                cut(exchange)
-                return stream.response
+            lines = await asyncio.to_thread(_read, reader) if left else []
         await stream.aclose()
         return stream.response
 
