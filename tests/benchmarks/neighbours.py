@@ -47,6 +47,7 @@ def run(section: Section, scale: Scale) -> None:
                 with flooding(host.url, how):
                     found[how][1].append(neighbour.p99_ms(scale.seconds))
                 neighbour.wait_for(how)
+    with ExitStack() as clients, _host() as (_, neighbour):  # anew: of a flood megabytes are still to be handled
         crowd = [clients.enter_context(IdleCrowd(host.url, ["crowd"], count // _PROCESSES)) for _ in range(_PROCESSES)]
         _wait_until_open(crowd)
         for _ in range(scale.rounds):

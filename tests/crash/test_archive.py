@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
-import threading
 import time
 from pathlib import Path
 
@@ -15,45 +14,32 @@ from holdfast_host.storage.archive.frames import read_reached
 from holdfast_host.supervisor.archive.folder import read_bases
 from holdfast_host.supervisor.archive.restoring import Moment, restore_archive
 from tests.harness.archives import now_us, read_state, until_reached
-from tests.harness.caller import NoAnswerError
+from tests.harness.caller import Caller, NoAnswerError
 from tests.harness.fixtures import StartHost
 from tests.harness.host import HOLDFAST, HostProcess
+from tests.harness.meanwhile import Meanwhile
 from tests.harness.repeats import repeats
 
 NAMES = [f"n{number}" for number in range(6)]
 
 
-class Counting:
+class Counting(Meanwhile[str]):
     """Clients that count, each at an instance of its own, and when each count was asked for and acknowledged."""
 
     def __init__(self, host: HostProcess) -> None:
-        self._host = host
-        self._stop = threading.Event()
+        super().__init__(host, NAMES)
         self.sent: dict[str, list[int]] = {name: [] for name in NAMES}
         self.acknowledged: dict[str, list[tuple[int, int]]] = {name: [] for name in NAMES}
-        self._threads = [threading.Thread(target=self._count, args=(name,)) for name in NAMES]
 
-    def __enter__(self) -> Counting:
-        for each in self._threads:
-            each.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._stop.set()
-        for each in self._threads:
-            each.join()
-
-    def _count(self, name: str) -> None:
-        with self._host.caller() as caller:
-            while not self._stop.is_set():
-                self.sent[name].append(now_us())
-                try:
-                    answer = caller.call("Probe", name, "increment")
-                except NoAnswerError:
-                    time.sleep(0.05)  # the host is down: it is asked again, not waited for
-                    continue
-                if answer.status == 200:
-                    self.acknowledged[name].append((now_us(), answer.value))
+    def step(self, caller: Caller, name: str) -> None:
+        self.sent[name].append(now_us())
+        try:
+            answer = caller.call("Probe", name, "increment")
+        except NoAnswerError:
+            time.sleep(0.05)  # the host is down: it is asked again, not waited for
+            return
+        if answer.status == 200:
+            self.acknowledged[name].append((now_us(), answer.value))
 
     def check(self, name: str, found: int, at_us: int) -> None:
         """Nothing that was acknowledged by then is missing, and nothing is there that was asked for later."""

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,8 +16,10 @@ import pytest
 from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
+from tests.harness.caller import Caller
 from tests.harness.fixtures import StartHost
 from tests.harness.host import HOLDFAST, HostProcess
+from tests.harness.meanwhile import Meanwhile
 from tests.harness.mutants import host as mutants
 
 PAIRS = 6
@@ -39,37 +40,23 @@ def restore(file: Path, directory: Path, *options: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-class Pairs:
+class Pairs(Meanwhile[tuple[str, ...]]):
     """Clients that count at an instance of one worker, then at one of the other: the second never passes the first."""
 
     def __init__(self, host: HostProcess, type_id: int = 1) -> None:
-        self._host = host
         self._type_id = type_id
-        self._stop = threading.Event()
         names = [f"n{number}" for number in range(400)]
         self.names = [
             tuple([name for name in names if partition_of(type_id, name.encode(), 2) == partition][:PAIRS])
             for partition in (0, 1)
         ]
         self.counted = 0
-        self._threads = [threading.Thread(target=self._count, args=pair) for pair in zip(*self.names, strict=True)]
+        super().__init__(host, list(zip(*self.names, strict=True)))
 
-    def __enter__(self) -> Pairs:
-        for each in self._threads:
-            each.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._stop.set()
-        for each in self._threads:
-            each.join()
-
-    def _count(self, first: str, second: str) -> None:
-        with self._host.caller() as caller:
-            while not self._stop.is_set():
-                for name in (first, second):
-                    assert caller.call("Probe", name, "increment").status == 200
-                self.counted += 1
+    def step(self, caller: Caller, pair: tuple[str, ...]) -> None:
+        for name in pair:
+            assert caller.call("Probe", name, "increment").status == 200
+        self.counted += 1
 
     def differences_in(self, data: Path) -> list[int]:
         """By how much the first of each pair is ahead of the second, in a restored directory."""

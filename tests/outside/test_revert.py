@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
 
 from tests.harness.archives import now_us, until_reached
+from tests.harness.caller import Caller
 from tests.harness.fixtures import StartHost
 from tests.harness.host import HostProcess
+from tests.harness.meanwhile import Meanwhile
 
 
-class Neighbours:
+class Neighbours(Meanwhile[str]):
     """Clients that count at instances of their own, until the block ends; every count is acknowledged."""
 
     def __init__(self, host: HostProcess, names: list[str]) -> None:
-        self._host = host
-        self._stop = threading.Event()
+        super().__init__(host, names)
         self.counted = dict.fromkeys(names, 0)
-        self._threads = [threading.Thread(target=self._count, args=(name,)) for name in names]
 
-    def __enter__(self) -> Neighbours:
-        for each in self._threads:
-            each.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._stop.set()
-        for each in self._threads:
-            each.join()
-
-    def _count(self, name: str) -> None:
-        with self._host.caller() as caller:
-            while not self._stop.is_set():
-                answer = caller.call("Probe", name, "increment")
-                assert answer.status == 200
-                self.counted[name] = answer.value
+    def step(self, caller: Caller, name: str) -> None:
+        answer = caller.call("Probe", name, "increment")
+        assert answer.status == 200
+        self.counted[name] = answer.value
 
 
 @pytest.mark.slow
