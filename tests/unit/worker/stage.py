@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -23,6 +23,7 @@ from holdfast_host.wire.pages.state_page import StatePage
 from holdfast_host.wire.sockets.pages import SocketPages
 from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.running import runner as running
+from holdfast_host.worker.threads.leadership import PARKED_MAX
 from holdfast_host.worker.threads.monitor import Monitor
 from holdfast_host.worker.tracing.spans import SpanSink
 from holdfast_host.worker.turns.deployments import LoadedType
@@ -143,8 +144,28 @@ def trap_after_write(turn: Turn, amount: int) -> int:
     raise SandboxTrap("stack", "the stack is full")
 
 
+class StageOverError(BaseException):
+    """What the threads of a stage end with."""
+
+
+def _end_thread(*_: object) -> Any:
+    raise StageOverError
+
+
+class _NoRoom(list[Any]):
+    """In place of the parked threads: none is parked any more."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __len__(self) -> int:
+        return PARKED_MAX
+
+
 class Stage:
-    """One worker and one client link to it."""
+    """One worker and one client link to it; ended with its test, see `conftest`."""
+
+    begun: ClassVar[list[Stage]] = []
 
     def __init__(
         self,
@@ -204,6 +225,18 @@ class Stage:
         if routing is not None:
             self._listen(routing.addresses[number])
         self.worker.start()
+        self.begun.append(self)
+
+    def end(self) -> None:
+        """Have its threads end, which live as long as their process elsewhere: a run has thousands of stages."""
+        leadership: Any = self.worker.leadership
+        leadership._lead = leadership.promote_if_slow = _end_thread
+        with leadership._lock:
+            parked, leadership._parked = leadership._parked, _NoRoom()
+        for follower in parked:
+            follower.wake.release()
+        self.worker.inbox.post(_end_thread)
+        self.worker.output.flush()
 
     def _listen(self, address: str) -> None:
         """Be reachable for other workers."""
@@ -253,7 +286,9 @@ class Stage:
 
 
 class Client:
-    """A link's other end: sends calls, collects replies."""
+    """A link's other end: sends calls, collects replies; closed with its test."""
+
+    begun: ClassVar[list[Client]] = []
 
     def __init__(self, worker: Worker, **further: int) -> None:
         """`further` members of its HELLO."""
@@ -268,6 +303,7 @@ class Client:
         self.order: list[int] = []
         self._slot = 0
         self._sending = threading.Lock()
+        self.begun.append(self)
         threading.Thread(target=self._read, daemon=True).start()
 
     @staticmethod
