@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from holdfast_host.storage.store import (
     NO_LEANS,
@@ -11,6 +11,7 @@ from holdfast_host.storage.store import (
     CommitReport,
     Leader,
     Leans,
+    LoadTogether,
     OwnerLostError,
     StoredInstance,
 )
@@ -37,9 +38,10 @@ class LaterStore(MemoryStore):
         """A commit is on its way on return."""
         return True
 
-    def attach(self, leader: Leader) -> None:
+    def attach(self, leader: Leader) -> LoadTogether | None:
         """Whom to tell."""
         self.leader = leader
+        return None
 
     def commit(self, group: int, batches: Sequence[Batch], leans: Leans = NO_LEANS) -> None:  # type: ignore[override]
         """It is on its way."""
@@ -76,3 +78,36 @@ class LaterStore(MemoryStore):
             self.leader.settled(CommitReport(lost, confirmed=False))
         else:
             self.leader.settled(super().commit(group, batches, leans) if batches else CommitReport())
+
+
+class AskedStore(LaterStore):
+    """One that reads several instances in one question; each is answered at once, or when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.questions: list[list[bytes]] = []
+        self.answers_by_itself = True
+        self._unanswered: list[Callable[[], None]] = []
+
+    def attach(self, leader: Leader) -> LoadTogether:
+        """Whom to tell."""
+        super().attach(leader)
+        return self._load
+
+    def answer(self) -> None:
+        """All that was asked is told."""
+        unanswered, self._unanswered = self._unanswered, []
+        for each in unanswered:
+            self.leader.post(each)
+
+    def _load(self, instances: Sequence[StoredInstance], told: Callable[[StoredInstance], None]) -> None:
+        self.questions.append([each.name for each in instances])
+
+        def answer() -> None:
+            for each in instances:
+                self.look_up(each)
+                told(each)
+
+        self._unanswered.append(answer)
+        if self.answers_by_itself:
+            self.answer()

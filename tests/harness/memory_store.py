@@ -25,6 +25,7 @@ from holdfast_host.storage.store import (
     CommitReport,
     Leader,
     Leans,
+    LoadTogether,
     Receipt,
     SocketRow,
     StorageRoom,
@@ -99,8 +100,9 @@ class MemoryStore:
         """A commit is there on return."""
         return False
 
-    def attach(self, leader: Leader) -> None:
+    def attach(self, leader: Leader) -> LoadTogether | None:
         """It needs nothing of its worker."""
+        return None
 
     def place(self, type_id: int, name: bytes) -> StoredInstance:
         """The instance's place, which may have to be looked up yet; reads and writes nothing."""

@@ -169,10 +169,14 @@ class CommitReport:
 
 @dataclass(frozen=True, slots=True)
 class StorageRoom:
-    """What room a store has: free bytes of the disk, and why nothing may grow where that is so."""
+    """What room a store has: free bytes of the disk, and why nothing may grow where that is so.
+
+    `silent_s`: for how long one that is asked from afar has not answered what it was asked first.
+    """
 
     disk_free_bytes: int
     shortage: str | None
+    silent_s: float = 0.0
 
 
 class StoreBrokenError(Exception):
@@ -215,6 +219,10 @@ class Leader(Protocol):
         """Nothing more can be committed or read: the worker ends; any thread."""
 
 
+# Reads all of them as `look_up` does each, and calls `told(instance)` once that is there; the leader's, in no section.
+LoadTogether = Callable[[Sequence[StoredInstance], Callable[[StoredInstance], None]], None]
+
+
 class Store(Protocol):
     """Durable storage of the partitions that one worker owns."""
 
@@ -226,8 +234,11 @@ class Store(Protocol):
     def settles_later(self) -> bool:
         """Whether `commit` returns before the group is durable, and the store confirms; never changes."""
 
-    def attach(self, leader: Leader) -> None:
-        """Give a store that settles later what it needs of its worker; before anything is read or committed."""
+    def attach(self, leader: Leader) -> LoadTogether | None:
+        """Give a store that settles later what it needs of its worker; before anything is read or committed.
+
+        Returns how several instances are read in one question, where that is cheaper than one after the other.
+        """
 
     def place(self, type_id: int, name: bytes) -> StoredInstance:
         """The instance's place, which may have to be looked up yet; reads and writes nothing.

@@ -49,6 +49,8 @@ class Housekeeping:
         self.due_at = now + HOUSEKEEPING_S
         for turn in self.running:
             self.mailboxes.expire(turn.entry, now)
+        for entry in self.mailboxes.held_back.values():
+            self.mailboxes.expire(entry, now)
         self.slow_turns.look(self.running, now)
         if self.directory.evict_idle(now, settled):
             self.due_at = now

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.inspection.slow_turns import SlowTurns
     from holdfast_host.worker.jobs.timers import Timers
     from holdfast_host.worker.running.executor import Executor
+    from holdfast_host.worker.running.loads import Loads
     from holdfast_host.worker.sockets.reception import Sockets
     from holdfast_host.worker.threads.inbox import Inbox
     from holdfast_host.worker.threads.leadership import Leadership
@@ -46,6 +47,7 @@ class Loop:
     timers: Timers
     sockets: Sockets
     executor: Executor
+    loads: Loads | None  # of a store that reads several instances in one question
     gate: Gate
     committer: Committer
     sweeper: Sweeper
@@ -62,13 +64,15 @@ class Loop:
             return True
         if self.committer.anything_gathered() or self.timers.is_due() or self.sockets.is_due():
             return True
+        if self.loads is not None and self.loads.anything_unsent():
+            return True
         return self.poller.anything_ready()
 
     def lead(self, generation: int) -> None:
         """Round after round, until the leadership is lost."""
         leadership, poller, mailboxes, actions = self.leadership, self.poller, self.mailboxes, self.inbox.actions
         sweeper, timers, committer, replies = self.sweeper, self.timers, self.committer, self.replies
-        housekeeping, sockets, gate = self.housekeeping, self.sockets, self.gate
+        housekeeping, sockets, gate, loads = self.housekeeping, self.sockets, self.gate, self.loads
         while sweeper.run(generation):
             leadership.busy = True
             while actions:
@@ -77,6 +81,8 @@ class Loop:
                 return
             if not self._run_round(generation):
                 return
+            if loads is not None:
+                loads.send()
             replies.flush()
             if not committer.run(generation):
                 return
@@ -100,16 +106,20 @@ class Loop:
     def is_settled(self) -> bool:
         """True while no turn runs or could begin, no body goes on, and all groups are settled."""
         unsettled = not self.committer.all_settled or self.leadership.detached
-        goes_on = self.mailboxes.anything_ready() or self.executor.functions.bodies.anything_open
+        mailboxes = self.mailboxes
+        goes_on = mailboxes.anything_ready() or mailboxes.anything_held_back
+        goes_on = goes_on or self.executor.functions.bodies.anything_open
         return not (self.running or goes_on or unsettled)
 
     def _run_round(self, generation: int) -> bool:
         """One turn of each ready instance, until the round is long enough. False: the leadership is lost."""
-        mailboxes, executor, limits, gate = self.mailboxes, self.executor, self.limits, self.gate
+        mailboxes, executor, limits, gate, loads = self.mailboxes, self.executor, self.limits, self.gate, self.loads
         started = now = time.monotonic()
         if gate.is_full:
             return True
         while (turn := mailboxes.next_turn()) is not None:
+            if loads is not None and loads.hold_back(turn):
+                continue
             if not executor.run(turn, generation, now):
                 return False
             now = time.monotonic()

@@ -69,6 +69,7 @@ class Measures:
         self.jobs: dict[str, int] = {}
         self.commit_seconds = Histogram(COMMIT_BOUNDS_S)
         self.group_turns = Histogram(GROUP_BOUNDS)
+        self.load_seconds = Histogram(COMMIT_BOUNDS_S)  # of instances that are read from afar
         self.commit_began_at = 0.0
 
     def answered(self, turn: Turn, outcome: str) -> None:

@@ -38,6 +38,7 @@ from holdfast_host.worker.loop import Loop
 from holdfast_host.worker.measures import Measures
 from holdfast_host.worker.reception import Reception
 from holdfast_host.worker.running.executor import Executor
+from holdfast_host.worker.running.loads import Loads
 from holdfast_host.worker.running.traced import TracedExecutor
 from holdfast_host.worker.sockets.queries import socket_readers
 from holdfast_host.worker.sockets.reception import Sockets
@@ -181,7 +182,8 @@ class Worker:
             on_settled=self.timers.settle,
             on_broken_store=on_broken_store,
         )
-        store.attach(StoreLeader(self.leadership, self.inbox, self.poller, self.committer, self._fail))
+        load = store.attach(StoreLeader(self.leadership, self.inbox, self.poller, self.committer, self._fail))
+        self.loads = None if load is None else Loads(load, self.mailboxes, self.measures)
         self.slow_turns = SlowTurns(output)
         make_executor = Executor if tracer is None else partial(TracedExecutor, tracer=tracer)
         self.executor = make_executor(
@@ -230,6 +232,7 @@ class Worker:
             directory=self.directory,
             leadership=self.leadership,
             committer=self.committer,
+            gate=self.gate,
             alarms=self.alarms,
             jobs=self.timers.jobs,
             output=output,
@@ -279,6 +282,7 @@ class Worker:
             timers=self.timers,
             sockets=self.sockets,
             executor=self.executor,
+            loads=self.loads,
             gate=self.gate,
             committer=self.committer,
             sweeper=self.sweeper,

@@ -108,7 +108,7 @@ class LmdbStore:
         return False
 
     def attach(self, leader: Leader) -> None:
-        """It needs nothing of its worker."""
+        """It needs nothing of its worker, and one read is as cheap as several."""
 
     def place(self, type_id: int, name: bytes) -> StoredInstance:
         """The instance's place, which may have to be looked up yet; reads and writes nothing.

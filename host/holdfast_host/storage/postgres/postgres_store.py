@@ -19,10 +19,11 @@ from holdfast_host.core.ids import shard_of
 from holdfast_host.storage.lmdb.keys import unpack_receipt
 from holdfast_host.storage.postgres.arrays import ints, long, number
 from holdfast_host.storage.postgres.group_commit import GroupCommit
-from holdfast_host.storage.postgres.handles import Handle, fill
+from holdfast_host.storage.postgres.handles import Handle
 from holdfast_host.storage.postgres.jobs import PostgresJobs
 from holdfast_host.storage.postgres.link import SILENCE_S, Link, Refusal, Rows
 from holdfast_host.storage.postgres.listings import Listings
+from holdfast_host.storage.postgres.loading import Loading
 from holdfast_host.storage.postgres.owning import Seat, claim, worker_name
 from holdfast_host.storage.postgres.schema import NUMBER_BLOCK
 from holdfast_host.storage.postgres.session import StoreAddress, connect
@@ -36,6 +37,7 @@ from holdfast_host.storage.store import (
     CommitReport,
     Leader,
     Leans,
+    LoadTogether,
     Receipt,
     SocketRow,
     StorageRoom,
@@ -77,6 +79,7 @@ class PostgresStore(Listings, StoreTransfers):
         self._group = max((group for _, group in seat.reached.values()), default=1)
         self._recorded = 0  # the group in `reached`, 0 for none
         self._flight: GroupCommit | None = None
+        self._loading = Loading(link, self._take_number)
         self._sweeping = Sweeping(self._ask, self._wait, self._find_expired, seat)
         self.jobs = PostgresJobs(self._ask, [*seat.reached], self.place, self._loaded)
 
@@ -114,10 +117,11 @@ class PostgresStore(Listings, StoreTransfers):
         """A commit is on its way on return, and what was read leaves behind a confirm."""
         return True
 
-    def attach(self, leader: Leader) -> None:
+    def attach(self, leader: Leader) -> LoadTogether:
         """The connection is this leader's from now on."""
         self._leader = leader
         self._link.attach(leader, leader.broken)
+        return lambda instances, told: self._loading.load(cast("Sequence[Handle]", instances), told)
 
     # Places
 
@@ -134,16 +138,8 @@ class PostgresStore(Listings, StoreTransfers):
     def look_up(self, instance: StoredInstance) -> None:
         """Load all that is stored of the instance, or number a new one."""
         handle = cast("Handle", instance)
-        if handle.number:
-            return
-        found: list[Rows] = []
-
-        def told(rows: Rows) -> None:
-            found.append(rows)
-            if len(found) == 2 and not handle.number:  # the row, and what stands under it
-                self._fill(handle, *found)
-
-        self._wait(("load", "load_rows"), [handle.type_id.to_bytes(4, "big"), handle.name], told)
+        if not handle.number:
+            self._wait_for(lambda done: self._loading.load([handle], lambda _: done()))
 
     def locate(self, type_id: int, name: bytes) -> StoredInstance:
         """The instance's place, looked up."""
@@ -155,13 +151,6 @@ class PostgresStore(Listings, StoreTransfers):
         if not instance.number:
             self.look_up(instance)
         return cast("Handle", instance)
-
-    def _fill(self, handle: Handle, rows: Rows, further: Rows) -> None:
-        if not rows:
-            handle.data_number = handle.row = number_ = self._take_number()
-            handle.number = number_  # last: who sees it finds the rest
-            return
-        fill(handle, rows[0], further)
 
     def _take_number(self) -> int:
         """One that nothing was ever under."""
@@ -248,9 +237,10 @@ class PostgresStore(Listings, StoreTransfers):
 
     def room(self) -> StorageRoom:
         """The server's disk is not ours to see. Here a server that has fallen silent is noticed, too."""
-        if self._link.silent_s() > SILENCE_S:
+        silent_s = self._link.silent_s()
+        if silent_s > SILENCE_S:
             self._link.end(f"the store has not answered for {SILENCE_S:g} s")
-        return StorageRoom(1 << 62, None)
+        return StorageRoom(1 << 62, None, silent_s)
 
     # Commits
 
@@ -340,6 +330,7 @@ class PostgresStore(Listings, StoreTransfers):
 
     def _find_expired(self, rows: Rows) -> None:
         """These have lost so many bytes of receipts."""
+        self._loading.expiries += bool(rows)
         with self._placing:
             for apart, bytes_, type_id, name in rows:
                 handle = self._placed.get((number(type_id), name or b""))
@@ -357,27 +348,27 @@ class PostgresStore(Listings, StoreTransfers):
             StoreBrokenError: the connection is gone.
         """
         found: list[Rows] = []
-        self._wait((statement,), parameters, found.append)
+        self._wait(statement, parameters, found.append)
         return found[0]
 
-    def _wait(self, statements: Sequence[str], parameters: Sequence[bytes], told: Callable[[Rows], None]) -> None:
-        """Send these one after the other; return when the leader has been told of all their rows."""
+    def _wait(self, statement: str, parameters: Sequence[bytes], told: Callable[[Rows], None]) -> None:
+        """Send it; return when the leader has been told of its rows."""
+
+        def begin(done: Callable[[], None]) -> None:
+            def answered(rows: Rows) -> None:
+                told(rows)
+                done()
+
+            self._link.send(statement, parameters, answered)
+
+        self._wait_for(begin)
+
+    def _wait_for(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """Have the leader begin it; return when that has called `done()`."""
         leader, link = required(self._leader, "the leader of a store"), self._link
         answered = threading.Event()
-        left = [len(statements)]
-
-        def one(rows: Rows) -> None:
-            told(rows)
-            left[0] -= 1
-            if not left[0]:
-                answered.set()
-
-        def send() -> None:
-            for statement in statements:
-                link.send(statement, parameters, one)
-
         stepped_out = leader.step_out()
-        leader.post(send)
+        leader.post(lambda: begin(answered.set))
         while not answered.wait(_LOOK_S):
             if link.lost is not None:
                 raise link.lost

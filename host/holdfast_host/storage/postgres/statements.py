@@ -60,13 +60,17 @@ CONFIRM: Final = """WITH fence AS (SELECT 1 FROM seat WHERE seat.seat = $1::bigi
 # Behind each commit: emptied names wake all that wait for a standby without a word.
 NAMES: Final = "SELECT current_setting('synchronous_standby_names')"
 
-LOAD: Final = """SELECT i.number, i.data, i.apart, i.live_bytes, i.apart_bytes, i.due_us, i.scheduled_us, i.retries,
-    i.state, i.marks, i.last_error, i.trace FROM instance AS i WHERE i.type_id = $1::int AND i.name = $2::bytea"""
-LOAD_ROWS: Final = """WITH i AS MATERIALIZED (SELECT data, apart FROM instance
-        WHERE type_id = $1::int AND name = $2::bytea)
-    SELECT 0, 0::bigint, kv.k, kv.v FROM i JOIN kv ON kv.data = i.data
-    UNION ALL SELECT 1, 0, job.id, job.job FROM i JOIN job ON job.apart = i.apart
-    UNION ALL SELECT 2, socket.socket, ''::bytea, socket.socket_row FROM i JOIN socket ON socket.apart = i.apart"""
+# Instances, each with its place among those that were asked for; then what stands under their numbers.
+LOAD: Final = """SELECT u.at, i.number, i.data, i.apart, i.live_bytes, i.apart_bytes, i.due_us, i.scheduled_us,
+    i.retries, i.state, i.marks, i.last_error, i.trace
+    FROM unnest($1::int[], $2::bytea[]) WITH ORDINALITY AS u(type_id, name, at)
+    JOIN instance AS i ON i.type_id = u.type_id AND i.name = u.name"""
+LOAD_ROWS: Final = """WITH i AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[])
+        WITH ORDINALITY AS u(data, apart, at))
+    SELECT i.at, 0, 0::bigint, kv.k, kv.v FROM i JOIN kv ON kv.data = i.data
+    UNION ALL SELECT i.at, 1, 0, job.id, job.job FROM i JOIN job ON job.apart = i.apart
+    UNION ALL SELECT i.at, 2, socket.socket, ''::bytea, socket.socket_row FROM i
+        JOIN socket ON socket.apart = i.apart"""
 RECEIPT: Final = "SELECT receipt FROM receipt WHERE apart = $1::bigint AND hash = $2::bytea"
 
 DUE_ALARMS: Final = """SELECT i.due_us, i.type_id, i.name FROM unnest($1::int[]) AS s(shard), LATERAL (SELECT due_us,

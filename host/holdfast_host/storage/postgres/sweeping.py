@@ -27,7 +27,7 @@ class Sweeping:
     def __init__(
         self,
         ask: Callable[[str, Sequence[bytes]], Rows],
-        wait: Callable[[Sequence[str], Sequence[bytes], Callable[[Rows], None]], None],
+        wait: Callable[[str, Sequence[bytes], Callable[[Rows], None]], None],
         on_expired: Callable[[Rows], None],
         seat: Seat,
     ) -> None:
@@ -71,4 +71,4 @@ class Sweeping:
                 self.expiry_at = 0.0  # there may be more
 
         seat = self._seat
-        self._wait(("expire",), [long(seat.seat), long(seat.life), self._shards, long(_ROWS)], told)
+        self._wait("expire", [long(seat.seat), long(seat.life), self._shards, long(_ROWS)], told)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from holdfast_host.core.limits import Limits
+    from holdfast_host.storage.store import StoredInstance
     from holdfast_host.wire.calls.frames import Call
     from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.turns.deployments import Deployments, LoadedType
@@ -58,6 +59,7 @@ class Mailboxes:
         self._answer = answer
         self._running = running
         self._ready: deque[Entry] = deque()
+        self.held_back: dict[StoredInstance, Entry] = {}  # those that wait to be read, with all that waits for them
         self.quarantined: frozenset[tuple[int, bytes]] = frozenset()  # they killed workers: they do not run
         self.waiting_turns = 0
         self.draining = False
@@ -108,6 +110,24 @@ class Mailboxes:
         entry.mail.appendleft(turn)
         self.waiting_turns += turn.is_call
         self._ready.append(entry)
+
+    def hold_back(self, turn: Turn) -> bool:
+        """A turn that was taken, and what comes behind it, waits until `let_go`; whether it is its instance's first."""
+        entry = turn.entry
+        is_first = entry.stored not in self.held_back
+        self.held_back[entry.stored] = entry  # an earlier one has gone, and left nothing
+        entry.mail.appendleft(turn)
+        self.waiting_turns += turn.is_call
+        return is_first
+
+    def let_go(self, instance: StoredInstance) -> None:
+        """It was read: what waits for it may run."""
+        self.requeue(self.held_back.pop(instance))
+
+    @property
+    def anything_held_back(self) -> bool:
+        """Whether a turn waits for its instance to be read."""
+        return any(entry.mail for entry in self.held_back.values())
 
     def wait_in(self, lobby: Entry, turn: Turn) -> None:
         """Let a turn wait where none runs: for `move_on`."""
@@ -171,7 +191,7 @@ class Mailboxes:
 
     def queues(self) -> Collection[Entry]:
         """The instances at which turns wait, ready or behind a running turn."""
-        entries = (*self._ready, *(turn.entry for turn in self._running))
+        entries = (*self._ready, *(turn.entry for turn in self._running), *self.held_back.values())
         return {id(entry): entry for entry in entries if entry.mail}.values()
 
     def depth(self) -> tuple[int, float | None]:
@@ -181,7 +201,7 @@ class Mailboxes:
         return deepest, min((entry.mail[0].arrived_at for entry in waiting), default=None)
 
     def expire(self, entry: Entry, now: float) -> None:
-        """Take out what has waited too long behind the instance's running turn."""
+        """Take out what has waited too long behind the instance's running turn, or for it to be read."""
         since = now - self._limits.queue_timeout_s
         late = list(takewhile(lambda turn: turn.arrived_at < since or not turn.is_call, entry.mail))
         for turn in late:
