@@ -42,17 +42,20 @@ def bind_store(config: HostConfig, directory: DirectoryLayout, workers: int, log
             raise ConfigurationError(f"{directory.root} is of a host on PostgreSQL: give --store, as before")
         return None
     try:
-        from holdfast_host.storage.postgres import owning, session
+        from holdfast_host.storage.postgres import owning, session, start_guard
     except ImportError as error:
         raise ConfigurationError(f"--store needs psycopg ({error}): pip install 'holdfast[cluster]'") from error
     host = _host_of(path, directory)
     address = session.StoreAddress(config.store, config.durability)
     try:
         with session.connect(address, owning.host_name(host)) as connection:
+            warnings = start_guard.look_at_server(connection, address, workers)
             life = owning.start_host(connection, host, workers)
     except session.StoreUnreachableError as error:
         raise ConfigurationError(f"--store: {error.message}") from error
     log.info("the store is PostgreSQL", address=session.shown(config.store), durability=config.durability)
+    for warning in warnings:
+        log.warning(f"--store: {warning}")
     if config.durability == "single":
         log.warning("--durability single: what is acknowledged is lost with the one machine of the store")
     return CentralStore(config.store, config.durability, host, life)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from holdfast_host.storage.store import StorageRoom, Store
     from holdfast_host.worker.threads.leadership import Leadership
 
-STALL_S: Final = 2.0  # a commit that takes so long makes the host not ready
+STALL_S: Final = 2.0  # a commit, or another question to a store, that takes so long makes the host not ready
 
 
 @leaders
@@ -35,7 +35,7 @@ class Health:
 
     def look(self, generation: int, now: float) -> bool:
         """Tell what has changed, of the room in a section. False: the leadership is lost."""
-        stalled = self._in_flight_s(now) > STALL_S
+        stalled = max(self._in_flight_s(now), self.room.silent_s) > STALL_S
         if stalled != self._stalled:
             self._stalled = stalled
             self.on_stall(stalled)

@@ -89,6 +89,7 @@ class _Collected(Collector):
         fronts = [(str(n), each["measures"]) for n, each in enumerate(self._fronts) if each["measures"]]
         yield from _of_calls(workers)
         yield from _of_commits(workers, self._workers)
+        yield from _of_store([(number, facts["store"]) for number, facts in workers if "store" in facts])
         for name, key, text in _WORKER_COUNTERS:
             yield _numbers(CounterMetricFamily(name, text, labels=["worker"]), workers, key)
         for name, key, text in _WORKER_GAUGES:
@@ -190,6 +191,12 @@ _ARCHIVE_COUNTERS: Final = (
     ("holdfast_archive_bases", "bases", "Bases made."),
 )
 
+_STORE_COUNTERS: Final = (
+    ("holdfast_store_confirms", "confirms", "Commits to PostgreSQL that only confirm what was read."),
+    ("holdfast_store_refused_groups", "refused_groups", "Commits that PostgreSQL has refused as a whole."),
+)
+_STORE_SILENT: Final = ("holdfast_store_silent_seconds", "For how long PostgreSQL has not answered; 0: it has.")
+
 Processes = Iterable[tuple[str, JsonObject]]
 
 
@@ -266,6 +273,19 @@ def _of_commits(workers: Processes, processes: list[JsonObject]) -> Iterator[Met
     for index, each in enumerate(processes):
         stalled.add_metric([str(index)], float(each["stalled"]))
     yield from (seconds, turns, stalled)
+
+
+def _of_store(workers: Processes) -> Iterator[Metric]:
+    """Of a store on PostgreSQL; a host whose storage is in files has no samples."""
+    loads = HistogramMetricFamily(
+        "holdfast_instance_load_seconds", "Time of reading an instance from PostgreSQL.", labels=["worker"]
+    )
+    for number, facts in workers:
+        _add(loads, [number], facts["load_seconds"])
+    yield loads
+    for name, key, text in _STORE_COUNTERS:
+        yield _numbers(CounterMetricFamily(name, text, labels=["worker"]), workers, key)
+    yield _numbers(GaugeMetricFamily(*_STORE_SILENT, labels=["worker"]), workers, "silent_s")
 
 
 def _add(family: HistogramMetricFamily, labels: list[str], histogram: JsonObject) -> None:

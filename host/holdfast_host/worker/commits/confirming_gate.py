@@ -35,10 +35,16 @@ _NOBODY: Final = Entry(0, "", StoredInstance(0, 0, b""))  # for what depends on 
 
 @leaders
 class ConfirmingGate(Gate):
-    """The groups of one worker over a store that confirms."""
+    """The groups of one worker over a store that confirms.
+
+    Attributes:
+        confirms: groups that were sent for what they confirm alone.
+        refusals: groups that the store has rolled back as a whole.
+    """
 
     def __init__(self, settled: int) -> None:
         super().__init__(settled)
+        self.confirms = self.refusals = 0
         self._confirmed = settled  # all that was read before this group was taken was no past
 
     @property
@@ -57,6 +63,7 @@ class ConfirmingGate(Gate):
         """The group to commit or to confirm now, sealed; None while another is in flight or nothing is gathered."""
         if self.flight is not None or not (self.current.batches or self.current.held):
             return None
+        self.confirms += not self.current.batches
         return self._seal()
 
     def leave(self, entry: Entry, turn: Breakable | None, leaving: Exit) -> None:
@@ -81,6 +88,7 @@ class ConfirmingGate(Gate):
         if group.confirmed:
             self._confirmed = group.number
             return super().settle(group, lost)
+        self.refusals += 1
         held, group.held = group.held, []
         sealed_lost = self._with_leaning(lost, group.leans)
         all_lost = super().settle(group, lost)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast_host.core.child_process import private_bytes
+from holdfast_host.worker.commits.confirming_gate import ConfirmingGate
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
     from holdfast_host.core.json_text import JsonObject
     from holdfast_host.worker.alarms.deliveries import Alarms
     from holdfast_host.worker.commits.committer import Committer
+    from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.deliveries.deliveries import Deliveries
     from holdfast_host.worker.health import Health
     from holdfast_host.worker.logs.output import Output
@@ -35,6 +37,7 @@ class Report:
     directory: Directory
     leadership: Leadership
     committer: Committer
+    gate: Gate
     alarms: Alarms
     jobs: tuple[Deliveries, ...]  # a pool each
     output: Output
@@ -45,6 +48,7 @@ class Report:
         deepest, oldest_at = self.mailboxes.depth()
         room, measures = self.health.room, self.measures
         return {
+            **self._of_server(),
             "types": [
                 {
                     "type": self.deployments.name_of(type_id),
@@ -77,4 +81,18 @@ class Report:
             "detached": self.leadership.detached,
             "promotions": self.leadership.promotions,
             "private_bytes": private_bytes(),
+        }
+
+    def _of_server(self) -> JsonObject:
+        """What only a store that is asked from afar has."""
+        gate = self.gate
+        if not isinstance(gate, ConfirmingGate):
+            return {}
+        return {
+            "store": {
+                "confirms": gate.confirms,
+                "refused_groups": gate.refusals,
+                "silent_s": self.health.room.silent_s,
+                "load_seconds": self.measures.load_seconds.report(),
+            }
         }

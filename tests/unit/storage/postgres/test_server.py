@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import psycopg
 import pytest
 
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
+from holdfast_host.storage.postgres import start_guard
 from holdfast_host.storage.postgres.owning import host_name, make_tables, start_host
 from holdfast_host.storage.postgres.session import StoreAddress, StoreUnreachableError, connect
 from holdfast_host.storage.store import TakenOverError
@@ -86,6 +89,43 @@ def test_an_address_where_nobody_answers_is_said_without_its_password() -> None:
 
 def test_an_address_that_is_none_is_refused() -> None:
     assert "is no address" in refusal(StoreAddress("postgresql://holdfast@db/x?nonsense=1"))
+
+
+@pytest.mark.parametrize(("ahead_s", "said"), [(-5.0, True), (5.0, True), (1.0, False)])
+def test_clocks_that_are_apart_are_warned_of(
+    owned: Owned, monkeypatch: pytest.MonkeyPatch, ahead_s: float, said: bool
+) -> None:
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + ahead_s)
+    warnings = start_guard.look_at_server(owned.other, owned.address, 2)
+
+    assert any("clocks" in each for each in warnings) is said
+
+
+def test_clocks_that_are_a_minute_apart_are_refused(owned: Owned, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 61)
+    with pytest.raises(ConfigurationError, match="NTP"):
+        start_guard.look_at_server(owned.other, owned.address, 2)
+
+
+def test_too_few_connections_and_standbys_without_names_are_warned_of(owned: Owned) -> None:
+    assert start_guard.look_at_server(owned.other, owned.address, 2) == []
+    few = start_guard.look_at_server(owned.other, owned.address, 500)
+    assert [each for each in few if "this host takes up to 503: raise max_connections" in each] == few != []
+    owned.other.execute("SET synchronous_commit = local")
+    owned.other.execute("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'")
+    owned.other.execute("SELECT pg_reload_conf()")
+    try:
+        end = time.monotonic() + 10
+        while owned.value("SELECT current_setting('synchronous_standby_names')") == "":
+            assert time.monotonic() < end
+        [warning] = start_guard.look_at_server(owned.other, StoreAddress(owned.address.dsn), 2)
+    finally:
+        owned.other.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        owned.other.execute("SELECT pg_reload_conf()")
+
+    assert "name the standbys" in warning
 
 
 def test_a_second_host_is_refused_while_the_first_is_there(owned: Owned, monkeypatch: pytest.MonkeyPatch) -> None:
