@@ -32,6 +32,7 @@ from holdfast_host.storage.postgres.owning import make_tables, start_host
 from holdfast_host.storage.postgres.postgres_store import PostgresStore
 from holdfast_host.storage.postgres.session import StoreAddress
 from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans, StoreBrokenError
+from tests.harness import processes
 
 WAIT_S = 20.0
 HOST = "test"
@@ -52,14 +53,26 @@ def _as_server() -> list[str]:
 class Server:
     """One PostgreSQL server; a test may stop it hard and start it again."""
 
-    def __init__(self, binaries: Path, settings: Sequence[str] = ()) -> None:
+    address = "127.0.0.1"
+    launcher: tuple[str, ...] = ()  # what each of its programs is run by
+
+    def __init__(
+        self, binaries: Path, settings: Sequence[str] = (), *, of: Server | None = None, on_disk: bool = False
+    ) -> None:
+        """`of` is the one whose standby it is; on disk it costs what a host's own files cost there."""
         self._binaries = binaries
-        self.root = Path(tempfile.mkdtemp(prefix="holdfast-pg-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+        memory = "/dev/shm" if Path("/dev/shm").is_dir() and not on_disk else None
+        self.root = Path(tempfile.mkdtemp(prefix="holdfast-pg-", dir=memory))
         if os.geteuid() == 0:
             shutil.chown(self.root, "postgres", "postgres")
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        self._run("initdb", "-D", str(self.data), "-A", "trust", "-U", "holdfast", "-N", "--no-locale", "-E", "UTF8")
+        if of is None:
+            known = ("-A", "trust", "-U", "holdfast", "-N", "--no-locale", "-E", "UTF8")
+            self._run("initdb", "-D", str(self.data), *known)
+        else:
+            at = ("-h", "127.0.0.1", "-p", str(of.port), "-U", "holdfast")
+            self._run("pg_basebackup", "-D", str(self.data), *at, "-R", "-X", "stream", "-c", "fast")
         further = "\n".join(settings)
         if os.geteuid() == 0:
             owned: dict[str, Any] = {"user": "postgres"}
@@ -68,7 +81,7 @@ class Server:
         subprocess.run(
             ["tee", "-a", str(self.data / "postgresql.conf")],
             input=(
-                f"port = {self.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{self.root}'\n"
+                f"port = {self.port}\nlisten_addresses = '{self.address}'\nunix_socket_directories = '{self.root}'\n"
                 f"max_connections = 60\nshared_buffers = 32MB\nmin_wal_size = 32MB\nmax_wal_size = 128MB\n"
                 f"fsync = on\nautovacuum = off\nwal_level = replica\n{further}\n"
             ).encode(),
@@ -83,7 +96,11 @@ class Server:
         return self.root / "data"
 
     def dsn(self, database: str) -> str:
-        return f"postgresql://holdfast@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://holdfast@{self.address}:{self.port}/{database}"
+
+    def near_dsn(self, database: str) -> str:
+        """By its Unix socket, whatever has become of the net."""
+        return f"postgresql://holdfast@/{database}?host={self.root}&port={self.port}"
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -93,10 +110,28 @@ class Server:
         """`immediate` is a crash: what was not on disk is not there afterwards."""
         self._run("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
 
+    @property
+    def pid(self) -> int:
+        """Of the process that all others come from."""
+        return int((self.data / "postmaster.pid").read_text().split("\n")[0])
+
+    def send(self, signal_number: signal.Signals) -> None:
+        """To all of its processes at once, as a machine that stops, or loses power."""
+        every = [self.pid, *processes.children_of(self.pid)]
+        for pid in every:
+            processes.send(pid, signal_number)
+
+    def execute(self, statement: str, *parameters: Any, database: str = "postgres") -> list[Any]:
+        """As its operator."""
+        with psycopg.connect(self.near_dsn(database), autocommit=True) as connection:
+            cursor = connection.execute(statement, parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
     def remove(self) -> None:
         """Stop it and take its files away."""
         try:
-            pid = int((self.data / "postmaster.pid").read_text().split("\n")[0])
+            pid = self.pid
+            self.send(signal.SIGCONT)
             os.kill(pid, signal.SIGQUIT)
             end = time.monotonic() + WAIT_S
             while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
@@ -113,7 +148,7 @@ class Server:
         return self.dsn(name)
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [*_as_server(), str(self._binaries / program), *arguments]
+        command = [*self.launcher, *_as_server(), str(self._binaries / program), *arguments]
         done = subprocess.run(command, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         assert done.returncode == 0, done.stdout.decode(errors="replace")
 
@@ -126,14 +161,14 @@ def server() -> Server:
     return made
 
 
-def new_server(*settings: str) -> Server:
+def new_server(*settings: str, on_disk: bool = False) -> Server:
     """One more, with these lines in its settings; the test is skipped where none is installed, but not in CI."""
     binaries = programs()
     if binaries is None:
         if os.environ.get("CI"):
             pytest.fail("PostgreSQL is not installed: `make apt` does that")
         pytest.skip("PostgreSQL is not installed")
-    return Server(binaries, settings)
+    return Server(binaries, settings, on_disk=on_disk)
 
 
 def new_store(workers: int = 1) -> tuple[StoreAddress, int]:
@@ -144,7 +179,7 @@ def new_store(workers: int = 1) -> tuple[StoreAddress, int]:
         return address, start_host(connection, HOST, workers)
 
 
-def store_options(on: Server | None = None) -> tuple[str, ...]:
+def store_options(on: Server | None = None) -> tuple[str, str, str, str]:
     """Options of `serve` for a host on a new store."""
     dsn = (on or server()).new_database()
     with psycopg.connect(dsn, autocommit=True) as connection:
