@@ -13,8 +13,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from holdfast_host.storage.postgres import owning, session
 from tests.harness import postgres, processes
 from tests.harness.background import CallUnderWay
+from tests.harness.commands import run
 from tests.harness.components import TestComponent
 from tests.harness.deploying import deploy
 from tests.harness.host import HOLDFAST, HostProcess
@@ -174,10 +176,34 @@ def test_without_lives_it_writes_over_what_the_other_owner_wrote(start_host: Sta
 def test_a_second_host_on_the_same_store_is_refused(start_host: StartHost, tmp_path: Path) -> None:
     first = start_host()
     second = HostProcess(tmp_path / "second" / "data", "--store", first.dsn, "--durability", "single")
-    with pytest.raises(AssertionError, match="serves this store"):
+    with pytest.raises(AssertionError, match=f"the host .* at {first.url} serves this store"):
         second.start()
     with first.caller() as caller:
         assert caller.call("Probe", "alice", "put", "k", "v").status == 200
+        [listed] = caller.request("GET", "/v1/hosts").value["hosts"]
+    assert (listed["state"], listed["workers"], listed["shards"], listed["url"]) == ("up", 1, 256, first.url)
+    assert run(first, "hosts").splitlines()[1].split()[1:4] == ["*", "up", first.url]
+
+
+@slow
+def test_a_host_that_was_taken_over_while_it_was_stopped_ends_when_it_wakes_up(start_host: StartHost) -> None:
+    """All of it is stopped, as by a paused machine: its front and its workers end with it."""
+    host = start_host()
+    pids = [pid for each in host.pids().values() for pid in each]
+    for pid in pids:
+        processes.send(pid, signal.SIGSTOP)
+    with session.connect(session.StoreAddress(host.dsn, "single"), "another") as connection:
+        connection.execute("UPDATE cluster SET directory = ''")
+        owning.start_host(connection, "another", 1)
+    began = time.monotonic()
+    for pid in pids:
+        processes.send(pid, signal.SIGCONT)
+
+    assert host.wait(20) == 1
+    assert time.monotonic() - began < 10
+    host.assert_nothing_left()
+    assert "another host has taken this one over" in host.log
+    assert host.execute("SELECT state FROM host ORDER BY host = 'another'") == [("dead",), ("up",)]
 
 
 @slow

@@ -27,6 +27,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from holdfast_host.core.failures import required
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.postgres.owning import make_tables, start_host
 from holdfast_host.storage.postgres.postgres_store import PostgresStore
@@ -176,7 +177,7 @@ def new_store(workers: int = 1) -> tuple[StoreAddress, int]:
     address = StoreAddress(server().new_database(), "single")
     with psycopg.connect(address.dsn, autocommit=True, options="-c search_path=holdfast") as connection:
         make_tables(connection)
-        return address, start_host(connection, HOST, workers)
+        return address, required(start_host(connection, HOST, workers), "the life of a host that is alone")
 
 
 def store_options(on: Server | None = None) -> tuple[str, str, str, str]:

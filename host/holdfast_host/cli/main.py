@@ -40,6 +40,7 @@ _COMMANDS: Final = {
     "sockets": "List the sockets of an instance, or close one.",
     "alarm": "List alarms; set and clear that of an instance.",
     "job": "List jobs, show one, have it tried again, cancel it.",
+    "hosts": "List the hosts of the store, and which one serves.",
     "top": "Show what the workers do now.",
     "doctor": "Look at machine, data directory and host, and say what to do.",
     "backup": "Take a backup of a running host.",

@@ -30,6 +30,7 @@ KNOWN: Final = frozenset(
         "DURABILITY",
         "FRONTS",
         "HOST",
+        "HOST_TTL",
         "KNOWN_HEADS",
         "LIMIT",
         "LISTEN",

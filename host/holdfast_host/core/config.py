@@ -21,6 +21,7 @@ from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import SHARDS, Limits
 from holdfast_host.core.log_levels import FORMATS, LEVELS
 from holdfast_host.core.outbound import NONE, PLATFORM_ADDRESS, Pattern, PatternError
+from holdfast_host.core.store_settings import DURABILITIES, HOST_TTL_S, check_store
 from holdfast_host.core.tokens import id_of
 from holdfast_host.core.traces import read_traces
 
@@ -31,8 +32,6 @@ OUTBOUND_DEFAULT: Final = ("https://*",)
 STANDARD_OUTPUT: Final = "-"
 _KEEP: Final = re.compile(r"([0-9]{1,6})([hd])")
 _KEEP_UNITS_S: Final = {"h": 3600.0, "d": 86400.0}
-DURABILITIES: Final = ("replicated", "managed", "single")
-_STORE_SCHEMES: Final = ("postgresql://", "postgres://")
 
 # What the on-disk format or the engine bounds: an operator may lower these, never raise them.
 _CEILINGS: Final = {
@@ -99,6 +98,7 @@ class HostConfig:
     archive_keep_s: float = 0.0  # how far back it must reach; 0: to its beginning
     store: str = field(default="", repr=False)  # the address of PostgreSQL; empty: storage is in the data directory
     durability: str = DURABILITIES[0]
+    host_ttl_s: int = HOST_TTL_S
 
     @classmethod
     def make(
@@ -131,6 +131,7 @@ class HostConfig:
         archive_keep: str | None = None,
         store: str | None = None,
         durability: str = DURABILITIES[0],
+        host_ttl: int = HOST_TTL_S,
     ) -> HostConfig:
         """Check what the operator said.
 
@@ -164,6 +165,7 @@ class HostConfig:
             archive_keep: how far back it must reach, as `30d` or `12h`; None for all.
             store: the address of PostgreSQL, where that is to hold what instances store.
             durability: what PostgreSQL is to promise before anything is answered; see docs/postgresql.md.
+            host_ttl: seconds after which a host of the store that shows no sign of life is taken over.
 
         Raises:
             ConfigurationError: says what is wrong and how to mend it.
@@ -184,12 +186,7 @@ class HostConfig:
         for name in names:
             if not _DOMAIN.fullmatch(name):
                 raise ConfigurationError(f"--allowed-host {name!r} is no host name; an example is 'actors.example.com'")
-        if durability not in DURABILITIES:
-            raise ConfigurationError(f"--durability {durability!r} is none of {', '.join(DURABILITIES)}")
-        if store is not None and archive is not None:
-            raise ConfigurationError("--archive is of storage in files: with --store, PostgreSQL's own backups go back")
-        if store is not None and not store.startswith(_STORE_SCHEMES):
-            raise ConfigurationError("--store is no address of PostgreSQL, as postgresql://holdfast@db/holdfast")
+        check_store(store, durability, host_ttl, archive)
         if tls_key is not None and tls_cert is None:
             raise ConfigurationError(f"--tls-key {tls_key} is a key without a certificate: give --tls-cert too")
         where = parse_listen(listen) if isinstance(listen, str) else listen
@@ -225,6 +222,7 @@ class HostConfig:
             archive_keep_s=0.0 if archive_keep is None else _read_keep(archive_keep, archive),
             store=store or "",
             durability=durability,
+            host_ttl_s=host_ttl,
         )
 
 

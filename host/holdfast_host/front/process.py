@@ -43,6 +43,7 @@ from holdfast_host.front.routes.backup import BackupRoutes
 from holdfast_host.front.routes.changes import ChangeRoutes
 from holdfast_host.front.routes.debug import DebugRoutes
 from holdfast_host.front.routes.functions import FunctionRoutes
+from holdfast_host.front.routes.hosts import HostRoutes
 from holdfast_host.front.routes.instances import InstanceRoutes
 from holdfast_host.front.routes.jobs import JobRoutes
 from holdfast_host.front.routes.logs import LogRoutes
@@ -126,6 +127,7 @@ class Front:
                 *JobRoutes(lambda: self._calls.view, start.routing, self._links).routes(),
                 *FunctionRoutes(control, self._uploads).routes(),
                 *MetricsRoutes(control).routes(),
+                *HostRoutes(control).routes(),
                 *LogRoutes(self._links).routes(),
                 *SecretRoutes(control).routes(),
                 *AuditRoutes(control).routes(),

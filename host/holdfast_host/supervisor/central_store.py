@@ -8,18 +8,23 @@ neither goes without the other.
 from __future__ import annotations
 
 import json
+import socket
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from holdfast_host import __version__
 from holdfast_host.core.durable_files import write_durably
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.wire.control.protocol import CentralStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from holdfast_host.core.config import HostConfig
     from holdfast_host.core.logs import EventLog
+    from holdfast_host.supervisor.cluster.heart import Heart
     from holdfast_host.supervisor.directory.layout import DirectoryLayout
 
 _FILE: Final = "store.json"  # in registry/; {"host": "..."}
@@ -30,8 +35,12 @@ def is_bound(directory: DirectoryLayout) -> bool:
     return directory.registry.with_name(_FILE).exists()
 
 
-def bind_store(config: HostConfig, directory: DirectoryLayout, workers: int, log: EventLog) -> CentralStore | None:
+def bind_store(
+    config: HostConfig, directory: DirectoryLayout, workers: int, url: str, log: EventLog
+) -> CentralStore | None:
     """Take the store for this host, so many workers of it; None where the directory itself holds the storage.
+
+    Where another host seems to live, this waits until that is clear.
 
     Raises:
         ConfigurationError: directory and store do not belong together, or the server is not to be used.
@@ -43,14 +52,16 @@ def bind_store(config: HostConfig, directory: DirectoryLayout, workers: int, log
         return None
     try:
         from holdfast_host.storage.postgres import owning, session, start_guard
+        from holdfast_host.supervisor.cluster.joining import Candidate, join
     except ImportError as error:
         raise ConfigurationError(f"--store needs psycopg ({error}): pip install 'holdfast[cluster]'") from error
     host = _host_of(path, directory)
     address = session.StoreAddress(config.store, config.durability)
+    candidate = Candidate(host, workers, socket.gethostname(), url, __version__)
     try:
         with session.connect(address, owning.host_name(host)) as connection:
             warnings = start_guard.look_at_server(connection, address, workers)
-            life = owning.start_host(connection, host, workers)
+        life = join(address, candidate, config.host_ttl_s, log)
     except session.StoreUnreachableError as error:
         raise ConfigurationError(f"--store: {error.message}") from error
     log.info("the store is PostgreSQL", address=session.shown(config.store), durability=config.durability)
@@ -59,6 +70,23 @@ def bind_store(config: HostConfig, directory: DirectoryLayout, workers: int, log
     if config.durability == "single":
         log.warning("--durability single: what is acknowledged is lost with the one machine of the store")
     return CentralStore(config.store, config.durability, host, life)
+
+
+@contextmanager
+def beating(config: HostConfig, store: CentralStore | None, log: EventLog) -> Iterator[Heart | None]:
+    """Show the store that the host lives, for as long as the block lasts; in it, a host on files has no heart."""
+    if store is None:
+        yield None
+        return
+    from holdfast_host.storage.postgres.session import StoreAddress
+    from holdfast_host.supervisor.cluster.heart import Heart
+
+    heart = Heart(StoreAddress(store.dsn, store.durability), store.host, store.life, config.host_ttl_s, log)
+    heart.start()
+    try:
+        yield heart
+    finally:
+        heart.close()
 
 
 def _host_of(path: Path, directory: DirectoryLayout) -> str:

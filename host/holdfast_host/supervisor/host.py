@@ -20,6 +20,7 @@ from holdfast_host.core.logs import EventLog, adopt_logging
 from holdfast_host.supervisor.archive.opening import open_archive
 from holdfast_host.supervisor.audit.operations import Audit
 from holdfast_host.supervisor.backups import Backups
+from holdfast_host.supervisor.cluster.listing import list_hosts
 from holdfast_host.supervisor.courier import CourierLaunch
 from holdfast_host.supervisor.crashes.attribution import CrashAttribution
 from holdfast_host.supervisor.deploys.component_store import Compile, ComponentStore, Progress
@@ -41,6 +42,7 @@ from holdfast_host.wire.control.operations import (
     CollectActivity,
     CollectMeasures,
     FurtherOperation,
+    ListHosts,
     ListQuarantined,
     ReadArchived,
     ReleaseFunction,
@@ -178,6 +180,9 @@ class Host:
         loop, manager = asyncio.get_running_loop(), self._manager
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number).name)
+        heart = self._resources.heart
+        if heart is not None:
+            heart.on_over(lambda: loop.call_soon_threadsafe(self._end_taken_over))
         settings = self._settings.watch(self._fronts, [*self._workers, self._courier])
         watching = [asyncio.create_task(each) for each in (settings, manager.keep_alive())]
         if self._archive is not None:
@@ -209,6 +214,8 @@ class Host:
             self._attribution.close()
             if self._archive is not None:
                 await self._archive.aclose()
+            if heart is not None:
+                heart.on_over(lambda: None)
             for number in _STOP_SIGNALS:
                 loop.remove_signal_handler(number)
         self._log.info("stopped", exit_code=self._exit_code)
@@ -223,6 +230,12 @@ class Host:
             self._log.info("stopping", reason=reason)
             self._manager.stopping()
             self._stop_asked.set()
+
+    def _end_taken_over(self) -> None:
+        """Another host has the shards: nothing that ours still do counts."""
+        self._log.error("another host has taken this one over: was it stopped, or cut off from the store?")
+        self.request_stop("taken over by another host", exit_code=1)
+        self._kill_asked.set()
 
     def _on_signal(self, name: str) -> None:
         """The first one stops in order, the second one kills."""
@@ -355,6 +368,8 @@ class Host:
                 return await self._measure()
             case CollectActivity():
                 return await collect_activity(self._workers, self._attribution.running, operation.limit)
+            case ListHosts():
+                return list_hosts(self._resources)
             case ListQuarantined():
                 return self._attribution.show(operation.after, operation.limit)
             case ReleaseInstance():

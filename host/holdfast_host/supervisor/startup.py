@@ -10,12 +10,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.limits import SHARDS
 from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.audit.audit_log import AuditLog
-from holdfast_host.supervisor.central_store import bind_store
+from holdfast_host.supervisor.central_store import beating, bind_store
 from holdfast_host.supervisor.crashes.quarantine import Quarantine
 from holdfast_host.supervisor.directory.layout import DirectoryLayout, make_directory, open_directory
 from holdfast_host.supervisor.directory.lock import DirectoryLock, Holder
@@ -26,6 +27,9 @@ from holdfast_host.supervisor.secrets.secret_store import SecretStore
 from holdfast_host.supervisor.tokens.token_store import TokenStore
 from holdfast_host.wire.control.protocol import CentralStore
 from holdfast_host.wire.control.routing import Routing
+
+if TYPE_CHECKING:
+    from holdfast_host.supervisor.cluster.heart import Heart
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class HostResources:
     routing: Routing
     url: str
     central_store: CentralStore | None  # None: what instances store is in the directory
+    heart: Heart | None  # of a host with a central store
 
 
 @contextmanager
@@ -79,7 +84,8 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
         listeners = [cleanup.enter_context(runtime.listen(f"w{n}")) for n in range(_workers(config, directory, log))]
         routing = Routing.over(directory.partitions, [str(each.getsockname()) for each in listeners])
         courier = cleanup.enter_context(runtime.listen("courier"))
-        central_store = bind_store(config, directory, len(listeners), log)
+        central_store = bind_store(config, directory, len(listeners), url, log)
+        heart = cleanup.enter_context(beating(config, central_store, log))
         yield HostResources(
             directory=directory,
             registry=registry,
@@ -96,6 +102,7 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
             routing=routing,
             url=url,
             central_store=central_store,
+            heart=heart,
         )
 
 

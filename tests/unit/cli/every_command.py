@@ -55,6 +55,10 @@ TOKEN = {
 }  # fmt: skip
 SECRET = {"name": EVIL, "updated_at": EVIL, "functions": [EVIL]}
 LOG_LINE = {"time": 1.0, "level": "error", "type": EVIL, "name": EVIL, "message": EVIL, "backtrace": EVIL}
+HOST = {
+    "host": EVIL, "name": EVIL, "url": EVIL, "state": EVIL, "release": EVIL, "workers": 1, "shards": 256,
+    "beat_age_s": 1.5, "is_this": True,
+}  # fmt: skip
 WHOSE = {"type": EVIL, "name": EVIL, "function": EVIL}
 WORKER = {
     "worker": 1, "pid": 1, "state": EVIL, "age_s": 1, "heartbeat_s": 1, "deaths": 1, "commit_stalled": True,
@@ -94,6 +98,7 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
             },
         )
     ],
+    "hosts": [([], {"store": EVIL, "hosts": [HOST, {**HOST, "host": None, "beat_age_s": None}]})],
     "top": [([], {"workers": [WORKER, {**WORKER, "activity": ACTIVITY}]})],
     "release": [(ONE, {"released": True}), ([EVIL], {"released": False})],
     "instances": [([EVIL, "--prefix", EVIL], {"instances": [{"bytes": 1, "name": EVIL}], "cursor": None})],

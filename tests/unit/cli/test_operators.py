@@ -21,6 +21,7 @@ COMMANDS = {
     "reloadFunction": "dev",
     "listUndeployed": "undeployed",
     "listQuarantined": "quarantined",
+    "listHosts": "hosts",
     "showWorkers": "top",
     "listInstances": "instances",
     "inspectInstance": "inspect",

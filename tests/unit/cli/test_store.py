@@ -64,8 +64,9 @@ def test_the_settings_that_hold_are_printed_without_a_password() -> None:
         (("--store", "mysql://db/x"), "--store is no address of PostgreSQL"),
         (("--durability", "none"), "--durability"),
         (("--store", "postgresql://db/x", "--archive", "a"), "--archive is of storage in files"),
+        (("--host-ttl", "1"), "--host-ttl is 1, it must be between 2 and 60 seconds"),
     ],
-    ids=["store", "durability", "archive"],
+    ids=["store", "durability", "archive", "time to live"],
 )
 def test_a_setting_that_is_none_is_refused(words: tuple[str, ...], said: str) -> None:
     refused = run("serve", *words)

@@ -42,6 +42,7 @@ GIVEN = {
     "--traces": "http://127.0.0.1:4318",
     "--store": "postgresql://holdfast@db/holdfast",
     "--durability": "managed",
+    "--host-ttl": "5",
 }
 
 

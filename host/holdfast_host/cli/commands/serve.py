@@ -16,9 +16,10 @@ from holdfast_host.cli.output import say
 from holdfast_host.cli.settings_file import CommandWithSettings, anew, checked, read_settings, settings_text
 from holdfast_host.cli.store_address import has_password, refuse_password
 from holdfast_host.cli.variables import name_unknown, option
-from holdfast_host.core.config import DURABILITIES, OUTBOUND_DEFAULT, HostConfig
+from holdfast_host.core.config import OUTBOUND_DEFAULT, HostConfig
 from holdfast_host.core.log_levels import FORMATS, LEVELS
 from holdfast_host.core.logs import EventLog
+from holdfast_host.core.store_settings import DURABILITIES, HOST_TTL_S
 from holdfast_host.core.traces import name_untraced
 from holdfast_host.sandbox.components.compile_client import compile_component
 from holdfast_host.supervisor.host import serve
@@ -202,6 +203,14 @@ Examples:
     type=click.Choice(DURABILITIES),
     help="What --store promises before anything is answered: a synchronous standby has it; the provider replicates; "
     "or it is a single machine.",
+)
+@option(
+    "--host-ttl",
+    default=HOST_TTL_S,
+    show_default=True,
+    type=int,
+    metavar="SECONDS",
+    help="A host of --store that shows no sign of life for so long is taken over.",
 )
 @option(
     "--config",

@@ -10,8 +10,8 @@ from click.core import ParameterSource
 from holdfast_host.cli.output import say
 from holdfast_host.cli.store_address import refuse_password
 from holdfast_host.cli.variables import option
-from holdfast_host.core.config import DURABILITIES
 from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.core.store_settings import DURABILITIES
 
 if TYPE_CHECKING:
     import psycopg

@@ -1,29 +1,27 @@
-"""Who owns the shards: the host that was started last, and of it a seat for each worker; a life each.
+"""Who owns the shards: the host that serves, and of it a seat for each worker; a life each.
 
 A life is a random number that is never used twice: a store that is restored to the past cannot bring an old owner back.
 Whoever gives a seat another life waits for the commit that is under way on it, and no later one finds its fence.
 
-One host at a time: what is told of another one here is that its connections are there.
+One host serves at a time. Which one may take the store is judged by `supervisor.cluster`; here it is taken.
 """
 
 from __future__ import annotations
 
 import secrets
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
 from holdfast_host.core.errors import ConfigurationError
-from holdfast_host.storage.postgres.schema import FORMAT, NUMBER_BLOCK, SCHEMA, TABLES
+from holdfast_host.storage.postgres.schema import FORMAT, HOST_COLUMNS, NUMBER_BLOCK, SCHEMA, TABLES
 from holdfast_host.storage.store import OwnerLostError, TakenOverError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-_APPLICATION: Final = "holdfast/"
-_LEFT_OVER_S: Final = 12.0  # the server notices that a host is gone within that
+APPLICATION: Final = "holdfast/"  # how the name of each connection of a host begins
 _LIFE_BITS: Final = 62
 
 
@@ -38,12 +36,22 @@ class Seat:
 
 def worker_name(host: str, worker: int) -> str:
     """How the server shows a worker's connection."""
-    return f"{_APPLICATION}{host}/w{worker}"
+    return f"{APPLICATION}{host}/w{worker}"
 
 
 def host_name(host: str) -> str:
     """How the server shows that of a host itself."""
-    return f"{_APPLICATION}{host}/host"
+    return f"{APPLICATION}{host}/host"
+
+
+def find_connected(connection: psycopg.Connection[Any], host: str = "") -> str | None:
+    """A host, or this one, of which the server has a connection, beside the given one."""
+    found = connection.execute(
+        "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE %s AND pid <> pg_backend_pid()"
+        " AND datname = current_database() LIMIT 1",
+        (f"{APPLICATION}{host}%",),
+    ).fetchone()
+    return None if found is None else str(found[0]).removeprefix(APPLICATION).partition("/")[0]
 
 
 def make_tables(connection: psycopg.Connection[Any]) -> bool:
@@ -53,19 +61,46 @@ def make_tables(connection: psycopg.Connection[Any]) -> bool:
         return False
     with connection.transaction():
         connection.execute(TABLES)
+        connection.execute(HOST_COLUMNS)
         connection.execute(
             "INSERT INTO cluster (id, format, catalog, directory) VALUES (gen_random_uuid(), %s, 1, '')", (FORMAT,)
         )
     return True
 
 
-def start_host(connection: psycopg.Connection[Any], host: str, workers: int) -> int:
-    """Take all shards for a host that starts, spread over so many seats; the host's life.
+def complete_tables(connection: psycopg.Connection[Any]) -> None:
+    """Add what the tables of an earlier release lack."""
+    query = "SELECT FROM pg_attribute WHERE attrelid = 'host'::regclass AND attname = 'beat'"
+    if connection.execute(query).fetchone() is not None:
+        return
+    with connection.transaction():
+        connection.execute("SELECT FROM cluster FOR UPDATE")
+        if connection.execute(query).fetchone() is None:
+            connection.execute(HOST_COLUMNS)
+
+
+def start_host(
+    connection: psycopg.Connection[Any],
+    host: str,
+    workers: int,
+    about: tuple[str, str, str] = ("", "", ""),
+    seen: Mapping[str, tuple[int, int]] | None = None,
+) -> int | None:
+    """Take all shards for a host, spread over so many seats; the host's life.
+
+    Args:
+        connection: to the store.
+        host: whose they are to be.
+        workers: the seats.
+        about: name of the machine, URL, release.
+        seen: life and beat of each host that says it lives, as it was seen when it was held for dead; None for all.
+
+    Returns:
+        None, and nothing is changed, where another host lives, or one of them has come to life again.
 
     Raises:
-        ConfigurationError: the store has connections of a host, or goes with the directory of another one.
+        ConfigurationError: the store goes with the directory of another host.
     """
-    _refuse_others(connection, host)
     life = secrets.randbits(_LIFE_BITS) | 1
     with connection.transaction():
         (bound,) = connection.execute("SELECT directory FROM cluster FOR UPDATE").fetchone() or ("",)
@@ -74,12 +109,22 @@ def start_host(connection: psycopg.Connection[Any], host: str, workers: int) -> 
                 f"the functions of this store are registered in another data directory, whose registry/store.json says "
                 f"{bound}: start with that one"
             )
+        alive = connection.execute(
+            "SELECT host, life, beat FROM host WHERE state = 'up' OR (state = 'standby' AND host = %s)"
+            " ORDER BY host FOR UPDATE",
+            (host,),
+        ).fetchall()
+        if seen is not None and any(seen.get(each) != (life_, beat) for each, life_, beat in alive):
+            return None
         connection.execute("UPDATE cluster SET directory = %s", (host,))
-        connection.execute("UPDATE host SET state = 'dead' WHERE host <> %s", (host,))
         connection.execute(
-            "INSERT INTO host VALUES (%s, %s, 'up')"
-            " ON CONFLICT (host) DO UPDATE SET life = excluded.life, state = 'up'",
-            (host, life),
+            "UPDATE host SET state = 'dead', changed_at = now() WHERE host <> %s AND state = 'up'", (host,)
+        )
+        connection.execute(
+            "INSERT INTO host (host, life, state, name, url, release) VALUES (%s, %s, 'up', %s, %s, %s)"
+            " ON CONFLICT (host) DO UPDATE SET life = excluded.life, state = 'up', name = excluded.name,"
+            " url = excluded.url, release = excluded.release, changed_at = now()",
+            (host, life, *about),
         )
         for worker in range(workers):
             connection.execute(
@@ -97,7 +142,21 @@ def start_host(connection: psycopg.Connection[Any], host: str, workers: int) -> 
                 " WHERE shard %% %s = %s",
                 (host, worker, workers, worker),
             )
+        _forget_hosts(connection)
     return life
+
+
+def _forget_hosts(connection: psycopg.Connection[Any]) -> None:
+    """Those that have not been there for a day; what they owned is another one's."""
+    connection.execute(
+        "DELETE FROM seat USING host WHERE seat.host = host.host AND host.state IN ('stopped', 'dead')"
+        " AND host.changed_at < now() - interval '1 day'"
+        " AND NOT EXISTS (SELECT FROM shard WHERE shard.seat = seat.seat)"
+    )
+    connection.execute(
+        "DELETE FROM host WHERE state IN ('stopped', 'dead') AND changed_at < now() - interval '1 day'"
+        " AND NOT EXISTS (SELECT FROM seat WHERE seat.host = host.host)"
+    )
 
 
 def _pass_numbers(connection: psycopg.Connection[Any]) -> None:
@@ -113,24 +172,6 @@ def _pass_numbers(connection: psycopg.Connection[Any]) -> None:
         )
 
 
-def _refuse_others(connection: psycopg.Connection[Any], host: str) -> None:
-    """Wait for what a predecessor has left, as long as that may stand there."""
-    end = time.monotonic() + _LEFT_OVER_S
-    while True:
-        others = connection.execute(
-            "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE %s AND pid <> pg_backend_pid()"
-            " AND datname = current_database() LIMIT 1",
-            (f"{_APPLICATION}%",),
-        ).fetchone()
-        if others is None:
-            return
-        if time.monotonic() > end:
-            other = others[0].removeprefix(_APPLICATION).partition("/")[0]
-            mine = " (a copy of this data directory?)" if other == host else ""
-            raise ConfigurationError(f"the host {other}{mine} serves this store, and one host can: stop it first")
-        time.sleep(0.2)
-
-
 def claim(
     connection: psycopg.Connection[Any], host: str, host_life: int, worker: int, warned: Callable[[], str | None]
 ) -> Seat:
@@ -143,7 +184,7 @@ def claim(
     life = secrets.randbits(_LIFE_BITS) | 1
     with connection.transaction():
         alive = connection.execute(
-            "SELECT FROM host WHERE host = %s AND life = %s AND state <> 'dead' FOR KEY SHARE", (host, host_life)
+            "SELECT FROM host WHERE host = %s AND life = %s AND state = 'up' FOR KEY SHARE", (host, host_life)
         ).fetchone()
         if alive is None:
             raise TakenOverError("another host has taken the store over, and one host can serve a store")

@@ -15,6 +15,13 @@ SCHEMA: Final = "holdfast"
 NUMBER_BLOCK: Final = 65_536  # numbers that a worker takes at a time; `numbers` counts in these
 NO_ALARM: Final = -1  # in place of an alarm's state
 
+# Of a release that served a store alone, without a beat.
+HOST_COLUMNS: Final = """
+ALTER TABLE host ADD COLUMN beat bigint NOT NULL DEFAULT 0, ADD COLUMN name text NOT NULL DEFAULT '',
+    ADD COLUMN url text NOT NULL DEFAULT '', ADD COLUMN release text NOT NULL DEFAULT '',
+    ADD COLUMN changed_at timestamptz NOT NULL DEFAULT now()
+"""
+
 TABLES: Final = """
 CREATE SCHEMA IF NOT EXISTS holdfast;
 SET LOCAL search_path = holdfast;

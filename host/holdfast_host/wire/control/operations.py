@@ -90,6 +90,14 @@ class CollectActivity(Operation, tag="activity"):
     limit: int  # rows of a kind
 
 
+class ListHosts(Operation, tag="hosts"):
+    """Who shares the store.
+
+    Result: `store`, "files" or "postgresql", and `hosts` [{`host`, null on files, `name`, of its machine, `url`,
+    `state`, `release`, `workers`, `shards`, `beat_age_s`, null for one that has ended, `is_this`}].
+    """
+
+
 class ListQuarantined(Operation, tag="quarantined"):
     """Result: `rows` [{`function`, `type`, `name`, `version`, `what`, `died_at`}], and `more`: whether others follow.
 
@@ -214,5 +222,6 @@ SecretOperation = ListSecrets | SetSecret | DeleteSecret
 TokenOperation = ListTokens | CreateToken | RotateToken | RevokeToken
 AuditOperation = BeginChange | EndChange | ReadAudit
 KeptOperation = SecretOperation | TokenOperation | AuditOperation
-FurtherOperation = CollectMeasures | CollectActivity | QuarantineOperation | KeptOperation | TakeBackup | ReadArchived
+LookOperation = CollectMeasures | CollectActivity | ListHosts
+FurtherOperation = LookOperation | QuarantineOperation | KeptOperation | TakeBackup | ReadArchived
 AnyOperation = FunctionOperation | FurtherOperation

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from holdfast_host.core.errors import HostUnavailableError, StorageFullError
+from holdfast_host.core.failures import required
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.postgres import session
 from holdfast_host.storage.postgres.link import Link
@@ -213,7 +214,7 @@ def test_a_server_that_crashes_leaves_the_outcome_to_a_successor() -> None:
         address = StoreAddress(own.new_database(), "single")
         with psycopg.connect(address.dsn, autocommit=True, options="-c search_path=holdfast") as connection:
             make_tables(connection)
-            life = start_host(connection, HOST, 1)
+            life = required(start_host(connection, HOST, 1), "a life")
         store = PumpedStore.open(address, life, Limits())
         store.commit(2, [Batch(store.locate(7, b"alice"), Changes({b"k": b"1"}))])
         own.stop()

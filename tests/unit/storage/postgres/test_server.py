@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.core.failures import required
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.postgres import start_guard
 from holdfast_host.storage.postgres.owning import host_name, make_tables, start_host
@@ -128,17 +129,6 @@ def test_too_few_connections_and_standbys_without_names_are_warned_of(owned: Own
     assert "name the standbys" in warning
 
 
-def test_a_second_host_is_refused_while_the_first_is_there(owned: Owned, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not even asked to wait for long: a worker of the first stands in the way."""
-    monkeypatch.setattr("holdfast_host.storage.postgres.owning._LEFT_OVER_S", 0.2)
-    with (
-        connect(owned.address, host_name("another")) as connection,
-        pytest.raises(ConfigurationError, match=f"the host {HOST} serves this store"),
-    ):
-        start_host(connection, "another", 1)
-    owned.put(b"alice", k=b"1")
-
-
 def test_a_store_goes_with_the_directory_that_registers_its_functions() -> None:
     address, _ = new_store()
     with (
@@ -151,7 +141,7 @@ def test_a_store_goes_with_the_directory_that_registers_its_functions() -> None:
 def test_a_host_that_starts_again_with_more_workers_spreads_its_shards_anew() -> None:
     address, _ = new_store()
     with connect(address, host_name(HOST)) as connection:
-        life = start_host(connection, HOST, 3)
+        life = required(start_host(connection, HOST, 3), "a life")
     stores = [PumpedStore.open(address, life, Limits(), worker) for worker in range(3)]
     owned_shards = [set(each.reached()) for each in stores]
 
@@ -165,15 +155,12 @@ def test_a_host_that_starts_again_with_more_workers_spreads_its_shards_anew() ->
         assert (other.execute("SELECT count(*) FROM seat").fetchone() or (0,))[0] == 3
 
 
-def test_a_sequence_that_a_replication_has_left_behind_is_brought_past_all_numbers_in_use(
-    owned: Owned, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sequence_that_a_replication_has_left_behind_is_brought_past_all_numbers_in_use(owned: Owned) -> None:
     owned.put(b"alice", k=b"1")
     owned.other.execute("UPDATE instance SET number = 900000, data = 950000, apart = 990000")
     owned.other.execute("UPDATE kv SET data = 950000")
-    monkeypatch.setattr("holdfast_host.storage.postgres.owning._refuse_others", lambda connection, host: None)
     with connect(owned.address, host_name(HOST)) as connection:
-        life = start_host(connection, HOST, 1)
+        life = required(start_host(connection, HOST, 1), "a life")
     store = PumpedStore.open(owned.address, life, Limits())
     number = store.locate(TYPE, b"bob").number
 

@@ -33,6 +33,7 @@ def describe_inspection() -> dict[str, Any]:
             "post": operation("releaseInstance", "Lift the quarantine of an instance that killed workers.", 200),
         },
         "/v1/quarantined": {"get": _quarantined()},
+        "/v1/hosts": {"get": operation("listHosts", "The hosts of the store: who serves, and who has ended.", 200)},
         "/v1/debug/workers": {"get": _workers()},
         "/v1/logs": {"get": _logs()},
         "/metrics": {"get": _metrics()},

@@ -1,0 +1,1 @@
+"""Several hosts on one store: who is there, who serves, and who takes over."""
