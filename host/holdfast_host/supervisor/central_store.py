@@ -51,7 +51,7 @@ def bind_store(
             raise ConfigurationError(f"{directory.root} is of a host on PostgreSQL: give --store, as before")
         return None
     try:
-        from holdfast_host.storage.postgres import owning, session, start_guard
+        from holdfast_host.storage.postgres import session, start_guard
         from holdfast_host.supervisor.cluster.joining import Candidate, join
     except ImportError as error:
         raise ConfigurationError(f"--store needs psycopg ({error}): pip install 'holdfast[cluster]'") from error
@@ -59,7 +59,7 @@ def bind_store(
     address = session.StoreAddress(config.store, config.durability)
     candidate = Candidate(host, workers, socket.gethostname(), url, __version__)
     try:
-        with session.connect(address, owning.host_name(host)) as connection:
+        with session.connect(address, "holdfast-start") as connection:
             warnings = start_guard.look_at_server(connection, address, workers)
         life = join(address, candidate, config.host_ttl_s, log)
     except session.StoreUnreachableError as error:
