@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness import processes
+from tests.harness import postgres, processes
 from tests.harness.background import CallUnderWay
 from tests.harness.caller import Caller, NoAnswerError
+from tests.harness.components import TestComponent
+from tests.harness.deploying import deploy
 from tests.harness.fixtures import StartHost
 from tests.harness.host import HostProcess
 from tests.harness.mutants.host import command
@@ -202,3 +204,25 @@ def test_an_eviction_is_counted(start_probe_host: StartHost) -> None:
             time.sleep(0.05)
 
         assert total(seen, "holdfast_instances_in_memory") == 0
+
+
+@pytest.mark.slow
+def test_a_host_on_postgresql_says_how_that_does(probe_component: TestComponent, tmp_path: Path) -> None:
+    """Reads that were asked for and confirmed, and what slowly goes wrong with a server."""
+    with HostProcess(tmp_path / "data", *postgres.store_options()) as host, host.caller() as caller:
+        deploy(host, probe_component)
+        caller.value("Probe", "alice", "put", "k", "v")
+        for _ in range(3):
+            caller.value("Probe", "alice", "get", "k")
+        deadline = time.monotonic() + 20
+        while not total(series := scrape(caller), "holdfast_store_xid_age"):
+            assert time.monotonic() < deadline, "the server has not been looked at"
+            time.sleep(0.1)
+
+    assert total(series, "holdfast_instance_load_seconds_count") >= 1
+    assert total(series, "holdfast_store_confirms_total") >= 3
+    assert total(series, "holdfast_store_refused_groups_total") == 0
+    assert total(series, "holdfast_store_silent_seconds") < 10
+    assert total(series, "holdfast_store_connections_left") > 0
+    assert 0 <= total(series, "holdfast_host_beat_age_seconds") < 10
+    assert ("holdfast_store_snapshot_age_seconds", ()) in series

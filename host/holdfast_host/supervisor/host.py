@@ -393,6 +393,8 @@ class Host:
         own: JsonObject = {"deploys_waiting": self._components.waiting, "private_bytes": private_bytes()}
         if self._archive is not None:
             own["archive"] = await self._archive.measure()
+        if self._resources.heart is not None:
+            own["store"] = self._resources.heart.measures()
         return {**counted, "quarantined": self._attribution.measures(), **own}
 
     def _repair(self, process: SupervisedProcess, message: Unloadable) -> None:

@@ -68,6 +68,7 @@ class _Collected(Collector):
         self._deploys_waiting: int = measures["deploys_waiting"]
         self._private_bytes: int = measures["private_bytes"]
         self._archive: JsonObject = measures.get("archive", {})
+        self._store: JsonObject = measures.get("store", {})
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
@@ -85,6 +86,11 @@ class _Collected(Collector):
         private.add_metric([], self._private_bytes)
         yield private
         yield from _of_archive(self._archive)
+        for name, key, text in _SERVER_GAUGES:
+            family = GaugeMetricFamily(name, text)
+            if key in self._store:
+                family.add_metric([], float(self._store[key]))
+            yield family
         workers = [(str(n), each["measures"]) for n, each in enumerate(self._workers) if each["measures"]]
         fronts = [(str(n), each["measures"]) for n, each in enumerate(self._fronts) if each["measures"]]
         yield from _of_calls(workers)
@@ -194,6 +200,12 @@ _ARCHIVE_COUNTERS: Final = (
 _STORE_COUNTERS: Final = (
     ("holdfast_store_confirms", "confirms", "Commits to PostgreSQL that only confirm what was read."),
     ("holdfast_store_refused_groups", "refused_groups", "Commits that PostgreSQL has refused as a whole."),
+)
+_SERVER_GAUGES: Final = (
+    ("holdfast_host_beat_age_seconds", "beat_age_s", "Since PostgreSQL has last taken a sign of life of the host."),
+    ("holdfast_store_xid_age", "xid_age", "Transactions since PostgreSQL froze its rows; at 2^31 it stops."),
+    ("holdfast_store_connections_left", "connections_left", "Connections that PostgreSQL has left."),
+    ("holdfast_store_snapshot_age_seconds", "snapshot_age_s", "Age of the oldest snapshot that is seen there."),
 )
 _STORE_SILENT: Final = ("holdfast_store_silent_seconds", "For how long PostgreSQL has not answered; 0: it has.")
 

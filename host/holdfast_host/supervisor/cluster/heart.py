@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.storage.postgres import members
 from holdfast_host.storage.postgres.owning import host_name
+from holdfast_host.storage.postgres.server_facts import read_server_facts
 from holdfast_host.storage.postgres.session import StoreAddress, StoreUnreachableError, connect
 from holdfast_host.supervisor.cluster.membership import PERIOD_S, Observations, Sign
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdfast_host.core.logs import EventLog
+    from holdfast_host.storage.postgres.server_facts import ServerFacts
 
+SERVER_S: Final = 60.0  # between two looks at how the server does
 ROUND_S: Final = 5.0  # after which a server that has not answered is given up
 _LEAVE_S: Final = 2.0
 _WARN_AFTER_S: Final = 2.0
@@ -52,6 +55,9 @@ class Heart:
         self._beaten_at = time.monotonic()
         self._said = False  # that the store does not answer
         self._seen: tuple[SeenMember, ...] = ()
+        self._server: ServerFacts | None = None
+        self._server_at = 0.0  # when it is to be looked at next
+        self._warned: list[str] = []
         self._over = threading.Lock()
         self._is_over = False
         self._on_over: Callable[[], object] | None = None
@@ -77,6 +83,11 @@ class Heart:
     def beat_age_s(self) -> float:
         """Since the last beat that the store has taken."""
         return time.monotonic() - self._beaten_at
+
+    def measures(self) -> dict[str, float]:
+        """For /metrics."""
+        found = {"beat_age_s": self.beat_age_s}
+        return found if self._server is None else {**found, **asdict(self._server)}
 
     def close(self) -> None:
         """Stop beating, and say in the store that the host has ended, where it answers."""
@@ -108,6 +119,9 @@ class Heart:
                 beats = members.beat(connection, self.host, self._life)
                 rows = members.read_members(connection)
                 ended = time.monotonic()
+                if ended >= self._server_at:
+                    self._server_at = ended + SERVER_S
+                    self._look_at_server(read_server_facts(connection))
         except (StoreUnreachableError, ConfigurationError, members.BROKEN) as error:
             self._fail(error)
             return
@@ -123,6 +137,14 @@ class Heart:
             SeenMember(each, self._observed.stands_still_s(each.host), self._observed.is_silent(each.host))
             for each in rows
         )
+
+    def _look_at_server(self, facts: ServerFacts) -> None:
+        """Warn when something begins to go wrong, not each time."""
+        self._server = facts
+        warnings = facts.warnings()
+        for each in warnings if not self._warned else ():
+            self._log.warning(each)
+        self._warned = warnings
 
     def _fail(self, error: Exception) -> None:
         """Try again with the next beat, on a new connection."""
