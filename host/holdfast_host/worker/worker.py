@@ -21,7 +21,7 @@ from holdfast_host.worker.commits.gate import Gate
 from holdfast_host.worker.commits.replies import Replies
 from holdfast_host.worker.commits.store_leader import StoreLeader
 from holdfast_host.worker.commits.sweeper import Sweeper
-from holdfast_host.worker.deliveries.deliveries import Rest
+from holdfast_host.worker.deliveries.dispatch import Rest
 from holdfast_host.worker.deliveries.isolation import Isolation
 from holdfast_host.worker.health import Health
 from holdfast_host.worker.housekeeping import Housekeeping

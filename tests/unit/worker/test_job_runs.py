@@ -16,7 +16,7 @@ from holdfast_host.storage.jobs import DueJob, DuePage
 from holdfast_host.storage.store import Changes, StoredInstance
 from holdfast_host.storage.turn_jobs import TurnJobs
 from holdfast_host.worker.alarms.deliveries import Alarms
-from holdfast_host.worker.deliveries.deliveries import READY_MAX
+from holdfast_host.worker.deliveries.dispatch import READY_MAX
 from holdfast_host.worker.inspection.edits import _EDITS
 from holdfast_host.worker.jobs.deliveries import FUNCTION_MAX
 from holdfast_host.worker.turns.turn import Turn

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.worker.alarms.deliveries import Alarms
     from holdfast_host.worker.commits.gate import Group
-    from holdfast_host.worker.deliveries.deliveries import Deliveries, Rest
+    from holdfast_host.worker.deliveries.deliveries import Deliveries
+    from holdfast_host.worker.deliveries.dispatch import Rest
     from holdfast_host.worker.jobs.deliveries import Jobs
     from holdfast_host.worker.turns.entry import Entry
 
