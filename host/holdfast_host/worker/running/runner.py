@@ -20,7 +20,6 @@ from holdfast_host.core.errors import (
     HoldfastError,
     InternalError,
     LimitError,
-    error_class,
 )
 from holdfast_host.core.failures import required
 from holdfast_host.core.json_text import commas_of, is_json, is_nested_deeper
@@ -236,7 +235,7 @@ class TurnRunner:
             status = facts.get("status")
             good = isinstance(status, int) and 400 <= status <= 499
             return ActorError(message, code=code, status=status if good else 400)
-        known = error_class(name) if isinstance(name, str) and name in _GUEST_ERRORS else None
+        known = HoldfastError.named(name) if isinstance(name, str) and name in _GUEST_ERRORS else None
         # Unreadable arguments are the caller's mistake, an unreadable value in storage or result is not.
         status = 400 if name == "CodecError" and facts.get("status") == 400 else None
         return turn.told((known or ActorMethodError)(message, code=code, status=status))
