@@ -30,6 +30,7 @@ from holdfast_host.storage.lmdb.keys import (
     unpack_job_due_key,
     unpack_name_row,
 )
+from holdfast_host.storage.lmdb.positions import read_in_turn
 from holdfast_host.storage.store import StoreBrokenError
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from holdfast_host.storage.lmdb.partition import Partition
     from holdfast_host.storage.store import StoredInstance
 
-_POSITION_BYTES: Final = 4  # a position in a listing begins with its partition
 _PAGE_BYTES_MAX: Final = 8 * MIB
 
 
@@ -202,19 +202,18 @@ class LmdbJobs:
 
     def listing(self, state: str, after: bytes, entries_max: int) -> tuple[list[FoundJob], bytes | None]:
         """Those in a state, and the position to go on from; None where that is all."""
-        first = int.from_bytes(after[:_POSITION_BYTES], "big")
-        found: list[FoundJob] = []
-        for number in sorted(number for number in self._partitions if number >= first):
-            key = after[_POSITION_BYTES:] if number == first else b""
-            last = self._list_partition(self._partitions[number], state, key, entries_max, found)
-            if last is not None:
-                return found, number.to_bytes(_POSITION_BYTES, "big") + last
-        return found, None
+        return read_in_turn(
+            self._partitions,
+            after,
+            entries_max,
+            lambda partition, key, left: self._list_partition(partition, state, key, left),
+        )
 
     def _list_partition(
-        self, partition: Partition, state: str, after: bytes, entries_max: int, found: list[FoundJob]
-    ) -> bytes | None:
+        self, partition: Partition, state: str, after: bytes, entries_max: int
+    ) -> tuple[list[FoundJob], bytes | None]:
         prefix = job_index_prefix(state)
+        found: list[FoundJob] = []
         with _Reading(partition) as txn:
             over_at = time.perf_counter() + self._page_read_s
             for key, value in _rows_from(txn, after + b"\0" if after else prefix, prefix):
@@ -226,8 +225,8 @@ class LmdbJobs:
                     if job.state == state:
                         found.append(FoundJob(type_id, name, id_, job))
                 if len(found) >= entries_max or time.perf_counter() >= over_at:
-                    return bytes(key)
-        return None
+                    return found, bytes(key)
+        return found, None
 
 
 class _Reading:

@@ -25,6 +25,7 @@ from holdfast_host.storage.lmdb.exports import LmdbExport
 from holdfast_host.storage.lmdb.inspection import count_keys, instance_page
 from holdfast_host.storage.lmdb.jobs import LmdbJobs
 from holdfast_host.storage.lmdb.partition import Partition
+from holdfast_host.storage.lmdb.positions import read_in_turn
 from holdfast_host.storage.lmdb.snapshots import Snapshot
 from holdfast_host.storage.lmdb.sockets import instance_sockets, socket_page
 from holdfast_host.storage.store import (
@@ -43,7 +44,6 @@ from holdfast_host.storage.store import (
 
 _Found = TypeVar("_Found")
 
-_POSITION_BYTES: Final = 4  # a position in a listing begins with its partition
 _IMPORT_ID_BYTES: Final = 16  # none is ever taken for another, of an earlier worker
 
 
@@ -205,18 +205,13 @@ class LmdbStore:
         self, after: bytes, entries_max: int
     ) -> tuple[list[tuple[StoredInstance, int, SocketRow]], bytes | None]:
         """The sockets of all instances, and the position to go on from; None where that is all."""
-        first, key = int.from_bytes(after[:_POSITION_BYTES], "big"), after[_POSITION_BYTES:]
-        for number in sorted(number for number in self._partitions if number >= first):
-            page, next_key = socket_page(
-                self._partitions[number], key if number == first else b"", entries_max, self._page_read_s
-            )
-            found = self._owned(page)
-            if next_key is not None:
-                return found, number.to_bytes(_POSITION_BYTES, "big") + next_key
-            if found:
-                later = (number + 1).to_bytes(_POSITION_BYTES, "big")
-                return found, later if any(each > number for each in self._partitions) else None
-        return [], None
+        page, position = read_in_turn(
+            self._partitions,
+            after,
+            entries_max,
+            lambda partition, key, left: socket_page(partition, key, left, self._page_read_s),
+        )
+        return self._owned(page), position
 
     def _owned(self, page: Iterable[tuple[int, bytes, int, SocketRow]]) -> list[tuple[StoredInstance, int, SocketRow]]:
         """With their instances, of each of which a page has many."""
@@ -269,18 +264,9 @@ class LmdbStore:
         self, state: str, after: bytes, entries_max: int
     ) -> tuple[list[tuple[int, bytes, Alarm]], bytes | None]:
         """Type, name and alarm of those in a state, and the position to go on from; None where that is all."""
-        first = int.from_bytes(after[:_POSITION_BYTES], "big")
-        key = after[_POSITION_BYTES:]
-        found: list[tuple[int, bytes, Alarm]] = []
-        numbers = sorted(number for number in self._partitions if number >= first)
-        for number in numbers:
-            page, next_key = self._partitions[number].alarm_page(
-                state, key if number == first else b"", entries_max - len(found)
-            )
-            found += page
-            if next_key is not None:
-                return found, number.to_bytes(_POSITION_BYTES, "big") + next_key
-        return found, None
+        return read_in_turn(
+            self._partitions, after, entries_max, lambda partition, key, left: partition.alarm_page(state, key, left)
+        )
 
     def instances(self, type_id: int, prefix: bytes, after: bytes, entries_max: int) -> NamePage:
         """Name and live bytes of a type's instances in name order, and the name to go on after."""
