@@ -7,15 +7,8 @@ from collections.abc import Callable
 from typing import cast
 
 from holdfast_host.wire.control.messages import Message
-from holdfast_host.wire.control.protocol import (
-    CourierOrder,
-    CourierStart,
-    Ping,
-    Pong,
-    Stop,
-    pack_message,
-    read_for_courier,
-)
+from holdfast_host.wire.control.protocol import CourierOrder, Ping, Pong, Stop, pack_message, read_for_courier
+from holdfast_host.wire.control.starts import CourierStart
 
 
 class ControlChannel(asyncio.Protocol):

@@ -25,7 +25,6 @@ from holdfast_host.courier.lookups import Lookups
 from holdfast_host.wire.calls.outbound import Ask, Read
 from holdfast_host.wire.control.protocol import (
     CourierOrder,
-    CourierStart,
     Done,
     Measure,
     Measured,
@@ -35,6 +34,7 @@ from holdfast_host.wire.control.protocol import (
     TakeGrants,
     TakeSecrets,
 )
+from holdfast_host.wire.control.starts import CourierStart
 
 _BACKLOG: Final = 256
 _ANSWERED: Final = "answered"

@@ -14,7 +14,6 @@ from holdfast_host.wire.control.operations import AnyOperation
 from holdfast_host.wire.control.protocol import (
     Answer,
     FrontNews,
-    FrontStart,
     Ping,
     Pong,
     Progress,
@@ -25,6 +24,7 @@ from holdfast_host.wire.control.protocol import (
     pack_message,
     read_for_front,
 )
+from holdfast_host.wire.control.starts import FrontStart
 
 OnProgress = Callable[[str], None]
 

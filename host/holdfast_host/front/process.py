@@ -65,7 +65,6 @@ from holdfast_host.wire.control.protocol import (
     Drain,
     Drained,
     FrontNews,
-    FrontStart,
     HostHealth,
     Measure,
     Measured,
@@ -74,6 +73,7 @@ from holdfast_host.wire.control.protocol import (
     Ready,
     Stop,
 )
+from holdfast_host.wire.control.starts import FrontStart
 from holdfast_host.wire.control.tokens import NewTokens, TokensUsed
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from holdfast_host import __version__
 from holdfast_host.core.durable_files import write_durably
 from holdfast_host.core.errors import ConfigurationError
-from holdfast_host.wire.control.protocol import CentralStore
+from holdfast_host.wire.control.starts import CentralStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

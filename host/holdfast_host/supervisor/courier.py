@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from holdfast_host.supervisor.processes.child import Child, spawn_child
-from holdfast_host.wire.control.protocol import CourierStart
+from holdfast_host.wire.control.starts import CourierStart
 
 if TYPE_CHECKING:
     from holdfast_host.core.config import HostConfig

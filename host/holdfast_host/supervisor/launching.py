@@ -11,7 +11,7 @@ from holdfast_host.core.config import STANDARD_OUTPUT
 from holdfast_host.supervisor.deploys.rollout import without_sources
 from holdfast_host.supervisor.processes.child import Child, spawn_child
 from holdfast_host.supervisor.processes.supervision import LaunchWithdrawnError
-from holdfast_host.wire.control.protocol import FrontStart, WorkerStart
+from holdfast_host.wire.control.starts import FrontStart, WorkerStart
 
 if TYPE_CHECKING:
     from holdfast_host.core.config import HostConfig

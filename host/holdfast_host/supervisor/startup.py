@@ -25,8 +25,8 @@ from holdfast_host.supervisor.processes.listeners import RuntimeDirectory, bind_
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.supervisor.secrets.secret_store import SecretStore
 from holdfast_host.supervisor.tokens.token_store import TokenStore
-from holdfast_host.wire.control.protocol import CentralStore
 from holdfast_host.wire.control.routing import Routing
+from holdfast_host.wire.control.starts import CentralStore
 
 if TYPE_CHECKING:
     from holdfast_host.supervisor.cluster.heart import Heart

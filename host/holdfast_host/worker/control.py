@@ -45,10 +45,10 @@ from holdfast_host.wire.control.protocol import (
     Switch,
     TakeSecrets,
     WorkerOrder,
-    WorkerStart,
     pack_message,
     read_for_worker,
 )
+from holdfast_host.wire.control.starts import WorkerStart
 from holdfast_host.worker.alarms.queries import types_with_alarms, types_with_instances
 from holdfast_host.worker.inspection.activity import add_places
 from holdfast_host.worker.sockets.queries import types_with_sockets

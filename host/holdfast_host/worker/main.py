@@ -21,15 +21,8 @@ from holdfast_host.sandbox.engine import SandboxEngine
 from holdfast_host.storage.store import OwnerLostError, TakenOverError
 from holdfast_host.wire.calls.frames import PROTOCOL
 from holdfast_host.wire.control.exit_codes import EXIT_BUG, EXIT_CONFIGURATION, EXIT_STORE
-from holdfast_host.wire.control.protocol import (
-    Fatal,
-    Ready,
-    Unloadable,
-    WorkerStart,
-    kind_of,
-    pack_message,
-    read_for_worker,
-)
+from holdfast_host.wire.control.protocol import Fatal, Ready, Unloadable, kind_of, pack_message, read_for_worker
+from holdfast_host.wire.control.starts import WorkerStart
 from holdfast_host.wire.pages.running_turns_page import RunningPage
 from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.control import ControlChannel

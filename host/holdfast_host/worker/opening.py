@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.lmdb.snapshots import Snapshot
     from holdfast_host.storage.postgres.postgres_store import PostgresStore
-    from holdfast_host.wire.control.protocol import CentralStore, WorkerStart
+    from holdfast_host.wire.control.starts import CentralStore, WorkerStart
 
 _UNREACHED_S: Final = 50.0  # below the time that a start may take
 _AGAIN_S: Final = 0.25

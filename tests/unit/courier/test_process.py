@@ -24,16 +24,8 @@ from holdfast_host.wire.calls.outbound import (
     unpack_answer,
 )
 from holdfast_host.wire.control.catalog import Outbound
-from holdfast_host.wire.control.protocol import (
-    ChildNews,
-    CourierStart,
-    Done,
-    Measure,
-    Measured,
-    Ready,
-    Stop,
-    TakeGrants,
-)
+from holdfast_host.wire.control.protocol import ChildNews, Done, Measure, Measured, Ready, Stop, TakeGrants
+from holdfast_host.wire.control.starts import CourierStart
 from tests.unit.courier.servers import LOCAL, RawServer, Seen, answer, raw_server
 
 

@@ -33,8 +33,9 @@ from holdfast_host.wire.calls.frames import (
 )
 from holdfast_host.wire.control.catalog import ActorType, Catalog, Deployment, Method
 from holdfast_host.wire.control.edge import Edge
-from holdfast_host.wire.control.protocol import FrontNews, FrontStart, Stop
+from holdfast_host.wire.control.protocol import FrontNews, Stop
 from holdfast_host.wire.control.routing import Routing
+from holdfast_host.wire.control.starts import FrontStart
 from holdfast_host.wire.control.tokens import KnownTokens
 from holdfast_host.wire.pages.state_page import StatePage
 from holdfast_host.wire.sockets.frames import unpack_taken

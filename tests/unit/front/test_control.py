@@ -10,6 +10,7 @@ import uvloop
 
 from holdfast_host.wire.control import protocol as control
 from holdfast_host.wire.control.edge import Edge, NewEdge
+from holdfast_host.wire.control.starts import FrontStart
 from holdfast_host.wire.control.tokens import KnownTokens, NewTokens
 from tests.unit.front.stage import CATALOG, PATIENCE_S, staged
 
@@ -43,5 +44,5 @@ def test_it_obeys_all_that_it_is_told_and_goes_on(message: control.FrontNews) ->
 def test_the_news_above_are_all_that_a_running_front_is_told_beside_its_own_requests() -> None:
     assert {type(each) for each in NEWS} == set(get_args(control.FrontNews))
     ends_in_the_channel = {control.Ping, control.Progress, control.Answer}
-    of_its_life = {control.FrontStart, control.Stop}
+    of_its_life = {FrontStart, control.Stop}
     assert set(get_args(control.ToFront)) == set(get_args(control.FrontNews)) | ends_in_the_channel | of_its_life

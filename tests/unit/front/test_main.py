@@ -15,18 +15,9 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.wire.control.protocol import (
-    Drain,
-    Drained,
-    FrontStart,
-    Ping,
-    Pong,
-    Ready,
-    Stop,
-    pack_message,
-    read_from_child,
-)
+from holdfast_host.wire.control.protocol import Drain, Drained, Ping, Pong, Ready, Stop, pack_message, read_from_child
 from holdfast_host.wire.control.routing import Routing
+from holdfast_host.wire.control.starts import FrontStart
 from tests.unit.front.stage import CATALOG, PATIENCE_S
 
 

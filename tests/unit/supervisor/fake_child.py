@@ -22,7 +22,6 @@ from holdfast_host.wire.control.protocol import (
     Drained,
     Failed,
     Fatal,
-    FrontStart,
     NewCatalog,
     Ping,
     Pong,
@@ -32,12 +31,12 @@ from holdfast_host.wire.control.protocol import (
     Remove,
     Stop,
     Switch,
-    WorkerStart,
     kind_of,
     pack_message,
     read_for_front,
     read_for_worker,
 )
+from holdfast_host.wire.control.starts import FrontStart, WorkerStart
 
 FOLDER = Path(os.environ["HOLDFAST_FAKE"])
 ROLE = sys.argv[1]

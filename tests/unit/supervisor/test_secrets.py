@@ -16,8 +16,8 @@ from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.secrets.operations import ALL_BYTES_MAX, VALUE_BYTES_MAX, Secrets
 from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
 from holdfast_host.wire.control.catalog import Deployment
-from holdfast_host.wire.control.protocol import WorkerStart
 from holdfast_host.wire.control.routing import Routing
+from holdfast_host.wire.control.starts import WorkerStart
 from tests.unit.supervisor.deploying import DeployBench
 
 VALUE = "correct horse battery staple ü"

@@ -19,6 +19,7 @@ from holdfast_host.wire.control.catalog import ActorType, Binding, Catalog, Depl
 from holdfast_host.wire.control.edge import Certificate, Edge, NewEdge
 from holdfast_host.wire.control.messages import Failure
 from holdfast_host.wire.control.routing import Routing
+from holdfast_host.wire.control.starts import FrontStart, WorkerStart
 from holdfast_host.wire.control.tokens import KnownTokens, NewTokens, TokenFacts, TokensUsed
 
 ACCOUNT = ActorType(
@@ -45,7 +46,7 @@ LIMITS = Limits(mailbox_turns_max=3)
 
 # One of each kind, under whom it is read by.
 FOR_WORKERS: list[control.ToWorker] = [
-    control.WorkerStart(1, "/data", 5, ROUTING, CATALOG, LIMITS, "debug", {"KEY": "v"}, 7, [(3, "a"), (-1, "")]),
+    WorkerStart(1, "/data", 5, ROUTING, CATALOG, LIMITS, "debug", {"KEY": "v"}, 7, [(3, "a"), (-1, "")]),
     control.Prepare(DEPLOYMENT, id=1),
     control.Switch(DEPLOYMENT, id=2),
     control.Remove("account", id=3),
@@ -67,7 +68,7 @@ FOR_WORKERS: list[control.ToWorker] = [
     control.Stop(),
 ]
 FOR_FRONTS: list[control.ToFront] = [
-    control.FrontStart(1, "/data", 5, "http://x", "localhost", "ü\n", ROUTING, CATALOG, LIMITS, "debug", ("a", "b")),
+    FrontStart(1, "/data", 5, "http://x", "localhost", "ü\n", ROUTING, CATALOG, LIMITS, "debug", ("a", "b")),
     control.NewCatalog(CATALOG),
     NewTokens(KnownTokens(True, (TokenFacts("id", "00", "ü", "call", ("A",), 5),))),
     NewEdge(Edge(("10.0.0.0/8",), ("https://a.example",), Certificate("PEM", "PEM"))),
@@ -156,7 +157,7 @@ def test_every_operation_comes_out_as_it_went_in() -> None:
 
 @pytest.mark.parametrize("token", [None, "secret"])
 def test_a_front_has_the_hosts_token_or_none(token: str | None) -> None:
-    start = control.FrontStart(1, "/data", 5, "http://x", "localhost", token, ROUTING, CATALOG, LIMITS)
+    start = FrontStart(1, "/data", 5, "http://x", "localhost", token, ROUTING, CATALOG, LIMITS)
 
     assert control.read_for_front(control.pack_message(start)) == start
 
@@ -189,8 +190,8 @@ def test_an_unknown_kind_and_a_wrong_field_are_one_error_that_says_which_and_sho
 def test_no_repr_shows_what_is_secret() -> None:
     shown = repr(
         [
-            control.WorkerStart(1, "", 5, ROUTING, CATALOG, LIMITS, secrets={"KEY": "hush"}),
-            control.FrontStart(1, "", 5, "", "", "hush", ROUTING, CATALOG, LIMITS),
+            WorkerStart(1, "", 5, ROUTING, CATALOG, LIMITS, secrets={"KEY": "hush"}),
+            FrontStart(1, "", 5, "", "", "hush", ROUTING, CATALOG, LIMITS),
             control.TakeSecrets({"KEY": "hush"}),
             control.Request(1, operations.SetSecret("KEY", "hush")),
         ]

@@ -17,6 +17,7 @@ from holdfast_host.wire.control import protocol as control
 from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.control.catalog import ActorType, Catalog, Deployment
 from holdfast_host.wire.control.messages import Message
+from holdfast_host.wire.control.starts import WorkerStart
 from holdfast_host.wire.sockets.frames import socket_number
 from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.control import ControlChannel
@@ -155,7 +156,7 @@ def test_what_no_supervisor_says_ends_the_worker_with_a_sentence(monkeypatch: py
 def test_a_second_start_ends_the_worker_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch)
     supervised = Supervised(stage)
-    supervised.tell(control.WorkerStart(0, "", -1, stage.routing, Catalog(1), stage.limits))
+    supervised.tell(WorkerStart(0, "", -1, stage.routing, Catalog(1), stage.limits))
 
     assert "started once" in str(supervised.stage.failures.get(timeout=10))
 

@@ -24,7 +24,8 @@ from holdfast_host.supervisor.processes.supervision import SupervisedProcess
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.wire.control.catalog import ActorType
 from holdfast_host.wire.control.exit_codes import EXIT_BUG
-from holdfast_host.wire.control.protocol import Done, KeepAway, Quarantined
+from holdfast_host.wire.control.protocol import Done, KeepAway
+from holdfast_host.wire.control.starts import Quarantined
 from holdfast_host.wire.pages.running_turns_page import FUNCTION, RunningPage
 
 # What a fault of the sandbox ends in. SIGKILL is missing by intent, unless our own was sent to a worker that hung.

@@ -25,21 +25,19 @@ from holdfast_host.wire.control.messages import Message, Question
 from holdfast_host.wire.control.protocol import (
     AnyAnswer,
     ChildNews,
-    CourierStart,
     Described,
     Done,
     Failed,
     FoundTypes,
-    FrontStart,
     Measured,
     Ping,
     Pong,
     ShownActivity,
-    WorkerStart,
     kind_of,
     pack_message,
     read_from_child,
 )
+from holdfast_host.wire.control.starts import CourierStart, FrontStart, WorkerStart
 
 _Answer = TypeVar("_Answer", Done, FoundTypes, Described, Measured, ShownActivity)
 
