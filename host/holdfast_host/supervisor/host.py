@@ -12,45 +12,26 @@ import signal
 from collections.abc import Callable
 from typing import Any, Final, assert_never
 
-from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.config import HostConfig
-from holdfast_host.core.errors import BadRequestError
-from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog, adopt_logging
 from holdfast_host.supervisor.archive.opening import open_archive
 from holdfast_host.supervisor.audit.operations import Audit
 from holdfast_host.supervisor.backups import Backups
-from holdfast_host.supervisor.cluster.listing import list_hosts
 from holdfast_host.supervisor.courier import CourierLaunch
 from holdfast_host.supervisor.crashes.attribution import CrashAttribution
-from holdfast_host.supervisor.deploys.component_store import Compile, ComponentStore, Progress
+from holdfast_host.supervisor.deploys.component_store import Compile, ComponentStore
 from holdfast_host.supervisor.deploys.deploys import Deploys
 from holdfast_host.supervisor.deploys.rollout import ProcessRollout
+from holdfast_host.supervisor.further_operations import FurtherOperations
 from holdfast_host.supervisor.launching import FrontLaunch, WorkerLaunch
 from holdfast_host.supervisor.live_settings import LiveSettings
 from holdfast_host.supervisor.operations import Operations
-from holdfast_host.supervisor.processes.activity import collect_activity
 from holdfast_host.supervisor.processes.child import Programs
-from holdfast_host.supervisor.processes.measures import collect_measures
 from holdfast_host.supervisor.processes.stop_order import StopOrder
 from holdfast_host.supervisor.processes.supervision import Launch, Phase, ProbeTimes, SupervisedProcess
 from holdfast_host.supervisor.secrets.operations import Secrets
 from holdfast_host.supervisor.startup import HostResources, open_resources
 from holdfast_host.supervisor.tokens.operations import TokenOperations
-from holdfast_host.wire.control.operations import (
-    AuditOperation,
-    CollectActivity,
-    CollectMeasures,
-    FurtherOperation,
-    ListHosts,
-    ListQuarantined,
-    ReadArchived,
-    ReleaseFunction,
-    ReleaseInstance,
-    SecretOperation,
-    TakeBackup,
-    TokenOperation,
-)
 from holdfast_host.wire.control.protocol import (
     ChildNews,
     CommitStalled,
@@ -148,24 +129,35 @@ class Host:
             grants=self._grants,
             need_courier=self._need_courier,
         )
-        self._secrets = Secrets(resources.vault, resources.registry, rollout.tell_secrets, log)
         self._tokens = TokenOperations(
             resources.tokens, config.limits.tokens_max, lambda known: self._tell_fronts(NewTokens(known)), log
         )
-        self._audit = Audit(resources.audit, log)
         self._deploys = Deploys(resources.registry, rollout, self._components, config.limits, log, config.outbound)
+        backups = Backups(resources, self._workers, log)
+        self._archive = open_archive(config, resources, backups.take, log)
+        further = FurtherOperations(
+            resources=resources,
+            workers=self._workers,
+            fronts=self._fronts,
+            couriers=lambda: [] if self._courier_kept is None else [self._courier],
+            attribution=self._attribution,
+            components=self._components,
+            secrets=Secrets(resources.vault, resources.registry, rollout.tell_secrets, log),
+            tokens=self._tokens,
+            audit=Audit(resources.audit, log),
+            backups=backups,
+            archive=self._archive,
+        )
         self._operations = Operations(
             resources.registry,
             self._deploys,
             config.domain,
             resources.url,
             log,
-            self._perform,
+            further.perform,
             resources.vault.all,
             self._components.bytes_of,
         )
-        self._backups = Backups(resources, self._workers, log)
-        self._archive = open_archive(config, resources, self._backups.take, log)
         self._manager = settings.manager
         self._exit_code = 0
         self._announced = False
@@ -354,48 +346,6 @@ class Host:
                 self.request_stop(f"{process.label}: {message.reason}", exit_code=1)
             case _:
                 assert_never(message)
-
-    async def _perform(self, operation: FurtherOperation, progress: Progress, gone: asyncio.Event) -> JsonObject:
-        """What fronts ask for that is not about functions."""
-        if isinstance(operation, SecretOperation):
-            return await self._secrets.perform(operation)
-        if isinstance(operation, AuditOperation):
-            return await self._audit.perform(operation)
-        if isinstance(operation, TokenOperation):
-            return self._tokens.perform(operation)
-        match operation:
-            case CollectMeasures():
-                return await self._measure()
-            case CollectActivity():
-                return await collect_activity(self._workers, self._attribution.running, operation.limit)
-            case ListHosts():
-                return list_hosts(self._resources)
-            case ListQuarantined():
-                return self._attribution.show(operation.after, operation.limit)
-            case ReleaseInstance():
-                return await self._attribution.release_instance(operation.type_id, operation.name, self._workers)
-            case ReleaseFunction():
-                return await self._attribution.release_function(operation.function, self._workers)
-            case TakeBackup():
-                return await self._backups.take(with_key=operation.with_key, on_file=progress, gone=gone)
-            case ReadArchived():
-                if self._archive is None:
-                    raise BadRequestError(
-                        "this host keeps no archive, from which that is read: start it with --archive"
-                    )
-                return await self._archive.read_instance(operation.type_id, operation.name, operation.at_us)
-            case _:
-                assert_never(operation)
-
-    async def _measure(self) -> JsonObject:
-        couriers = [] if self._courier_kept is None else [self._courier]
-        counted = await collect_measures(workers=self._workers, fronts=self._fronts, couriers=couriers)
-        own: JsonObject = {"deploys_waiting": self._components.waiting, "private_bytes": private_bytes()}
-        if self._archive is not None:
-            own["archive"] = await self._archive.measure()
-        if self._resources.heart is not None:
-            own["store"] = self._resources.heart.measures()
-        return {**counted, "quarantined": self._attribution.measures(), **own}
 
     def _repair(self, process: SupervisedProcess, message: Unloadable) -> None:
         """A worker runs without a function whose compiled file it cannot load."""
