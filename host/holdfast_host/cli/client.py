@@ -1,6 +1,7 @@
-"""The commands' way to a host: one HTTP client, whose failures are sentences. The only importer of httpx.
+"""The commands' way to a host: one HTTP client, whose failures are sentences.
 
-What does not live here: the routes' meaning (each command knows its own), and printing.
+With `addresses`, which knows how URLs and paths are spelled, the only importer of httpx. What does not live here: the
+routes' meaning (each command knows its own), and printing.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import click
 import httpx
 
 from holdfast_host.cli import answers
+from holdfast_host.cli.addresses import DEFAULT_HOST, api_path, checked_url, with_query
 from holdfast_host.cli.output import CommandFailedError, integers_of_any_length
 from holdfast_host.cli.shapes import misfit
 from holdfast_host.cli.tokens import token_for
 from holdfast_host.cli.upload import Upload
 from holdfast_host.cli.variables import option
 
-DEFAULT_HOST: Final = "http://127.0.0.1:8787"
 # A call may wait 30 s in a mailbox and run for its budget; a deploy compiles for at most 90 s in silence.
 CONNECT_TIMEOUT_S: Final = 10.0
 ANSWER_TIMEOUT_S: Final = 120.0
@@ -346,22 +347,6 @@ def open_client(host: str, token_file: Path | None, *, token: str | None = None)
     return HostClient(host, token or token_for(checked_url(host), token_file)[0], authorities=authorities)
 
 
-def instance_path(actor_type: str, name: str, *further: str) -> str:
-    """The path of one instance, or of what is below it."""
-    return api_path("instances", actor_type, name, *further)
-
-
-def api_path(*segments: str) -> str:
-    """A path of the API, from words as they were typed; dots are escaped, for clients take `..` out of a path."""
-    quoted = (quote(each, safe="", errors="surrogateescape").replace(".", "%2E") for each in segments)
-    return "/".join(("/v1", *quoted))
-
-
-def with_query(path: str, asked: dict[str, str]) -> str:
-    """The path with a query; what no UTF-8 was on the command line is none here either."""
-    return f"{path}?{urlencode(asked, errors='surrogateescape')}" if asked else path
-
-
 def _trusted(authorities: Path | None) -> ssl.SSLContext:
     """Whose certificates are: those of this file, else of SSL_CERT_FILE, else the usual ones."""
     source = "--ca" if authorities is not None else "SSL_CERT_FILE"
@@ -376,27 +361,6 @@ def _trusted(authorities: Path | None) -> ssl.SSLContext:
 def _json_content(text: str) -> dict[str, Any]:
     """JSON text as a request's content; what no UTF-8 was on the command line is none here either."""
     return {"content": text.encode("utf-8", "surrogateescape"), "headers": {"content-type": "application/json"}}
-
-
-def checked_url(url: str) -> str:
-    """The URL of a host as it is always written: in small letters, with a scheme, without its usual port or a slash.
-
-    Raises:
-        CommandFailedError: it is none, or has a user and a password, which would be kept and shown with it.
-    """
-    if "@" in url.partition("//")[2].partition("/")[0] or ("//" not in url and "@" in url.partition("/")[0]):
-        raise CommandFailedError(
-            "The URL of --host has a user or a password, which no host takes: leave out all before the @, and give a "
-            "token with 'holdfast auth set', HOLDFAST_TOKEN or --token-file."
-        )
-    try:
-        parts = httpx.URL(url if "//" in url else f"http://{url}")
-        parts.host.encode("idna")
-    except (httpx.InvalidURL, ValueError):
-        parts = httpx.URL()
-    if parts.scheme not in {"http", "https"} or not parts.host:
-        raise CommandFailedError(f"{url!r} is no host: give a URL such as {DEFAULT_HOST}.")
-    return str(httpx.URL(str(parts))).rstrip("/")  # once more: it knows the usual port of a scheme in small letters
 
 
 def _text_of(response: httpx.Response) -> str:

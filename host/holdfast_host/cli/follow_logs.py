@@ -13,14 +13,15 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from holdfast_host.cli import answers
-from holdfast_host.cli.client import HostClient, RefusedError, StrangeAnswerError, UnreachableError, with_query
+from holdfast_host.cli.addresses import with_query
+from holdfast_host.cli.client import HostClient, RefusedError, StrangeAnswerError, UnreachableError
+from holdfast_host.cli.operator_answers import LogLine
 from holdfast_host.cli.output import compact_json
 
 PAUSE_S: Final = 0.5  # between two attempts to reach a host
 OVERLAP_S: Final = 5.0  # so much older than the newest a line may be and still come
 
-Line = answers.LogLine
+Line = LogLine
 
 
 def follow(
@@ -53,7 +54,7 @@ def follow(
     while True:
         try:
             path = with_query("/v1/logs", {**shown.query(), "follow": "true"})
-            for line in client.lines(path, answers.LogLine, opened):
+            for line in client.lines(path, LogLine, opened):
                 if shown.is_new(line):
                     yield line
         except (UnreachableError, StrangeAnswerError):  # a proxy may answer while there is no host behind it

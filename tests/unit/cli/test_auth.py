@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 
 from holdfast_host.cli import tokens
-from holdfast_host.cli.client import checked_url
+from holdfast_host.cli.addresses import checked_url
 from tests.unit.cli.scripted_host import scripted_host
 from tests.unit.cli.test_commands import fails_in_one_sentence, run
 

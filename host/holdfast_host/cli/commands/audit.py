@@ -10,10 +10,11 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli import answers
-from holdfast_host.cli.client import HostClient, host_options, open_client, with_query
+from holdfast_host.cli.addresses import with_query
+from holdfast_host.cli.client import HostClient, host_options, open_client
 from holdfast_host.cli.commands.logs import read_since
 from holdfast_host.cli.follow_numbered import follow_numbered
+from holdfast_host.cli.operator_answers import AuditEntry
 from holdfast_host.cli.output import json_option, print_json, say_labelled
 
 _EXAMPLES: Final = """\b
@@ -41,9 +42,9 @@ def command(follows: bool, since: str | None, host: str, token_file: Path | None
     people is the second one, and the first one where there is no second.
     """
     oldest = 0.0 if since is None else float(since)
-    begun: dict[int, answers.AuditEntry] = {}
+    begun: dict[int, AuditEntry] = {}
     with open_client(host, token_file) as client:
-        for entry in follow_audit(client, time.sleep) if follows else client.lines("/v1/audit", answers.AuditEntry):
+        for entry in follow_audit(client, time.sleep) if follows else client.lines("/v1/audit", AuditEntry):
             if oldest and _time_of(entry) < oldest:
                 continue
             if as_json:
@@ -57,20 +58,20 @@ def command(follows: bool, since: str | None, host: str, token_file: Path | None
         _show(entry)
 
 
-def follow_audit(client: HostClient, pause: Callable[[float], None]) -> Iterator[answers.AuditEntry]:
+def follow_audit(client: HostClient, pause: Callable[[float], None]) -> Iterator[AuditEntry]:
     """Each line once, without end; what a host that is away writes meanwhile comes when it is back."""
     after = 0
 
-    def read_on() -> Iterator[answers.AuditEntry]:
+    def read_on() -> Iterator[AuditEntry]:
         nonlocal after
-        for entry in client.lines(with_query("/v1/audit", {"after": str(after), "follow": "true"}), answers.AuditEntry):
+        for entry in client.lines(with_query("/v1/audit", {"after": str(after), "follow": "true"}), AuditEntry):
             after = entry["number"]
             yield entry
 
     return follow_numbered(client, read_on, pause)
 
 
-def _time_of(entry: answers.AuditEntry) -> float:
+def _time_of(entry: AuditEntry) -> float:
     """When it was written, in seconds since 1970; of a damaged line, now."""
     try:
         return datetime.fromisoformat(entry["at"]).timestamp()
@@ -78,7 +79,7 @@ def _time_of(entry: answers.AuditEntry) -> float:
         return time.time()
 
 
-def _show(entry: answers.AuditEntry) -> None:
+def _show(entry: AuditEntry) -> None:
     """Print `2026-11-30T12:00:00Z ci k3fq7wz2ab from 192.0.2.1 | setSecret /v1/secrets/KEY: 200`."""
     who = " ".join(filter(None, (entry.get("name"), entry.get("token"))))
     outcome = "outcome unknown" if entry.get("status") is None else str(entry.get("status"))

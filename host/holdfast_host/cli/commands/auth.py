@@ -8,8 +8,9 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli import answers
-from holdfast_host.cli.client import checked_url, host_options, open_client
+from holdfast_host.cli.addresses import checked_url
+from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.operator_answers import OwnToken
 from holdfast_host.cli.output import CommandFailedError, ask_hidden, json_option, print_json, say, tell
 from holdfast_host.cli.tokens import changing_tokens, checked_token, kept_tokens, token_for, tokens_file
 from holdfast_host.core.tokens import ANONYMOUS, BOOTSTRAP
@@ -55,7 +56,7 @@ def set_token(host: str, token_file: Path | None, as_json: bool) -> None:
     kept_tokens()  # before it is sent: what cannot be kept need not be asked for
     text = _read_token() if token_file is None else token_for(url, token_file)[0]
     with open_client(url, None, token=text) as client:
-        own = client.get("/v1/token", answers.OwnToken)
+        own = client.get("/v1/token", OwnToken)
     if own["id"] == ANONYMOUS:
         raise CommandFailedError(f"{url} asks for no token and has looked at none, so nothing is kept.")
     with changing_tokens() as kept:
@@ -71,7 +72,7 @@ def show_status(host: str, token_file: Path | None, as_json: bool) -> None:
     url = checked_url(host)
     token, source = token_for(url, token_file)
     with open_client(url, None, token=token) as client:
-        own = client.get("/v1/token", answers.OwnToken)
+        own = client.get("/v1/token", OwnToken)
     hosts = sorted(kept_tokens())
     if as_json:
         print_json({**own, "host": url, "source": source, "kept_for": hosts})
@@ -102,7 +103,7 @@ def _read_token() -> str:
     return checked_token(text, "Standard input")
 
 
-def _describe(own: answers.OwnToken) -> str:
+def _describe(own: OwnToken) -> str:
     """What the token is that a request has shown, as a part of a sentence."""
     if own["id"] == ANONYMOUS:
         return "the host asks for no token"

@@ -7,7 +7,8 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli.client import host_options, open_client, with_query
+from holdfast_host.cli.addresses import with_query
+from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.output import CommandFailedError, Stages, json_option, tell
 from holdfast_host.core.durable_files import fill_durably, move_durably, written_alone
 from holdfast_host.supervisor.directory.restoring import BackupError, BackupFacts, read_backup

@@ -10,8 +10,9 @@ from typing import Final
 
 import click
 
+from holdfast_host.cli.addresses import with_query
 from holdfast_host.cli.change_answers import Change
-from holdfast_host.cli.client import HostClient, host_options, open_client, with_query
+from holdfast_host.cli.client import HostClient, host_options, open_client
 from holdfast_host.cli.follow_numbered import follow_numbered
 from holdfast_host.cli.output import json_option, print_json, say_labelled
 

@@ -10,9 +10,10 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli import answers
-from holdfast_host.cli.client import host_options, open_client, with_query
+from holdfast_host.cli.addresses import with_query
+from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.follow_logs import follow
+from holdfast_host.cli.operator_answers import LogLine
 from holdfast_host.cli.output import json_option, print_json, say, say_labelled
 from holdfast_host.core.log_levels import LEVELS
 
@@ -84,14 +85,14 @@ def command(
     asked = {key: str(value) for key, value in given.items() if value is not None}
     with open_client(host, token_file) as client:
         path = with_query("/v1/logs", asked)
-        for line in follow(client, asked, _notice) if follows else client.lines(path, answers.LogLine):
+        for line in follow(client, asked, _notice) if follows else client.lines(path, LogLine):
             if as_json:
                 print_json(line)
             else:
                 show_line(line)
 
 
-def show_line(line: answers.LogLine) -> None:
+def show_line(line: LogLine) -> None:
     """Print `12:00:01.250 Account/alice | text`; the lines of a traceback below each other."""
     when = datetime.fromtimestamp(line["time"]).astimezone().isoformat(" ", "milliseconds")[11:23]
     label = f"{line['type']}/{line.get('name')}" if "type" in line else line.get("function", "")

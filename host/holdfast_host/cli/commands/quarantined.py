@@ -7,8 +7,8 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli import answers
 from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.operator_answers import Quarantined
 from holdfast_host.cli.output import json_option, print_json, say
 
 _EXAMPLES: Final = """\b
@@ -29,7 +29,7 @@ def command(limit: int | None, host: str, token_file: Path | None, as_json: bool
     JSON document a line. 'holdfast release' and a new version let it run again.
     """
     with open_client(host, token_file) as client:
-        for each in client.rows("/v1/quarantined", "quarantined", answers.Quarantined, {}, limit):
+        for each in client.rows("/v1/quarantined", "quarantined", Quarantined, {}, limit):
             if as_json:
                 print_json(each)
                 continue

@@ -8,7 +8,8 @@ from typing import Final
 import click
 
 from holdfast_host.cli import answers
-from holdfast_host.cli.client import api_path, host_options, instance_path, open_client
+from holdfast_host.cli.addresses import api_path, instance_path
+from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.output import json_option, tell
 
 _EXAMPLES: Final = """\b

@@ -7,8 +7,9 @@ from typing import Final
 
 import click
 
+from holdfast_host.cli.addresses import instance_path
 from holdfast_host.cli.change_answers import Reverted
-from holdfast_host.cli.client import host_options, instance_arguments, instance_path, open_client
+from holdfast_host.cli.client import host_options, instance_arguments, open_client
 from holdfast_host.cli.commands.logs import read_since
 from holdfast_host.cli.output import counted, json_option, tell
 

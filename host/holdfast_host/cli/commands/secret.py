@@ -8,8 +8,9 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli import answers
-from holdfast_host.cli.client import api_path, host_options, open_client
+from holdfast_host.cli.addresses import api_path
+from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.operator_answers import Secrets, ShownSecret
 from holdfast_host.cli.output import CommandFailedError, ask_hidden, json_option, print_json, print_table, say, tell
 
 _EXAMPLES: Final = """\b
@@ -62,7 +63,7 @@ def set_secret(name: str, sealed: bool, origin: str | None, host: str, token_fil
         raise CommandFailedError("Say both or neither: --sealed --for https://api.example.com.")
     body = {"value": _read_value(name), **({} if origin is None else {"sealed_for": origin})}
     with open_client(host, token_file) as client:
-        answer = client.put(_path(name), body, answers.ShownSecret)
+        answer = client.put(_path(name), body, ShownSecret)
     tell(answer, f"Secret '{name}' is set.", as_json)
     if not as_json and not answer.get("functions") and not sealed:
         say(
@@ -77,7 +78,7 @@ def set_secret(name: str, sealed: bool, origin: str | None, host: str, token_fil
 def list_secrets(host: str, token_file: Path | None, as_json: bool) -> None:
     """List the names of the secrets, when each was set, and which functions see it."""
     with open_client(host, token_file) as client:
-        answer = client.get("/v1/secrets", answers.Secrets)
+        answer = client.get("/v1/secrets", Secrets)
     if as_json:
         print_json(answer)
     else:
@@ -92,7 +93,7 @@ def list_secrets(host: str, token_file: Path | None, as_json: bool) -> None:
 def delete_secret(name: str, host: str, token_file: Path | None, as_json: bool) -> None:
     """Delete the secret NAME."""
     with open_client(host, token_file) as client:
-        answer = client.delete(_path(name), answers.ShownSecret)
+        answer = client.delete(_path(name), ShownSecret)
     tell(answer, f"Secret '{name}' is deleted.", as_json)
 
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import click
 
-from holdfast_host.cli import answers
-from holdfast_host.cli.client import api_path, host_options, open_client
+from holdfast_host.cli.addresses import api_path
+from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.operator_answers import NewToken, ShownToken, Tokens
 from holdfast_host.cli.output import json_option, print_json, print_table, say, tell
 from holdfast_host.core.tokens import Scope, id_of
 
@@ -81,7 +82,7 @@ def create_token(
     if expires is not None:
         wish["expires_s"] = expires
     with open_client(host, token_file) as client:
-        _show_new(client.post("/v1/tokens", wish, answers.NewToken), as_json)
+        _show_new(client.post("/v1/tokens", wish, NewToken), as_json)
 
 
 @command.command("list", epilog=_LIST_EXAMPLES)
@@ -90,7 +91,7 @@ def create_token(
 def list_tokens(host: str, token_file: Path | None, as_json: bool) -> None:
     """List the tokens, what each may, until when, and when it was last used, to the minute."""
     with open_client(host, token_file) as client:
-        answer = client.get("/v1/tokens", answers.Tokens)
+        answer = client.get("/v1/tokens", Tokens)
     if as_json:
         print_json(answer)
         return
@@ -115,7 +116,7 @@ def list_tokens(host: str, token_file: Path | None, as_json: bool) -> None:
 def rotate_token(id_: str, host: str, token_file: Path | None, as_json: bool) -> None:
     """Give the token ID another text, and its whole lifetime again; what it was is over at once."""
     with open_client(host, token_file) as client:
-        _show_new(client.post(api_path("tokens", _only_id(id_), "rotate"), {}, answers.NewToken), as_json)
+        _show_new(client.post(api_path("tokens", _only_id(id_), "rotate"), {}, NewToken), as_json)
 
 
 @command.command("revoke", epilog=_REVOKE_EXAMPLES)
@@ -125,7 +126,7 @@ def rotate_token(id_: str, host: str, token_file: Path | None, as_json: bool) ->
 def revoke_token(id_: str, host: str, token_file: Path | None, as_json: bool) -> None:
     """End the token ID, within a second; sockets and streams that were opened with it are closed."""
     with open_client(host, token_file) as client:
-        answer = client.delete(api_path("tokens", _only_id(id_)), answers.ShownToken)
+        answer = client.delete(api_path("tokens", _only_id(id_)), ShownToken)
     tell(answer, f"The token {_only_id(id_)} is revoked.", as_json)
 
 
@@ -134,7 +135,7 @@ def _only_id(given: str) -> str:
     return id_of(given) or given
 
 
-def _show_new(answer: answers.NewToken, as_json: bool) -> None:
+def _show_new(answer: NewToken, as_json: bool) -> None:
     """The token alone on standard output, for pipes; what it is on the other."""
     if as_json:
         print_json(answer)

@@ -19,8 +19,9 @@ import click
 from holdfast_host.build.development import DevelopmentComponent, ProjectFiles, fingerprint
 from holdfast_host.build.project import OnStage
 from holdfast_host.cli import answers
+from holdfast_host.cli.addresses import api_path
 from holdfast_host.cli.answers import missing_secrets
-from holdfast_host.cli.client import HostClient, RefusedError, api_path
+from holdfast_host.cli.client import HostClient, RefusedError
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.manifest import text_for_host
 from holdfast_host.core.project_manifest import manifest_text, read_manifest
