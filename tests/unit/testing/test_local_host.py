@@ -10,99 +10,16 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
 from dataclasses import fields
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, NoReturn
+from datetime import date, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from holdfast import ActorCallError, ActorError, AlarmInfo, Context, Env, LimitError, Request, Response, StatefulActor
+from holdfast import ActorCallError, LimitError, Request, Response, StatefulActor
 from holdfast.testing import Limits, LocalHost, LogLine, RuleError
 from holdfast_host.core.limits import Limits as HostLimits
-
-START = datetime(2026, 11, 1, 12, tzinfo=UTC)
-
-
-class Account(StatefulActor):
-    def deposit(self, amount: int) -> dict[str, int]:
-        """Add funds; returns the new balance."""
-        balance = self.ctx.storage.get("balance", 0) + amount
-        self.ctx.storage.put("balance", balance)
-        return {"balance": balance}
-
-    def debit(self, amount: int) -> dict[str, int]:
-        balance = self.ctx.storage.get("balance", 0)
-        if balance < amount:
-            raise ActorError("insufficient funds", code="insufficient_funds", status=409)
-        return self.deposit(-amount)
-
-    def fail(self) -> NoReturn:
-        raise ValueError("an author's mistake")
-
-
-class Session(StatefulActor):
-    """Expires unless it is touched."""
-
-    def __init__(self, ctx: Context, env: Env) -> None:
-        super().__init__(ctx, env)
-        self.activation = random.random()
-
-    def touch(self) -> datetime:
-        self.ctx.storage.put("seen", datetime.now(UTC))
-        self.ctx.storage.set_alarm(timedelta(minutes=30))
-        print("touched")
-        return datetime.now(UTC)
-
-    def today(self) -> list[Any]:
-        return [date.today(), isinstance(date.today(), date), isinstance(datetime.now(UTC), datetime), time.time()]
-
-    def alarm(self, info: AlarmInfo) -> None:
-        self.ctx.storage.put("expired", info.scheduled_time)
-        self.ctx.storage.delete("seen")
-
-    def spin(self, seconds: float) -> None:
-        self.ctx.storage.put("spun", True)
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            pass
-
-    def spin_on_storage(self) -> None:
-        while True:
-            with suppress(Exception):
-                self.ctx.storage.get("k")
-
-    def write(self, *keys: str) -> None:
-        for key in keys:
-            self.ctx.storage.put(key, key)
-
-    def write_and_sync(self) -> None:
-        self.ctx.storage.put("a", 1)
-        self.ctx.storage.sync()
-        self.ctx.storage.put("b", 2)
-
-    def write_stubbornly(self) -> None:
-        """Goes on whatever is raised."""
-        for key in "abc":
-            try:
-                self.ctx.storage.put(key, 1)
-            except BaseException:
-                continue
-
-    def pay(self, name: str) -> Any:
-        self.ctx.storage.put("paying", name)
-        return self.env.ACCOUNT.id_from_name(name).deposit(1)
-
-
-def fetch(request: Request, env: Env) -> Response:
-    return Response.json([request.path, env.GREETING, env.ACCOUNT.id_from_name("f").deposit(1)])
-
-
-@pytest.fixture
-def local() -> LocalHost:
-    """A host whose clock begins at noon."""
-    actors = {"ACCOUNT": Account, "SESSION": Session}
-    return LocalHost(actors, fetch=fetch, variables={"GREETING": "hi"}, now=START)
+from tests.unit.testing.actors import START, Account, Session
 
 
 def test_a_stub_of_the_hosts_env_calls_an_instance(local: LocalHost) -> None:
@@ -234,87 +151,6 @@ def test_time_does_not_pass_backwards(local: LocalHost) -> None:
         local.clock.advance(-1)
     with pytest.raises(ValueError, match="forwards"):
         local.clock.move_to(START - timedelta(seconds=1))
-
-
-def test_a_crash_after_the_nth_write_commits_nothing_of_its_turn(local: LocalHost) -> None:
-    session = local.instance(Session, "s")
-    stub = local.env.SESSION.id_from_name("s")
-    stub.write("kept")
-    local.env.ACCOUNT.id_from_name("other").deposit(1)
-    local.crash_after_writes(3)
-
-    stub.write("x", "y")
-    with pytest.raises(ActorCallError) as caught:
-        stub.write("a", "b")
-
-    assert (caught.value.name, caught.value.retryable, caught.value.status) == ("HostUnavailableError", True, 503)
-    assert list(session.storage) == ["kept", "x", "y"]
-    assert not session.active
-    assert not local.instance(Account, "other").active
-    stub.write("a", "b")
-    assert list(session.storage) == ["a", "b", "kept", "x", "y"]
-
-
-def test_an_actor_cannot_catch_a_crash(local: LocalHost) -> None:
-    local.crash_after_writes(2)
-
-    with pytest.raises(ActorCallError, match="committed nothing"):
-        local.env.SESSION.id_from_name("s").write_stubbornly()
-
-    assert not local.instance(Session, "s").exists
-
-
-def test_a_crash_after_a_sync_leaves_the_outcome_unknown(local: LocalHost) -> None:
-    local.crash_after_writes(2)
-
-    with pytest.raises(ActorCallError) as caught:
-        local.env.SESSION.id_from_name("s").write_and_sync()
-
-    assert (caught.value.name, caught.value.retryable) == ("ActorOutputGateError", False)
-    assert dict(local.instance(Session, "s").storage) == {"a": 1}
-
-
-def test_a_crash_in_a_callee_takes_its_caller_along(local: LocalHost) -> None:
-    local.crash_after_writes(2)
-
-    with pytest.raises(ActorCallError) as caught:
-        local.env.SESSION.id_from_name("s").pay("alice")
-
-    assert caught.value.name == "ActorOutputGateError"
-    assert not local.instance(Session, "s").exists
-    assert not local.instance(Account, "alice").exists
-
-
-def test_a_crash_between_commit_and_answer_loses_the_answer_only(local: LocalHost) -> None:
-    alice = local.env.ACCOUNT.id_from_name("alice")
-    local.crash_after_commits()
-
-    with pytest.raises(ActorCallError) as caught:
-        alice.deposit(5)
-
-    assert caught.value.name == "ActorOutputGateError"
-    assert alice.deposit(5) == {"balance": 10}
-
-
-def test_a_handler_that_crashes_the_host_is_run_again(local: LocalHost) -> None:
-    """The first crash is nobody's fault; from the second on it counts."""
-    session = local.instance(Session, "s")
-    session.set_alarm(START)
-    local.crash_after_writes(1)
-
-    assert local.clock.advance() == 2
-
-    assert session.storage["expired"] == START
-    assert session.alarm is None
-
-
-def test_a_crash_of_the_whole_host_keeps_what_was_committed(local: LocalHost) -> None:
-    local.env.ACCOUNT.id_from_name("alice").deposit(5)
-
-    local.crash()
-
-    assert not local.instance(Account, "alice").active
-    assert local.env.ACCOUNT.id_from_name("alice").deposit(1) == {"balance": 6}
 
 
 def test_a_turn_over_its_budget_commits_nothing() -> None:

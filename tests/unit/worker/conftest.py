@@ -1,4 +1,4 @@
-"""Ends what a test has begun: a stage's monitor alone wakes up a hundred times a second."""
+"""What several files of the worker's tests begin with, and the end of what a test has begun."""
 
 from __future__ import annotations
 
@@ -7,15 +7,29 @@ from contextlib import suppress
 
 import pytest
 
+from tests.unit.worker.socket_stage import SocketStage
+from tests.unit.worker.span_stage import Spans
 from tests.unit.worker.stage import Client, Stage
 
 
 @pytest.fixture(autouse=True)
 def ended_stages() -> Iterator[None]:
-    """No thread of a stage outlives its test, but where a guest of the test holds it."""
+    """No thread of a stage outlives its test, but where a guest of it holds it: each monitor wakes up 100 times a second."""
     yield
     while Client.begun:
         with suppress(OSError):
             Client.begun.pop().close()
     while Stage.begun:
         Stage.begun.pop().end()
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> SocketStage:
+    return SocketStage(monkeypatch)
+
+
+@pytest.fixture
+def spans() -> Iterator[Spans]:
+    made = Spans()
+    yield made
+    made.close()

@@ -282,3 +282,16 @@ def left_by_a_dead_worker(store: MemoryStore) -> MemoryStore:
         )
     copy._next_number = store._next_number + 1000
     return copy
+
+
+def to(*sockets: int) -> dict[str, Any]:
+    return {"ids": [socket_text(each) for each in sockets]}
+
+
+def steps(*each: list[Any]) -> str:
+    return json.dumps(each)
+
+
+def handlers(room: SocketStage, *names: str) -> None:
+    loaded = replace(room.stage.loaded(2), handlers=frozenset({*names}))
+    room.stage.do(lambda: room.worker.deployments._by_type.update({TYPE: loaded}))

@@ -17,7 +17,7 @@ from holdfast_host.front.sockets.table import SocketTable
 from holdfast_host.wire.calls.frames import EVENT_SLOT, Call
 from holdfast_host.wire.control.catalog import ActorType, Catalog, Deployment
 from holdfast_host.wire.sockets.frames import ON_MESSAGE, Close, Closed, Message, Open, Send, SendKind, serial_of
-from tests.unit.front.stage import PATIENCE_S, Stage, staged
+from tests.unit.front.stage import PATIENCE_S, Response, Stage, request_bytes, staged
 
 ROOM = 7
 _ROOM_TYPE = ActorType("Room", ROOM, (), handlers=("fetch", "socket_message", "socket_close"))
@@ -143,3 +143,16 @@ async def socket_staged(**options: Any) -> AsyncIterator[SocketStage]:
 
 async def _connect(url: str, **options: Any) -> ClientConnection:
     return await connect(url, max_size=None, ping_interval=None, **options)
+
+
+UPGRADE = {
+    "upgrade": "websocket",
+    "connection": "Upgrade",
+    "sec_websocket_version": "13",
+    "sec_websocket_key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+async def upgrade(stage: SocketStage, target: str, **headers: str) -> Response:
+    given = {**UPGRADE, **headers}
+    return await stage.stage.exchange(request_bytes("GET", target, b"", **given))
