@@ -289,10 +289,10 @@ def _sentence(kind: type[Exception]) -> str:
 
 def _leaves(kind: Any) -> Iterator[Any]:
     # Those of the one module: what else is loaded, a build's errors or a test's, is not part of the contract.
-    below = [each for each in kind.__subclasses__() if each.__module__ == errors.__name__]
+    below = [each for each in kind.__subclasses__() if getattr(errors, each.__name__, None) is each]
     if not below:
         yield kind
-    for each in below:
+    for each in sorted(below, key=lambda kind: kind is errors.InternalError):  # the last of the tree
         yield from _leaves(each)
 
 
