@@ -108,7 +108,8 @@ _LIMITS: Final = """\
 
 Errors quote the value and the limit. An operator changes a limit with `holdfast serve --limit NAME=VALUE`; `[limits]`
 in `holdfast.toml` lowers memory and time for one function. Names end in their unit. What a format or the engine bounds,
-like the length of keys and names, can only be lowered, `receipt_s` not below eight hours.
+like the length of keys and names, can only be lowered, `receipt_s` not below eight hours. SIGHUP changes those that say
+so [while the host runs](operating.md#settings), for what begins from then on.
 
 In a test, lower a limit to meet it sooner:
 
@@ -209,8 +210,9 @@ def limits_page() -> str:
                 lines[-1] += f" {found[1]}"
         elif found := re.fullmatch(r"    (\w+): \w+ = [^#]*(?:# (.*))?", line):
             if not lines[-1].startswith("|"):
-                lines += ["", "| limit | default | |", "| --- | --- | --- |"]
-            lines.append(f"| `{found[1]}` | {_shown(found[1])} | {found[2] or ''} |")
+                lines += ["", "| limit | default | SIGHUP | |", "| --- | --- | --- | --- |"]
+            taken = "yes" if found[1] in limits.RELOADED else ""
+            lines.append(f"| `{found[1]}` | {_shown(found[1])} | {taken} | {found[2] or ''} |")
     return "\n".join(lines) + "\n"
 
 

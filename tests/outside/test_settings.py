@@ -49,7 +49,7 @@ def test_sighup_reads_the_file_anew_and_names_what_needs_a_restart(tmp_path: Pat
             until(lambda: host.log.count("the settings") > before)
 
         before = status(APP)
-        file.write_text(f'workers = 2\ncors_origin = ["{APP}"]\n[limit]\nmethod_timeout_s = 5\n')
+        file.write_text(f'workers = 2\ncors_origin = ["{APP}"]\n[limit]\nmethod_timeout_s = 5\nnesting_max = 50\n')
         reread()
         until(lambda: status(APP) == 200)
         file.write_text("cors_origin = 1\n")
@@ -58,9 +58,9 @@ def test_sighup_reads_the_file_anew_and_names_what_needs_a_restart(tmp_path: Pat
 
         assert (before, kept) == (403, 200)
         [changed] = re.findall(r"the settings are read anew changed=(.+)", host.log)
-        assert set(re.findall(r"\w+", changed)) == {"cors_origins", "log_level"}
+        assert set(re.findall(r"\w+", changed)) == {"cors_origins", "log_level", "limit", "method_timeout_s"}
         assert "a changed setting holds only after a restart setting=workers" in host.log
-        assert 'restart setting="limit method_timeout_s"' in host.log
+        assert 'restart setting="limit nesting_max"' in host.log
         assert "the settings stay as they were" in host.log
         assert "cors_origin is a whole number, it must be a list of strings" in host.log
         assert host.pids() == pids

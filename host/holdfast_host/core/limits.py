@@ -1,6 +1,7 @@
 """Every limit, with unit and reason. An error that enforces one quotes the value and the limit.
 
-An operator may change them (`Limits.replace`); a function may lower memory and time within the operator's.
+An operator may change them (`Limits.replace`), those in `RELOADED` while the host runs; a function may lower memory and
+time within the operator's.
 """
 
 from __future__ import annotations
@@ -19,10 +20,26 @@ DUE_US_MAX: Final = 253_402_300_799_999_999  # of an alarm: the end of the year 
 RESERVED_KEY_PREFIX: Final = "__holdfast_"  # for hosts and SDKs, by the contract in wit/
 SLOTS: Final = 4096  # calls that one client may have unanswered at one worker; the size of the state page
 
+# What SIGHUP changes. Each is read where it is used and copied nowhere, so that what begins afterwards has the new one.
+RELOADED: Final = frozenset(
+    {
+        "alarm_retries_max", "alarm_timeout_s", "calls_at_once_max", "client_deploys_waiting_max",
+        "deploys_waiting_max", "detached_turns_max", "fetch_timeout_s", "function_held_bytes_max",
+        "function_queue_max", "function_sandboxes_max", "function_sockets_max", "function_streams_max",
+        "functions_held_bytes_max", "idle_eviction_s", "instance_bytes_max", "instance_jobs_max",
+        "instance_sockets_max", "job_tries_max", "mailbox_turns_max", "method_timeout_s", "nested_turns_max",
+        "outbound_function_requests_max", "outbound_held_bytes_max", "outbound_origin_requests_max",
+        "outbound_requests_max", "outbound_timeout_s", "outbound_turns_max", "queue_timeout_s", "resend_timeout_s",
+        "socket_retries_max", "socket_unsent_bytes_max", "socket_untaken_bytes_max", "socket_untaken_s",
+        "stop_timeout_s", "stream_take_s", "stream_timeout_s", "streams_max", "tokens_max", "turn_jobs_max",
+        "turn_sends_max", "turn_write_bytes_max", "turn_write_keys_max", "worker_turns_max",
+    }
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """All limits of one host; immutable, made once from the configuration, handed to every process."""
+    """All limits of one host, made once from the configuration, handed to every process; `take` alone changes them."""
 
     # Keys and values. LMDB's keys hold 511 bytes, ours adds 9.
     key_bytes_max: int = 480
@@ -184,3 +201,8 @@ class Limits:
     def replace(self, **changes: Any) -> Limits:
         """The same limits with some changed."""
         return replace(self, **changes)
+
+    def take(self, wanted: Limits) -> None:
+        """Have those that are `RELOADED` be as there from now on, for all that hold this very object."""
+        for name in RELOADED:
+            object.__setattr__(self, name, getattr(wanted, name))

@@ -28,6 +28,7 @@ from holdfast_host.wire.control.protocol import (
     Done,
     Measure,
     Measured,
+    NewLimits,
     NewLogLevel,
     Ready,
     Stop,
@@ -44,7 +45,7 @@ class Courier:
     """The parts of a running courier. Made by the `start` message; belongs to the loop."""
 
     def __init__(self, start: CourierStart, control: ControlChannel, lookups: Lookups | None = None) -> None:
-        limits = start.limits
+        self._limits = limits = start.limits
         self._listen_fd = start.listen_fd
         self._control = control
         self._grants = Grants(start.outbound)
@@ -79,6 +80,8 @@ class Courier:
             case TakeSecrets():
                 self._grants.set_secrets(message.values, message.sealed)
                 self._control.send(Done(message.id))
+            case NewLimits():
+                self._limits.take(message.limits)
             case NewLogLevel():
                 set_level(message.level)
             case Measure():

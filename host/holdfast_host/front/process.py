@@ -69,6 +69,7 @@ from holdfast_host.wire.control.protocol import (
     Measure,
     Measured,
     NewCatalog,
+    NewLimits,
     NewLogLevel,
     Ready,
     Stop,
@@ -81,15 +82,15 @@ class Front:
     """The parts of a running front. Made by the `start` message; belongs to the event loop."""
 
     def __init__(self, start: FrontStart, control: ControlChannel) -> None:
-        limits = start.limits
+        connections_max, sockets_max = allow_descriptors(start.limits.front_sockets_max)
+        self._limits = limits = start.limits.replace(front_sockets_max=sockets_max)
         self._start = start
         self._control = control
-        connections_max, sockets_max = allow_descriptors(limits.front_sockets_max)
         self._sockets = SocketTable(
             start.number,
             lambda type_id: self._calls.view.owner(type_id),
             lambda type_id, name: start.routing.place(type_id, name)[1],
-            limits.replace(front_sockets_max=sockets_max),
+            limits,
         )
         addresses = start.routing.addresses
         self._links = [WorkerLink(number, each, limits, self._sockets) for number, each in enumerate(addresses)]
@@ -187,6 +188,8 @@ class Front:
                 self._tokens.take(message.tokens)
             case NewEdge():
                 self._take_edge(message.edge)
+            case NewLimits():
+                self._limits.take(message.limits)
             case NewLogLevel():
                 set_level(message.level)
             case HostHealth():

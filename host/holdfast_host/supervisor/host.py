@@ -130,7 +130,7 @@ class Host:
             need_courier=self._need_courier,
         )
         self._tokens = TokenOperations(
-            resources.tokens, config.limits.tokens_max, lambda known: self._tell_fronts(NewTokens(known)), log
+            resources.tokens, config.limits, lambda known: self._tell_fronts(NewTokens(known)), log
         )
         self._deploys = Deploys(resources.registry, rollout, self._components, config.limits, log, config.outbound)
         backups = Backups(resources, self._workers, log)

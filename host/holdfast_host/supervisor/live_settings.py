@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.core.limits import RELOADED
 from holdfast_host.core.logs import set_level
 from holdfast_host.core.tls import CertificateError, server_context
 from holdfast_host.supervisor.service_manager import ServiceManager
 from holdfast_host.wire.control.edge import Certificate, Edge, NewEdge
-from holdfast_host.wire.control.protocol import NewLogLevel
+from holdfast_host.wire.control.protocol import NewLimits, NewLogLevel
 
 if TYPE_CHECKING:
     from holdfast_host.core.config import HostConfig
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 LOOK_S: Final = 1.0
 _OTHERS: Final = 0o007
 _OF_TLS: Final = frozenset({"tls_cert", "tls_key"})  # other files, or the same ones; not whether TLS is spoken at all
-_TAKEN: Final = frozenset({"trusted_proxies", "cors_origins", "log_level"}) | _OF_TLS
+TAKEN: Final = frozenset({"trusted_proxies", "cors_origins", "log_level"}) | _OF_TLS
+_LIMIT: Final = "limit "
+_LIMITS: Final = frozenset(_LIMIT + each for each in RELOADED)
 
 Reread = Callable[[], "HostConfig"]
 _Signature = tuple[tuple[int, ...], ...]
@@ -59,7 +62,7 @@ class LiveSettings:
         return self._config.log_level
 
     async def watch(self, fronts: Sequence[SupervisedProcess], others: Sequence[SupervisedProcess] = ()) -> None:
-        """Tell the fronts, and of the log also the other children, what changes, until cancelled."""
+        """Tell the fronts, and of log and limits also the other children, what changes, until cancelled."""
         if self._reread is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked.set)
         seen = self._tried
@@ -90,9 +93,9 @@ class LiveSettings:
             changed = [name for name in _names_of(wanted) if _value_of(wanted, name) != _value_of(self._config, name)]
             if (wanted.tls_cert is None) != (self._config.tls_cert is None):
                 wanted = dataclasses.replace(wanted, tls_cert=self._config.tls_cert, tls_key=self._config.tls_key)
-                taken = _TAKEN - _OF_TLS
+                taken = TAKEN - _OF_TLS
             else:
-                taken = _TAKEN
+                taken = TAKEN
             self._tried = await asyncio.to_thread(_signature, wanted)
             certificate = await asyncio.to_thread(_read_certificate, wanted)
         except Exception as error:  # whatever is wrong with the file: the host goes on
@@ -103,9 +106,12 @@ class LiveSettings:
         await self._tell(Edge(wanted.trusted_proxies, wanted.cors_origins, certificate), fronts)
         if "log_level" in changed:
             self._set_log_level(wanted.log_level, (*fronts, *others))
-        self._log.info("the settings are read anew", changed=[name for name in changed if name in taken])
+        if _LIMITS & {*changed}:
+            self._config.limits.take(wanted.limits)
+            _send(NewLimits(self._config.limits), (*fronts, *others))
+        self._log.info("the settings are read anew", changed=[name for name in changed if name in taken | _LIMITS])
         for name in changed:
-            if name not in taken:
+            if name not in taken | _LIMITS:
                 self._log.warning("a changed setting holds only after a restart", setting=name)
 
     async def _renew(self, fronts: Sequence[SupervisedProcess]) -> None:
@@ -123,16 +129,12 @@ class LiveSettings:
         renewed, self.edge = edge.certificate != self.edge.certificate, edge
         if renewed:
             self._warn_of_readers()
-        for front in fronts:
-            if front.child is not None:
-                front.child.send(NewEdge(edge))
+        _send(NewEdge(edge), fronts)
 
     def _set_log_level(self, level: str, children: Sequence[SupervisedProcess]) -> None:
         self._log.set_level(level)
         set_level(level)
-        for process in children:
-            if process.child is not None:
-                process.child.send(NewLogLevel(level))
+        _send(NewLogLevel(level), children)
 
     def _warn_of_readers(self) -> None:
         """A key that everybody reads is no key; but who may be everybody on a machine is its operator's to say."""
@@ -145,14 +147,20 @@ class LiveSettings:
             self._log.warning("others can read the TLS key: chmod o= takes that from them", path=str(path))
 
 
+def _send(news: NewEdge | NewLogLevel | NewLimits, processes: Sequence[SupervisedProcess]) -> None:
+    for process in processes:
+        if process.child is not None:
+            process.child.send(news)
+
+
 def _names_of(config: HostConfig) -> list[str]:
     """Of all settings, each limit by itself."""
     own = [each.name for each in dataclasses.fields(config) if each.name != "limits"]
-    return [*own, *(f"limit {each.name}" for each in dataclasses.fields(config.limits))]
+    return [*own, *(_LIMIT + each.name for each in dataclasses.fields(config.limits))]
 
 
 def _value_of(config: HostConfig, name: str) -> Any:
-    limit = name.removeprefix("limit ")
+    limit = name.removeprefix(_LIMIT)
     return getattr(config, name) if limit == name else getattr(config.limits, limit)
 
 

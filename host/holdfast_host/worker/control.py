@@ -32,6 +32,7 @@ from holdfast_host.wire.control.protocol import (
     LiveFronts,
     Measure,
     Measured,
+    NewLimits,
     NewLogLevel,
     Occupied,
     Ping,
@@ -58,6 +59,7 @@ from holdfast_host.worker.threads.poller import READ_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from holdfast_host.core.limits import Limits
     from holdfast_host.storage.store import Store
     from holdfast_host.worker.commits.backup import BackupCut
     from holdfast_host.worker.health import Health
@@ -77,6 +79,7 @@ class Supervised(Protocol):
     """What of a worker the supervisor's orders are about."""
 
     store: Store
+    limits: Limits
     output: Output
     poller: Poller
     deployments: Deployments
@@ -158,11 +161,8 @@ class ControlChannel:
                 self.send(Done(message.id))
             case HoldCommits() | ReleaseCommits() | CopyPartition():
                 self._back_up(message)
-            case LiveFronts():
-                worker.sockets.know_fronts(message.numbers)
-            case NewLogLevel():
-                set_level(message.level)
-                worker.output.set_level(message.level)
+            case LiveFronts() | NewLimits() | NewLogLevel():
+                self._take_news(message)
             case Ping():
                 self.send(Pong(message.id))
             case Measure():
@@ -252,6 +252,20 @@ class ControlChannel:
             self.send(Done(question.id))
 
         self._worker.inbox.post(keep)
+
+    def _take_news(self, news: LiveFronts | NewLimits | NewLogLevel) -> None:
+        """What holds from now on; nobody waits for an answer."""
+        worker = self._worker
+        match news:
+            case LiveFronts():
+                worker.sockets.know_fronts(news.numbers)
+            case NewLimits():
+                worker.limits.take(news.limits)
+            case NewLogLevel():
+                set_level(news.level)
+                worker.output.set_level(news.level)
+            case _:
+                assert_never(news)
 
     def _back_up(self, question: HoldCommits | ReleaseCommits | CopyPartition) -> None:
         match question:

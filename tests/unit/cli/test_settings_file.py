@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import tomlkit
 from holdfast_host.cli.variables import VariableOption
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.limits import Limits
+from holdfast_host.supervisor.live_settings import TAKEN
 from tests.unit.cli.test_commands import fails_in_one_sentence, run
 from tests.unit.cli.test_variables import GIVEN, catch_configurations, options_of
 
@@ -46,6 +48,7 @@ def in_file(option: Any, given: str) -> Any:
     return int(given) if given.isdigit() else given
 
 
+SETTINGS = Path(__file__).parents[3] / "docs" / "operating.md"
 FLAGS = {each.opts[0]: each for each in options_of("serve") if isinstance(each, VariableOption)}
 FLAGS.pop("--config")
 
@@ -63,6 +66,14 @@ def test_every_flag_of_serve_does_the_same_as_its_key_in_the_file(flag: str, sta
 
     assert (by_flag.exit_code, by_file.exit_code) == (0, 0), by_flag.output + by_file.output
     assert started[0] == started[1]
+
+
+def test_the_page_says_of_every_flag_whether_sighup_changes_it() -> None:
+    page = SETTINGS.read_text().partition("| flag | SIGHUP |")[2].partition("\n\n")[0]
+    said = dict(re.findall(r"^\| `(--[a-z-]+)` \| (\w+)", page, re.MULTILINE))
+
+    taken = {flag for flag, option in FLAGS.items() if option.name in TAKEN | {"limits"}}
+    assert said == {flag: "yes" if flag in taken else "no" for flag in FLAGS} | {"--limit": "some"}
 
 
 def test_every_limit_can_be_set_in_the_file(started: list[HostConfig]) -> None:

@@ -24,7 +24,7 @@ from holdfast_host.wire.calls.outbound import (
     unpack_answer,
 )
 from holdfast_host.wire.control.catalog import Outbound
-from holdfast_host.wire.control.protocol import ChildNews, Done, Measure, Measured, Ready, Stop, TakeGrants
+from holdfast_host.wire.control.protocol import ChildNews, Done, Measure, Measured, NewLimits, Ready, Stop, TakeGrants
 from holdfast_host.wire.control.starts import CourierStart
 from tests.unit.courier.servers import LOCAL, RawServer, Seen, answer, raw_server
 
@@ -147,6 +147,20 @@ def test_a_slow_answer_holds_up_no_other_and_one_that_nobody_waits_for_is_given_
             measured = (await child.ask(Measure(), Measured)).measures
             assert measured["under_way"] == measured["held_bytes"] == 0
             assert measured["requests"] == {"answered": 2, "OutboundTimeoutError": 1}
+
+    asyncio.run(run())
+
+
+def test_a_request_after_new_limits_has_their_time(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with bench(tmp_path) as (made, server):
+            child = await made.start()
+            worker = await made.connect()
+            child.send(NewLimits(Limits(outbound_timeout_s=0.05)))
+            await child.ask(Measure(), Measured)
+            worker.ask(1, f"{server.url}/never")
+
+            assert (await worker.answered())[:2] == (1, 504)
 
     asyncio.run(run())
 

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 import uvloop
 
+from holdfast_host.core.limits import Limits
 from holdfast_host.wire.control import protocol as control
 from holdfast_host.wire.control.edge import Edge, NewEdge
 from holdfast_host.wire.control.starts import FrontStart
@@ -19,6 +20,7 @@ NEWS: list[control.FrontNews] = [
     control.NewCatalog(CATALOG),
     NewTokens(KnownTokens()),
     control.NewLogLevel("info"),
+    control.NewLimits(Limits()),
     control.HostHealth([True]),
     control.Measure(id=7),
     control.Drain(),

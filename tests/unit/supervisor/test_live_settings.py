@@ -1,9 +1,10 @@
-"""Certificates that are renewed while a host runs; the test plays the fronts."""
+"""What changes of settings while a host runs; the test plays the children."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor import live_settings
 from holdfast_host.supervisor.live_settings import LiveSettings
 from holdfast_host.wire.control.edge import NewEdge
+from holdfast_host.wire.control.protocol import NewLimits
 from tests.harness.certificates import Authority, write_pair
 from tests.unit.front.stage import until
 
@@ -26,13 +28,13 @@ FIRST, SECOND, THIRD = (OURS.issue("localhost", common_name=each) for each in ("
 class Front:
     """A front, and the child that it is."""
 
-    told: list[NewEdge] = field(default_factory=list)
+    told: list[Any] = field(default_factory=list)
 
     @property
     def child(self) -> Front:
         return self
 
-    def send(self, message: NewEdge) -> None:
+    def send(self, message: Any) -> None:
         self.told.append(message)
 
 
@@ -71,3 +73,27 @@ def test_whatever_happens_to_the_files_they_are_looked_at_again(
 
     asyncio.run(play())
     assert "the TLS certificate stays as it was" in capfd.readouterr().err
+
+
+def test_limits_that_can_change_go_to_every_child_and_the_others_are_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also who starts later begins with them: the host's own limits are those."""
+    config = HostConfig.make(data=tmp_path)
+    wanted = HostConfig.make(data=tmp_path, limits=["queue_timeout_s=5", "nesting_max=50"])
+
+    async def play() -> None:
+        settings, front, worker = LiveSettings(config, EventLog("info"), lambda: wanted), Front(), Front()
+        watching = asyncio.create_task(settings.watch([front], [worker]))  # type: ignore[list-item]
+        await asyncio.sleep(0)
+        signal.raise_signal(signal.SIGHUP)
+        await until(lambda: len(worker.told) == 1)
+        assert [type(each) for each in front.told] == [NewEdge, NewLimits]
+        assert worker.told == [NewLimits(config.limits)]
+        watching.cancel()
+
+    asyncio.run(play())
+    said = capfd.readouterr().err
+    assert (config.limits.queue_timeout_s, config.limits.nesting_max) == (5.0, 100)
+    assert 'a changed setting holds only after a restart setting="limit nesting_max"' in said
+    assert "queue_timeout_s" in said

@@ -48,7 +48,8 @@ class Bench:
 
     def restart(self) -> None:
         self.store = TokenStore.open(self.path)
-        self.tokens = TokenOperations(self.store, self.tokens_max, self.told.append, EventLog("debug", self.log))
+        limits = Limits(tokens_max=self.tokens_max)
+        self.tokens = TokenOperations(self.store, limits, self.told.append, EventLog("debug", self.log))
 
     def create(self, scope: str = "call", name: str = "", types: list[str] | None = None, **more: Any) -> Any:
         return self.tokens.perform(CreateToken(scope, name, types or [], **more))

@@ -13,6 +13,7 @@ from unittest.mock import Mock
 import pytest
 
 from holdfast_host.core.errors import InternalError
+from holdfast_host.core.limits import Limits
 from holdfast_host.wire.control import protocol as control
 from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.control.catalog import ActorType, Catalog, Deployment
@@ -118,7 +119,9 @@ def test_the_orders_above_are_all_but_news_and_the_end(supervised: Supervised) -
     supervised.stops.get(timeout=10)
 
     answered = {type(order) for order, _ in ANSWERS}
-    assert answered | {control.LiveFronts, control.NewLogLevel, control.Stop} == set(get_args(control.WorkerOrder))
+    assert answered | {control.LiveFronts, control.NewLimits, control.NewLogLevel, control.Stop} == set(
+        get_args(control.WorkerOrder)
+    )
 
 
 def test_the_sockets_of_a_front_that_lives_are_open_until_it_does_not(supervised: Supervised) -> None:
@@ -130,6 +133,19 @@ def test_the_sockets_of_a_front_that_lives_are_open_until_it_does_not(supervised
         open_.append([sockets.is_live(socket_number(front, 1)) for front in (7, 8)])
 
     assert open_ == [[True, True], [False, True], [False, False]]
+
+
+def test_what_begins_after_new_limits_is_bounded_by_them(supervised: Supervised) -> None:
+    """A method's time and a mailbox are among those that change; what else differs there does not."""
+    stage = supervised.stage
+    wanted = stage.limits.replace(method_timeout_s=0.1, mailbox_turns_max=7, value_bytes_max=8)
+    supervised.tell(control.NewLimits(wanted))
+    supervised.tell(control.Ping(1))
+    assert supervised.hear() == control.Pong(1)
+
+    status, body = stage.call("a", "compute", 20)
+    assert (status, body["error"]["name"]) == (504, "ActorMethodTimeoutError")
+    assert (stage.limits.mailbox_turns_max, stage.limits.value_bytes_max) == (7, Limits().value_bytes_max)
 
 
 def test_who_is_kept_away_does_not_run_until_others_are_named(supervised: Supervised) -> None:

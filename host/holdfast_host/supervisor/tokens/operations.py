@@ -13,6 +13,7 @@ from holdfast_host.core.clock import utc_text
 from holdfast_host.core.errors import BadRequestError, UnknownTokenError
 from holdfast_host.core.ids import TYPE_CHARS_MAX, check_identifier
 from holdfast_host.core.json_text import JsonObject
+from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.core.tokens import Scope, digest_of, id_of, new_id, new_token
 from holdfast_host.supervisor.registry.registry import now_us
@@ -33,10 +34,10 @@ Tell = Callable[[KnownTokens], None]
 class TokenOperations:
     """The tokens of a host; one per host, used by the event loop's thread."""
 
-    def __init__(self, store: TokenStore, tokens_max: int, tell: Tell, log: EventLog) -> None:
+    def __init__(self, store: TokenStore, limits: Limits, tell: Tell, log: EventLog) -> None:
         """`tell(known)` tells every front what it lets in from now on."""
         self._store = store
-        self._tokens_max = tokens_max
+        self._limits = limits
         self._tell = tell
         self._log = log
 
@@ -67,9 +68,9 @@ class TokenOperations:
 
     def _create(self, wish: CreateToken) -> JsonObject:
         found = self._store.all()
-        if len(found) >= self._tokens_max:
+        if len(found) >= self._limits.tokens_max:
             raise BadRequestError(
-                f"there are {len(found)} tokens, the limit is {self._tokens_max}: revoke those that nobody uses"
+                f"there are {len(found)} tokens, the limit is {self._limits.tokens_max}: revoke those that nobody uses"
             )
         _check(wish)
         named = sum(len(each.types) for each in found.values()) + len(wish.types)

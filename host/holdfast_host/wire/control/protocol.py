@@ -16,6 +16,7 @@ import msgspec
 
 from holdfast_host.core.errors import InternalError
 from holdfast_host.core.json_text import JsonObject
+from holdfast_host.core.limits import Limits
 from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.control.catalog import Catalog, Deployment, Outbound
 from holdfast_host.wire.control.edge import NewEdge
@@ -41,6 +42,12 @@ class NewLogLevel(Message, tag="log_level"):
     """Write what is at or above this level from now on."""
 
     level: str
+
+
+class NewLimits(Message, tag="limits"):
+    """What begins from now on is bounded by these, as far as limits can change while a process runs."""
+
+    limits: Limits
 
 
 class Drain(Message, tag="drain"):
@@ -284,11 +291,11 @@ WorkerQuestion = (
     | ReleaseCommits
     | CopyPartition
 )
-WorkerOrder = WorkerQuestion | LiveFronts | NewLogLevel | Ping | Drain | Stop
+WorkerOrder = WorkerQuestion | LiveFronts | NewLogLevel | NewLimits | Ping | Drain | Stop
 ToWorker = WorkerStart | WorkerOrder
-FrontNews = NewCatalog | NewTokens | NewEdge | NewLogLevel | HostHealth | Measure | Drain
+FrontNews = NewCatalog | NewTokens | NewEdge | NewLogLevel | NewLimits | HostHealth | Measure | Drain
 ToFront = FrontStart | FrontNews | Progress | Answer | Ping | Stop
-CourierOrder = TakeGrants | TakeSecrets | NewLogLevel | Measure
+CourierOrder = TakeGrants | TakeSecrets | NewLogLevel | NewLimits | Measure
 ToCourier = CourierStart | CourierOrder | Ping | Stop
 AnyAnswer = Done | Failed | Measured | FoundTypes | Described | ShownActivity
 ChildNews = Ready | Drained | Unloadable | CommitStalled | RoomChanged | Fatal | Request | Withdraw | TokensUsed

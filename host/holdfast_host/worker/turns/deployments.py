@@ -7,6 +7,7 @@ old one, and an activation of the old one is replaced at its next turn.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -51,7 +52,7 @@ class LoadedType:
     methods: frozenset[bytes]
     private: frozenset[bytes]
     memory_bytes_max: int
-    method_timeout_s: float
+    method_timeout_s: float  # its function's own; it is within the host's
     variables: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()  # the names of those that it sees
     sources: str = ""  # JSON, for a development component
@@ -215,12 +216,11 @@ class Deployments:
         limits = self._limits
         loaded = self._loaded_type(deployment, ActorType("", 0, ()), component)
         memory = loaded.memory_bytes_max + BODY_COPIES * limits.fetch_body_bytes_max
-        return replace(loaded, method_timeout_s=limits.fetch_timeout_s, memory_bytes_max=memory)
+        return replace(loaded, method_timeout_s=math.inf, memory_bytes_max=memory)
 
     def _loaded_type(self, deployment: Deployment, actor: ActorType, component: LoadedComponent) -> LoadedType:
         limits = self._limits
         memory = deployment.memory_bytes_max or limits.memory_bytes_max
-        timeout_s = deployment.method_timeout_s or limits.method_timeout_s
         return LoadedType(
             type=actor.type,
             type_id=actor.type_id,
@@ -232,7 +232,7 @@ class Deployments:
             methods=frozenset(method.name.encode() for method in actor.methods),
             private=frozenset(name.encode() for name in actor.private),
             memory_bytes_max=min(memory, limits.memory_bytes_max),
-            method_timeout_s=min(timeout_s, limits.method_timeout_s),
+            method_timeout_s=deployment.method_timeout_s or math.inf,
             variables=deployment.variables,
             secrets=deployment.secrets,
             asks_outside=bool(deployment.outbound.allow),

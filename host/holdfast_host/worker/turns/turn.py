@@ -159,9 +159,12 @@ class Turn:
     def begin(self, host: TurnHost, generation: int, now: float, loaded: LoadedType, overlay: Overlay) -> None:
         """It is taken from the mailbox; its budget runs from here."""
         self._host = host
-        timeout_s = loaded.method_timeout_s
+        limits = host.limits
+        timeout_s = limits.method_timeout_s if loaded.type else limits.fetch_timeout_s
+        if loaded.method_timeout_s < timeout_s:
+            timeout_s = loaded.method_timeout_s
         if self.delivery is not None:
-            timeout_s = host.limits.alarm_timeout_s
+            timeout_s = limits.alarm_timeout_s
             self.delivery.owner.hold(self.delivery, overlay)
         self.loaded = loaded
         self.generation = generation
