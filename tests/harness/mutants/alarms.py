@@ -16,7 +16,7 @@ from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.store import Alarm, Changes
 from holdfast_host.worker.alarms.deliveries import Alarms
 from holdfast_host.worker.alarms.due import MINUTE_US, DueAlarms
-from holdfast_host.worker.deliveries import deliveries as deliveries_module
+from holdfast_host.worker.deliveries import dispatch
 from holdfast_host.worker.deliveries.exits import Noted
 from holdfast_host.worker.deliveries.stages import Delivery, Stage
 from holdfast_host.worker.running.runner import TurnRunner
@@ -160,8 +160,8 @@ def retry_for_ever() -> None:
 
 def release_all_alarms_at_once() -> None:
     """Everything that is due goes into the mailboxes, however many ordinary calls come."""
-    deliveries_module.READY_MAX = 1 << 30  # type: ignore[misc]
-    deliveries_module.UNDER_WAY_MAX = 1 << 30  # type: ignore[misc]
+    dispatch.READY_MAX = 1 << 30  # type: ignore[misc]
+    dispatch.UNDER_WAY_MAX = 1 << 30  # type: ignore[misc]
 
 
 def _patch(owner: type, name: str, replacement: Callable[..., Any]) -> None:
