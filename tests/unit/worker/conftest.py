@@ -14,7 +14,7 @@ from tests.unit.worker.stage import Client, Stage
 
 @pytest.fixture(autouse=True)
 def ended_stages() -> Iterator[None]:
-    """No thread of a stage outlives its test, but where a guest of it holds it: each monitor wakes up 100 times a second."""
+    """No thread of a stage outlives its test, but where a guest holds it: a monitor wakes up 100 times a second."""
     yield
     while Client.begun:
         with suppress(OSError):
