@@ -113,6 +113,7 @@ OPERATIONS: list[operations.AnyOperation] = [
     operations.ListUndeployed(),
     operations.CollectMeasures(),
     operations.CollectActivity(20),
+    operations.ListHosts(),
     operations.ListQuarantined(("", "f"), 10),
     operations.ReleaseInstance(7, "alice"),
     operations.ReleaseFunction("account"),
