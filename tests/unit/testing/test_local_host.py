@@ -19,6 +19,7 @@ import pytest
 from holdfast import ActorCallError, LimitError, Request, Response, StatefulActor
 from holdfast.testing import Limits, LocalHost, LogLine, RuleError
 from holdfast_host.core.limits import Limits as HostLimits
+from tests.unit.testing import actors
 from tests.unit.testing.actors import START, Account, Session
 
 
@@ -169,12 +170,12 @@ def test_a_turn_over_its_budget_says_in_the_log_where_its_code_stood() -> None:
     for method, arguments in (("spin_on_storage", ()), ("spin", (0.1,))):
         with pytest.raises(ActorCallError) as caught:
             getattr(host.env.SESSION.id_from_name("s"), method)(*arguments)
-        assert "test_local_host.py" not in caught.value.message
+        assert "actors.py" not in caught.value.message
 
     stopped, found_late = [line.text for line in host.instance(Session, "s").log]
     over = "over its budget of 0.05 s"
     assert stopped.startswith("trap: ended: Session/s")
-    assert f"{over}; it stood in Session.spin_on_storage, {__file__} line " in stopped
+    assert f"{over}; it stood in Session.spin_on_storage, {actors.__file__} line " in stopped
     assert found_late.endswith(over)
 
 
@@ -192,7 +193,7 @@ def test_what_is_printed_and_raised_is_in_the_log_and_on_stderr(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "[Session/s] stdout: touched\n" in shown.err
-    assert "test_local_host.py" in shown.err
+    assert "actors.py" in shown.err
 
 
 def test_the_random_numbers_of_a_test_are_left_alone(local: LocalHost) -> None:
