@@ -64,7 +64,7 @@ class App:
 
     def __init__(
         self,
-        strangers: OriginChecks,
+        origin_checks: OriginChecks,
         tokens: Tokens,
         audited: Audited,
         functions: FunctionHosts,
@@ -74,7 +74,7 @@ class App:
         pages: Iterable[Route] = (),
     ) -> None:
         """`routes` are the API's; `pages` are for people's browsers, and nothing of them is described."""
-        self._strangers = strangers
+        self._origin_checks = origin_checks
         self._tokens = tokens
         self._audited = audited
         self._functions = functions
@@ -101,7 +101,7 @@ class App:
         """
         target = exchange.target
         if not target.startswith(_HEALTH):  # whoever probes us may call us as he likes
-            self._strangers.check_host(exchange.asked_host)
+            self._origin_checks.check_host(exchange.asked_host)
         asked = self._functions.find(exchange)
         if asked is not None:
             try:
@@ -130,7 +130,7 @@ class App:
         Raises:
             HoldfastError: what the caller is to be answered.
         """
-        self._strangers.check_host(exchange.asked_host)
+        self._origin_checks.check_host(exchange.asked_host)
         return await self._functions.serve(exchange, self._functions.find_at_root(exchange, function))
 
     def _admit(self, exchange: Exchange) -> None:
@@ -143,7 +143,7 @@ class App:
     def _check_origin(self, exchange: Exchange) -> None:
         """Return when no page is behind the request, or one that may use the API."""
         if self._shared is None or "Origin" not in exchange.headers or not share(exchange, self._shared):
-            self._strangers.check_origin(exchange.headers, exchange.asked_host)
+            self._origin_checks.check_origin(exchange.headers, exchange.asked_host)
 
     async def _dispatch(self, exchange: Exchange, path: str, query: str) -> web.StreamResponse:
         segments = path.split("/")[1:]

@@ -101,9 +101,9 @@ class Front:
         self._uploads = UploadFolder(Path(start.data), start.front, limits)
         self._tokens = tokens = Tokens(start.token, start.tokens)
         instances = InstanceRoutes(self._calls, start.routing, self._links, limits)
-        strangers = OriginChecks(start.domain, start.allowed_hosts)
+        origin_checks = OriginChecks(start.domain, start.allowed_hosts)
         self._app = app = App(
-            strangers,
+            origin_checks,
             tokens,
             Audited(control),
             FunctionHosts(
@@ -142,7 +142,7 @@ class Front:
                 *DebugRoutes(control, limits).routes(),
                 *QuarantineRoutes(lambda: self._calls.view, control, limits).routes(),
             ],
-            InspectorPages(strangers, tokens).routes() if start.ui else (),
+            InspectorPages(origin_checks, tokens).routes() if start.ui else (),
         )
         self._direct = DirectCalls(self._calls)
         self._access_file = AccessFile(start.access_log, start.access_log_fd) if start.access_log else None

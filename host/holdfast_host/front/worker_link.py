@@ -92,7 +92,7 @@ class WorkerLink:
         self._out: list[bytes] = []
         self._flush_due = False
         self._transport: asyncio.Transport | None = None
-        self._patience: asyncio.TimerHandle | None = None
+        self._give_up_timer: asyncio.TimerHandle | None = None
         self._reads = asyncio.Semaphore(READS_MAX)
         self._task: asyncio.Task[None] | None = None
         self._opened: Opened | None = None  # by the worker of the current pages
@@ -108,8 +108,8 @@ class WorkerLink:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._patience is not None:
-            self._patience.cancel()
+        if self._give_up_timer is not None:
+            self._give_up_timer.cancel()
         if self._transport is not None:
             self._transport.abort()
         self._window.close()
@@ -195,9 +195,9 @@ class WorkerLink:
 
     def on_hello(self, opened: Opened, transport: asyncio.Transport, page: StatePage, pages: SocketPages) -> None:
         """A worker is there: send what waited for it."""
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        if self._give_up_timer is not None:
+            self._give_up_timer.cancel()
+            self._give_up_timer = None
         self._transport = transport
         again = self._window.hello(opened, page)
         up = LinkUp(self._opened, opened, self._pages)
@@ -266,7 +266,7 @@ class WorkerLink:
         return wire
 
     def _await_worker(self) -> None:
-        self._patience = self._loop.call_later(self._limits.resend_timeout_s, self._window.give_up)
+        self._give_up_timer = self._loop.call_later(self._limits.resend_timeout_s, self._window.give_up)
 
     def _send(self, frame: bytes) -> None:
         self._out.append(frame)

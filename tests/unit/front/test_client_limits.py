@@ -296,5 +296,5 @@ def api_server(stage: Stage) -> HttpServer:
 
 def patient(stage: Stage, **settings: Any) -> ClientTimeouts:
     """Give the front another patience."""
-    api_server(stage).patience = ClientTimeouts(**settings)
-    return api_server(stage).patience
+    api_server(stage).timeouts = ClientTimeouts(**settings)
+    return api_server(stage).timeouts

@@ -211,7 +211,7 @@ def test_what_a_byte_can_become_is_bounded_and_others_are_served_meanwhile() -> 
             assert "100 times" in refused.json["error"]["message"]
             assert response.status == 200
             assert len(request["body_base64"]) > len(noise)
-            assert stage.server.patience.coming_bytes == 0
+            assert stage.server.timeouts.coming_bytes == 0
 
     uvloop.run(play())
 

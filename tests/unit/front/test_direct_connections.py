@@ -391,7 +391,7 @@ def test_the_next_request_is_served_when_a_large_answer_was_taken() -> None:
             client.reader._transport.pause_reading()  # type: ignore[attr-defined]
             client.send(CALL)
             await stage.worker.reply(await stage.worker.next_call(), 200, large)
-            await until(lambda: stage.server.unread.unread_bytes)
+            await until(lambda: stage.server.backpressure.unread_bytes)
             client.send(CALL)
             await until(lambda: end._held)
             waiting = (end.engaged, stage.server.open_requests, stage.worker.calls.qsize())

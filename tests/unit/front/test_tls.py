@@ -197,13 +197,13 @@ def test_a_client_that_asks_for_nothing_is_not_waited_for_when_it_is_closed() ->
 def test_a_client_that_takes_nothing_of_its_answer_is_cut_as_without_tls() -> None:
     async def play() -> None:
         async with encrypted() as stage:
-            stage.server.unread = WriteBackpressure(take_s=0.3)
+            stage.server.backpressure = WriteBackpressure(take_s=0.3)
             _, writer = await connect(stage.port)
             writer.write(CALL)
             cast("asyncio.Transport", writer.transport).pause_reading()
             await stage.worker.reply(await stage.worker.next_call(), 200, LARGE)
 
-            await until(lambda: stage.server.unread.cut == 1)
+            await until(lambda: stage.server.backpressure.cut == 1)
             await until(lambda: not stage.server._kept.live)
             writer.transport.abort()
 
@@ -213,7 +213,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut_as_without_tls() -> No
 def test_a_client_that_takes_its_answer_slowly_gets_all_of_it_before_the_end() -> None:
     async def play() -> None:
         async with encrypted() as stage:
-            stage.server.unread = WriteBackpressure(take_s=0.5)
+            stage.server.backpressure = WriteBackpressure(take_s=0.5)
             reader, writer = await connect(stage.port)
             writer.write(CALL.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
             await stage.worker.reply(await stage.worker.next_call(), 200, LARGE)
@@ -223,7 +223,7 @@ def test_a_client_that_takes_its_answer_slowly_gets_all_of_it_before_the_end() -
                 await asyncio.sleep(0.005)
 
             assert received.partition(b"\r\n\r\n")[2] == LARGE
-            assert stage.server.unread.cut == 0
+            assert stage.server.backpressure.cut == 0
             writer.close()
 
     uvloop.run(play())

@@ -42,11 +42,11 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut() -> None:
     async def play() -> None:
         async with staged() as stage:
             server = server_of(stage)
-            server.unread = WriteBackpressure(take_s=0.3)
+            server.backpressure = WriteBackpressure(take_s=0.3)
             client = await never_reading(stage, CALL)
             await stage.worker.reply(await stage.worker.next_call(), 200, LARGE)
 
-            await until(lambda: server.unread.cut == 1)
+            await until(lambda: server.backpressure.cut == 1)
             await until(lambda: not server._kept.live)
             assert server.measures()["cut_unread"] == 1
             client.close()
@@ -58,7 +58,7 @@ def test_a_client_that_takes_its_answer_slowly_gets_all_of_it() -> None:
     async def play() -> None:
         async with staged() as stage:
             server = server_of(stage)
-            server.unread = WriteBackpressure(take_s=0.5)
+            server.backpressure = WriteBackpressure(take_s=0.5)
             client = await never_reading(stage, CALL, room_bytes=65_536)
             await stage.worker.reply(await stage.worker.next_call(), 200, LARGE)
             received = bytearray()
@@ -67,7 +67,7 @@ def test_a_client_that_takes_its_answer_slowly_gets_all_of_it() -> None:
                 await asyncio.sleep(0.01)
 
             assert bytes(received).partition(b"\r\n\r\n")[2] == LARGE
-            assert server.unread.cut == 0
+            assert server.backpressure.cut == 0
             client.close()
 
     uvloop.run(play())
@@ -77,14 +77,14 @@ def test_answers_that_wait_may_not_fill_the_memory_and_who_waits_longest_goes() 
     async def play() -> None:
         async with staged() as stage:
             server = server_of(stage)
-            server.unread = WriteBackpressure(unread_bytes_max=30_000_000)
+            server.backpressure = WriteBackpressure(unread_bytes_max=30_000_000)
             clients = []
             for _ in range(6):
                 clients.append(await never_reading(stage, CALL))
                 await stage.worker.reply(await stage.worker.next_call(), 200, LARGE)
-            await until(lambda: server.unread.cut >= 2)
+            await until(lambda: server.backpressure.cut >= 2)
 
-            assert server.unread.unread_bytes <= 30_000_000
+            assert server.backpressure.unread_bytes <= 30_000_000
             await until(lambda: len(server._kept.live) < 5)
             assert (await stage.ask("GET", "/health/readiness")).status == 200
             for each in clients:
@@ -113,7 +113,7 @@ def test_small_answers_to_many_requests_of_one_that_takes_none_are_not_made() ->
             made = await standstill(lambda: server.requests_count)
 
             assert 0 < made < 500
-            assert server.unread.unread_bytes < 1_000_000
+            assert server.backpressure.unread_bytes < 1_000_000
             client.close()
 
     uvloop.run(play())
@@ -125,7 +125,7 @@ def test_a_client_that_takes_nothing_holds_no_stop() -> None:
             clients = [await never_reading(stage, CALL) for _ in range(2)]
             for _ in clients:
                 await stage.worker.reply(await stage.worker.next_call(), 200, LARGE)
-            await until(lambda: server_of(stage).unread.unread_bytes > len(LARGE))
+            await until(lambda: server_of(stage).backpressure.unread_bytes > len(LARGE))
             stage.front.on_message(Drain())
 
             async with asyncio.timeout(3 * DRAIN_S + 1):

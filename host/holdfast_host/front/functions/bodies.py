@@ -102,7 +102,7 @@ async def _let_take(exchange: Exchange, size: int, take_s: float) -> None:
     transport = exchange.transport
     if transport is None or not transport.get_write_buffer_size():
         return
-    exchange.server.unread.watch(transport, size)
+    exchange.server.backpressure.watch(transport, size)
     left = transport.get_write_buffer_size()
     while True:
         try:

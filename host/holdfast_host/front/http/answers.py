@@ -105,7 +105,7 @@ class Answer(web.StreamResponse):
             raise ClientConnectionResetError("the client is gone")
         transport.write(head + body)
         if transport.get_write_buffer_size() > DRAINED_BYTES:  # also by many small answers, to one who takes none
-            exchange.server.unread.watch(transport, len(head) + len(body))
+            exchange.server.backpressure.watch(transport, len(head) + len(body))
             await exchange.writer.drain()
         return None
 
@@ -156,7 +156,7 @@ class ByteStream:
         """Send some; returns when the client has taken enough of it."""
         transport = self._exchange.transport
         if transport is not None:
-            self._exchange.server.unread.watch(transport, len(data))
+            self._exchange.server.backpressure.watch(transport, len(data))
         await self.response.write(data)
 
     async def aclose(self) -> None:

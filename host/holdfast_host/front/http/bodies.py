@@ -52,7 +52,7 @@ async def read_pieces(
     if not exchange.content.is_eof():
         exchange.expect_body()
     received = 0
-    with exchange.server.patience.receive() as coming:
+    with exchange.server.timeouts.receive() as coming:
         while came := await coming.next(exchange.content.readany()):
             coming.count(len(came))
             for piece in (came,) if inflater is None else inflater.feed(came):

@@ -81,8 +81,8 @@ class ClientTimeouts:
 class Coming:
     """One body on its way in; a context manager for the time of it."""
 
-    def __init__(self, patience: ClientTimeouts) -> None:
-        self._patience = patience
+    def __init__(self, timeouts: ClientTimeouts) -> None:
+        self._timeouts = timeouts
         self._began_at = asyncio.get_running_loop().time()
         self._received_bytes = 0
         self._kept_bytes = 0
@@ -93,7 +93,7 @@ class Coming:
 
     def __exit__(self, *_exception: object) -> None:
         """Its bytes are whole, and somebody else's to count, or gone."""
-        self._patience.keep(-self._kept_bytes)
+        self._timeouts.keep(-self._kept_bytes)
 
     async def next(self, reading: Awaitable[Piece]) -> Piece:
         """What a read of the body returns.
@@ -102,16 +102,16 @@ class Coming:
             BadRequestError: (408) it comes too slowly.
             HostUnavailableError: the front stops.
         """
-        patience = self._patience
+        timeouts = self._timeouts
         try:
-            async with asyncio.timeout_at(patience.slow_at(self._began_at, self._received_bytes)) as wait:
-                patience.waits.add(wait)
+            async with asyncio.timeout_at(timeouts.slow_at(self._began_at, self._received_bytes)) as wait:
+                timeouts.waits.add(wait)
                 try:
                     return await reading
                 finally:
-                    patience.waits.discard(wait)
+                    timeouts.waits.discard(wait)
         except TimeoutError:
-            raise patience.late() from None
+            raise timeouts.late() from None
 
     def count(self, piece_bytes: int) -> None:
         """So much has come."""
@@ -124,4 +124,4 @@ class Coming:
             HostUnavailableError: too much of all bodies is.
         """
         self._kept_bytes += piece_bytes
-        self._patience.keep(piece_bytes)
+        self._timeouts.keep(piece_bytes)

@@ -130,7 +130,7 @@ class HttpServer(web.Server):
     def __init__(
         self,
         handle: Handler,
-        patience: ClientTimeouts | None = None,
+        timeouts: ClientTimeouts | None = None,
         connections: ConnectionLimits | None = None,
         proxies: TrustedProxies | None = None,
         new_connection: Callable[..., Connection] = Connection,
@@ -151,9 +151,9 @@ class HttpServer(web.Server):
         self.dates = DateLine()
         self.request_ids = RequestIds()
         self._running = asyncio.get_running_loop()
-        self.patience = patience or ClientTimeouts()
+        self.timeouts = timeouts or ClientTimeouts()
         self.proxies = proxies or TrustedProxies()
-        self.unread = WriteBackpressure()
+        self.backpressure = WriteBackpressure()
         self._kept = connections or ConnectionLimits(CONNECTIONS_MAX)
         self._busy = self._kept.busy
         self._refused: dict[str, int] = {}  # by the error's name: ours, or that of a bug
@@ -181,16 +181,16 @@ class HttpServer(web.Server):
             "open_requests": len(self._busy),
             "connections": len(self._kept.live),
             "closed_for_room": self._kept.closed_for_room,
-            "coming_bytes": self.patience.coming_bytes,
-            "cut_unread": self.unread.cut,
-            "unread_bytes": self.unread.unread_bytes,
+            "coming_bytes": self.timeouts.coming_bytes,
+            "cut_unread": self.backpressure.cut,
+            "unread_bytes": self.backpressure.unread_bytes,
         }
 
     async def drain(self) -> None:
         """Close idle connections at once, the others with their answer; returns when the last answer has left."""
         self.draining = True
-        self.patience.end()
-        self.unread.end()
+        self.timeouts.end()
+        self.backpressure.end()
         closing = self._kept.live.keys() - self._busy
         for connection in closing:
             connection.force_close()

@@ -120,7 +120,7 @@ class KnowingConnection(Connection):
         head = compose_head(status, content_type, len(body), server.dates.now(), line, further)
         transport.write(head + body)
         if transport.get_write_buffer_size() > DRAINED_BYTES:
-            server.unread.watch(transport, len(head) + len(body))
+            server.backpressure.watch(transport, len(head) + len(body))
             self._untaken = self.writing_paused
         if closing:
             self.force_close()

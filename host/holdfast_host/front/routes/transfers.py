@@ -87,7 +87,7 @@ class TransferRoutes:
         exchange.expect_body()
         lines = ImportLines(instance.type, self._limits)
         async with _begun(instance, replaces=replaces) as import_:
-            with exchange.server.patience.receive() as coming:
+            with exchange.server.timeouts.receive() as coming:
                 while came := await coming.next(exchange.content.readany()):
                     coming.count(len(came))
                     await import_.add(await asyncio.to_thread(lines.feed, came))

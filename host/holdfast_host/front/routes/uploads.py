@@ -83,7 +83,7 @@ class UploadFolder:
         upload = Upload(Path(path))
         try:
             try:
-                with exchange.server.patience.receive() as coming:
+                with exchange.server.timeouts.receive() as coming:
                     if content_type in _BARE:
                         await self._store(_pieces(exchange, coming), upload, file_fd)
                     else:

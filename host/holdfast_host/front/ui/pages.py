@@ -89,8 +89,8 @@ def page_files() -> PageFiles:
 class InspectorPages:
     """The handlers. One per front."""
 
-    def __init__(self, strangers: OriginChecks, tokens: Tokens) -> None:
-        self._strangers = strangers
+    def __init__(self, origin_checks: OriginChecks, tokens: Tokens) -> None:
+        self._origin_checks = origin_checks
         self._tokens = tokens
 
     def routes(self) -> list[Route]:
@@ -121,7 +121,7 @@ class InspectorPages:
 
     async def _sign_in(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         """Have the browser keep the token that the request shows, as any other request would show it."""
-        self._strangers.check_origin(exchange.headers, exchange.asked_host)
+        self._origin_checks.check_origin(exchange.headers, exchange.asked_host)
         self._tokens.caller(exchange.headers)
         token = exchange.headers.get("Authorization", "").partition(" ")[2].strip()
         kept = keep_lines(token, secure=is_secure(exchange)) if self._tokens.required else b""
@@ -129,7 +129,7 @@ class InspectorPages:
 
     async def _sign_out(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         """Have it forget the token, whether that still holds or not."""
-        self._strangers.check_origin(exchange.headers, exchange.asked_host)
+        self._origin_checks.check_origin(exchange.headers, exchange.asked_host)
         return json_answer({"signed_in": False}, 200, forget_lines(secure=is_secure(exchange)))
 
 

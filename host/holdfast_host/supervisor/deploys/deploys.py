@@ -60,7 +60,7 @@ class Deploys:
         self,
         registry: Registry,
         rollout: Rollout,
-        shelf: ComponentStore,
+        components: ComponentStore,
         limits: Limits,
         log: EventLog,
         outbound: Sequence[str] = OUTBOUND_DEFAULT,
@@ -69,7 +69,7 @@ class Deploys:
         self._outbound = outbound
         self._registry = registry
         self._rollout = rollout
-        self._components = shelf
+        self._components = components
         self._limits = limits
         self._log = log
         self._changing: set[str] = set()
