@@ -18,6 +18,7 @@ from rich.table import Table as RichTable
 from tests.benchmarks import (
     archive,
     budget,
+    cluster,
     copies,
     counts,
     deploys,
@@ -50,6 +51,7 @@ SECTIONS: Final[dict[str, Callable[[Section, Scale], None]]] = {
     "idempotency keys": keyed.run,
     "jobs": jobs.run,
     "archive": archive.run,
+    "cluster": cluster.run,
     "sockets": sockets.run,
     "neighbours": neighbours.run,
     "copies": copies.run,

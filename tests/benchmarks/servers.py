@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +112,16 @@ def hand_rolled() -> Iterator[Server]:
 
 
 @contextmanager
+def by_hand(name: str, module: str, environment: Mapping[str, str], processes: int) -> Iterator[Server]:
+    """The `app` of a module in peers/, run by uvicorn in so many processes."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", f"tests.benchmarks.peers.{module}:app", "--port", str(port)]
+    further = ["--workers", str(processes), "--no-access-log", "--log-level", "warning"]
+    with _process(name, command + further, port, environment) as server:
+        yield server
+
+
+@contextmanager
 def aiohttp_empty(loop: str) -> Iterator[Server]:
     """The floor of our HTTP stack: aiohttp with a handler that does nothing, on `asyncio` or `uvloop`."""
     port = free_port()
@@ -138,13 +150,22 @@ def aiohttp_empty(loop: str) -> Iterator[Server]:
 
 
 @contextmanager
-def _process(name: str, command: list[str], port: int) -> Iterator[Server]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _process(
+    name: str, command: list[str], port: int, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    process = subprocess.Popen(
+        command,
+        cwd=HERE.parents[1],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
+        start_new_session=True,
+    )
     try:
         _wait_for(port, process, name)
         yield Server(name, f"http://127.0.0.1:{port}", process.pid)
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # with what it has started
         process.wait()
 
 

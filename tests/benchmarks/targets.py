@@ -43,6 +43,10 @@ def _message(role: str) -> str:
     return f"sockets/deposit/{role}/cpu_ratio"
 
 
+def _three(load: str, what: str = "ratio") -> str:
+    return f"cluster/{load}/three nodes/{what}"
+
+
 TARGETS: Final = [
     Target("durable deposit against workerd, 200 names, 32 clients", _against("workerd", "deposit/200/32"), least=5),
     Target("its p99 against workerd's", "deposit/200/32/workerd/p99_ratio", most=1),
@@ -99,6 +103,9 @@ TARGETS: Final = [
         Target(f"p99 of a deposit beside {what} against without", f"copies/{how}/p99_ratio", most=2)
         for how, what in {"backup": "a backup", "type": "an export", "instance": "exports of an instance"}.items()
     ),
+    Target("durable deposit, PostgreSQL on three nodes, against files", _three("deposit/200/32"), least=0.6),
+    Target("its p99 against that of files", _three("deposit/200/32", "p99_ratio"), most=3),
+    Target("empty method, PostgreSQL on three nodes, against files", _three("empty/200/32"), least=0.4),
     Target("first call to a new name, p50", "first_call/p50_ms", most=5, unit=" ms"),
     Target("reactivation after eviction, p50", "reactivation/p50_ms", most=4, unit=" ms"),
     Target("private memory of an activation, 1,000 active", "memory/1000/mib_each", most=0.8, unit=" MiB"),
