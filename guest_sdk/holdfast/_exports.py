@@ -239,7 +239,8 @@ class Guest:
         """Run the handler of an event of a socket."""
         try:
             result = run_handler(self._handler, self._host.sockets, event, message)
-            self._coroutines.finish(result, f"{self._label}'s handler of a socket")
+            if result is not None:
+                self._coroutines.finish(result, f"{self._label}'s handler of a socket")
         except BaseException as failure:
             raise Err(error_json(failure)) from None
         finally:

@@ -24,6 +24,11 @@ _PLAIN: Final = "{}"  # what is said beside a text
 PAGE: Final = 1_000
 ID_CHARS: Final = 16
 _ATTACHMENT: Final = "the attachment of a socket"
+_UNREAD: Final = object()  # in place of an attachment
+# How a host begins the event of a text message; the socket's id follows, and all else of it.
+_HEARD: Final = '{"event":"message","binary":false,"socket":{"id":"'
+_ID_AT: Final = len(_HEARD)
+_ID_END: Final = _ID_AT + ID_CHARS
 SOCKETS_REFUSED: Final = (
     "{type} has no socket_message(self, ws, message) that could hear of it: define it to accept a WebSocket"
 )
@@ -37,33 +42,47 @@ class Socket:
 
     Attributes:
         id: Its name, which no other socket ever has.
-        tags: The names that it was accepted with.
-        protocol: The subprotocol that was agreed on; empty for none.
-        is_events: Whether it is an event stream.
     """
 
-    __slots__ = ("_attachment", "_host", "_opened_us", "id", "is_events", "protocol", "tags")
+    # Each message pays for what is made here: all but the id is read when somebody asks for it.
+    __slots__ = ("_attachment", "_facts", "_host", "_tagged", "id")
 
-    def __init__(self, host: SocketsImport, facts: dict[str, Any], *, tagged: bool) -> None:
-        """`tagged`: in the text of these facts there may be values with tags."""
-        # What each message pays for: times and texts are made when somebody asks for them.
+    def __init__(self, host: SocketsImport, id_: str, facts: dict[str, Any] | str, tagged: bool = False) -> None:
+        """`facts` may be the text of the event that has them; `tagged`: there may be values with tags in them."""
         self._host = host
-        self.id: str = facts["id"]
-        self.tags: tuple[str, ...] = (*facts["tags"],)
-        self._opened_us: int = facts["opened_us"]
-        self.protocol: str = facts.get("protocol", "")
-        self.is_events: bool = facts.get("events", False)
-        attachment = facts.get("attachment")
-        self._attachment: Any = untag(attachment, _ATTACHMENT) if tagged else attachment
+        self.id = id_
+        self._facts = facts
+        self._tagged = tagged
+        self._attachment: Any = _UNREAD
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The names that it was accepted with."""
+        return (*self._read()["tags"],)
+
+    @property
+    def protocol(self) -> str:
+        """The subprotocol that was agreed on; empty for none."""
+        protocol: str = self._read().get("protocol", "")
+        return protocol
+
+    @property
+    def is_events(self) -> bool:
+        """Whether it is an event stream."""
+        events: bool = self._read().get("events", False)
+        return events
 
     @property
     def opened_at(self) -> datetime:
         """When it was accepted, in UTC."""
-        return instant_of(self._opened_us)
+        return instant_of(self._read()["opened_us"])
 
     @property
     def attachment(self) -> Any:
         """The value that belongs to it; assigning writes it, as a part of the turn. At most 16 KiB."""
+        if self._attachment is _UNREAD:
+            attachment = self._read().get("attachment")
+            self._attachment = untag(attachment, _ATTACHMENT) if self._tagged else attachment
         return self._attachment
 
     @attachment.setter
@@ -98,6 +117,13 @@ class Socket:
         """
         with refusals():
             self._host.close(self._as_receiver(), code, reason)
+
+    def _read(self) -> dict[str, Any]:
+        facts = self._facts
+        if isinstance(facts, str):
+            self._tagged = may_have_tags(facts)
+            self._facts = facts = decode_json(facts)["socket"]
+        return facts
 
     def _as_receiver(self) -> str:
         """As the host reads to whom something is said."""
@@ -193,7 +219,7 @@ class Sockets:
             with refusals():
                 text = self._sockets.list(tag, after, PAGE)
             page, tagged = decode_json(text), may_have_tags(text)
-            found += [Socket(self._sockets, facts, tagged=tagged) for facts in page["sockets"]]
+            found += [_socket(self._sockets, facts, tagged) for facts in page["sockets"]]
             after = page.get("next", "")
             if not after:
                 return found
@@ -214,7 +240,7 @@ class Sockets:
         with refusals():
             text = self._sockets.list(None, before, 1) if before else _NONE
         found, tagged = decode_json(text)["sockets"], may_have_tags(text)
-        return next((Socket(self._sockets, facts, tagged=tagged) for facts in found if facts["id"] == id), None)
+        return next((_socket(self._sockets, facts, tagged) for facts in found if facts["id"] == id), None)
 
     def broadcast(
         self, message: str | bytes, tag: str | None = None, but: Socket | str | Iterable[Socket | str] = ()
@@ -299,8 +325,10 @@ def run_handler(handler_of: Callable[[str], Callable[..., Any]], host: SocketsIm
 
     `handler_of` finds it by its name, or raises CallRefusedError.
     """
+    if event.startswith(_HEARD):  # as most come
+        return handler_of("socket_message")(Socket(host, event[_ID_AT:_ID_END], event), message)
     facts = decode_json(event)
-    ws, kind = Socket(host, facts["socket"], tagged=may_have_tags(event)), facts["event"]
+    ws, kind = _socket(host, facts["socket"], may_have_tags(event)), facts["event"]
     if kind == "message":
         told: str | bytes = binascii.a2b_base64(message) if facts.get("binary") else message
         return handler_of("socket_message")(ws, told)
@@ -309,6 +337,10 @@ def run_handler(handler_of: Callable[[str], Callable[..., Any]], host: SocketsIm
     if kind == "error":
         return handler_of("socket_error")(ws, SocketError(facts["code"], facts["reason"]))
     raise CallRefusedError("ActorUnknownMethodError", f"this component knows no event {kind!r} of a socket")
+
+
+def _socket(host: SocketsImport, facts: dict[str, Any], tagged: bool) -> Socket:
+    return Socket(host, facts["id"], facts, tagged)
 
 
 class SocketError(Exception):

@@ -48,6 +48,7 @@ _VALUE_WORDS: Final = struct.Struct("<" + _VALUE_FORMAT)
 _TEXT_FORMAT: Final = "B7x2Q8x"  # the kind, size and data
 _ONE_TEXT: Final = struct.Struct("<" + _TEXT_FORMAT)
 _TWO_TEXTS: Final = struct.Struct("<" + _TEXT_FORMAT * 2)
+_THREE_TEXTS: Final = struct.Struct("<" + _TEXT_FORMAT * 3)
 _TEXT_WORDS: Final = struct.Struct("<2Q")  # size and data, behind the kind
 _METHOD_VALUES: Final = struct.Struct("<" + _TEXT_FORMAT * 2 + "B7xB23x" * 2)
 _ONE_FLAG: Final = struct.Struct("<B7xB")
@@ -282,15 +283,29 @@ def _read_two_texts(values: int) -> tuple[bytes, bytes] | None:
     return _MEMORY[data : data + size].tobytes(), _MEMORY[next_data : next_data + next_size].tobytes()
 
 
+def _read_three_texts(values: int) -> tuple[bytes, bytes, bytes] | None:
+    kind, size, data, kind_2, size_2, data_2, kind_3, size_3, data_3 = _THREE_TEXTS.unpack_from(_MEMORY, values)
+    if kind != _STRING or kind_2 != _STRING or kind_3 != _STRING:
+        return None
+    memory = _MEMORY
+    return (
+        memory[data : data + size].tobytes(),
+        memory[data_2 : data_2 + size_2].tobytes(),
+        memory[data_3 : data_3 + size_3].tobytes(),
+    )
+
+
 def _reader(kinds: tuple[Kind, ...]) -> Callable[[int], Sequence[Any] | None]:
     """What takes a host function's arguments out of its parameters; None where they are of other kinds.
 
-    `get` and `put` are called often enough for one of their own.
+    `get`, `put` and a socket's `send` are called often enough for one of their own.
     """
     if kinds == (Kind.TEXT,):
         return _read_one_text
     if kinds == (Kind.TEXT, Kind.TEXT):
         return _read_two_texts
+    if kinds == (Kind.TEXT, Kind.TEXT, Kind.TEXT):
+        return _read_three_texts
     codes = tuple(_KIND_CODES[kind] for kind in kinds)
     unpack = struct.Struct("<" + _VALUE_FORMAT * len(kinds)).unpack_from
     readers = tuple((_READERS[kind], 4 * at) for at, kind in enumerate(kinds))

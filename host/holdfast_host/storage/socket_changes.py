@@ -36,11 +36,13 @@ class SocketChanges(TurnJobs):
         """One of the instance's sockets, or its auto response."""
         if number == self._ended_socket and number:
             return None
-        for changes in (self._top, *reversed(self._below)):
-            if changes.sockets is not None and number in changes.sockets:
-                return changes.sockets[number]
-            if changes.erased:
-                return None
+        top = self._top
+        if self._below or top.sockets is not None or top.erased:
+            for changes in (top, *reversed(self._below)):
+                if changes.sockets is not None and number in changes.sockets:
+                    return changes.sockets[number]
+                if changes.erased:
+                    return None
         return read_socket(self._store, self._instance, self._pending, number)
 
     def stored_socket(self, number: int) -> SocketRow | None:

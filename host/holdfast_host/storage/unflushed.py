@@ -35,14 +35,16 @@ class Pending:
         layers: What is not durable.
         savepoints: How many savepoints the instance's turns have begun: the number of the last one.
         stored_sockets: The instance's sockets as they are durable; None until `all_sockets` has read them.
+        stored_socket: The one that was read last, by its number: who speaks is answered.
     """
 
-    __slots__ = ("_settled", "layers", "savepoints", "stored_sockets")
+    __slots__ = ("_settled", "layers", "savepoints", "stored_socket", "stored_sockets")
 
     def __init__(self) -> None:
         self.layers: tuple[Layer, ...] = ()
         self.savepoints = 0
         self.stored_sockets: dict[int, SocketRow] | None = None
+        self.stored_socket: tuple[int, SocketRow | None] | None = None
         self._settled = 0  # how many layers were, so far
 
     def __bool__(self) -> bool:
@@ -75,14 +77,29 @@ class Pending:
         layers = self.layers
         if layers:
             self._settled += 1  # first: who reads meanwhile keeps nothing that was read before
-            if self.stored_sockets is not None:
-                self._settle_sockets(group, self.stored_sockets)
+            if self.stored_sockets is not None or self.stored_socket is not None:
+                self._settle_sockets(group)
             self.layers = tuple([layer for layer in layers if layer.group > group]) if layers[-1].group > group else ()
 
-    def _settle_sockets(self, group: int, stored: dict[int, SocketRow]) -> None:
+    def _settle_sockets(self, group: int) -> None:
         for layer in self.layers:
             if layer.group <= group and (layer.changes.sockets is not None or layer.changes.erased):
-                change_sockets(stored, layer.changes)
+                self.stored_socket = None
+                if self.stored_sockets is not None:
+                    change_sockets(self.stored_sockets, layer.changes)
+
+    def read_socket(self, store: Store, instance: StoredInstance, socket: int) -> SocketRow | None:
+        """One of the instance's sockets as it is durable; the layers were seen before."""
+        stored, last = self.stored_sockets, self.stored_socket
+        if stored is not None and socket != AUTO_RESPONSE:
+            return stored.get(socket)
+        if last is not None and last[0] == socket:
+            return last[1]
+        settled, row = self._settled, store.socket(instance, socket)
+        self.stored_socket = socket, row
+        if settled != self._settled:
+            self.stored_socket = None
+        return row
 
     def read_sockets(self, store: Store, instance: StoredInstance) -> dict[int, SocketRow]:
         """The instance's sockets as its finished turns have left them, in no order; the caller's to change."""
@@ -176,7 +193,7 @@ def read_socket(store: Store, instance: StoredInstance, pending: Pending, socket
             return sockets[socket]
         if layer.changes.erased:
             return None
-    return store.socket(instance, socket)
+    return pending.read_socket(store, instance, socket)
 
 
 def read_alarm(store: Store, instance: StoredInstance, pending: Pending) -> Alarm | None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from holdfast import HostError, LimitError, Request, Response, Socket, SocketError, StatefulActor
+from holdfast import HostError, LimitError, Request, Response, Socket, SocketError, StatefulActor, _sockets
 from holdfast._host_imports import Err
 from holdfast._http import Headers
+from holdfast._values.codec import decode_json
 from tests.unit.guest.memory_host import Hosted
 
 ID, OTHER, THIRD = "0000000100000002", "0000000100000003", "0000000200000001"
@@ -201,6 +202,45 @@ def test_a_message_runs_its_handler_with_the_socket_and_its_attachment(room: Hos
         ("attach", ID, 5),
         ("send", {"ids": [ID]}, "/w==", {"binary": True}),
     ]
+
+
+def test_what_a_message_says_of_its_socket_is_read_when_it_is_asked_for() -> None:
+    class Curious(StatefulActor):
+        def socket_message(self, ws: Socket, message: str | bytes) -> None:
+            ws.send(repr((ws.id, ws.tags, ws.protocol, ws.is_events, ws.opened_at.timestamp(), ws.attachment)))
+            assert isinstance(ws.attachment, dict)
+            ws.attachment["n"] = 5
+            ws.send(repr(ws.attachment))
+
+    hosted = Hosted(Curious)
+    attachment = {"n": {"$hf": "tuple", "v": [1, 2]}}
+    said = facts(ID, "a", "b", protocol="chat", events=False, attachment=attachment)
+    usual = {"event": "message", "binary": False, "socket": said}
+    for event in (json.dumps(usual, separators=(",", ":")), json.dumps(usual), json.dumps({"socket": said, **usual})):
+        hosted.sockets.asked.clear()
+        hosted.guest.socket(event, "hi")
+
+        assert [each[2] for each in hosted.sockets.asked] == [
+            repr((ID, ("a", "b"), "chat", False, 1.0, {"n": (1, 2)})),
+            repr({"n": 5}),
+        ]
+
+
+def test_a_message_whose_socket_nobody_asks_about_costs_no_reading(
+    room: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def reading(text: str) -> Any:
+        read.append(text)
+        return decode_json(text)
+
+    monkeypatch.setattr(_sockets, "decode_json", reading)
+    monkeypatch.setattr(Room, "socket_message", lambda self, ws, message: ws.send(message))
+    event = json.dumps({"event": "message", "binary": False, "socket": facts()}, separators=(",", ":"))
+    room.guest.socket(event, "hi")
+
+    assert (room.sockets.asked, read) == ([("send", {"ids": [ID]}, "hi", {})], [])
 
 
 def test_a_close_and_an_error_run_theirs(room: Hosted) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast_host.storage import unflushed
 from holdfast_host.storage.store import Alarm, Changes, Receipt, SocketRow, Store, StoredInstance
-from holdfast_host.storage.unflushed import Pending
+from holdfast_host.storage.unflushed import Pending, read_socket
 
 
 def written(pending: Pending) -> list[tuple[int, dict[bytes, bytes | None], bool]]:
@@ -109,6 +109,48 @@ def test_sockets_that_were_read_while_a_group_was_settled_are_not_kept(monkeypat
     monkeypatch.setattr(unflushed, "_read_stored", lambda store, instance: {4: SocketRow(1), 5: SocketRow(1)})
 
     assert sorted(pending.read_sockets(store, instance)) == [4, 5]
+
+
+def test_the_socket_that_was_read_last_is_read_once_until_a_commit_changes_it() -> None:
+    pending, instance = Pending(), StoredInstance(0, 7, b"a")
+    rows: dict[int, SocketRow | None] = {4: SocketRow(1), 5: SocketRow(2)}
+    asked: list[int] = []
+
+    class Rows:
+        def socket(self, _: StoredInstance, socket: int) -> SocketRow | None:
+            asked.append(socket)
+            return rows.get(socket)
+
+    store = cast("Store", Rows())
+    for group, writes in ((1, Changes({b"key": b"value"})), (2, Changes(sockets={5: SocketRow(3)}))):
+        pending.add(writes, group)
+        assert [read_socket(store, instance, pending, 4) for _ in range(2)] == [SocketRow(1)] * 2
+        pending.settle(group)
+    assert asked == [4], "what else was written says nothing of it"
+    rows[4] = SocketRow(6)
+    pending.add(Changes(sockets={4: rows[4]}), 3)
+    assert read_socket(store, instance, pending, 4) == SocketRow(6)
+    pending.settle(3)
+
+    assert read_socket(store, instance, pending, 4) == SocketRow(6)
+    assert asked == [4, 4]
+
+
+def test_a_socket_that_was_read_while_a_commit_changed_it_is_read_anew() -> None:
+    pending, instance = Pending(), StoredInstance(0, 7, b"a")
+    answers = [SocketRow(1), SocketRow(2)]
+
+    class Rows:
+        def socket(self, _: StoredInstance, __: int) -> SocketRow | None:
+            if len(answers) == 2:  # it was read before the commit, and is settled behind it
+                pending.settle(1)
+            return answers.pop(0)
+
+    store = cast("Store", Rows())
+    pending.add(Changes(sockets={5: SocketRow(9)}), 1)
+    assert read_socket(store, instance, pending, 4) == SocketRow(1)
+
+    assert read_socket(store, instance, pending, 4) == SocketRow(2)
 
 
 def test_sockets_are_counted_without_a_copy_of_those_that_are_durable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from holdfast_host.wire.calls.frames import (
     ProtocolError,
     pack_call,
     pack_cancel,
+    pack_event,
     pack_json,
     pack_reply,
     split,
@@ -57,6 +58,15 @@ def test_a_call_comes_out_as_it_went_in(call: Call) -> None:
 
     assert kind == Kind.CALL
     assert unpack_call(payload) == call
+
+
+@given(_U32, _U32, _SHORT, _SHORT, st.binary(max_size=3000))
+def test_the_call_of_an_event_is_the_one_that_any_call_is(
+    slot: int, type_id: int, name: bytes, method: bytes, body: bytes
+) -> None:
+    event = Call(slot, type_id, 0, int(CallKind.SOCKET), 0, name, method, b"", body)
+
+    assert pack_event(slot, type_id, name, method, body) == pack_call(event)
 
 
 @given(replies)

@@ -76,7 +76,7 @@ class Front(Client):
             if not isinstance(frame, Open):
                 if self.clears:
                     self.pages.sends.clear(frame.slot)
-                frame = replace(frame, slot=NO_SLOT)
+                frame = frame._replace(slot=NO_SLOT) if isinstance(frame, Send) else replace(frame, slot=NO_SLOT)
             self.told.append(frame)
             self.send_bytes += (len(payload) + 5) * (kind == Kind.SEND)
 

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast_host.core.limits import Limits
 from holdfast_host.wire.calls.frames import Call, CallKind
-from holdfast_host.wire.sockets.frames import Auto, serial_of
+from holdfast_host.wire.sockets.frames import Auto, serial_of, untold_bytes_max
 from tests.unit.worker.socket_stage import Front, SocketStage, handlers, steps, to
 from tests.unit.worker.stage import TYPE
 
@@ -134,6 +134,25 @@ def test_messages_go_no_further_ahead_than_a_front_takes_and_replies_overtake_th
         assert lead <= 12 or len(room.front.texts(one)) == 50, "instances have their turns"
     room.front.wait_told(lambda _: bool(room.front.closes()))
     assert room.stage.do(lambda: room.worker.sockets.outgoing.waiting_bytes) == 0
+
+
+@pytest.mark.limit("front_ahead_bytes")
+def test_what_a_front_has_taken_and_not_told_keeps_no_message_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A front says nothing of the last few that it took: whoever waited for that would wait for ever."""
+    limits = Limits(front_ahead_bytes=64_000)
+    room = SocketStage(monkeypatch, limits=limits)
+    socket = room.front.accept("a")
+
+    room.run("a", ["send", to(socket), "x" * 900])
+    room.run("a", ["send", to(socket), "y" * 64_000])
+    room.front.wait_told(lambda _: len(room.front.texts(socket)) == 2)
+    assert room.front.send_bytes > limits.front_ahead_bytes
+    room.run("a", ["send", to(socket), "z"])
+    room.settle()
+
+    assert len(room.front.texts(socket)) == 2, "now it is further ahead than that"
+    room.front.taken(room.front.send_bytes - untold_bytes_max(limits.front_ahead_bytes))
+    room.front.wait_told(lambda _: len(room.front.texts(socket)) == 3)
 
 
 @pytest.mark.limit("front_unsent_bytes_max")

@@ -209,8 +209,15 @@ class WebSocketClient(ClientSocket):
         self._heard_at = self._table.tick
         if self._state is State.OVER:
             return
+        flow = self.room.flow
+        if self._state is _OPEN and flow.has_room_for(self):
+            # As most messages come. It is what `offer` would come to, with nothing held in between.
+            message = self._reader.read_whole(data)
+            if message is not None:
+                self._give_message(message)
+                return
         self._reader.feed(data)
-        self.room.flow.offer(self)
+        flow.offer(self)
         if self.is_waiting or self.is_stalled:
             self._pause_reading()
         self._table.unread.count(self, self._reader.held_bytes)
@@ -313,8 +320,7 @@ class WebSocketClient(ClientSocket):
             if self._state is State.OPEN:
                 self._write(room.auto[1])
             return False
-        number = socket_number(self._table.front, self.serial)
-        body = MessageEvent(number, message.binary, message.payload).pack()
+        body = MessageEvent(socket_number(self._table.front, self.serial), message.binary, message.payload).pack()
         room.flow.give(self, room, ON_MESSAGE, body)
         return True
 

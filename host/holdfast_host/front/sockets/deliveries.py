@@ -10,8 +10,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from holdfast_host.front.sockets.event_stream import pack_event
 from holdfast_host.front.sockets.protocol import pack_message
@@ -21,6 +20,22 @@ if TYPE_CHECKING:
     from holdfast_host.front.sockets.rooms import Room
 
 PIECE_SOCKETS: Final = 256
+
+_Owner = TypeVar("_Owner")
+
+
+class _Once(Generic[_Owner]):
+    """What is made when it is first asked for: `functools.cached_property` without its lock, which costs the most."""
+
+    def __init__(self, make: Callable[[_Owner], bytes]) -> None:
+        self._make = make
+        self._name = make.__name__
+        self.__doc__ = make.__doc__
+
+    def __get__(self, owner: _Owner, _: type[_Owner]) -> bytes:
+        """Made, and from now on the owner's own."""
+        made = owner.__dict__[self._name] = self._make(owner)
+        return made
 
 
 class Delivery:
@@ -32,12 +47,12 @@ class Delivery:
         self.at = 0  # how many of them have it
         self.taken = taken  # called when all have it
 
-    @cached_property
+    @_Once
     def frame(self) -> bytes:
         """For a WebSocket."""
         raise NotImplementedError
 
-    @cached_property
+    @_Once
     def event(self) -> bytes:
         """For an event stream."""
         raise NotImplementedError
@@ -77,7 +92,7 @@ class Sent(Delivery):
         """Give it to one of them."""
         receiver.take(self)
 
-    @cached_property
+    @_Once
     def frame(self) -> bytes:
         """For a WebSocket: an event is a text that says its parts."""
         send = self._send
@@ -86,7 +101,7 @@ class Sent(Delivery):
         facts = {"id": send.event_id.decode() or None, "event": send.event.decode() or None, "data": send.data.decode()}
         return pack_message(json.dumps(facts, separators=(",", ":")).encode(), binary=False)
 
-    @cached_property
+    @_Once
     def event(self) -> bytes:
         """For an event stream; nothing for bytes, which it cannot carry."""
         send = self._send
@@ -142,8 +157,12 @@ class Deliveries:
     def add(self, room: Room, delivery: Delivery) -> None:
         """Hand it out behind what the room's sockets are still to get; at once where that is little and short."""
         if room.deliveries is None:
-            if len(delivery.serials) <= PIECE_SOCKETS:
-                self._hand_out(delivery)
+            serials = delivery.serials
+            if len(serials) <= PIECE_SOCKETS:
+                delivery.hand_out(serials, self._find)
+                self.count += len(serials)
+                if delivery.taken is not None:
+                    delivery.taken()
                 return
             room.deliveries = deque()
             self._rooms.append(room)

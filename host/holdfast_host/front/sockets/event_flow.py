@@ -16,7 +16,7 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.limits import MIB
-from holdfast_host.wire.calls.frames import EVENT_SLOT, Call, CallKind, ProtocolError
+from holdfast_host.wire.calls.frames import EVENT_SLOT, ProtocolError, pack_event
 from holdfast_host.wire.pages.state_page import EVENT_SLOTS
 
 if TYPE_CHECKING:
@@ -30,27 +30,36 @@ INSTANCE_EVENTS_MAX: Final = 128
 EVENTS_MAX: Final = EVENT_SLOTS
 BYTES_MAX: Final = 64 * MIB
 FUNCTION_BYTES_MAX: Final = BYTES_MAX // 2
-_KIND: Final = int(CallKind.SOCKET)
+_SLOTS_END: Final = EVENT_SLOT + EVENTS_MAX
 
 
 class Given:
     """An event that is under way: it has a slot, and no REPLY."""
 
-    __slots__ = ("call", "deaths", "is_sent", "room", "socket")
+    __slots__ = ("body_bytes", "deaths", "frame", "is_sent", "method", "room", "socket")
 
-    def __init__(self, call: Call, room: Room, socket: ClientSocket | None, *, is_sent: bool) -> None:
-        self.call = call
+    def __init__(
+        self, frame: bytes, method: bytes, body_bytes: int, room: Room, socket: ClientSocket | None, is_sent: bool
+    ) -> None:
+        self.frame = frame
+        self.method = method
+        self.body_bytes = body_bytes
         self.room = room
         self.socket = socket  # None: of one that has ended, or never was
         self.is_sent = is_sent
         self.deaths = 0  # of workers that had begun it
+
+    @property
+    def body(self) -> bytes:
+        """What it says."""
+        return self.frame[-self.body_bytes :]
 
 
 class EventFlow:
     """What is under way to one worker, successor after successor. For the front's loop."""
 
     def __init__(self) -> None:
-        self._send: Callable[[Call], None] | None = None  # None while there is no worker
+        self._send: Callable[[bytes], None] | None = None  # None while there is no worker
         self._words: memoryview[int] | None = None
         self.count = 0  # of events that were given
         self._free = list(range(EVENT_SLOT + EVENTS_MAX - 1, EVENT_SLOT - 1, -1))
@@ -75,15 +84,29 @@ class EventFlow:
         """The worker is gone."""
         self._send = self._words = None
 
-    def resume(self, send: Callable[[Call], None], words: memoryview[int]) -> None:
+    def resume(self, send: Callable[[bytes], None], words: memoryview[int]) -> None:
         """There is one, which writes to these words: `send` it what is under way, and go on."""
         self._send, self._words = send, words
         for given in self._under_way.values():
             given.is_sent = True
-            send(given.call)
+            send(given.frame)
         self._serve()
         for function in [*self._held]:
             self._release(function)
+
+    def has_room_for(self, socket: ClientSocket) -> bool:
+        """Whether an event of the socket may be given at once: nobody is before it, and no bound is reached."""
+        room = socket.room
+        return (
+            self._send is not None
+            and room.waiting is None
+            and not (self._ready or self._serving or socket.is_waiting or socket.is_stalled)
+            and self._free != []
+            and socket.under_way < SOCKET_EVENTS_MAX
+            and room.under_way < INSTANCE_EVENTS_MAX
+            and self._bytes < BYTES_MAX
+            and self._bytes_of.get(room.function, 0) < FUNCTION_BYTES_MAX
+        )
 
     def offer(self, socket: ClientSocket) -> None:
         """A socket may have something to give: it does so now, or when it is its turn."""
@@ -98,18 +121,18 @@ class EventFlow:
     def give(self, socket: ClientSocket | None, room: Room, method: bytes, body: bytes) -> None:
         """Send an event; from within `ClientSocket.give_next`, or for a socket that never was."""
         slot = self._free.pop() if self._free else next(self._further)
-        call = Call(slot, room.type_id, 0, _KIND, 0, room.name, method, b"", body)
-        self._under_way[slot] = Given(call, room, socket, is_sent=self._send is not None)
-        self._bytes += len(body)
-        self._bytes_of[room.function] += len(body)
+        frame, body_bytes, send = pack_event(slot, room.type_id, room.name, method, body), len(body), self._send
+        self._under_way[slot] = Given(frame, method, body_bytes, room, socket, send is not None)
+        self._bytes += body_bytes
+        self._bytes_of[room.function] += body_bytes
         room.under_way += 1
         if socket is not None:
             socket.under_way += 1
         self.count += 1
-        if self._send is not None:
-            if self._words is not None and slot < EVENT_SLOT + EVENTS_MAX:
+        if send is not None:
+            if self._words is not None and slot < _SLOTS_END:
                 self._words[slot - EVENT_SLOT] = 0
-            self._send(call)
+            send(frame)
 
     def reply(self, slot: int) -> None:
         """An event is over.
@@ -121,14 +144,16 @@ class EventFlow:
         if given is None:
             raise ProtocolError(f"a REPLY for the event {slot - EVENT_SLOT}, which is not under way")
         self.end(slot)
-        self._serve()
-        self._release(given.room.function)
+        if self._ready:
+            self._serve()
+        if self._held:
+            self._release(given.room.function)
 
     def end(self, slot: int) -> None:
         """Nothing more will come of the event in this slot."""
         given = self._under_way.pop(slot)
-        socket, room, body_bytes = given.socket, given.room, len(given.call.body)
-        if slot < EVENT_SLOT + EVENTS_MAX:
+        socket, room, body_bytes = given.socket, given.room, given.body_bytes
+        if slot < _SLOTS_END:
             self._free.append(slot)
         self._bytes -= body_bytes
         room.under_way -= 1
@@ -142,7 +167,8 @@ class EventFlow:
             if socket.is_stalled:
                 socket.is_stalled = False
                 self._enqueue(socket)
-        self._get_ready(room)
+        if room.waiting:
+            self._get_ready(room)
 
     def _enqueue(self, socket: ClientSocket) -> None:
         room = socket.room

@@ -33,6 +33,7 @@ _OPCODES: Final = frozenset({_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG
 _FIN, _RESERVED, _OPCODE, _MASKED, _LENGTH = 0x80, 0x70, 0x0F, 0x80, 0x7F
 _LENGTH_16, _LENGTH_64 = 126, 127
 _MASK_BYTES: Final = 4
+_LEAST_BYTES: Final = 2 + _MASK_BYTES  # of a client's frame: its head
 _CONTROL_BYTES_MAX: Final = 125
 _REASON_BYTES_MAX: Final = _CONTROL_BYTES_MAX - 2
 _SHORT: Final = struct.Struct(">BBH")
@@ -139,6 +140,26 @@ class MessageReader:
         """Whether something has come that `next` has not looked at."""
         return self._at < len(self._data)
 
+    def read_whole(self, data: bytes) -> Message | None:
+        """The message that these bytes are, no more and no less, where nothing else is here; None: `feed` them."""
+        came = len(data)
+        if came < _LEAST_BYTES or self._data or self._unfinished is not None or self._ended:
+            return None
+        opcode, length, at = data[0] & ~_FIN, data[1] & _LENGTH, _LEAST_BYTES
+        if length == _LENGTH_16:
+            at += 2
+            length = int.from_bytes(data[2:4], "big")
+            if length < _LENGTH_16:
+                return None
+        if came != at + length or data[0] < _FIN or data[1] < _MASKED or not _TEXT <= opcode <= _BINARY:
+            return None
+        if length > self._bytes_max:
+            return None
+        payload = unmask(data[at:], data[at - _MASK_BYTES : at])
+        if opcode == _TEXT and not _is_text(payload):
+            return None
+        return Message(payload, opcode == _BINARY)
+
     def feed(self, data: bytes) -> None:
         """Take what came."""
         if not self._ended:
@@ -243,11 +264,8 @@ class MessageReader:
         self._advance(at - self._at)
 
     def _whole(self, opcode: int, payload: bytes) -> Event:
-        if opcode == _TEXT and not payload.isascii():
-            try:
-                payload.decode()
-            except UnicodeDecodeError:
-                return self._violation(NOT_UTF8, "a text is not UTF-8")
+        if opcode == _TEXT and not _is_text(payload):
+            return self._violation(NOT_UTF8, "a text is not UTF-8")
         return Message(payload, opcode == _BINARY)
 
     def _part(self, opcode: int, first: int, payload: bytes) -> Event | bool:
@@ -294,6 +312,15 @@ class MessageReader:
 
 
 _UNMASKED: Final = bytes(_MASK_BYTES)
+
+
+def _is_text(payload: bytes) -> bool:
+    if not payload.isascii():
+        try:
+            payload.decode()
+        except UnicodeDecodeError:
+            return False
+    return True
 
 
 def unmask(data: bytes, mask: bytes) -> bytes:

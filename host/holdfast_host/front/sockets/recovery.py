@@ -125,7 +125,7 @@ class Recovery:
 
     def _read_events(self) -> None:
         """Judge what is under way; what goes to the successor stays there."""
-        given = [(slot, each) for slot, each in self._flow.all_given() if each.call.method == ON_MESSAGE]
+        given = [(slot, each) for slot, each in self._flow.all_given() if each.method == ON_MESSAGE]
         over = {slot for slot, each in given if self._is_over(slot, each)}
         for slot, each in given:
             # Where the worker lives it may still run what even a socket that has gone meanwhile has given.
@@ -154,15 +154,15 @@ class Recovery:
 
     def _speaking(self) -> set[tuple[int, int]]:
         """Serials and owners of those whose messages go to the successor: who has left stands until these are heard."""
-        given = [each for _, each in self._flow.all_given() if each.call.method == ON_MESSAGE]
+        given = [each for _, each in self._flow.all_given() if each.method == ON_MESSAGE]
         return {(each.socket.serial, each.room.mark) for each in given if each.socket is not None}
 
     def _closes_under_way(self) -> list[Closing]:
         found = []
         for _, given in self._flow.all_given():
-            if given.call.method != ON_MESSAGE:
-                closed = Closed.unpack(given.call.body)
-                broke = given.call.method == ON_ERROR
+            if given.method != ON_MESSAGE:
+                closed = Closed.unpack(given.body)
+                broke = given.method == ON_ERROR
                 serial = serial_of(closed.socket)
                 found.append(Closing(serial, given.room.mark, closed.code, closed.clean, broke, closed.reason))
         return found

@@ -23,7 +23,7 @@ from holdfast_host.front.sockets.protocol import ABNORMAL, POLICY, RESTART, pack
 from holdfast_host.front.sockets.recovery import Recovery
 from holdfast_host.front.sockets.rooms import Room
 from holdfast_host.front.sockets.slow_clients import SlowClients, UnreadMessages
-from holdfast_host.wire.calls.frames import Call, Kind, ProtocolError, pack_call
+from holdfast_host.wire.calls.frames import Kind, ProtocolError
 from holdfast_host.wire.sockets.frames import (
     ON_CLOSE,
     SERIAL_MAX,
@@ -36,6 +36,7 @@ from holdfast_host.wire.sockets.frames import (
     pack_taken,
     serial_of,
     socket_number,
+    untold_bytes_max,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from holdfast_host.front.worker_link import LinkUp, WorkerLink
 
 _HEAD_BYTES: Final = 5  # of a frame: its length and its kind
+_SEND: Final = int(Kind.SEND)
 _STOPPING: Final = "the host is stopping: connect again"
 _ENDED: Final = "the token that it was opened with is revoked, rotated or has expired"
 
@@ -84,7 +86,9 @@ class SocketTable:
         self._flows: defaultdict[WorkerLink, EventFlow] = defaultdict(EventFlow)
         self._begun: defaultdict[WorkerLink, int] = defaultdict(int)  # how often it was up
         self._taken: defaultdict[WorkerLink, int] = defaultdict(int)  # bytes of SEND, since its HELLO
-        self._untold: set[WorkerLink] = set()  # that are to hear of them
+        self._told: defaultdict[WorkerLink, int] = defaultdict(int)  # what of them its worker has heard of
+        self._untold_bytes_max = untold_bytes_max(limits.front_ahead_bytes)
+        self._untold: set[WorkerLink] = set()  # that are to hear of more
         self._of_function: defaultdict[str, int] = defaultdict(int)
         self._looks: defaultdict[int, list[int]] = defaultdict(list)  # serials, by the tick at which they are due
         self._ticking: asyncio.TimerHandle | None = None
@@ -218,12 +222,12 @@ class SocketTable:
         """A link begins: judge what its predecessor left, say what stands, and go on with that."""
         flow = self._flows[link]
         self._begun[link] += 1
-        self._taken[link] = 0
+        self._taken[link] = self._told[link] = 0
         rooms = [room for room in self._rooms.values() if room.flow is flow]
         standing, closes = Recovery(flow, rooms, self._held, up).decide(self._next_serial)
         self._rooms = {key: room for key, room in self._rooms.items() if room.sockets}  # offers may have left some
         link.send_frame(standing.pack())
-        flow.resume(lambda call: _write(link, call), link.pages.events.words)
+        flow.resume(link.send_frame, link.pages.events.words)
         for (code, reason), serials in closes.items():
             self._deliveries.close_all(serials, code, reason)
 
@@ -237,7 +241,7 @@ class SocketTable:
         Raises:
             ProtocolError: no worker says that.
         """
-        if kind == Kind.SEND:
+        if kind == _SEND:
             self._send(link, Send.unpack(payload), len(payload) + _HEAD_BYTES)
         elif kind == Kind.OPEN:
             self._open(link, Open.unpack(payload))
@@ -258,10 +262,11 @@ class SocketTable:
         def taken() -> None:
             if self._begun[link] != begun:
                 return  # it is of an earlier worker
-            self._taken[link] += frame_bytes
-            if not self._untold:
-                self._loop.call_soon(self._tell_taken)
-            self._untold.add(link)
+            self._taken[link] = taken_bytes = self._taken[link] + frame_bytes
+            if taken_bytes - self._told[link] > self._untold_bytes_max:
+                if not self._untold:
+                    self._loop.call_soon(self._tell_taken)
+                self._untold.add(link)
 
         room = self._room(link, send.type_id, send.name) or self._expect(link, send)
         if room is None:
@@ -298,6 +303,7 @@ class SocketTable:
 
     def _tell_taken(self) -> None:
         for link in self._untold:
+            self._told[link] = self._taken[link]
             link.send_frame(pack_taken(self._taken[link]))
         self._untold.clear()
 
@@ -375,7 +381,3 @@ class SocketTable:
         del serials[-PIECE_SOCKETS:]
         if serials:
             self._loop.call_soon(self._look_at, serials)
-
-
-def _write(link: WorkerLink, call: Call) -> None:
-    link.send_frame(pack_call(call))

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from holdfast_host.wire.calls.trace_context import CONTEXT_BYTES
 
-PROTOCOL: Final = 3
+PROTOCOL: Final = 4
 FRAME_BYTES_MAX: Final = 32 << 20
 
 
@@ -75,6 +75,7 @@ _SLOT: Final = struct.Struct("<IBI")
 _HEADER: Final = struct.Struct("<IB")
 # Plain integers: to look a member of an enumeration or a size up costs more than to pack it.
 _CALL_KIND: Final = int(Kind.CALL)
+_SOCKET_KIND: Final = int(CallKind.SOCKET)
 _REPLY_KIND, _REPLY_BYTES = int(Kind.REPLY), _REPLY_PAYLOAD.size + 1
 _CALL_NAMES_AT: Final = _CALL_PAYLOAD.size
 _KEYED: Final = int(CallFlag.KEYED)
@@ -133,6 +134,14 @@ def pack_call(call: Call) -> bytes:
         origin_bytes,
     )
     return b"".join((head, name, method, origin, body))
+
+
+def pack_event(slot: int, type_id: int, name: bytes, method: bytes, body: bytes) -> bytes:
+    """The whole frame of a CALL of kind SOCKET, as `pack_call` has it: an event has nothing else to say."""
+    name_bytes, method_bytes = len(name), len(method)
+    length = _CALL_NAMES_AT + name_bytes + method_bytes + len(body) + 1
+    head = _CALL.pack(length, _CALL_KIND, slot, type_id, 0, _SOCKET_KIND, 0, name_bytes, method_bytes, 0)
+    return b"".join((head, name, method, body))
 
 
 def unpack_call(payload: bytes) -> Call:

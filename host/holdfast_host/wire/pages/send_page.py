@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 SEND_SLOTS: Final = 1_024
@@ -24,6 +25,7 @@ NO_GROUP: Final = 0
 _MARKED, _WITHDRAWN, _ARRIVED = 0, 1, 2  # words; those of a slot, which is 1 at least, begin behind them
 _GROUP, _OWNER = 2, 3  # behind the double of a slot
 _OWNER_BYTES: Final = 8
+_MARKS_KEPT: Final = 1_024  # of instances that send again and again
 _BYTES: Final = (SEND_SLOTS + 2) * 2 * 8
 
 
@@ -34,6 +36,7 @@ class InFlight(NamedTuple):
     group: int  # NO_GROUP: they wait for none
 
 
+@lru_cache(maxsize=_MARKS_KEPT)
 def owner_mark(type_id: int, name: bytes) -> int:
     """An instance in a word of 64 bit; two that share one would only be closed together."""
     digest = hashlib.blake2b(name, digest_size=_OWNER_BYTES, salt=type_id.to_bytes(4, "little")).digest()

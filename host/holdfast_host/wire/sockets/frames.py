@@ -16,7 +16,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from holdfast_host.wire.calls.frames import Kind, ProtocolError
 from holdfast_host.wire.pages.send_page import NO_SLOT
@@ -39,16 +39,22 @@ _NONE: Final = 0xFFFFFFFF  # in place of the length of a text
 
 _HEAD: Final = struct.Struct("<IB")
 _MESSAGE: Final = struct.Struct("<QB")
+_MESSAGE_BYTES: Final = _MESSAGE.size
 _CLOSED: Final = struct.Struct("<QHB")
 _OPEN: Final = struct.Struct("<QBIH")
 _SEND: Final = struct.Struct("<HBHHI")
 _CLOSE: Final = struct.Struct("<HHI")
 _OWNER: Final = struct.Struct("<IH")
+# Of a SEND to one socket, as most are: all that stands before its texts, with the frame's head and without.
+_SEND_ONE: Final = struct.Struct("<IBHBHHIIIH")
+_ONE: Final = struct.Struct("<HBHHIIIH")
+_SEND_KIND: Final = int(Kind.SEND)
 _AUTO: Final = struct.Struct("<HIH")
 _SLOT_BYTES: Final = 2  # of these three the first
 _EVENTS, _AGAIN = 1, 2  # flags of an OPEN
 _LENGTH: Final = struct.Struct("<I")
 _TAKEN: Final = struct.Struct("<Q")
+_UNTOLD_SHARE: Final = 64
 
 
 def socket_number(front: int, serial: int) -> int:
@@ -79,8 +85,7 @@ def read_socket(text: str) -> int:
 # Events: the bodies of CALLs.
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A client's message."""
 
     socket: int
@@ -98,7 +103,7 @@ class Message:
             socket, binary = _MESSAGE.unpack_from(body)
         except struct.error as error:
             raise ProtocolError(f"a socket's message of {len(body)} bytes") from error
-        return cls(socket, bool(binary), body[_MESSAGE.size :])
+        return cls(socket, binary != 0, body[_MESSAGE_BYTES:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +170,7 @@ class Open:
             raise ProtocolError("a damaged OPEN") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """One message, to some of a front's sockets: in all of them it is the next one."""
 
     kind: int
@@ -180,25 +184,42 @@ class Send:
 
     def pack(self) -> bytes:
         """The whole frame."""
-        count = len(self.serials)
-        head = _SEND.pack(self.slot, self.kind, len(self.event), len(self.event_id), count)
-        serials = struct.pack(f"<{count}I", *self.serials)
-        owner = _OWNER.pack(self.type_id, len(self.name))
-        return _frame(Kind.SEND, head, serials, owner, self.name, self.event, self.event_id, self.data)
+        return self.pack_for(self.serials, self.type_id, self.name, self.slot)
+
+    def pack_for(self, serials: tuple[int, ...], type_id: int, name: bytes, slot: int) -> bytes:
+        """The whole frame, with these in place of its own."""
+        kind, data, event, event_id = self.kind, self.data, self.event, self.event_id
+        event_n, id_n, name_n, count = len(event), len(event_id), len(name), len(serials)
+        if count == 1:
+            length = _ONE.size + 1 + name_n + event_n + id_n + len(data)
+            head = _SEND_ONE.pack(length, _SEND_KIND, slot, kind, event_n, id_n, 1, serials[0], type_id, name_n)
+            return b"".join((head, name, event, event_id, data))
+        head = _SEND.pack(slot, kind, event_n, id_n, count)
+        packed = struct.pack(f"<{count}I", *serials)
+        return _frame(Kind.SEND, head, packed, _OWNER.pack(type_id, name_n), name, event, event_id, data)
 
     @classmethod
     def unpack(cls, payload: bytes) -> Send:
         """What `pack` wrote, from the frame's payload; ProtocolError for anything else."""
         try:
-            slot, kind, event_bytes, id_bytes, count = _SEND.unpack_from(payload)
-            serials = struct.unpack_from(f"<{count}I", payload, _SEND.size)
-            type_id, name_bytes = _OWNER.unpack_from(payload, _SEND.size + 4 * count)
+            slot, kind, event_n, id_n, count = _SEND.unpack_from(payload)
+            if count == 1:
+                _, _, _, _, _, serial, type_id, name_n = _ONE.unpack_from(payload)
+                serials: tuple[int, ...] = (serial,)
+                name_at = _ONE.size
+            else:
+                serials = struct.unpack_from(f"<{count}I", payload, _SEND.size)
+                type_id, name_n = _OWNER.unpack_from(payload, _SEND.size + 4 * count)
+                name_at = _SEND.size + 4 * count + _OWNER.size
         except struct.error as error:
             raise ProtocolError("a damaged SEND") from error
-        name, at = _cut(payload, _SEND.size + 4 * count + _OWNER.size, name_bytes)
-        event, at = _cut(payload, at, event_bytes)
-        event_id, at = _cut(payload, at, id_bytes)
-        return cls(kind, serials, payload[at:], event, event_id, type_id, name, slot)
+        event_at = name_at + name_n
+        id_at = event_at + event_n
+        data_at = id_at + id_n
+        if data_at > len(payload):
+            raise _too_short()
+        name, event, event_id = payload[name_at:event_at], payload[event_at:id_at], payload[id_at:data_at]
+        return cls(kind, serials, payload[data_at:], event, event_id, type_id, name, slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +295,15 @@ def without_slot(frame: bytes) -> bytes:
     return b"".join((frame[: _HEAD.size], bytes(_SLOT_BYTES), frame[_HEAD.size + _SLOT_BYTES :]))
 
 
+def untold_bytes_max(ahead_bytes: int) -> int:
+    """How much of what it has taken a front may keep to itself, of what may be sent to it ahead of that.
+
+    Both ends go by it, or one would wait for the other: the front tells more than that at once, and a worker that is no
+    further ahead is as far as if all were taken.
+    """
+    return ahead_bytes // _UNTOLD_SHARE
+
+
 def pack_taken(send_bytes: int) -> bytes:
     """A front's TAKEN: so many bytes of whole SEND frames has it handed on, or dropped, since the link began."""
     return _frame(Kind.TAKEN, _TAKEN.pack(send_bytes))
@@ -295,5 +325,9 @@ def _cut(payload: bytes, at: int, length: int) -> tuple[bytes, int]:
     """So many bytes from there, and where they end."""
     end = at + length
     if end > len(payload):
-        raise ProtocolError("a frame about sockets whose lengths are longer than itself")
+        raise _too_short()
     return payload[at:end], end
+
+
+def _too_short() -> ProtocolError:
+    return ProtocolError("a frame about sockets whose lengths are longer than itself")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import HostUnavailableError
 from holdfast_host.storage.store import Changes, Ending, SocketRow
-from holdfast_host.wire.calls.frames import EVENT_SLOT, Call, CallKind
+from holdfast_host.wire.calls.frames import EVENT_SLOT
 from holdfast_host.wire.pages.state_page import BEGUN, LEFT
-from holdfast_host.wire.sockets.frames import ON_CLOSE, ON_ERROR, ON_MESSAGE
+from holdfast_host.wire.sockets.frames import ON_CLOSE, ON_ERROR
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.turn import Turn
 from holdfast_host.worker.turns.turn_sockets import describe
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.overlay import Overlay
     from holdfast_host.storage.store import StoredInstance
+    from holdfast_host.wire.calls.frames import Call
     from holdfast_host.wire.sockets.frames import Message
     from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.turns.deployments import LoadedType
@@ -40,8 +41,8 @@ class EventTurn(Turn):
 
     __slots__ = ("event",)
 
-    def __init__(self, entry: Entry, event: MessageEvent | CloseEvent) -> None:
-        request = Call(0, entry.type_id, 0, CallKind.SOCKET, 0, entry.stored.name, event.method, b"", b"")
+    def __init__(self, entry: Entry, event: MessageEvent | CloseEvent, request: Call) -> None:
+        """`request` is the event's CALL, without its body."""
         super().__init__(entry, None, request, math.inf)
         self.event = event
         self.is_call = False
@@ -113,12 +114,11 @@ class MessageEvent(_Event):
 
     __slots__ = ("_at", "_message", "_words")
 
-    method = ON_MESSAGE
-
     def __init__(self, message: Message, client: ClientConnection, slot: int) -> None:
         super().__init__(message.socket, client, slot)
         self._message = message
-        self._words = None if client.pages is None else client.pages.events.words
+        pages = client.pages
+        self._words = None if pages is None else pages.events.words
         self._at = slot - EVENT_SLOT
 
     def note(self, word: int) -> None:
@@ -159,8 +159,6 @@ class CloseEvent(_Event):
     """A socket's close, from when it is known until its row is gone; see `closings`."""
 
     __slots__ = ("alone", "delay_s", "ending", "given_up", "in_line", "noted", "owner", "ran", "suspect")
-
-    method = ON_CLOSE
 
     def __init__(
         self,

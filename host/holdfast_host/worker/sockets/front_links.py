@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast_host.storage.store import Ending
 from holdfast_host.wire.pages.send_page import NO_GROUP, NO_SLOT, owner_mark
-from holdfast_host.wire.sockets.frames import ABNORMAL, SERIAL_MAX, SERVICE_RESTART, Close, without_slot
+from holdfast_host.wire.sockets.frames import (
+    ABNORMAL,
+    SERIAL_MAX,
+    SERVICE_RESTART,
+    Close,
+    untold_bytes_max,
+    without_slot,
+)
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
@@ -82,6 +89,7 @@ class FrontLink:
         self.queues: dict[StoredInstance, Queue] = {}
         self.cut: set[int] = set()  # serials of those that have missed something, until the front has closed them
         self._ahead_bytes = limits.front_ahead_bytes
+        self._untold_bytes = untold_bytes_max(limits.front_ahead_bytes)
         self._rounds: OrderedDict[str, OrderedDict[StoredInstance, Queue]] = OrderedDict()  # by function
         self._sent_bytes = self._taken_bytes = 0
         self._is_ready = False  # for frames
@@ -261,7 +269,7 @@ class FrontLink:
 
     def _may_send(self, frame_bytes: int) -> bool:
         ahead = self._sent_bytes - self._taken_bytes
-        return not ahead or ahead + frame_bytes <= self._ahead_bytes
+        return ahead <= self._untold_bytes or ahead + frame_bytes <= self._ahead_bytes
 
     def _send(self, waiting: WaitingFrame) -> None:
         if self.client is not None:

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 
 from holdfast_host.storage.store import Ending
 from holdfast_host.wire.pages.send_page import NO_GROUP, NO_SLOT
-from holdfast_host.wire.sockets.frames import ABNORMAL, Auto, Close, Open, Send, front_of, serial_of
+from holdfast_host.wire.sockets.frames import (
+    ABNORMAL,
+    SERIAL_MAX,
+    Auto,
+    Close,
+    Open,
+    Send,
+    front_of,
+    serial_of,
+)
 from holdfast_host.worker.sockets.front_links import FrontLink, Part, WaitingFrame
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
@@ -60,8 +69,8 @@ class Outgoing:
     @any_thread
     def is_live(self, socket: int) -> bool:
         """Whether its front has it, as far as is known here."""
-        link = self._links.get(front_of(socket))
-        return link is not None and link.is_live(serial_of(socket))
+        link = self._links.get(socket >> 32)  # as `front_of`: each message asks
+        return link is not None and link.is_live(socket & SERIAL_MAX)
 
     @property
     def waiting_bytes(self) -> int:
@@ -145,7 +154,7 @@ class Outgoing:
         """What a turn has sent, by fronts, and noted in their pages; it waits for that group."""
         parts: dict[int, Part] = {}
         for frame, sockets in sends:
-            for front, serials in _by_front(sockets).items():
+            for front, serials in _by_front(sockets):
                 part = parts.get(front)
                 if part is None:
                     part = parts[front] = Part(owner, self._links.get(front), group)
@@ -165,7 +174,9 @@ class Outgoing:
             return
         link.leaves(part)
         function = self._function_of(owner.type_id)
-        last = max((at for at, (frame, _) in enumerate(part.frames) if not isinstance(frame, Open)), default=-1)
+        last = len(part.frames) - 1
+        if part.opens:
+            last = max((at for at, (frame, _) in enumerate(part.frames) if not isinstance(frame, Open)), default=-1)
         for at, (frame, serials) in enumerate(part.frames):
             if isinstance(frame, Open) and not link.is_live(serial_of(frame.socket)):
                 self._on_orphan(owner, frame.socket)  # it was offered before the link that its front has now
@@ -214,16 +225,13 @@ class Outgoing:
         serials: tuple[int, ...],
         slot: int,
     ) -> None:
-        if isinstance(frame, (Send, Close)):
+        counted = isinstance(frame, Send)
+        if counted or isinstance(frame, Close):
             if link.cut:
                 serials = tuple(serial for serial in serials if serial not in link.cut)
             if not serials and slot == NO_SLOT:
                 return
-            frame = replace(frame, serials=serials, type_id=owner.type_id, name=owner.name, slot=slot)
-        elif isinstance(frame, Auto):
-            frame = replace(frame, slot=slot)
-        packed = frame.pack()
-        counted = isinstance(frame, Send)
+        packed = _packed(frame, serials, owner, slot)
         waiting = WaitingFrame(packed, serials if counted else (), len(packed) if counted else 0, slot)
         queue = link.put(owner, function, waiting)
         if link.client is not None:
@@ -243,12 +251,24 @@ class Outgoing:
             self._on_unsent(link.client)
 
 
-def _by_front(sockets: Collection[int]) -> dict[int, tuple[int, ...]]:
-    """Their serials, by their fronts."""
+def _packed(frame: Frame, serials: tuple[int, ...], owner: StoredInstance, slot: int) -> bytes:
+    """As it goes to a front: for these of its sockets, and with the slot that says that all before it is there."""
+    if isinstance(frame, Send):
+        return frame.pack_for(serials, owner.type_id, owner.name, slot)
+    if isinstance(frame, Close):
+        return replace(frame, serials=serials, type_id=owner.type_id, name=owner.name, slot=slot).pack()
+    return (replace(frame, slot=slot) if isinstance(frame, Auto) else frame).pack()
+
+
+def _by_front(sockets: Collection[int]) -> Iterable[tuple[int, tuple[int, ...]]]:
+    """Their fronts, and their serials there."""
+    if len(sockets) == 1:
+        (socket,) = sockets
+        return ((socket >> 32, (socket & SERIAL_MAX,)),)
     serials: defaultdict[int, list[int]] = defaultdict(list)
     for socket in sockets:  # of a crowd: what it costs is spent in this loop
-        serials[socket >> 32].append(socket & 0xFFFFFFFF)
-    return {front: tuple(found) for front, found in serials.items()}
+        serials[socket >> 32].append(socket & SERIAL_MAX)
+    return [(front, tuple(found)) for front, found in serials.items()]
 
 
 @leaders

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import HostUnavailableError
 from holdfast_host.storage.store import Ending
-from holdfast_host.wire.calls.frames import ProtocolError
+from holdfast_host.wire.calls.frames import Call, CallKind, ProtocolError
 from holdfast_host.wire.pages.send_page import NO_GROUP
 from holdfast_host.wire.pages.state_page import ENDED
 from holdfast_host.wire.sockets.frames import (
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.store import Changes, Store, StoredInstance
-    from holdfast_host.wire.calls.frames import Call
     from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.commits.replies import Replies
@@ -120,11 +119,12 @@ class Sockets:
         """
         owner = self.store.place(request.type_id, request.name)
         if request.method == ON_MESSAGE:
-            message = Message.unpack(request.body)
+            message, request.body = Message.unpack(request.body), b""
             if self.closings.knows(owner, message.socket):
                 self._reply(client, request.slot)
             else:
-                self._deliver(owner, MessageEvent(message, client, request.slot))
+                event = MessageEvent(message, client, request.slot)
+                self.mailboxes.deliver(EventTurn(self._open(owner), event, request))
         elif request.method in {ON_CLOSE, ON_ERROR}:
             closed = Closed.unpack(request.body)
             self.outgoing.ended(closed.socket)
@@ -240,10 +240,13 @@ class Sockets:
         """The group that what leaves the instance now waits for."""
         return entry.last_group if entry.last_group > self.gate.settled else NO_GROUP
 
-    def _deliver(self, owner: StoredInstance, event: MessageEvent | CloseEvent) -> None:
+    def _deliver(self, owner: StoredInstance, event: CloseEvent) -> None:
+        request = Call(0, owner.type_id, 0, CallKind.SOCKET, 0, owner.name, ON_CLOSE, b"", b"")
+        self.mailboxes.deliver(EventTurn(self._open(owner), event, request))
+
+    def _open(self, owner: StoredInstance) -> Entry:
         loaded = self.deployments.find(owner.type_id)
-        entry = self.directory.open(owner.type_id, owner.name, loaded.type if loaded else f"type {owner.type_id}")
-        self.mailboxes.deliver(EventTurn(entry, event))
+        return self.directory.open(owner.type_id, owner.name, loaded.type if loaded else f"type {owner.type_id}")
 
     def _close_orphan(self, owner: StoredInstance, socket: int) -> None:
         """It was accepted when its front had gone."""

@@ -62,7 +62,7 @@ class Entry:
         Only while no thread runs in it.
         """
         sandbox, self.sandbox, self.loaded = self.sandbox, None, None
-        self.pending.stored_sockets = None
+        self.pending.stored_sockets = self.pending.stored_socket = None
         if sandbox is not None:
             sandbox.close()
 

@@ -49,7 +49,7 @@ class KeyedTurn:
 
     def keep_receipt(self, turn: Turn, for_s: int) -> None:
         """Keep its answer with what it writes; not that of one that has had no effect, which may as well run again."""
-        if self.has_left or turn.storage.has_changes:
+        if self.has_left or (turn.storage.wrote and turn.storage.has_changes):
             expires_s = min(turn.wall_us() // 1_000_000 + for_s, EXPIRES_MAX_S)  # a clock may say anything
             receipt = Receipt(expires_s, _OK, fingerprint(turn.request), turn.result)
             turn.storage.keep_receipt(self._hash, receipt)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _NUL: Final = b"\0"
 _NOTHING: Final = b"{}"
+# Plain integers: to look a member of an enumeration up costs more than to send a short message.
+_TEXT, _BINARY, _EVENT = map(int, SendKind)
 _ONE: Final = re.compile(rb'\{"ids":\["([0-9a-f]{16})"\]\}')  # as most answers name their receiver
 _PROTOCOL: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _CODES: Final = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
@@ -123,7 +125,7 @@ class TurnSockets:
             LimitError: it is too long, or the turn sends too much.
         """
         facts = self._read(options, "options") if options != _NOTHING else {}
-        binary = facts.get("binary", False)
+        binary = facts.get("binary", False) if facts else False
         if type(binary) is not bool:
             raise BadRequestError(f"{self._label}: 'binary' of a message is true or false")
         if binary:
@@ -134,15 +136,16 @@ class TurnSockets:
         limit = self._limits.socket_message_bytes_max
         if len(message) > limit:
             raise LimitError(f"{self._label}: a message of {len(message)} bytes, the limit is {limit} bytes")
-        event, event_id = (self._event_text(facts, name) for name in ("event", "id"))
+        event = event_id = b""
+        if facts:
+            event, event_id = self._event_text(facts, "event"), self._event_text(facts, "id")
         receivers = self._receivers(to)
         plain = [number for number, row in receivers.items() if not row.events]
-        streams = [number for number, row in receivers.items() if row.events] if not binary else []
         if plain:
-            kind = SendKind.BINARY if binary else SendKind.TEXT
-            self._storage.send(Send(int(kind), (), message), plain, len(message))
-        if streams:
-            frame = Send(int(SendKind.EVENT), (), message, event, event_id)
+            self._storage.send(Send(_BINARY if binary else _TEXT, (), message), plain, len(message))
+        if len(plain) < len(receivers) and not binary:
+            streams = [number for number, row in receivers.items() if row.events]
+            frame = Send(_EVENT, (), message, event, event_id)
             self._storage.send(frame, streams, len(message) + len(event) + len(event_id))
 
     def attach(self, socket: bytes, value: bytes) -> None:

@@ -206,6 +206,35 @@ def test_a_mask_is_taken_off_byte_by_byte(data: bytes, mask: bytes) -> None:
 
 
 @pytest.mark.limit("socket_message_bytes_max")
+@FUZZ
+@given(streams)
+def test_what_is_read_as_a_whole_is_what_is_read_piece_by_piece(sent: bytes) -> None:
+    reader = MessageReader(BYTES_MAX)
+    whole = reader.read_whole(sent)
+
+    assert not reader.has_more
+    assert whole is None or read(MessageReader(BYTES_MAX), sent) == [whole]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"x", "é".encode(), b"x" * 125, b"x" * 126, b"x" * BYTES_MAX],
+    ids=len,
+)
+def test_one_message_that_came_by_itself_is_read_as_a_whole(payload: bytes) -> None:
+    for opcode in (TEXT, BINARY):
+        assert MessageReader(BYTES_MAX).read_whole(frame(opcode, payload)) == Message(payload, opcode == BINARY)
+
+
+def test_nothing_is_read_as_a_whole_behind_the_begin_of_something_else() -> None:
+    later = frame(TEXT, b"later")
+    for before in (frame(TEXT, b"a")[:3], frame(TEXT, b"a", fin=False), close(1000)):
+        reader = MessageReader(BYTES_MAX)
+        read(reader, before)
+
+        assert reader.read_whole(later) is None
+
+
 def test_a_message_past_the_limit_is_refused_before_it_is_here() -> None:
     head = frame(BINARY, b"x" * 301)[:8]
     first, second = fragments(TEXT, b"x" * 200, b"y" * 101)

@@ -7,16 +7,37 @@ from typing import Any
 
 import pytest
 
-from holdfast_host.core.limits import MIB
+from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.front.sockets.client import ANSWERS_MAX, State
 from holdfast_host.front.sockets.event_flow import SOCKET_EVENTS_MAX
 from holdfast_host.wire.sockets.frames import (
     ON_ERROR,
     Auto,
     Closed,
+    untold_bytes_max,
 )
 from tests.unit.front.sockets.frames import CONTINUATION, PING, PONG, TEXT, frame
-from tests.unit.front.sockets.sockets_stage import ROOM, socket_staged
+from tests.unit.front.sockets.sockets_stage import ROOM, sent, socket_staged
+from tests.unit.front.stage import PATIENCE_S
+
+
+def test_a_front_says_what_it_has_taken_once_that_is_more_than_it_may_keep_to_itself() -> None:
+    """Each TAKEN costs both ends as much as a message does."""
+
+    async def body() -> None:
+        async with socket_staged() as stage:
+            joined = await stage.join()
+            frame = sent(b"x" * 1_000, joined.serial)
+            told_from = untold_bytes_max(Limits().front_ahead_bytes) // len(frame) + 1
+            for count in range(1, 2 * told_from + 1):
+                await stage.worker.send(frame)
+                assert len(await joined.client.recv()) == 1_000
+                assert stage.worker.taken.qsize() <= count // told_from
+
+            told = [await asyncio.wait_for(stage.worker.taken.get(), PATIENCE_S) for _ in range(2)]
+            assert told == [told_from * len(frame), 2 * told_from * len(frame)]
+
+    asyncio.run(body())
 
 
 @pytest.mark.limit("socket_untaken_bytes_max", "socket_untaken_s")

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from holdfast_host.core.limits import Limits
 from holdfast_host.front.sockets.client import PING_TICKS, WebSocketClient
 from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS
 from holdfast_host.front.sockets.event_flow import INSTANCE_EVENTS_MAX, SOCKET_EVENTS_MAX
@@ -19,6 +20,7 @@ from holdfast_host.wire.sockets.frames import (
     Open,
     Send,
     SendKind,
+    untold_bytes_max,
 )
 from tests.unit.front.sockets.frames import TEXT, frame
 from tests.unit.front.sockets.sockets_stage import ROOM, accepted, sent, socket_staged, upgrade
@@ -223,10 +225,11 @@ def test_a_broadcast_goes_out_in_pieces_in_order_and_is_counted_as_taken_once() 
             await stage.closing()
             given = tuple(each.serial for each in (*joined, gone)) * 60
             frames = [sent(text, *given) for text in (b"a", b"b")]
-            last = sent(b"c", joined[0].serial)
+            large = "c" * untold_bytes_max(Limits().front_ahead_bytes)  # a front keeps less to itself
+            last = sent(large.encode(), joined[0].serial)
             await stage.worker.send(b"".join((*frames, last)))
 
-            assert [await joined[0].client.recv() for _ in range(121)] == ["a"] * 60 + ["b"] * 60 + ["c"]
+            assert [await joined[0].client.recv() for _ in range(121)] == ["a"] * 60 + ["b"] * 60 + [large]
             assert [await joined[4].client.recv() for _ in range(120)] == ["a"] * 60 + ["b"] * 60
             total, taken = sum(map(len, frames)) + len(last), 0
             while taken < total:

@@ -14,9 +14,11 @@ from holdfast_host.front.sockets.deliveries import PIECE_SOCKETS, Closing, Deliv
 from holdfast_host.front.sockets.event_flow import EVENTS_MAX, FUNCTION_BYTES_MAX, SOCKET_EVENTS_MAX, EventFlow
 from holdfast_host.front.sockets.rooms import Room
 from holdfast_host.front.sockets.slow_clients import SlowClients
-from holdfast_host.wire.calls.frames import EVENT_SLOT, Call
+from holdfast_host.wire.calls.frames import EVENT_SLOT, Call, unpack_call
 from holdfast_host.wire.pages.state_page import EVENT_SLOTS, StatePage
 from holdfast_host.wire.sockets.frames import Send, SendKind
+
+HEAD_BYTES = 5  # of a frame
 
 
 class Talker:
@@ -48,7 +50,10 @@ class Worker:
         self.calls: list[Call] = []
         self.flow = EventFlow()
         self.words = StatePage.create(EVENT_SLOTS).words
-        self.flow.resume(self.calls.append, self.words)
+        self.resume()
+
+    def resume(self) -> None:
+        self.flow.resume(lambda frame: self.calls.append(unpack_call(frame[HEAD_BYTES:])), self.words)
 
     def room(self, name: str, function: str = "chat") -> Room:
         return Room(self.flow, 7, name.encode(), function, 0)
@@ -140,7 +145,7 @@ def test_a_flow_without_a_worker_takes_nothing_and_goes_on_in_order_with_the_nex
     worker.offer(late)
 
     assert (worker.calls, late.left) == ([], 2)
-    worker.flow.resume(worker.calls.append, worker.words)
+    worker.resume()
     assert [each.slot for each in worker.calls[:3]] == before
     assert [each.name for each in worker.calls] == [b"a"] * 3 + [b"b"] * 2
 
