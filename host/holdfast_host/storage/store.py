@@ -90,7 +90,17 @@ class SocketRow(NamedTuple):
     ending: Ending | None = None
     trace: bytes = b""  # of the turn that accepted it, as an alarm's
 
+    @property
+    def marks(self) -> int:
+        """SOCKET_EVENTS, SOCKET_CLOSED and SOCKET_ENDS: what is asked of each of a crowd."""
+        return self.events * SOCKET_EVENTS | self.closed * SOCKET_CLOSED | (self.ending is not None) * SOCKET_ENDS
 
+    def read(self) -> SocketRow:
+        """The row with all its parts at hand: for who asks for several of one that a page has brought."""
+        return self
+
+
+SOCKET_EVENTS, SOCKET_CLOSED, SOCKET_ENDS = 1, 2, 4
 AUTO_RESPONSE: Final = 0  # in place of a socket's number
 
 

@@ -271,6 +271,33 @@ def test_sockets_are_an_instance_s_own_and_one_with_only_a_socket_exists(store: 
     assert not alice.exists
 
 
+def test_a_socket_on_a_page_says_the_same_as_one_that_is_read_by_itself(store: Store) -> None:
+    alice = store.locate(ACCOUNT, b"alice")
+    plain, ending = SocketRow(7), Ending(1006, "gone", clean=False, broke=True, tries=2, begun=True)
+    full = SocketRow(8, tags=b"\0user:a\0b\0", protocol=b"chat", attachment=b'{"user":"a"}', trace=bytes(range(25)))
+    rows = {
+        1: plain,
+        2: full,
+        3: plain._replace(events=True),
+        4: full._replace(closed=True),
+        5: full._replace(ending=ending),
+        6: full._replace(events=True, closed=True, ending=ending, trace=b""),
+    }
+    Committer(store)((alice, Changes(sockets={**rows})))
+
+    pages = dict(store.sockets(alice, 0, 9)[0]), {number: row for _, number, row in store.socket_page(b"", 9)[0]}
+    for found in pages:
+        assert [*found] == [*rows]
+        for number, row in found.items():
+            alone = store.socket(alice, number)
+            assert alone == rows[number]
+            assert {name: getattr(row, name) for name in SocketRow._fields} == alone._asdict()
+            assert (row.marks, row.read(), repr(row), hash(row)) == (alone.marks, alone, repr(alone), hash(alone))
+            assert row == alone == row
+            assert row._replace(attachment=b"1") == alone._replace(attachment=b"1") != row
+        assert len({row.marks for row in found.values()}) == 5
+
+
 def test_all_sockets_are_found_page_by_page_with_whose_they_are_behind_their_auto_response(store: Store) -> None:
     commit = Committer(store)
     instances = [store.locate(ACCOUNT, b"n%d" % n) for n in range(9)]

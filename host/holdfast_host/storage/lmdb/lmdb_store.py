@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
@@ -205,24 +206,16 @@ class LmdbStore:
         self, after: bytes, entries_max: int
     ) -> tuple[list[tuple[StoredInstance, int, SocketRow]], bytes | None]:
         """The sockets of all instances, and the position to go on from; None where that is all."""
-        page, position = read_in_turn(
-            self._partitions,
-            after,
-            entries_max,
-            lambda partition, key, left: socket_page(partition, key, left, self._page_read_s),
-        )
-        return self._owned(page), position
+        return read_in_turn(self._partitions, after, entries_max, self._sockets_of)
 
-    def _owned(self, page: Iterable[tuple[int, bytes, int, SocketRow]]) -> list[tuple[StoredInstance, int, SocketRow]]:
-        """With their instances, of each of which a page has many."""
-        owners: dict[tuple[int, bytes], StoredInstance] = {}
-        found = []
-        for type_id, name, socket, row in page:
-            owner = owners.get((type_id, name))
-            if owner is None:
-                owner = owners[type_id, name] = self.locate(type_id, name)
-            found.append((owner, socket, row))
-        return found
+    def _sockets_of(
+        self, partition: Partition, after: bytes, entries_max: int
+    ) -> tuple[list[tuple[StoredInstance, int, SocketRow]], bytes | None]:
+        page, position = socket_page(partition, after, entries_max, self._page_read_s)
+        found: list[tuple[StoredInstance, int, SocketRow]] = []
+        for type_id, name, numbers, rows in page:
+            found += zip(repeat(self.locate(type_id, name)), numbers, rows)
+        return found, position
 
     def scan(
         self,

@@ -49,6 +49,7 @@ def socket_readers(store: Store, is_live: Callable[[int], bool]) -> dict[str, Ca
 
 
 def _describe(socket: int, row: SocketRow) -> JsonObject:
+    row = row.read()
     return {
         "id": socket_text(socket),
         "tags": tags_of(row),

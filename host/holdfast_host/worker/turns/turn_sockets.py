@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.errors import BadRequestError, LimitError
 from holdfast_host.core.json_text import is_json, is_nested_deeper
-from holdfast_host.storage.store import AUTO_RESPONSE, SocketRow
+from holdfast_host.storage.store import AUTO_RESPONSE, SOCKET_CLOSED, SOCKET_ENDS, SOCKET_EVENTS, SocketRow
 from holdfast_host.wire.sockets.frames import Auto, Close, Open, Send, SendKind, read_socket, socket_text
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _NOTHING: Final = b"{}"
 # Plain integers: to look a member of an enumeration up costs more than to send a short message.
 _TEXT, _BINARY, _EVENT = map(int, SendKind)
 _ONE: Final = re.compile(rb'\{"ids":\["([0-9a-f]{16})"\]\}')  # as most answers name their receiver
+_DEAF: Final = SOCKET_CLOSED | SOCKET_ENDS
 _PROTOCOL: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _CODES: Final = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
 _REASON_BYTES_MAX: Final = 123  # a close frame has no more room
@@ -140,11 +141,11 @@ class TurnSockets:
         if facts:
             event, event_id = self._event_text(facts, "event"), self._event_text(facts, "id")
         receivers = self._receivers(to)
-        plain = [number for number, row in receivers.items() if not row.events]
+        plain = [number for number, row in receivers.items() if not row.marks & SOCKET_EVENTS]
         if plain:
             self._storage.send(Send(_BINARY if binary else _TEXT, (), message), plain, len(message))
         if len(plain) < len(receivers) and not binary:
-            streams = [number for number, row in receivers.items() if row.events]
+            streams = [number for number, row in receivers.items() if row.marks & SOCKET_EVENTS]
             frame = Send(_EVENT, (), message, event, event_id)
             self._storage.send(frame, streams, len(message) + len(event) + len(event_id))
 
@@ -210,7 +211,7 @@ class TurnSockets:
         return self._turn.entry.label
 
     def _is_open(self, number: int, row: SocketRow) -> bool:
-        if row.closed or row.ending is not None:
+        if row.marks & _DEAF:
             return False
         return self._live(number) or number == self._turn.request.offer  # its front may be known only later
 
@@ -305,6 +306,7 @@ class TurnSockets:
 
 def describe(number: int, row: SocketRow) -> bytes:
     """A socket as guests read it."""
+    row = row.read()
     tags = ",".join([encode_basestring(tag) for tag in tags_of(row)]) if row.tags else ""
     protocol = f'"protocol":{encode_basestring(row.protocol.decode())},' if row.protocol else ""
     events = "true" if row.events else "false"
