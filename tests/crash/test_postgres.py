@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
@@ -207,12 +208,42 @@ def test_a_host_that_was_taken_over_while_it_was_stopped_ends_when_it_wakes_up(s
 
 
 @slow
-def test_a_data_directory_and_its_store_go_together(start_host: StartHost, tmp_path: Path) -> None:
+def test_a_host_whose_directory_is_empty_finds_all_in_the_store(start_host: StartHost, tmp_path: Path) -> None:
+    """The directory of the host before is lost, but for a copy of the key of the secrets."""
     host = start_host()
+    with host.caller() as caller:
+        assert caller.call("Probe", "alice", "put", "k", "v").status == 200
+        assert caller.request("PUT", "/v1/secrets/KEY", '{"value": "hush"}').status == 201
+        functions = caller.request("GET", "/v1/functions").value
+    key, new = tmp_path / "key", tmp_path / "new" / "data"
+    key.write_bytes((host.data / "secrets" / "key").read_bytes())
     host.stop()
     verified = subprocess.run([HOLDFAST, "verify", str(host.data)], capture_output=True, text=True, check=False)
-    assert verified.returncode == 0, verified.stdout
-    assert "partition" not in verified.stdout
+    assert verified.stdout == "components: 1 component\nAll is well.\n"
+    with pytest.raises(AssertionError, match="opens with the key that its other hosts have"):
+        HostProcess(new, *host.options).start()
+
+    with HostProcess(new, *host.options, "--cluster-key-file", str(key)) as again, again.caller() as caller:
+        assert caller.value("Probe", "alice", "get", "k") == "v"
+        found = caller.request("GET", "/v1/functions").value
+        assert [each["func_id"] for each in found["functions"]] == [each["func_id"] for each in functions["functions"]]
+        [secret] = caller.request("GET", "/v1/secrets").value["secrets"]
+        assert secret["name"] == "KEY"
+        lines = caller.request("GET", "/v1/audit").text.splitlines()
+        numbers = [facts["number"] for facts in map(json.loads, lines) if "number" in facts]
+        assert numbers == [*range(1, len(numbers) + 1)]
+        assert len(numbers) >= 4
+        backup = caller.request("POST", "/v1/backup")
+        assert backup.status == 400
+        assert "pg_basebackup, pgBackRest" in backup.text
+
+
+@slow
+def test_a_directory_of_a_host_on_a_store_and_one_of_files_are_not_taken_for_each_other(
+    start_host: StartHost, tmp_path: Path
+) -> None:
+    host = start_host()
+    host.stop()
     alone = HostProcess(host.data)
     with pytest.raises(AssertionError, match="give --store"):
         alone.start()

@@ -23,6 +23,7 @@ KNOWN: Final = frozenset(
         "ARCHIVE_KEEP",
         "CA",
         "CHECK_ARGUMENTS",
+        "CLUSTER_KEY_FILE",
         "CONFIG",
         "CORS_ORIGIN",
         "DATA",

@@ -16,12 +16,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
+from holdfast_host.core.archive_settings import read_archive, read_keep
 from holdfast_host.core.cors import CorsError, read_listed
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import SHARDS, Limits
 from holdfast_host.core.log_levels import FORMATS, LEVELS
 from holdfast_host.core.outbound import NONE, PLATFORM_ADDRESS, Pattern, PatternError
-from holdfast_host.core.store_settings import DURABILITIES, HOST_TTL_S, check_store
+from holdfast_host.core.store_settings import DURABILITIES, HOST_TTL_S, check_cluster_key, check_store
 from holdfast_host.core.tokens import id_of
 from holdfast_host.core.traces import read_traces
 
@@ -30,8 +31,6 @@ TOKEN_FORM: Final = re.compile(r"[\x21-\x7e]+")
 _FRONTS_MAX: Final = 64
 OUTBOUND_DEFAULT: Final = ("https://*",)
 STANDARD_OUTPUT: Final = "-"
-_KEEP: Final = re.compile(r"([0-9]{1,6})([hd])")
-_KEEP_UNITS_S: Final = {"h": 3600.0, "d": 86400.0}
 
 # What the on-disk format or the engine bounds: an operator may lower these, never raise them.
 _CEILINGS: Final = {
@@ -99,6 +98,7 @@ class HostConfig:
     store: str = field(default="", repr=False)  # the address of PostgreSQL; empty: storage is in the data directory
     durability: str = DURABILITIES[0]
     host_ttl_s: int = HOST_TTL_S
+    cluster_key: Path | None = None  # the file of the key that all hosts of a store have; None: in the data directory
 
     @classmethod
     def make(
@@ -132,6 +132,7 @@ class HostConfig:
         store: str | None = None,
         durability: str = DURABILITIES[0],
         host_ttl: int = HOST_TTL_S,
+        cluster_key_file: str | Path | None = None,
     ) -> HostConfig:
         """Check what the operator said.
 
@@ -166,6 +167,7 @@ class HostConfig:
             store: the address of PostgreSQL, where that is to hold what instances store.
             durability: what PostgreSQL is to promise before anything is answered; see docs/postgresql.md.
             host_ttl: seconds after which a host of the store that shows no sign of life is taken over.
+            cluster_key_file: the file of the key that all hosts of that store have.
 
         Raises:
             ConfigurationError: says what is wrong and how to mend it.
@@ -187,6 +189,7 @@ class HostConfig:
             if not _DOMAIN.fullmatch(name):
                 raise ConfigurationError(f"--allowed-host {name!r} is no host name; an example is 'actors.example.com'")
         check_store(store, durability, host_ttl, archive)
+        check_cluster_key(store, cluster_key_file)
         if tls_key is not None and tls_cert is None:
             raise ConfigurationError(f"--tls-key {tls_key} is a key without a certificate: give --tls-cert too")
         where = parse_listen(listen) if isinstance(listen, str) else listen
@@ -218,11 +221,12 @@ class HostConfig:
             tls_key=None if tls_key is None else Path(tls_key).absolute(),
             access_log=_read_access_log(access_log),
             traces=read_traces(traces, environment or {}),
-            archive=_read_archive(archive, Path(data).absolute()),
-            archive_keep_s=0.0 if archive_keep is None else _read_keep(archive_keep, archive),
+            archive=read_archive(archive, Path(data).absolute()),
+            archive_keep_s=0.0 if archive_keep is None else read_keep(archive_keep, archive),
             store=store or "",
             durability=durability,
             host_ttl_s=host_ttl,
+            cluster_key=Path(cluster_key_file).absolute() if cluster_key_file else None,
         )
 
 
@@ -266,26 +270,6 @@ def _read_access_log(path: str | Path | None) -> str:
             f"--access-log {path}: name a file that this user may write, in a folder that is there"
         )
     return str(found)
-
-
-def _read_archive(path: str | Path | None, data: Path) -> Path | None:
-    if path is None:
-        return None
-    found = Path(path).absolute()
-    if found == data or data in found.parents or found in data.parents:
-        raise ConfigurationError(f"--archive {path}: name a folder outside of the data directory {data}")
-    if found.exists() and not found.is_dir():
-        raise ConfigurationError(f"--archive {path} is a file; name a folder")
-    return found
-
-
-def _read_keep(text: str, archive: str | Path | None) -> float:
-    found = _KEEP.fullmatch(text)
-    if found is None or int(found[1]) == 0:
-        raise ConfigurationError(f"--archive-keep {text!r} is no time, as '30d' or '12h'")
-    if archive is None:
-        raise ConfigurationError(f"--archive-keep {text} is for an archive: give --archive too")
-    return int(found[1]) * _KEEP_UNITS_S[found[2]]
 
 
 def _read_outbound(texts: Iterable[str]) -> tuple[str, ...]:

@@ -26,3 +26,9 @@ def check_store(store: str | None, durability: str, host_ttl_s: int, archive: st
         raise ConfigurationError("--archive is of storage in files: with --store, PostgreSQL's own backups go back")
     if store is not None and not store.startswith(_SCHEMES):
         raise ConfigurationError("--store is no address of PostgreSQL, as postgresql://holdfast@db/holdfast")
+
+
+def check_cluster_key(store: str | None, key: str | Path | None) -> None:
+    """Raise ConfigurationError for a key that is for nothing."""
+    if key is not None and store is None:
+        raise ConfigurationError("--cluster-key-file is of hosts that share a store: give --store too")

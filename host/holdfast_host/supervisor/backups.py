@@ -67,8 +67,9 @@ class Backups:
         """
         if self._resources.central_store is not None:
             raise BadRequestError(
-                "what instances store is on PostgreSQL: back it up with its own tools (pg_basebackup, pgBackRest, "
-                "snapshots of the provider), and the data directory, for the functions, while the host is stopped"
+                "all that this host keeps is on PostgreSQL: back it up with its own tools (pg_basebackup, pgBackRest, "
+                "barman, snapshots of the provider), and keep a copy of the key file of the secrets elsewhere; a dump "
+                "is a backup too, but hot keys slow down while it runs, so take it from a standby"
             )
         if self._under_way:
             raise HostUnavailableError("another backup is under way: wait until it has ended")

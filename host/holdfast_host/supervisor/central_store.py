@@ -1,8 +1,7 @@
-"""Starting a host whose instances' storage is on PostgreSQL: the store goes with this directory, and is this host's.
+"""Starting a host whose storage is on PostgreSQL: the store is this host's, and the directory has its id.
 
-Functions, versions, secrets and tokens lie in the data directory as on any host, and with them the numbers of types, by
-which the store knows whose an instance is. So a directory and a store belong together from their first start on, and
-neither goes without the other.
+Functions, secrets, tokens and the rest that lies in the data directory of other hosts is in the store, see homes.py. A
+directory may be empty; one that has been a host's of a store does not start without one.
 """
 
 from __future__ import annotations
@@ -35,6 +34,12 @@ def is_bound(directory: DirectoryLayout) -> bool:
     return directory.registry.with_name(_FILE).exists()
 
 
+def refuse_bound(directory: DirectoryLayout) -> None:
+    """Raise ConfigurationError where the directory has been a host's of a store: what it had is there."""
+    if is_bound(directory):
+        raise ConfigurationError(f"{directory.root} is of a host on PostgreSQL: give --store, as before")
+
+
 def bind_store(
     config: HostConfig, directory: DirectoryLayout, workers: int, url: str, log: EventLog
 ) -> CentralStore | None:
@@ -47,8 +52,6 @@ def bind_store(
     """
     path = directory.registry.with_name(_FILE)
     if not config.store:
-        if is_bound(directory):
-            raise ConfigurationError(f"{directory.root} is of a host on PostgreSQL: give --store, as before")
         return None
     try:
         from holdfast_host.storage.postgres import session, start_guard

@@ -22,6 +22,7 @@ from holdfast_host.supervisor.crashes.attribution import CrashAttribution
 from holdfast_host.supervisor.deploys.component_store import Compile, ComponentStore
 from holdfast_host.supervisor.deploys.deploys import Deploys
 from holdfast_host.supervisor.deploys.rollout import ProcessRollout
+from holdfast_host.supervisor.following import Follow, follow_others
 from holdfast_host.supervisor.further_operations import FurtherOperations
 from holdfast_host.supervisor.launching import FrontLaunch, WorkerLaunch
 from holdfast_host.supervisor.live_settings import LiveSettings
@@ -110,7 +111,7 @@ class Host:
         workers = len(resources.worker_listeners)
         self._attribution = CrashAttribution(resources.quarantine, resources.registry, workers, log)
         self._components = ComponentStore(
-            resources.directory, resources.registry, compile_component, config.limits, log
+            resources.directory, resources.registry, compile_component, config.limits, log, resources.shared_components
         )
         self._workers = [self._worker(number, programs) for number in range(workers)]
         fronts = range(config.fronts)
@@ -129,6 +130,7 @@ class Host:
             grants=self._grants,
             need_courier=self._need_courier,
         )
+        self._secrets = Secrets(resources.vault, resources.registry, rollout.tell_secrets, log)
         self._tokens = TokenOperations(
             resources.tokens, config.limits, lambda known: self._tell_fronts(NewTokens(known)), log
         )
@@ -142,7 +144,7 @@ class Host:
             couriers=lambda: [] if self._courier_kept is None else [self._courier],
             attribution=self._attribution,
             components=self._components,
-            secrets=Secrets(resources.vault, resources.registry, rollout.tell_secrets, log),
+            secrets=self._secrets,
             tokens=self._tokens,
             audit=Audit(resources.audit, log),
             backups=backups,
@@ -176,7 +178,7 @@ class Host:
         if heart is not None:
             heart.on_over(lambda: loop.call_soon_threadsafe(self._end_taken_over))
         settings = self._settings.watch(self._fronts, [*self._workers, self._courier])
-        watching = [asyncio.create_task(each) for each in (settings, manager.keep_alive())]
+        watching = [asyncio.create_task(each) for each in (settings, manager.keep_alive(), self._following())]
         if self._archive is not None:
             self._archive.begin()
             watching.append(asyncio.create_task(self._archive.watch(self._tell_health)))
@@ -212,6 +214,11 @@ class Host:
                 loop.remove_signal_handler(number)
         self._log.info("stopped", exit_code=self._exit_code)
         return self._exit_code
+
+    async def _following(self) -> None:
+        follow: dict[str, Follow] = {"registry": self._deploys.follow, "secrets": self._secrets.follow}
+        follow |= {"tokens": self._tokens.follow, "quarantine": lambda: self._attribution.follow(self._workers)}
+        await follow_others(self._resources.moved, follow, self._log)
 
     def request_stop(self, reason: str, *, exit_code: int = 0) -> None:
         """Begin to stop in order; the highest exit code asked for counts."""

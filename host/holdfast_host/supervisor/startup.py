@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.limits import SHARDS
 from holdfast_host.core.logs import EventLog
-from holdfast_host.supervisor.audit.audit_log import AuditLog
-from holdfast_host.supervisor.central_store import beating, bind_store
+from holdfast_host.storage.records import AuditLines, SharedComponents
+from holdfast_host.supervisor.central_store import beating, bind_store, refuse_bound
 from holdfast_host.supervisor.crashes.quarantine import Quarantine
 from holdfast_host.supervisor.directory.layout import DirectoryLayout, make_directory, open_directory
 from holdfast_host.supervisor.directory.lock import DirectoryLock, Holder
+from holdfast_host.supervisor.homes import open_directory_homes, open_store_homes
 from holdfast_host.supervisor.processes.front_numbers import FrontNumbers
 from holdfast_host.supervisor.processes.listeners import RuntimeDirectory, bind_http, remove_leftover, url_of
 from holdfast_host.supervisor.registry.registry import Registry
@@ -42,7 +43,9 @@ class HostResources:
     front_numbers: FrontNumbers
     vault: SecretStore
     tokens: TokenStore
-    audit: AuditLog
+    audit: AuditLines
+    shared_components: SharedComponents | None
+    moved: Callable[[], Collection[str]] | None  # see following.py; None: no other host shares what this one keeps
     lock_fd: int
     listener: socket.socket  # HTTP
     root_listener: socket.socket | None  # HTTP for one function alone, see HostConfig.root_listen
@@ -68,32 +71,33 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
         if lock.predecessor is not None:
             removed = remove_leftover(lock.predecessor.runtime)
             log.warning("the last host did not stop in order", pid=lock.predecessor.pid, sockets_removed=removed)
-        vault = SecretStore.open(directory.secrets)
-        tokens = TokenStore.open(directory.tokens)
-        audit = AuditLog.open(directory.audit, config.limits.audit_bytes_max)
-        registry = Registry.open(directory.registry, directory.compiled)
-        cleanup.callback(registry.close)
-        quarantine = Quarantine.open(directory.registry.with_name("quarantine.json"))
-        front_numbers = FrontNumbers.open(directory.registry.with_name("fronts.json"))
+        workers, audit_max = _workers(config, directory, log), config.limits.audit_bytes_max
+        if not config.store:
+            refuse_bound(directory)
+            homes = open_directory_homes(directory, audit_max, cleanup)
         listener = cleanup.enter_context(bind_http(config.listen))
         url = url_of(config.listen, listener, encrypted=config.tls_cert is not None)
         root_listener = cleanup.enter_context(bind_http(config.root_listen)) if config.root_listen else None
         runtime = RuntimeDirectory()
         cleanup.callback(runtime.remove)
         lock.describe(Holder(os.getpid(), url, str(runtime.path)))
-        listeners = [cleanup.enter_context(runtime.listen(f"w{n}")) for n in range(_workers(config, directory, log))]
+        listeners = [cleanup.enter_context(runtime.listen(f"w{n}")) for n in range(workers)]
         routing = Routing.over(directory.partitions, [str(each.getsockname()) for each in listeners])
         courier = cleanup.enter_context(runtime.listen("courier"))
-        central_store = bind_store(config, directory, len(listeners), url, log)
+        central_store = bind_store(config, directory, workers, url, log)
         heart = cleanup.enter_context(beating(config, central_store, log))
+        if central_store is not None:
+            homes = open_store_homes(central_store, config.cluster_key, directory, audit_max, cleanup)
         yield HostResources(
             directory=directory,
-            registry=registry,
-            quarantine=quarantine,
-            front_numbers=front_numbers,
-            vault=vault,
-            tokens=tokens,
-            audit=audit,
+            registry=homes.registry,
+            quarantine=homes.quarantine,
+            front_numbers=homes.front_numbers,
+            vault=homes.vault,
+            tokens=homes.tokens,
+            audit=homes.audit,
+            shared_components=homes.components,
+            moved=homes.moved,
             lock_fd=lock.fd,
             listener=listener,
             root_listener=root_listener,

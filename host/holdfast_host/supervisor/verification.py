@@ -55,6 +55,8 @@ class Finding:
 def verify_directory(root: Path) -> Iterator[Finding]:
     """Look at everything, one finding at a time. Nothing is written but what a host's start writes.
 
+    Of a host on PostgreSQL all that matters is in the store, which `holdfast store check` looks at.
+
     Raises:
         ConfigurationError: it is no data directory, of another format, or a host runs in it.
     """
@@ -63,6 +65,9 @@ def verify_directory(root: Path) -> Iterator[Finding]:
     with DirectoryLock.acquire(root, wait_s=0.0) as lock:
         lock.keep_predecessor()
         directory = DirectoryLayout(root, marker.partitions)
+        if is_bound(directory):
+            yield _cached_components(directory)
+            return
         types: dict[int, str] = {}
         next_type_id = 1 << 32
         if not directory.registry.exists():
@@ -83,7 +88,7 @@ def verify_directory(root: Path) -> Iterator[Finding]:
                 registry.close()
         yield _secrets(directory)
         yield _tokens(directory)
-        for partition in () if is_bound(directory) else range(directory.partitions):
+        for partition in range(directory.partitions):
             yield _partition(root, partition, directory.partitions, next_type_id, types)
 
 
@@ -127,6 +132,13 @@ def _components(registry: Registry, directory: DirectoryLayout) -> Finding:
             if found != sha256:
                 faults.append(f"the component of {whose} is not what was deployed; deploy it again")
     return Finding.of("components", {"components": len(wanted)}, faults)
+
+
+def _cached_components(directory: DirectoryLayout) -> Finding:
+    """Of a host whose registry is in a store: its copies of components, which are under their hashes."""
+    found = sorted(directory.components.glob("*.wasm"))
+    faults = [f"{path} is not what was deployed: remove it" for path in found if sha256_of(path) != path.stem]
+    return Finding.of("components", {"components": len(found)}, faults)
 
 
 def _secrets(directory: DirectoryLayout) -> Finding:

@@ -55,7 +55,9 @@ FLAGS.pop("--config")
 
 @pytest.mark.parametrize("flag", FLAGS)
 def test_every_flag_of_serve_does_the_same_as_its_key_in_the_file(flag: str, started: list[HostConfig]) -> None:
-    needed = {"--tls-key": ["--tls-cert"], "--archive-keep": ["--archive"]}.get(flag, [])
+    needed = {"--tls-key": ["--tls-cert"], "--archive-keep": ["--archive"], "--cluster-key-file": ["--store"]}.get(
+        flag, []
+    )
     given = {each: GIVEN[each] for each in (*needed, flag)}
     Path("host.toml").write_text(
         tomlkit.dumps({key_of(each): in_file(FLAGS[each], value) for each, value in given.items()})
@@ -86,7 +88,9 @@ def test_every_limit_can_be_set_in_the_file(started: list[HostConfig]) -> None:
     assert started[0].limits == defaults
 
 
-@pytest.mark.parametrize("without", [("--store", "--durability"), ("--archive", "--archive-keep")])
+@pytest.mark.parametrize(
+    "without", [("--store", "--durability", "--cluster-key-file"), ("--archive", "--archive-keep")]
+)
 def test_what_is_printed_reads_back_to_the_same_from_anywhere(
     started: list[HostConfig], without: tuple[str, ...]
 ) -> None:

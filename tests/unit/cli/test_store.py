@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.harness.postgres import server
 from tests.unit.cli.test_commands import run
 
+FORMAT_1 = Path(__file__).parents[2] / "fixtures" / "stores" / "format-1.sql"
 WITH_PASSWORD = "postgresql://holdfast:hush@127.0.0.1:1/holdfast"
 
 
@@ -20,7 +23,44 @@ def test_tables_are_made_once_and_the_server_is_looked_at() -> None:
     assert (missing.exit_code, made.exit_code, again.exit_code, good.exit_code) == (2, 0, 0, 0)
     assert "make them with `holdfast store init`" in missing.stderr
     assert (made.stdout, again.stdout) == ("made the tables\n", "the tables are there: nothing to do\n")
-    assert good.stdout.endswith("0 instances\nno synchronous standby\ngood\n")
+    assert good.stdout.endswith("0 functions, 0 instances\nno synchronous standby\ngood\n")
+
+
+def test_a_store_of_an_earlier_release_is_brought_up_once() -> None:
+    dsn = server().new_database()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(FORMAT_1.read_text())
+    words = ("--store", dsn, "--durability", "single")
+    before = run("store", "check", *words)
+    done, again, after = run("store", "upgrade", *words), run("store", "upgrade", *words), run("store", "check", *words)
+
+    assert (before.exit_code, done.exit_code, again.exit_code, after.exit_code) == (2, 0, 0, 0)
+    assert "the store has format 1, this release reads 2: bring it up with `holdfast store upgrade`" in before.stderr
+    assert (done.stdout, again.stdout) == (
+        "brought the store from format 1 to 2\n",
+        "the store has format 2 already\n",
+    )
+    assert "2 instances" in after.stdout
+
+
+def test_a_component_that_is_not_whole_in_the_store_is_named() -> None:
+    dsn = server().new_database()
+    words = ("--store", dsn, "--durability", "single")
+    run("store", "init", *words)
+    with psycopg.connect(dsn, autocommit=True, options="-c search_path=holdfast") as connection:
+        connection.execute("INSERT INTO functions VALUES ('fn', 'default', 'shop', 2, 2, NULL, 1)")
+        for number, content in enumerate((b"one", b"two", b"three"), 1):
+            sha256 = hashlib.sha256(content).hexdigest()
+            connection.execute("INSERT INTO versions VALUES ('fn', %s, %s, NULL, '{}', '{}', 1)", (number, sha256))
+            connection.execute("INSERT INTO component VALUES (%s, 0, %s, now())", (sha256, content))
+        connection.execute("UPDATE component SET bytes = 'other' WHERE bytes = 'two'")
+        connection.execute("DELETE FROM component WHERE bytes = 'three'")
+    checked = run("store", "check", *words)
+
+    assert checked.exit_code == 2
+    assert "version 2 of 'shop' is damaged: deploy it again" in checked.stderr
+    assert "version 3 of 'shop' is gone: deploy it again" in checked.stderr
+    assert "version 1" not in checked.stderr
 
 
 def test_a_server_that_would_lose_what_it_acknowledges_is_named_with_what_to_do() -> None:
@@ -31,7 +71,9 @@ def test_a_server_that_would_lose_what_it_acknowledges_is_named_with_what_to_do(
     assert "--durability managed" in done.stderr
 
 
-@pytest.mark.parametrize("command", [("serve",), ("store", "init"), ("store", "check")], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [("serve",), ("store", "init"), ("store", "check"), ("store", "upgrade")], ids=" ".join
+)
 def test_a_password_on_the_command_line_is_refused_and_never_repeated(command: tuple[str, ...]) -> None:
     refused = run(*command, "--store", WITH_PASSWORD)
 
@@ -65,8 +107,9 @@ def test_the_settings_that_hold_are_printed_without_a_password() -> None:
         (("--durability", "none"), "--durability"),
         (("--store", "postgresql://db/x", "--archive", "a"), "--archive is of storage in files"),
         (("--host-ttl", "1"), "--host-ttl is 1, it must be between 2 and 60 seconds"),
+        (("--cluster-key-file", "a"), "--cluster-key-file is of hosts that share a store: give --store too"),
     ],
-    ids=["store", "durability", "archive", "time to live"],
+    ids=["store", "durability", "archive", "time to live", "key"],
 )
 def test_a_setting_that_is_none_is_refused(words: tuple[str, ...], said: str) -> None:
     refused = run("serve", *words)

@@ -43,6 +43,7 @@ GIVEN = {
     "--store": "postgresql://holdfast@db/holdfast",
     "--durability": "managed",
     "--host-ttl": "5",
+    "--cluster-key-file": "cluster.key",
 }
 
 
@@ -92,7 +93,11 @@ def test_every_flag_of_serve_does_the_same_as_its_variable(tmp_path: Path, monke
     run("serve")
     for flag, is_switch in flags.items():
         value = GIVEN[flag]
-        needed = {"--tls-key": ("--tls-cert", "cert.pem"), "--archive-keep": ("--archive", "archive")}.get(flag, ())
+        needed = {
+            "--tls-key": ("--tls-cert", "cert.pem"),
+            "--archive-keep": ("--archive", "archive"),
+            "--cluster-key-file": ("--store", GIVEN["--store"]),
+        }.get(flag, ())
         by_flag = run("serve", *needed, flag, *([] if is_switch else [value]))
         by_variable = run("serve", *needed, **{f"HOLDFAST_{flag[2:].replace('-', '_').upper()}": value})
         assert (by_flag.exit_code, by_variable.exit_code) == (0, 0), by_flag.output + by_variable.output

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Set
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from holdfast_host.core.logs import EventLog
 from holdfast_host.supervisor.deploys.component_store import ComponentStore
 from holdfast_host.supervisor.deploys.deploys import DeployRequest, Deploys
 from holdfast_host.supervisor.directory.layout import DirectoryLayout, open_directory
+from holdfast_host.supervisor.homes import Homes
 from holdfast_host.supervisor.operations import Operations
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.wire.control.catalog import Catalog, Deployment
@@ -74,7 +75,14 @@ class ScriptedRollout:
 class DeployBench:
     """One data directory; `reopen` is a restart of the host."""
 
-    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits | None = None,
+        open_homes: Callable[[DirectoryLayout], Homes] | None = None,
+    ) -> None:
+        """`open_homes` is where what is deployed is kept, if that is not the directory."""
+        self.open_homes = open_homes
         self.folder = folder
         self.limits = limits or Limits()
         self.uploads = 0
@@ -82,11 +90,13 @@ class DeployBench:
 
     def open(self) -> None:
         self.directory: DirectoryLayout = open_directory(self.folder, 1)
-        self.registry = Registry.open(self.directory.registry, self.directory.compiled)
+        homes = self.open_homes and self.open_homes(self.directory)
+        self.registry = homes.registry if homes else Registry.open(self.directory.registry, self.directory.compiled)
         self.rollout = ScriptedRollout(self.registry)
         self.log = io.StringIO()
         log = EventLog("debug", self.log)
-        self.shelf = ComponentStore(self.directory, self.registry, compile_json, self.limits, log)
+        shared = homes.components if homes else None
+        self.shelf = ComponentStore(self.directory, self.registry, compile_json, self.limits, log, shared)
         self.deploys = Deploys(self.registry, self.rollout, self.shelf, self.limits, log)
         self.operations = Operations(
             self.registry,

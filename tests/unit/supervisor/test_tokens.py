@@ -23,6 +23,7 @@ from holdfast_host.core.errors import (
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.core.tokens import Scope, digest_of, id_of
+from holdfast_host.supervisor.registry import file_document
 from holdfast_host.supervisor.tokens import operations, token_store
 from holdfast_host.supervisor.tokens.operations import LIFETIME_S_MAX, TokenOperations
 from holdfast_host.supervisor.tokens.token_store import USE_KEPT_US, Token, TokenStore
@@ -197,7 +198,7 @@ def test_a_disk_that_refuses_changes_nothing(bench: Bench, monkeypatch: pytest.M
     def refuse(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(token_store, "write_durably", refuse)
+    monkeypatch.setattr(file_document, "write_durably", refuse)
     for operation in (CreateToken("call"), RotateToken(made["id"]), RevokeToken(made["id"])):
         with pytest.raises(StorageFullError, match="the tokens cannot be written: No space left on device; nothing"):
             bench.tokens.perform(operation)
@@ -216,7 +217,7 @@ def test_the_last_use_is_shown_to_the_minute_and_written_now_and_then(
         writes.append(content)
         path.write_bytes(content)
 
-    monkeypatch.setattr(token_store, "write_durably", write)
+    monkeypatch.setattr(file_document, "write_durably", write)
     for _ in range(100):
         bench.tokens.note_used([made["id"], "nobody"])
         bench.now_us += USE_KEPT_US // 100
@@ -238,7 +239,7 @@ def test_a_use_that_cannot_be_written_stops_nobody(bench: Bench, monkeypatch: py
     def refuse(path: Path, content: bytes) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(token_store, "write_durably", refuse)
+    monkeypatch.setattr(file_document, "write_durably", refuse)
     bench.tokens.note_used([made["id"]])
 
     assert bench.listed()[0]["last_used_at"] == "2027-01-15T08:00:00Z"

@@ -213,6 +213,13 @@ Examples:
     help="A host of --store that shows no sign of life for so long is taken over.",
 )
 @option(
+    "--cluster-key-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The key that all hosts of a --store have, under which its secrets are sealed; the first of them makes it.  "
+    "[default: secrets/key in the data directory]",
+)
+@option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",

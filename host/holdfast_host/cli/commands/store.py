@@ -1,4 +1,4 @@
-"""`holdfast store`: the tables of a store on PostgreSQL, and whether the server is one to rely on."""
+"""`holdfast store`: the tables of a store on PostgreSQL, what is in it, and whether the server is one to rely on."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ _CHECK_EXAMPLES: Final = """\b
 Examples:
   holdfast store check --store postgresql://holdfast@db/holdfast
   HOLDFAST_STORE=postgresql://holdfast:...@db/holdfast holdfast store check --durability managed
+"""
+
+_UPGRADE_EXAMPLES: Final = """\b
+Example:
+  holdfast store upgrade --store postgresql://holdfast@db/holdfast
 """
 
 _store = option("--store", required=True, metavar="ADDRESS", help="postgresql://USER@HOST/DATABASE, as for serve.")
@@ -64,16 +69,35 @@ def init(context: click.Context, store: str, durability: str) -> None:
 @_durability
 @click.pass_context
 def check(context: click.Context, store: str, durability: str) -> None:
-    """Look at the server as a host does at each start; say what is wrong with it, and end with 2."""
+    """Look at the server as a host does at each start, and read all components; say what is wrong, and end with 2."""
     with _connected(context, store, durability, checked=True) as connection:
+        from holdfast_host.storage.postgres.records.components import wrong_components
+
         version = connection.info.server_version
         row = connection.execute(
-            "SELECT current_setting('synchronous_standby_names'), (SELECT count(*) FROM instance)"
+            "SELECT current_setting('synchronous_standby_names'), (SELECT count(*) FROM instance),"
+            " (SELECT count(*) FROM functions WHERE current IS NOT NULL)"
         ).fetchone()
-    names, instances = row or ("", 0)
-    say(f"PostgreSQL {version // 10_000}.{version % 10_000}, {instances} instances")
+        wrong = wrong_components(connection)
+    names, instances, functions = row or ("", 0, 0)
+    say(f"PostgreSQL {version // 10_000}.{version % 10_000}, {functions} functions, {instances} instances")
     say(f"synchronous standbys: {names}" if names else "no synchronous standby")
+    if wrong:
+        raise ConfigurationError("; ".join(wrong))
     say("good")
+
+
+@command.command("upgrade", epilog=_UPGRADE_EXAMPLES)
+@_store
+@_durability
+@click.pass_context
+def upgrade(context: click.Context, store: str, durability: str) -> None:
+    """Bring the tables of an earlier release to this one's format, once, while no host is connected."""
+    with _connected(context, store, durability, checked=False) as connection:
+        from holdfast_host.storage.postgres.owning import upgrade_tables
+
+        found, now = upgrade_tables(connection)
+    say(f"brought the store from format {found} to {now}" if found != now else f"the store has format {now} already")
 
 
 def _connected(context: click.Context, store: str, durability: str, *, checked: bool) -> psycopg.Connection[Any]:

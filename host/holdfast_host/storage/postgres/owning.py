@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from holdfast_host.core.errors import ConfigurationError
-from holdfast_host.storage.postgres.schema import FORMAT, HOST_COLUMNS, NUMBER_BLOCK, SCHEMA, TABLES
+from holdfast_host.storage.postgres.schema import FORMAT, NUMBER_BLOCK, SCHEMA, STEPS, TABLES_1
 from holdfast_host.storage.store import OwnerLostError, TakenOverError
 
 if TYPE_CHECKING:
@@ -60,23 +60,38 @@ def make_tables(connection: psycopg.Connection[Any]) -> bool:
     if there is not None:
         return False
     with connection.transaction():
-        connection.execute(TABLES)
-        connection.execute(HOST_COLUMNS)
-        connection.execute(
-            "INSERT INTO cluster (id, format, catalog, directory) VALUES (gen_random_uuid(), %s, 1, '')", (FORMAT,)
-        )
+        connection.execute(TABLES_1)
+        connection.execute("INSERT INTO cluster (id, format, catalog, directory) VALUES (gen_random_uuid(), 1, 1, '')")
+        _bring_up(connection, 1)
     return True
 
 
-def complete_tables(connection: psycopg.Connection[Any]) -> None:
-    """Add what the tables of an earlier release lack."""
-    query = "SELECT FROM pg_attribute WHERE attrelid = 'host'::regclass AND attname = 'beat'"
-    if connection.execute(query).fetchone() is not None:
-        return
+def upgrade_tables(connection: psycopg.Connection[Any]) -> tuple[int, int]:
+    """Bring a store of an earlier format to this release's; the format that it had, and the one that it has.
+
+    Raises:
+        ConfigurationError: there is no store, or one of a later format, or a host is connected.
+    """
+    (there,) = connection.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.cluster",)).fetchone() or (None,)
+    if there is None:
+        raise ConfigurationError("the store has no tables: make them with `holdfast store init`")
     with connection.transaction():
-        connection.execute("SELECT FROM cluster FOR UPDATE")
-        if connection.execute(query).fetchone() is None:
-            connection.execute(HOST_COLUMNS)
+        connection.execute("SET LOCAL lock_timeout = '1s'")
+        (found,) = connection.execute("SELECT format FROM cluster FOR UPDATE").fetchone() or (0,)
+        if found > FORMAT:
+            raise ConfigurationError(f"the store has format {found}, this release writes {FORMAT}: take a later one")
+        if found < FORMAT:
+            host = find_connected(connection)
+            if host is not None:
+                raise ConfigurationError(f"the host {host} is connected to this store: stop it first")
+            _bring_up(connection, found)
+    return found, FORMAT
+
+
+def _bring_up(connection: psycopg.Connection[Any], found: int) -> None:
+    for number in range(found + 1, FORMAT + 1):
+        connection.execute(STEPS[number])
+    connection.execute("UPDATE cluster SET format = %s", (FORMAT,))
 
 
 def start_host(
@@ -106,8 +121,8 @@ def start_host(
         (bound,) = connection.execute("SELECT directory FROM cluster FOR UPDATE").fetchone() or ("",)
         if bound not in ("", host):
             raise ConfigurationError(
-                f"the functions of this store are registered in another data directory, whose registry/store.json says "
-                f"{bound}: start with that one"
+                f"the functions of this store are still registered in the data directory whose registry/store.json "
+                f"says {bound}: start once with that one, which brings them into the store"
             )
         alive = connection.execute(
             "SELECT host, life, beat FROM host WHERE state = 'up' OR (state = 'standby' AND host = %s)"
@@ -116,7 +131,6 @@ def start_host(
         ).fetchall()
         if seen is not None and any(seen.get(each) != (life_, beat) for each, life_, beat in alive):
             return None
-        connection.execute("UPDATE cluster SET directory = %s", (host,))
         connection.execute(
             "UPDATE host SET state = 'dead', changed_at = now() WHERE host <> %s AND state = 'up'", (host,)
         )

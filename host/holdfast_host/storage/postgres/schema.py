@@ -4,25 +4,23 @@ Rows of a shard are written only by a statement that in itself locks its owner's
 `statements`. What a guest or a caller can shape is `bytea`: a text would refuse a NUL. No number of `numbers` is used
 twice: `instance.number` is a row's own, `data` is what its keys stand under, `apart` its jobs, receipts and sockets;
 the last two change when an instance is emptied, and what stood under the old ones is swept as `garbage`.
+
+What hosts share beside that is functions, secrets, tokens and so on: `functions`, `versions` and `types` are as in the
+registry of a data directory (supervisor/registry), `component` as what was deployed, `document` as its small files.
+`document.changed` is the `cluster.catalog` of its last change. In a store of format 1 they lie in the directory of the
+host that `cluster.directory` names.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 SCHEMA: Final = "holdfast"
 NUMBER_BLOCK: Final = 65_536  # numbers that a worker takes at a time; `numbers` counts in these
 NO_ALARM: Final = -1  # in place of an alarm's state
 
-# Of a release that served a store alone, without a beat.
-HOST_COLUMNS: Final = """
-ALTER TABLE host ADD COLUMN beat bigint NOT NULL DEFAULT 0, ADD COLUMN name text NOT NULL DEFAULT '',
-    ADD COLUMN url text NOT NULL DEFAULT '', ADD COLUMN release text NOT NULL DEFAULT '',
-    ADD COLUMN changed_at timestamptz NOT NULL DEFAULT now()
-"""
-
-TABLES: Final = """
+TABLES_1: Final = """
 CREATE SCHEMA IF NOT EXISTS holdfast;
 SET LOCAL search_path = holdfast;
 CREATE TABLE cluster (one bool PRIMARY KEY DEFAULT true CHECK (one), id uuid NOT NULL, format int NOT NULL,
@@ -60,7 +58,35 @@ CREATE SEQUENCE numbers INCREMENT 65536 MINVALUE 1;
 INSERT INTO shard SELECT s, 0, 1, 1 FROM generate_series(0, 255) AS s;
 """
 
+# What brings a store to a format, from the one before.
+STEPS: Final = {
+    2: """
+SET LOCAL search_path = holdfast;
+ALTER TABLE host ADD COLUMN IF NOT EXISTS beat bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS name text NOT NULL DEFAULT '', ADD COLUMN IF NOT EXISTS url text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS release text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS changed_at timestamptz NOT NULL DEFAULT now();
+ALTER TABLE cluster ADD COLUMN next_type int NOT NULL DEFAULT 1, ADD COLUMN next_front bigint NOT NULL DEFAULT 1,
+    ADD COLUMN key_check bytea NOT NULL DEFAULT '';
+CREATE TABLE document (name text PRIMARY KEY, changed bigint NOT NULL, change bigint NOT NULL, content bytea);
+INSERT INTO document SELECT name, 0, 0, NULL
+    FROM unnest(ARRAY['registry', 'secrets', 'tokens', 'quarantine', 'audit', 'fronts']) AS name;
+CREATE TABLE functions (func_id text PRIMARY KEY, tenant text NOT NULL, name text NOT NULL, current int,
+    last_version int NOT NULL, failure bytea, changed_us bigint NOT NULL);
+CREATE UNIQUE INDEX deployed_names ON functions (tenant, name) WHERE current IS NOT NULL;
+CREATE TABLE versions (func_id text NOT NULL, version int NOT NULL, sha256 text NOT NULL, manifest text,
+    description text NOT NULL, deployment text NOT NULL, created_us bigint NOT NULL, PRIMARY KEY (func_id, version));
+CREATE TABLE types (type_id int PRIMARY KEY, tenant text NOT NULL, type text NOT NULL, func_id text NOT NULL,
+    UNIQUE (tenant, type));
+CREATE TABLE component (sha256 text NOT NULL, piece int NOT NULL, bytes bytea NOT NULL, stored timestamptz NOT NULL,
+    PRIMARY KEY (sha256, piece));
+ALTER TABLE component ALTER COLUMN bytes SET STORAGE EXTERNAL;
+CREATE TABLE audit (number bigint PRIMARY KEY, line bytea NOT NULL);
+""",
+}
+
 # Each in the order in which locks are taken.
 TABLE_NAMES: Final = (
-    "cluster", "host", "seat", "reached", "shard", "instance", "kv", "job", "receipt", "socket", "garbage",
+    "cluster", "document", "functions", "versions", "types", "component", "audit",
+    "host", "seat", "reached", "shard", "instance", "kv", "job", "receipt", "socket", "garbage",
 )  # fmt: skip

@@ -179,7 +179,8 @@ def check_tables(connection: psycopg.Connection[Any]) -> None:
         raise ConfigurationError("the store has no tables: make them with `holdfast store init`")
     (found,) = connection.execute("SELECT format FROM cluster").fetchone() or (None,)
     if found != FORMAT:
-        raise ConfigurationError(f"the store has format {found}, this release reads {FORMAT}: take the one it is of")
+        way = "bring it up with `holdfast store upgrade`" if found and found < FORMAT else "take the one that it is of"
+        raise ConfigurationError(f"the store has format {found}, this release reads {FORMAT}: {way}")
     for name, kept, secured, triggers, rules in connection.execute(
         "SELECT relname, relpersistence = 'p', relrowsecurity, EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid ="
         " c.oid), relhasrules FROM pg_class AS c WHERE relnamespace = %s::regnamespace AND relname = ANY(%s)",

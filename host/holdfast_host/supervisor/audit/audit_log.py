@@ -51,8 +51,8 @@ class AuditLog:
             raise ConfigurationError(f"the audit log {folder} cannot be read ({error}): move it away") from None
         return log
 
-    def append(self, facts: Sequence[JsonObject]) -> None:
-        """Add lines, numbered on from `last`; durable on return.
+    def append(self, facts: Sequence[JsonObject]) -> int:
+        """Add lines, numbered on from `last`; the number of the first. Durable on return.
 
         Raises:
             OSError: none was added.
@@ -61,6 +61,7 @@ class AuditLog:
         text = b"".join(json.dumps(each, separators=(",", ":")).encode() + b"\n" for each in numbered)
         append_durably(self._place(len(text)), text)
         self.last += len(facts)
+        return self.last - len(facts) + 1
 
     def read(self, after: int, limit: int) -> list[JsonObject]:
         """Lines with larger numbers, so many at most, in their order; what was rotated away is not among them."""
@@ -94,7 +95,7 @@ class AuditLog:
                             break  # it is being written
                         number, offset = number + 1, offset + len(line)
                         if number > after:
-                            yield _read(line, number), (path.name, offset)
+                            yield read_line(line, number), (path.name, offset)
             except FileNotFoundError:
                 continue  # it was the oldest
 
@@ -118,7 +119,7 @@ class AuditLog:
         return sorted(self._folder.glob("[0-9]*.ndjson"))
 
 
-def _read(line: bytes, number: int) -> JsonObject:
+def read_line(line: bytes, number: int) -> JsonObject:
     """One line; of one that somebody has damaged, its number and that."""
     try:
         facts = json.loads(line)

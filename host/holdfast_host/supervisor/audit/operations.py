@@ -12,10 +12,11 @@ from contextlib import suppress
 from msgspec.structs import asdict
 
 from holdfast_host.core.clock import utc_text
+from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.failures import disk_error
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog
-from holdfast_host.supervisor.audit.audit_log import AuditLog
+from holdfast_host.storage.records import AuditLines
 from holdfast_host.supervisor.registry.registry import now_us
 from holdfast_host.wire.control.operations import AuditOperation, BeginChange, EndChange, ReadAudit
 
@@ -23,7 +24,7 @@ from holdfast_host.wire.control.operations import AuditOperation, BeginChange, E
 class Audit:
     """One per host, used by the event loop's thread."""
 
-    def __init__(self, kept: AuditLog, log: EventLog) -> None:
+    def __init__(self, kept: AuditLines, log: EventLog) -> None:
         self._kept = kept
         self._log = log
         self._waiting: list[tuple[JsonObject, asyncio.Future[int]]] = []
@@ -55,11 +56,11 @@ class Audit:
         facts = {"event": "ended", "begun": operation.begun, **asdict(operation.change), **asdict(operation.outcome)}
         try:
             await self._add(facts)
-        except OSError as error:
+        except (OSError, HoldfastError) as error:
             outcome = {"status": operation.outcome.status, "outcome": operation.outcome.error}
             self._log.error(
                 f"the audit log cannot be written: it has no outcome of its line {operation.begun}",
-                reason=error.strerror,
+                reason=error.strerror if isinstance(error, OSError) else error.message,
                 **outcome,
             )
 
@@ -85,11 +86,10 @@ class Audit:
         try:
             while self._waiting:
                 group, self._waiting = self._waiting, []
-                first = self._kept.last + 1
-                failure: OSError | None = None
+                first, failure = 0, None
                 try:
-                    await asyncio.to_thread(self._kept.append, [facts for facts, _ in group])
-                except OSError as error:
+                    first = await asyncio.to_thread(self._kept.append, [facts for facts, _ in group])
+                except (OSError, HoldfastError) as error:
                     failure = error
                 for number, (_, added) in enumerate(group, first):
                     if added.done():

@@ -39,7 +39,6 @@ def join(address: StoreAddress, candidate: Candidate, ttl_s: float, log: EventLo
     """
     warnings: list[str] = []
     with connect(address, owning.host_name(candidate.host), warnings.append) as connection:
-        owning.complete_tables(connection)
         observed = Observations(ttl_s)
         while True:
             rows = _look(connection, observed)

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from holdfast_host.core.clock import utc_text
-from holdfast_host.core.errors import UnknownFunctionError
+from holdfast_host.core.errors import HoldfastError, UnknownFunctionError
 from holdfast_host.core.failures import disk_error
 from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog
+from holdfast_host.storage.records import decided
 from holdfast_host.supervisor.crashes.quarantine import VERSION, Instance, Quarantine
 from holdfast_host.supervisor.processes.child import ChildGoneError
 from holdfast_host.supervisor.processes.supervision import SupervisedProcess
@@ -150,8 +151,8 @@ class CrashAttribution:
         if process.last_code not in _CRASHES and not process.hung:
             return
         try:
-            caught = self._quarantine.blame(suspects, self._deployed_of)
-        except OSError as error:
+            caught = decided(lambda: self._quarantine.blame(suspects, self._deployed_of))
+        except (OSError, HoldfastError) as error:
             self._log.error("the quarantine cannot be written", error=error)
             return
         for each in caught:
@@ -182,11 +183,20 @@ class CrashAttribution:
             raise UnknownFunctionError(f"no function {name!r} is deployed")
         return await self._release(function, ((VERSION, name.encode()),), workers)
 
+    async def follow(self, workers: Sequence[SupervisedProcess]) -> None:
+        """Another host has changed the quarantine: tell the workers.
+
+        Raises:
+            HostUnavailableError: the store cannot be read now.
+        """
+        self._quarantine.reload()
+        await self._tell(workers)
+
     async def _release(
         self, instance: Instance, whole: Sequence[Instance], workers: Sequence[SupervisedProcess]
     ) -> JsonObject:
         try:
-            released = self._quarantine.release(instance, *whole)
+            released = decided(lambda: self._quarantine.release(instance, *whole))
         except OSError as error:
             what = f"the release of {self._label(*instance)} cannot be recorded"
             raise disk_error(error, what, "nothing was released") from error

@@ -1,4 +1,4 @@
-"""Instances that may not run because they killed workers again and again; kept in a file of the data directory.
+"""Instances that may not run because they killed workers again and again; kept in one document, replaced whole.
 
 Each death that a guest may have caused is shared out among the instances whose turns ran: alone, an instance has the
 whole of it; beside nine others a tenth, so that the one which is there every time is found before its neighbours. One
@@ -24,8 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from holdfast_host.core.durable_files import write_durably
-from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.core.errors import ConfigurationError, HoldfastError
+from holdfast_host.storage.records import Document, MovedError
+from holdfast_host.supervisor.registry.file_document import FileDocument
 
 DEATHS_MAX: Final = 3.0
 VERSION_DEATHS_MAX: Final = 6.0  # of a function's version, from as many instances where nothing else ran
@@ -54,33 +55,42 @@ class _Record:
 
 
 class Quarantine:
-    """The quarantine of one data directory; opened by the supervisor under the directory's lock, used by its thread."""
+    """The quarantine of one data directory, or of a store; opened by the supervisor, used by its thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, kept: Document) -> None:
         """Use `open`."""
-        self._path = path
+        self._kept = kept
         self._records: dict[Instance, _Record] = {}
 
     @classmethod
-    def open(cls, path: Path) -> Quarantine:
-        """Read what is there.
+    def open(cls, kept: Path | Document) -> Quarantine:
+        """Read what is there, in a file or another home.
 
         Raises:
             ConfigurationError: it does not read.
         """
-        quarantine = cls(path)
+        quarantine = cls(FileDocument(kept) if isinstance(kept, Path) else kept)
+        quarantine.reload()
+        return quarantine
+
+    def reload(self) -> None:
+        """Read anew what is there: another host may have changed it.
+
+        Raises:
+            ConfigurationError: it does not read.
+            HostUnavailableError: it cannot be read now; what was read last stays.
+        """
+        records = {}
         try:
-            rows = json.loads(path.read_bytes())
-            for type_id, name, version, shares, quarantined in rows:
+            text = self._kept.read()
+            for type_id, name, version, shares, quarantined in [] if text is None else json.loads(text):
                 record = _Record(version, [(at_s, share) for at_s, share in shares], bool(quarantined))
-                quarantine._records[type_id, name.encode()] = record
-        except FileNotFoundError:
-            pass
+                records[type_id, name.encode()] = record
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise ConfigurationError(
-                f"{path} is damaged ({error!r}): remove it, which lifts every quarantine"
+                f"{self._kept.place} is damaged ({error!r}): remove it, which lifts every quarantine"
             ) from error
-        return quarantine
+        self._records = records
 
     def blame(self, suspects: Sequence[Instance], deployed_of: DeployedOf) -> list[Instance]:
         """A worker died while these ran; those that are quarantined from now on, versions among them.
@@ -90,7 +100,8 @@ class Quarantine:
             deployed_of: what is held against one version is not held against another.
 
         Raises:
-            OSError: it cannot be kept; what was decided holds as long as the host lives.
+            OSError, HostUnavailableError: it cannot be kept; what was decided holds as long as the host lives.
+            MovedError: another host has changed it; what it is now has been read, to be decided over.
         """
         now_s = time.time()
         deployed = {each: deployed_of(each) or ("", 0) for each in suspects}
@@ -142,12 +153,15 @@ class Quarantine:
         """Forget everything held against them; whether one was quarantined.
 
         Raises:
-            OSError: it cannot be kept; nothing is released.
+            OSError, HostUnavailableError: it cannot be kept; nothing is released.
+            MovedError: another host has changed it; what it is now has been read, to be decided over.
         """
         records = {each: self._records.pop(each) for each in instances if each in self._records}
         try:
             self._write()
-        except OSError:
+        except MovedError:
+            raise  # and all has been read anew
+        except (OSError, HoldfastError):
             self._records.update(records)
             raise
         return any(record.quarantined for record in records.values())
@@ -157,4 +171,8 @@ class Quarantine:
             (type_id, name.decode(), record.version, record.shares, record.quarantined)
             for (type_id, name), record in self._records.items()
         ]
-        write_durably(self._path, json.dumps(rows).encode())
+        try:
+            self._kept.write(json.dumps(rows).encode())
+        except MovedError:
+            self.reload()
+            raise

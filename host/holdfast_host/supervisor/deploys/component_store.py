@@ -1,5 +1,7 @@
 """Components and compiled files on disk: that what is recorded can be run, and that nothing else is kept.
 
+Where hosts share a store, the components are there, and those on disk are copies, each fetched when it is needed first.
+
 A component stays as it was deployed as long as some kept version needs it; its compiled file can always be made again.
 """
 
@@ -16,9 +18,11 @@ from typing import Any, Protocol
 
 from holdfast_host.core.durable_files import move_durably
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, InvalidComponentError
+from holdfast_host.core.failures import disk_error
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.sandbox.components.compiled_store import DRAFT_PREFIX, KeptComponent
+from holdfast_host.storage.records import SharedComponents
 from holdfast_host.supervisor.deploys.compile_queue import Applicant, CompileQueue
 from holdfast_host.supervisor.directory.layout import DirectoryLayout
 from holdfast_host.supervisor.registry.registry import Registry
@@ -52,7 +56,10 @@ class ComponentStore:
         compile_component: Compile,
         limits: Limits,
         log: EventLog,
+        shared: SharedComponents | None = None,
     ) -> None:
+        """`shared` is where hosts that share a registry have them, too."""
+        self._shared = shared
         self._directory = directory
         self._registry = registry
         self._compile_component = compile_component
@@ -77,12 +84,15 @@ class ComponentStore:
             self._brought += Counter()  # forgets what nobody brings any more
 
     async def take(self, upload: Path, sha256: str) -> None:
-        """Make an upload ours, durably.
+        """Make an upload ours, durably; and where hosts share them, theirs.
 
         Raises:
-            HostUnavailableError: the disk does not let us.
+            StorageFullError, HostUnavailableError: the disk or the store does not let us.
         """
-        await asyncio.to_thread(_take_over, upload, self._component(sha256))
+        component = self._component(sha256)
+        await asyncio.to_thread(_take_over, upload, component)
+        if self._shared is not None:
+            await asyncio.to_thread(self._shared.put, sha256, component)
 
     async def compile(
         self, sha256: str, progress: Progress, applicant: Applicant | None = None, *, first: bool = False
@@ -115,9 +125,6 @@ class ComponentStore:
         """
         if not doubt and await asyncio.to_thread(self._looks_unchanged, deployment):
             return deployment
-        component = self._component(deployment.sha256)
-        if not await asyncio.to_thread(component.exists):
-            raise InvalidComponentError(f"the component {component} is gone; deploy {deployment.function!r} again")
 
         def say(stage: str) -> None:
             if stage == "cache damaged":
@@ -126,6 +133,9 @@ class ComponentStore:
                 self._log.info("compiling again", function=deployment.function, version=deployment.version)
 
         with self.bringing(deployment.sha256):
+            if not await asyncio.to_thread(self._is_here, deployment.sha256):
+                component = self._component(deployment.sha256)
+                raise InvalidComponentError(f"the component {component} is gone; deploy {deployment.function!r} again")
             compiled = await self.compile(deployment.sha256, say)
             if str(compiled.path) == deployment.compiled:
                 return deployment
@@ -162,6 +172,22 @@ class ComponentStore:
             self._log.error("a deployed function cannot be compiled", function=deployment.function, error=error)
             self._registry.commit_failure(deployment.func_id, f"{error.name}: {error}")
             discard(Path(deployment.compiled))  # what does not vouch for itself is not loaded
+
+    def _is_here(self, sha256: str) -> bool:
+        """Whether a component is in the directory; it is brought there from where hosts share them."""
+        component = self._component(sha256)
+        if component.exists() or self._shared is None:
+            return component.exists()
+        draft = self._directory.uploads / f"{sha256}.fetched"
+        try:
+            if not self._shared.fetch(sha256, draft):
+                return False
+            _take_over(draft, component)
+        except OSError as error:
+            raise disk_error(error, f"the component cannot be kept in {component.parent}", "it does not run") from error
+        finally:
+            draft.unlink(missing_ok=True)
+        return True
 
     def _component(self, sha256: str) -> Path:
         return self._directory.components / f"{sha256}.wasm"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,9 +33,11 @@ from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.core.manifest import Manifest, derive_manifest, parse_manifest
+from holdfast_host.storage.records import DECISIONS_MAX, MovedError
 from holdfast_host.supervisor.deploys.compile_queue import Applicant
 from holdfast_host.supervisor.deploys.component_store import ComponentStore, Progress, discard
 from holdfast_host.supervisor.deploys.rollout import Rollout
+from holdfast_host.supervisor.deploys.running import Running
 from holdfast_host.supervisor.registry import plan
 from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry, VersionRecord, now_us
 from holdfast_host.wire.control.catalog import Deployment
@@ -74,6 +76,7 @@ class Deploys:
         self._log = log
         self._changing: set[str] = set()
         self._one_at_a_time = asyncio.Lock()
+        self._running = Running(registry, rollout, components, log)
 
     async def deploy(self, request: DeployRequest, progress: Progress) -> bool:
         """Deploy; True for a new function, False for a new version, and for what runs already and is not switched.
@@ -107,7 +110,8 @@ class Deploys:
             CallerError: its component is none for development, or the sources do not load or do not fit the manifest:
                 the running version stays.
         """
-        async with self._alone(function):
+
+        async def decide() -> None:
             record = self._deployed(function)
             current = required(record.current, f"the current version of {function!r}")
             found = required(self._registry.version(record.func_id, current), f"version {current} of {function!r}")
@@ -129,6 +133,9 @@ class Deploys:
             )
             await self._bring(proposal, plan.Consent(allow_breaking=True), found.manifest)
 
+        async with self._alone(function):
+            await self._decided(decide)
+
     async def rollback(self, function: str, version: int | None) -> None:
         """Run a kept version again, the one before the current one where none is named.
 
@@ -136,15 +143,19 @@ class Deploys:
             UnknownFunctionError, UnknownVersionError: there is none.
             CallerError: it does not fit what is deployed now.
         """
-        async with self._alone(function):
+
+        async def decide() -> None:
             kept = self._kept(self._deployed(function), version)
             plan.check_rollback(self._registry, kept)
             plan.check_granted(kept, self._outbound)
             deployment = await self._components.ready(kept)
             await self._rollout.prepare(deployment)
             self._registry.commit_current(deployment)
-            await self._follow(deployment)
+            await self._running.follow(deployment)
             self._log.info("rolled back", function=function, version=deployment.version)
+
+        async with self._alone(function):
+            await self._decided(decide)
 
     async def preview_rollback(self, function: str, version: int | None) -> JsonObject:
         """What a rollback would break, and why it would be refused; changes nothing.
@@ -187,7 +198,7 @@ class Deploys:
             try:
                 deployment = await self._components.ready(found.deployment, doubt=True)
                 await self._rollout.prepare(deployment)
-                await self._follow(deployment)
+                await self._running.follow(deployment)
                 self._log.info("repaired", function=function, version=deployment.version)
             except HoldfastError as error:
                 self._log.error("a deployed function cannot be run", function=function, error=error)
@@ -201,14 +212,27 @@ class Deploys:
             UnknownFunctionError: it is not deployed.
             FunctionReferencedError: another function refers to a type that it owns.
         """
-        async with self._alone(function):
+
+        async def decide() -> None:
             record = self._deployed(function)
             plan.check_removable(self._registry, record)
             self._registry.commit_removal(record.func_id)
-            self._rollout.publish(self._registry.catalog())
-            await self._rollout.remove(function)
+            await self._running.remove(record)
             self._components.sweep()
             self._log.info("undeployed", function=function, func_id=record.func_id)
+
+        async with self._alone(function):
+            await self._decided(decide)
+
+    async def follow(self) -> None:
+        """Another host has changed the registry: run what it says now.
+
+        Raises:
+            HostUnavailableError: the store cannot be read now.
+        """
+        async with self._one_at_a_time:
+            self._registry.refresh()
+            await self._running.catch_up()
 
     async def undeployed(self) -> list[dict[str, str]]:
         """The actor types that no deployed version ships and that still have instances.
@@ -242,7 +266,9 @@ class Deploys:
                 first = known is None or known.current is None
                 compiled = await self._components.compile(sha256, progress, request.applicant, first=first)
                 shipped = plan.shipped_types(compiled.description, self._limits)
-                async with self._one_at_a_time:
+
+                async def decide() -> None:
+                    nonlocal known
                     known, func_id = self._identify(request.function, manifest)  # again: others were deployed meanwhile
                     proposal = plan.Proposal(
                         manifest or derive_manifest(request.function, shipped),
@@ -254,6 +280,9 @@ class Deploys:
                     )
                     consent = plan.Consent(request.allow_breaking, request.adopt)
                     await self._bring(proposal, consent, request.manifest, progress)
+
+                async with self._one_at_a_time:
+                    await self._decided(decide)
         finally:
             self._components.sweep()
         return known is None or known.current is None
@@ -278,13 +307,19 @@ class Deploys:
         await self._rollout.prepare(deployment)
         self._registry.commit_version(VersionRecord(deployment, manifest, proposal.description, now_us()))
         progress("switching")
-        await self._follow(deployment)
+        await self._running.follow(deployment)
         self._log.info("deployed", function=deployment.function, func_id=deployment.func_id, version=deployment.version)
 
-    async def _follow(self, deployment: Deployment) -> None:
-        """After the record: workers, then fronts, so that no front routes to what a worker does not know yet."""
-        await self._rollout.switch(deployment)
-        self._rollout.publish(self._registry.catalog())
+    async def _decided(self, decide: Callable[[], Awaitable[None]]) -> None:
+        """Plan and record, over what another host may have recorded meanwhile."""
+        for _ in range(DECISIONS_MAX - 1):
+            try:
+                await decide()
+            except MovedError:
+                await self._running.catch_up()
+            else:
+                return
+        await decide()
 
     def _identify(self, function: str, manifest: Manifest | None) -> tuple[FunctionRecord | None, str]:
         """Which function a deploy is for, see `plan.identify`."""

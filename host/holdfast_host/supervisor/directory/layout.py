@@ -47,6 +47,16 @@ class DirectoryLayout:
         return self.root / "registry" / "tokens.json"
 
     @property
+    def quarantine(self) -> Path:
+        """Where it lies which instances may not run."""
+        return self.root / "registry" / "quarantine.json"
+
+    @property
+    def fronts(self) -> Path:
+        """Where the next front's number lies."""
+        return self.root / "registry" / "fronts.json"
+
+    @property
     def secrets(self) -> Path:
         """Where the sealed secrets lie."""
         return self.root / "secrets"

@@ -1,8 +1,9 @@
-"""The durable registry: functions, their versions, and the numbers that stand for actor types on disk.
+"""The registry: functions, their versions, and the numbers that stand for actor types in storage.
 
 Invariants: a version never changes once it is recorded; a version's number and a type's number are never used twice;
-a type belongs to one `func_id`, also after its function was undeployed; what `commit_*` recorded is on disk when it
-returns. Whether something *may* be recorded is decided in plan.py.
+a type belongs to one `func_id`, also after its function was undeployed; what `commit_*` recorded is durable when it
+returns. Whether something *may* be recorded is decided in plan.py. It is a file, or where hosts share a store a mirror
+of what is there, see mirror.py.
 
 sqlite3, with a write-ahead log and synchronous=FULL, rather than replaced files: one transaction spans function,
 version and types, a rollback or a rename is one row, and it comes with Python. One connection, in the supervisor only.
@@ -22,43 +23,12 @@ from typing import Any, Final
 
 from holdfast_host.core.errors import ConfigurationError, HostUnavailableError, StorageFullError
 from holdfast_host.core.ids import DEFAULT_TENANT
+from holdfast_host.storage.records import COLUMNS, MovedError, RegistryRows, Row, decided
+from holdfast_host.supervisor.registry.mirror import CompiledName, Mirror
+from holdfast_host.supervisor.registry.tables import FORMAT, SCHEMA
 from holdfast_host.wire.control.catalog import ActorType, Catalog, Deployment
 
-FORMAT: Final = 1
 VERSIONS_KEPT: Final = 10
-
-_SCHEMA: Final = """
-CREATE TABLE about (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
-CREATE TABLE functions (
-    func_id TEXT PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    name TEXT NOT NULL,
-    current INTEGER,               -- NULL: undeployed, its types stay reserved
-    last_version INTEGER NOT NULL, -- the highest ever given
-    failure TEXT,                  -- why the latest deploy failed; NULL where it did not
-    changed_us INTEGER NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX deployed_names ON functions (tenant, name) WHERE current IS NOT NULL;
-CREATE TABLE versions (
-    func_id TEXT NOT NULL REFERENCES functions (func_id),
-    version INTEGER NOT NULL,
-    sha256 TEXT NOT NULL,
-    manifest TEXT,                 -- as it was sent; NULL for a bare component
-    description TEXT NOT NULL,     -- what the component says of itself
-    deployment TEXT NOT NULL,      -- what a worker needs, without the compiled file's path
-    compiled TEXT NOT NULL,        -- that file's name in data/compiled
-    created_us INTEGER NOT NULL,
-    PRIMARY KEY (func_id, version)
-) STRICT;
-CREATE TABLE types (
-    type_id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again
-    tenant TEXT NOT NULL,
-    type TEXT NOT NULL,
-    func_id TEXT NOT NULL REFERENCES functions (func_id),
-    UNIQUE (tenant, type)
-) STRICT;
-INSERT INTO about VALUES ('format', 1), ('catalog', 0);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +62,12 @@ class TypeRecord:
 
 
 class Registry:
-    """The registry of one data directory; opened by the supervisor under the directory's lock, used by its thread."""
+    """The registry of one data directory, or of a store; opened by the supervisor, used by its thread."""
 
     def __init__(self, connection: sqlite3.Connection, compiled: Path) -> None:
         self._db = connection
         self._compiled = compiled
+        self._mirror: Mirror | None = None  # of what hosts share; None: the connection's file is the registry
         self.on_change: Callable[[], None] = lambda: None  # called when something was recorded, before it is used
 
     @classmethod
@@ -116,7 +87,7 @@ class Registry:
                 connection.execute(f"PRAGMA {pragma}")
             registry = cls(connection, compiled)
             if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'about'").fetchone():
-                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+                connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
             found = registry._about("format")
         except sqlite3.DatabaseError as error:
             connection.close()
@@ -127,6 +98,34 @@ class Registry:
             connection.close()
             raise ConfigurationError(f"the registry {path} has format {found}, this host reads format {FORMAT}")
         return registry
+
+    @classmethod
+    def shared(cls, rows: RegistryRows, compiled: Path, compiled_name: CompiledName) -> Registry:
+        """The registry of a store.
+
+        Args:
+            rows: what the store has.
+            compiled: the folder in which this host's compiled files lie.
+            compiled_name: under which name what is compiled of a component lies there, by the component's hash.
+
+        Raises:
+            HostUnavailableError: the store cannot be read now.
+        """
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+        registry = cls(connection, compiled)
+        registry._mirror = Mirror(connection, rows, compiled_name)
+        registry.refresh()
+        return registry
+
+    def refresh(self) -> None:
+        """Read anew what hosts share; what is in a file is never behind.
+
+        Raises:
+            HostUnavailableError: the store cannot be read now; what was read last stays.
+        """
+        if self._mirror is not None:
+            self._mirror.refresh()
 
     def copy(self, path: Path) -> None:
         """Write all that is recorded into a new file.
@@ -214,6 +213,12 @@ class Registry:
         """Every version that is kept, deployed or not."""
         return [self._version(row).deployment for row in self._db.execute(f"SELECT {_VERSION} FROM versions")]  # noqa: S608
 
+    def rows(self) -> tuple[int, dict[str, list[Row]]]:
+        """The next type's number, and all rows as hosts share them."""
+        tables = {table: ", ".join(columns) for table, columns in COLUMNS.items()}
+        found = {table: self._db.execute(f"SELECT {each} FROM {table}").fetchall() for table, each in tables.items()}  # noqa: S608
+        return self.next_type_id(), found
+
     def damage(self) -> list[str]:
         """What the database itself finds wrong in its file, and rows that lead nowhere; reads all of it."""
         found = [str(row[0]) for row in self._db.execute("PRAGMA integrity_check") if row[0] != "ok"]
@@ -293,8 +298,12 @@ class Registry:
 
     def commit_failure(self, func_id: str, reason: str | None) -> None:
         """Record why the latest deploy of a function failed; None when what is deployed is what was sent."""
-        with self._transaction() as db:
-            db.execute("UPDATE functions SET failure = ? WHERE func_id = ?", (reason, func_id))
+
+        def record() -> None:
+            with self._transaction() as db:
+                db.execute("UPDATE functions SET failure = ? WHERE func_id = ?", (reason, func_id))
+
+        decided(record)
 
     def _claim_types(self, deployment: Deployment) -> None:
         """The types that this version ships belong to its function from now on, under the names of its classes.
@@ -314,16 +323,22 @@ class Registry:
         """One durable transaction, which counts as a change of the catalog.
 
         Raises:
+            MovedError: another host has changed the registry; what it is now has been read, to be decided over.
             StorageFullError, HostUnavailableError: the disk is full or fails; nothing was recorded.
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
-            self._db.execute("UPDATE about SET value = value + 1 WHERE name = 'catalog'")
+            if self._mirror is not None:
+                self._mirror.record(self.next_type_id())
+            else:
+                self._db.execute("UPDATE about SET value = value + 1 WHERE name = 'catalog'")
             self._db.execute("COMMIT")
         except BaseException as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+            if isinstance(error, MovedError):
+                self.refresh()
             if isinstance(error, sqlite3.OperationalError):
                 full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
                 kind = StorageFullError if full else HostUnavailableError

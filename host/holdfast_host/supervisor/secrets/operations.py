@@ -15,6 +15,7 @@ from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.core.logs import EventLog
 from holdfast_host.core.outbound import PatternError, read_origin
+from holdfast_host.storage.records import decided
 from holdfast_host.supervisor.registry.registry import Registry, now_us
 from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
 from holdfast_host.wire.control.operations import DeleteSecret, ListSecrets, SecretOperation, SetSecret
@@ -62,11 +63,15 @@ class Secrets:
             BadRequestError: the value is too large, or the origin is none.
         """
         check_secret_name(name)
-        found = self._store.all()
-        _check_size(name, value, found)
-        created = name not in found
         secret = Secret(value, now_us(), None if sealed_for is None else _read_origin(sealed_for))
-        self._store.replace({**found, name: secret})
+
+        def record() -> bool:
+            found = self._store.all()
+            _check_size(name, value, found)
+            self._store.replace({**found, name: secret})
+            return name not in found
+
+        created = decided(record)
         await self._tell_all()
         self._log.info("secret set", name=name)
         return {**self._show(name, secret), "created": created}
@@ -77,14 +82,28 @@ class Secrets:
         Raises:
             UnknownSecretError: there is none of that name.
         """
-        found = self._store.all()
-        if name not in found:
-            raise UnknownSecretError(f"there is no secret {name[:64]!r}")
-        secret = found.pop(name)
-        self._store.replace(found)
+
+        def record() -> Secret:
+            found = self._store.all()
+            if name not in found:
+                raise UnknownSecretError(f"there is no secret {name[:64]!r}")
+            secret = found.pop(name)
+            self._store.replace(found)
+            return secret
+
+        secret = decided(record)
         await self._tell_all()
         self._log.info("secret deleted", name=name)
         return self._show(name, secret)
+
+    async def follow(self) -> None:
+        """Another host has changed them: have every turn that starts from now on see what they are.
+
+        Raises:
+            HostUnavailableError: the store cannot be read now.
+        """
+        self._store.reload()
+        await self._tell_all()
 
     def _show(self, name: str, secret: Secret) -> JsonObject:
         functions = [

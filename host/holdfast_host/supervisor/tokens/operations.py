@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import Final
 
 from holdfast_host.core.clock import utc_text
-from holdfast_host.core.errors import BadRequestError, UnknownTokenError
+from holdfast_host.core.errors import BadRequestError, HoldfastError, UnknownTokenError
 from holdfast_host.core.ids import TYPE_CHARS_MAX, check_identifier
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.core.tokens import Scope, digest_of, id_of, new_id, new_token
+from holdfast_host.storage.records import MovedError, decided
 from holdfast_host.supervisor.registry.registry import now_us
 from holdfast_host.supervisor.tokens.token_store import Token, TokenStore
 from holdfast_host.wire.control.operations import CreateToken, ListTokens, RevokeToken, RotateToken, TokenOperation
@@ -49,6 +50,9 @@ class TokenOperations:
             BadRequestError, InvalidNameError: no token can be like that, or there are too many.
             StorageFullError, HostUnavailableError: the disk does not let us; nothing was changed.
         """
+        return decided(lambda: self._perform(operation))
+
+    def _perform(self, operation: TokenOperation) -> JsonObject:
         match operation:
             case ListTokens():
                 return {"tokens": [_show(each) for each in self._store.all().values()]}
@@ -65,6 +69,19 @@ class TokenOperations:
             self._store.note_used(ids, now_us())
         except OSError as error:
             self._log.warning("the last use of tokens cannot be written", error=error.strerror)
+        except MovedError:
+            self._store.reload()  # the next use is written over what they are now
+        except HoldfastError as error:
+            self._log.warning("the last use of tokens cannot be written", error=error)
+
+    async def follow(self) -> None:
+        """Another host has changed them: tell every front.
+
+        Raises:
+            HostUnavailableError: the store cannot be read now.
+        """
+        self._store.reload()
+        self._tell(self._store.for_fronts())
 
     def _create(self, wish: CreateToken) -> JsonObject:
         found = self._store.all()

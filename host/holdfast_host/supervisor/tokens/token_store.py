@@ -1,7 +1,7 @@
-"""The tokens of a data directory, in one file that is replaced whole: their digests, and what each may.
+"""The tokens, in one document that is replaced whole: their digests, and what each may.
 
-While the file is there, requests need a token: also where none is left in it, and where the host is started without one
-of its own. A directory that was once closed does not open because a variable was forgotten.
+While it is there, requests need a token: also where none is left in it, and where the host is started without one of
+its own. What was once closed does not open because a variable was forgotten.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Final
 
-from holdfast_host.core.durable_files import write_durably
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.failures import disk_error
 from holdfast_host.core.tokens import TOKEN_ID, Scope
+from holdfast_host.storage.records import Document, MovedError
+from holdfast_host.supervisor.registry.file_document import FileDocument
 from holdfast_host.supervisor.registry.registry import now_us
 from holdfast_host.wire.control.tokens import KnownTokens, TokenFacts
 
@@ -45,44 +46,54 @@ class Token:
 
 
 class TokenStore:
-    """Opened by the supervisor under the directory's lock, used by its thread."""
+    """Opened by the supervisor, used by its thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, kept: Document) -> None:
         """Use `open`."""
-        self._path = path
+        self._kept = kept
         self._found: dict[str, Token] = {}
         self._kept_uses: dict[str, int] = {}
         self._asked_for = False
         self._opened_us, self._opened_ns = now_us(), monotonic_ns()
 
     @classmethod
-    def open(cls, path: Path) -> TokenStore:
-        """Read what is there.
+    def open(cls, kept: Path | Document) -> TokenStore:
+        """Read what is there, in a file or another home.
 
         Raises:
             ConfigurationError: it does not read, or is of a format that is not known here.
         """
-        store = cls(path)
+        store = cls(FileDocument(kept) if isinstance(kept, Path) else kept)
+        store.reload()
+        return store
+
+    def reload(self) -> None:
+        """Read anew what is there: another host may have changed it.
+
+        Raises:
+            ConfigurationError: it does not read, or is of a format that is not known here.
+            HostUnavailableError: it cannot be read now; what was read last stays.
+        """
+        place = self._kept.place
         try:
-            text = path.read_bytes()
-        except FileNotFoundError:
-            return store
+            text = self._kept.read()
         except OSError as error:
-            raise ConfigurationError(f"{path} cannot be read ({error.strerror}): restore it from a backup") from None
+            raise ConfigurationError(f"{place} cannot be read ({error.strerror}): restore it from a backup") from None
+        if text is None:
+            return
         try:
             facts = json.loads(text)
             found = facts["format"]
             if found != FORMAT:
-                raise ConfigurationError(f"{path} has format {found!r:.20}, this host reads format {FORMAT}")
-            store._found = {each["id"]: _read(each) for each in facts["tokens"]}
+                raise ConfigurationError(f"{place} has format {found!r:.20}, this host reads format {FORMAT}")
+            self._found = {each["id"]: _read(each) for each in facts["tokens"]}
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ConfigurationError(
-                f"{path} cannot be read ({type(error).__name__}): restore it from a backup; without it no token that "
+                f"{place} cannot be read ({type(error).__name__}): restore it from a backup; without it no token that "
                 "was made here is known"
             ) from None
-        store._asked_for = True
-        store._note_kept()
-        return store
+        self._asked_for = True
+        self._note_kept()
 
     def all(self) -> dict[str, Token]:
         """Every token by its id, in the order in which they were made."""
@@ -110,10 +121,14 @@ class TokenStore:
         """Keep these tokens and no others; durable on return.
 
         Raises:
+            MovedError: another host has changed them; what they are now has been read, to be decided over.
             StorageFullError, HostUnavailableError: the disk does not let us; nothing was changed.
         """
         try:
             self._write(found)
+        except MovedError:
+            self.reload()
+            raise
         except OSError as error:
             raise disk_error(error, "the tokens cannot be written", "nothing changed") from error
         self._found = dict(found)
@@ -124,7 +139,7 @@ class TokenStore:
         """These were used lately. It is written now and then alone, and with each change of the tokens.
 
         Raises:
-            OSError: it cannot be written; until the next time it is known here alone.
+            OSError, HostUnavailableError: it cannot be written; until the next time it is known here alone.
         """
         late = False
         for each in ids:
@@ -154,7 +169,7 @@ class TokenStore:
             }
             for each in found.values()
         ]
-        write_durably(self._path, json.dumps({"format": FORMAT, "tokens": rows}, indent=1).encode())
+        self._kept.write(json.dumps({"format": FORMAT, "tokens": rows}, indent=1).encode())
 
 
 def _read(facts: dict[str, object]) -> Token:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -11,11 +12,16 @@ from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.failures import required
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.postgres import start_guard
-from holdfast_host.storage.postgres.owning import host_name, make_tables, start_host
+from holdfast_host.storage.postgres.owning import host_name, make_tables, start_host, upgrade_tables
+from holdfast_host.storage.postgres.postgres_store import PostgresStore
+from holdfast_host.storage.postgres.schema import FORMAT
 from holdfast_host.storage.postgres.session import StoreAddress, StoreUnreachableError, connect
 from holdfast_host.storage.store import TakenOverError
 from tests.harness.postgres import HOST, PumpedStore, new_store, server
 from tests.unit.storage.postgres.conftest import TYPE, Owned
+
+FIXTURES = Path(__file__).parents[3] / "fixtures" / "stores"
+FORMAT_1_HOST = "0123456789abcdef0123456789abcdef"
 
 
 def refusal(address: StoreAddress) -> str:
@@ -129,13 +135,70 @@ def test_too_few_connections_and_standbys_without_names_are_warned_of(owned: Own
     assert "name the standbys" in warning
 
 
-def test_a_store_goes_with_the_directory_that_registers_its_functions() -> None:
-    address, _ = new_store()
+def of_format_1() -> StoreAddress:
+    """A store as a release before wrote it."""
+    address = StoreAddress(server().new_database(), "single")
+    with psycopg.connect(address.dsn, autocommit=True) as connection:
+        connection.execute((FIXTURES / "format-1.sql").read_text())
+    return address
+
+
+def test_a_store_of_format_1_is_brought_up_once_and_has_what_it_had() -> None:
+    address = of_format_1()
+    with connect(address, "test", checked=False) as connection:
+        steps = [upgrade_tables(connection), upgrade_tables(connection)]
+        life = required(start_host(connection, FORMAT_1_HOST, 1), "the host's life")
+    store = PumpedStore(PostgresStore.open(address, FORMAT_1_HOST, life, 0, Limits()))
+    found = [store.get(store.locate(1, name), b"k") for name in (b"alice", b"bob")]
+
+    assert steps == [(1, FORMAT), (FORMAT, FORMAT)]
+    assert found == [b"one", b"two"]
+    store.close()
+
+
+def test_a_store_of_format_1_is_not_served_before() -> None:
+    assert "bring it up with `holdfast store upgrade`" in refusal(of_format_1())
+
+
+def test_a_store_that_a_host_serves_is_not_brought_up() -> None:
+    address = of_format_1()
     with (
-        connect(address, host_name("another")) as connection,
-        pytest.raises(ConfigurationError, match="another data directory"),
+        connect(address, host_name("another"), checked=False),
+        connect(address, "test", checked=False) as connection,
+        pytest.raises(ConfigurationError, match="the host another is connected to this store: stop it first"),
     ):
-        start_host(connection, "another", 1)
+        upgrade_tables(connection)
+    assert "has format 1" in refusal(address)
+
+
+def test_a_store_of_a_later_format_is_left_alone(owned: Owned) -> None:
+    owned.other.execute("UPDATE cluster SET format = 99")
+    with (
+        connect(owned.address, "test", checked=False) as connection,
+        pytest.raises(ConfigurationError, match="has format 99"),
+    ):
+        upgrade_tables(connection)
+
+
+def test_tables_that_are_brought_up_are_those_that_are_made_anew() -> None:
+    def columns(address: StoreAddress) -> list[tuple[object, ...]]:
+        with connect(address, "test", checked=False) as connection:
+            upgrade_tables(connection)
+            return connection.execute(
+                "SELECT table_name, ordinal_position, column_name, data_type, is_nullable FROM"
+                " information_schema.columns WHERE table_schema = 'holdfast' ORDER BY 1, 2"
+            ).fetchall()
+
+    assert columns(of_format_1()) == columns(new_store()[0])
+
+
+def test_a_store_of_format_1_is_first_served_by_the_directory_that_registers_its_functions() -> None:
+    """Any other would have other numbers for its types, and so take one instance for another."""
+    address = of_format_1()
+    with connect(address, host_name("another"), checked=False) as connection:
+        upgrade_tables(connection)
+        with pytest.raises(ConfigurationError, match=f"says {FORMAT_1_HOST}: start once with that one"):
+            start_host(connection, "another", 1)
 
 
 def test_a_host_that_starts_again_with_more_workers_spreads_its_shards_anew() -> None:

@@ -112,7 +112,6 @@ def test_a_host_that_has_ended_in_order_is_not_waited_for(
     heart = Heart(address, HOST, join(address, candidate(), TTL_S, LOG), TTL_S, LOG)
     heart.start()
     heart.close()
-    other.execute("UPDATE cluster SET directory = ''")
     began = time.monotonic()
     join(address, candidate("another"), TTL_S, LOG)
 
@@ -124,7 +123,6 @@ def test_a_host_that_comes_to_life_while_it_is_taken_over_is_left_alone(
 ) -> None:
     """What was seen is looked at again under the lock."""
     life = join(address, candidate(), TTL_S, LOG)
-    other.execute("UPDATE cluster SET directory = ''")
     with connect(address, "test") as connection:
         other.execute("UPDATE host SET beat = beat + 1")
         taken = owning.start_host(connection, "another", 1, seen={HOST: (life, 0)})
@@ -134,22 +132,8 @@ def test_a_host_that_comes_to_life_while_it_is_taken_over_is_left_alone(
     assert other.execute("SELECT DISTINCT host FROM shard JOIN seat USING (seat)").fetchall() == [(HOST,)]
 
 
-def test_tables_of_the_release_before_get_what_they_lack(address: StoreAddress, other: psycopg.Connection[Any]) -> None:
-    """Whose row of a host had an id, a life and a state."""
-    other.execute(
-        "ALTER TABLE host DROP COLUMN beat, DROP COLUMN name, DROP COLUMN url, DROP COLUMN release,"
-        " DROP COLUMN changed_at"
-    )
-    other.execute("INSERT INTO host VALUES ('before', 5, 'up')")
-    life = join(address, candidate(), TTL_S, LOG)
-
-    rows = other.execute("SELECT host, life, state, beat, name FROM host ORDER BY host").fetchall()
-    assert rows == [("before", 5, "dead", 0, ""), (HOST, life, "up", 0, "machine")]
-
-
 def test_hosts_that_have_ended_are_forgotten_after_a_day(address: StoreAddress, other: psycopg.Connection[Any]) -> None:
     join(address, candidate(), TTL_S, LOG)
-    other.execute("UPDATE cluster SET directory = ''")
     other.execute("UPDATE host SET state = 'stopped', changed_at = now() - interval '25 hours'")
     join(address, candidate("another"), TTL_S, LOG)
 
