@@ -23,6 +23,7 @@ from holdfast_host.core.limits import SHARDS
 from holdfast_host.storage.lmdb.keys import FORMAT, FORMATS
 
 MARKER: Final = "format.json"
+_MOVED_FORMAT: Final = 3  # of a marker that only says where all has moved to; no release opens it
 _PARTS: Final = "parts"
 
 
@@ -82,6 +83,11 @@ def read_data_directory(data: Path) -> DataDirectory | None:
         ConfigurationError: the marker is unreadable or names a format that this release does not know.
     """
     marker = data / MARKER
+    moved_to = read_moved(data)
+    if moved_to is not None:
+        raise ConfigurationError(
+            f"what was in {data} has been moved to the store {moved_to}: start with --store and an empty data directory"
+        )
     try:
         facts = json.loads(marker.read_bytes())
         version, partitions = facts["format"], facts["partitions"]
@@ -99,3 +105,24 @@ def read_data_directory(data: Path) -> DataDirectory | None:
     if not isinstance(partitions, int) or not 1 <= partitions <= SHARDS:
         raise ConfigurationError(f"{marker} says {partitions!r} partitions, 1 to {SHARDS} are possible")
     return DataDirectory(version, partitions)
+
+
+def mark_moved(data: Path, store: str) -> None:
+    """Say in the marker that all of it is in a store now: no host starts on the directory any more. Durable on return.
+
+    Raises:
+        ConfigurationError: it cannot be written; the directory is as it was.
+    """
+    try:
+        write_durably(data / MARKER, json.dumps({"format": _MOVED_FORMAT, "moved_to": store}).encode())
+    except OSError as error:
+        raise ConfigurationError(f"{data / MARKER} cannot be written ({error}): nothing has moved") from error
+
+
+def read_moved(data: Path) -> str | None:
+    """The id of the store that all has moved to; None for a directory that is in use."""
+    try:
+        facts = json.loads((data / MARKER).read_bytes())
+        return str(facts["moved_to"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None  # or damaged, which `read_data_directory` says

@@ -105,8 +105,13 @@ def open_store_homes(
         raise ConfigurationError(f"--store: {error.message}") from error
 
 
-def bring(directory: DirectoryLayout, homes: StoreHomes) -> None:
+def bring(directory: DirectoryLayout, homes: StoreHomes, left: str = "") -> None:
     """Bring into a store what a data directory has of all that. It may be killed at any step, and done again.
+
+    Args:
+        directory: locked.
+        homes: of the store.
+        left: what is to be done before the store is served; empty for nothing.
 
     Raises:
         ConfigurationError: something in the directory cannot be read.
@@ -122,18 +127,14 @@ def bring(directory: DirectoryLayout, homes: StoreHomes) -> None:
             component = directory.components / f"{sha256}.wasm"
             if component.exists():
                 homes.components.put(sha256, component)
-        for name, path in (
-            ("secrets", directory.secrets / "sealed.json"),
-            ("tokens", directory.tokens),
-            ("quarantine", directory.quarantine),
-        ):
+        for name, path in directory.documents.items():
             content = FileDocument(path).read()
             if content is not None:
                 homes.documents[name].read()
                 homes.documents[name].write(content)
         homes.fronts.pass_by(read_next(directory.fronts))
         homes.audit.adopt(AuditLog.open(directory.audit, 1 << 62).read(0, 1 << 62))
-        homes.registry.adopt(*registry.rows())  # the last: from here on the store has it
+        homes.registry.adopt(*registry.rows(), left)  # the last: from here on the store has it
     finally:
         registry.close()
 

@@ -162,6 +162,7 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "restore": [([EVIL, EVIL], None), (["{project}/holdfast.toml", EVIL], None)],
     "doctor": [(["--data", "{project}"], None), (["--data", EVIL], None), (["--host", EVIL], None)],
     "store init": [(["--store", EVIL], None), (["--store", f"postgresql://127.0.0.1:1/{EVIL}"], None)],
+    "store copy": [(["--from", EVIL, "--store", EVIL], None), (["--from", "{project}", "--store", EVIL], None)],
     "store upgrade": [(["--store", EVIL], None), (["--store", "postgresql://127.0.0.1:1/x"], None)],
     "store check": [(["--store", EVIL], None), (["--store", "postgresql://127.0.0.1:1/x"], None)],
     "verify": [([EVIL], None), (["{project}"], None)],

@@ -18,7 +18,7 @@ from tests.unit.cli.scripted_host import scripted_host
 
 GROUPS = {
     "secret": "set list delete",
-    "store": "init check upgrade",
+    "store": "init check upgrade copy",
     "token": "create list rotate revoke",
     "auth": "set status forget",
     "storage": "get put delete",

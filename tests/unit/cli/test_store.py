@@ -8,6 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from holdfast_host.supervisor.directory.layout import make_directory, open_directory
+from holdfast_host.supervisor.registry.registry import Registry
 from tests.harness.postgres import server
 from tests.unit.cli.test_commands import run
 
@@ -43,6 +45,27 @@ def test_a_store_of_an_earlier_release_is_brought_up_once() -> None:
     assert "2 instances" in after.stdout
 
 
+def test_a_data_directory_is_moved_and_what_to_do_next_is_said(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    make_directory(data)
+    layout = open_directory(data, 1)
+    Registry.open(layout.registry, layout.compiled).close()
+    words = ("--store", server().new_database(), "--durability", "single")
+    without = run("store", "copy", "--from", str(data), *words)
+    run("store", "init", *words)
+    moved, again = run("store", "copy", "--from", str(data), *words), run("store", "copy", "--from", str(data), *words)
+    served = run("serve", "--data", str(data))
+
+    assert (without.exit_code, moved.exit_code, again.exit_code, served.exit_code) == (2, 0, 2, 2)
+    assert "make them with `holdfast store init`" in without.stderr
+    assert moved.stderr == "copying ...\ncomparing ...\n"
+    assert moved.stdout.startswith(
+        "moved 0 instances and 0 functions\nserve it with --store, an empty --data, and --cluster"
+    )
+    assert f"{data} has been moved to the store" in again.stderr
+    assert "start with --store and an empty data directory" in served.stderr
+
+
 def test_a_component_that_is_not_whole_in_the_store_is_named() -> None:
     dsn = server().new_database()
     words = ("--store", dsn, "--durability", "single")
@@ -72,7 +95,9 @@ def test_a_server_that_would_lose_what_it_acknowledges_is_named_with_what_to_do(
 
 
 @pytest.mark.parametrize(
-    "command", [("serve",), ("store", "init"), ("store", "check"), ("store", "upgrade")], ids=" ".join
+    "command",
+    [("serve",), ("store", "init"), ("store", "check"), ("store", "upgrade"), ("store", "copy", "--from", ".")],
+    ids=" ".join,
 )
 def test_a_password_on_the_command_line_is_refused_and_never_repeated(command: tuple[str, ...]) -> None:
     refused = run(*command, "--store", WITH_PASSWORD)

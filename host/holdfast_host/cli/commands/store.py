@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -10,6 +11,7 @@ from click.core import ParameterSource
 from holdfast_host.cli.output import say
 from holdfast_host.cli.store_address import refuse_password
 from holdfast_host.cli.variables import option
+from holdfast_host.core.config import HostConfig
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.store_settings import DURABILITIES
 
@@ -34,6 +36,11 @@ Examples:
 _UPGRADE_EXAMPLES: Final = """\b
 Example:
   holdfast store upgrade --store postgresql://holdfast@db/holdfast
+"""
+
+_COPY_EXAMPLES: Final = """\b
+Example:
+  holdfast store copy --from holdfast-data --store postgresql://holdfast@db/holdfast
 """
 
 _store = option("--store", required=True, metavar="ADDRESS", help="postgresql://USER@HOST/DATABASE, as for serve.")
@@ -108,3 +115,38 @@ def _connected(context: click.Context, store: str, durability: str, *, checked: 
     except ImportError as error:
         raise ConfigurationError(f"this needs psycopg ({error}): pip install 'holdfast[cluster]'") from error
     return connect(StoreAddress(store, durability), "holdfast-store", checked=checked)
+
+
+@command.command("copy", epilog=_COPY_EXAMPLES)
+@click.option(
+    "--from",
+    "directory",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The data directory, on which no host runs.",
+)
+@_store
+@_durability
+@click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="As for serve: instance_memory_bytes.")
+@click.pass_context
+def copy(context: click.Context, directory: Path, store: str, durability: str, limits: tuple[str, ...]) -> None:
+    """Move all of a data directory into an empty store: instances, functions, secrets, tokens, the audit log.
+
+    All is read back and compared. Then nothing starts on the directory any more; it stays as it is, but for its marker.
+    A copy that broke off goes on with the same command.
+    """
+    bytes_max = HostConfig.make(limits=limits).limits.instance_memory_bytes
+    with _connected(context, store, durability, checked=True):
+        pass
+    from holdfast_host.storage.postgres.session import StoreAddress
+    from holdfast_host.supervisor.moving import move_directory
+
+    moved = move_directory(directory, StoreAddress(store, durability), bytes_max, tell_step)
+    say(f"moved {moved.instances} instances and {moved.functions} functions")
+    say(f"serve it with --store, an empty --data, and --cluster-key-file {moved.key} (or a copy of that file)")
+
+
+def tell_step(step: str) -> None:
+    """What is being done now."""
+    say(f"{step} ...", err=True)

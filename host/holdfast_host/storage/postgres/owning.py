@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 APPLICATION: Final = "holdfast/"  # how the name of each connection of a host begins
 _LIFE_BITS: Final = 62
+COPYING: Final = "a copy that has not ended"  # in place of a directory's host
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,10 @@ def start_host(
     life = secrets.randbits(_LIFE_BITS) | 1
     with connection.transaction():
         (bound,) = connection.execute("SELECT directory FROM cluster FOR UPDATE").fetchone() or ("",)
+        if bound == COPYING:
+            raise ConfigurationError(
+                "a copy into this store has not ended: give the same `holdfast store copy` again, which goes on with it"
+            )
         if bound not in ("", host):
             raise ConfigurationError(
                 f"the functions of this store are still registered in the data directory whose registry/store.json "

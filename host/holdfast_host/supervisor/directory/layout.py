@@ -52,6 +52,11 @@ class DirectoryLayout:
         return self.root / "registry" / "quarantine.json"
 
     @property
+    def documents(self) -> dict[str, Path]:
+        """What hosts of a store share as small values, each in its file here."""
+        return {"secrets": self.secrets / "sealed.json", "tokens": self.tokens, "quarantine": self.quarantine}
+
+    @property
     def fronts(self) -> Path:
         """Where the next front's number lies."""
         return self.root / "registry" / "fronts.json"

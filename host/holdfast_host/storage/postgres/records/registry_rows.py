@@ -58,14 +58,14 @@ class StoreRegistryRows:
 
         return self._changes.read(query)
 
-    def adopt(self, next_type: int, rows: dict[str, list[Row]]) -> None:
-        """Have these rows and no others; from now on the registry is here, and in no data directory."""
+    def adopt(self, next_type: int, rows: dict[str, list[Row]], left: str = "") -> None:
+        """Have these rows and no others. The registry is here from now on; or what is `left` is to be done before."""
 
         def write(connection: Connection) -> None:
             for table in COLUMNS:
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 our own names
             _add(connection, next_type, rows)
-            connection.execute("UPDATE cluster SET directory = '' WHERE one")
+            connection.execute("UPDATE cluster SET directory = %s WHERE one", (left,))
 
         self._changes.change(DOCUMENT, None, write)
 
