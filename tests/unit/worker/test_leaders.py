@@ -63,6 +63,7 @@ NOT_THE_LEADERS: Final = {
     "Breakable": "a protocol",
     "Waiting": "a protocol",
     "Page": "a protocol",
+    "DeliveryOwner": "a protocol",
     "JobPage": "data of JobTimetable, as DuePage",
     "Transfers": "its reading thread's",
     "_Reading": "data of Transfers",

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from holdfast_host.storage.lmdb.partition import Partition
-
 _PARTITION_BYTES: Final = 4  # with which a position begins; the rest is a key of that partition's
+_Partition = TypeVar("_Partition")
 _Row = TypeVar("_Row")
 
 
 def read_in_turn(
-    partitions: Mapping[int, Partition],
+    partitions: Mapping[int, _Partition],
     after: bytes,
     entries_max: int,
-    read: Callable[[Partition, bytes, int], tuple[list[_Row], bytes | None]],
+    read: Callable[[_Partition, bytes, int], tuple[list[_Row], bytes | None]],
 ) -> tuple[list[_Row], bytes | None]:
     """What a listing has after a position, and the position to go on after; None where that is all.
 

@@ -9,7 +9,6 @@ from holdfast_host.worker.deliveries.stages import Stage
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
-    from holdfast_host.worker.deliveries.dispatch import Dispatcher
     from holdfast_host.worker.deliveries.stages import Delivery
 
 
@@ -21,7 +20,7 @@ class Isolation:
         self._alone: Delivery | None = None
         self._line: deque[Delivery] = deque()
 
-    def line_of(self, owner: Dispatcher) -> int:
+    def line_of(self, owner: object) -> int:
         """How many of a kind are in line."""
         return sum(delivery.owner is owner for delivery in self._line) if self._line else 0
 

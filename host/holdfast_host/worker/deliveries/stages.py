@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast_host.core.errors import HoldfastError, InternalError
 from holdfast_host.worker.threads.leaders import leaders
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from holdfast_host.storage.jobs import Job
+    from holdfast_host.storage.overlay import Overlay
     from holdfast_host.storage.store import Alarm, StoredInstance
-    from holdfast_host.worker.deliveries.deliveries import Deliveries
+    from holdfast_host.worker.turns.deployments import LoadedType
+    from holdfast_host.worker.turns.turn import Turn
 
     Row = Alarm | Job
 
@@ -71,12 +73,34 @@ NEXT: Final[dict[Stage, frozenset[Stage]]] = {
 UNREAD: Final = -1
 
 
+class DeliveryOwner(Protocol):
+    """The deliveries of one kind, as far as a turn and who runs it ask them."""
+
+    def has_row(self, turn: Turn) -> bool:
+        """Whether the row was read since the instance last changed."""
+
+    def read_row(self, turn: Turn, generation: int) -> bool:
+        """Read it. False: the leadership is lost."""
+
+    def begin(self, turn: Turn, loaded: LoadedType | None) -> bool:
+        """Whether the handler is to run now."""
+
+    def hold(self, delivery: Delivery, overlay: Overlay) -> None:
+        """The turn that begins with this overlay handles it."""
+
+    def end(self, turn: Turn) -> None:
+        """The handler has returned or failed."""
+
+    def post(self, delivery: Delivery) -> None:
+        """Put a turn for it into the mailbox."""
+
+
 @leaders
 @dataclass(slots=True, eq=False)
 class Delivery:
     """One row on its way; lives from `release` until what became of it is durable."""
 
-    owner: Deliveries
+    owner: DeliveryOwner
     stored: StoredInstance
     due_us: int
     id: bytes = b""  # of a job; an instance has one alarm
