@@ -18,8 +18,11 @@ from holdfast_host.core.config import HostConfig
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
+from holdfast_host.sandbox.components.compile_client import compile_component
 from holdfast_host.sandbox.components.compiled_store import DamagedError, KeptComponent, sha256_of
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
+from holdfast_host.supervisor.cluster.standby import Standby
+from holdfast_host.supervisor.service_manager import ServiceManager
 from holdfast_host.supervisor.startup import HostResources, open_resources
 from tests.crash.power import Disk, Record, read_records
 from tests.faults.shim import Recording
@@ -124,7 +127,9 @@ def _look(left: Path, possible: list[Held]) -> list[str]:
     """Open what was left as a host would."""
     config = HostConfig.make(listen="127.0.0.1:0", data=left, workers=1)
     try:
-        with open_resources(config, EventLog(stream=io.StringIO())) as resources:
+        with open_resources(
+            config, EventLog(stream=io.StringIO()), Standby(ServiceManager({}), compile_component)
+        ) as resources:
             new_data = resources.registry.next_type_id() == 1
             partitions, limits = range(resources.directory.partitions), Limits(map_bytes=1 << 30)
             LmdbStore.open(left, partitions, limits, make=new_data).close()

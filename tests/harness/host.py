@@ -91,6 +91,11 @@ class HostProcess:
 
     def start(self) -> None:
         """Start the host and return when it says that it is ready."""
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        """Start the host, which may have to stand by until another one has ended."""
         assert not self.is_running
         self.data.parent.mkdir(parents=True, exist_ok=True)
         listen = self.url.removeprefix("http://") or "127.0.0.1:0"
@@ -106,6 +111,9 @@ class HostProcess:
                 start_new_session=True,
             )
         self._seen = {self._process.pid: processes.start_of(self._process.pid)}
+
+    def await_ready(self) -> None:
+        """Return when it says that it is ready."""
         self.url = self._wait_for_url()
         self.pids()
 

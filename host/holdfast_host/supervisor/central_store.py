@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.config import HostConfig
     from holdfast_host.core.logs import EventLog
     from holdfast_host.supervisor.cluster.heart import Heart
+    from holdfast_host.supervisor.cluster.standby import Standby
     from holdfast_host.supervisor.directory.layout import DirectoryLayout
 
 _FILE: Final = "store.json"  # in registry/; {"host": "..."}
@@ -41,13 +42,14 @@ def refuse_bound(directory: DirectoryLayout) -> None:
 
 
 def bind_store(
-    config: HostConfig, directory: DirectoryLayout, workers: int, url: str, log: EventLog
+    config: HostConfig, directory: DirectoryLayout, workers: int, url: str, standby: Standby, log: EventLog
 ) -> CentralStore | None:
     """Take the store for this host, so many workers of it; None where the directory itself holds the storage.
 
-    Where another host seems to live, this waits until that is clear.
+    Where another host lives, this stands by until that has ended.
 
     Raises:
+        StandbyEndedError: the host was told to stop meanwhile.
         ConfigurationError: directory and store do not belong together, or the server is not to be used.
     """
     path = directory.registry.with_name(_FILE)
@@ -55,16 +57,20 @@ def bind_store(
         return None
     try:
         from holdfast_host.storage.postgres import session, start_guard
-        from holdfast_host.supervisor.cluster.joining import Candidate, join
+        from holdfast_host.supervisor.cluster.joining import Candidate, Joining
+        from holdfast_host.supervisor.cluster.warming import Warming
     except ImportError as error:
         raise ConfigurationError(f"--store needs psycopg ({error}): pip install 'holdfast[cluster]'") from error
     host = _host_of(path, directory)
     address = session.StoreAddress(config.store, config.durability)
     candidate = Candidate(host, workers, socket.gethostname(), url, __version__)
+    nothing_yet = CentralStore(config.store, config.durability, host, 0)
+    standby.prepare_by(Warming(nothing_yet, config, directory, standby.compile_component, log))
     try:
         with session.connect(address, "holdfast-start") as connection:
             warnings = start_guard.look_at_server(connection, address, workers)
-        life = join(address, candidate, config.host_ttl_s, log)
+        with standby.heeding_signals():
+            life = Joining(address, candidate, config.host_ttl_s, standby, log).join()
     except session.StoreUnreachableError as error:
         raise ConfigurationError(f"--store: {error.message}") from error
     log.info("the store is PostgreSQL", address=session.shown(config.store), durability=config.durability)

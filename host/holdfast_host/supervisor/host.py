@@ -17,6 +17,7 @@ from holdfast_host.core.logs import EventLog, adopt_logging
 from holdfast_host.supervisor.archive.opening import open_archive
 from holdfast_host.supervisor.audit.operations import Audit
 from holdfast_host.supervisor.backups import Backups
+from holdfast_host.supervisor.cluster.standby import Standby, StandbyEndedError
 from holdfast_host.supervisor.courier import CourierLaunch
 from holdfast_host.supervisor.crashes.attribution import CrashAttribution
 from holdfast_host.supervisor.deploys.component_store import Compile, ComponentStore
@@ -81,13 +82,17 @@ def serve(
     adopt_logging("supervisor", config.log_level, config.log_format)
     log = EventLog(config.log_level, log_format=config.log_format)
     settings = LiveSettings(config, log, reread)
-    with open_resources(config, log) as resources:
+    try:
+        with open_resources(config, log, Standby(settings.manager, compile_component)) as resources:
 
-        async def run() -> int:
-            parts = programs or Programs(), probe_times or ProbeTimes()
-            return await Host(config, settings, resources, compile_component, log, *parts).run(announce)
+            async def run() -> int:
+                parts = programs or Programs(), probe_times or ProbeTimes()
+                return await Host(config, settings, resources, compile_component, log, *parts).run(announce)
 
-        return asyncio.run(run())
+            return asyncio.run(run())
+    except StandbyEndedError:
+        log.info("stopped", exit_code=0)
+        return 0
 
 
 class Host:

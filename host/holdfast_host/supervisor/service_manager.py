@@ -37,6 +37,10 @@ class ServiceManager:
         self._is_ready = True
         self._say("READY=1", "STATUS=serving")
 
+    def standing_by(self) -> None:
+        """The host waits for another one to end, which may take for ever: its start is over."""
+        self._say("READY=1", "STATUS=standing by")
+
     def reloading(self) -> None:
         """The settings are read anew."""
         if self._is_ready:
@@ -51,6 +55,11 @@ class ServiceManager:
         """The orderly stop has begun; nothing is said of settings any more, for that would say `READY=1`."""
         self._is_ready = False
         self._say("STOPPING=1", "STATUS=stopping")
+
+    def keep_alive_once(self) -> None:
+        """Say that the process runs, where it has no loop yet."""
+        if self._every_s > 0:
+            self._say("WATCHDOG=1")
 
     async def keep_alive(self) -> None:
         """Say, twice in each watchdog's time, that the loop runs; until cancelled."""

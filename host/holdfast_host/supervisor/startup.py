@@ -22,7 +22,13 @@ from holdfast_host.supervisor.directory.layout import DirectoryLayout, make_dire
 from holdfast_host.supervisor.directory.lock import DirectoryLock, Holder
 from holdfast_host.supervisor.homes import open_directory_homes, open_store_homes
 from holdfast_host.supervisor.processes.front_numbers import FrontNumbers
-from holdfast_host.supervisor.processes.listeners import RuntimeDirectory, bind_http, remove_leftover, url_of
+from holdfast_host.supervisor.processes.listeners import (
+    RuntimeDirectory,
+    begin_listening,
+    bind_http,
+    remove_leftover,
+    url_of,
+)
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.supervisor.secrets.secret_store import SecretStore
 from holdfast_host.supervisor.tokens.token_store import TokenStore
@@ -31,6 +37,7 @@ from holdfast_host.wire.control.starts import CentralStore
 
 if TYPE_CHECKING:
     from holdfast_host.supervisor.cluster.heart import Heart
+    from holdfast_host.supervisor.cluster.standby import Standby
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +65,15 @@ class HostResources:
 
 
 @contextmanager
-def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]:
+def open_resources(config: HostConfig, log: EventLog, standby: Standby) -> Iterator[HostResources]:
     """Take what the host needs; waits up to 5 s for the processes of a dead host on the same directory to go.
+
+    Where another host of its store serves, this stands by until that one has ended, bound to its addresses, at which it
+    refuses connections.
 
     Raises:
         ConfigurationError: the directory or the address cannot be had.
+        StandbyEndedError: the host was told to stop meanwhile.
     """
     make_directory(config.data)
     with ExitStack() as cleanup:
@@ -81,13 +92,17 @@ def open_resources(config: HostConfig, log: EventLog) -> Iterator[HostResources]
         runtime = RuntimeDirectory()
         cleanup.callback(runtime.remove)
         lock.describe(Holder(os.getpid(), url, str(runtime.path)))
+        central_store = bind_store(config, directory, workers, url, standby, log)
+        heart = cleanup.enter_context(beating(config, central_store, log))
+        standby.finish()
+        if central_store is not None:
+            homes = open_store_homes(central_store, config.cluster_key, directory, audit_max, cleanup)
         listeners = [cleanup.enter_context(runtime.listen(f"w{n}")) for n in range(workers)]
         routing = Routing.over(directory.partitions, [str(each.getsockname()) for each in listeners])
         courier = cleanup.enter_context(runtime.listen("courier"))
-        central_store = bind_store(config, directory, workers, url, log)
-        heart = cleanup.enter_context(beating(config, central_store, log))
-        if central_store is not None:
-            homes = open_store_homes(central_store, config.cluster_key, directory, audit_max, cleanup)
+        begin_listening(listener, config.listen)
+        if root_listener is not None and config.root_listen is not None:
+            begin_listening(root_listener, config.root_listen)
         yield HostResources(
             directory=directory,
             registry=homes.registry,

@@ -8,11 +8,14 @@ import pytest
 
 from holdfast_host.core.config import HostConfig
 from holdfast_host.core.logs import EventLog
+from holdfast_host.supervisor.cluster.standby import Standby
 from holdfast_host.supervisor.launching import FrontLaunch
 from holdfast_host.supervisor.live_settings import LiveSettings
 from holdfast_host.supervisor.processes.supervision import Phase, ProbeTimes, SupervisedProcess
+from holdfast_host.supervisor.service_manager import ServiceManager
 from holdfast_host.supervisor.startup import HostResources, open_resources
 from tests.harness import processes
+from tests.unit.supervisor.fake_compile import compile_json
 from tests.unit.supervisor.running import RunningHost, wait_until
 
 
@@ -106,7 +109,7 @@ def test_a_front_whose_number_is_written_while_the_host_stops_is_not_started(tmp
 
     config = HostConfig.make(listen="127.0.0.1:0", data=str(tmp_path / "data"), workers=1)
     log = EventLog("info")
-    with open_resources(config, log) as resources:
+    with open_resources(config, log, Standby(ServiceManager({}), compile_json)) as resources:
         front = asyncio.run(run(resources))
         assert resources.front_numbers.live == []
     assert front.phase is Phase.OVER

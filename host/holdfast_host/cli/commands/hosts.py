@@ -23,8 +23,9 @@ Example:
 def command(host: str, token_file: Path | None, as_json: bool) -> None:
     """List the hosts of the store: which one serves, how many workers and shards each has, and its last sign of life.
 
-    A host is up, silent (it says that it is up and gives no sign), dead (another one has taken it over) or stopped.
-    One whose storage is in files is alone. The host that answers is marked with a star.
+    A host is up, standby (it follows when the one that is up has gone), silent (it says that it is up and gives no
+    sign), dead (another one has taken it over) or stopped. One whose storage is in files is alone. The host that
+    answers is marked with a star.
     """
     with open_client(host, token_file) as client:
         answer = client.get("/v1/hosts", host_answers.Hosts)

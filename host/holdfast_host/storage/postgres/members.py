@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
+from holdfast_host.storage.postgres.owning import new_life
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -66,6 +68,18 @@ def leave(connection: psycopg.Connection[Any], host: str, life: int) -> None:
         "UPDATE host SET state = 'stopped', changed_at = now() WHERE host = %s AND life = %s AND state <> 'dead'",
         (host, life),
     )
+
+
+def stand_by(connection: psycopg.Connection[Any], host: str, about: tuple[str, str, str]) -> int | None:
+    """Say that the host waits for the one that serves; its life, or None where its row says that it serves itself."""
+    life = new_life()
+    row = connection.execute(
+        "INSERT INTO host (host, life, state, name, url, release) VALUES (%s, %s, 'standby', %s, %s, %s)"
+        " ON CONFLICT (host) DO UPDATE SET life = excluded.life, state = excluded.state, name = excluded.name,"
+        " url = excluded.url, release = excluded.release, changed_at = now() WHERE host.state <> 'up' RETURNING life",
+        (host, life, *about),
+    ).fetchone()
+    return None if row is None else life
 
 
 @contextmanager

@@ -45,6 +45,11 @@ def host_name(host: str) -> str:
     return f"{APPLICATION}{host}/host"
 
 
+def new_life() -> int:
+    """A number that nobody has had."""
+    return secrets.randbits(_LIFE_BITS) | 1
+
+
 def find_connected(connection: psycopg.Connection[Any], host: str = "") -> str | None:
     """A host, or this one, of which the server has a connection, beside the given one."""
     found = connection.execute(
@@ -95,6 +100,20 @@ def _bring_up(connection: psycopg.Connection[Any], found: int) -> None:
     connection.execute("UPDATE cluster SET format = %s", (FORMAT,))
 
 
+def check_bound(connection: psycopg.Connection[Any], host: str) -> None:
+    """Raise ConfigurationError where what the store is to have is in the directory of another host yet."""
+    (bound,) = connection.execute("SELECT directory FROM cluster").fetchone() or ("",)
+    if bound == COPYING:
+        raise ConfigurationError(
+            "a copy into this store has not ended: give the same `holdfast store copy` again, which goes on with it"
+        )
+    if bound not in ("", host):
+        raise ConfigurationError(
+            f"the functions of this store are still registered in the data directory whose registry/store.json "
+            f"says {bound}: start once with that one, which brings them into the store"
+        )
+
+
 def start_host(
     connection: psycopg.Connection[Any],
     host: str,
@@ -117,18 +136,10 @@ def start_host(
     Raises:
         ConfigurationError: the store goes with the directory of another host.
     """
-    life = secrets.randbits(_LIFE_BITS) | 1
+    life = new_life()
     with connection.transaction():
-        (bound,) = connection.execute("SELECT directory FROM cluster FOR UPDATE").fetchone() or ("",)
-        if bound == COPYING:
-            raise ConfigurationError(
-                "a copy into this store has not ended: give the same `holdfast store copy` again, which goes on with it"
-            )
-        if bound not in ("", host):
-            raise ConfigurationError(
-                f"the functions of this store are still registered in the data directory whose registry/store.json "
-                f"says {bound}: start once with that one, which brings them into the store"
-            )
+        connection.execute("SELECT FROM cluster FOR UPDATE")
+        check_bound(connection, host)
         alive = connection.execute(
             "SELECT host, life, beat FROM host WHERE state = 'up' OR (state = 'standby' AND host = %s)"
             " ORDER BY host FOR UPDATE",
@@ -151,7 +162,7 @@ def start_host(
                 (host, worker),
             )
         for (seat,) in connection.execute("SELECT seat FROM seat ORDER BY seat FOR UPDATE").fetchall():
-            other = secrets.randbits(_LIFE_BITS) | 1
+            other = new_life()
             connection.execute("UPDATE seat SET life = %s, lives = lives + 1 WHERE seat = %s", (other, seat))
         _fold_reached(connection, None)
         _pass_numbers(connection)
@@ -200,7 +211,7 @@ def claim(
         TakenOverError: the host has another life.
         OwnerLostError: the server has warned: nothing is known.
     """
-    life = secrets.randbits(_LIFE_BITS) | 1
+    life = new_life()
     with connection.transaction():
         alive = connection.execute(
             "SELECT FROM host WHERE host = %s AND life = %s AND state = 'up' FOR KEY SHARE", (host, host_life)

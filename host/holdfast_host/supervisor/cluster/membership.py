@@ -75,7 +75,13 @@ class Observations:
         seen = self._seen.get(host)
         return 0.0 if seen is None else max(0.0, seen.until - seen.since)
 
-    def is_silent(self, host: str) -> bool:
-        """Whether it is to be held for dead: what it shows has stood still for as long as it may."""
+    def is_silent(self, host: str, *, is_gone: bool = False) -> bool:
+        """Whether it is to be held for dead: what it shows has stood still for as long as it may.
+
+        That is half as long where the store has no connection of the host (`is_gone`), which would be back by then.
+        """
         seen = self._seen.get(host)
-        return seen is not None and seen.until - seen.since >= seen.patience_s
+        if seen is None:
+            return False
+        hurries = is_gone and seen.patience_s <= self._ttl_s
+        return seen.until - seen.since >= (seen.patience_s / 2 if hurries else seen.patience_s)

@@ -66,7 +66,7 @@ def remove_leftover(path: str) -> bool:
 
 
 def bind_http(listen: Listen) -> socket.socket:
-    """The HTTP socket, bound and listening.
+    """The HTTP socket, bound; see `begin_listening`.
 
     Raises:
         ConfigurationError: the address is taken or not this machine's.
@@ -83,14 +83,29 @@ def bind_http(listen: Listen) -> socket.socket:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
-        listener.listen(HTTP_BACKLOG)
     except OSError as error:
         listener.close()
-        raise ConfigurationError(
-            f"cannot listen on {listen}: {error.strerror}; stop what listens there, or choose another {listen.flag}"
-        ) from error
+        raise _taken(listen, error) from error
     listener.setblocking(False)
     return listener
+
+
+def begin_listening(listener: socket.socket, listen: Listen) -> None:
+    """Have clients wait in the backlog from now on; before, they are refused.
+
+    Raises:
+        ConfigurationError: another process listens there since.
+    """
+    try:
+        listener.listen(HTTP_BACKLOG)
+    except OSError as error:
+        raise _taken(listen, error) from error
+
+
+def _taken(listen: Listen, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot listen on {listen}: {error.strerror}; stop what listens there, or choose another {listen.flag}"
+    )
 
 
 def url_of(listen: Listen, listener: socket.socket, *, encrypted: bool) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -17,7 +20,8 @@ from holdfast_host.storage.postgres.owning import host_name, make_tables
 from holdfast_host.storage.postgres.session import StoreAddress, connect
 from holdfast_host.storage.store import TakenOverError
 from holdfast_host.supervisor.cluster.heart import Heart
-from holdfast_host.supervisor.cluster.joining import Candidate, join
+from holdfast_host.supervisor.cluster.joining import Candidate, Joining
+from holdfast_host.supervisor.cluster.membership import PERIOD_S
 from tests.harness.postgres import HOST, PumpedStore, new_store, server
 
 TTL_S = 2.0
@@ -26,6 +30,68 @@ LOG = EventLog("error")
 
 def candidate(host: str = HOST, workers: int = 1) -> Candidate:
     return Candidate(host, workers, "machine", f"http://{host}:8787", "0.1")
+
+
+class StoppedError(Exception):
+    """The test stops one that waits."""
+
+
+class Waiter:
+    """Waits in earnest; says when it began to stand by, and ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+        self.stop = threading.Event()
+        self.pauses = 0
+
+    def begin(self) -> None:
+        self.began.set()
+
+    def pause(self, seconds: float) -> None:
+        self.pauses += 1
+        if self.stop.wait(seconds):
+            raise StoppedError
+
+
+def join(address: StoreAddress, who: Candidate, waiter: Waiter | None = None) -> int:
+    return Joining(address, who, TTL_S, waiter or Waiter(), LOG).join()
+
+
+@contextmanager
+def beating(address: StoreAddress, host: str, life: int) -> Iterator[Heart]:
+    heart = Heart(address, host, life, TTL_S, LOG)
+    heart.start()
+    try:
+        yield heart
+    finally:
+        heart.close()
+
+
+class Start:
+    """A host that starts, on a thread of its own."""
+
+    def __init__(self, address: StoreAddress, host: str) -> None:
+        self.waiter = Waiter()
+        self._end: Future[int] = Future()
+        threading.Thread(target=self._run, args=(address, candidate(host)), daemon=True).start()
+
+    def _run(self, address: StoreAddress, who: Candidate) -> None:
+        try:
+            self._end.set_result(join(address, who, self.waiter))
+        except BaseException as error:
+            self._end.set_exception(error)
+
+    def life(self) -> int:
+        return self._end.result(20)
+
+    def stop(self) -> None:
+        self.waiter.stop.set()
+        with pytest.raises(StoppedError):
+            self.life()
+
+    @property
+    def is_over(self) -> bool:
+        return self._end.done()
 
 
 @pytest.fixture
@@ -44,36 +110,119 @@ def other(address: StoreAddress) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-def test_a_host_that_beats_is_not_taken_over_and_the_refusal_says_where_it_is(
+def states(other: psycopg.Connection[Any]) -> dict[str, str]:
+    return dict(other.execute("SELECT host, state FROM host").fetchall())
+
+
+def test_a_host_stands_by_while_another_one_beats_and_follows_it_when_it_ends_in_order(
     address: StoreAddress, other: psycopg.Connection[Any]
 ) -> None:
-    life = join(address, candidate(), TTL_S, LOG)
-    heart = Heart(address, HOST, life, TTL_S, LOG)
-    heart.start()
-    with pytest.raises(ConfigurationError, match=f"the host machine at http://{HOST}:8787 serves this store"):
-        join(address, candidate("another"), TTL_S, LOG)
-    with pytest.raises(ConfigurationError, match="is the data directory a copy"):
-        join(address, candidate(), TTL_S, LOG)
-    heart.close()
+    with beating(address, HOST, join(address, candidate())):
+        second = Start(address, "second")
+        assert second.waiter.began.wait(10)
+        assert states(other) == {HOST: "up", "second": "standby"}
+        time.sleep(TTL_S + 1)
+        assert not second.is_over
+        ended = time.monotonic()
+    second.life()
 
-    assert other.execute("SELECT host, life, state FROM host").fetchall() == [(HOST, life, "stopped")]
+    assert time.monotonic() - ended < 1.5
+    assert states(other) == {HOST: "stopped", "second": "up"}
+
+
+def test_a_standby_takes_a_silent_host_over_within_the_time_to_live_and_a_second(
+    address: StoreAddress, other: psycopg.Connection[Any]
+) -> None:
+    """Only its beats have stopped: its connections may be there yet."""
+    heart = Heart(address, HOST, join(address, candidate()), TTL_S, LOG)
+    heart.start()
+    second = Start(address, "second")
+    assert second.waiter.began.wait(10)
+    heart._stop.set()
+    silent_since = time.monotonic()
+    second.life()
+
+    assert TTL_S - PERIOD_S <= time.monotonic() - silent_since < TTL_S + 2 * PERIOD_S + 0.5
+    assert states(other) == {HOST: "dead", "second": "up"}
+    heart.close()
+    assert states(other)[HOST] == "dead"
+
+
+def test_of_two_that_stand_by_one_takes_over_and_the_other_goes_on_standing_by(
+    address: StoreAddress, other: psycopg.Connection[Any]
+) -> None:
+    with beating(address, HOST, join(address, candidate())):
+        both = {name: Start(address, name) for name in ("second", "third")}
+        assert all(each.waiter.began.wait(10) for each in both.values())
+    end = time.monotonic() + 10
+    while not any(each.is_over for each in both.values()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    (first,) = [name for name, each in both.items() if each.is_over]
+    (left,) = set(both) - {first}
+    with beating(address, first, both[first].life()):
+        pauses = both[left].waiter.pauses
+        while both[left].waiter.pauses < pauses + 6:
+            assert not both[left].is_over
+            time.sleep(0.01)
+        assert states(other) == {HOST: "stopped", first: "up", left: "standby"}
+        both[left].stop()
+        assert states(other)[left] == "stopped"
+
+
+def test_a_copy_of_a_data_directory_is_refused_while_its_original_lives(
+    address: StoreAddress, other: psycopg.Connection[Any]
+) -> None:
+    """Whether that serves or stands by."""
+    with beating(address, HOST, join(address, candidate())):
+        with pytest.raises(ConfigurationError, match=f"alive at http://{HOST}:8787: is the data directory a copy"):
+            join(address, candidate())
+        second = Start(address, "second")
+        assert second.waiter.began.wait(10)
+        with pytest.raises(ConfigurationError, match="alive at http://second:8787: is the data directory a copy"):
+            join(address, candidate("second"))
+        second.stop()
+
+
+def test_a_standby_goes_on_when_its_connection_ends(address: StoreAddress, other: psycopg.Connection[Any]) -> None:
+    with beating(address, HOST, join(address, candidate())):
+        second = Start(address, "second")
+        assert second.waiter.began.wait(10)
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holdfast/second/host'"
+        )
+        pauses = second.waiter.pauses
+        while second.waiter.pauses < pauses + 4:
+            assert not second.is_over
+            time.sleep(0.01)
+    second.life()
+
+
+def test_who_could_not_take_the_store_does_not_stand_by(address: StoreAddress, other: psycopg.Connection[Any]) -> None:
+    life = join(address, candidate())
+    other.execute("UPDATE cluster SET directory = %s", (HOST,))
+    with (
+        beating(address, HOST, life),
+        pytest.raises(ConfigurationError, match="still registered in the data directory"),
+    ):
+        join(address, candidate("another"))
 
 
 def test_the_next_start_of_a_host_that_was_killed_waits_for_nothing(address: StoreAddress) -> None:
     """Its directory is ours, and the server has none of its connections: there is nobody who could beat."""
-    join(address, candidate(), TTL_S, LOG)
+    join(address, candidate())
     began = time.monotonic()
-    join(address, candidate(), TTL_S, LOG)
+    join(address, candidate())
 
     assert time.monotonic() - began < TTL_S / 2
 
 
 def test_a_process_of_this_host_that_only_hangs_is_waited_for(address: StoreAddress) -> None:
     """Its connections are there: it could be stopped, and wake up."""
-    life = join(address, candidate(), TTL_S, LOG)
+    life = join(address, candidate())
     with connect(address, host_name(HOST)):
         began = time.monotonic()
-        again = join(address, candidate(), TTL_S, LOG)
+        again = join(address, candidate())
 
     assert again != life
     assert time.monotonic() - began >= TTL_S
@@ -82,11 +231,10 @@ def test_a_process_of_this_host_that_only_hangs_is_waited_for(address: StoreAddr
 def test_a_host_that_is_silent_for_the_time_to_live_is_taken_over_and_finds_that_out(
     address: StoreAddress, other: psycopg.Connection[Any]
 ) -> None:
-    life = join(address, candidate(), TTL_S, LOG)
+    life = join(address, candidate())
     store = PumpedStore.open(address, life, Limits())
-    other.execute("UPDATE cluster SET directory = ''")  # so that another one may go with it
     began = time.monotonic()
-    new_life = join(address, candidate("another", 2), TTL_S, LOG)
+    new_life = join(address, candidate("another", 2))
     took_s = time.monotonic() - began
     told: list[str] = []
     late = Heart(address, HOST, life, TTL_S, LOG)
@@ -109,11 +257,11 @@ def test_a_host_that_is_silent_for_the_time_to_live_is_taken_over_and_finds_that
 def test_a_host_that_has_ended_in_order_is_not_waited_for(
     address: StoreAddress, other: psycopg.Connection[Any]
 ) -> None:
-    heart = Heart(address, HOST, join(address, candidate(), TTL_S, LOG), TTL_S, LOG)
+    heart = Heart(address, HOST, join(address, candidate()), TTL_S, LOG)
     heart.start()
     heart.close()
     began = time.monotonic()
-    join(address, candidate("another"), TTL_S, LOG)
+    join(address, candidate("another"))
 
     assert time.monotonic() - began < TTL_S / 2
 
@@ -122,7 +270,7 @@ def test_a_host_that_comes_to_life_while_it_is_taken_over_is_left_alone(
     address: StoreAddress, other: psycopg.Connection[Any]
 ) -> None:
     """What was seen is looked at again under the lock."""
-    life = join(address, candidate(), TTL_S, LOG)
+    life = join(address, candidate())
     with connect(address, "test") as connection:
         other.execute("UPDATE host SET beat = beat + 1")
         taken = owning.start_host(connection, "another", 1, seen={HOST: (life, 0)})
@@ -133,9 +281,9 @@ def test_a_host_that_comes_to_life_while_it_is_taken_over_is_left_alone(
 
 
 def test_hosts_that_have_ended_are_forgotten_after_a_day(address: StoreAddress, other: psycopg.Connection[Any]) -> None:
-    join(address, candidate(), TTL_S, LOG)
+    join(address, candidate())
     other.execute("UPDATE host SET state = 'stopped', changed_at = now() - interval '25 hours'")
-    join(address, candidate("another"), TTL_S, LOG)
+    join(address, candidate("another"))
 
     assert other.execute("SELECT host FROM host").fetchall() == [("another",)]
     assert other.execute("SELECT host FROM seat").fetchall() == [("another",)]
@@ -143,7 +291,7 @@ def test_hosts_that_have_ended_are_forgotten_after_a_day(address: StoreAddress, 
 
 def test_a_store_that_does_not_answer_stops_the_counting_and_nothing_else(address: StoreAddress) -> None:
     """The heart goes on once its connection is gone, on a new one."""
-    _, life = address, join(address, candidate(), TTL_S, LOG)
+    _, life = address, join(address, candidate())
     heart = Heart(address, HOST, life, TTL_S, LOG)
     heart.start()
     with psycopg.connect(address.dsn, autocommit=True, options="-c search_path=holdfast") as other:

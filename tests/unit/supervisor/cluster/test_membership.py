@@ -67,6 +67,20 @@ def test_who_was_away_has_seen_nothing_and_gives_the_first_beat_longer() -> None
     assert watch.rounds(7, sign(2)), "once it has beaten it has the usual time again"
 
 
+def test_one_of_which_the_store_has_no_connection_has_half_the_time_but_not_after_a_gap() -> None:
+    """After a failover of the store nobody has connections."""
+    watch = Watch()
+    watch.rounds(4, sign(1))
+    assert not watch.observed.is_silent("a", is_gone=True)
+    watch.rounds(1, sign(1))
+    assert watch.observed.is_silent("a", is_gone=True)
+    assert not watch.observed.is_silent("a")
+
+    watch.rounds(1, sign(1), period_s=8.0)
+    watch.rounds(12, sign(1))
+    assert not watch.observed.is_silent("a", is_gone=True)
+
+
 def test_nobody_is_silent_who_was_never_seen_or_whose_row_is_gone() -> None:
     watch = Watch()
     assert watch.rounds(10, sign(1))
