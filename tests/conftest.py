@@ -18,8 +18,18 @@ from tests.harness.fixtures import (
     running_hosts,
     start_probe_host,
 )
+from tests.harness.s3 import bucket, s3_service
 
-__all__ = ["account_component", "probe_component", "probe_data", "probe_host", "running_hosts", "start_probe_host"]
+__all__ = [
+    "account_component",
+    "bucket",
+    "probe_component",
+    "probe_data",
+    "probe_host",
+    "running_hosts",
+    "s3_service",
+    "start_probe_host",
+]
 
 # Where a machine says that Python keeps no bytecode, each process of a host compiles the product when it starts, which
 # is a third of its start, and each run compiles all tests. Here it is kept, by all processes that come from this one.

@@ -28,6 +28,7 @@ WITHOUT_CODE = {
     "newcomer.md",
     "postgresql.md",
     "production.md",
+    "s3.md",
     "security.md",
     "tokens.md",
     "tracing.md",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.storage.archive.frames import read_reached
-from holdfast_host.supervisor.archive.folder import read_bases
+from holdfast_host.supervisor.archive.bases import read_bases
 from holdfast_host.supervisor.archive.restoring import Moment, restore_archive
 from tests.harness.archives import now_us, read_state, until_reached
 from tests.harness.caller import Caller, NoAnswerError

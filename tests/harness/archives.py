@@ -16,11 +16,13 @@ from unittest.mock import Mock
 from holdfast_host.core.backup_file import HEAD
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.archive.frames import read_reached
+from holdfast_host.storage.archive.roots import ArchiveRoot
+from holdfast_host.storage.archive.s3 import BucketPath
 from holdfast_host.storage.data_directory import MARKER, ensure_data_directory, partition_path
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Batch, Changes
 from holdfast_host.supervisor.archive.base_maker import BaseMaker
-from holdfast_host.supervisor.archive.folder import read_bases
+from holdfast_host.supervisor.archive.bases import read_bases
 from holdfast_host.supervisor.archive.restoring import Moment, restore_archive
 from holdfast_host.supervisor.archive.shipper import Shipper
 from holdfast_host.supervisor.directory.layout import DirectoryLayout, open_directory
@@ -44,6 +46,7 @@ class ArchivedStore:
     layout: DirectoryLayout
     limits: Limits = LIMITS
     keep_s: float = 0.0
+    bucket: BucketPath | None = None  # in place of `root`
     group: int = 0
     started: Shipper | None = None
     state: State = field(default_factory=dict)
@@ -62,6 +65,11 @@ class ArchivedStore:
         made.history.append((0, now_us(), {}))
         return made
 
+    @property
+    def target(self) -> ArchiveRoot:
+        """Where the archive lies."""
+        return self.root if self.bucket is None else self.bucket
+
     def open(self) -> None:
         """As a worker does when it starts."""
         numbers = range(self.layout.partitions)
@@ -73,7 +81,7 @@ class ArchivedStore:
         """As a supervisor does."""
         if self.started is not None:
             self.started.close()
-        self.started = self.shipper = Shipper(self.layout, self.root, self.keep_s, Mock())
+        self.started = self.shipper = Shipper(self.layout, self.target, self.keep_s, Mock())
         self.shipper.prepare()
 
     def commit(self, *changes: tuple[int, bytes, Changes]) -> None:
@@ -112,7 +120,7 @@ class ArchivedStore:
             maker = BaseMaker(self._take, loop, self.shipper.note_base, failures.append)
             state = self.shipper._state
             assert state is not None
-            maker.start(self.root, self.shipper._origin, state.kept.seq, max(state.reached_us, state.gap_us))
+            maker.start(self.target, self.shipper._origin, state.kept.seq, max(state.reached_us, state.gap_us))
             assert maker._thread is not None
             maker._thread.join()
         assert not failures, failures
@@ -148,7 +156,7 @@ class ArchivedStore:
 
     def restored(self, directory: Path, moment: Moment | None = None) -> State:
         """What a restored directory holds."""
-        restore_archive(self.root, directory, moment or Moment())
+        restore_archive(self.target, directory, moment or Moment())
         places = {place for _, _, state in self.history for place in state}
         return read_state(directory, self.layout.partitions, places)
 
@@ -172,7 +180,7 @@ def alive(state: State) -> State:
     return {place: keys for place, keys in state.items() if keys}
 
 
-def until_reached(root: Path, at_us: int, bases: int = 1, timeout_s: float = 60.0) -> None:
+def until_reached(root: ArchiveRoot, at_us: int, bases: int = 1, timeout_s: float = 60.0) -> None:
     """Return when an archive has all that was acknowledged before a moment, and so many bases."""
     deadline = time.monotonic() + timeout_s
     while len(read_bases(root)) < bases or (reached := read_reached(root)) is None or reached.at_us < at_us:

@@ -19,6 +19,7 @@ import tomlkit
 from click.core import ParameterSource
 
 from holdfast_host.cli.variables import VariableOption
+from holdfast_host.core.bucket_address import is_bucket
 from holdfast_host.core.errors import ConfigurationError
 
 _FLAG: Final = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
@@ -134,7 +135,8 @@ def _value(path: Path, key: str, param: click.Option, value: Any) -> Any:
         raise ConfigurationError(f"{path}: {key} is {_kind(value)}, it must be {_KINDS[wanted]}")
     if isinstance(param.type, click.Choice) and value not in param.type.choices:
         raise ConfigurationError(f"{path}: {key} is {value!r:.80}, it must be one of {', '.join(param.type.choices)}")
-    return path.absolute().parent / str(value) if isinstance(param.type, click.Path) and value != _STDOUT else value
+    is_path = isinstance(param.type, click.Path) and value != _STDOUT and not is_bucket(value)
+    return path.absolute().parent / str(value) if is_path else value
 
 
 def _options(command: click.Command) -> dict[str, click.Option]:

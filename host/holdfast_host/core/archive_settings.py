@@ -6,16 +6,19 @@ import re
 from pathlib import Path
 from typing import Final
 
+from holdfast_host.core.bucket_address import is_bucket, read_bucket
 from holdfast_host.core.errors import ConfigurationError
 
 _KEEP: Final = re.compile(r"([0-9]{1,6})([hd])")
 _KEEP_UNITS_S: Final = {"h": 3600.0, "d": 86400.0}
 
 
-def read_archive(path: str | Path | None, data: Path) -> Path | None:
-    """The archive's folder, or ConfigurationError; None for none."""
+def read_archive(path: str | Path | None, data: Path) -> Path | str | None:
+    """The archive's folder, its address in a bucket, or ConfigurationError; None for none."""
     if path is None:
         return None
+    if is_bucket(path):
+        return str(read_bucket(str(path)))
     found = Path(path).absolute()
     if found == data or data in found.parents or found in data.parents:
         raise ConfigurationError(f"--archive {path}: name a folder outside of the data directory {data}")

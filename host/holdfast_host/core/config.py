@@ -93,7 +93,7 @@ class HostConfig:
     tls_key: Path | None = None  # None where it stands in the certificate's file
     access_log: str = ""  # the path of its file, `-` for standard output; empty: there is none
     traces: str = ""  # the URL to which spans are sent; empty: nothing is traced
-    archive: Path | None = None  # the folder that all that is committed is shipped to
+    archive: Path | str | None = None  # the folder that all that is committed is shipped to, or `s3://...`
     archive_keep_s: float = 0.0  # how far back it must reach; 0: to its beginning
     store: str = field(default="", repr=False)  # the address of PostgreSQL; empty: storage is in the data directory
     durability: str = DURABILITIES[0]
@@ -162,7 +162,8 @@ class HostConfig:
             traces: the collector to which spans are sent, as OTLP over HTTP; `off` for none, None for what the standard
                 variables of OpenTelemetry say.
             environment: those variables; None for none.
-            archive: the folder of the archive, which must not be in the data directory; None for none.
+            archive: the folder of the archive, which must not be in the data directory, or its address in a bucket;
+                None for none.
             archive_keep: how far back it must reach, as `30d` or `12h`; None for all.
             store: the address of PostgreSQL, where that is to hold what instances store.
             durability: what PostgreSQL is to promise before anything is answered; see docs/postgresql.md.

@@ -29,7 +29,7 @@ from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Alarm, Changes, Ending, Receipt, SocketRow
 from holdfast_host.storage.transfers import Staging
 from holdfast_host.supervisor.archive import folder, spool_tails
-from holdfast_host.supervisor.archive.folder import read_bases
+from holdfast_host.supervisor.archive.bases import read_bases
 from holdfast_host.supervisor.archive.restoring import Moment
 from holdfast_host.supervisor.archive.shipper import Shipper
 from holdfast_host.supervisor.directory.restoring import BackupError

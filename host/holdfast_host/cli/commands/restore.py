@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from holdfast_host.cli.archive_place import ARCHIVE_PLACE
 from holdfast_host.cli.commands.logs import read_since
 from holdfast_host.cli.output import CommandFailedError, Stages, counted, json_option, say, tell
+from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.supervisor.directory.restoring import BackupError, restore_backup
 from holdfast_host.supervisor.verification import verify_directory
 
@@ -23,6 +25,7 @@ Examples:
   holdfast restore holdfast.tar /var/lib/holdfast --key-file secrets-key
   holdfast restore --from /mnt/archive --at 2026-12-01T12:30:00+00:00 /var/lib/holdfast
   holdfast restore --from /mnt/archive --at 10m --key-file secrets-key /var/lib/holdfast
+  holdfast restore --from s3://backups/holdfast /var/lib/holdfast
 """
 
 
@@ -32,9 +35,9 @@ Examples:
 @click.option(
     "--from",
     "archive",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=ARCHIVE_PLACE,
     metavar="ARCHIVE",
-    help="The folder of 'holdfast serve --archive', in place of FILE.",
+    help="The folder or bucket of 'holdfast serve --archive', in place of FILE.",
 )
 @click.option(
     "--at",
@@ -59,7 +62,7 @@ Examples:
 def command(
     file: Path,
     directory: Path | None,
-    archive: Path | None,
+    archive: Path | str | None,
     at: str | None,
     group: str | None,
     key_file: Path | None,
@@ -98,11 +101,16 @@ def command(
 
 
 def _from_archive(
-    archive: Path, made: Path, at: str | None, group: str | None, key_file: Path | None
+    archive: Path | str, made: Path, at: str | None, group: str | None, key_file: Path | None
 ) -> tuple[dict[str, object], str]:
+    from holdfast_host.storage.archive.roots import archive_root
     from holdfast_host.supervisor.archive.restoring import restore_archive
 
-    facts = restore_archive(archive, made, _moment(at, group), key_file)
+    try:
+        root = archive_root(archive)
+    except ConfigurationError as error:
+        raise BackupError(f"{error.message}.") from error
+    facts = restore_archive(root, made, _moment(at, group), key_file)
     return {"directory": str(made), "at": facts.at, "base_at": facts.base_at, "commits": facts.commits}, facts.at
 
 

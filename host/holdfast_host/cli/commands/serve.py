@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from holdfast_host.cli.archive_place import ARCHIVE_PLACE
 from holdfast_host.cli.output import say
 from holdfast_host.cli.settings_file import CommandWithSettings, anew, checked, read_settings, settings_text
 from holdfast_host.cli.store_address import has_password, refuse_password
@@ -180,10 +181,10 @@ Examples:
 )
 @option(
     "--archive",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Ship all that is committed and deployed into this folder, a second behind at most: 'holdfast restore --from' "
-    "brings any moment back.  [default: none]",
+    type=ARCHIVE_PLACE,
+    metavar="DIR|s3://BUCKET/PREFIX",
+    help="Ship all that is committed and deployed into this folder or bucket, a second behind at most: "
+    "'holdfast restore --from' brings any moment back. A bucket needs the extra holdfast[s3].  [default: none]",
 )
 @option(
     "--archive-keep",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -33,8 +32,8 @@ class ChangeRoutes:
     """The handler. One per front."""
 
     def __init__(self, archive: str) -> None:
-        """`archive`: its folder; empty where there is none."""
-        self._root = Path(archive) if archive else None
+        """`archive`: its folder, or its address in a bucket; empty where there is none."""
+        self._archive = archive
 
     def routes(self) -> list[Route]:
         """For the App."""
@@ -46,14 +45,14 @@ class ChangeRoutes:
         follow = TRUTH.get(asked.get("follow", "false").lower())
         if follow is None:
             raise BadRequestError(f"the parameter follow is {asked['follow'][:40]!r}: write true or false")
-        if self._root is None:
+        if not self._archive:
             raise UnknownRouteError("this host keeps no archive, from which changes are read: start it with --archive")
         types, asked_type = exchange.caller.types, asked.get("type")
 
         def is_wanted(name: str) -> bool:
             return (asked_type is None or name == asked_type) and (types is None or name in types)
 
-        reader, begins = await asyncio.to_thread(_open, self._root, asked.get("after"), is_wanted)
+        reader, begins = await asyncio.to_thread(_open, self._archive, asked.get("after"), is_wanted)
         lines = await asyncio.to_thread(_read, reader)  # a refusal still gets its own head
         stream = LineStream(exchange)
         await stream.open()
@@ -73,10 +72,12 @@ class ChangeRoutes:
         return stream.response
 
 
-def _open(root: Path, after: str | None, is_wanted: Any) -> tuple[ChangeReader, list[str]]:
+def _open(archive: str, after: str | None, is_wanted: Any) -> tuple[ChangeReader, list[str]]:
     """The reader; and the position that it begins at, where the caller does not know it."""
     from holdfast_host.storage.archive.changes import ChangeReader, Position
+    from holdfast_host.storage.archive.roots import archive_root
 
+    root = archive_root(archive)
     if after is None:
         return ChangeReader(root, None, is_wanted), []
     if after == "now":

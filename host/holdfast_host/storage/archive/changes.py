@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -26,6 +25,7 @@ from holdfast_host.storage.archive.frames import (
     segment_files,
 )
 from holdfast_host.storage.archive.records import ArchivedBatch, Record
+from holdfast_host.storage.archive.roots import ArchiveRoot
 
 _POSITION: Final = re.compile(r"(\d{1,15})\.(\d{1,9})", re.ASCII)
 _FRAMES_MAX: Final = 50  # of one piece,
@@ -50,7 +50,7 @@ class Position(NamedTuple):
         return None if found is None else cls(int(found[1]), int(found[2]))
 
     @classmethod
-    def now(cls, root: Path) -> Position:
+    def now(cls, root: ArchiveRoot) -> Position:
         """Behind all that an archive has.
 
         Raises:
@@ -69,12 +69,12 @@ class Position(NamedTuple):
 class ChangeReader:
     """Reads an archive from a position on, again and again. One thread at a time."""
 
-    def __init__(self, root: Path, after: Position | None, wanted: Callable[[str], bool]) -> None:
+    def __init__(self, root: ArchiveRoot, after: Position | None, wanted: Callable[[str], bool]) -> None:
         """`after` None: from the archive's beginning. `wanted` says of which types lines are."""
         self._root = root
         self._after = after
         self._wanted = wanted
-        self._segment: Path | None = None
+        self._segment: ArchiveRoot | None = None
         self._offset = 0
         self._seq = 0  # of the last frame that was read whole
         self._at_end = False
@@ -130,10 +130,10 @@ class ChangeReader:
     def _begin(self, reached_seq: int) -> None:
         if self._after is not None and self._after > Position(reached_seq + 1, 0):
             raise PositionGoneError(f"{self._after} is no position of it: it ends with frame {reached_seq}. Begin anew")
-        paths = segment_files(self._root)
+        wanted = 1 if self._after is None else max(1, self._after.seq)
+        paths = segment_files(self._root, wanted - 1)
         if not paths:
             return
-        wanted = 1 if self._after is None else max(1, self._after.seq)
         first = first_seq(paths[0])
         if self._after is not None and wanted < first:
             raise PositionGoneError(
@@ -143,7 +143,7 @@ class ChangeReader:
         self._seq = first_seq(self._segment) - 1
 
     def _next_segment(self) -> bool:
-        later = [path for path in segment_files(self._root) if first_seq(path) > self._seq]
+        later = [path for path in segment_files(self._root, self._seq) if first_seq(path) > self._seq]
         if not later:
             return False
         if first_seq(later[0]) != self._seq + 1:

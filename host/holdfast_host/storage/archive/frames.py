@@ -11,6 +11,9 @@ A frame is `HFaf`, the lengths of its head and body (u32 each), the SHA-256 of b
 compressed by zstandard, MessagePack inside. Frames are numbered without a gap, over all segments. A segment is only
 ever appended to; the last frame of the last one may be torn, where a host died: it is cut off before the next is
 written. FORMAT is the version of all this.
+
+In a bucket the layout is the same, but for the lock: `reached.json` says whose host ships. Its objects are put whole,
+so a segment there is short: it is rewritten with each frame up to some size, and never torn.
 """
 
 from __future__ import annotations
@@ -18,15 +21,18 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import zstandard
 
 from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.storage.archive.read_ahead import read_ahead
 from holdfast_host.storage.archive.records import RECORD_BYTES_MAX, Record
+from holdfast_host.storage.archive.roots import ArchiveRoot
+from holdfast_host.storage.archive.s3 import BucketPath
 
 FORMAT: Final = 1
 ABOUT: Final = "archive.json"
@@ -36,6 +42,7 @@ SUFFIX: Final = ".segment"
 _MAGIC: Final = b"HFaf"
 _LENGTHS: Final = struct.Struct("<4sII32s")
 BODY_BYTES_MAX: Final = 4 * RECORD_BYTES_MAX
+BUCKET_FRAMES_MAX: Final = 1000  # in one segment of a bucket: from where on names are asked for
 
 
 class Head(msgspec.Struct, omit_defaults=True):
@@ -52,6 +59,7 @@ class Head(msgspec.Struct, omit_defaults=True):
         positions: how far the spool of each partition is told: file, byte, and the last group with its time.
         types: names of actor types by their numbers.
         components: in `files`: what must lie in `components/` for them.
+        gap_us: the latest end of a gap so far, of this origin; before it was told, -1.
     """
 
     seq: int
@@ -64,6 +72,7 @@ class Head(msgspec.Struct, omit_defaults=True):
     types: dict[int, str] = {}
     components: list[str] = []
     partition: int = -1
+    gap_us: int = -1
 
 
 class Frame(NamedTuple):
@@ -82,6 +91,7 @@ class Frame(NamedTuple):
         return _files.decode(_inflate(self.body))
 
 
+_Place = TypeVar("_Place", Path, BucketPath, ArchiveRoot)
 _records: Final = msgspec.msgpack.Decoder(list[tuple[int, Record]])
 _files: Final = msgspec.msgpack.Decoder(dict[str, bytes])
 _head: Final = msgspec.json.Decoder(Head)
@@ -99,7 +109,7 @@ def pack_frame(head: Head, content: Any) -> bytes:
     return b"".join((_LENGTHS.pack(_MAGIC, len(told), len(body), digest), told, body))
 
 
-def read_frames(path: Path, begin: int = 0) -> Iterator[Frame]:
+def read_frames(path: ArchiveRoot, begin: int = 0) -> Iterator[Frame]:
     """The frames of a segment from a place on.
 
     Raises:
@@ -125,7 +135,7 @@ def read_frames(path: Path, begin: int = 0) -> Iterator[Frame]:
             yield Frame(_head.decode(text[:head_bytes]), text[head_bytes:], at)
 
 
-def all_heads(root: Path, after: int) -> Iterator[Head]:
+def all_heads(root: ArchiveRoot, after: int) -> Iterator[Head]:
     """The heads of all frames behind a number, without a look at their bodies; up to where they are whole.
 
     Raises:
@@ -144,25 +154,41 @@ def all_heads(root: Path, after: int) -> Iterator[Head]:
                 file.seek(body_bytes, 1)
 
 
-def segment_files(root: Path) -> list[Path]:
-    """All segments, in their order."""
+def segment_files(root: _Place, after: int = 0) -> list[_Place]:
+    """The segments, in their order; those whose frames all have numbers up to `after` may be left out.
+
+    Raises:
+        OSError: they cannot be listed.
+    """
+    return sorted(_each_segment(root / "segments", after), key=lambda each: each.name)
+
+
+def _each_segment(folder: _Place, after: int) -> Iterator[_Place]:
     try:
-        return sorted(each for each in (root / "segments").iterdir() if each.suffix == SUFFIX)
+        if isinstance(folder, BucketPath):  # a bucket may have hundreds of thousands, and lists a thousand at once
+            found: Iterable[_Place] = folder.iterdir(after=_segment_name(max(0, after - BUCKET_FRAMES_MAX)))
+        else:
+            found = folder.iterdir()
+        yield from (each for each in found if each.suffix == SUFFIX)
     except FileNotFoundError:
-        return []
+        return
 
 
-def segment_path(root: Path, seq: int) -> Path:
+def segment_path(root: _Place, seq: int) -> _Place:
     """The segment whose first frame has that number."""
-    return root / "segments" / f"{seq:016d}{SUFFIX}"
+    return root / "segments" / _segment_name(seq)
 
 
-def first_seq(path: Path) -> int:
+def _segment_name(seq: int) -> str:
+    return f"{seq:016d}{SUFFIX}"
+
+
+def first_seq(path: ArchiveRoot) -> int:
     """The number of a segment's first frame."""
     return int(path.name.removesuffix(SUFFIX))
 
 
-def read_about(root: Path) -> bool:
+def read_about(root: ArchiveRoot) -> bool:
     """Whether there is an archive in a folder.
 
     Raises:
@@ -183,7 +209,7 @@ def read_about(root: Path) -> bool:
     return True
 
 
-def all_frames(root: Path, after: int = 0) -> Iterator[Frame]:
+def all_frames(root: ArchiveRoot, after: int = 0) -> Iterator[Frame]:
     """All frames behind a number, and that none between them is missing; up to where `reached.json` says.
 
     Raises:
@@ -192,7 +218,7 @@ def all_frames(root: Path, after: int = 0) -> Iterator[Frame]:
     reached = read_reached(root)
     paths = _segments_behind(root, after)
     expected = min(first_seq(paths[0]), after + 1) if paths else after + 1
-    for path in paths:
+    for path in read_ahead(paths):
         if first_seq(path) != expected:
             raise ArchiveError(f"frame {expected} is missing before {path.name}")
         try:
@@ -203,31 +229,32 @@ def all_frames(root: Path, after: int = 0) -> Iterator[Frame]:
                     yield frame
         except ArchiveError:
             # Torn where a host died, or is writing now: nothing that the archive has promised.
-            if path is not paths[-1] or reached is None or expected <= reached.seq:
+            if path.name != paths[-1].name or reached is None or expected <= reached.seq:
                 raise
     if reached is not None and expected <= reached.seq:
         raise ArchiveError(f"it ends before frame {reached.seq}, which it had: a segment was cut short, or is gone")
 
 
-def _check_next(frame: Frame, expected: int, path: Path) -> None:
+def _check_next(frame: Frame, expected: int, path: ArchiveRoot) -> None:
     if frame.head.seq != expected:
         raise ArchiveError(f"frame {expected} is missing before frame {frame.head.seq} of {path.name}")
 
 
-def _segments_behind(root: Path, after: int) -> list[Path]:
-    paths = segment_files(root)
+def _segments_behind(root: _Place, after: int) -> list[_Place]:
+    paths = segment_files(root, after)
     begin = max([number for number, path in enumerate(paths) if first_seq(path) <= after + 1], default=0)
     return paths[begin:]
 
 
-class Reached(msgspec.Struct):
+class Reached(msgspec.Struct, omit_defaults=True):
     """How far an archive is whole."""
 
     seq: int  # of its last frame
     at_us: int  # all that was acknowledged before is in it
+    origin: str = ""  # in a bucket: the data directory whose host ships into it
 
 
-def read_reached(root: Path) -> Reached | None:
+def read_reached(root: ArchiveRoot) -> Reached | None:
     """What the archive says; None where it has nothing yet.
 
     Raises:

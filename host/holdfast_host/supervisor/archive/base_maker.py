@@ -13,7 +13,7 @@ import os
 import queue
 import shutil
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -24,9 +24,14 @@ from holdfast_host.core.backup_file import HEAD
 from holdfast_host.core.durable_files import fill_durably, sync_directory, write_durably
 from holdfast_host.core.limits import MIB
 from holdfast_host.storage.archive.frames import BASE
+from holdfast_host.storage.archive.roots import ArchiveRoot
+from holdfast_host.storage.archive.s3 import UNWRITTEN, BucketPath
+from holdfast_host.supervisor.archive.bases import read_bases
+from holdfast_host.supervisor.archive.bucket import remove_base
 
 _COMPONENTS: Final = "components/"
 SUFFIX: Final = ".zst"
+_TOUCH_S: Final = 6 * 3600.0
 
 
 class TakeBackup(Protocol):
@@ -60,19 +65,17 @@ class BaseMaker:
         """Whether one is being made."""
         return self._thread is not None and self._thread.is_alive()
 
-    def start(self, root: Path, origin: str, seq: int, begin_us: int) -> None:
+    def start(self, root: ArchiveRoot, origin: str, seq: int, begin_us: int) -> None:
         """Make one; `seq` is the number of the last frame, `begin_us` a time that it has whatever the clock says."""
         facts = {"origin": origin, "seq": seq, "created_us": begin_us}
         self._thread = threading.Thread(target=self._make, args=(root, facts), name="holdfast-base", daemon=True)
         self._thread.start()
 
-    def _make(self, root: Path, facts: dict[str, Any]) -> None:
-        draft = root / "bases" / "new"
+    def _make(self, root: ArchiveRoot, facts: dict[str, Any]) -> None:
         gone = asyncio.Event()
         try:
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(mode=0o700)
-            made = self._fill(root, draft, gone, facts)
+            draft = _BucketDraft(root, facts["created_us"]) if isinstance(root, BucketPath) else _FolderDraft(root)
+            made = self._fill(draft, gone, facts)
         except Exception as error:  # whatever it is, it must not end in silence: it is tried again
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(gone.set)
@@ -80,7 +83,7 @@ class BaseMaker:
         else:
             self._on_made(made)
 
-    def _fill(self, root: Path, draft: Path, gone: asyncio.Event, facts: dict[str, Any]) -> int:
+    def _fill(self, draft: _FolderDraft | _BucketDraft, gone: asyncio.Event, facts: dict[str, Any]) -> int:
         told: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
         async def take() -> None:
@@ -99,61 +102,128 @@ class BaseMaker:
                 created_us = max(facts["created_us"], head["created_us"])
                 facts |= {"created_us": created_us, "partitions": head["partitions"]}
             else:
-                files[name] = _store(source, place_of(root, draft, name))
+                files[name] = draft.store(source, name)
             source.unlink()
         taken.result()
-        write_durably(draft / BASE, json.dumps({**facts, "files": files}).encode())
-        sync_directory(root / "components")
-        created_us = int(facts["created_us"])
-        draft.rename(root / "bases" / str(created_us))
-        sync_directory(root / "bases")
-        return created_us
+        draft.finish(json.dumps({**facts, "files": files}).encode(), int(facts["created_us"]))
+        return int(facts["created_us"])
 
 
-def place_of(root: Path, base: Path, name: str) -> Path:
+class _FolderDraft:
+    """A base in a folder, before it is given its name; one thread."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._draft = root / "bases" / "new"
+        shutil.rmtree(self._draft, ignore_errors=True)
+        self._draft.mkdir(mode=0o700)
+
+    def store(self, source: Path, name: str) -> tuple[int, str]:
+        """Take a file; its size and SHA-256."""
+        return _store(source, place_of(self._root, self._draft, name))
+
+    def finish(self, facts: bytes, created_us: int) -> None:
+        """Have it count. Durable on return."""
+        write_durably(self._draft / BASE, facts)
+        sync_directory(self._root / "components")
+        self._draft.rename(self._root / "bases" / str(created_us))
+        sync_directory(self._root / "bases")
+
+
+class _BucketDraft:
+    """A base in a bucket, before it has its `base.json`; one thread. What others of its kind have left is removed."""
+
+    def __init__(self, root: BucketPath, begin_us: int) -> None:
+        self._root = root
+        bases = root / "bases"
+        self._draft = bases / str(begin_us)  # before its own time, which only its files tell: nothing is renamed there
+        bases.abort_uploads()
+        whole = {base.path.name for base in read_bases(root)}
+        for place in bases.iterdir():
+            if place.name not in whole:
+                remove_base(place)
+
+    def store(self, source: Path, name: str) -> tuple[int, str]:
+        """Take a file; its size and SHA-256."""
+        return _store(source, place_of(self._root, self._draft, name))
+
+    def finish(self, facts: bytes, created_us: int) -> None:
+        """Have it count. Durable on return."""
+        (self._draft / BASE).put(facts, expected=UNWRITTEN)
+
+
+def place_of(root: ArchiveRoot, base: ArchiveRoot, name: str) -> ArchiveRoot:
     """Where a file of a data directory lies in an archive."""
     if name.startswith(_COMPONENTS):
-        return root / f"{name}{SUFFIX}"
+        return root / "components" / f"{name.removeprefix(_COMPONENTS)}{SUFFIX}"
     return base / f"{name.replace('/', '-')}{SUFFIX}"
 
 
-def store_component(source: Path, root: Path) -> None:
+def store_component(source: Path, root: ArchiveRoot) -> None:
     """Put a component into the archive, unless it is there; its time says when it was deployed last.
 
     Raises:
         OSError: it cannot be read or written.
     """
     place = place_of(root, root, f"{_COMPONENTS}{source.name}")
-    if place.exists():
+    if isinstance(place, BucketPath):
+        age_s = place.age_s()
+        if age_s is None:
+            _store(source, place)
+        elif age_s > _TOUCH_S:  # far less than the difference of clocks that pruning allows for
+            place.touch()
+    elif place.exists():
         os.utime(place)
     else:
         _store(source, place)
         sync_directory(place.parent)
 
 
-def _store(source: Path, place: Path) -> tuple[int, str]:
-    """Write a file compressed, unless it is there; its size and SHA-256. Its content is durable on return."""
-    digest, size = hashlib.sha256(), 0
-    draft = None if place.exists() else place.with_name(f"{place.name}.{threading.get_ident()}")
-    compress = zstandard.ZstdCompressor().compressobj()
-    with source.open("rb") as file, open(draft or os.devnull, "wb", opener=_private) as written:
+class _Compressed:
+    """A file's content, compressed piece by piece; then its size and digest."""
 
-        def pieces() -> Any:
-            nonlocal size
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of what was read."""
+        return self._digest.hexdigest()
+
+    def __iter__(self) -> Iterator[bytes]:
+        compress = zstandard.ZstdCompressor().compressobj()
+        for piece in self._pieces():
+            yield compress.compress(piece)
+        yield compress.flush()
+
+    def measure(self) -> None:
+        """Read it for its size and digest alone."""
+        for _ in self._pieces():
+            pass
+
+    def _pieces(self) -> Iterator[bytes]:
+        with self._source.open("rb") as file:
             while piece := file.read(MIB):
-                digest.update(piece)
-                size += len(piece)
-                if draft is not None:
-                    yield compress.compress(piece)
-            if draft is not None:
-                yield compress.flush()
+                self._digest.update(piece)
+                self.size += len(piece)
+                yield piece
 
-        if draft is None:
-            list(pieces())
-        else:
-            fill_durably(written, pieces())
-            draft.rename(place)
-    return size, digest.hexdigest()
+
+def _store(source: Path, place: ArchiveRoot) -> tuple[int, str]:
+    """Write a file compressed, unless it is there; its size and SHA-256. Its content is durable on return."""
+    compressed = _Compressed(source)
+    if place.exists():
+        compressed.measure()
+    elif isinstance(place, BucketPath):
+        place.put_pieces(compressed)
+    else:
+        draft = place.with_name(f"{place.name}.{threading.get_ident()}")
+        with open(draft, "wb", opener=_private) as written:
+            fill_durably(written, compressed)
+        draft.rename(place)
+    return compressed.size, compressed.sha256
 
 
 def _private(path: str, flags: int) -> int:

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -16,7 +15,6 @@ import msgspec
 from holdfast_host.core.durable_files import append_durably, cut_durably, sync_directory, write_durably
 from holdfast_host.storage.archive.frames import (
     ABOUT,
-    BASE,
     FORMAT,
     REACHED,
     ArchiveError,
@@ -30,41 +28,9 @@ from holdfast_host.storage.archive.frames import (
     segment_files,
     segment_path,
 )
+from holdfast_host.supervisor.archive.bases import needed_seq, read_bases, split_bases, wanted_components
 
 _FOLDERS: Final = ("segments", "bases", "components")
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """A base that is whole; `seq` is that of the last frame before it was begun."""
-
-    path: Path
-    created_us: int
-    origin: str
-    partitions: int
-    seq: int
-    files: dict[str, tuple[int, str]]  # size and SHA-256 by their names in the data directory
-
-
-def read_bases(root: Path) -> list[Base]:
-    """All bases, the oldest first.
-
-    Raises:
-        ArchiveError: one is damaged.
-        OSError: the folder cannot be read.
-    """
-    found = []
-    folder = root / "bases"
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if not path.name.isdigit():
-            continue  # one that was not finished, or is being removed
-        try:
-            facts = json.loads((path / BASE).read_bytes())
-            files = {name: (int(size), str(digest)) for name, (size, digest) in facts["files"].items()}
-            found.append(Base(path, facts["created_us"], facts["origin"], facts["partitions"], facts["seq"], files))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ArchiveError(f"{path / BASE} is damaged: {error!r}") from error
-    return found
 
 
 class Doubt(NamedTuple):
@@ -167,30 +133,25 @@ class ArchiveFolder:
         Raises:
             ArchiveError, OSError: something cannot be read or removed; it will be the next time.
         """
-        bases = read_bases(self._root)
-        kept_from = max([number for number, base in enumerate(bases) if base.created_us <= before_us], default=0)
-        if not kept_from:
+        gone, kept = split_bases(read_bases(self._root), before_us)
+        if not gone:
             return 0
-        for base in bases[:kept_from]:
-            gone = base.path.with_suffix(".gone")
-            base.path.rename(gone)
-            shutil.rmtree(gone)
-        removed, needed = 0, min(base.seq for base in bases[kept_from:])  # a clock that was set back disorders them
-        paths = segment_files(self._root)
-        for path, follower in pairwise(paths):
+        for base in gone:
+            place = self._root / "bases" / base.path.name
+            draft = place.with_suffix(".gone")
+            place.rename(draft)
+            shutil.rmtree(draft)
+        removed, needed = 0, needed_seq(kept)
+        for path, follower in pairwise(segment_files(self._root)):
             if first_seq(follower) > needed + 1:
                 break
             path.unlink()
             removed += 1
-        self._prune_components(bases[kept_from:])
-        return removed
-
-    def _prune_components(self, bases: list[Base]) -> None:
-        """Those that no base has, and that were deployed before all of them."""
-        wanted = {name.rpartition("/")[2] for base in bases for name in base.files if name.startswith("components/")}
+        wanted = wanted_components(kept)
         for path in (self._root / "components").iterdir():
-            if path.stem not in wanted and path.stat().st_mtime_ns // 1000 < bases[0].created_us:
+            if path.stem not in wanted and path.stat().st_mtime_ns // 1000 < kept[0].created_us:
                 path.unlink()
+        return removed
 
 
 def _last_frame(root: Path) -> tuple[Head | None, Path | None]:

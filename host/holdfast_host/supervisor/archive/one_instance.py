@@ -16,6 +16,7 @@ from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.storage.archive.frames import ArchiveError, read_about
 from holdfast_host.storage.archive.keys_file import write_pairs
+from holdfast_host.storage.archive.roots import ArchiveRoot, archive_root
 from holdfast_host.storage.data_directory import partition_path
 from holdfast_host.storage.lmdb.replay import Replay, ReplayError
 from holdfast_host.supervisor.archive.restoring import (
@@ -28,7 +29,7 @@ from holdfast_host.supervisor.archive.restoring import (
 )
 
 
-def write_keys(root: Path, scratch: Path, type_id: int, name: bytes, at_us: int) -> None:
+def write_keys(root: ArchiveRoot, scratch: Path, type_id: int, name: bytes, at_us: int) -> None:
     """Write `scratch/keys`, as `read_pairs` reads it.
 
     Raises:
@@ -71,7 +72,7 @@ def main() -> None:
     """Do it; the arguments are those of `write_keys`, the name in hex."""
     root, scratch, type_id, name, at_us = sys.argv[1:]
     try:
-        write_keys(Path(root), Path(scratch), int(type_id), bytes.fromhex(name), int(at_us))
+        write_keys(archive_root(root), Path(scratch), int(type_id), bytes.fromhex(name), int(at_us))
         said = {"at": exact_text(int(at_us))}
     except (ArchiveError, ReplayError) as error:
         said = {"error": str(error)}

@@ -16,6 +16,7 @@ def open_archive(config: HostConfig, resources: HostResources, take: TakeBackup,
     """What the operator asked for; `take` makes a backup, of which a base is made."""
     if config.archive is None:
         return None
+    from holdfast_host.storage.archive.roots import archive_root
     from holdfast_host.supervisor.archive.service import Archive
 
-    return Archive(config.archive, config.archive_keep_s, resources, take, log)
+    return Archive(archive_root(config.archive), config.archive_keep_s, resources, take, log)

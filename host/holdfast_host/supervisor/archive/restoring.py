@@ -21,10 +21,11 @@ from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import MIB
 from holdfast_host.storage.archive.frames import ArchiveError, Frame, all_frames, read_about, read_reached
 from holdfast_host.storage.archive.records import Record
+from holdfast_host.storage.archive.roots import ArchiveRoot
 from holdfast_host.storage.data_directory import MARKER, partition_path
 from holdfast_host.storage.lmdb.replay import Replay, ReplayError
 from holdfast_host.supervisor.archive.base_maker import place_of
-from holdfast_host.supervisor.archive.folder import Base, read_bases
+from holdfast_host.supervisor.archive.bases import Base, read_bases
 from holdfast_host.supervisor.directory.restoring import BackupError, finish, made_directory, read_key
 
 _COMPONENTS: Final = "components/"
@@ -48,7 +49,7 @@ class ArchiveFacts:
     commits: int
 
 
-def restore_archive(root: Path, directory: Path, moment: Moment, key_file: Path | None = None) -> ArchiveFacts:
+def restore_archive(root: ArchiveRoot, directory: Path, moment: Moment, key_file: Path | None = None) -> ArchiveFacts:
     """Make a data directory. Durable on return; nothing is left of one that fails.
 
     Args:
@@ -77,7 +78,7 @@ def restore_archive(root: Path, directory: Path, moment: Moment, key_file: Path 
     return ArchiveFacts(exact_text(at_us), exact_text(base.created_us), commits)
 
 
-def find_base(root: Path, moment: Moment) -> tuple[int, Base]:
+def find_base(root: ArchiveRoot, moment: Moment) -> tuple[int, Base]:
     """The moment's time, and the base to begin with.
 
     Raises:
@@ -98,7 +99,7 @@ def find_base(root: Path, moment: Moment) -> tuple[int, Base]:
     return at_us, before[-1]
 
 
-def _time_of(root: Path, partition: int, group: int, bases: list[Base]) -> int:
+def _time_of(root: ArchiveRoot, partition: int, group: int, bases: list[Base]) -> int:
     for frame in all_frames(root, bases[0].seq):
         if frame.head.kind == "records" and frame.head.origin == bases[-1].origin:
             for number, record in frame.records():
@@ -107,7 +108,7 @@ def _time_of(root: Path, partition: int, group: int, bases: list[Base]) -> int:
     raise ArchiveError(f"it has no group {group} of partition {partition}")
 
 
-def _fill(root: Path, directory: Path, base: Base, at_us: int, moment: Moment) -> int:
+def _fill(root: ArchiveRoot, directory: Path, base: Base, at_us: int, moment: Moment) -> int:
     """Everything but the marker; how many commits followed the base."""
     for name in base.files:
         if name != MARKER:
@@ -132,7 +133,7 @@ def _fill(root: Path, directory: Path, base: Base, at_us: int, moment: Moment) -
     return commits
 
 
-def frames_behind(root: Path, base: Base, at_us: int) -> Iterator[Frame]:
+def frames_behind(root: ArchiveRoot, base: Base, at_us: int) -> Iterator[Frame]:
     """What follows a base, up to where all is told that was acknowledged before a moment.
 
     Raises:
@@ -158,7 +159,7 @@ def frames_behind(root: Path, base: Base, at_us: int) -> Iterator[Frame]:
             return
 
 
-def _fill_small(root: Path, directory: Path, base: Base, small: dict[str, bytes], components: set[str]) -> None:
+def _fill_small(root: ArchiveRoot, directory: Path, base: Base, small: dict[str, bytes], components: set[str]) -> None:
     for name, content in small.items():
         if not is_file_name(name):
             raise ArchiveError(f"it holds {name!r:.80}, which is no file of a data directory")
@@ -178,7 +179,7 @@ def belongs(partition: int, record: Record, at_us: int, moment: Moment) -> bool:
     return record.at_us <= at_us
 
 
-def restore_file(root: Path, base: Base, name: str, directory: Path) -> None:
+def restore_file(root: ArchiveRoot, base: Base, name: str, directory: Path) -> None:
     """Write one file of a base to its place; its content is durable on return.
 
     Raises:
@@ -191,13 +192,13 @@ def restore_file(root: Path, base: Base, name: str, directory: Path) -> None:
     write_pieces(path, _checked(place_of(root, base.path, name), *base.files[name]))
 
 
-def _read_file(root: Path, base: Base, name: str) -> bytes:
+def _read_file(root: ArchiveRoot, base: Base, name: str) -> bytes:
     if name not in base.files:
         raise ArchiveError(f"the base {base.path.name} has no {name}")
     return b"".join(_checked(place_of(root, base.path, name), *base.files[name]))
 
 
-def _checked(place: Path, size: int | None, sha256: str) -> Iterator[bytes]:
+def _checked(place: ArchiveRoot, size: int | None, sha256: str) -> Iterator[bytes]:
     """A file's content, piece by piece; the last one comes only where all of it is what it was."""
     digest, read_bytes = hashlib.sha256(), 0
     try:

@@ -17,10 +17,9 @@ from holdfast_host.supervisor.archive.shipper import Shipper
 from holdfast_host.supervisor.archive.small_files import RegistryCopies
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from holdfast_host.core.json_text import JsonObject
     from holdfast_host.core.logs import EventLog
+    from holdfast_host.storage.archive.roots import ArchiveRoot
     from holdfast_host.supervisor.startup import HostResources
 
 _LAST_S: Final = 5.0  # for what was committed last, when the host stops
@@ -30,7 +29,9 @@ _LOOK_S: Final = 1.0
 class Archive:
     """The archive of one host; event loop's thread. Ships from `begin` to `aclose`."""
 
-    def __init__(self, root: Path, keep_s: float, resources: HostResources, take: TakeBackup, log: EventLog) -> None:
+    def __init__(
+        self, root: ArchiveRoot, keep_s: float, resources: HostResources, take: TakeBackup, log: EventLog
+    ) -> None:
         """`take` makes a backup, of which a base is made."""
         self._root = root
         self._directory = resources.directory

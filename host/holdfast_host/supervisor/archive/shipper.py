@@ -15,7 +15,6 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -24,8 +23,12 @@ from holdfast_host.core.durable_files import write_durably
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import MIB
 from holdfast_host.storage.archive.frames import ArchiveError, Head, all_heads
+from holdfast_host.storage.archive.roots import ArchiveRoot
+from holdfast_host.storage.archive.s3 import BucketPath
 from holdfast_host.supervisor.archive.base_maker import BaseMaker, store_component
-from holdfast_host.supervisor.archive.folder import ArchiveFolder, Doubt, read_bases
+from holdfast_host.supervisor.archive.bases import read_bases
+from holdfast_host.supervisor.archive.bucket import ArchiveBucket
+from holdfast_host.supervisor.archive.folder import ArchiveFolder, Doubt
 from holdfast_host.supervisor.archive.small_files import OtherFiles, read_copy, waiting_copies
 from holdfast_host.supervisor.archive.spool_tails import Found, Gap, Tail, drop_read, read_spools, waiting_bytes
 
@@ -48,7 +51,7 @@ LATE_S: Final = 10.0  # so late, the log and readiness speak of it
 class _State:
     """Where the archive and the spools are; made anew after every failure, from what the archive has."""
 
-    kept: ArchiveFolder
+    kept: ArchiveFolder | ArchiveBucket
     tails: dict[int, Tail]
     reached_us: int
     base_us: int  # of the newest base of this data directory; 0: there is none
@@ -65,7 +68,7 @@ class Shipper:
     def __init__(
         self,
         directory: DirectoryLayout,
-        root: Path,
+        root: ArchiveRoot,
         keep_s: float,
         log: EventLog,
         *,
@@ -225,12 +228,13 @@ class Shipper:
     def _open(self) -> _State:
         origin_file = self.folder / "origin"
         known = origin_file.exists() and origin_file.read_text().split("\n")[1:2] == [str(self._root)]
-        kept = ArchiveFolder.open(self._root, make=not known, doubt=self._doubt)
+        origin = origin_file.read_text().split("\n")[0] if known else self._origin or uuid.uuid4().hex
+        kept = self._open_target(origin, make=not known)
         self._doubt = None
         try:
             if not known:
-                write_durably(origin_file, f"{uuid.uuid4().hex}\n{self._root}".encode())
-            self._origin = origin_file.read_text().split("\n")[0]
+                write_durably(origin_file, f"{origin}\n{self._root}".encode())
+            self._origin = origin
             last = kept.last if kept.last is not None and kept.last.origin == self._origin else None
             bases = [base for base in read_bases(self._root) if base.origin == self._origin]
             state = _State(kept, {}, 0, bases[-1].created_us if bases else 0)
@@ -239,13 +243,20 @@ class Shipper:
                 state.reached_us = last.horizon_us
                 state.types = last.types
                 state.segment_us = last.horizon_us
-            heads = all_heads(self._root, bases[-1].seq) if bases else ()
-            gaps = [each.last_us for each in heads if each.kind == "gap" and each.origin == self._origin]
-            state.gap_us = max(gaps, default=0)
+                state.gap_us = max(0, last.gap_us)
+            if last is not None and last.gap_us < 0:  # of a release that did not tell it in each frame
+                heads = all_heads(self._root, bases[-1].seq) if bases else ()
+                gaps = [each.last_us for each in heads if each.kind == "gap" and each.origin == self._origin]
+                state.gap_us = max(gaps, default=0)
             return state
         except BaseException:
             kept.close()
             raise
+
+    def _open_target(self, origin: str, *, make: bool) -> ArchiveFolder | ArchiveBucket:
+        if isinstance(self._root, BucketPath):
+            return ArchiveBucket.open(self._root, make=make, origin=origin)
+        return ArchiveFolder.open(self._root, make=make, doubt=self._doubt)
 
     def _append(self, state: _State, content: Any, head: Head) -> None:
         kept = state.kept
@@ -254,10 +265,10 @@ class Shipper:
             state.segment_us = head.horizon_us
             self._prune(kept)
         head.positions = {number: (at.file, at.offset, at.group, at.at_us) for number, at in state.tails.items()}
-        head.types = state.types
+        head.types, head.gap_us = state.types, state.gap_us
         self.shipped_bytes += kept.append(head, content)
 
-    def _prune(self, kept: ArchiveFolder) -> None:
+    def _prune(self, kept: ArchiveFolder | ArchiveBucket) -> None:
         if self._keep_us:
             try:
                 kept.prune(self._now_us() - self._keep_us)
@@ -280,8 +291,8 @@ class Shipper:
 
     def _ship_gap(self, state: _State, gap: Gap) -> None:
         from_us = max(gap.from_us, state.reached_us)  # all that was acknowledged before is there
-        self._append(state, {}, self._head(state, "gap", from_us, gap.to_us, partition=gap.partition))
         state.gap_us = max(state.gap_us, gap.to_us)
+        self._append(state, {}, self._head(state, "gap", from_us, gap.to_us, partition=gap.partition))
 
     def _ship_records(self, state: _State, found: Found) -> None:
         state.tails = found.tails
