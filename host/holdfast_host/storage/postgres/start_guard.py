@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 CLOCK_WARNED_S: Final = 2.0
 CLOCK_REFUSED_S: Final = 60.0
-FURTHER_CONNECTIONS: Final = 3  # of a host, beside one a worker: its own, a question of people's, an export
+# Of a host, beside one a worker: beats, key, what it keeps there (4), a component, a question of people's, an export.
+FURTHER_CONNECTIONS: Final = 9
 _ANY_STANDBY: Final = re.compile(r"(^|[ (,])\*")
 
 

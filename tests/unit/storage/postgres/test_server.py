@@ -119,7 +119,7 @@ def test_clocks_that_are_a_minute_apart_are_refused(owned: Owned, monkeypatch: p
 def test_too_few_connections_and_standbys_without_names_are_warned_of(owned: Owned) -> None:
     assert start_guard.look_at_server(owned.other, owned.address, 2) == []
     few = start_guard.look_at_server(owned.other, owned.address, 500)
-    assert [each for each in few if "this host takes up to 503: raise max_connections" in each] == few != []
+    assert [each for each in few if "this host takes up to 509: raise max_connections" in each] == few != []
     owned.other.execute("SET synchronous_commit = local")
     owned.other.execute("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'")
     owned.other.execute("SELECT pg_reload_conf()")
