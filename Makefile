@@ -13,7 +13,7 @@ ACCOUNT := examples/account/build/account.wasm
 # Bytecode is kept, whatever the machine says: else each process of a host compiles the product when it starts.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-long test-unit costs lint format docs screenshots bench packages builds dist newcomer coverage hostile crash faults install install-dev install-bench install-docs install-dist apt clean
+.PHONY: help demo test test-long test-unit costs lint format docs screenshots bench packages postgres builds dist newcomer coverage hostile crash faults install install-dev install-bench install-docs install-dist apt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make hostile    the whole corpus of hostile components and guests, and fuzzers; SEED=n repeats a run (eight minutes)"
 	@echo "make faults     failing disks, damaged files, jumping clocks, as a table (three minutes)"
 	@echo "make crash      kills at every step of a commit, and power cuts; SEED=n repeats a run (ten minutes)"
+	@echo "make postgres   the guarantees once more, over hosts whose storage is on PostgreSQL (three minutes)"
 	@echo "make packages   builds the popular packages of docs/packages.md from the index and tries each (ten minutes)"
 	@echo "make builds     the real builds that make test leaves out, because it does one like them (four minutes)"
 	@echo "make dist       wheel and sdist, judged, installed from the index with and without the host, and used (a minute)"
@@ -75,6 +76,9 @@ lint: install-dev
 format: install-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+postgres: install-dev
+	$(BIN)/python -m tests.harness.over_postgres
 
 hostile: install-dev
 	REPEATS=all $(BIN)/python -m pytest -q -n 2 -m repeats --ignore tests/crash
