@@ -219,7 +219,8 @@ def test_a_host_whose_directory_is_empty_finds_all_in_the_store(start_host: Star
     with pytest.raises(AssertionError, match="opens with the key that its other hosts have"):
         HostProcess(new, *host.options).start()
 
-    with HostProcess(new, *host.options, "--cluster-key-file", str(key)) as again, again.caller() as caller:
+    compiles_anew = HostProcess(new, *host.options, "--cluster-key-file", str(key), ready_timeout_s=240.0)
+    with compiles_anew as again, again.caller() as caller:
         assert caller.value("Probe", "alice", "get", "k") == "v"
         found = caller.request("GET", "/v1/functions").value
         assert [each["func_id"] for each in found["functions"]] == [each["func_id"] for each in functions["functions"]]
