@@ -29,6 +29,7 @@ from holdfast_host.supervisor.launching import FrontLaunch, WorkerLaunch
 from holdfast_host.supervisor.live_settings import LiveSettings
 from holdfast_host.supervisor.operations import Operations
 from holdfast_host.supervisor.processes.child import Programs
+from holdfast_host.supervisor.processes.health import health_of
 from holdfast_host.supervisor.processes.stop_order import StopOrder
 from holdfast_host.supervisor.processes.supervision import Launch, Phase, ProbeTimes, SupervisedProcess
 from holdfast_host.supervisor.secrets.operations import Secrets
@@ -386,14 +387,8 @@ class Host:
 
     def _tell_health(self) -> None:
         """Tell the fronts which workers are up, and whether the host is stopping."""
-        health = HostHealth(
-            [process.up for process in self._workers],
-            stalled=[number for number, process in enumerate(self._workers) if process.stalled],
-            short=[number for number, process in enumerate(self._workers) if process.shortage is not None],
-            stopping=self._stop_asked.is_set(),
-            archive="" if self._archive is None else self._archive.complaint,
-        )
-        self._tell_fronts(health)
+        complaint = "" if self._archive is None else self._archive.complaint
+        self._tell_fronts(health_of(self._workers, stopping=self._stop_asked.is_set(), archive=complaint))
 
     def _tell_fronts(self, news: HostHealth | NewTokens) -> None:
         for front in self._fronts:
