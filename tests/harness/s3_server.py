@@ -45,7 +45,8 @@ class Service:
         if method == "PUT" and self._fault.get("lose", "\0") in path:
             environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
             return _answer(start, "200 OK", "", ("ETag", '"0123456789abcdef0123456789abcdef"'))
-        return self._moto(environ, start)
+        answered: Iterable[bytes] = self._moto(environ, start)
+        return answered
 
 
 class _Silent(WSGIRequestHandler):
