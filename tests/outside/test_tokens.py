@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -40,8 +42,6 @@ class Closed:
         answer = self.ask("POST", "/v1/tokens", json.dumps({"scope": scope, **more}))
         assert answer.status == 201, answer
         assert answer.headers["cache-control"] == "no-store"
-        if "expires_s" not in more:
-            self.ask("GET", "/metrics")  # every front answers, behind what it was told of the token
         return answer.value
 
 
@@ -52,6 +52,31 @@ def ask(caller: Caller, method: str, path: str, body: str | None, token: str | N
 @pytest.fixture
 def closed(start_probe_host: StartHost) -> Closed:
     return Closed(start_probe_host("--fronts", "2", HOLDFAST_TOKEN=BOOTSTRAP))
+
+
+def test_a_token_is_answered_once_every_front_knows_it(tmp_path: Path) -> None:
+    """Whoever gets it may use it at once, on any connection; and one that is revoked is over when that is answered."""
+    events: list[str] = []
+
+    def make(closed: Closed) -> None:
+        closed.make("read")
+        events.append("answered")
+
+    with (
+        HostProcess(tmp_path / "data", "--fronts", "2", environment={"HOLDFAST_TOKEN": BOOTSTRAP}) as host,
+        host.caller() as caller,
+    ):
+        other = host.pids()["front"][1]
+        os.kill(other, signal.SIGSTOP)
+        making = threading.Thread(target=make, args=(Closed(host),))
+        making.start()
+        while not ask(caller, "GET", "/v1/tokens", None, BOOTSTRAP).value["tokens"]:
+            time.sleep(0.02)
+        events.append("the other one goes on")
+        os.kill(other, signal.SIGCONT)
+        making.join()
+
+    assert events == ["the other one goes on", "answered"]
 
 
 @pytest.mark.slow

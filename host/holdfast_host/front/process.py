@@ -62,6 +62,7 @@ from holdfast_host.front.ui.pages import InspectorPages
 from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.control.edge import Edge, NewEdge
 from holdfast_host.wire.control.protocol import (
+    Done,
     Drain,
     Drained,
     FrontNews,
@@ -186,6 +187,7 @@ class Front:
                     self._calls.view = CatalogView(message.catalog)
             case NewTokens():
                 self._tokens.take(message.tokens)
+                self._control.send(Done(message.id))
             case NewEdge():
                 self._take_edge(message.edge)
             case NewLimits():

@@ -21,6 +21,7 @@ from holdfast_host.supervisor.processes.supervision import SupervisedProcess
 from holdfast_host.supervisor.secrets.operations import Secrets
 from holdfast_host.supervisor.startup import HostResources
 from holdfast_host.supervisor.tokens.operations import TokenOperations
+from holdfast_host.supervisor.tokens.telling import TokenNews
 from holdfast_host.wire.control.operations import (
     AuditOperation,
     CollectActivity,
@@ -28,6 +29,7 @@ from holdfast_host.wire.control.operations import (
     FurtherOperation,
     ListHosts,
     ListQuarantined,
+    ListTokens,
     ReadArchived,
     ReleaseFunction,
     ReleaseInstance,
@@ -52,6 +54,7 @@ class FurtherOperations:
     components: ComponentStore
     secrets: Secrets
     tokens: TokenOperations
+    token_news: TokenNews
     audit: Audit
     backups: Backups
     archive: Archive | None  # None: the host keeps none
@@ -67,7 +70,10 @@ class FurtherOperations:
         if isinstance(operation, AuditOperation):
             return await self.audit.perform(operation)
         if isinstance(operation, TokenOperation):
-            return self.tokens.perform(operation)
+            done = self.tokens.perform(operation)
+            if not isinstance(operation, ListTokens):
+                await self.token_news.until_known()
+            return done
         match operation:
             case CollectMeasures():
                 return await self._measure()

@@ -35,6 +35,7 @@ from holdfast_host.supervisor.processes.supervision import Launch, Phase, ProbeT
 from holdfast_host.supervisor.secrets.operations import Secrets
 from holdfast_host.supervisor.startup import HostResources, open_resources
 from holdfast_host.supervisor.tokens.operations import TokenOperations
+from holdfast_host.supervisor.tokens.telling import TokenNews
 from holdfast_host.wire.control.protocol import (
     ChildNews,
     CommitStalled,
@@ -48,7 +49,7 @@ from holdfast_host.wire.control.protocol import (
     Unloadable,
     Withdraw,
 )
-from holdfast_host.wire.control.tokens import NewTokens, TokensUsed
+from holdfast_host.wire.control.tokens import TokensUsed
 
 FAILED_STARTS_MAX: Final = 3  # of one child in a row, while the host itself is starting
 _DEATHS_BY_CODE: Final = (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL)
@@ -137,9 +138,8 @@ class Host:
             need_courier=self._need_courier,
         )
         self._secrets = Secrets(resources.vault, resources.registry, rollout.tell_secrets, log)
-        self._tokens = TokenOperations(
-            resources.tokens, config.limits, lambda known: self._tell_fronts(NewTokens(known)), log
-        )
+        token_news = TokenNews(self._fronts)
+        self._tokens = TokenOperations(resources.tokens, config.limits, token_news.tell, log)
         self._deploys = Deploys(resources.registry, rollout, self._components, config.limits, log, config.outbound)
         backups = Backups(resources, self._workers, log)
         self._archive = open_archive(config, resources, backups.take, log)
@@ -152,6 +152,7 @@ class Host:
             components=self._components,
             secrets=self._secrets,
             tokens=self._tokens,
+            token_news=token_news,
             audit=Audit(resources.audit, log),
             backups=backups,
             archive=self._archive,
@@ -390,7 +391,7 @@ class Host:
         complaint = "" if self._archive is None else self._archive.complaint
         self._tell_fronts(health_of(self._workers, stopping=self._stop_asked.is_set(), archive=complaint))
 
-    def _tell_fronts(self, news: HostHealth | NewTokens) -> None:
+    def _tell_fronts(self, news: HostHealth) -> None:
         for front in self._fronts:
             if front.child is not None:
                 front.child.send(news)

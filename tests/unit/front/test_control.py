@@ -36,6 +36,7 @@ def test_it_obeys_all_that_it_is_told_and_goes_on(message: control.FrontNews) ->
             heard: set[str] = set()
             async with asyncio.timeout(PATIENCE_S):
                 expected = {"measured", "pong"} if isinstance(message, control.Measure) else {"pong"}
+                expected |= {"done"} if isinstance(message, NewTokens) else set()
                 expected |= {"drained"} if isinstance(message, control.Drain) else set()
                 while heard != expected:
                     heard.add((await stage.supervisor.messages.get())["kind"])

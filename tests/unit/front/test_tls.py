@@ -194,6 +194,30 @@ def test_a_client_that_asks_for_nothing_is_not_waited_for_when_it_is_closed() ->
     uvloop.run(play())
 
 
+def test_a_client_that_has_its_answer_and_says_no_goodbye_is_not_waited_for() -> None:
+    """It keeps the connection in a pool, in which nobody reads; the standard library waits half a minute."""
+
+    async def play() -> None:
+        async with encrypted() as stage:
+            loop = asyncio.get_running_loop()
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = TRUSTED.wrap_bio(incoming, outgoing, server_hostname="localhost")
+            with socket.create_connection(("127.0.0.1", stage.port)) as raw:
+                raw.setblocking(False)
+                await shake(client, raw, incoming, outgoing)
+                client.write(request_bytes("GET", "/health/liveness"))
+                await loop.sock_sendall(raw, outgoing.read())
+                incoming.write(await loop.sock_recv(raw, 1 << 16))
+                [connection] = [each for each in stage.server._kept.live if not isinstance(each, Handshake)]
+                await until(lambda: connection not in stage.server._busy)
+
+                connection.force_close()
+
+                await until(lambda: not stage.server._kept.live)
+
+    uvloop.run(play())
+
+
 def test_a_client_that_takes_nothing_of_its_answer_is_cut_as_without_tls() -> None:
     async def play() -> None:
         async with encrypted() as stage:

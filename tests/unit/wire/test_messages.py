@@ -71,7 +71,7 @@ FOR_WORKERS: list[control.ToWorker] = [
 FOR_FRONTS: list[control.ToFront] = [
     FrontStart(1, "/data", 5, "http://x", "localhost", "ü\n", ROUTING, CATALOG, LIMITS, "debug", ("a", "b")),
     control.NewCatalog(CATALOG),
-    NewTokens(KnownTokens(True, (TokenFacts("id", "00", "ü", "call", ("A",), 5),))),
+    NewTokens(KnownTokens(True, (TokenFacts("id", "00", "ü", "call", ("A",), 5),)), id=16),
     NewEdge(Edge(("10.0.0.0/8",), ("https://a.example",), Certificate("PEM", "PEM"))),
     control.NewLogLevel("debug"),
     control.NewLimits(LIMITS),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _ACCEPTED_AT_ONCE: Final = 128
+GOODBYE_S: Final = 1.0
+_TAKEN_S: Final = 30.0  # for the end of an answer, after which the connection closes
 _PAUSE_S: Final = 1.0  # where the process can open no more
 
 
@@ -35,6 +37,20 @@ class CountedTls(SSLProtocol):
     """
 
     max_size = 16 * KIB  # a record; the buffer of each connection has this size
+    _closing_since: float | None = None
+
+    def _check_shutdown_timeout(self) -> None:
+        """Wait no longer for a client's goodbye once nothing is left for it to take.
+
+        The standard library would keep each connection for half a minute, whose client says nothing more.
+        """
+        loop = asyncio.get_running_loop()
+        if self._closing_since is None:
+            self._closing_since = loop.time() - GOODBYE_S
+        if self._get_write_buffer_size() and loop.time() - self._closing_since < _TAKEN_S:
+            loop.call_later(GOODBYE_S, self._check_shutdown_timeout)
+        else:
+            super()._check_shutdown_timeout()  # type: ignore[misc] # its stub leaves it out
 
     def _get_write_buffer_size(self) -> int:
         above: int = super()._get_write_buffer_size()  # type: ignore[misc] # its stub leaves it out
@@ -109,7 +125,13 @@ class Handshake:
         loop = asyncio.get_running_loop()
         agreed: asyncio.Future[None] = loop.create_future()
         tls = CountedTls(
-            loop, self._new_connection(), context, agreed, server_side=True, ssl_handshake_timeout=int(HEAD_S)
+            loop,
+            self._new_connection(),
+            context,
+            agreed,
+            server_side=True,
+            ssl_handshake_timeout=int(HEAD_S),
+            ssl_shutdown_timeout=GOODBYE_S,
         )
         below, _ = await loop.connect_accepted_socket(lambda: tls, self._raw)
         try:

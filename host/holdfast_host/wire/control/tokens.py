@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from holdfast_host.wire.control.messages import Message
+from holdfast_host.wire.control.messages import Message, Question
 
 
 class TokenFacts(Struct, frozen=True):
@@ -25,8 +25,8 @@ class KnownTokens(Struct, frozen=True):
     tokens: tuple[TokenFacts, ...] = ()
 
 
-class NewTokens(Message, tag="tokens"):
-    """To fronts: which tokens are let in from now on; what was opened with others is over."""
+class NewTokens(Question, tag="tokens"):
+    """To fronts: which tokens are let in from now on; what was opened with others is over. Answered with Done."""
 
     tokens: KnownTokens
 
