@@ -19,9 +19,10 @@ from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.sandbox.components.compile_client import compile_component
-from holdfast_host.sandbox.components.compiled_store import DamagedError, KeptComponent, sha256_of
+from holdfast_host.sandbox.components.compiled_store import DamagedError, KeptComponent
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.supervisor.cluster.standby import Standby
+from holdfast_host.supervisor.directory.component_files import ComponentFiles, digest_of
 from holdfast_host.supervisor.service_manager import ServiceManager
 from holdfast_host.supervisor.startup import HostResources, open_resources
 from tests.crash.power import Disk, Record, read_records
@@ -154,8 +155,8 @@ def _faults_of_files(resources: HostResources) -> list[str]:
     """A version's component must be whole; its compiled file whole, or known to be wanting."""
     faults = []
     for deployment in resources.registry.current():
-        component = resources.directory.components / f"{deployment.sha256}.wasm"
-        if not component.exists() or sha256_of(component) != deployment.sha256:
+        component = ComponentFiles(resources.directory.components).find(deployment.sha256)
+        if component is None or digest_of(component) != deployment.sha256:
             faults.append(f"version {deployment.version} is recorded, its component is not whole")
         kept = KeptComponent.at(resources.directory.compiled, deployment.sha256)
         try:

@@ -87,7 +87,7 @@ def _overwrite(data: Path) -> None:
 
 
 def _change_component(data: Path) -> None:
-    [component] = (data / "components").glob("*.wasm")
+    [component] = (data / "components").iterdir()
     with component.open("r+b") as file:
         file.seek(1000)
         file.write(b"\0\1\2\3")
@@ -126,7 +126,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "registry: damaged",
     ),
     "a byte of the registry": (lambda data: _flip(data, "registry/registry.sqlite3", 4096), "registry: damaged"),
-    "a byte of a component": (lambda data: _flip(data, "components/*.wasm", -1), "is not what was deployed"),
+    "a byte of a component": (lambda data: _flip(data, "components/*", -1), "is not what was deployed"),
     "a byte of a secret": (lambda data: _flip(data, "secrets/sealed.json", -8), "secrets: damaged"),
     "a byte of a meta page": (lambda data: _flip(data, "parts/00/data.mdb", 16), "partition 00: damaged"),
     "a byte of the front's numbers": (lambda data: _flip(data, "registry/fronts.json", 0), "fronts.json"),

@@ -2,7 +2,8 @@
 
 For a few milliseconds no worker commits; in that moment each begins a snapshot of its partitions, and the registry is
 copied. Then all go on, and the partitions are copied from the snapshots, one after the other. A file lies below
-`data/backup` until the front has taken it away; components are only linked there.
+`data/backup` until the front has taken it away; components are only linked there, or
+unpacked after that moment.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +24,7 @@ from holdfast_host.core.errors import BadRequestError, HoldfastError, HostUnavai
 from holdfast_host.core.failures import disk_error
 from holdfast_host.core.limits import MIB
 from holdfast_host.storage.data_directory import MARKER, partition_path
+from holdfast_host.supervisor.directory.component_files import PACKED, PLAIN, DamagedComponentError, pieces_of
 from holdfast_host.supervisor.registry.registry import now_us
 from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.control.protocol import Done
@@ -112,6 +115,8 @@ class Backups:
         finally:
             await self._ask_all(ReleaseCommits(keep=keep), quiet=not keep)
         for name in files.small:
+            if name in files.packed:
+                await asyncio.to_thread(files.unpack, name)
             files.tell(name)
 
     def _copy_small(self, files: _Files, with_key: bool) -> None:
@@ -135,8 +140,7 @@ class Backups:
             if (directory.secrets / name).exists():
                 files.add(f"secrets/{name}", directory.secrets / name)
         for sha256 in sorted({each.sha256 for each in registry.kept()}):
-            if (directory.components / f"{sha256}.wasm").exists():
-                files.add(f"components/{sha256}.wasm", directory.components / f"{sha256}.wasm")
+            files.add_component(sha256, directory.components)
 
     async def _copy(self, partition: int, files: _Files) -> None:
         """One partition, when what was copied before has been taken away but for a file or two."""
@@ -174,6 +178,7 @@ class _Files:
         self._told: dict[Path, int] = {}  # with their bytes
         self._moved_at = time.monotonic()  # when one of them was taken away last, or came where there was none
         self.small: list[str] = []
+        self.packed: dict[str, Path] = {}  # components, with what each is to be unpacked from
 
     def path(self, name: str) -> Path:
         """Where a file is made."""
@@ -183,6 +188,26 @@ class _Files:
         """One that is never written in place: another name for it is enough."""
         os.link(source, self.path(name))
         self.small.append(name)
+
+    def add_component(self, sha256: str, folder: Path) -> None:
+        """A component, where it is there. What is packed is only held here: to unpack it takes longer than a moment."""
+        name = f"components/{sha256}{PLAIN}"
+        for suffix in (PLAIN, PACKED):  # in this order: a packed one is there before the other goes
+            packed = suffix == PACKED
+            place = self.path(f"{name}.packed{PACKED}" if packed else name)
+            with suppress(FileNotFoundError):
+                os.link(folder / f"{sha256}{suffix}", place)
+                self.small.append(name)
+                if packed:
+                    self.packed[name] = place
+                return
+
+    def unpack(self, name: str) -> None:
+        """Make the file of a component that is packed; one that is damaged is there as far as it can be read."""
+        packed = self.packed.pop(name)
+        with self.path(name).open("wb") as file, suppress(DamagedComponentError):
+            file.writelines(pieces_of(packed))
+        packed.unlink()
 
     def tell(self, name: str) -> None:
         """It is there."""

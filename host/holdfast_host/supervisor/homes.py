@@ -6,7 +6,7 @@ its log, what it has compiled, and its copies of components.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from holdfast_host.core.errors import ConfigurationError, HostUnavailableError
 from holdfast_host.sandbox.components.compiled_store import KeptComponent
 from holdfast_host.supervisor.audit.audit_log import AuditLog
 from holdfast_host.supervisor.crashes.quarantine import Quarantine
+from holdfast_host.supervisor.directory.component_files import ComponentFiles, DamagedComponentError
 from holdfast_host.supervisor.processes.front_numbers import FrontNumbers, read_next
 from holdfast_host.supervisor.registry.file_document import FileDocument
 from holdfast_host.supervisor.registry.registry import Registry
@@ -22,7 +23,7 @@ from holdfast_host.supervisor.secrets.store_key import agree
 from holdfast_host.supervisor.tokens.token_store import TokenStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from holdfast_host.storage.postgres.records.homes import StoreHomes
@@ -124,9 +125,9 @@ def bring(directory: DirectoryLayout, homes: StoreHomes, left: str = "") -> None
     registry = Registry.open(directory.registry, directory.compiled)
     try:
         for sha256 in sorted({each.sha256 for each in registry.kept()}):
-            component = directory.components / f"{sha256}.wasm"
-            if component.exists():
-                homes.components.put(sha256, component)
+            with _component(directory, sha256) as component:
+                if component is not None:
+                    homes.components.put(sha256, component)
         for name, path in directory.documents.items():
             content = FileDocument(path).read()
             if content is not None:
@@ -137,6 +138,17 @@ def bring(directory: DirectoryLayout, homes: StoreHomes, left: str = "") -> None
         homes.registry.adopt(*registry.rows(), left)  # the last: from here on the store has it
     finally:
         registry.close()
+
+
+@contextmanager
+def _component(directory: DirectoryLayout, sha256: str) -> Iterator[Path | None]:
+    """A component as it was deployed; None where it is not there."""
+    directory.uploads.mkdir(mode=0o700, exist_ok=True)
+    try:
+        with ComponentFiles(directory.components).as_deployed(sha256, directory.uploads) as component:
+            yield component
+    except DamagedComponentError as error:
+        raise ConfigurationError(f"{error}: restore it from a backup") from error
 
 
 def _compiled_name(directory: DirectoryLayout) -> CompiledName:

@@ -5,7 +5,9 @@ Each partition is looked at by a process of its own, for a damaged file can end 
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import signal
 import subprocess
@@ -17,11 +19,16 @@ from typing import Any
 
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
-from holdfast_host.sandbox.components.compiled_store import sha256_of
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
 from holdfast_host.supervisor.audit.audit_log import AuditLog
 from holdfast_host.supervisor.central_store import is_bound
 from holdfast_host.supervisor.crashes.quarantine import Quarantine
+from holdfast_host.supervisor.directory.component_files import (
+    ComponentFiles,
+    DamagedComponentError,
+    component_of,
+    digest_of,
+)
 from holdfast_host.supervisor.directory.layout import DirectoryLayout
 from holdfast_host.supervisor.directory.lock import DirectoryLock
 from holdfast_host.supervisor.processes.front_numbers import FrontNumbers
@@ -119,26 +126,36 @@ def _registry(registry: Registry, directory: DirectoryLayout) -> Finding:
 def _components(registry: Registry, directory: DirectoryLayout) -> Finding:
     wanted = {each.sha256: each for each in registry.kept()}
     faults = []
+    files = ComponentFiles(directory.components)
     for sha256, deployment in wanted.items():
-        path, whose = (
-            directory.components / f"{sha256}.wasm",
-            f"version {deployment.version} of {deployment.function!r}",
-        )
+        whose = f"version {deployment.version} of {deployment.function!r}"
+        path = files.find(sha256)
         try:
-            found = sha256_of(path)
+            found = None if path is None else digest_of(path)
+        except DamagedComponentError:
+            found = ""
         except OSError as error:
             faults.append(f"the component of {whose} cannot be read: {error.strerror}; deploy it again")
-        else:
-            if found != sha256:
-                faults.append(f"the component of {whose} is not what was deployed; deploy it again")
+            continue
+        if found is None:
+            faults.append(f"the component of {whose} cannot be read: {os.strerror(errno.ENOENT)}; deploy it again")
+        elif found != sha256:
+            faults.append(f"the component of {whose} is not what was deployed; deploy it again")
     return Finding.of("components", {"components": len(wanted)}, faults)
 
 
 def _cached_components(directory: DirectoryLayout) -> Finding:
     """Of a host whose registry is in a store: its copies of components, which are under their hashes."""
-    found = sorted(directory.components.glob("*.wasm"))
-    faults = [f"{path} is not what was deployed: remove it" for path in found if sha256_of(path) != path.stem]
+    found = sorted(directory.components.iterdir())
+    faults = [f"{path} is not what was deployed: remove it" for path in found if not _is_as_deployed(path)]
     return Finding.of("components", {"components": len(found)}, faults)
+
+
+def _is_as_deployed(path: Path) -> bool:
+    try:
+        return digest_of(path) == component_of(path)
+    except DamagedComponentError:
+        return False
 
 
 def _secrets(directory: DirectoryLayout) -> Finding:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from holdfast_host.core.errors import HostUnavailableError, InvalidComponentErro
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.sandbox.components import compile_client
 from holdfast_host.sandbox.components.compile_client import CompiledComponent, compile_component
-from holdfast_host.sandbox.components.compiled_store import compiled_before, has_code
+from holdfast_host.sandbox.components.compiled_store import compiled_before, has_code, write_sparse
 from holdfast_host.sandbox.components.memory_image import DATA_BYTES_MIN, SplitComponent, split
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
 from holdfast_host.sandbox.instance import Sandbox, SandboxTrap
@@ -340,14 +339,14 @@ def test_the_copy_is_what_the_record_vouches_for_whatever_the_file_was_before(
     """Another deploy may put another file in its place between two looks."""
     first = compiler(versioned("alpha"))
     code = json.loads(first.path.with_suffix(".json").read_bytes())["image"]["code"]
-    copy, into, image = shutil.copyfile, tmp_path / "into", split_of(versioned("omega")).image
+    read, into, image = Path.read_bytes, tmp_path / "into", split_of(versioned("omega")).image
 
-    def replaced(source: Path, target: Path) -> None:
-        _change_a_byte(first)
-        copy(source, target)
+    def replaced(path: Path) -> bytes:
+        content = read(path)
+        return content[:-1] + bytes([content[-1] ^ 1]) if path == first.path else content
 
     assert compiled_before(compiler.cache, code, image, into) is not None
-    monkeypatch.setattr(shutil, "copyfile", replaced)
+    monkeypatch.setattr(Path, "read_bytes", replaced)
     assert compiled_before(compiler.cache, code, image, into) is None
 
 
@@ -385,3 +384,40 @@ def test_what_may_not_run_is_refused_as_ever(compiler: Compiler) -> None:
     with pytest.raises(InvalidComponentError):
         compiler(trap.replace(b'{"contract"', b'["contract"'))
     assert len([*compiler.cache.iterdir()]) == 2, "the first and its record"
+
+
+BLOCK = 4096
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [],
+        [b""],
+        [b"a"],
+        [bytes(BLOCK)],
+        [bytes(3 * BLOCK + 1)],
+        [b"a" * BLOCK, bytes(BLOCK), b"b"],
+        [b"a" * 100, bytes(5 * BLOCK), b"b" * 7, bytes(2 * BLOCK)],
+        [bytes(BLOCK - 1) + b"a", bytes(BLOCK), b"\0" * 10 + b"a" * BLOCK],
+        [b"a" + bytes(2 * BLOCK - 2) + b"b"],
+    ],
+)
+def test_a_file_with_zeros_left_out_reads_as_what_was_written(parts: list[bytes], tmp_path: Path) -> None:
+    into = tmp_path / "file"
+    into.write_bytes(b"what was there before" * 10_000)
+    write_sparse(into, parts)
+
+    assert into.read_bytes() == b"".join(parts)
+
+
+def test_zeros_take_no_room_in_a_compiled_file(tmp_path: Path) -> None:
+    into = tmp_path / "file"
+    into.touch()
+    write_sparse(into, [b"a" * 100, bytes(4 * MIB), b"b" * 100])
+    descriptor = os.open(into, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+    assert into.stat().st_size == 4 * MIB + 200
+    assert into.stat().st_blocks * 512 < MIB

@@ -143,4 +143,4 @@ class DeployBench:
 
     def files(self) -> set[str]:
         folders = (self.directory.components, self.directory.compiled, self.directory.uploads)
-        return {f"{folder.name}/{entry.name}" for folder in folders for entry in folder.iterdir()}
+        return {f"{folder.name}/{entry.name.removesuffix('.zst')}" for folder in folders for entry in folder.iterdir()}

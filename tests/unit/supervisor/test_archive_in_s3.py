@@ -214,7 +214,7 @@ def test_pruning_removes_bases_segments_and_components_that_no_kept_moment_needs
     component.write_bytes(b"code")
     archived = archived_in(bucket, tmp_path)
     archived.base()
-    base_maker.store_component(component, root)
+    base_maker.store_component(component, "0123", root)
     for number in range(4):
         archived.put(b"a", n=b"%d" % number)
         archived.ship()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +15,7 @@ import pytest
 from holdfast_host.core.errors import HostUnavailableError
 from holdfast_host.supervisor import backups as backups_module
 from holdfast_host.supervisor.backups import Backups
+from holdfast_host.supervisor.directory.component_files import ComponentFiles
 from holdfast_host.wire.control.backup_orders import HoldCommits, ReleaseCommits
 
 
@@ -71,3 +74,31 @@ def test_a_client_that_takes_too_little_ends_its_backup(tmp_path: Path, monkeypa
             await asyncio.wait_for(files.until_taken(0), 10)
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_backup_has_a_component_as_it_was_deployed_even_if_it_goes_meanwhile(tmp_path: Path, packed: bool) -> None:
+    content = b"component" * 1000
+    sha256 = hashlib.sha256(content).hexdigest()
+    for name in ("components", "backup"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "upload").write_bytes(content)
+    components = ComponentFiles(tmp_path / "components")
+    components.take(tmp_path / "upload", sha256)
+    if packed:
+        components.pack(sha256)
+    told: list[str] = []
+    files = backups_module._Files(tmp_path / "backup", told.append, asyncio.Event())
+    for each in (sha256, "0" * 64):
+        files.add_component(each, components.folder)
+    for path in components.folder.iterdir():
+        path.unlink()
+    for name in list(files.packed):
+        files.unpack(name)
+    [name] = files.small
+    files.tell(name)
+
+    assert name == f"components/{sha256}.wasm"
+    facts = json.loads(told[0])
+    assert (facts["size"], Path(facts["path"]).read_bytes()) == (len(content), content)
+    assert len(list((tmp_path / "backup").iterdir())) == 1

@@ -88,7 +88,8 @@ def test_a_restart_leaves_out_what_cannot_be_compiled_any_more(bench: DeployBenc
     bench.deploy("account", ACCOUNT, BOUND)
     bench.deploy("other", component_text("Other"))
     Path(bench.rollout.runs["account"].compiled).unlink()
-    (bench.directory.components / f"{bench.rollout.runs['account'].sha256}.wasm").unlink()
+    for path in bench.directory.components.glob(f"{bench.rollout.runs['account'].sha256}.*"):
+        path.unlink()
     bench.reopen()
     asyncio.run(bench.shelf.restore())
 

@@ -13,12 +13,11 @@ import json
 import os
 import platform
 import re
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from holdfast_host.core.durable_files import write_durably
 from holdfast_host.core.limits import MIB
@@ -26,6 +25,8 @@ from holdfast_host.sandbox.settings import ENGINE_SETTINGS, RULES_VERSION, wasmt
 
 MEMORY_ADDED_BYTES_MAX: Final = 2 * MIB  # see `memory_image`
 _LAST_WORD_BYTES: Final = 4
+_BLOCK_BYTES: Final = 4096  # of a file system: as many zeros take no room in a file
+_ZEROS: Final = bytes(_BLOCK_BYTES)
 
 DRAFT_PREFIX: Final = "new-"  # of what is still being written in the same folder
 
@@ -98,6 +99,14 @@ class KeptComponent:
             return 0
         return added if isinstance(added, int) and 0 <= added <= MEMORY_ADDED_BYTES_MAX else 0
 
+    def code(self) -> str | None:
+        """Of which code it is, that other versions can be made of; None where it says of none."""
+        try:
+            code = json.loads(self.record.read_bytes())["image"]["code"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return code if isinstance(code, str) else None
+
     def keep(
         self,
         written: Path,
@@ -141,26 +150,44 @@ def compiled_before(cache: Path, code: str, image: bytes, into: Path) -> MemoryI
     """
     for kept, compiled_sha256, place in _of_code(cache, code):
         try:
-            shutil.copyfile(kept, into)
-            if sha256_of(into) == compiled_sha256 and _replace_image(into, place.offset, image):
-                return place
+            found = kept.read_bytes()
+            if hashlib.sha256(found).hexdigest() != compiled_sha256 or not _has_image(found, place.offset, image):
+                continue
+            behind = memoryview(found)[place.offset + len(image) :]
+            write_sparse(into, (memoryview(found)[: place.offset], image, behind))
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise
+        else:
+            return place
     return None
 
 
-def _replace_image(compiled: Path, offset: int, image: bytes) -> bool:
-    """False, and nothing written, where no image of that size ends there: all of one code end with the same word."""
-    if not 0 <= offset <= compiled.stat().st_size - len(image):
-        return False
-    with compiled.open("r+b") as file:
-        file.seek(offset + len(image) - _LAST_WORD_BYTES)
-        if file.read(_LAST_WORD_BYTES) != image[-_LAST_WORD_BYTES:]:
-            return False
-        file.seek(offset)
-        file.write(image)
-    return True
+def write_sparse(into: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Fill a file with these parts, one behind the other; long runs of zeros take no room. Not synced."""
+    with into.open("wb") as file:
+        for part in parts:
+            _write_but_zeros(file, memoryview(part))
+
+
+def _write_but_zeros(file: BinaryIO, part: memoryview) -> None:
+    """At the file's place, which is then behind it; its last block is written whatever it is: the file ends there."""
+    begins = file.tell()
+    place = written = 0  # in the part: where the next block begins, and up to where all is in the file
+    while place < len(part):
+        ends = min(len(part), place + _BLOCK_BYTES - (begins + place) % _BLOCK_BYTES)
+        if not part[place] and ends < len(part) and part[place:ends].tobytes() == _ZEROS:
+            file.write(part[written:place])
+            file.seek(begins + ends)
+            written = ends
+        place = ends
+    file.write(part[written:])
+
+
+def _has_image(compiled: bytes, offset: int, image: bytes) -> bool:
+    """Whether an image of that size ends there: all of one code end with the same word."""
+    ends = offset + len(image)
+    return offset >= 0 and compiled[ends - _LAST_WORD_BYTES : ends] == image[-_LAST_WORD_BYTES:]
 
 
 def _of_code(cache: Path, code: str) -> Iterator[tuple[Path, str, MemoryImagePlace]]:

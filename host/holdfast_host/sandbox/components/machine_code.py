@@ -16,7 +16,13 @@ from wasmtime import WasmtimeError
 from wasmtime.component import Component
 
 from holdfast_host.core.errors import InvalidComponentError
-from holdfast_host.sandbox.components.compiled_store import MemoryImagePlace, code_key, compiled_before, has_code
+from holdfast_host.sandbox.components.compiled_store import (
+    MemoryImagePlace,
+    code_key,
+    compiled_before,
+    has_code,
+    write_sparse,
+)
 from holdfast_host.sandbox.components.memory_image import SplitComponent, split
 from holdfast_host.sandbox.components.validate import check_component
 from holdfast_host.sandbox.engine import LoadedComponent, SandboxEngine
@@ -84,7 +90,7 @@ def _compile(
     check_component(made, engine.engine)  # before anything is loaded
     written = made.serialize()
     made.close()
-    compiled.write_bytes(written)
+    write_sparse(compiled, (written,))
     if parts is None:
         return None
     offset = written.find(parts.image)

@@ -22,12 +22,12 @@ import zstandard
 
 from holdfast_host.core.backup_file import HEAD
 from holdfast_host.core.durable_files import fill_durably, sync_directory, write_durably
-from holdfast_host.core.limits import MIB
 from holdfast_host.storage.archive.frames import BASE
 from holdfast_host.storage.archive.roots import ArchiveRoot
 from holdfast_host.storage.archive.s3 import UNWRITTEN, BucketPath
 from holdfast_host.supervisor.archive.bases import read_bases
 from holdfast_host.supervisor.archive.bucket import remove_base
+from holdfast_host.supervisor.directory.component_files import pieces_of
 
 _COMPONENTS: Final = "components/"
 SUFFIX: Final = ".zst"
@@ -159,13 +159,18 @@ def place_of(root: ArchiveRoot, base: ArchiveRoot, name: str) -> ArchiveRoot:
     return base / f"{name.replace('/', '-')}{SUFFIX}"
 
 
-def store_component(source: Path, root: ArchiveRoot) -> None:
+def store_component(source: Path, sha256: str, root: ArchiveRoot) -> None:
     """Put a component into the archive, unless it is there; its time says when it was deployed last.
+
+    Args:
+        source: its file in a data directory, packed or not.
+        sha256: its own.
+        root: of the archive.
 
     Raises:
         OSError: it cannot be read or written.
     """
-    place = place_of(root, root, f"{_COMPONENTS}{source.name}")
+    place = place_of(root, root, f"{_COMPONENTS}{sha256}.wasm")
     if isinstance(place, BucketPath):
         age_s = place.age_s()
         if age_s is None:
@@ -204,11 +209,10 @@ class _Compressed:
             pass
 
     def _pieces(self) -> Iterator[bytes]:
-        with self._source.open("rb") as file:
-            while piece := file.read(MIB):
-                self._digest.update(piece)
-                self.size += len(piece)
-                yield piece
+        for piece in pieces_of(self._source):
+            self._digest.update(piece)
+            self.size += len(piece)
+            yield piece
 
 
 def _store(source: Path, place: ArchiveRoot) -> tuple[int, str]:

@@ -31,6 +31,7 @@ from holdfast_host.supervisor.archive.bucket import ArchiveBucket
 from holdfast_host.supervisor.archive.folder import ArchiveFolder, Doubt
 from holdfast_host.supervisor.archive.small_files import OtherFiles, read_copy, waiting_copies
 from holdfast_host.supervisor.archive.spool_tails import Found, Gap, Tail, drop_read, read_spools, waiting_bytes
+from holdfast_host.supervisor.directory.component_files import ComponentFiles
 
 if TYPE_CHECKING:
     from holdfast_host.core.json_text import JsonObject
@@ -280,9 +281,9 @@ class Shipper:
         for at_us, path in waiting_copies(self.copies):
             copy = read_copy(path)
             for sha256 in copy.components:
-                source = self._directory.components / f"{sha256}.wasm"
-                if source.exists():
-                    store_component(source, self._root)
+                source = ComponentFiles(self._directory.components).find(sha256)
+                if source is not None:
+                    store_component(source, sha256, self._root)
             state.types = {**state.types, **copy.types}
             self._append(state, copy.files, self._head(state, "files", at_us, at_us, components=copy.components))
             path.unlink()

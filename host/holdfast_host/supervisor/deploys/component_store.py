@@ -2,7 +2,9 @@
 
 Where hosts share a store, the components are there, and those on disk are copies, each fetched when it is needed first.
 
-A component stays as it was deployed as long as some kept version needs it; its compiled file can always be made again.
+A component stays as it was deployed as long as some kept version needs it, packed when it runs; its compiled file can
+always be made again. So that of what runs is kept, and of the others only what takes seconds to make: one file of each
+code that no running version shares.
 """
 
 from __future__ import annotations
@@ -10,25 +12,28 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+from uuid import uuid4
 
-from holdfast_host.core.durable_files import move_durably
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, InvalidComponentError
-from holdfast_host.core.failures import disk_error
+from holdfast_host.core.failures import disk_error, required
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.sandbox.components.compiled_store import DRAFT_PREFIX, KeptComponent
 from holdfast_host.storage.records import SharedComponents
 from holdfast_host.supervisor.deploys.compile_queue import Applicant, CompileQueue
+from holdfast_host.supervisor.directory.component_files import ComponentFiles, DamagedComponentError, component_of
 from holdfast_host.supervisor.directory.layout import DirectoryLayout
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.wire.control.catalog import Deployment
 
 Progress = Callable[[str], None]
+
+_BLOCK_BYTES: Final = 512  # of `st_blocks`, whatever the disk's are
 
 
 class Compiled(Protocol):
@@ -67,6 +72,10 @@ class ComponentStore:
         self._log = log
         self._line = CompileQueue(limits)
         self._brought: Counter[str] = Counter()  # components that are not recorded yet, by hash
+        self._files = ComponentFiles(directory.components)
+        self._packing = asyncio.Lock()
+        self._packer: asyncio.Task[None] | None = None
+        self._codes: dict[str, str | None] = {}  # of compiled files that are kept, by name
 
     @property
     def waiting(self) -> int:
@@ -89,9 +98,13 @@ class ComponentStore:
         Raises:
             StorageFullError, HostUnavailableError: the disk or the store does not let us.
         """
-        component = self._component(sha256)
-        await asyncio.to_thread(_take_over, upload, component)
+        try:
+            await asyncio.to_thread(self._files.take, upload, sha256)
+        except OSError as error:
+            folder = self._directory.components
+            raise HostUnavailableError(f"the component cannot be kept in {folder}: {error}") from error
         if self._shared is not None:
+            component = required(self._files.plain(sha256), "the component that was taken")
             await asyncio.to_thread(self._shared.put, sha256, component)
 
     async def compile(
@@ -106,10 +119,11 @@ class ComponentStore:
             DeployQueueFullError: too many wait already.
             HostUnavailableError: compiling failed for another reason, or whoever asked for it has gone.
         """
-        async with self._line.place(lambda: progress("queued"), applicant, first=first):
-            return await self._compile_component(
-                self._component(sha256), self._directory.compiled, self._limits, progress
-            )
+        async with (
+            self._line.place(lambda: progress("queued"), applicant, first=first),
+            self._unpacked(sha256) as component,
+        ):
+            return await self._compile_component(component, self._directory.compiled, self._limits, progress)
 
     async def ready(self, deployment: Deployment, *, doubt: bool = False) -> Deployment:
         """The version with a compiled file that this host can run; compiles it where there is none.
@@ -134,7 +148,7 @@ class ComponentStore:
 
         with self.bringing(deployment.sha256):
             if not await asyncio.to_thread(self._is_here, deployment.sha256):
-                component = self._component(deployment.sha256)
+                component = self._directory.components / f"{deployment.sha256}.wasm"
                 raise InvalidComponentError(f"the component {component} is gone; deploy {deployment.function!r} again")
             compiled = await self.compile(deployment.sha256, say)
             if str(compiled.path) == deployment.compiled:
@@ -144,7 +158,8 @@ class ComponentStore:
 
     def bytes_of(self, deployment: Deployment) -> int:
         """What a version takes on disk: its component and what was compiled from it. Equal versions share both."""
-        kept = (self._component(deployment.sha256), Path(deployment.compiled))
+        component = self._files.find(deployment.sha256)
+        kept = (Path(deployment.compiled), *([component] if component else []))
         return sum(_size(path) for path in kept)
 
     async def restore(self, *, doubt: bool = False) -> None:
@@ -155,14 +170,76 @@ class ComponentStore:
         await asyncio.gather(*(self._restore(each, doubt=doubt) for each in self._registry.current()))
 
     def sweep(self) -> None:
-        """Remove components and compiled files that no kept version needs and that nobody brings."""
-        needed = self._registry.files()
+        """Remove what no kept version needs and nobody brings; what is left is packed, soon.
+
+        A compiled file that no running version has goes where another one of the same code is kept: from that it is
+        made again in less than a second.
+        """
+        components = {each.component for each in self._registry.files()} | self._brought.keys()
+        compiled = self._compiled_needed()
         for sha256 in self._brought:
-            needed |= {sha256, KeptComponent.at(self._directory.compiled, sha256).compiled.stem}
-        for folder in (self._directory.components, self._directory.compiled):
-            for entry in folder.iterdir():
-                if entry.stem not in needed and not (self._brought and entry.name.startswith(DRAFT_PREFIX)):
-                    discard(entry)
+            compiled.add(KeptComponent.at(self._directory.compiled, sha256).compiled.stem)
+        for entry in self._directory.components.iterdir():
+            if component_of(entry) not in components:
+                discard(entry)
+        for entry in self._directory.compiled.iterdir():
+            if entry.stem not in compiled and not (self._brought and entry.name.startswith(DRAFT_PREFIX)):
+                discard(entry)
+        if self._packer is None or self._packer.done():
+            self._packer = asyncio.get_running_loop().create_task(self._pack())
+
+    def _compiled_needed(self) -> set[str]:
+        """The names of the compiled files that are worth their room."""
+        kept = self._registry.files()
+        needed = {each.compiled for each in kept if each.is_current}
+        codes = {self._code(each) for each in needed}
+        for each in kept:
+            code = self._code(each.compiled)
+            if code is None or code not in codes:
+                needed.add(each.compiled)
+                codes.add(code)
+        return needed
+
+    def _code(self, compiled: str) -> str | None:
+        """Of which code a compiled file is; None where no other can be made of it, or it is gone."""
+        if compiled not in self._codes:
+            place = self._directory.compiled / f"{compiled}.cwasm"
+            if not place.exists():
+                return None
+            self._codes[compiled] = KeptComponent(place, place.with_suffix(".json")).code()
+        return self._codes[compiled]
+
+    async def _pack(self) -> None:
+        """Pack the components of versions, one after the other, but for those that somebody brings."""
+        for sha256 in {each.component for each in self._registry.files()}:
+            async with self._packing:
+                if sha256 not in self._brought:
+                    try:
+                        await asyncio.to_thread(self._files.pack, sha256)
+                    except OSError as error:
+                        self._log.warning("a component stays unpacked", component=sha256, error=str(error))
+
+    @asynccontextmanager
+    async def _unpacked(self, sha256: str) -> AsyncIterator[Path]:
+        """A component as it was deployed, while its compiler reads it; nobody packs it, for it is brought."""
+        draft = self._directory.uploads / f"unpacked-{uuid4().hex}" / f"{sha256}.wasm"
+        try:
+            async with self._packing:
+                plain = self._files.plain(sha256)
+                if plain is None:
+                    await asyncio.to_thread(self._unpack, sha256, draft)
+            yield plain or draft
+        finally:
+            await asyncio.to_thread(shutil.rmtree, draft.parent, ignore_errors=True)
+
+    def _unpack(self, sha256: str, draft: Path) -> None:
+        draft.parent.mkdir(mode=0o700)
+        try:
+            self._files.unpack(sha256, draft)
+        except DamagedComponentError as error:
+            raise InvalidComponentError(f"{error}; deploy it again") from error
+        except OSError as error:
+            raise HostUnavailableError(f"the component cannot be unpacked into {draft.parent}: {error}") from error
 
     async def _restore(self, deployment: Deployment, *, doubt: bool) -> None:
         """See that one version can be run."""
@@ -175,22 +252,20 @@ class ComponentStore:
 
     def _is_here(self, sha256: str) -> bool:
         """Whether a component is in the directory; it is brought there from where hosts share them."""
-        component = self._component(sha256)
-        if component.exists() or self._shared is None:
-            return component.exists()
+        is_here = self._files.find(sha256) is not None
+        if is_here or self._shared is None:
+            return is_here
         draft = self._directory.uploads / f"{sha256}.fetched"
+        folder = self._directory.components
         try:
             if not self._shared.fetch(sha256, draft):
                 return False
-            _take_over(draft, component)
+            self._files.take(draft, sha256)
         except OSError as error:
-            raise disk_error(error, f"the component cannot be kept in {component.parent}", "it does not run") from error
+            raise disk_error(error, f"the component cannot be kept in {folder}", "it does not run") from error
         finally:
             draft.unlink(missing_ok=True)
         return True
-
-    def _component(self, sha256: str) -> Path:
-        return self._directory.components / f"{sha256}.wasm"
 
     def _looks_unchanged(self, deployment: Deployment) -> bool:
         kept = KeptComponent.at(self._directory.compiled, deployment.sha256)
@@ -207,14 +282,6 @@ def discard(path: Path) -> None:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return path.stat().st_blocks * _BLOCK_BYTES  # zeros that a compiled file leaves out take none
     except OSError:
         return 0  # gone: made again when it is needed
-
-
-def _take_over(upload: Path, component: Path) -> None:
-    """Move an upload to its place, durably; HostUnavailableError where the disk does not let us."""
-    try:
-        move_durably(upload, component)
-    except OSError as error:
-        raise HostUnavailableError(f"the component cannot be kept in {component.parent}: {error}") from error

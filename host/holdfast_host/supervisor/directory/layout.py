@@ -5,7 +5,7 @@ format.json     the format's version and the number of partitions, see storage/d
 parts/NN/       the partitions' environments; only a worker opens them
 registry/       functions, versions and type numbers; the next front process's number; tokens, see tokens.token_store
 secrets/        the key file, and the secrets sealed under it, see secrets.secret_store
-components/     <sha256>.wasm as it was deployed
+components/     <sha256>.wasm as it was deployed, packed as <sha256>.wasm.zst; see component_files.py
 compiled/       what was compiled from them; may be removed while no host runs
 logs/wN/        what the guests of worker N printed, the latest of it; may be removed while no host runs
 audit/          what was changed through the management API, see audit.audit_log

@@ -32,6 +32,15 @@ VERSIONS_KEPT: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
+class KeptFiles:
+    """The names, without endings, of a version's component and compiled file, and whether it is what runs."""
+
+    component: str
+    compiled: str
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionRecord:
     """One function; `current` is None after it was undeployed."""
 
@@ -230,10 +239,13 @@ class Registry:
         runnable = tuple(each for each in self.current() if Path(each.compiled).exists())
         return Catalog(self._about("catalog"), runnable)
 
-    def files(self) -> set[str]:
-        """The names, without endings, of the components and compiled files that some kept version needs."""
-        rows = self._db.execute("SELECT DISTINCT sha256, compiled FROM versions")
-        return {name for sha256, compiled in rows for name in (sha256, Path(compiled).stem)}
+    def files(self) -> list[KeptFiles]:
+        """What lies on disk of each version that is kept, newest first."""
+        rows = self._db.execute(
+            "SELECT sha256, compiled, version IS current FROM versions JOIN functions USING (func_id) "
+            "ORDER BY created_us DESC"
+        )
+        return [KeptFiles(sha256, Path(compiled).stem, bool(current)) for sha256, compiled, current in rows]
 
     def commit_version(self, record: VersionRecord) -> None:
         """Record a new version as its function's current one, with the types it owns; forget the oldest."""
