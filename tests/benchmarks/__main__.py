@@ -39,7 +39,7 @@ from tests.benchmarks import (
     sockets,
     targets,
 )
-from tests.benchmarks.results import Results, Section, Table, machine
+from tests.benchmarks.results import Machines, Results, Section, Table, machine
 from tests.benchmarks.scale import FULL, QUICK, Scale
 from tests.benchmarks.servers import MissingToolError
 
@@ -72,7 +72,11 @@ _WIDTH = 190  # also where the output is no terminal
 @click.command()
 @click.option("--only", type=click.Choice(list(SECTIONS)), multiple=True, help="Only these sections.")
 @click.option("--quick", is_flag=True, help="Short runs: for a look, not for figures to quote.")
-@click.option("--write", is_flag=True, help="Also into docs/bench and the README; sections not measured now stay.")
+@click.option(
+    "--write",
+    is_flag=True,
+    help="Also into docs/bench and the README; what was not measured now, or on another kind of machine, stays.",
+)
 @click.option(
     "--before",
     type=CHECKOUT,
@@ -91,7 +95,7 @@ def main(only: tuple[str, ...], quick: bool, write: bool, before: Path | None) -
     if budget_table is not None:
         _show(console, budget_table)
     _show(console, Table("targets", targets.COLUMNS, targets.rows(results)))
-    _write(OUT, results)
+    _write(OUT, Machines.of(results))
     console.print(f"written to {OUT}", style="dim")
     if write:
         merged = page.load(page.RESULTS).merged(results)
@@ -132,13 +136,13 @@ def _show(console: Console, table: Table) -> None:
     console.print(shown)
 
 
-def _write(folder: Path, results: Results) -> None:
+def _write(folder: Path, machines: Machines) -> None:
     """JSON, Markdown and plots."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / page.RESULTS.name).write_text(results.to_json())
-    (folder / page.PAGE.name).write_text(page.results_page(results))
+    (folder / page.RESULTS.name).write_text(machines.to_json())
+    (folder / page.PAGE.name).write_text(page.results_page(machines))
     try:
-        plots.draw(results, folder)
+        plots.draw(page.plotted(machines), folder)
     except ImportError as error:
         print(f"no plots ({error}): pip install -e '.[bench]'", file=sys.stderr)
 

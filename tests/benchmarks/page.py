@@ -1,4 +1,8 @@
-"""The results as Markdown: a page of all tables, and the section of the README, which is generated between markers."""
+"""The results as Markdown: a page of all tables, and the section of the README, which is generated between markers.
+
+Several kinds of machine stand side by side on the page; the README quotes the worst of them first, and the plots are
+of that one.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Final
 
 from tests.benchmarks import targets
 from tests.benchmarks.budget import BEFORE, NOW
-from tests.benchmarks.results import Results, Section, Table
+from tests.benchmarks.results import Machines, Results, Section, Table
 from tests.benchmarks.stages import ROLES, stages_of
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
@@ -34,31 +38,40 @@ _HEADLINES: Final = (
 )
 
 
-def load(path: Path) -> Results:
+def load(path: Path) -> Machines:
     """Results that were kept; empty where there are none."""
-    return Results.from_json(path.read_text()) if path.exists() else Results()
+    return Machines.from_json(path.read_text()) if path.exists() else Machines()
 
 
-def results_page(results: Results) -> str:
-    """All tables of a run."""
-    parts = ["# Measurements", _provenance(results), *_plots(results, ""), "## Targets", _targets(results)]
-    budget = budget_table(results)
-    if budget is not None:
-        parts += ["## The budget of one call", budget.markdown()]
-    for section in results.sections.values():
-        parts += [f"## {section.name}", *_remarks(section)]
-        for table in section.tables:
-            parts += [f"**{table.title}**", table.markdown()]
+def results_page(machines: Machines) -> str:
+    """All tables: the targets on all kinds of machine, then kind by kind."""
+    parts = ["# Measurements", _provenance(machines), *_plots(plotted(machines), ""), "## Targets", _targets(machines)]
+    for kind, results in machines.results.items():
+        parts.append(f"## On {kind}")
+        budget = budget_table(results)
+        if budget is not None:
+            parts += ["### The budget of one call", budget.markdown()]
+        for section in results.sections.values():
+            parts += [f"### {section.name}", *_remarks(section)]
+            for table in section.tables:
+                parts += [f"**{table.title}**", table.markdown()]
     return "\n\n".join(parts) + "\n"
 
 
-def readme_section(results: Results) -> str:
+def readme_section(machines: Machines) -> str:
     """What stands between the markers."""
-    if not results.sections:
+    if not machines.results:
         return NOTHING
-    rows = [target.row(results) for target in targets.TARGETS if target.figure in _HEADLINES]
-    shown = Table("targets", targets.COLUMNS, rows).markdown()
-    return "\n\n".join([*_plots(results, "docs/bench/")[:1], shown, _provenance(results)]) + "\n"
+    rows = [each.short_row(machines.results) for each in targets.TARGETS if each.figure in _HEADLINES]
+    shown = Table("targets", ["target", "wanted", "seen, the worst first", ""], rows).markdown()
+    return "\n\n".join([*_plots(plotted(machines), "docs/bench/")[:1], shown, _provenance(machines)]) + "\n"
+
+
+def plotted(machines: Machines) -> Results:
+    """What the plots show: the machine on which the first headline was worst."""
+    [headline] = [each for each in targets.TARGETS if each.figure == _HEADLINES[0]]
+    worst = [kind for kind, _ in headline.worst_first(machines.results)]
+    return machines.results[worst[0]] if worst else next(iter(machines.results.values()), Results())
 
 
 def with_section(readme: str, section: str) -> str:
@@ -91,16 +104,17 @@ def budget_table(results: Results) -> Table | None:
     return Table("the budget of one call, microseconds of CPU", ["stage", *columns], rows)
 
 
-def _provenance(results: Results) -> str:
-    """Machine, dates and versions, and what a reader has to know of them."""
-    sections = list(results.sections.values())
-    dates = " to ".join(sorted({min(each.date for each in sections), max(each.date for each in sections)}))
-    machines = list(
-        dict.fromkeys(", ".join(f"{key} {value}" for key, value in each.machine.items()) for each in sections)
-    )
-    text = (
-        f"Measured on {dates}: {'; then '.join(machines)}. Median (least-most) of interleaved repetitions; ratios are "
-    )
+def _provenance(machines: Machines) -> str:
+    """Machines, dates and versions, and what a reader has to know of them."""
+    sections = [each for results in machines.results.values() for each in results.sections.values()]
+    told = []
+    for results in machines.results.values():
+        dates = [each.date for each in results.sections.values()]
+        facts = dict.fromkeys(
+            ", ".join(f"{key} {value}" for key, value in each.machine.items()) for each in results.sections.values()
+        )
+        told.append(f"On {' to '.join(sorted({min(dates), max(dates)}))}: {'; then '.join(facts)}.")
+    text = f"{' '.join(told)} Median (least-most) of interleaved repetitions; ratios are "
     text += "taken round by round, inside one run."
     short = [each.name for each in sections if each.quick]
     if short:
@@ -108,8 +122,11 @@ def _provenance(results: Results) -> str:
     return text
 
 
-def _targets(results: Results) -> str:
-    return Table("targets", targets.COLUMNS, targets.rows(results)).markdown()
+def _targets(machines: Machines) -> str:
+    kinds = list(machines.results)
+    columns = targets.COLUMNS if len(kinds) < 2 else [*targets.COLUMNS[:2], *kinds, "all"]
+    rows = [each.row_of(machines.results) if kinds else each.row(Results()) for each in targets.TARGETS]
+    return Table("targets", columns, rows).markdown()
 
 
 def _plots(results: Results, folder: str) -> list[str]:

@@ -1,7 +1,8 @@
-"""What one run of `make bench` has found, as data: figures, tables and when they were taken; kept as JSON.
+"""What runs of `make bench` have found, as data: figures, tables and when they were taken; kept as JSON.
 
 A section is measured in one go, so ratios are made inside a section only. Figures have names such as
-`deposit/200/32/holdfast/calls_per_s`, by which `targets`, `plots` and the README find them.
+`deposit/200/32/holdfast/calls_per_s`, by which `targets`, `plots` and the README find them. What was measured on
+several kinds of machine stands side by side: a run replaces what was measured on its own kind, and nothing else.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import statistics
-from collections.abc import Sequence
+import sysconfig
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -99,14 +102,44 @@ class Results:
         """These with the newer sections in the place of their predecessors."""
         return Results({**self.sections, **newer.sections})
 
-    def to_json(self) -> str:
-        """For `from_json`."""
-        return json.dumps({"sections": [asdict(each) for each in self.sections.values()]}, indent=1) + "\n"
+
+@dataclass(slots=True)
+class Machines:
+    """What was measured on each kind of machine, by its name, in the order in which they came."""
+
+    results: dict[str, Results] = field(default_factory=dict)
 
     @classmethod
-    def from_json(cls, text: str) -> Results:
+    def of(cls, *runs: Results) -> Machines:
+        """Runs, each on one machine or on several."""
+        machines = cls()
+        for run in runs:
+            machines = machines.merged(run)
+        return machines
+
+    def merged(self, newer: Results) -> Machines:
+        """These with the newer sections in the place of those that were measured on the same kind of machine."""
+        found = dict(self.results)
+        for section in newer.sections.values():
+            kind = kind_of(section.machine)
+            found[kind] = found.get(kind, Results()).merged(Results({section.name: section}))
+        return Machines(found)
+
+    def to_json(self) -> str:
+        """For `from_json`."""
+        sections = [asdict(each) for results in self.results.values() for each in results.sections.values()]
+        return json.dumps({"sections": sections}, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Machines:
         """What `to_json` wrote."""
-        return cls({each["name"]: _section_of(each) for each in json.loads(text)["sections"]})
+        sections = map(_section_of, json.loads(text)["sections"])
+        return cls.of(*(Results({each.name: each}) for each in sections))
+
+
+def kind_of(machine: dict[str, str]) -> str:
+    """What machines have in common whose figures may replace one another: the processor."""
+    return re.sub(r"\((?:R|TM|C)\)", "", machine["cpu"], flags=re.IGNORECASE).strip()
 
 
 def _section_of(facts: dict[str, Any]) -> Section:
@@ -117,8 +150,40 @@ def _section_of(facts: dict[str, Any]) -> Section:
 
 def machine() -> dict[str, str]:
     """What the figures are measured on."""
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    model = models[0].partition(":")[2].strip() if models else platform.machine()
+    processor = dict(_processor())
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    facts = {"cpu": model, "cores": str(os.cpu_count()), "memory": f"{memory_gib:.0f} GiB"}
-    return {**facts, "Python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+    facts = {
+        "cpu": processor.get("model name", platform.machine()),
+        "family and model": f"{processor.get('cpu family', '?')}/{processor.get('model', '?')}",
+        "caches": _caches(Path("/sys/devices/system/cpu/cpu0/cache")),
+        "cores": str(os.cpu_count()),
+        "memory": f"{memory_gib:.0f} GiB",
+        "Python": f"{platform.python_version()} ({python_build(str(sysconfig.get_config_var('CONFIG_ARGS') or ''))})",
+    }
+    return {**facts, **{name: version(name) for name in _PACKAGES}}
+
+
+def python_build(configured: str) -> str:
+    """How an interpreter was built, from the arguments that it was configured with: what its speed depends on."""
+    profiled = "PGO" if "--enable-optimizations" in configured else "no PGO"
+    linked = "LTO" if re.search(r"--with-lto\b(?!=no)", configured) else "no LTO"
+    return f"{platform.python_compiler()}, {profiled}, {linked}"
+
+
+def _processor() -> Iterator[tuple[str, str]]:
+    """The first processor's lines of /proc/cpuinfo."""
+    for line in Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines():
+        name, _, value = line.partition(":")
+        yield name.strip(), value.strip()
+
+
+def _caches(folder: Path) -> str:
+    """Of one core, from the nearest; "unknown" where the machine does not say."""
+    found = []
+    for cache in sorted(folder.glob("index*")):
+        try:
+            level, kind, size = ((cache / name).read_text().strip() for name in ("level", "type", "size"))
+        except OSError:
+            continue
+        found.append(f"L{level}{kind[:1].lower() if kind != 'Unified' else ''} {size}")
+    return " + ".join(found) or "unknown"

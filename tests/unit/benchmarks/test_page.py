@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import page, plots, targets
-from tests.benchmarks.results import Results, Section, Spread
+from tests.benchmarks.results import Machines, Results, Section, Spread, kind_of, machine, python_build
 from tests.benchmarks.targets import Target
 
 MACHINE = {"cpu": "a processor", "cores": "2"}
@@ -30,25 +30,72 @@ def results(*, rate: float = 6.0, quick: bool = False) -> Results:
     return Results({each.name: each for each in (section, budget)})
 
 
+def other_results(rate: float = 3.0) -> Results:
+    """A run on another machine."""
+    section = Section("side by side", "2026-11-23", False, {"cpu": "Other(R) processor", "cores": "8"})
+    section.figure("deposit/200/32/workerd/ratio", [rate])
+    section.figure("deposit/200/32/workerd/p99_ratio", [0.5])
+    return Results({section.name: section})
+
+
+def test_a_run_replaces_what_was_measured_on_its_own_kind_of_machine_alone() -> None:
+    kept = Machines.of(results(), other_results()).merged(other_results(3.5))
+
+    assert list(kept.results) == ["a processor", "Other processor"]
+    assert kept.results["a processor"] == results()
+    assert kept.results["Other processor"].find("deposit/200/32/workerd/ratio") == Spread.of([3.5])
+
+
+def test_the_readme_quotes_the_worst_machine_first_and_judges_by_it() -> None:
+    machines = Machines.of(results(), other_results())
+    shown = page.readme_section(machines)
+
+    assert "| 3.00x Other processor; 6.00 (5.00-8.00)x a processor | **missed** |" in shown
+    assert page.plotted(machines) == other_results()
+    assert page.plotted(Machines.of(results(), other_results(9.0))) == results()
+
+
+def test_kinds_of_machine_stand_side_by_side_on_the_page() -> None:
+    shown = page.results_page(Machines.of(results(), other_results()))
+
+    assert "| target | wanted | a processor | Other processor | all |" in shown
+    assert "| 6.00 (5.00-8.00)x | 3.00x | **missed** |" in shown
+    assert "## On Other processor" in shown
+    assert "cores 8" in shown
+
+
+def test_a_run_names_processor_caches_and_how_python_was_built() -> None:
+    facts = machine()
+
+    assert kind_of(facts)
+    assert {"cpu", "family and model", "caches", "cores", "memory", "Python"} <= facts.keys()
+    assert facts["caches"] == "unknown" or facts["caches"].startswith("L1")
+    assert "PGO" in facts["Python"]
+    assert python_build("'--enable-optimizations' '--with-lto'").endswith(", PGO, LTO")
+    assert python_build("'--with-lto=no'").endswith(", no PGO, no LTO")
+
+
 def test_the_readme_says_what_the_committed_results_say() -> None:
     written, kept = page.README.read_text(), page.load(page.RESULTS)
 
     assert written == page.with_section(written, page.readme_section(kept))
-    if kept.sections:
+    if kept.results:
         assert page.PAGE.read_text() == page.results_page(kept)
 
 
 def test_a_readme_with_another_figure_is_found_out() -> None:
     empty = page.with_section(page.README.read_text(), "")
-    written = page.with_section(empty, page.readme_section(results()))
+    written = page.with_section(empty, page.readme_section(Machines.of(results())))
 
     assert "6.00 (5.00-8.00)x" in written
-    assert written != page.with_section(written, page.readme_section(results(rate=6.5)))
+    assert written != page.with_section(written, page.readme_section(Machines.of(results(rate=6.5))))
     assert page.with_section(written, "") == empty
 
 
 def test_results_come_back_from_json_as_they_were() -> None:
-    assert Results.from_json(results().to_json()) == results()
+    kept = Machines.of(results(), other_results())
+
+    assert Machines.from_json(kept.to_json()) == kept
 
 
 @pytest.mark.parametrize(
@@ -68,15 +115,15 @@ def test_a_target_with_an_upper_bound_is_missed_above_it() -> None:
 
 
 def test_every_target_stands_on_the_page_of_results_and_five_of_them_in_the_readme() -> None:
-    whole, short = page.results_page(results()), page.readme_section(results())
+    whole, short = page.results_page(Machines.of(results())), page.readme_section(Machines.of(results()))
 
     assert all(target.what in whole for target in targets.TARGETS)
     assert [target.figure for target in targets.TARGETS if target.what in short] == list(page._HEADLINES)
 
 
 def test_short_runs_are_marked() -> None:
-    assert "not to be quoted" in page.readme_section(results(quick=True))
-    assert "not to be quoted" not in page.readme_section(results())
+    assert "not to be quoted" in page.readme_section(Machines.of(results(quick=True)))
+    assert "not to be quoted" not in page.readme_section(Machines.of(results()))
 
 
 def test_a_section_that_is_measured_again_takes_its_own_place_only() -> None:
