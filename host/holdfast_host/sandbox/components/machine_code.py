@@ -90,7 +90,7 @@ def _compile(
     check_component(made, engine.engine)  # before anything is loaded
     written = made.serialize()
     made.close()
-    write_sparse(compiled, (written,))
+    write_sparse(compiled, (memoryview(written),))
     if parts is None:
         return None
     offset = written.find(parts.image)
