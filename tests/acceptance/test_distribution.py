@@ -25,7 +25,7 @@ from tests.harness.host import HostProcess
 
 pytestmark = [pytest.mark.dist, pytest.mark.slow]
 
-OF_THE_HOST = ("serve", "dev", "build", "doctor", "restore .", "verify .", "deploy .", "types shop", "rollback")
+OF_THE_HOST = ("serve", "dev", "build", "doctor", "tune", "restore .", "verify .", "deploy .", "types shop", "rollback")
 
 
 def run(*words: str | Path, cwd: Path = PROJECT, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -43,6 +43,7 @@ _COMMANDS: Final = {
     "hosts": "List the hosts of the store, and which one serves.",
     "top": "Show what the workers do now.",
     "doctor": "Look at machine, data directory and host, and say what to do.",
+    "tune": "Find how many workers and fronts serve most calls here, and why.",
     "backup": "Take a backup of a running host.",
     "restore": "Make a data directory from a backup, or from an archive as of any moment.",
     "changes": "Show what was committed, in order, and follow it.",

@@ -161,6 +161,7 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "backup": [([EVIL], None), (["{project}"], None)],
     "restore": [([EVIL, EVIL], None), (["{project}/holdfast.toml", EVIL], None)],
     "doctor": [(["--data", "{project}"], None), (["--data", EVIL], None), (["--host", EVIL], None)],
+    "tune": [(["--data", EVIL], None), (["--seconds", EVIL], None), (["--processes", "1"], None)],
     "store init": [(["--store", EVIL], None), (["--store", f"postgresql://127.0.0.1:1/{EVIL}"], None)],
     "store copy": [(["--from", EVIL, "--store", EVIL], None), (["--from", "{project}", "--store", EVIL], None)],
     "store upgrade": [(["--store", EVIL], None), (["--store", "postgresql://127.0.0.1:1/x"], None)],

@@ -99,15 +99,25 @@ def memory_check(root: Path) -> Check:
 
 def processors_check(root: Path, cores: int) -> Check:
     """How many processors it may use, and how much of them."""
+    share = _share(root, cores)
+    if share < 1:
+        said = f"{share:g} of a processor"
+        return Check.warning("processors", said, "give it one: a host that is throttled answers in jumps of 100 ms")
+    return Check.ok("processors", f"{share:g} of {cores}" if share < cores else f"{cores}")
+
+
+def processors() -> float:
+    """How many processors this process may use, as its affinity and its control group have it."""
+    return _share(Path("/"), len(os.sched_getaffinity(0)))
+
+
+def _share(root: Path, cores: int) -> float:
     share = float(cores)
     for path in _cgroup_files(root, "cpu.max"):
         quota, _, period = _text(path).strip().partition(" ")
         if quota.isdigit() and period.isdigit():
             share = min(share, int(quota) / int(period))
-    if share < 1:
-        said = f"{share:g} of a processor"
-        return Check.warning("processors", said, "give it one: a host that is throttled answers in jumps of 100 ms")
-    return Check.ok("processors", f"{share:g} of {cores}" if share < cores else f"{cores}")
+    return share
 
 
 def wall_apart() -> float:

@@ -38,8 +38,8 @@ class _Connection:
         """The next call."""
         self.number = (self.number + 1) % NAMES
         self.received, self.sent_at = b"", now
-        head = f"POST /v1/actors/Tuned/t{self.number}/deposit HTTP/1.1\r\nHost: {self.address}\r\nContent-Length: {len(_BODY)}"
-        self.socket.sendall(head.encode() + b"\r\n\r\n" + _BODY)
+        head = f"POST /v1/actors/Tuned/t{self.number}/deposit HTTP/1.1\r\nHost: {self.address}\r\n"
+        self.socket.sendall(f"{head}Content-Length: {len(_BODY)}\r\n\r\n".encode() + _BODY)
 
     def receive(self) -> bool | None:
         """True for a whole reply with the status 200, False for another one or the end, None where it is not whole."""
