@@ -117,7 +117,7 @@ screenshots: install-dev
 
 bench: install-bench
 	$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write) $(if $(ONLY),--only "$(ONLY)") \
-		$(if $(BEFORE),--before "$(BEFORE)")
+		$(if $(BEFORE),--before "$(BEFORE)") $(if $(ON_DISK),--on-disk "$(ON_DISK)")
 
 docs: install-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

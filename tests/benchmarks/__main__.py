@@ -77,15 +77,17 @@ _WIDTH = 190  # also where the output is no terminal
     is_flag=True,
     help="Also into docs/bench and the README; what was not measured now, or on another kind of machine, stays.",
 )
+@click.option("--on-disk", type=click.IntRange(1_000), help="How many instances lie on disk in the section flat.")
 @click.option(
     "--before",
     type=CHECKOUT,
     help="An installed checkout of an earlier commit, beside the budget and the counts of now.",
 )
-def main(only: tuple[str, ...], quick: bool, write: bool, before: Path | None) -> None:
+def main(only: tuple[str, ...], quick: bool, write: bool, on_disk: int | None, before: Path | None) -> None:
     """Measure Holdfast beside its peers; print tables, and write them with JSON and plots to build/bench."""
     console = Console(width=_WIDTH)
     scale = replace(QUICK if quick else FULL, before=before)
+    scale = scale if on_disk is None else replace(scale, on_disk=on_disk)
     results = Results()
     for name in only or SECTIONS:
         results.sections[name] = section = _measure(console, name, scale)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
+
+import httpx
 
 from tests.benchmarks.load import Load, measure, measure_in_turns
 from tests.benchmarks.results import Section
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.servers import Server
 from tests.benchmarks.stored import Stored
 
 _NAMES = 100
@@ -51,6 +55,7 @@ def run(section: Section, scale: Scale) -> None:
             ["on disk", "deposits/s", "of the first", "CPU us/call", "of the first"],
             rows,
         )
+        pages = {kind: _pages_ms(server, scale.calls) for kind, server in servers.items() if kind != f"{_KEYS}_keys"}
         starts: dict[str, list[float]] = {"few": [], f"{scale.on_disk}_instances": []}
         for _ in range(scale.rounds):
             for kind, times in starts.items():
@@ -63,3 +68,22 @@ def run(section: Section, scale: Scale) -> None:
         ["on disk", "seconds"],
         [[kinds[kind][0], section.figure(f"start/{kind}_s", times)] for kind, times in starts.items()],
     )
+    section.table(
+        "a page of 100 instances, as `GET /v1/instances/Account` has it",
+        ["on disk", "p50 ms"],
+        [[kinds[kind][0], section.figure(f"pages/{kind}_ms", times)] for kind, times in pages.items()],
+    )
+
+
+def _pages_ms(server: Server, count: int) -> list[float]:
+    """How long each page took, from the first on, and from the first again behind the last."""
+    times, cursor = list[float](), ""
+    with httpx.Client(base_url=server.url) as client:
+        for _ in range(count):
+            began = time.perf_counter()
+            answer = client.get(
+                "/v1/instances/Account", params={"limit": 100, **({"cursor": cursor} if cursor else {})}
+            )
+            times.append((time.perf_counter() - began) * 1000)
+            cursor = answer.raise_for_status().json().get("cursor") or ""
+    return times

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+
+import psycopg
 
 from tests.benchmarks.load import Load, Measured, measure, measure_in_turns
+from tests.benchmarks.peers import by_hand_on_postgres
 from tests.benchmarks.results import Section, Spread
 from tests.benchmarks.scale import Scale
-from tests.benchmarks.servers import MissingToolError, Server, aiohttp_empty, hand_rolled, holdfast, workerd
+from tests.benchmarks.servers import (
+    MissingToolError,
+    Server,
+    aiohttp_empty,
+    by_hand,
+    hand_rolled,
+    holdfast,
+    workerd,
+)
+from tests.harness import postgres
 
 OURS = "holdfast"
 CLIENTS = (1, 32, 256)
@@ -31,12 +45,32 @@ def run(section: Section, scale: Scale) -> None:
 def _servers(section: Section) -> Iterator[list[Server]]:
     with ExitStack() as stack:
         servers = []
-        for start in (holdfast(), workerd(), hand_rolled(), aiohttp_empty("asyncio"), aiohttp_empty("uvloop")):
+        others = (_fastapi(section), hand_rolled(), aiohttp_empty("asyncio"), aiohttp_empty("uvloop"))
+        for start in (holdfast(), workerd(), *others):
             try:
                 servers.append(stack.enter_context(start))
             except MissingToolError as error:
                 section.note(f"left out: {error}")
         yield servers
+
+
+@contextmanager
+def _fastapi(section: Section) -> Iterator[Server]:
+    """What people write today, on a PostgreSQL of its own on the same disk."""
+    if postgres.programs() is None:
+        raise MissingToolError("no PostgreSQL: make apt")
+    if find_spec("httptools") is None:
+        section.note("uvicorn runs without httptools, which makes it slower: pip install -e '.[bench]'")
+    section.note("the CPU of FastAPI + PostgreSQL is that of FastAPI alone")
+    server = postgres.new_server(on_disk=True)
+    try:
+        dsn = server.new_database()
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(by_hand_on_postgres.SCHEMA)
+        with by_hand("FastAPI + PostgreSQL", "by_hand_on_postgres", {"DSN": dsn}, os.cpu_count() or 1) as started:
+            yield started
+    finally:
+        server.remove()
 
 
 def _asked(servers: Sequence[Server], load: Load) -> list[Server]:

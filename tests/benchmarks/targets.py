@@ -144,6 +144,9 @@ TARGETS: Final = [
     Target("active at once", "memory/5000/active", least=5_000, unit=""),
     Target("CPU per call, 100,000 instances on disk against 100", "flat/100000_instances/cpu_ratio", most=1.1),
     Target("calls/s, 100,000 instances on disk against 100", "flat/100000_instances/rate_ratio", least=0.9),
+    Target("CPU per call, 10,000,000 instances on disk against 100", "flat/10000000_instances/cpu_ratio", most=1.1),
+    Target("start of a host beside them", "start/10000000_instances_s", most=3, unit=" s"),
+    Target("a page of a listing beside them, p50", "pages/10000000_instances_ms", most=10, unit=" ms"),
     Target("CPU per call, 1,000 keys per instance against 1", "flat/1000_keys/cpu_ratio", most=1.1),
     Target("calls/s, 1,000 keys per instance against 1", "flat/1000_keys/rate_ratio", least=0.9),
 ]
