@@ -22,6 +22,7 @@ from holdfast_host.supervisor.directory.component_files import (
     component_of,
     digest_of,
 )
+from holdfast_host.wire.control.catalog import Deployment
 from tests.unit.supervisor.deploying import DeployBench
 from tests.unit.supervisor.fake_compile import FakeCompiled, component_text, manifest_text
 
@@ -190,6 +191,24 @@ def test_a_rollback_makes_the_file_again_of_the_bytes_that_were_deployed(stage: 
     assert stage.compiled[before:] == [component_text("Account", remark="one a").encode()]
     assert Path(stage.bench.rollout.runs["account"].compiled).exists()
     assert not list(stage.bench.directory.uploads.iterdir())
+
+
+def test_what_a_rollback_has_made_again_is_not_swept_before_it_runs(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another function's deploy may end at any moment, and sweeps then."""
+    for remark in ("one a", "one b"):
+        stage.deploy(remark)
+    prepare = stage.bench.rollout.prepare
+
+    async def sweep_and_prepare(deployment: Deployment) -> None:
+        stage.store.sweep()
+        await prepare(deployment)
+
+    monkeypatch.setattr(stage.bench.rollout, "prepare", sweep_and_prepare)
+    asyncio.run(stage.bench.deploys.rollback("account", None))
+
+    assert Path(stage.bench.rollout.runs["account"].compiled).exists()
 
 
 def test_a_rollback_to_a_damaged_component_says_so_and_leaves_what_runs(stage: Stage) -> None:

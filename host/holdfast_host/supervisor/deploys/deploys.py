@@ -148,9 +148,10 @@ class Deploys:
             kept = self._kept(self._deployed(function), version)
             plan.check_rollback(self._registry, kept)
             plan.check_granted(kept, self._outbound)
-            deployment = await self._components.ready(kept)
-            await self._rollout.prepare(deployment)
-            self._registry.commit_current(deployment)
+            with self._components.bringing(kept.sha256):  # until it runs, nothing else keeps its compiled file
+                deployment = await self._components.ready(kept)
+                await self._rollout.prepare(deployment)
+                self._registry.commit_current(deployment)
             await self._running.follow(deployment)
             self._log.info("rolled back", function=function, version=deployment.version)
 
