@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from holdfast_host.core.errors import TypeOwnedError
+from holdfast_host.supervisor.directory.component_files import ComponentFiles, pieces_of
 from holdfast_host.supervisor.directory.layout import make_directory
 from tests.contract.homes.conftest import new_database
 from tests.contract.homes.deploying_host import STEPS, THERE, component_of, opener
@@ -67,7 +68,9 @@ def test_a_deploy_that_is_killed_at_any_step_is_there_whole_or_not_at_all(store:
     for each in (again, other):
         [own] = [it for it in each.registry.current() if it.function == "own-a"]
         assert own.version == expected
-        assert (each.directory.components / f"{own.sha256}.wasm").read_text() == component_of("a", expected)
+        component = ComponentFiles(each.directory.components).find(own.sha256)
+        assert component is not None
+        assert b"".join(pieces_of(component)).decode() == component_of("a", expected)
         assert Path(own.compiled).exists()
     again.deploy("own-a", component_of("a", 3), manifest_text("own-a", ("A", "Ofa")))
     assert again.show("own-a")["version"] == expected + 1
