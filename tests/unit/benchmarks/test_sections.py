@@ -10,8 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.benchmarks import __main__ as bench
-from tests.benchmarks import cluster, sandbox, servers, socket_rows, stored
-from tests.benchmarks.load import Load
+from tests.benchmarks import sandbox, socket_rows, stored
 from tests.benchmarks.results import Section
 from tests.benchmarks.scale import QUICK
 from tests.benchmarks.servers import hand_rolled
@@ -47,21 +46,6 @@ def test_instances_that_are_written_to_a_stopped_host_answer(tmp_path: Path, mon
 
     assert balances == [{"balance": 5}, {"balance": 5}, {"balance": 0}]
     assert listed == 19
-
-
-@pytest.mark.slow
-def test_storage_on_postgresql_is_measured_beside_files_and_a_service_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "built", jointly_built)
-    monkeypatch.setattr(cluster, "LOADS", {"durable deposit": Load.deposit(20, 4), "empty method": Load.empty(20, 4)})
-    found = section()
-    cluster.run(found, replace(TINY, seconds=1.0))  # the least that wrk takes
-
-    for load in ("deposit/20/4", "empty/20/4"):
-        for storage in (cluster.FILES, cluster.ONE, cluster.THREE, cluster.HAND):
-            assert found.figures[f"cluster/{load}/{storage}/calls_per_s"].median > 0
-            assert found.figures[f"cluster/{load}/{storage}/ratio"].median > 0
-    assert all(row[-1] == "0" for table in found.tables[:-1] for row in table.rows), "calls that failed"
-    assert found.figures[f"cluster/deposit/20/4/{cluster.THREE}/primary_us"].median > 0
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
