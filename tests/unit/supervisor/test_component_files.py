@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import zstandard
 
+from holdfast_host.core.durable_files import write_durably
 from holdfast_host.core.errors import InvalidComponentError
 from holdfast_host.core.limits import Limits
 from holdfast_host.sandbox.components.compiled_store import KeptComponent, MemoryImagePlace
 from holdfast_host.supervisor.archive.base_maker import store_component
 from holdfast_host.supervisor.deploys.component_store import ComponentStore
+from holdfast_host.supervisor.directory import component_files
 from holdfast_host.supervisor.directory.component_files import (
     ComponentFiles,
     DamagedComponentError,
@@ -237,3 +240,34 @@ def test_a_component_that_somebody_brings_is_not_packed_under_its_compiler(stage
         assert not plain.exists()
 
     asyncio.run(play())
+
+
+def test_a_component_that_is_deployed_again_while_it_is_packed_is_still_there(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two functions, or two versions, of the same bytes: the one removed what the other had just written."""
+    content = component_text("Account", remark="one a")
+    written, go_on = threading.Event(), threading.Event()
+
+    def write(path: Path, packed: bytes) -> None:
+        write_durably(path, packed)
+        written.set()
+        assert go_on.wait(10)
+
+    async def play() -> None:
+        (upload := stage.bench.directory.uploads / "again").write_text(content)
+        packing = asyncio.create_task(stage.store._pack())
+        assert await asyncio.to_thread(written.wait, 10)
+        taking = asyncio.create_task(stage.store.take(upload, sha256))
+        await asyncio.wait([taking], timeout=0.2)
+        go_on.set()
+        await asyncio.gather(packing, taking)
+
+    stage.deploy("one a")
+    sha256 = hashlib.sha256(content.encode()).hexdigest()
+    files = ComponentFiles(stage.bench.directory.components)
+    files.unpack(sha256, stage.bench.directory.components / f"{sha256}.wasm")
+    monkeypatch.setattr(component_files, "write_durably", write)
+    asyncio.run(play())
+
+    assert files.find(sha256) is not None

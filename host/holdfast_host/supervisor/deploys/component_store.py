@@ -99,7 +99,8 @@ class ComponentStore:
             StorageFullError, HostUnavailableError: the disk or the store does not let us.
         """
         try:
-            await asyncio.to_thread(self._files.take, upload, sha256)
+            async with self._packing:  # another function may have the same bytes, which are packed now
+                await asyncio.to_thread(self._files.take, upload, sha256)
         except OSError as error:
             folder = self._directory.components
             raise HostUnavailableError(f"the component cannot be kept in {folder}: {error}") from error
@@ -147,7 +148,9 @@ class ComponentStore:
                 self._log.info("compiling again", function=deployment.function, version=deployment.version)
 
         with self.bringing(deployment.sha256):
-            if not await asyncio.to_thread(self._is_here, deployment.sha256):
+            async with self._packing:
+                is_here = await asyncio.to_thread(self._is_here, deployment.sha256)
+            if not is_here:
                 component = self._directory.components / f"{deployment.sha256}.wasm"
                 raise InvalidComponentError(f"the component {component} is gone; deploy {deployment.function!r} again")
             compiled = await self.compile(deployment.sha256, say)

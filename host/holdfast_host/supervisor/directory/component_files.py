@@ -44,7 +44,8 @@ class ComponentFiles:
     def find(self, sha256: str) -> Path | None:
         """Where a component lies, packed or not; None where it is not there."""
         packed = self.folder / f"{sha256}{PACKED}"
-        return self.plain(sha256) or (packed if packed.exists() else None)
+        found = self.plain(sha256) or (packed if packed.exists() else None)
+        return found or self.plain(sha256)  # brought again between the two looks
 
     def take(self, upload: Path, sha256: str) -> None:
         """Make an upload ours, durably; it must be on the same disk.
