@@ -151,6 +151,8 @@ class MessageReader:
             length = int.from_bytes(data[2:4], "big")
             if length < _LENGTH_16:
                 return None
+        elif length == _LENGTH_64:
+            return None  # it is of no message, but of what says its length
         if came != at + length or data[0] < _FIN or data[1] < _MASKED or not _TEXT <= opcode <= _BINARY:
             return None
         if length > self._bytes_max:

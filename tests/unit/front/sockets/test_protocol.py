@@ -205,7 +205,6 @@ def test_a_mask_is_taken_off_byte_by_byte(data: bytes, mask: bytes) -> None:
     assert unmask(data, mask) == bytes(byte ^ mask[at % 4] for at, byte in enumerate(data))
 
 
-@pytest.mark.limit("socket_message_bytes_max")
 @FUZZ
 @given(streams)
 def test_what_is_read_as_a_whole_is_what_is_read_piece_by_piece(sent: bytes) -> None:
@@ -235,6 +234,27 @@ def test_nothing_is_read_as_a_whole_behind_the_begin_of_something_else() -> None
         assert reader.read_whole(later) is None
 
 
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 128, 133, 255, 256, 300, 65_535, 65_536, 70_000])
+def test_no_piece_of_a_frame_is_read_as_a_whole(opcode: int, length: int) -> None:
+    """Wherever the network cuts a frame, its begin is no message: also where it is as long as a byte of it says."""
+    sent = frame(opcode, bytes(length))
+
+    assert [at for at in range(min(len(sent), 400)) if MessageReader().read_whole(sent[:at]) is not None] == []
+    assert MessageReader().read_whole(sent) in {None, Message(bytes(length), opcode == BINARY)}
+
+
+def test_one_whose_length_is_written_at_length_is_not_read_as_a_whole() -> None:
+    for length_bytes in (2, 8):
+        for length in range(140):
+            sent = frame(BINARY, bytes(length), length_bytes=length_bytes)
+
+            assert MessageReader().read_whole(sent) == (
+                Message(bytes(length), binary=True) if length_bytes == 2 and length >= 126 else None
+            )
+
+
+@pytest.mark.limit("socket_message_bytes_max")
 def test_a_message_past_the_limit_is_refused_before_it_is_here() -> None:
     head = frame(BINARY, b"x" * 301)[:8]
     first, second = fragments(TEXT, b"x" * 200, b"y" * 101)
