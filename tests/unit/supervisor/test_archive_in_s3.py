@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import zstandard
 from holdfast_host.storage.archive import s3, spool
 from holdfast_host.storage.archive.changes import ChangeReader, Position
 from holdfast_host.storage.archive.frames import REACHED, read_reached, segment_files
+from holdfast_host.storage.archive.roots import archive_root
 from holdfast_host.storage.archive.s3 import BucketPath
 from holdfast_host.supervisor.archive import base_maker
 from holdfast_host.supervisor.archive import bucket as shelf
@@ -331,6 +333,42 @@ def test_a_prefix_that_holds_other_things_is_refused(bucket: S3Bucket, tmp_path:
 
     assert not archived.shipper.ship()
     assert "holds 'notes.txt' and is no archive: name another prefix with --archive" in archived.shipper.failure
+
+
+def test_an_endpoint_of_the_environment_that_is_none_is_named(
+    bucket: S3Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no damage of the archive, and no bug of the host: whoever set it can mend it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "nonsense")
+    root = archive_root(f"s3://{bucket.name}/archive")
+    archived = ArchivedStore.make(tmp_path, 1, bucket=root)
+    named = "cannot be read: the client finds no service (Invalid endpoint: nonsense): see AWS_ENDPOINT_URL_S3"
+
+    assert not archived.shipper.ship()
+    assert named in archived.shipper.failure
+    with pytest.raises(BackupError, match=re.escape(named)):
+        archived.restored(tmp_path / "restored")
+
+
+@pytest.mark.parametrize(
+    ("asked", "variables", "found"),
+    [
+        ("", {}, "us-east-1"),
+        ("", {"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ("", {"AWS_REGION": "eu-west-2", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-2"),
+        ("&region=eu-west-3", {"AWS_REGION": "eu-west-2", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-3"),
+    ],
+    ids=["none", "of-old", "of-today", "asked"],
+)
+def test_the_region_is_that_of_the_address_or_of_the_environment(
+    bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, asked: str, variables: dict[str, str], found: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    root = archive_root(f"s3://{bucket.name}/archive?endpoint={bucket.service.endpoint}{asked}")
+    assert isinstance(root, BucketPath)
+
+    assert root.bucket.client.meta.region_name == found
 
 
 def test_a_reached_that_is_damaged_is_written_over(bucket: S3Bucket, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ def open_bucket(address: BucketAddress) -> BucketPath:
 
 def _make_client(address: BucketAddress) -> Any:
     from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
     from botocore.session import get_session
 
     config = Config(
@@ -78,9 +80,15 @@ def _make_client(address: BucketAddress) -> Any:
         response_checksum_validation="when_required",
         **({"s3": {"addressing_style": "path"}} if address.endpoint else {}),
     )
-    return get_session().create_client(
-        "s3", endpoint_url=address.endpoint or None, region_name=address.region or None, config=config
-    )
+    region = address.region or os.environ.get("AWS_REGION")  # which this client alone does not know
+    try:
+        return get_session().create_client(
+            "s3", endpoint_url=address.endpoint or None, region_name=region or None, config=config
+        )
+    except BotoCoreError:  # some of which are ValueErrors too
+        raise
+    except ValueError as error:  # of what its variables and files say
+        raise BucketError(f"the client finds no service ({error}): see AWS_ENDPOINT_URL_S3", str(address)) from error
 
 
 @dataclass(frozen=True, slots=True)
