@@ -1,8 +1,8 @@
 """`holdfast serve --config FILE`: every flag of a command as a key of a TOML file.
 
 A key is its flag's name with underscores: `trusted_proxy = ["10.0.0.0/8"]`. What may be repeated is a list, `on` and
-`off` are booleans too, and limits are a table. The command line wins over the variables, these over the file. Paths in
-the file begin at its folder.
+`off` are booleans too, and limits are a table. The command line wins over the variables, these over the file; in a
+table each name by itself. Paths in the file begin at its folder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,12 @@ class CommandWithSettings(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read flags, variables and file."""
         ctx.meta[_ARGUMENTS] = [*args]
-        return super().parse_args(ctx, args)
+        left, file = super().parse_args(ctx, args), ctx.default_map or {}
+        for param in self.params:
+            name = str(param.name)
+            if param.metavar == _PAIRS and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT_MAP:
+                ctx.params[name] = (*file.get(name, ()), *ctx.params[name])  # of one name the last holds
+        return left
 
 
 def anew(context: click.Context) -> click.Context:

@@ -119,6 +119,18 @@ def test_the_command_line_wins_over_variables_and_these_over_the_file(started: l
     assert started[0].trusted_proxies == ("10.0.0.2/32",)
 
 
+@pytest.mark.parametrize("given", ["flag", "variable"])
+def test_of_limits_each_wins_by_itself(given: str, started: list[HostConfig]) -> None:
+    """Who sets one where the host is started does not lose in silence what stands in the file of the others."""
+    Path("host.toml").write_text("[limit]\nmethod_timeout_s = 5\nidle_eviction_s = 7\n")
+    if given == "flag":
+        run("serve", "--config", "host.toml", "--limit", "idle_eviction_s=2")
+    else:
+        run("serve", "--config", "host.toml", HOLDFAST_LIMIT="idle_eviction_s=2")
+
+    assert (started[0].limits.method_timeout_s, started[0].limits.idle_eviction_s) == (5.0, 2.0)
+
+
 def test_paths_in_the_file_begin_at_its_folder(started: list[HostConfig], tmp_path: Path) -> None:
     Path("etc").mkdir()
     Path("etc/host.toml").write_text('data = "data"\ntls_cert = "/abs/cert.pem"\n')
