@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from holdfast_host.core.bucket_address import is_bucket
+from holdfast_host.cli.output import CommandFailedError
+from holdfast_host.core.bucket_address import is_bucket, refuse_bucket
+from holdfast_host.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -21,6 +23,18 @@ class ArchivePlace(click.Path):
     ) -> Any:  # what click.Path gives back is that too
         """As click does it."""
         return value if is_bucket(value) else super().convert(value, param, ctx)
+
+
+def refuse_place_in_bucket(place: Path, what: str) -> None:
+    """Where a command takes a place of this machine.
+
+    Raises:
+        CommandFailedError: it is the address of a bucket.
+    """
+    try:
+        refuse_bucket(place, what)
+    except ConfigurationError as error:
+        raise CommandFailedError(f"{error.message}.") from None
 
 
 ARCHIVE_PLACE: Final = ArchivePlace(path_type=Path, file_okay=False)

@@ -36,6 +36,19 @@ def is_bucket(text: object) -> bool:
     return isinstance(text, str) and text.lower().startswith("s3:/")
 
 
+def refuse_bucket(place: object, what: str) -> None:
+    """Nothing but an archive lies in a bucket: as a path of this machine, an address would be a folder `s3:`.
+
+    Raises:
+        ConfigurationError: it is the address of one, which may hold a secret; `what` begins the sentence.
+    """
+    if is_bucket(str(place)):
+        raise ConfigurationError(
+            f"{what} is a place of this machine, not of a bucket: only an archive may lie in one, as "
+            "'holdfast serve --archive' and 'holdfast restore --from' name it"
+        )
+
+
 def read_bucket(text: str) -> BucketAddress:
     """Read an address.
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from holdfast_host.core.archive_settings import read_archive, read_keep
+from holdfast_host.core.bucket_address import refuse_bucket
 from holdfast_host.core.cors import CorsError, read_listed
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import SHARDS, Limits
@@ -202,7 +203,7 @@ class HostConfig:
             )
         return cls(
             where,
-            Path(data).absolute(),
+            _read_data(data),
             workers,
             fronts,
             domain.lower(),
@@ -320,6 +321,11 @@ def is_loopback(listen: Listen) -> bool:
     except OSError as error:
         raise ConfigurationError(f"{listen.flag}: the host name {host!r} has no address ({error.strerror})") from error
     return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
+
+
+def _read_data(data: str | Path) -> Path:
+    refuse_bucket(data, "--data")
+    return Path(data).absolute()
 
 
 def parse_limits(settings: Iterable[str]) -> Limits:

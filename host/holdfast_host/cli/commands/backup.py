@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli.addresses import with_query
+from holdfast_host.cli.archive_place import refuse_place_in_bucket
 from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.output import CommandFailedError, Stages, json_option, tell
 from holdfast_host.core.durable_files import fill_durably, move_durably, written_alone
@@ -31,6 +32,7 @@ def command(file: Path, with_key: bool, host: str, token_file: Path | None, as_j
     Calls go on meanwhile. The secrets are sealed: without --with-key they need the file secrets/key of the data
     directory to be read again. FILE is there once it was read back and compared with what the host had.
     """
+    refuse_place_in_bucket(file, "FILE")
     if file.exists():
         raise CommandFailedError(f"{file} is there already: name another file, or remove it.")
     draft = file.with_name(f"{file.name}.part")

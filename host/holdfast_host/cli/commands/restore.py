@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from holdfast_host.cli.archive_place import ARCHIVE_PLACE
+from holdfast_host.cli.archive_place import ARCHIVE_PLACE, refuse_place_in_bucket
 from holdfast_host.cli.commands.logs import read_since
 from holdfast_host.cli.output import CommandFailedError, Stages, counted, json_option, say, tell
 from holdfast_host.core.errors import ConfigurationError
@@ -80,6 +80,8 @@ def command(
     if at is not None and group is not None:
         raise click.UsageError("--at and --group each name a moment: leave one of them out.")
     made = directory or file
+    refuse_place_in_bucket(made, "DIR")
+    refuse_place_in_bucket(file, "FILE")
     try:
         with Stages(quiet=as_json) as stages:
             stages.begin("Restoring")
