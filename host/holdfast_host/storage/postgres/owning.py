@@ -120,6 +120,7 @@ def start_host(
     workers: int,
     about: tuple[str, str, str] = ("", "", ""),
     seen: Mapping[str, tuple[int, int]] | None = None,
+    life: int | None = None,
 ) -> int | None:
     """Take all shards for a host, spread over so many seats; the host's life.
 
@@ -129,6 +130,7 @@ def start_host(
         workers: the seats.
         about: name of the machine, URL, release.
         seen: life and beat of each host that says it lives, as it was seen when it was held for dead; None for all.
+        life: the host's from now on, where its caller is to know it also if the answer is lost; None for a new one.
 
     Returns:
         None, and nothing is changed, where another host lives, or one of them has come to life again.
@@ -136,7 +138,7 @@ def start_host(
     Raises:
         ConfigurationError: the store goes with the directory of another host.
     """
-    life = new_life()
+    life = life or new_life()
     with connection.transaction():
         connection.execute("SELECT FROM cluster FOR UPDATE")
         check_bound(connection, host)

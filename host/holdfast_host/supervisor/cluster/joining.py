@@ -62,7 +62,8 @@ class Joining:
     _observed: Observations = field(init=False)
     _warnings: list[str] = field(default_factory=list, init=False)
     _connection: members.Connection | None = field(default=None, init=False)
-    _life: int | None = field(default=None, init=False)  # of a standby
+    _life: int | None = field(default=None, init=False)  # of a standby, or of a takeover that was recorded
+    _tried: int | None = field(default=None, init=False)  # of a takeover of which nobody has said what became
 
     def __post_init__(self) -> None:
         self._observed = Observations(self.ttl_s)
@@ -81,6 +82,8 @@ class Joining:
             while True:
                 life = self._look()
                 if life is not None:
+                    self._life = life
+                    self.waiting.pause(0.0)  # who was told to stop meanwhile gives back what it has taken
                     return life
                 self.waiting.pause(PERIOD_S)
         except BaseException:
@@ -108,7 +111,9 @@ class Joining:
     def _round(self, connection: members.Connection) -> list[Member]:
         began = monotonic()
         if self._life is not None and not members.beat(connection, self.candidate.host, self._life):
-            raise ConfigurationError(self._refusal("somewhere else"))
+            if self._tried is None or not members.beat(connection, self.candidate.host, self._tried):
+                raise ConfigurationError(self._refusal("somewhere else"))
+            self._life = self._tried  # the answer to our takeover was lost, and not what it did
         rows = members.read_members(connection)
         self._observed.note(began, monotonic(), [Sign(each.host, each.life, each.beat) for each in rows])
         return rows
@@ -116,7 +121,7 @@ class Joining:
     def _is_before_us(self, connection: members.Connection, row: Member) -> bool:
         """Whether to wait for it. Our own of before is over with its connections, for its directory is ours."""
         is_ours = row.host == self.candidate.host
-        if row.life == self._life or not (row.is_alive if is_ours else row.state == "up"):
+        if row.life in {self._life, self._tried} or not (row.is_alive if is_ours else row.state == "up"):
             return False
         is_gone = owning.find_connected(connection, row.host) is None
         if is_ours and not is_gone and self._observed.moves(row.host):
@@ -142,15 +147,16 @@ class Joining:
     def _take(self, connection: members.Connection, rows: list[Member]) -> int | None:
         seen = {each.host: (each.life, each.beat) for each in rows}
         self._warnings.clear()
+        self._tried = owning.new_life()
         with members.cut_after(connection, _TAKE_S):
             life = owning.start_host(
-                connection, self.candidate.host, self.candidate.workers, self.candidate.about, seen
+                connection, self.candidate.host, self.candidate.workers, self.candidate.about, seen, self._tried
             )
         if life is None:
             return None
         if self._warnings:  # of an outcome that is unknown: the rows will say it
             self.log.warning("the store has warned at the takeover, which is tried again", warning=self._warnings[0])
-            self._life = None
+            self._life = life
             return None
         for each in rows:
             if each.state == "up":

@@ -198,6 +198,46 @@ def test_a_standby_goes_on_when_its_connection_ends(address: StoreAddress, other
     second.life()
 
 
+def test_a_takeover_whose_answer_is_lost_is_the_hosts_own(
+    address: StoreAddress, other: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it finds in its row is no other process: it takes the store again, and serves."""
+    real, lost = owning.start_host, list[int]()
+
+    def start_host(*arguments: Any) -> int | None:
+        life = real(*arguments)
+        if not lost:
+            lost.append(life or 0)
+            raise psycopg.OperationalError("the connection is lost")
+        return life
+
+    with beating(address, HOST, join(address, candidate())):
+        second = Start(address, "second")
+        assert second.waiter.began.wait(10)
+        monkeypatch.setattr(owning, "start_host", start_host)
+    taken = second.life()
+
+    assert lost
+    assert taken not in lost
+    assert other.execute("SELECT life FROM host WHERE state = 'up'").fetchall() == [(taken,)]
+
+
+def test_a_host_that_is_told_to_stop_while_it_takes_the_store_gives_it_back(
+    address: StoreAddress, other: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiter, real = Waiter(), owning.start_host
+
+    def start_host(*arguments: Any) -> int | None:
+        waiter.stop.set()
+        return real(*arguments)
+
+    monkeypatch.setattr(owning, "start_host", start_host)
+    with pytest.raises(StoppedError):
+        join(address, candidate(), waiter)
+
+    assert states(other) == {HOST: "stopped"}
+
+
 def test_who_could_not_take_the_store_does_not_stand_by(address: StoreAddress, other: psycopg.Connection[Any]) -> None:
     life = join(address, candidate())
     other.execute("UPDATE cluster SET directory = %s", (HOST,))
