@@ -28,6 +28,29 @@ def test_tables_are_made_once_and_the_server_is_looked_at() -> None:
     assert good.stdout.endswith("0 functions, 0 instances\nno synchronous standby\ngood\n")
 
 
+def test_a_user_without_the_right_to_the_schema_is_told_which_one_it_needs() -> None:
+    dsn = server().new_database()
+    server().execute("DROP ROLE IF EXISTS weak")
+    server().execute("CREATE ROLE weak LOGIN")
+    words = ("--store", dsn.replace("holdfast@", "weak@"), "--durability", "single")
+    init = run("store", "init", *words)
+    run("store", "init", "--store", dsn, "--durability", "single")
+    others = [run("store", name, *words) for name in ("check", "upgrade")]
+
+    assert [each.exit_code for each in (init, *others)] == [2, 2, 2]
+    for each in (init, *others):
+        assert "permission denied for" in each.stderr
+        assert each.stderr.endswith("the user must own the schema holdfast, or may create it\n")
+
+
+def test_what_is_no_address_is_refused_in_one_line_with_the_form_of_one() -> None:
+    refused = run("store", "check", "--store", "holdfast@db/holdfast")
+
+    assert refused.exit_code == 2
+    assert refused.stderr.endswith("): give postgresql://USER@HOST/DATABASE\n")
+    assert refused.stderr.count("\n") == 1
+
+
 def test_a_store_of_an_earlier_release_is_brought_up_once() -> None:
     dsn = server().new_database()
     with psycopg.connect(dsn, autocommit=True) as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,8 @@ from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.store_settings import DURABILITIES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import psycopg
 
 _EXAMPLES: Final = """\b
@@ -107,14 +110,19 @@ def upgrade(context: click.Context, store: str, durability: str) -> None:
     say(f"brought the store from format {found} to {now}" if found != now else f"the store has format {now} already")
 
 
-def _connected(context: click.Context, store: str, durability: str, *, checked: bool) -> psycopg.Connection[Any]:
+@contextmanager
+def _connected(
+    context: click.Context, store: str, durability: str, *, checked: bool
+) -> Iterator[psycopg.Connection[Any]]:
     if context.get_parameter_source("store") is ParameterSource.COMMANDLINE:
         refuse_password(store)
     try:
-        from holdfast_host.storage.postgres.session import StoreAddress, connect
+        from holdfast_host.storage.postgres.session import StoreAddress, connect, translated
     except ImportError as error:
         raise ConfigurationError(f"this needs psycopg ({error}): pip install 'holdfast[cluster]'") from error
-    return connect(StoreAddress(store, durability), "holdfast-store", checked=checked)
+    address = StoreAddress(store, durability)
+    with translated(address), connect(address, "holdfast-store", checked=checked) as connection:
+        yield connection
 
 
 @command.command("copy", epilog=_COPY_EXAMPLES)
@@ -138,11 +146,10 @@ def copy(context: click.Context, directory: Path, store: str, durability: str, l
     """
     bytes_max = HostConfig.make(limits=limits).limits.instance_memory_bytes
     with _connected(context, store, durability, checked=True):
-        pass
-    from holdfast_host.storage.postgres.session import StoreAddress
-    from holdfast_host.supervisor.moving import move_directory
+        from holdfast_host.storage.postgres.session import StoreAddress
+        from holdfast_host.supervisor.moving import move_directory
 
-    moved = move_directory(directory, StoreAddress(store, durability), bytes_max, tell_step)
+        moved = move_directory(directory, StoreAddress(store, durability), bytes_max, tell_step)
     say(f"moved {moved.instances} instances and {moved.functions} functions")
     say(f"serve it with --store, an empty --data, and --cluster-key-file {moved.key} (or a copy of that file)")
 

@@ -7,18 +7,12 @@ finds his row with another one, or dead, has lost everything, and no statement o
 
 from __future__ import annotations
 
-import socket
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import psycopg
 
 from holdfast_host.storage.postgres.owning import new_life
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Connection = psycopg.Connection[Any]
 BROKEN: Final = psycopg.Error  # what statements raise where the server is gone, or does not do what it is asked
@@ -80,29 +74,3 @@ def stand_by(connection: psycopg.Connection[Any], host: str, about: tuple[str, s
         (host, life, *about),
     ).fetchone()
     return None if row is None else life
-
-
-@contextmanager
-def cut_after(connection: psycopg.Connection[Any], limit_s: float) -> Iterator[None]:
-    """End the connection where the server has not answered the block's statements within that.
-
-    A timeout of the driver would ask the server to cancel, which needs an answer too.
-    """
-    lock, over = threading.Lock(), threading.Event()
-
-    def cut() -> None:
-        with lock:
-            if over.is_set() or connection.closed:
-                return
-            with socket.socket(fileno=socket.dup(connection.fileno())) as wire:
-                wire.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(limit_s, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        with lock:
-            over.set()
-        timer.cancel()

@@ -8,6 +8,7 @@ every connect; a server that would lose what it has acknowledged is refused.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,13 +16,15 @@ import psycopg
 from psycopg import conninfo
 
 from holdfast_host.core.errors import ConfigurationError, HoldfastError
+from holdfast_host.storage.postgres.deadlines import cut_after
 from holdfast_host.storage.postgres.schema import FORMAT, SCHEMA, TABLE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 DURABILITIES: Final = ("replicated", "managed", "single")
 _CONNECT_TIMEOUT_S: Final = 2
+LOOK_S: Final = 5.0  # for pinning a session and looking at the server, once it is connected
 _VERSION_MIN: Final = 15
 # A server of an earlier minor that has just started may not wait for its standbys.
 _MINORS: Final = {15: 13, 16: 9, 17: 5}
@@ -48,6 +51,7 @@ _PINNED: Final = {
     "bytea_output": "hex",
 }
 _PINNED_FROM_17: Final = {"transaction_timeout": "0"}
+_NO_RIGHT: Final = "42501"
 _TCP: Final = "tcp_keepalives"
 
 
@@ -107,26 +111,49 @@ def connect(
             target_session_attrs="read-write",  # of several hosts, the one that takes writes
         )
     except (psycopg.ProgrammingError, UnicodeError) as error:
-        raise ConfigurationError(f"--store is no address of PostgreSQL: {error}") from error
+        raise ConfigurationError(
+            f"--store is no address of PostgreSQL ({_said(error)}): give postgresql://USER@HOST/DATABASE"
+        ) from error
     except psycopg.OperationalError as error:
-        raise StoreUnreachableError(f"the store at {shown(address.dsn)} cannot be reached: {error}") from error
+        raise StoreUnreachableError(f"the store at {shown(address.dsn)} cannot be reached: {_said(error)}") from error
     try:
         if warned is not None:
             tell = warned
             connection.add_notice_handler(
                 lambda notice: tell(notice.message_primary or "") if notice.severity_nonlocalized == "WARNING" else None
             )
-        _pin(connection)
-        _check_server(connection, address)
-        if checked:
-            check_tables(connection)
-    except psycopg.OperationalError as error:
-        connection.close()
-        raise StoreUnreachableError(f"the store at {shown(address.dsn)} broke off: {error}") from error
+        with translated(address), cut_after(connection, LOOK_S):
+            _pin(connection)
+            _check_server(connection, address)
+            if checked:
+                check_tables(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def translated(address: StoreAddress) -> Iterator[None]:
+    """Say what the server says to the block's statements as what is wrong with the store, and where that is.
+
+    Raises:
+        StoreUnreachableError: the server is gone, or cannot do it now.
+        ConfigurationError: it does not do that, or not for this user.
+    """
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise StoreUnreachableError(f"the store at {shown(address.dsn)} broke off: {_said(error)}") from error
+    except psycopg.Error as error:
+        further = "; the user must own the schema holdfast, or may create it" if error.sqlstate == _NO_RIGHT else ""
+        raise ConfigurationError(f"the store at {shown(address.dsn)} refuses it: {_said(error)}{further}") from error
+
+
+def _said(error: psycopg.Error | UnicodeError) -> str:
+    """What is wrong, in one line and without the statement."""
+    said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return said or " ".join(str(error).replace("\\n", " ").split())
 
 
 def _pin(connection: psycopg.Connection[Any]) -> None:

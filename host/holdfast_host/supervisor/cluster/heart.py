@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.storage.postgres import members
+from holdfast_host.storage.postgres.deadlines import cut_after
 from holdfast_host.storage.postgres.owning import host_name
 from holdfast_host.storage.postgres.server_facts import read_server_facts
 from holdfast_host.storage.postgres.session import StoreAddress, StoreUnreachableError, connect
@@ -95,7 +96,7 @@ class Heart:
         self._thread.join(ROUND_S + _LEAVE_S)
         with contextlib.suppress(Exception):
             connection = self._connection or self._connect()
-            with members.cut_after(connection, _LEAVE_S):
+            with cut_after(connection, _LEAVE_S):
                 members.leave(connection, self.host, self._life)
         if self._connection is not None:
             self._connection.close()
@@ -114,7 +115,7 @@ class Heart:
     def _beat(self) -> None:
         try:
             connection = self._connection or self._connect()
-            with members.cut_after(connection, ROUND_S):
+            with cut_after(connection, ROUND_S):
                 began = time.monotonic()
                 beats = members.beat(connection, self.host, self._life)
                 rows = members.read_members(connection)

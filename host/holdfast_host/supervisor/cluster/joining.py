@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.storage.postgres import members, owning
+from holdfast_host.storage.postgres.deadlines import cut_after
 from holdfast_host.storage.postgres.session import StoreAddress, StoreUnreachableError, connect
 from holdfast_host.supervisor.cluster.membership import PERIOD_S, Observations, Sign
 
@@ -96,7 +97,7 @@ class Joining:
         """One round; the host's life, where it serves from now on."""
         try:
             connection = self._connection = self._connection or self._connect()
-            with members.cut_after(connection, ROUND_S):
+            with cut_after(connection, ROUND_S):
                 rows = self._round(connection)
                 before = [each for each in rows if self._is_before_us(connection, each)]
                 self._stand_by(connection, rows, before)
@@ -148,7 +149,7 @@ class Joining:
         seen = {each.host: (each.life, each.beat) for each in rows}
         self._warnings.clear()
         self._tried = owning.new_life()
-        with members.cut_after(connection, _TAKE_S):
+        with cut_after(connection, _TAKE_S):
             life = owning.start_host(
                 connection, self.candidate.host, self.candidate.workers, self.candidate.about, seen, self._tried
             )
@@ -176,7 +177,7 @@ class Joining:
     def _withdraw(self) -> None:
         """Say that this host waits no more."""
         if self._life is not None and self._connection is not None:
-            with suppress(members.BROKEN), members.cut_after(self._connection, ROUND_S):
+            with suppress(members.BROKEN), cut_after(self._connection, ROUND_S):
                 members.leave(self._connection, self.candidate.host, self._life)
 
     def _refuse_strange_store(self, connection: members.Connection) -> None:

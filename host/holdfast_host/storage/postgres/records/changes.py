@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, StorageFullError
-from holdfast_host.storage.postgres.members import cut_after
+from holdfast_host.storage.postgres.deadlines import cut_after
 from holdfast_host.storage.postgres.session import StoreAddress, connect
 from holdfast_host.storage.records import MovedError
 

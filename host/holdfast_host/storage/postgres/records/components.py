@@ -15,6 +15,7 @@ import psycopg
 from holdfast_host.core.durable_files import write_pieces
 from holdfast_host.core.errors import HostUnavailableError, StorageFullError
 from holdfast_host.core.limits import MIB
+from holdfast_host.storage.postgres.deadlines import cut_after
 from holdfast_host.storage.postgres.session import StoreAddress, connect
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PIECE_BYTES: Final = MIB
+PIECE_S: Final = 30.0  # after which a server that has not answered is given up
 _DISK_FULL: Final = "53100"
 _SWEEP: Final = """DELETE FROM component WHERE stored < now() - interval '1 hour'
     AND NOT EXISTS (SELECT FROM versions WHERE versions.sha256 = component.sha256)"""
@@ -54,12 +56,14 @@ class StoreComponents:
             with connect(self._address, self._name) as connection, component.open("rb") as file:
                 pieces = iter(partial(file.read, PIECE_BYTES), b"")
                 for number, piece in enumerate(pieces):  # each is a transaction of its own: none holds others up
-                    connection.execute(
-                        "INSERT INTO component VALUES (%s, %s, %s, now())"
-                        " ON CONFLICT (sha256, piece) DO UPDATE SET stored = now()",
-                        (sha256, number, piece),
-                    )
-                connection.execute(_SWEEP)
+                    with cut_after(connection, PIECE_S):
+                        connection.execute(
+                            "INSERT INTO component VALUES (%s, %s, %s, now())"
+                            " ON CONFLICT (sha256, piece) DO UPDATE SET stored = now()",
+                            (sha256, number, piece),
+                        )
+                with cut_after(connection, PIECE_S):
+                    connection.execute(_SWEEP)
         except psycopg.Error as error:
             kind = StorageFullError if error.sqlstate == _DISK_FULL else HostUnavailableError
             raise kind(f"the component cannot be kept in the store: {error}") from error
@@ -70,16 +74,18 @@ class StoreComponents:
 
         def pieces(connection: psycopg.Connection[Any]) -> Iterator[bytes]:
             for number in range(count):
-                row = connection.execute(
-                    "SELECT bytes FROM component WHERE sha256 = %s AND piece = %s", (sha256, number)
-                ).fetchone()
+                with cut_after(connection, PIECE_S):
+                    row = connection.execute(
+                        "SELECT bytes FROM component WHERE sha256 = %s AND piece = %s", (sha256, number)
+                    ).fetchone()
                 piece = b"" if row is None else bytes(row[0])
                 hashed.update(piece)
                 yield piece
 
         try:
             with connect(self._address, self._name) as connection:
-                row = connection.execute("SELECT count(*) FROM component WHERE sha256 = %s", (sha256,)).fetchone()
+                with cut_after(connection, PIECE_S):
+                    row = connection.execute("SELECT count(*) FROM component WHERE sha256 = %s", (sha256,)).fetchone()
                 count = 0 if row is None else row[0]
                 if not count:
                     return False
