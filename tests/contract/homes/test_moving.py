@@ -288,9 +288,10 @@ def test_a_directory_on_which_a_host_runs_is_refused(source: Source) -> None:
     ("prepare", "said"),
     [
         ("INSERT INTO functions VALUES ('f', 'default', 'f', 1, 1, NULL, 1)", "has 1 functions and 0 instances"),
+        ("UPDATE document SET content = '{}' WHERE name = 'tokens'", "0 instances, and tokens that a host has kept"),
         ("UPDATE cluster SET directory = 'h'", "is of the host h"),
     ],
-    ids=["filled", "bound"],
+    ids=["filled", "with tokens", "bound"],
 )
 def test_a_store_that_is_not_empty_is_refused(source: Source, prepare: str, said: str) -> None:
     source.execute(prepare)
@@ -306,6 +307,15 @@ def test_a_store_that_a_host_is_connected_to_is_refused(source: Source) -> None:
         pytest.raises(ConfigurationError, match="the host another is"),
     ):
         source.move()
+
+
+def test_a_store_that_another_copy_fills_is_refused_and_left_alone(source: Source) -> None:
+    """It would be emptied under the other one, which may have compared all already."""
+    with connect(source.address, "holdfast-store") as other:
+        copying.begin(other)
+        with pytest.raises(ConfigurationError, match="another copy into this store is under way"):
+            source.move()
+    assert source.move().instances == INSTANCES
 
 
 def test_instances_that_are_too_large_for_a_store_are_named_before_anything_is_copied(source: Source) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _BATCH_BYTES: Final = 4 * MIB
 _READ_INSTANCES: Final = 256
 _BEGUN, _KILLED = 1, 2
+_COPY_LOCK: Final = 0x686F6C64  # of one session at a time
 _INSTANCE_ROWS: Final = (
     "number", "shard", "type_id", "name", "data", "apart", "live_bytes", "apart_bytes", "due_us", "scheduled_us",
     "retries", "state", "marks", "last_error", "trace",
@@ -43,27 +44,34 @@ _FILLED: Final = {
 
 
 def begin(connection: Connection) -> str:
-    """Empty what an earlier copy has left, and keep hosts away; the store's id.
+    """Empty what an earlier copy has left, and keep hosts and other copies away; the store's id.
+
+    Other copies are kept away as long as the connection is there.
 
     Raises:
-        ConfigurationError: the store is a host's, or is not empty.
+        ConfigurationError: the store is a host's, or is not empty, or another copy into it is under way.
     """
     host = find_connected(connection)
     if host is not None:
         raise ConfigurationError(f"the host {host} is connected to this store: a copy needs an empty one of its own")
+    (alone,) = connection.execute("SELECT pg_try_advisory_lock(%s)", (_COPY_LOCK,)).fetchone() or (False,)
+    if not alone:
+        raise ConfigurationError("another copy into this store is under way: wait for its end, or end it")
     with connection.transaction():
-        store, directory, instances, functions = connection.execute(
-            "SELECT id::text, directory, (SELECT count(*) FROM instance), (SELECT count(*) FROM functions)"
+        store, directory, instances, functions, documents = connection.execute(
+            "SELECT id::text, directory, (SELECT count(*) FROM instance), (SELECT count(*) FROM functions),"
+            " (SELECT string_agg(name, ', ' ORDER BY name) FROM document WHERE content IS NOT NULL)"
             " FROM cluster FOR UPDATE OF cluster"
-        ).fetchone() or ("", "", 0, 0)
+        ).fetchone() or ("", "", 0, 0, None)
         if directory not in ("", COPYING):
             raise ConfigurationError(
                 f"the store is of the host {directory}: a copy needs an empty one, in a new database"
             )
-        if directory == "" and (instances or functions):
+        if directory == "" and (instances or functions or documents):
+            further = f", and {documents} that a host has kept there" if documents else ""
             raise ConfigurationError(
-                f"the store has {functions} functions and {instances} instances: a copy needs an empty one, in a new "
-                "database"
+                f"the store has {functions} functions and {instances} instances{further}: a copy needs an empty one, "
+                "in a new database"
             )
         connection.execute("UPDATE cluster SET directory = %s, key_check = '', next_type = 1", (COPYING,))
         connection.execute("UPDATE document SET content = NULL")
