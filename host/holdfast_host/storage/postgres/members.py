@@ -22,7 +22,8 @@ _ROWS: Final = (
     " seat.host = h.host) FROM host AS h ORDER BY h.name, h.host"
 )
 _BEAT: Final = (
-    "UPDATE host SET beat = beat + 1 WHERE host = %s AND life = %s AND state IN ('up', 'standby') RETURNING beat"
+    "UPDATE host SET beat = beat + 1, changed_at = now() WHERE host = %s AND life = %s AND state IN ('up', 'standby')"
+    " RETURNING beat"
 )
 
 

@@ -179,14 +179,17 @@ def start_host(
 
 
 def _forget_hosts(connection: psycopg.Connection[Any]) -> None:
-    """Those that have not been there for a day; what they owned is another one's."""
+    """Those that have not been there for a day; what they owned is another one's.
+
+    Who stood by and was killed has said nothing, and nobody has taken anything from it; its beat is a day old.
+    """
     connection.execute(
-        "DELETE FROM seat USING host WHERE seat.host = host.host AND host.state IN ('stopped', 'dead')"
+        "DELETE FROM seat USING host WHERE seat.host = host.host AND host.state <> 'up'"
         " AND host.changed_at < now() - interval '1 day'"
         " AND NOT EXISTS (SELECT FROM shard WHERE shard.seat = seat.seat)"
     )
     connection.execute(
-        "DELETE FROM host WHERE state IN ('stopped', 'dead') AND changed_at < now() - interval '1 day'"
+        "DELETE FROM host WHERE state <> 'up' AND changed_at < now() - interval '1 day'"
         " AND NOT EXISTS (SELECT FROM seat WHERE seat.host = host.host)"
     )
 

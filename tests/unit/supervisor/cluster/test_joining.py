@@ -15,7 +15,7 @@ import pytest
 from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
-from holdfast_host.storage.postgres import owning
+from holdfast_host.storage.postgres import members, owning
 from holdfast_host.storage.postgres.owning import host_name, make_tables
 from holdfast_host.storage.postgres.session import StoreAddress, connect
 from holdfast_host.storage.store import TakenOverError
@@ -323,8 +323,13 @@ def test_a_host_that_comes_to_life_while_it_is_taken_over_is_left_alone(
 def test_hosts_that_have_ended_are_forgotten_after_a_day(address: StoreAddress, other: psycopg.Connection[Any]) -> None:
     join(address, candidate())
     other.execute("UPDATE host SET state = 'stopped', changed_at = now() - interval '25 hours'")
+    other.execute("INSERT INTO host VALUES ('killed', 1, 'standby'), ('waiting', 2, 'standby')")
+    other.execute("UPDATE host SET changed_at = now() - interval '25 hours' WHERE state = 'standby'")
+    assert members.beat(other, "waiting", 2)
     join(address, candidate("another"))
 
+    assert other.execute("SELECT host FROM host WHERE state = 'standby'").fetchall() == [("waiting",)]
+    other.execute("DELETE FROM host WHERE state = 'standby'")
     assert other.execute("SELECT host FROM host").fetchall() == [("another",)]
     assert other.execute("SELECT host FROM seat").fetchall() == [("another",)]
 
