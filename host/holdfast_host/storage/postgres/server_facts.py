@@ -33,21 +33,23 @@ class ServerFacts:
     connections_left: int
     snapshot_age_s: float
 
-    def warnings(self) -> list[str]:
-        """What somebody should look at."""
-        found = []
+    def warnings(self) -> dict[str, str]:
+        """What somebody should look at, each under the name of its fact."""
+        found = {}
         if self.xid_age > XID_AGE_WARNED:
-            found.append(
+            found["xid_age"] = (
                 f"the store is {self.xid_age:,} transactions old and refuses to write at 2^31: let autovacuum freeze "
                 "it (VACUUM FREEZE), and end what holds a snapshot"
             )
         if self.snapshot_age_s > SNAPSHOT_WARNED_S:
-            found.append(
+            found["snapshot_age_s"] = (
                 f"a session of the store has held a snapshot for {self.snapshot_age_s:.0f} s, and instances that are "
                 "written often slow down as long as it does: see pg_stat_activity, and end it"
             )
         if self.connections_left < CONNECTIONS_WARNED:
-            found.append(f"the store's server has {self.connections_left} connections left: raise max_connections")
+            found["connections_left"] = (
+                f"the store's server has {self.connections_left} connections left: raise max_connections"
+            )
         return found
 
 

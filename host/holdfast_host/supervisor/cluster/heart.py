@@ -58,7 +58,7 @@ class Heart:
         self._seen: tuple[SeenMember, ...] = ()
         self._server: ServerFacts | None = None
         self._server_at = 0.0  # when it is to be looked at next
-        self._warned: list[str] = []
+        self._warned: set[str] = set()  # by which facts, as of the last look
         self._over = threading.Lock()
         self._is_over = False
         self._on_over: Callable[[], object] | None = None
@@ -143,9 +143,9 @@ class Heart:
         """Warn when something begins to go wrong, not each time."""
         self._server = facts
         warnings = facts.warnings()
-        for each in warnings if not self._warned else ():
-            self._log.warning(each)
-        self._warned = warnings
+        for fact in warnings.keys() - self._warned:
+            self._log.warning(warnings[fact])
+        self._warned = set(warnings)
 
     def _fail(self, error: Exception) -> None:
         """Try again with the next beat, on a new connection."""
