@@ -168,48 +168,53 @@ def wait_again(on: Server) -> None:
         time.sleep(0.1)
 
 
+@pytest.fixture
+def unheard(waiting: Server) -> Iterator[Shared]:
+    """A store that was made while nobody was waited for."""
+    stop_waiting(waiting)
+    made = Shared(waiting, "managed")
+    wait_again(waiting)
+    yield made
+    made.changes.close()
+
+
 @pytest.mark.slow
-def test_a_change_that_no_standby_has_is_not_said_to_be_made(waiting: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_that_no_standby_has_is_not_said_to_be_made(
+    waiting: Server, unheard: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(changes_module, "ANSWER_S", 0.3)
     monkeypatch.setattr(changes_module, "SETTLE_S", 1.0)
-    stop_waiting(waiting)
-    shared = Shared(waiting, "managed")
-    wait_again(waiting)
     with pytest.raises(HostUnavailableError, match="does not say whether this change of secrets was recorded"):
-        shared.change(b"1")
+        unheard.change(b"1")
     stop_waiting(waiting)
     wait_again(waiting)
 
 
 @pytest.mark.slow
-def test_a_change_that_a_standby_gets_late_is_made(waiting: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_that_a_standby_gets_late_is_made(
+    waiting: Server, unheard: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The connection was cut off while it waited; a later write proves that it is as durable as it is to be."""
     monkeypatch.setattr(changes_module, "ANSWER_S", 0.3)
-    stop_waiting(waiting)
-    shared = Shared(waiting, "managed")
-    wait_again(waiting)
     threading.Timer(1.0, stop_waiting, (waiting,)).start()
     began = time.monotonic()
-    number = shared.change(b"1")
+    number = unheard.change(b"1")
 
     assert time.monotonic() - began > 0.9
-    assert (number, shared.content()) == (2, b"1")
+    assert (number, unheard.content()) == (2, b"1")
 
 
 @pytest.mark.slow
 def test_a_cancelled_wait_for_a_standby_is_not_taken_for_a_commit(
-    waiting: Server, monkeypatch: pytest.MonkeyPatch
+    waiting: Server, unheard: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server answers it with success and a warning."""
     monkeypatch.setattr(changes_module, "SETTLE_S", 0.5)
-    stop_waiting(waiting)
-    shared = Shared(waiting, "managed")
-    wait_again(waiting)
     over = threading.Event()
 
     def cancel() -> None:
         while not over.wait(0.1):
-            shared.execute(
+            unheard.execute(
                 "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'holdfast/test/host'"
             )
 
@@ -217,7 +222,7 @@ def test_a_cancelled_wait_for_a_standby_is_not_taken_for_a_commit(
     canceller.start()
     try:
         with pytest.raises(HostUnavailableError, match=r"does not say whether|nothing was changed"):
-            shared.change(b"1")
+            unheard.change(b"1")
     finally:
         over.set()
         canceller.join()
