@@ -31,6 +31,7 @@ WITHOUT_CODE = {
     "s3.md",
     "security.md",
     "tokens.md",
+    "tenants.md",
     "tracing.md",
     "vocabulary.md",
 }  # for readers who write none

@@ -94,7 +94,7 @@ def _look(left: Path, workload: Workload, before_s: float, after_s: float) -> tu
         directory = read_data_directory(left)
         assert directory is not None
         registry = Registry.open(left / "registry" / "registry.sqlite3", left / "compiled")
-        type_id = registry.type_named("Probe")
+        type_id = registry.type_named("default", "Probe")
         registry.close()
         assert type_id is not None
         store = LmdbStore.open(left, range(directory.partitions), Limits(map_bytes=1 << 30, delete_rows_max=ROWS_MAX))

@@ -143,7 +143,7 @@ def _look(left: Path, possible: list[Held]) -> list[str]:
 
 def _held(resources: HostResources) -> Held:
     registry, vault = resources.registry, resources.vault
-    probe = registry.type_named("Probe")
+    probe = registry.type_named("default", "Probe")
     if probe is None:
         return Held(None, vault.values().get("WORD"))
     [deployment] = registry.current()

@@ -12,10 +12,10 @@ from tests.harness.components import TestComponent, compiled_once
 from tests.harness.host import HostProcess
 
 
-def deploy(host: HostProcess, component: TestComponent) -> dict[str, Any]:
-    """Deploy a built component with its manifest; what the host answers."""
+def deploy(host: HostProcess, component: TestComponent, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    """Deploy a built component with its manifest; what the host answers. The headers say who deploys, and for whom."""
     with compiled_once(component.component, host.data):
-        answer = try_to_deploy(host, component)
+        answer = try_to_deploy(host, component, headers)
     assert answer.status in {200, 201}, answer
     facts: dict[str, Any] = answer.value
     return facts
@@ -28,12 +28,12 @@ def next_version(component: TestComponent, folder: Path) -> TestComponent:
     return replace(component, manifest=manifest)
 
 
-def try_to_deploy(host: HostProcess, component: TestComponent) -> Answer:
+def try_to_deploy(host: HostProcess, component: TestComponent, further: dict[str, str] | None = None) -> Answer:
     """Deploy it where that may fail, and let the host compile it itself."""
     boundary = uuid.uuid4().hex
     parts = {"manifest": component.manifest, "component": component.component}
     body = b"".join(_part(boundary, name, path) for name, path in parts.items()) + f"--{boundary}--\r\n".encode()
-    headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
+    headers = {"content-type": f"multipart/form-data; boundary={boundary}", **(further or {})}
     with host.caller(timeout_s=180.0) as caller:
         return caller.request("PUT", f"/v1/functions/{component.function}", body, headers)
 

@@ -28,7 +28,7 @@ def name_of(number: int) -> str:
 def fill(data: Path) -> None:
     """Instances of the type Probe, in all partitions, each with one key."""
     registry = Registry.open(data / "registry" / "registry.sqlite3", data / "compiled")
-    probe = registry.type_named("Probe")
+    probe = registry.type_named("default", "Probe")
     registry.close()
     assert probe is not None
     store = LmdbStore.open(data, [0, 1], Limits())

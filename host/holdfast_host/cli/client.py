@@ -25,6 +25,7 @@ from holdfast_host.cli.shapes import misfit
 from holdfast_host.cli.tokens import token_for
 from holdfast_host.cli.upload import Upload
 from holdfast_host.cli.variables import option
+from holdfast_host.core.tenants import TENANT_HEADER
 
 # A call may wait 30 s in a mailbox and run for its budget; a deploy compiles for at most 90 s in silence.
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -33,6 +34,7 @@ PAGE_ROWS: Final = 1000
 
 _NO_JSON: Final = object()
 _AUTHORITIES: Final = "holdfast.authorities"
+_TENANT: Final = "holdfast.tenant"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 _Shape = TypeVar("_Shape")
@@ -58,7 +60,16 @@ class StrangeAnswerError(CommandFailedError):
 
 
 def host_options(decorated: _Decorated) -> _Decorated:
-    """Add `--host` and `--token-file` to a command, as the parameters `host` and `token_file`; and `--ca`."""
+    """Add `--host` and `--token-file` to a command, as the parameters `host` and `token_file`; `--ca`, `--tenant`."""
+    return _options(decorated, of_tenant=True)
+
+
+def whole_host_options(decorated: _Decorated) -> _Decorated:
+    """The same for a command that is about no tenant."""
+    return _options(decorated, of_tenant=False)
+
+
+def _options(decorated: _Decorated, *, of_tenant: bool) -> _Decorated:
     token_file = option(
         "--token-file",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -81,12 +92,24 @@ def host_options(decorated: _Decorated) -> _Decorated:
         help="The authority that signed the certificate of an https:// host (PEM); without it SSL_CERT_FILE counts, or "
         "the usual ones.",
     )
-    return host(token_file(authorities(decorated)))
+    tenant = option(
+        "--tenant",
+        metavar="NAME",
+        expose_value=False,
+        callback=_keep_tenant,
+        help="With an administrator's token of the host: the tenant to act for.  [default: default]",
+    )
+    return host(token_file(authorities(tenant(decorated) if of_tenant else decorated)))
 
 
 def _keep_authorities(context: click.Context, _option: click.Parameter, path: Path | None) -> None:
     """For `open_client`: it is of no interest to the command itself."""
     context.meta[_AUTHORITIES] = path
+
+
+def _keep_tenant(context: click.Context, _option: click.Parameter, tenant: str | None) -> None:
+    """For `open_client` too."""
+    context.meta[_TENANT] = tenant
 
 
 def instance_arguments(decorated: _Decorated) -> _Decorated:
@@ -98,11 +121,18 @@ class HostClient:
     """One command's connection to a host. Lives as long as the command; for one thread."""
 
     def __init__(
-        self, url: str, token: str | None, transport: httpx.BaseTransport | None = None, authorities: Path | None = None
+        self,
+        url: str,
+        token: str | None,
+        transport: httpx.BaseTransport | None = None,
+        authorities: Path | None = None,
+        tenant: str | None = None,
     ) -> None:
         self.url = checked_url(url)
         encrypted = self.url.startswith("https:")
         headers = {"authorization": f"Bearer {token}"} if token else {}
+        if tenant:
+            headers[TENANT_HEADER] = tenant
         at_home = urlsplit(self.url).hostname in _LOOPBACK
         self._http = httpx.Client(
             base_url=self.url,
@@ -343,8 +373,9 @@ class HostClient:
 def open_client(host: str, token_file: Path | None, *, token: str | None = None) -> HostClient:
     """The client for a command's `--host` and `--token-file`, or for this token."""
     context = click.get_current_context(silent=True)
-    authorities = None if context is None else context.meta.get(_AUTHORITIES)
-    return HostClient(host, token or token_for(checked_url(host), token_file)[0], authorities=authorities)
+    kept = {} if context is None else context.meta
+    shown = token or token_for(checked_url(host), token_file)[0]
+    return HostClient(host, shown, authorities=kept.get(_AUTHORITIES), tenant=kept.get(_TENANT))
 
 
 def _trusted(authorities: Path | None) -> ssl.SSLContext:

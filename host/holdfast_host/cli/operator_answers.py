@@ -72,6 +72,7 @@ class OwnToken(TypedDict):
     scope: str
     types: list[str]
     expires_at: str | None
+    tenant: NotRequired[str | None]
 
 
 class ShownToken(TypedDict):
@@ -84,6 +85,20 @@ class ShownToken(TypedDict):
     expires_at: str | None
     expired: bool
     last_used_at: str | None
+    tenant: NotRequired[str | None]  # hosts of before know none
+
+
+class ShownTenant(TypedDict):
+    """A tenant."""
+
+    name: str
+    created_at: str | None
+
+
+class Tenants(TypedDict):
+    """All of them."""
+
+    tenants: list[ShownTenant]
 
 
 class NewToken(TypedDict):

@@ -41,6 +41,7 @@ KNOWN: Final = frozenset(
         "OUTBOUND",
         "OUTBOUND_PRIVATE",
         "STORE",
+        "TENANT",
         "TLS_CERT",
         "TLS_KEY",
         "TOKEN",

@@ -8,10 +8,10 @@
     |   +-- UnknownFunctionError, UnknownActorTypeError, ActorUnknownMethodError,
     |   |   UnknownBindingError, UnknownVersionError, UnknownKeyError, UnknownSecretError,
     |   |   UnknownRouteError, UnknownJobError, UnknownSocketError, UnknownTokenError,
-    |   |   UnknownInstanceError                                                               404
+    |   |   UnknownInstanceError, UnknownTenantError                                           404
     |   +-- WrongMethodError                                                                   405
     |   +-- TypeOwnedError, FunctionReferencedError, BreakingChangeError, DeployConflictError,
-    |   |   InstanceExistsError                                                                409
+    |   |   InstanceExistsError, TenantInUseError                                              409
     |   +-- PayloadTooLargeError                                                               413
     |   +-- InvalidComponentError, InvalidManifestError, UnresolvedBindingError,
     |       OutboundNotGrantedError, IdempotencyConflictError                                  422
@@ -134,6 +134,18 @@ class UnknownJobError(CallerError):
     """The instance has no job of that id: it is done, or was cancelled."""
 
     default_status = 404
+
+
+class UnknownTenantError(CallerError):
+    """There is no tenant of that name."""
+
+    default_status = 404
+
+
+class TenantInUseError(CallerError):
+    """The tenant has functions or instances, so it cannot be deleted."""
+
+    default_status = 409
 
 
 class UnknownSecretError(CallerError):

@@ -13,7 +13,6 @@ from typing import Final
 from holdfast_host.core.errors import InvalidNameError
 from holdfast_host.core.limits import SHARDS
 
-DEFAULT_TENANT: Final = "default"
 NAME_BYTES_MAX: Final = 256
 TYPE_CHARS_MAX: Final = 32
 
@@ -44,9 +43,14 @@ def check_instance_name(name: str) -> bytes:
     return encoded
 
 
+def is_function_name(name: str) -> bool:
+    """Whether a function may be called so."""
+    return _FUNCTION.fullmatch(name) is not None
+
+
 def check_function_name(name: str) -> str:
     """The name itself, or InvalidNameError."""
-    if not _FUNCTION.fullmatch(name):
+    if not is_function_name(name):
         raise InvalidNameError(f"{name!r} is no function name: [a-z][a-z0-9-]{{0,62}}")
     return name
 

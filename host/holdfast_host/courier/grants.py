@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from holdfast_host.core.errors import OutboundDeniedError
 from holdfast_host.core.outbound import PLACEHOLDER, Pattern, Target
+from holdfast_host.core.tenants import key_of, name_of, tenant_of
 from holdfast_host.wire.calls.http_messages import BadMessageError, check_header_value
 from holdfast_host.wire.control.catalog import NO_OUTBOUND, Outbound
 
@@ -24,13 +25,13 @@ class Grants:
         self._sealed: Mapping[str, str] = {}
 
     def set_functions(self, functions: Mapping[str, Outbound]) -> None:
-        """What the deployed functions may ask, by name; these and no others."""
+        """What the deployed functions may ask, by their keys; these and no others."""
         self._functions = {
             name: ([Pattern.parse(each) for each in outbound.allow], outbound) for name, outbound in functions.items()
         }
 
     def set_secrets(self, values: Mapping[str, str], sealed: Mapping[str, str]) -> None:
-        """Every secret by name; `sealed` has the origin of each that may go nowhere else."""
+        """Every secret by its key (see core.tenants); `sealed` has the origin of each that may go nowhere else."""
         self._secrets, self._sealed = values, sealed
 
     def knows(self, function: str) -> bool:
@@ -47,7 +48,9 @@ class Grants:
         shown = f"{target.origin}{target.path}"
         if not any(pattern.matches(target) for pattern in patterns):
             listed = ", ".join(outbound.allow) or "nothing"
-            raise OutboundDeniedError(f"{shown:.300} is not in [outbound] allow of {function}, which lists: {listed}")
+            raise OutboundDeniedError(
+                f"{shown:.300} is not in [outbound] allow of {name_of(function)}, which lists: {listed}"
+            )
         if not any(pattern.matches(target) for pattern in self._operator):
             raise OutboundDeniedError(f"{shown:.300} is not what this host's --outbound allows")
 
@@ -59,20 +62,22 @@ class Grants:
         """
         _, outbound = self._functions.get(function, ([], NO_OUTBOUND))
         headers = outbound.headers.get(target.origin, {})
-        return [(name, self._fill(name, text, target.origin)) for name, text in headers.items()]
+        tenant = tenant_of(function)
+        return [(name, self._fill(tenant, name, text, target.origin)) for name, text in headers.items()]
 
-    def _fill(self, header: str, text: str, origin: str) -> str:
+    def _fill(self, tenant: str, header: str, text: str, origin: str) -> str:
         for name in PLACEHOLDER.findall(text):
-            if name not in self._secrets:
+            key = key_of(tenant, name)
+            if key not in self._secrets:
                 raise OutboundDeniedError(
                     f"the header {header} for {origin} needs the secret {name}, which is not set: "
                     f"holdfast secret set {name}"
                 )
-            if self._sealed.get(name, origin) != origin:
-                raise OutboundDeniedError(f"the secret {name} is sealed for {self._sealed[name]}, not for {origin}")
+            if self._sealed.get(key, origin) != origin:
+                raise OutboundDeniedError(f"the secret {name} is sealed for {self._sealed[key]}, not for {origin}")
         try:
             return check_header_value(
-                header, PLACEHOLDER.sub(lambda found: self._secrets[found[1]].strip(), text), origin
+                header, PLACEHOLDER.sub(lambda found: self._secrets[key_of(tenant, found[1])].strip(), text), origin
             )
         except BadMessageError as error:
             raise OutboundDeniedError(str(error)) from None

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from holdfast_host.core.cors import Cors
 from holdfast_host.core.errors import UnknownFunctionError, UnknownRouteError, WrongMethodError
+from holdfast_host.core.tenants import TENANT_HEADER
+from holdfast_host.front.access.acting import tenant_for
 from holdfast_host.front.access.rules import Guarded, call
 from holdfast_host.front.access.tokens import Tokens
 from holdfast_host.front.audit import Audited
@@ -28,12 +30,23 @@ from holdfast_host.front.http.page_cookie import headers_of_page
 from holdfast_host.front.http.paths import split_target
 from holdfast_host.front.http.server import Exchange
 
+if TYPE_CHECKING:
+    from multidict import MultiMapping
+
 _ACTORS: Final = "/v1/actors/"
 _HEALTH: Final = "/health/"
 _ADMITTED: Final = ("v1", "metrics")
 # What pages send to the API, where the operator lets them use it, and what they read of it.
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE")
-_HEADERS: Final = ("Authorization", "Content-Type", "Accept", "Idempotency-Key", "Last-Event-ID", "Traceparent")
+_HEADERS: Final = (
+    "Authorization",
+    "Content-Type",
+    "Accept",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "Traceparent",
+    TENANT_HEADER,
+)
 _EXPOSED: Final = ("Retry-After", "Idempotency-Replayed", "Holdfast-Request-Id")
 
 
@@ -119,7 +132,7 @@ class App:
                 return await self._calls.call_by_path(exchange, segments[3], segments[4], segments[5])
         elif exchange.method == "GET" and target.startswith(_ACTORS) and is_direct(exchange):
             self._check_origin(exchange)
-            exchange.caller = self._tokens.caller(exchange.headers)
+            self._let_in(exchange, exchange.headers)
             self._call.check(exchange.caller)
             return await self._handshakes.serve_directly(exchange, *split_target(target))
         return await self._dispatch(exchange, *split_target(target))
@@ -136,9 +149,16 @@ class App:
     def _admit(self, exchange: Exchange) -> None:
         """Return when the request may use the host's own API."""
         self._check_origin(exchange)
-        exchange.caller = self._tokens.caller(headers_of_page(exchange))
+        self._let_in(exchange, headers_of_page(exchange))
         if exchange.wants_socket:
             raise socket_refused()
+
+    def _let_in(self, exchange: Exchange, headers: MultiMapping[str]) -> None:
+        """Whose token it shows, and for which tenant it acts."""
+        exchange.caller = caller = self._tokens.caller(headers)
+        tenant = tenant_for(caller, headers, self._calls.view.tenants)
+        if tenant is not None:
+            exchange.tenant, exchange.whole_host = tenant, False
 
     def _check_origin(self, exchange: Exchange) -> None:
         """Return when no page is behind the request, or one that may use the API."""
@@ -164,7 +184,7 @@ class App:
         method, (path, query) = exchange.method, target
         guarded = route.handlers.get("GET" if method == "HEAD" else method)
         if guarded is not None:
-            guarded.check(exchange.caller)
+            guarded.check(exchange.caller, whole_host=exchange.whole_host)
 
             async def serve() -> web.StreamResponse:
                 response: web.StreamResponse = await guarded.handler(exchange, found, query)

@@ -47,7 +47,14 @@ class Audited:
             HoldfastError, RouteError: as `make` says.
         """
         caller = exchange.caller
-        change = Change(caller.id, caller.name, what, without_secrets(path)[:_PATH_CHARS_MAX], exchange.came_by.client)
+        change = Change(
+            caller.id,
+            caller.name,
+            what,
+            without_secrets(path)[:_PATH_CHARS_MAX],
+            exchange.came_by.client,
+            exchange.tenant,
+        )
         begun = int((await self._control.request(BeginChange(change)))["number"])
         try:
             response = await make()

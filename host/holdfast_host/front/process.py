@@ -53,6 +53,7 @@ from holdfast_host.front.routes.quarantine import QuarantineRoutes
 from holdfast_host.front.routes.reverting import RevertRoutes
 from holdfast_host.front.routes.secrets import SecretRoutes
 from holdfast_host.front.routes.sockets import SocketRoutes
+from holdfast_host.front.routes.tenants import TenantRoutes
 from holdfast_host.front.routes.tokens import TokenRoutes
 from holdfast_host.front.routes.transfers import TransferRoutes
 from holdfast_host.front.routes.types_and_health import Health, InspectionRoutes
@@ -133,7 +134,8 @@ class Front:
                 *LogRoutes(self._links).routes(),
                 *SecretRoutes(control).routes(),
                 *AuditRoutes(control).routes(),
-                *TokenRoutes(control, tokens).routes(),
+                *TokenRoutes(control, tokens, lambda: self._calls.view).routes(),
+                *TenantRoutes(control).routes(),
                 *BackupRoutes(control).routes(),
                 *ChangeRoutes(start.archive).routes(),
                 *instances.routes(),

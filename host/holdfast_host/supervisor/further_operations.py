@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 from holdfast_host.core.child_process import private_bytes
 from holdfast_host.core.errors import BadRequestError
 from holdfast_host.core.json_text import JsonObject
+from holdfast_host.core.tenants import key_of
 from holdfast_host.supervisor.audit.operations import Audit
 from holdfast_host.supervisor.backups import Backups
 from holdfast_host.supervisor.cluster.listing import list_hosts
@@ -20,6 +21,7 @@ from holdfast_host.supervisor.processes.measures import collect_measures
 from holdfast_host.supervisor.processes.supervision import SupervisedProcess
 from holdfast_host.supervisor.secrets.operations import Secrets
 from holdfast_host.supervisor.startup import HostResources
+from holdfast_host.supervisor.tenants.operations import Tenants
 from holdfast_host.supervisor.tokens.operations import TokenOperations
 from holdfast_host.supervisor.tokens.telling import TokenNews
 from holdfast_host.wire.control.operations import (
@@ -27,15 +29,18 @@ from holdfast_host.wire.control.operations import (
     CollectActivity,
     CollectMeasures,
     FurtherOperation,
+    KeptOperation,
     ListHosts,
     ListQuarantined,
     ListTokens,
+    OfTenant,
+    OfTokens,
     ReadArchived,
     ReleaseFunction,
     ReleaseInstance,
     SecretOperation,
     TakeBackup,
-    TokenOperation,
+    TenantOperation,
 )
 
 if TYPE_CHECKING:
@@ -53,6 +58,7 @@ class FurtherOperations:
     attribution: CrashAttribution
     components: ComponentStore
     secrets: Secrets
+    tenants: Tenants
     tokens: TokenOperations
     token_news: TokenNews
     audit: Audit
@@ -65,15 +71,10 @@ class FurtherOperations:
         Raises:
             HoldfastError: what the caller is told.
         """
-        if isinstance(operation, SecretOperation):
-            return await self.secrets.perform(operation)
-        if isinstance(operation, AuditOperation):
-            return await self.audit.perform(operation)
-        if isinstance(operation, TokenOperation):
-            done = self.tokens.perform(operation)
-            if not isinstance(operation, ListTokens):
-                await self.token_news.until_known()
-            return done
+        if isinstance(operation, OfTenant | OfTokens) and operation.tenant is not None:
+            self.tenants.named(operation.tenant)  # it may have been deleted since the front looked
+        if isinstance(operation, KeptOperation):
+            return await self._perform_kept(operation)
         match operation:
             case CollectMeasures():
                 return await self._measure()
@@ -82,11 +83,12 @@ class FurtherOperations:
             case ListHosts():
                 return list_hosts(self.resources)
             case ListQuarantined():
-                return self.attribution.show(operation.after, operation.limit)
+                return self.attribution.show(operation.tenant, operation.after, operation.limit)
             case ReleaseInstance():
                 return await self.attribution.release_instance(operation.type_id, operation.name, self.workers)
             case ReleaseFunction():
-                return await self.attribution.release_function(operation.function, self.workers)
+                function = key_of(operation.tenant, operation.function)
+                return await self.attribution.release_function(function, self.workers)
             case TakeBackup():
                 return await self.backups.take(with_key=operation.with_key, on_file=progress, gone=gone)
             case ReadArchived():
@@ -97,6 +99,19 @@ class FurtherOperations:
                 return await self.archive.read_instance(operation.type_id, operation.name, operation.at_us)
             case _:
                 assert_never(operation)
+
+    async def _perform_kept(self, operation: KeptOperation) -> JsonObject:
+        """About what is kept beside the functions."""
+        if isinstance(operation, TenantOperation):
+            return await self.tenants.perform(operation)
+        if isinstance(operation, SecretOperation):
+            return await self.secrets.perform(operation)
+        if isinstance(operation, AuditOperation):
+            return await self.audit.perform(operation)
+        done = self.tokens.perform(operation)
+        if not isinstance(operation, ListTokens):
+            await self.token_news.until_known()
+        return done
 
     async def _measure(self) -> JsonObject:
         counted = await collect_measures(workers=self.workers, fronts=self.fronts, couriers=self.couriers())

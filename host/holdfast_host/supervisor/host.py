@@ -34,6 +34,7 @@ from holdfast_host.supervisor.processes.stop_order import StopOrder
 from holdfast_host.supervisor.processes.supervision import Launch, Phase, ProbeTimes, SupervisedProcess
 from holdfast_host.supervisor.secrets.operations import Secrets
 from holdfast_host.supervisor.startup import HostResources, open_resources
+from holdfast_host.supervisor.tenants.operations import Tenants
 from holdfast_host.supervisor.tokens.operations import TokenOperations
 from holdfast_host.supervisor.tokens.telling import TokenNews
 from holdfast_host.wire.control.protocol import (
@@ -141,6 +142,13 @@ class Host:
         token_news = TokenNews(self._fronts)
         self._tokens = TokenOperations(resources.tokens, config.limits, token_news.tell, log)
         self._deploys = Deploys(resources.registry, rollout, self._components, config.limits, log, config.outbound)
+        tenants = Tenants(
+            resources.registry,
+            self._deploys,
+            (self._tokens, self._secrets),
+            lambda: rollout.publish(resources.registry.catalog()),
+            log,
+        )
         backups = Backups(resources, self._workers, log)
         self._archive = open_archive(config, resources, backups.take, log)
         further = FurtherOperations(
@@ -151,6 +159,7 @@ class Host:
             attribution=self._attribution,
             components=self._components,
             secrets=self._secrets,
+            tenants=tenants,
             tokens=self._tokens,
             token_news=token_news,
             audit=Audit(resources.audit, log),

@@ -14,6 +14,7 @@ from holdfast_host.core.config import Listen
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, InternalError, UnknownFunctionError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog
+from holdfast_host.core.tenants import key_of, name_of
 from holdfast_host.supervisor.deploys.compile_queue import Applicant
 from holdfast_host.supervisor.deploys.component_store import Progress
 from holdfast_host.supervisor.deploys.deploys import DeployRequest, Deploys
@@ -29,6 +30,7 @@ from holdfast_host.wire.control.operations import (
     FurtherOperation,
     ListFunctions,
     ListUndeployed,
+    OfFunction,
     PreviewRollback,
     Reload,
     Rollback,
@@ -105,32 +107,32 @@ class Operations:
         if self._stopping and not isinstance(operation, EndChange):  # what has been done is still written down
             raise HostUnavailableError("the host is stopping")
         match operation:
-            case ListFunctions():
-                return {"functions": [self.show(each) for each in self._registry.deployed()]}
+            case ListFunctions(tenant):
+                return {"functions": [self.show(tenant, each) for each in self._registry.deployed(tenant)]}
             case ListUndeployed():
-                return {"actors": await self._deploys.undeployed()}
+                return {"actors": await self._deploys.undeployed(operation.tenant)}
             case ShowFunction():
-                return self._shown(operation.function)
+                return self._shown(operation)
             case Deploy():
                 return await self._deploy(operation, progress, gone or asyncio.Event())
             case Reload():
-                await self._deploys.reload(operation.function, operation.sources)
-                return self._shown(operation.function)
+                await self._deploys.reload(_key(operation), operation.sources)
+                return self._shown(operation)
             case Rollback():
-                await self._deploys.rollback(operation.function, operation.version)
-                return self._shown(operation.function)
+                await self._deploys.rollback(_key(operation), operation.version)
+                return self._shown(operation)
             case PreviewRollback():
-                return await self._deploys.preview_rollback(operation.function, operation.version)
+                return await self._deploys.preview_rollback(_key(operation), operation.version)
             case Delete():
-                was = self._shown(operation.function)
-                await self._deploys.delete(operation.function)
+                was = self._shown(operation)
+                await self._deploys.delete(_key(operation))
                 return was
             case _:
                 return await self._further(operation, progress, gone or asyncio.Event())
 
     async def _deploy(self, operation: Deploy, progress: Progress, gone: asyncio.Event) -> JsonObject:
         request = DeployRequest(
-            operation.function,
+            _key(operation),
             Path(operation.component),
             operation.manifest,
             operation.allow_breaking,
@@ -138,25 +140,25 @@ class Operations:
             Applicant(operation.client, gone),
         )
         created = await self._deploys.deploy(request, progress)
-        return {**self._shown(operation.function), "created": created}
+        return {**self._shown(operation), "created": created}
 
-    def show(self, function: FunctionRecord) -> JsonObject:
-        """A deployed function as `GET /v1/functions/{function}` shows it."""
+    def show(self, tenant: str, function: FunctionRecord) -> JsonObject:
+        """A tenant's deployed function as `GET /v1/functions/{function}` shows it."""
         versions = self._registry.versions(function.func_id)
         current = next(each.deployment for each in versions if each.deployment.version == function.current)
         shown: JsonObject = {
             "name": function.name,
-            "func_id": function.func_id,
+            "func_id": name_of(function.func_id),
             "version": function.current,
             "sha256": current.sha256,
             "status": "deploy_ok" if function.failure is None else "failed",
         }
         if function.failure is not None:
             shown["reason"] = function.failure
-        shown["url"] = f"http://{Listen(f'{function.name}.{self._domain}', self._port)}"
+        shown["url"] = f"http://{Listen(f'{key_of(tenant, function.name)}.{self._domain}', self._port)}"
         shown["actors"] = [_binding(each) for each in current.bindings]
         known = self._secrets()
-        shown["secrets"] = [{"name": name, "set": name in known} for name in current.secrets]
+        shown["secrets"] = [{"name": name, "set": key_of(tenant, name) in known} for name in current.secrets]
         sizes = {each.deployment.sha256: self._bytes_of(each.deployment) for each in versions}  # equal ones are one
         shown["versions"] = [
             {
@@ -170,11 +172,11 @@ class Operations:
         shown["disk_bytes"] = sum(sizes.values())
         return shown
 
-    def _shown(self, name: str) -> JsonObject:
-        record = self._registry.named(name)
+    def _shown(self, operation: OfFunction) -> JsonObject:
+        record = self._registry.named(operation.tenant, operation.function)
         if record is None or record.current is None:
-            raise UnknownFunctionError(f"no function {name!r} is deployed")
-        return self.show(record)
+            raise UnknownFunctionError(f"no function {operation.function!r} is deployed")
+        return self.show(operation.tenant, record)
 
     async def _answer(self, front: Child, message: Request) -> None:
         """Perform one request and send its answer, whatever happens."""
@@ -200,6 +202,10 @@ class Operations:
             front.send(Answer(number, result))
         finally:
             del self._gone[front, number]
+
+
+def _key(operation: OfFunction) -> str:
+    return key_of(operation.tenant, operation.function)
 
 
 def _binding(binding: Binding) -> JsonObject:

@@ -87,9 +87,7 @@ def verify_directory(root: Path) -> Iterator[Finding]:
                 yield Finding.of("registry", {}, [error.message, *_beside(directory)])
             else:
                 next_type_id = registry.next_type_id()
-                types = {
-                    number: found.type for number in range(next_type_id) if (found := registry.type_numbered(number))
-                }
+                types = registry.type_keys()
                 yield _registry(registry, directory)
                 yield _components(registry, directory)
                 registry.close()

@@ -88,12 +88,12 @@ def test_hosts_that_deploy_at_once_lose_and_double_nothing(store: Store) -> None
     said = {host: process.communicate(timeout=100)[0].splitlines() for host, process in processes.items()}
     bench = store.bench("c")
     deployed = {host: [line for line in lines if line.startswith("deployed common")] for host, lines in said.items()}
-    record = bench.registry.named("common")
+    record = bench.registry.named("default", "common")
 
     assert record is not None
     assert record.last_version == sum(map(len, deployed.values()))
     for host, lines in said.items():
-        own = bench.registry.named(f"own-{host}")
+        own = bench.registry.named("default", f"own-{host}")
         assert own is not None
         assert own.last_version == sum(line.startswith(f"deployed own-{host}") for line in lines)
         refused = [line for line in lines if line.startswith("refused")]

@@ -116,8 +116,8 @@ def test_what_one_host_sets_another_reads_and_neither_is_lost(shared: Home) -> N
         told.append(values)
 
     log = EventLog("debug", io.StringIO())
-    asyncio.run(Secrets(first.vault, first.registry, tell, log).set("A", "1"))
-    asyncio.run(Secrets(second.vault, second.registry, tell, log).set("B", "2"))
+    asyncio.run(Secrets(first.vault, first.registry, tell, log).set("default", "A", "1"))
+    asyncio.run(Secrets(second.vault, second.registry, tell, log).set("default", "B", "2"))
     first.vault.reload()
 
     assert told == [{"A": "1"}, {"A": "1", "B": "2"}]
@@ -139,11 +139,11 @@ def test_tokens_of_two_hosts_are_one_list(shared: Home) -> None:
         TokenOperations(each.tokens, Limits(), lambda known: None, log) for each in (shared.open(0), shared.open(1))
     ]
     for each in (*both, *both):
-        each.perform(CreateToken("call"))
+        each.perform(CreateToken(None, "call"))
     asyncio.run(both[0].follow())
 
-    assert len(both[0].perform(ListTokens())["tokens"]) == 4
-    assert len(both[1].perform(ListTokens())["tokens"]) == 4
+    assert len(both[0].perform(ListTokens(None))["tokens"]) == 4
+    assert len(both[1].perform(ListTokens(None))["tokens"]) == 4
 
 
 def test_deaths_on_two_hosts_are_held_against_the_same_instance(shared: Home) -> None:

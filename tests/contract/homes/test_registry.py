@@ -42,7 +42,7 @@ def test_a_version_reads_back_as_it_was_recorded(home: Home) -> None:
 
     assert registry.version("fn_1", 1) == recorded
     assert registry.current() == [recorded.deployment]
-    assert registry.named("f-fn_1") == registry.by_id("fn_1")
+    assert registry.named("default", "f-fn_1") == registry.by_id("fn_1")
 
 
 def test_what_a_function_failed_with_is_kept_whatever_is_in_it(home: Home) -> None:
@@ -87,7 +87,9 @@ def test_what_is_undeployed_keeps_its_id_and_its_types(home: Home) -> None:
 
     assert record is not None
     assert (record.current, record.last_version, registry.versions("fn_1")) == (None, 1, [])
-    assert [(function.func_id, each.type) for function, each in registry.reserved_types()] == [("fn_1", "Account")]
+    assert [(function.func_id, each.type) for function, each in registry.reserved_types("default")] == [
+        ("fn_1", "Account")
+    ]
 
 
 def test_types_that_swap_their_names_keep_their_numbers(home: Home) -> None:
@@ -96,7 +98,7 @@ def test_types_that_swap_their_names_keep_their_numbers(home: Home) -> None:
     registry.commit_version(version(home, 1, "fn_1", a, b))
     registry.commit_version(version(home, 2, "fn_1", replace(a, type="B"), replace(b, type="A")))
     registry = home.reopen().registry
-    found = {name: registry.type_named(name) for name in ("A", "B")}
+    found = {name: registry.type_named("default", name) for name in ("A", "B")}
 
     assert {name: each and each.type_id for name, each in found.items()} == {"A": 2, "B": 1}
 
@@ -214,7 +216,7 @@ def test_a_registry_reads_the_same_from_both_homes(tmp_path_factory: pytest.Temp
     first, second = registries
 
     assert first.deployed() == second.deployed()
-    assert first.reserved_types() == second.reserved_types()
+    assert first.reserved_types("default") == second.reserved_types("default")
     assert [each.description for each in first.versions("fn_1")] == [
         each.description for each in second.versions("fn_1")
     ]

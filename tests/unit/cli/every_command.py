@@ -52,7 +52,9 @@ CHANGE = {
 }  # fmt: skip
 TOKEN = {
     "id": EVIL, "name": EVIL, "scope": EVIL, "types": [EVIL], "expires_at": EVIL, "expired": True, "last_used_at": EVIL,
+    "tenant": EVIL,
 }  # fmt: skip
+TENANT = {"name": EVIL, "created_at": EVIL}
 SECRET = {"name": EVIL, "updated_at": EVIL, "functions": [EVIL]}
 LOG_LINE = {"time": 1.0, "level": "error", "type": EVIL, "name": EVIL, "message": EVIL, "backtrace": EVIL}
 HOST = {
@@ -142,6 +144,9 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "secret delete": [([EVIL], SECRET)],
     "audit": [([], ENTRY), (["--json"], ENTRY)],
     "changes": [([], CHANGE), (["--json"], CHANGE)],
+    "tenant create": [([EVIL], TENANT)],
+    "tenant list": [([], {"tenants": [TENANT, {**TENANT, "created_at": None}]})],
+    "tenant delete": [([EVIL], TENANT)],
     "token create": [(["--scope", "call", "--type", EVIL, "--name", EVIL], {**TOKEN, "token": EVIL})],
     "token list": [([], {"tokens": [TOKEN]})],
     "token rotate": [([EVIL], {**TOKEN, "token": EVIL})],

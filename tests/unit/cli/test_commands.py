@@ -24,6 +24,7 @@ GROUPS = {
     "storage": "get put delete",
     "alarm": "list set clear",
     "job": "list show retry cancel",
+    "tenant": "create list delete",
 }
 COMMANDS = [
     *group.list_commands(click.Context(group)),

@@ -23,7 +23,7 @@ from tests.unit.cli.test_commands import COMMANDS, run
 
 
 def test_the_walk_passes_every_command_there_is() -> None:
-    assert WALK.keys() == set(COMMANDS) - {"secret", "storage", "store", "alarm", "job", "token", "auth"}
+    assert WALK.keys() == set(COMMANDS) - {"secret", "storage", "store", "alarm", "job", "token", "auth", "tenant"}
 
 
 @pytest.mark.slow

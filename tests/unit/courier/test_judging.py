@@ -14,8 +14,10 @@ from holdfast_host.core.errors import (
     OutboundDeniedError,
     OutboundUnreachableError,
 )
+from holdfast_host.core.outbound import Target
 from holdfast_host.courier import connections
 from holdfast_host.courier.addresses import AddressRefusedError, PrivateAccess, judge
+from holdfast_host.courier.grants import Grants
 from holdfast_host.wire.control.catalog import Outbound
 from tests.unit.courier.servers import FUNCTION, LOCAL, RawServer, Seen, answer, asking, raw_server, refused
 
@@ -360,3 +362,16 @@ def test_a_function_that_asks_ever_new_servers_keeps_few_connections(
             assert kept <= asks.connections.open_sockets <= kept + 2
 
     asyncio.run(run())
+
+
+def test_a_header_is_filled_in_with_the_secret_of_the_functions_tenant() -> None:
+    grants = Grants(["https://*"])
+    outbound = Outbound(("https://api.example.com/",), {"https://api.example.com": {"X-Key": "{KEY}"}})
+    grants.set_functions({"shop": outbound, "shop.acme": outbound, "shop.blue": outbound})
+    grants.set_secrets({"KEY": "mine", "KEY.acme": "acme's"}, {})
+    target = Target("https", "api.example.com", 443, "/")
+
+    assert grants.filled_headers("shop", target) == [("X-Key", "mine")]
+    assert grants.filled_headers("shop.acme", target) == [("X-Key", "acme's")]
+    with pytest.raises(OutboundDeniedError, match="needs the secret KEY, which is not set"):
+        grants.filled_headers("shop.blue", target)

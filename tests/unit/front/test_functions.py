@@ -49,6 +49,7 @@ def test_a_multipart_deploy_is_streamed_to_a_file_in_either_order(order: tuple[s
             assert (arguments.pop("operation"), content) == ("deploy", COMPONENT)
             assert Path(arguments.pop("component")).parent == stage.data / "uploads"
             assert arguments == {
+                "tenant": "default",
                 "function": "account",
                 "manifest": 'name = "account" # ü',
                 "allow_breaking": True,
@@ -271,7 +272,7 @@ def test_management_is_asked_of_the_supervisor(
             stage.supervisor.send("answer", id=request["id"], result={"ü": 1})
             response = await asking
 
-            assert request["operation"] == {"operation": operation, **arguments}
+            assert request["operation"] == {"operation": operation, "tenant": "default", **arguments}
             assert (response.status, response.json) == (200, {"ü": 1})
 
     uvloop.run(play())

@@ -68,7 +68,7 @@ class ScriptedRollout:
         self.events.append("publish " + " ".join(f"{each.function}:{each.version}" for each in catalog.deployments))
 
     def _note(self, what: str, deployment: Deployment) -> None:
-        record = self.registry.named(deployment.function)
+        record = self.registry.named("default", deployment.function)
         self.events.append(f"{what} {deployment.version}, recorded {record.current if record else None}")
 
 
@@ -134,10 +134,10 @@ class DeployBench:
         )
 
     def show(self, function: str) -> dict[str, object]:
-        return asyncio.run(self.operations.perform(ShowFunction(function), self.stages.append))
+        return asyncio.run(self.operations.perform(ShowFunction("default", function), self.stages.append))
 
     def type_id(self, actor_type: str) -> int:
-        record = self.registry.type_named(actor_type)
+        record = self.registry.type_named("default", actor_type)
         assert record is not None
         return record.type_id
 

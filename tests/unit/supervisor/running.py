@@ -94,7 +94,9 @@ class RunningHost:
     def begin(self, operation: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """Ask through the front, over the port; the lines of the answer as they come."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=20) as caller:
-            caller.sendall(json.dumps({"operation": operation, "arguments": arguments}).encode() + b"\n")
+            caller.sendall(
+                json.dumps({"operation": operation, "arguments": {"tenant": "default", **arguments}}).encode() + b"\n"
+            )
             with caller.makefile("rb") as lines:
                 for line in lines:
                     yield json.loads(line)

@@ -81,7 +81,7 @@ def test_a_renamed_class_keeps_its_number_and_frees_its_old_name(bench: DeployBe
 
     assert bench.type_id("Account") == number
     assert [each.type_id for each in bench.rollout.runs["wallet"].types] == [number]
-    assert bench.registry.type_named("Wallet") is None
+    assert bench.registry.type_named("default", "Wallet") is None
     bench.deploy("another", component_text("Wallet"))
     assert bench.type_id("Wallet") != number
     bench.deploy("wallet", component_text("Account", methods=("deposit", "debit", "x")), renamed("Account", "Wallet"))
@@ -135,7 +135,7 @@ def test_a_rollback_takes_a_rename_back(bench: DeployBench) -> None:
     asyncio.run(bench.deploys.rollback("wallet", None))
 
     assert bench.type_id("Wallet") == number
-    assert bench.registry.type_named("Account") is None
+    assert bench.registry.type_named("default", "Account") is None
     asyncio.run(bench.deploys.rollback("wallet", 2))
     assert bench.type_id("Account") == number
 
@@ -264,7 +264,7 @@ def test_a_repair_switches_to_a_compiled_file_that_is_whole_again(bench: DeployB
 
 
 def preview(bench: DeployBench, version: int | None = None) -> dict[str, object]:
-    return asyncio.run(bench.operations.perform(PreviewRollback("wallet", version), bench.stages.append))
+    return asyncio.run(bench.operations.perform(PreviewRollback("default", "wallet", version), bench.stages.append))
 
 
 def test_a_preview_says_what_a_rollback_breaks_and_changes_nothing(bench: DeployBench) -> None:

@@ -15,7 +15,7 @@ from holdfast_host.wire.control import protocol as control
 from holdfast_host.wire.control.messages import Failure
 from holdfast_host.wire.control.tokens import TokensUsed
 
-ASKED = control.Request(1, operations.ListFunctions())
+ASKED = control.Request(1, operations.ListFunctions("default"))
 # What is said, and what follows: the calls of the host's parts, by name.
 NEWS: list[tuple[control.ChildNews, list[str]]] = [
     (control.Ready(7), []),

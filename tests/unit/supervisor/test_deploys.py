@@ -162,7 +162,7 @@ def test_a_worker_that_cannot_load_it_calls_the_deploy_off(bench: DeployBench) -
         bench.deploy("account", component_text("Account", "Audit"))
 
     assert bench.rollout.runs["account"].version == 1
-    assert bench.registry.type_named("Audit") is None
+    assert bench.registry.type_named("default", "Audit") is None
     assert bench.files() == before
 
 

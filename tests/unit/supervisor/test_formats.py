@@ -21,7 +21,7 @@ from holdfast_host.front.routes import transfer_lines
 from holdfast_host.storage.archive import records
 from holdfast_host.storage.lmdb import keys
 from holdfast_host.supervisor.directory.restoring import BackupError, restore_backup
-from holdfast_host.supervisor.registry.registry import Registry
+from holdfast_host.supervisor.registry.registry import Registry, TenantRecord
 from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
 from holdfast_host.supervisor.tokens import token_store
 from holdfast_host.supervisor.tokens.token_store import TokenStore
@@ -55,6 +55,36 @@ def test_a_registry_of_format_1_is_read_as_it_was(registry_file: Path, tmp_path:
     assert first.created_us == AT_US + 1
 
 
+def test_a_registry_of_format_2_has_what_each_tenant_has(tmp_path: Path) -> None:
+    file = tmp_path / "registry.sqlite3"
+    file.write_bytes(lzma.decompress((FIXTURES / "registry" / "format-2.sqlite3.xz").read_bytes()))
+
+    registry = Registry.open(file, tmp_path)
+    named = {tenant: registry.named(tenant, "account") for tenant in ("default", "acme", "blue")}
+    types = {tenant: registry.type_named(tenant, "Account") for tenant in ("default", "acme", "blue")}
+    tenants = [each.name for each in registry.tenants()]
+    registry.close()
+
+    assert tenants == ["acme", "default"]
+    assert {tenant: each and (each.func_id, each.current) for tenant, each in named.items()} == {
+        "default": ("fn_1", 1),
+        "acme": ("fn_1.acme", 2),
+        "blue": None,
+    }
+    assert {tenant: each and each.type_id for tenant, each in types.items()} == {"default": 1, "acme": 2, "blue": None}
+
+
+def test_a_registry_is_one_of_format_1_until_it_has_a_tenant(tmp_path: Path) -> None:
+    """So that an earlier release reads what has nothing new in it."""
+    registry = Registry.open(tmp_path / "r", tmp_path)
+    before = registry._about("format")
+    registry.commit_tenant(TenantRecord("acme", {}, AT_US))
+    after = registry._about("format")
+    registry.close()
+
+    assert (before, after) == (1, 2)
+
+
 def test_a_registry_of_a_later_format_is_refused_by_name(registry_file: Path, tmp_path: Path) -> None:
     with sqlite3.connect(registry_file) as later:
         later.execute("UPDATE about SET value = 9 WHERE name = 'format'")
@@ -67,22 +97,23 @@ def test_a_registry_of_a_later_format_is_refused_by_name(registry_file: Path, tm
     assert registry_file.read_bytes()[100:] == before[100:], "but for the header of its journal it is as it was"
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [1, 2, 3])
 def test_secrets_of_each_format_are_read_as_they_were(number: int, tmp_path: Path) -> None:
     folder = shutil.copytree(FIXTURES / "secrets" / f"format-{number}", tmp_path / "secrets")
 
     found = SecretStore.open(folder).all()
 
     assert found["KEY"] == Secret("one", AT_US, None)
-    assert found.get("SEALED") == (Secret("two", AT_US + 1, "https://api.example.com") if number == 2 else None)
+    assert found.get("SEALED") == (Secret("two", AT_US + 1, "https://api.example.com") if number > 1 else None)
+    assert found.get("KEY.acme") == (Secret("three", AT_US + 2, None) if number == 3 else None)
 
 
 def test_secrets_of_a_later_format_are_refused_by_name(tmp_path: Path) -> None:
-    folder = shutil.copytree(FIXTURES / "secrets" / "format-2", tmp_path / "secrets")
+    folder = shutil.copytree(FIXTURES / "secrets" / "format-3", tmp_path / "secrets")
     facts = json.loads((folder / "sealed.json").read_text())
-    (folder / "sealed.json").write_text(json.dumps({**facts, "format": 3}))
+    (folder / "sealed.json").write_text(json.dumps({**facts, "format": 4}))
 
-    with pytest.raises(ConfigurationError, match=r"sealed.json has format 3, this host reads formats up to 2"):
+    with pytest.raises(ConfigurationError, match=r"sealed.json has format 4, this host reads formats up to 3"):
         SecretStore.open(folder)
 
 
@@ -131,7 +162,7 @@ def test_the_table_of_formats_says_what_the_code_does() -> None:
     assert encoding is not None
     numbers = {
         "`parts/NN/`, a [partition](on-disk.md#a-partition)": keys.FORMAT,
-        "`registry/tokens.json`": token_store.FORMAT,
+        "`registry/tokens.json`": token_store.FORMAT_TENANTS,
         "the lines of `holdfast export`": transfer_lines.FORMAT,
         "`archive/`: the spool, and an [archive](archive.md)'s files": records.FORMAT,
         "values, in `wit/storage.wit`": encoding[1],

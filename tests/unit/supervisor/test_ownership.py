@@ -115,7 +115,7 @@ def test_a_class_that_the_manifest_does_not_bind_is_not_owned(bench: DeployBench
     bench.deploy("shop", component_text("Cart", "Base"), manifest_text("shop", ("CART", "Cart")))
 
     assert [entry.type for entry in bench.rollout.runs["shop"].types] == ["Cart"]
-    assert bench.registry.type_named("Base") is None
+    assert bench.registry.type_named("default", "Base") is None
 
 
 def test_dropping_a_type_that_another_function_refers_to_is_refused(bench: DeployBench) -> None:

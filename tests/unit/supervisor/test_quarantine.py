@@ -52,7 +52,7 @@ def test_all_of_a_version_is_kept_away_from_workers_and_shown_as_one_row(tmp_pat
         quarantine.blame([(cart, b"%d" % number)], lambda _: ("shop", 1))
     for _ in range(int(DEATHS_MAX)):
         quarantine.blame([(FUNCTION, b"shop")], lambda _: ("shop", 1))
-    page = attribution.show(("", ""), 10)
+    page = attribution.show("default", ("", ""), 10)
 
     assert sorted(attribution.quarantined()) == sorted([(FUNCTION, "shop"), (cart, ""), (bench.type_id("Zebra"), "")])
     assert [(each["function"], each["type"], each["name"], each["what"]) for each in page["rows"]] == [
@@ -83,7 +83,7 @@ def test_functions_then_instances_are_listed_in_order_page_by_page(tmp_path: Pat
     found: list[dict[str, Any]] = []
     after, more = ("", ""), True
     while more:
-        page = attribution.show(after, 2)
+        page = attribution.show("default", after, 2)
         found, more = found + page["rows"], page["more"]
         assert len(page["rows"]) == (2 if more else 1)
         after = (found[-1]["type"] or "", found[-1]["name"] or found[-1]["function"])

@@ -77,7 +77,7 @@ def test_a_change_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         registry.commit_version(version(1, tmp_path))
 
-    record = registry.named("account")
+    record = registry.named("default", "account")
     assert record is not None
     assert (record.current, len(registry.versions("fn_1"))) == (1, 1)
     registry.commit_version(version(2, tmp_path))

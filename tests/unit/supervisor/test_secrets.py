@@ -41,13 +41,13 @@ class Bench:
         self.told_courier = (all_values, sealed)
 
     def set(self, name: str, value: str, sealed_for: str | None = None) -> dict[str, Any]:
-        return asyncio.run(self.secrets.set(name, value, sealed_for))
+        return asyncio.run(self.secrets.set("default", name, value, sealed_for))
 
     def delete(self, name: str) -> dict[str, Any]:
-        return asyncio.run(self.secrets.delete(name))
+        return asyncio.run(self.secrets.delete("default", name))
 
     def names(self) -> list[str]:
-        return [each["name"] for each in self.secrets.list()["secrets"]]
+        return [each["name"] for each in self.secrets.list("default")["secrets"]]
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_secret_is_told_to_workers_and_survives_a_restart(bench: Bench) -> Non
 
 
 def test_a_value_is_in_no_answer_no_log_no_repr_and_no_file(bench: Bench) -> None:
-    answers = [bench.set("API_KEY", VALUE), bench.secrets.list(), bench.delete("API_KEY")]
+    answers = [bench.set("API_KEY", VALUE), bench.secrets.list("default"), bench.delete("API_KEY")]
     bench.set("API_KEY", VALUE)
     start = WorkerStart(
         0, "", 0, Routing.over(1, ["w"]), bench.deploys.registry.catalog(), limits=None,  # type: ignore[arg-type]
@@ -196,7 +196,7 @@ def test_a_version_keeps_the_names_of_its_secrets_and_the_list_says_who_sees_the
     bench.set("API_KEY", VALUE)
     bench.set("GREETING", "a name that a function uses otherwise is no less a secret of others")
 
-    seen = {each["name"]: each["functions"] for each in bench.secrets.list()["secrets"]}
+    seen = {each["name"]: each["functions"] for each in bench.secrets.list("default")["secrets"]}
     assert seen == {"API_KEY": ["shop"], "GREETING": []}
     named = {each.function: each.secrets for each in bench.deploys.registry.current()}
     assert named == {"shop": ("API_KEY", "LATER"), "other": ()}
@@ -251,7 +251,7 @@ def test_the_list_says_whose_headers_a_secret_goes_into(bench: Bench) -> None:
     bench.deploys.deploy("shop", CART, f'{MANIFEST}{OUTBOUND}[secrets]\nnames = ["STRIPE_KEY"]\n')
     bench.set("STRIPE_KEY", VALUE)
 
-    assert bench.secrets.list()["secrets"][0]["functions"] == ["shop"]
+    assert bench.secrets.list("default")["secrets"][0]["functions"] == ["shop"]
     (deployed,) = bench.deploys.registry.current()
     assert deployed.outbound.allow == ("https://api.stripe.com/v1/",)
     assert deployed.outbound.headers == {STRIPE: {"Authorization": "Bearer {STRIPE_KEY}"}}

@@ -32,6 +32,7 @@ from holdfast_host.wire.control.tokens import KnownTokens
 from tests.harness.host import PROJECT
 
 FORMAT_1 = PROJECT / "tests" / "fixtures" / "tokens" / "format-1.json"
+FORMAT_2 = PROJECT / "tests" / "fixtures" / "tokens" / "format-2.json"
 
 
 @dataclass
@@ -53,10 +54,10 @@ class Bench:
         self.tokens = TokenOperations(self.store, limits, self.told.append, EventLog("debug", self.log))
 
     def create(self, scope: str = "call", name: str = "", types: list[str] | None = None, **more: Any) -> Any:
-        return self.tokens.perform(CreateToken(scope, name, types or [], **more))
+        return self.tokens.perform(CreateToken(None, scope, name, types or [], **more))
 
     def listed(self) -> list[Any]:
-        return list(self.tokens.perform(ListTokens())["tokens"])
+        return list(self.tokens.perform(ListTokens(None))["tokens"])
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_a_token_is_told_to_fronts_as_its_digest_and_survives_a_restart(bench: B
 
 def test_the_text_of_a_token_is_in_no_file_no_log_and_no_list(bench: Bench) -> None:
     made = [bench.create(name="a"), bench.create(name="b")]
-    made.append(bench.tokens.perform(RotateToken(made[0]["id"])))
+    made.append(bench.tokens.perform(RotateToken(None, made[0]["id"])))
     texts = [bench.path.read_text(), bench.log.getvalue(), json.dumps(bench.listed()), repr(bench.told)]
 
     for each in made:
@@ -96,7 +97,7 @@ def test_a_rotated_token_has_another_text_and_its_lifetime_again(bench: Bench) -
     made = bench.create(expires_s=60)
     bench.now_us += 3_600_000_000
     assert bench.listed()[0]["expired"]
-    rotated = bench.tokens.perform(RotateToken(made["id"]))
+    rotated = bench.tokens.perform(RotateToken(None, made["id"]))
 
     assert rotated["token"] != made["token"]
     assert (rotated["id"], rotated["expired"]) == (made["id"], False)
@@ -124,7 +125,7 @@ def test_a_front_that_starts_after_the_clock_was_set_back_is_given_no_expired_to
 
 def test_a_host_whose_tokens_are_all_revoked_still_asks_for_one(bench: Bench) -> None:
     assert not bench.store.for_fronts().asked_for
-    bench.tokens.perform(RevokeToken(bench.create()["id"]))
+    bench.tokens.perform(RevokeToken(None, bench.create()["id"]))
     bench.restart()
 
     assert bench.told[-1] == bench.store.for_fronts() == KnownTokens(asked_for=True)
@@ -133,14 +134,14 @@ def test_a_host_whose_tokens_are_all_revoked_still_asks_for_one(bench: Bench) ->
 @pytest.mark.parametrize("operation", [RevokeToken, RotateToken])
 def test_what_there_is_no_token_of_is_said(bench: Bench, operation: Any) -> None:
     with pytest.raises(UnknownTokenError, match="there is no token 'k'"):
-        bench.tokens.perform(operation("k"))
+        bench.tokens.perform(operation(None, "k"))
 
 
 def test_a_whole_token_in_the_place_of_its_id_is_not_said_again(bench: Bench) -> None:
     text = bench.create()["token"]
     for given in (text, text + "x"):
         with pytest.raises(UnknownTokenError) as raised:
-            bench.tokens.perform(RevokeToken(given))
+            bench.tokens.perform(RevokeToken(None, given))
 
         assert text[15:20] not in raised.value.message
 
@@ -148,15 +149,15 @@ def test_a_whole_token_in_the_place_of_its_id_is_not_said_again(bench: Bench) ->
 @pytest.mark.parametrize(
     ("wish", "kind", "said"),
     [
-        (CreateToken("call", "x" * 65), BadRequestError, "at most 64 characters"),
-        (CreateToken("call", "a\u202eb"), BadRequestError, "which can be printed"),
-        (CreateToken("call", "a\nb"), BadRequestError, "which can be printed"),
-        (CreateToken("call", "\ud800"), BadRequestError, "which can be printed"),
-        (CreateToken("read", "", ["Account"]), BadRequestError, "types are for tokens of the scope call"),
-        (CreateToken("call", "", ["A"] * 101), BadRequestError, "at most 100 types"),
-        (CreateToken("call", "", ["a b"]), InvalidNameError, "'a b' is no type"),
-        (CreateToken("call", expires_s=0), BadRequestError, "1 to 315360000 seconds"),
-        (CreateToken("call", expires_s=LIFETIME_S_MAX + 1), BadRequestError, "1 to 315360000 seconds"),
+        (CreateToken(None, "call", "x" * 65), BadRequestError, "at most 64 characters"),
+        (CreateToken(None, "call", "a\u202eb"), BadRequestError, "which can be printed"),
+        (CreateToken(None, "call", "a\nb"), BadRequestError, "which can be printed"),
+        (CreateToken(None, "call", "\ud800"), BadRequestError, "which can be printed"),
+        (CreateToken(None, "read", "", ["Account"]), BadRequestError, "types are for tokens of the scope call"),
+        (CreateToken(None, "call", "", ["A"] * 101), BadRequestError, "at most 100 types"),
+        (CreateToken(None, "call", "", ["a b"]), InvalidNameError, "'a b' is no type"),
+        (CreateToken(None, "call", expires_s=0), BadRequestError, "1 to 315360000 seconds"),
+        (CreateToken(None, "call", expires_s=LIFETIME_S_MAX + 1), BadRequestError, "1 to 315360000 seconds"),
     ],
 )
 def test_what_no_token_can_be_is_refused(bench: Bench, wish: CreateToken, kind: type[HoldfastError], said: str) -> None:
@@ -172,7 +173,7 @@ def test_there_are_so_many_tokens_and_no_more(bench: Bench) -> None:
     made = [bench.create() for _ in range(bench.tokens_max)]
     with pytest.raises(BadRequestError, match="there are 5 tokens, the limit is 5: revoke"):
         bench.create()
-    bench.tokens.perform(RevokeToken(made[0]["id"]))
+    bench.tokens.perform(RevokeToken(None, made[0]["id"]))
 
     bench.create()
     assert Limits().tokens_max == 1_000
@@ -187,7 +188,7 @@ def test_all_tokens_together_name_so_many_types_and_no_more(bench: Bench, monkey
         bench.create(types=["F"])
 
     bench.create()
-    bench.tokens.perform(RevokeToken(last["id"]))
+    bench.tokens.perform(RevokeToken(None, last["id"]))
     assert bench.create(types=["F"])["types"] == ["F"]
 
 
@@ -199,7 +200,7 @@ def test_a_disk_that_refuses_changes_nothing(bench: Bench, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(file_document, "write_durably", refuse)
-    for operation in (CreateToken("call"), RotateToken(made["id"]), RevokeToken(made["id"])):
+    for operation in (CreateToken(None, "call"), RotateToken(None, made["id"]), RevokeToken(None, made["id"])):
         with pytest.raises(StorageFullError, match="the tokens cannot be written: No space left on device; nothing"):
             bench.tokens.perform(operation)
 
@@ -246,6 +247,21 @@ def test_a_use_that_cannot_be_written_stops_nobody(bench: Bench, monkeypatch: py
     assert "the last use of tokens cannot be written" in bench.log.getvalue()
 
 
+def test_tokens_that_the_second_format_kept_say_whose_they_are() -> None:
+    found = TokenStore.open(FORMAT_2).all()
+
+    assert {each.name: each.tenant for each in found.values()} == {"host": None, "of acme": "acme"}
+
+
+def test_a_file_of_tokens_is_one_of_format_1_until_one_is_of_a_tenant(bench: Bench) -> None:
+    """A release that knows no tenants would take their tokens for the host's, so it must not read them."""
+    bench.create("admin")
+    before = json.loads(bench.path.read_text())["format"]
+    bench.tokens.perform(CreateToken("acme", "admin"))
+
+    assert (before, json.loads(bench.path.read_text())["format"]) == (1, 2)
+
+
 def test_tokens_that_the_first_format_kept_are_read_as_they_were() -> None:
     found = TokenStore.open(FORMAT_1).all()
 
@@ -268,7 +284,7 @@ def test_tokens_that_the_first_format_kept_are_read_as_they_were() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"format":2,"tokens":[]}', "has format 2, this host reads format 1"),
+        ('{"format":3,"tokens":[]}', "has format 3, this host reads formats up to 2"),
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
         ('{"format":1,"tokens":[{"id":"k3fq7wz2ab"}]}', "cannot be read"),

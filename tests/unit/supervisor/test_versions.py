@@ -59,12 +59,12 @@ def test_types_that_nothing_ships_any_more_are_listed_while_they_have_instances(
     bench.deploy("account", component_text("Account", "Ledger", "Empty"))
     bench.deploy("other", component_text("Other"))
     bench.rollout.instances = {bench.type_id(each) for each in ("Account", "Ledger", "Other")}
-    assert asyncio.run(bench.deploys.undeployed()) == []
+    assert asyncio.run(bench.deploys.undeployed("default")) == []
 
     bench.deploy("account", component_text("Account"), allow_breaking=True)
-    [ledger] = asyncio.run(bench.deploys.undeployed())
+    [ledger] = asyncio.run(bench.deploys.undeployed("default"))
     asyncio.run(bench.deploys.delete("account"))
-    left = asyncio.run(bench.deploys.undeployed())
+    left = asyncio.run(bench.deploys.undeployed("default"))
 
     assert (ledger["type"], ledger["function"]) == ("Ledger", "account")
     assert [each["type"] for each in left] == ["Account", "Ledger"]

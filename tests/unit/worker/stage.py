@@ -273,7 +273,7 @@ class Stage:
         """Every turn that starts from now on runs the guests as they are now."""
         loaded = self.loaded(version)
         self.worker.deployments._by_type[TYPE] = loaded
-        self.worker.deployments._by_name["T"] = loaded
+        self.worker.deployments._by_name["default", "T"] = loaded
         return loaded
 
     def do(self, action: Callable[[], Any]) -> Any:

@@ -18,7 +18,15 @@ from holdfast_host.worker.control import ControlChannel
 from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.threads.poller import Poller
 
-ALL: dict[str, Any] = {"type": None, "name": None, "function": None, "since": None, "level": None, "positions": {}}
+ALL: dict[str, Any] = {
+    "tenant": "default",
+    "type": None,
+    "name": None,
+    "function": None,
+    "since": None,
+    "level": None,
+    "positions": {},
+}
 
 
 class Broken:
@@ -97,6 +105,20 @@ def test_of_a_long_traceback_the_end_is_kept(tmp_path: Path) -> None:
 
     assert line["message"].endswith("xValueError: the cause")
     assert len(line["message"]) <= 16 * KIB
+
+
+def test_a_tenant_reads_its_own_lines_whatever_is_asked_for(tmp_path: Path) -> None:
+    """One name is another instance's for each tenant, in a lane of its own."""
+    output = Output(0, "info", tmp_path, MIB)
+    for function in ("f", "f.acme", "f.blue"):
+        output.guest_line("T/a", function, "info", f"of {function}")
+    output.flush()
+
+    for tenant, said in (("default", "of f"), ("acme", "of f.acme"), ("blue", "of f.blue")):
+        for chosen in ({}, {"type": "T"}, {"type": "T", "name": "a"}, {"function": "f"}):
+            assert [line["message"] for line in output.read({**ALL, "tenant": tenant, **chosen})["lines"]] == [said]
+    assert output.read({**ALL, "tenant": "none"})["lines"] == []
+    assert output.read({**ALL, "function": "f.acme"})["lines"] == []
 
 
 def test_lines_are_chosen_by_level_and_time_and_what_is_printed_counts_as_info_or_warning(tmp_path: Path) -> None:

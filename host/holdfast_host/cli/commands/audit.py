@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli.addresses import with_query
-from holdfast_host.cli.client import HostClient, host_options, open_client
+from holdfast_host.cli.client import HostClient, open_client, whole_host_options
 from holdfast_host.cli.commands.logs import read_since
 from holdfast_host.cli.follow_numbered import follow_numbered
 from holdfast_host.cli.operator_answers import AuditEntry
@@ -33,7 +33,7 @@ Examples:
     callback=read_since,
     help="Only changes from then on: 90s, 10m, 2h or 1d ago, a date and time, or seconds since 1970.",
 )
-@host_options
+@whole_host_options
 @json_option
 def command(follows: bool, since: str | None, host: str, token_file: Path | None, as_json: bool) -> None:
     """Show each change through the management API: when, who, from where, what, and what became of it.

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli.addresses import checked_url
-from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.client import open_client, whole_host_options
 from holdfast_host.cli.operator_answers import OwnToken
 from holdfast_host.cli.output import CommandFailedError, ask_hidden, json_option, print_json, say, tell
 from holdfast_host.cli.tokens import changing_tokens, checked_token, kept_tokens, token_for, tokens_file
@@ -45,7 +45,7 @@ def command() -> None:
 
 
 @command.command("set", epilog=_SET_EXAMPLES)
-@host_options
+@whole_host_options
 @json_option
 def set_token(host: str, token_file: Path | None, as_json: bool) -> None:
     """Keep a token for the host, once that has taken it.
@@ -65,7 +65,7 @@ def set_token(host: str, token_file: Path | None, as_json: bool) -> None:
 
 
 @command.command("status", epilog=_STATUS_EXAMPLES)
-@host_options
+@whole_host_options
 @json_option
 def show_status(host: str, token_file: Path | None, as_json: bool) -> None:
     """Show which token commands use for the host, and what it may; then the hosts that one is kept for."""
@@ -83,7 +83,7 @@ def show_status(host: str, token_file: Path | None, as_json: bool) -> None:
 
 
 @command.command("forget", epilog=_FORGET_EXAMPLES)
-@host_options
+@whole_host_options
 @json_option
 def forget_token(host: str, token_file: Path | None, as_json: bool) -> None:
     """Keep no token for the host any more. The host still takes it: `holdfast token revoke` ends that."""

@@ -9,7 +9,7 @@ import click
 
 from holdfast_host.cli.addresses import with_query
 from holdfast_host.cli.archive_place import refuse_place_in_bucket
-from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.client import open_client, whole_host_options
 from holdfast_host.cli.output import CommandFailedError, Stages, json_option, tell
 from holdfast_host.core.durable_files import fill_durably, move_durably, written_alone
 from holdfast_host.supervisor.directory.restoring import BackupError, BackupFacts, read_backup
@@ -24,7 +24,7 @@ Examples:
 @click.command("backup", epilog=_EXAMPLES)
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--with-key", is_flag=True, help="Add the key of the secrets: who has the file can then read them.")
-@host_options
+@whole_host_options
 @json_option
 def command(file: Path, with_key: bool, host: str, token_file: Path | None, as_json: bool) -> None:
     """Write a backup of the running host into FILE: one consistent state of all instances, functions and secrets.

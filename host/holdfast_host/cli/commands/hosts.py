@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli import host_answers
-from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.client import open_client, whole_host_options
 from holdfast_host.cli.output import json_option, print_json, print_table
 
 _EXAMPLES: Final = """\b
@@ -18,7 +18,7 @@ Example:
 
 
 @click.command("hosts", epilog=_EXAMPLES)
-@host_options
+@whole_host_options
 @json_option
 def command(host: str, token_file: Path | None, as_json: bool) -> None:
     """List the hosts of the store: which one serves, how many workers and shards each has, and its last sign of life.

@@ -25,6 +25,7 @@ _CREATE_EXAMPLES: Final = """\b
 Examples:
   holdfast token create --scope deploy --name ci --expires 90d
   holdfast token create --scope call --type Account --type Cart --name shop
+  holdfast token create --scope admin --tenant acme
 """
 _LIST_EXAMPLES: Final = """\b
 Example:
@@ -77,7 +78,10 @@ def create_token(
     token_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Make a token. It is printed now and never again: the host keeps its hash alone."""
+    """Make a token. It is printed now and never again: the host keeps its hash alone.
+
+    With --tenant it is that tenant's, and sees and changes nothing else; without it, the host's.
+    """
     wish: dict[str, Any] = {"scope": scope, "name": name, "types": list(types)}
     if expires is not None:
         wish["expires_s"] = expires
@@ -103,10 +107,11 @@ def list_tokens(host: str, token_file: Path | None, as_json: bool) -> None:
             ", ".join(each["types"]) or ("all" if each["scope"] == Scope.CALL else ""),
             ("expired " if each["expired"] else "") + (each["expires_at"] or "never"),
             each["last_used_at"] or "never",
+            each.get("tenant") or "",
         )
         for each in answer["tokens"]
     ]
-    print_table(("id", "name", "scope", "types", "expires", "last used"), rows)
+    print_table(("id", "name", "scope", "types", "expires", "last used", "tenant"), rows)
 
 
 @command.command("rotate", epilog=_ROTATE_EXAMPLES)

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.client import open_client, whole_host_options
 from holdfast_host.cli.output import Screen, has_screen, json_option, print_json, say
 from holdfast_host.cli.worker_answers import Activity, ShownWorker, Whose, Workers
 
@@ -32,7 +32,7 @@ _DAY_S: Final = 86_400
     help="How often to look again.",
 )
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Rows of each kind.")
-@host_options
+@whole_host_options
 @json_option
 def command(once: bool, interval: float, limit: int, host: str, token_file: Path | None, as_json: bool) -> None:
     """Show what each worker does now, until Ctrl-C: running turns, the longest queues, what waits for the disk.

@@ -14,7 +14,7 @@ _NAMED_MAX: Final = 10  # types that a refusal names
 class Caller:
     """One token, as long as it holds in this front; requests, sockets and streams keep theirs."""
 
-    __slots__ = ("digest", "ended", "expires_us", "id", "name", "scope", "types", "types_in_paths")
+    __slots__ = ("digest", "ended", "expires_us", "id", "name", "scope", "tenant", "types", "types_in_paths")
 
     def __init__(self, facts: TokenFacts) -> None:
         self.id = facts.id
@@ -22,6 +22,7 @@ class Caller:
         self.name = facts.name
         self.scope = facts.scope
         self.expires_us = facts.expires_us
+        self.tenant = facts.tenant  # None: it is the host's
         self.types = frozenset(facts.types) or None  # None: all
         self.types_in_paths = frozenset(each.encode() for each in facts.types) or None
         self.ended = False  # revoked, rotated or expired

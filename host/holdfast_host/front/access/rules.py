@@ -7,10 +7,11 @@ here. `admin` may use everything.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from holdfast_host.core.errors import ForbiddenError
+from holdfast_host.core.tenants import TENANT_HEADER
 from holdfast_host.core.tokens import Scope
 
 if TYPE_CHECKING:
@@ -28,19 +29,23 @@ class Guarded:
     Attributes:
         handler: what serves.
         scopes: of tokens that may; none for a handler that needs no token.
+        of_host: it is about what is of no tenant: for tokens of the host, where they name no tenant.
         changes: of one that changes something, its name in the audit log and in the API's description; else empty.
     """
 
     handler: RouteHandler
     scopes: tuple[Scope, ...]
     changes: str = ""
+    of_host: bool = False
 
-    def check(self, caller: Caller) -> None:
-        """Return when the caller may use it.
+    def check(self, caller: Caller, *, whole_host: bool = True) -> None:
+        """Return when the caller may use it; `whole_host` where it acts for no tenant.
 
         Raises:
-            ForbiddenError: its token has another scope.
+            ForbiddenError: its token has another scope, or this is of the whole host.
         """
+        if self.of_host and not whole_host:
+            raise ForbiddenError(f"this is of the whole host: for a token of the host, without {TENANT_HEADER}")
         if self.scopes and caller.scope not in self.scopes:
             wanted = " or ".join(self.scopes)
             raise ForbiddenError(f"{caller.label} has the scope {caller.scope}, and this takes one of {wanted}")
@@ -69,6 +74,11 @@ def look(handler: RouteHandler, *further: Scope) -> Guarded:
 def administer(handler: RouteHandler) -> Guarded:
     """It shows what is the administrator's alone."""
     return Guarded(handler, (Scope.ADMIN,))
+
+
+def of_host(guarded: Guarded) -> Guarded:
+    """It is about the host as a whole, so it is no tenant's."""
+    return replace(guarded, of_host=True)
 
 
 def change(name: str, handler: RouteHandler, *further: Scope) -> Guarded:

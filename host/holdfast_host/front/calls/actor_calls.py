@@ -30,9 +30,9 @@ _METHOD: Final = int(CallKind.METHOD)
 _TYPED_ARGUMENTS: Final = int(CallFlag.TYPED_ARGUMENTS)
 TYPED_RESULT: Final = int(CallFlag.TYPED_RESULT)
 
-# A request that is here as a whole: type, name and method, which need no decoding; the flags of its CALL; its body; and
-# its idempotency key with its scope, empty for none.
-WholeRequest = tuple[tuple[bytes | Any, ...], int, bytes, bytes]
+# A request that is here as a whole: type, name and method, which need no decoding; the flags of its CALL; its body; its
+# idempotency key with its scope, empty for none; and the tenant that it is of.
+WholeRequest = tuple[tuple[bytes | Any, ...], int, bytes, bytes, str]
 
 
 class Calls:
@@ -52,7 +52,7 @@ class Calls:
         """POST /v1/actors/{type}/{name}/{method}; the segments are still encoded."""
         name, actor_type = check_instance_name(decode_segment(raw_name)), decode_segment(raw_type)
         exchange.caller.check_type(actor_type)
-        type_id = self.view.type_id(actor_type)
+        type_id = self.view.of(exchange.tenant).type_id(actor_type)
         method = _check_method(decode_segment(raw_method))
         body = await read_body(exchange, self._limits.arguments_bytes_max)
         check_arguments(body, self._limits.nesting_max)
@@ -64,9 +64,9 @@ class Calls:
         Raises:
             HoldfastError: it is refused at once.
         """
-        (actor_type, raw_name, method), flags, body, key = request
+        (actor_type, raw_name, method), flags, body, key, tenant = request
         name = check_instance_name(raw_name.decode())
-        type_id = self.view.type_id(actor_type.decode())
+        type_id = self.view.of(tenant).type_id(actor_type.decode())
         if len(body) > self._limits.arguments_bytes_max:
             raise too_large(len(body), self._limits.arguments_bytes_max)
         check_arguments(body, self._limits.nesting_max)
@@ -86,7 +86,7 @@ class Calls:
             )
         name = check_instance_name(facts["name"])
         exchange.caller.check_type(facts["type"])
-        type_id = self.view.type_id(facts["type"])
+        type_id = self.view.of(exchange.tenant).type_id(facts["type"])
         method = _check_method(facts["method"])
         return await self._call(exchange, type_id, name, method, facts["args"])
 

@@ -171,7 +171,7 @@ class FunctionHosts:
         with self._handshakes.offer(name) as offer:
             answer = await self._ask(exchange, request, name, offer)
             if isinstance(answer, Accepted):
-                return await self._handshakes.complete(exchange, wanted, offer, answer)
+                return await self._handshakes.complete(exchange, deployed.tenant, wanted, offer, answer)
         if exchange.wants_socket and answer.status < _REDIRECTION:
             raise socket_refused()  # it was answered as any other request is: nobody has taken the socket
         return answer

@@ -101,7 +101,7 @@ class Handshakes:
             raise UnknownRouteError(f"nothing is served at {path[:200]!r}")
         actor_type, name = decode_segment(segments[3]), check_instance_name(decode_segment(segments[4]))
         exchange.caller.check_type(actor_type)
-        type_id = self._calls.view.type_id(actor_type)
+        type_id = self._calls.view.of(exchange.tenant).type_id(actor_type)
         came_by = exchange.came_by
         rest = segments[5] if len(segments) == 6 else ""
         url = f"{came_by.scheme}://{exchange.asked_host or 'localhost'}/{rest}{query and '?' + query}"
@@ -116,7 +116,7 @@ class Handshakes:
                 return Answer(status, reply)
             accepted = read_accepted(reply, self._limits, actor_type)
             if accepted is not None:
-                return await self.complete(exchange, wanted, offer, accepted)
+                return await self.complete(exchange, exchange.tenant, wanted, offer, accepted)
             try:
                 answer = read_response(reply, "GET", self._limits)
             except BadResponseError as error:
@@ -126,16 +126,16 @@ class Handshakes:
         return answer
 
     async def complete(
-        self, exchange: Exchange, wanted: Wanted, offer: Offer, accepted: Accepted
+        self, exchange: Exchange, tenant: str, wanted: Wanted, offer: Offer, accepted: Accepted
     ) -> web.StreamResponse:
-        """End the handshake, and hand the connection over; never returns.
+        """End the handshake, and hand the connection over; never returns. The instance is one of that tenant.
 
         Raises:
             ActorMethodError: 502, the instance has accepted nothing, or something else.
         """
         label = f"{accepted.type}/{accepted.name}"
         try:
-            type_id = self._calls.view.type_id(accepted.type)
+            type_id = self._calls.view.of(tenant).type_id(accepted.type)
         except UnknownActorTypeError as error:
             raise ActorMethodError(f"the answer accepts a socket for {label}: {error}", status=_GATEWAY) from None
         opened = await offer.complete(type_id, accepted.name.encode("utf-8", "replace"), label)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from aiohttp import HttpVersion11
 
 from holdfast_host.core.errors import BadRequestError, HoldfastError, InternalError
+from holdfast_host.core.tenants import DEFAULT_TENANT
 from holdfast_host.front.http.aiohttp_internals import LibraryConnection, is_known
 from holdfast_host.front.http.errors import answer_of
 
@@ -122,11 +123,15 @@ class Connection(LibraryConnection):
         """The library begins to serve a request."""
 
     def learn(
-        self, message: RawRequestMessage, flags_of: Callable[[], int], types: frozenset[bytes] | None = None
+        self,
+        message: RawRequestMessage,
+        flags_of: Callable[[], int],
+        types: frozenset[bytes] | None = None,
+        tenant: str = DEFAULT_TENANT,
     ) -> None:
         """The head of the request that the library serves has passed all checks, for a call with these flags.
 
-        `types` are those that may be called with it, None for all.
+        `types` are those that may be called with it, None for all; `tenant` is whose they are.
         """
 
     def handle_error(

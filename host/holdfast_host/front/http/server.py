@@ -16,6 +16,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http import RawRequestMessage
 
 from holdfast_host.core.json_text import JsonObject
+from holdfast_host.core.tenants import DEFAULT_TENANT
 from holdfast_host.front.access.callers import NOBODY, Caller
 from holdfast_host.front.http.answers import Answer, DateLine, cut
 from holdfast_host.front.http.client_timeouts import ClientTimeouts
@@ -42,6 +43,8 @@ class Exchange(web.BaseRequest):
     dates: DateLine
     server: HttpServer
     caller: Caller = NOBODY  # once it is let in
+    tenant: str = DEFAULT_TENANT  # whose names it means
+    whole_host = True  # it may see what is of no tenant: its token is the host's, and it names no tenant
     # For the audit log: what a change has made, and its status and body, where it goes on without its client.
     details: JsonObject | None = None
     later: asyncio.Future[tuple[int, JsonObject]] | None = None
@@ -111,7 +114,7 @@ class Exchange(web.BaseRequest):
         if self.sharing or self.server.proxies.tell_host(self.headers):
             return  # its answer has more headers; what passes from a proxy might not from a stranger
         connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
-        connection.learn(self._message, lambda: flags_of(self.headers), self.caller.types_in_paths)
+        connection.learn(self._message, lambda: flags_of(self.headers), self.caller.types_in_paths, self.tenant)
 
     def expect_body(self) -> None:
         """Tell a client that waits for it to send its body (`Expect: 100-continue`)."""

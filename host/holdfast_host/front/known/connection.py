@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast_host.core.limits import KIB
+from holdfast_host.core.tenants import DEFAULT_TENANT
 from holdfast_host.front.http.answers import DRAINED_BYTES, compose_head
 from holdfast_host.front.http.connection import CLOSE_LINE, Connection
 from holdfast_host.front.http.request_ids import FAILED
@@ -78,12 +79,16 @@ class KnowingConnection(Connection):
         self._boundary.parsed(message)
 
     def learn(
-        self, message: RawRequestMessage, flags_of: Callable[[], int], types: frozenset[bytes] | None = None
+        self,
+        message: RawRequestMessage,
+        flags_of: Callable[[], int],
+        types: frozenset[bytes] | None = None,
+        tenant: str = DEFAULT_TENANT,
     ) -> None:
         """Know that head the next time, where it can be known and is not yet."""
         found = self._boundary.known_as
         if found is not None and not self._direct.knows(found[0]) and is_plain(message):
-            self._direct.learn(*found, flags_of(), types)
+            self._direct.learn(*found, flags_of(), types, tenant)
 
     def answer(self, status: int, body: bytes, content_type: str, further: bytes = b"") -> None:
         """Send the answer to the call under way, and close if the front began to stop meanwhile."""

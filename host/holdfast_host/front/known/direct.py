@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, Protocol
 
+from holdfast_host.core.tenants import DEFAULT_TENANT
 from holdfast_host.front.calls.actor_calls import TYPED_RESULT
 from holdfast_host.front.calls.idempotency_keys import REPLAYED_LINE, read_key
 from holdfast_host.front.http.answers import JSON, TYPED_JSON
@@ -101,14 +102,21 @@ class DirectCalls:
     def __init__(self, calls: Calls, heads_max: int = HEADS_MAX) -> None:
         self._calls = calls
         self._heads_max = heads_max
-        # Flags, length of the body, types that may be called or None for all; in the order in which they came.
-        self._heads: dict[bytes, tuple[int, int, frozenset[bytes] | None]] = {}
+        # Flags, length of the body, types that may be called or None for all, tenant; in the order in which they came.
+        self._heads: dict[bytes, tuple[int, int, frozenset[bytes] | None, str]] = {}
         self.count = 0  # of calls that were begun here
 
-    def learn(self, block: bytes, body_bytes: int, flags: int, types: frozenset[bytes] | None = None) -> None:
+    def learn(
+        self,
+        block: bytes,
+        body_bytes: int,
+        flags: int,
+        types: frozenset[bytes] | None = None,
+        tenant: str = DEFAULT_TENANT,
+    ) -> None:
         """A head with these lines, which announce that length, has passed; the one known longest may go for it.
 
-        `types` are those that may be called with it, None for all.
+        `types` are those that may be called with it, None for all; `tenant` is whose they are.
         """
         block, _ = _without_key(block)
         if _without_key(block)[1] is not None:
@@ -117,7 +125,7 @@ class DirectCalls:
             return  # no other request has it: it would take the place of one that comes again
         if len(self._heads) >= self._heads_max:
             del self._heads[next(iter(self._heads))]
-        self._heads[block] = flags, body_bytes, types
+        self._heads[block] = flags, body_bytes, types, tenant
 
     def forget(self) -> None:
         """Know none any more."""
@@ -146,7 +154,7 @@ class DirectCalls:
             known, key = self._heads.get((before + after)[len(_LINE_END) :]), found
         if known is None or len(data) != end + known[1] or (known[2] is not None and line[1] not in known[2]):
             return None
-        return line.groups(), known[0], data[end:], key
+        return line.groups(), known[0], data[end:], key, known[3]
 
     def begin(self, request: WholeRequest, caller: Caller) -> DirectCall:
         """Send the call to its worker; its caller is answered later.

@@ -60,13 +60,13 @@ class AlarmRoutes:
         ]
 
     async def _get(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        type_id, name = self._instance(found)
+        type_id, name = self._instance(exchange, found)
         worker, _ = self._routing.place(type_id, name)
         answer = await self._links[worker].read({"read": "alarm", "type_id": type_id, "name": name.decode()})
         return json_answer(show_alarm(answer["alarm"]))
 
     async def _put(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        type_id, name = self._instance(found)
+        type_id, name = self._instance(exchange, found)
         facts = await read_object(exchange, _BODY_BYTES_MAX)
         unknown = facts.keys() - {"due"}
         if unknown:
@@ -79,16 +79,17 @@ class AlarmRoutes:
         return json_answer(show_alarm(alarm))
 
     async def _delete(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return await self._edit(*self._instance(found), b"delete_alarm", [])
+        return await self._edit(*self._instance(exchange, found), b"delete_alarm", [])
 
     async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         given = read_parameters(query, "state", "limit", "cursor")
-        rows, cursor = await list_by_state(self._links, "alarms", STATES, given, show_row)
+        only = self._view().of(exchange.tenant).only
+        rows, cursor = await list_by_state(self._links, "alarms", STATES, given, show_row, only)
         return json_answer({"alarms": rows, "cursor": cursor})
 
-    def _instance(self, found: tuple[str, ...]) -> tuple[int, bytes]:
-        actor_type, name = found
-        return self._view().type_id(decode_segment(actor_type)), check_instance_name(decode_segment(name))
+    def _instance(self, exchange: Exchange, found: tuple[str, ...]) -> tuple[int, bytes]:
+        actor_type, name = map(decode_segment, found)
+        return self._view().of(exchange.tenant).type_id(actor_type), check_instance_name(name)
 
     async def _edit(self, type_id: int, name: bytes, edit: bytes, arguments: list[Any]) -> Answer:
         worker, partition = self._routing.place(type_id, name)

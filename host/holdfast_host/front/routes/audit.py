@@ -8,7 +8,7 @@ from aiohttp import web
 
 from holdfast_host.core.errors import BadRequestError
 from holdfast_host.core.json_text import JsonObject
-from holdfast_host.front.access.rules import look
+from holdfast_host.front.access.rules import look, of_host
 from holdfast_host.front.app import Route
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import LineStream
@@ -29,7 +29,7 @@ class AuditRoutes:
 
     def routes(self) -> list[Route]:
         """For the App."""
-        return [Route.of("/v1/audit", GET=look(self._read))]
+        return [Route.of("/v1/audit", GET=of_host(look(self._read)))]
 
     async def _read(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         asked = read_parameters(query, "after", "limit", "follow")

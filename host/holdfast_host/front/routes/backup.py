@@ -13,7 +13,7 @@ from holdfast_host.core.backup_file import CHECKSUMS, END, FAILED, member_head, 
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.failures import disk_error
 from holdfast_host.core.limits import MIB
-from holdfast_host.front.access.rules import change
+from holdfast_host.front.access.rules import change, of_host
 from holdfast_host.front.app import Route
 from holdfast_host.front.http.answers import ByteStream
 from holdfast_host.front.http.paths import read_flags
@@ -38,7 +38,7 @@ class BackupRoutes:
 
     def routes(self) -> list[Route]:
         """For the App."""
-        return [Route.of("/v1/backup", POST=change("takeBackup", self._take))]
+        return [Route.of("/v1/backup", POST=of_host(change("takeBackup", self._take)))]
 
     async def _take(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         with_key = read_flags(query, "with_key")["with_key"]

@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from holdfast_host.core.errors import BadRequestError, HostUnavailableError, UnknownRouteError
+from holdfast_host.core.tenants import name_of, tenant_of
 from holdfast_host.front.access.rules import look
 from holdfast_host.front.app import Route
 from holdfast_host.front.http.answers import LineStream
@@ -49,8 +50,12 @@ class ChangeRoutes:
             raise UnknownRouteError("this host keeps no archive, from which changes are read: start it with --archive")
         types, asked_type = exchange.caller.types, asked.get("type")
 
-        def is_wanted(name: str) -> bool:
-            return (asked_type is None or name == asked_type) and (types is None or name in types)
+        def is_wanted(key: str) -> bool:
+            if key.startswith("#"):  # of which nobody knows whose it is
+                return exchange.whole_host and (asked_type in {None, key}) and (types is None or key in types)
+            name = name_of(key)
+            mine = tenant_of(key) == exchange.tenant
+            return mine and (asked_type is None or name == asked_type) and (types is None or name in types)
 
         reader, begins = await asyncio.to_thread(_open, self._archive, asked.get("after"), is_wanted)
         lines = await asyncio.to_thread(_read, reader)  # a refusal still gets its own head
@@ -60,7 +65,7 @@ class ChangeRoutes:
             await stream.write({"position": position})
         while left and (lines or follow or not reader.at_end):
             for line in lines[:left]:
-                await stream.send(msgspec.json.encode(line) + b"\n")
+                await stream.send(msgspec.json.encode(_shown(line)) + b"\n")
             left -= min(left, len(lines))
             waits = reader.at_end and not lines
             if exchange.server.draining or exchange.caller.ended or (exchange.half_closed and waits):
@@ -70,6 +75,11 @@ class ChangeRoutes:
             lines = await asyncio.to_thread(_read, reader) if left else []
         await stream.aclose()
         return stream.response
+
+
+def _shown(line: dict[str, Any]) -> dict[str, Any]:
+    """A line with the type as its tenant knows it."""
+    return {**line, "type": name_of(line["type"])} if "type" in line else line
 
 
 def _open(archive: str, after: str | None, is_wanted: Any) -> tuple[ChangeReader, list[str]]:

@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.front.access.rules import look
+from holdfast_host.front.access.rules import look, of_host
 from holdfast_host.front.app import Route
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import json_answer
@@ -27,7 +27,7 @@ class DebugRoutes:
 
     def routes(self) -> list[Route]:
         """For the App."""
-        return [Route.of("/v1/debug/workers", GET=look(self._workers))]
+        return [Route.of("/v1/debug/workers", GET=of_host(look(self._workers)))]
 
     async def _workers(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         limit_max = self._limits.page_entries_max

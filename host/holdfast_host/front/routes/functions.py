@@ -67,16 +67,16 @@ class FunctionRoutes:
         ]
 
     async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request(ListFunctions()))
+        return json_answer(await self._control.request(ListFunctions(exchange.tenant)))
 
     async def _undeployed(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request(ListUndeployed()))
+        return json_answer(await self._control.request(ListUndeployed(exchange.tenant)))
 
     async def _get(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request(ShowFunction(_function_in(found))))
+        return json_answer(await self._control.request(ShowFunction(exchange.tenant, _function_in(found))))
 
     async def _delete(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request(Delete(_function_in(found))))
+        return json_answer(await self._control.request(Delete(exchange.tenant, _function_in(found))))
 
     async def _roll_back(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         function = _function_in(found)
@@ -87,14 +87,14 @@ class FunctionRoutes:
         version = asked.get("version")
         if version is not None and (not isinstance(version, int) or isinstance(version, bool) or version < 1):
             raise BadRequestError(f"the version is {version!r}: give a whole number from 1, or none for the one before")
-        result = await self._control.request(Rollback(function, version))
+        result = await self._control.request(Rollback(exchange.tenant, function, version))
         exchange.details = only(result, "version")
         return json_answer(result)
 
     async def _preview_rollback(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         asked = read_parameters(query, "version")
         version = read_number(asked, "version", 1, _VERSION_MAX)
-        return json_answer(await self._control.request(PreviewRollback(_function_in(found), version)))
+        return json_answer(await self._control.request(PreviewRollback(exchange.tenant, _function_in(found), version)))
 
     async def _reload(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         """Other sources for a development component: an author's tool and an SDK agree on what stands in them."""
@@ -103,7 +103,7 @@ class FunctionRoutes:
         if not sources:
             raise BadRequestError("the body is empty: send the sources as a JSON object")
         text = json.dumps(sources, separators=(",", ":"))
-        return json_answer(await self._control.request(Reload(function, text)))
+        return json_answer(await self._control.request(Reload(exchange.tenant, function, text)))
 
     async def _deploy(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         function = _function_in(found)
@@ -114,7 +114,8 @@ class FunctionRoutes:
         # It leaves the line before the compiler, though, where it has not begun.
         hung_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         client = exchange.came_by.client
-        operation = Deploy(function, str(upload.path), upload.manifest, **flags, client=client)
+        component = str(upload.path)
+        operation = Deploy(exchange.tenant, function, component, upload.manifest, **flags, client=client)
         task = asyncio.create_task(self._hand_over(upload, operation, stages, hung_up))
         self._deploys.add(task)
         task.add_done_callback(self._deploys.discard)

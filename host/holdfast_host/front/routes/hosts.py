@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from holdfast_host.front.access.rules import look
+from holdfast_host.front.access.rules import look, of_host
 from holdfast_host.front.app import Route
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import json_answer
@@ -21,7 +21,7 @@ class HostRoutes:
 
     def routes(self) -> list[Route]:
         """For the App."""
-        return [Route.of("/v1/hosts", GET=look(self._list))]
+        return [Route.of("/v1/hosts", GET=of_host(look(self._list)))]
 
     async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         read_parameters(query)

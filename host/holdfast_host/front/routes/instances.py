@@ -71,7 +71,7 @@ class InstanceRoutes:
         ]
 
     async def _list(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        type_id = self._calls.view.type_id(decode_segment(found[0]))
+        type_id = self.type_id(exchange, decode_segment(found[0]))
         asked = read_parameters(query, "prefix", "limit", "cursor")
         limit = self.limit(asked)
         facts = {
@@ -91,7 +91,7 @@ class InstanceRoutes:
         )
 
     async def _inspect(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        instance = OneInstance(self, found)
+        instance = OneInstance(self, exchange, found)
         counted = read_flags(query, "count")["count"]
         facts = await instance.read("instance")
         shown = {
@@ -117,7 +117,7 @@ class InstanceRoutes:
         return keys
 
     async def _storage(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        instance = OneInstance(self, found)
+        instance = OneInstance(self, exchange, found)
         asked = read_parameters(query, "prefix", "start", "limit")
         page = await instance.read(
             "storage",
@@ -133,7 +133,7 @@ class InstanceRoutes:
         return Answer(200, body.encode(), TYPED_JSON if typed else JSON)
 
     async def _value(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        instance = OneInstance(self, found)
+        instance = OneInstance(self, exchange, found)
         key = self._key(found[2])
         encoded = (await instance.read("value", key=key))["value"]
         if encoded is None:
@@ -143,7 +143,7 @@ class InstanceRoutes:
         return Answer(200, (await reading(len(encoded), plain_text, encoded)).encode())
 
     async def _put(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        instance = OneInstance(self, found)
+        instance = OneInstance(self, exchange, found)
         key = self._key(found[2])
         body = await read_body(exchange, self._limits.value_bytes_max)
         typed = exchange.media_type == TYPED_JSON
@@ -156,23 +156,23 @@ class InstanceRoutes:
         return await instance.edit(b"put", [key, encoded])
 
     async def _delete(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        instance = OneInstance(self, found)
+        instance = OneInstance(self, exchange, found)
         return await instance.edit(b"delete", [self._key(found[2])])
 
     async def _delete_instance(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        return await OneInstance(self, found).edit(b"delete_instance", [])
+        return await OneInstance(self, exchange, found).edit(b"delete_instance", [])
 
     async def _evict(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        return json_answer(await OneInstance(self, found).read("evict"))
+        return json_answer(await OneInstance(self, exchange, found).read("evict"))
 
     def place(self, type_id: int, name: bytes) -> tuple[WorkerLink, int]:
         """The link to the instance's worker, and its partition."""
         worker, partition = self._routing.place(type_id, name)
         return self._links[worker], partition
 
-    def type_id(self, actor_type: str) -> int:
-        """The type's number, or UnknownActorTypeError."""
-        return self._calls.view.type_id(actor_type)
+    def type_id(self, exchange: Exchange, actor_type: str) -> int:
+        """The number of the type of the request's tenant, or UnknownActorTypeError."""
+        return self._calls.view.of(exchange.tenant).type_id(actor_type)
 
     def limit(self, asked: dict[str, str]) -> int:
         """How many rows a page is to have."""
@@ -192,12 +192,12 @@ class InstanceRoutes:
 class OneInstance:
     """The instance that a request is about. Lives for the request."""
 
-    def __init__(self, routes: InstanceRoutes, found: Found) -> None:
+    def __init__(self, routes: InstanceRoutes, exchange: Exchange, found: Found) -> None:
         """The type and the name, as they stand in a path; or raises as they are refused."""
         self.type = decode_segment(found[0])
         self.name = decode_segment(found[1])
         encoded = check_instance_name(self.name)
-        self.type_id = routes.type_id(self.type)
+        self.type_id = routes.type_id(exchange, self.type)
         self.link, self._partition = routes.place(self.type_id, encoded)
 
     @property

@@ -50,14 +50,15 @@ class JobRoutes:
 
     async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         given = read_parameters(query, "state", "type", "limit", "cursor")
-        type_id = self._view().type_id(given["type"]) if "type" in given else None
+        view = self._view().of(exchange.tenant)
+        type_id = view.type_id(given["type"]) if "type" in given else None
 
         def show(row: dict[str, Any]) -> dict[str, Any] | None:
             if type_id is not None and row["type_id"] != type_id:
                 return None
             return {"type": row["type"], "type_id": row["type_id"], "name": row["name"], **show_job(row["job"])}
 
-        rows, cursor = await list_by_state(self._links, "jobs", STATES, given, show)
+        rows, cursor = await list_by_state(self._links, "jobs", STATES, given, show, view.only)
         return json_answer({"jobs": rows, "cursor": cursor})
 
     async def _list_instance(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
@@ -66,11 +67,11 @@ class JobRoutes:
         after = given.get("cursor", "")
         if after and _ID.fullmatch(after) is None:
             raise BadRequestError("the parameter cursor is none: send back the one that the last page ended with")
-        answer = await self._ask(found, {"read": "instance_jobs", "after": after, "limit": limit})
+        answer = await self._ask(exchange, found, {"read": "instance_jobs", "after": after, "limit": limit})
         return json_answer({"jobs": [show_job(job) for job in answer["jobs"]], "cursor": answer["next"]})
 
     async def _show(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        answer = await self._ask(found, {"read": "job", "id": found[2]})
+        answer = await self._ask(exchange, found, {"read": "job", "id": found[2]})
         job = answer["job"]
         if job is None:
             raise UnknownJobError(f"{'/'.join(map(decode_segment, found[:2]))} has no job {found[2][:64]!r}")
@@ -78,21 +79,22 @@ class JobRoutes:
 
     async def _retry(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         again = read_flags(query, "again")["again"]
-        return await self._edit(found, b"retry_job", [found[2], again])
+        return await self._edit(exchange, found, b"retry_job", [found[2], again])
 
     async def _cancel(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return await self._edit(found, b"cancel_job", [found[2]])
+        return await self._edit(exchange, found, b"cancel_job", [found[2]])
 
-    def _instance(self, found: tuple[str, ...]) -> tuple[int, bytes]:
-        return self._view().type_id(decode_segment(found[0])), check_instance_name(decode_segment(found[1]))
+    def _instance(self, exchange: Exchange, found: tuple[str, ...]) -> tuple[int, bytes]:
+        actor_type, name = map(decode_segment, found[:2])
+        return self._view().of(exchange.tenant).type_id(actor_type), check_instance_name(name)
 
-    async def _ask(self, found: tuple[str, ...], facts: dict[str, Any]) -> dict[str, Any]:
-        type_id, name = self._instance(found)
+    async def _ask(self, exchange: Exchange, found: tuple[str, ...], facts: dict[str, Any]) -> dict[str, Any]:
+        type_id, name = self._instance(exchange, found)
         worker, _ = self._routing.place(type_id, name)
         return await self._links[worker].read({**facts, "type_id": type_id, "name": name.decode()})
 
-    async def _edit(self, found: tuple[str, ...], edit: bytes, arguments: list[Any]) -> Answer:
-        type_id, name = self._instance(found)
+    async def _edit(self, exchange: Exchange, found: tuple[str, ...], edit: bytes, arguments: list[Any]) -> Answer:
+        type_id, name = self._instance(exchange, found)
         worker, partition = self._routing.place(type_id, name)
         call = Call(0, type_id, 0, CallKind.EDIT, 0, name, edit, b"", json.dumps(arguments).encode())
         status, body = await self._links[worker].call(call, partition)

@@ -17,6 +17,7 @@ from aiohttp import web
 from holdfast_host.core.errors import BadRequestError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.log_levels import LEVELS
+from holdfast_host.core.tenants import name_of
 from holdfast_host.core.tokens import Scope
 from holdfast_host.front.access.rules import look
 from holdfast_host.front.app import Route
@@ -53,7 +54,7 @@ class LogRoutes:
             )
         if asked.get("level", "debug") not in LEVELS:
             raise BadRequestError(f"the parameter level is {asked['level'][:40]!r}: write one of {', '.join(LEVELS)}")
-        sources = [_Source(link, asked) for link in self._links]
+        sources = [_Source(link, exchange.tenant, asked) for link in self._links]
         stream = LineStream(exchange)
         if tail is not None:
             last: deque[JsonObject] = deque(maxlen=tail)
@@ -84,9 +85,9 @@ class LogRoutes:
 class _Source:
     """The lines of one worker: those read and not yet passed on, and where the next ones are."""
 
-    def __init__(self, link: WorkerLink, asked: dict[str, str]) -> None:
+    def __init__(self, link: WorkerLink, tenant: str, asked: dict[str, str]) -> None:
         self._link = link
-        self._facts: JsonObject = {"read": "logs", **{key: asked.get(key) for key in _CHOICES}}
+        self._facts: JsonObject = {"read": "logs", "tenant": tenant, **{key: asked.get(key) for key in _CHOICES}}
         self._positions: JsonObject = {}
         self.lines: deque[JsonObject] = deque()
         self.known_to: float | None = None
@@ -124,6 +125,7 @@ async def _step(sources: list[_Source], take: Any) -> bool:
 def _shown(line: JsonObject) -> JsonObject:
     """A line as callers see it: the label in its parts."""
     actor_type, slash, name = str(line.pop("instance", "")).partition("/")
+    line["function"] = name_of(str(line.get("function", "")))
     owner: JsonObject = {"type": actor_type, "name": name} if slash else {}
     head = {"time": line.pop("time", None), "level": line.pop("level", None), **owner}
     return {**head, **{key: value for key, value in line.items() if value != "" or key == "message"}}

@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from holdfast_host.core.json_text import JsonObject
-from holdfast_host.front.access.rules import look
+from holdfast_host.front.access.rules import look, of_host
 from holdfast_host.front.app import Route
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import Answer
@@ -38,7 +38,7 @@ class MetricsRoutes:
 
     def routes(self) -> list[Route]:
         """For the App."""
-        return [Route.of("/metrics", GET=look(self._metrics))]
+        return [Route.of("/metrics", GET=of_host(look(self._metrics)))]
 
     async def _metrics(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         measures = await self._control.request(CollectMeasures())

@@ -43,7 +43,7 @@ class QuarantineRoutes:
         limit_max = self._limits.page_entries_max
         limit = read_number(asked, "limit", 1, limit_max) or min(PAGE_ENTRIES, limit_max)
         after_type, _, after_name = read_cursor(asked.get("cursor", "")).partition("/")
-        page = await self._control.request(ListQuarantined((after_type, after_name), limit))
+        page = await self._control.request(ListQuarantined(exchange.tenant, (after_type, after_name), limit))
         cursor = None
         if page["more"]:
             last = page["rows"][-1]
@@ -51,10 +51,10 @@ class QuarantineRoutes:
         return json_answer({"quarantined": page["rows"], "cursor": cursor})
 
     async def _release_instance(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        type_id, name = self._view().type_id(decode_segment(found[0])), decode_segment(found[1])
+        type_id, name = self._view().of(exchange.tenant).type_id(decode_segment(found[0])), decode_segment(found[1])
         check_instance_name(name)
         return json_answer(await self._control.request(ReleaseInstance(type_id, name)))
 
     async def _release_function(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         function = check_function_name(decode_segment(found[0]))
-        return json_answer(await self._control.request(ReleaseFunction(function)))
+        return json_answer(await self._control.request(ReleaseFunction(exchange.tenant, function)))

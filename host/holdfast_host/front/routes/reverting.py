@@ -47,7 +47,7 @@ class RevertRoutes:
         return [Route.of("/v1/instances/{}/{}/revert", POST=change("revertInstance", self._revert))]
 
     async def _revert(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        instance = OneInstance(self._instances, found)
+        instance = OneInstance(self._instances, exchange, found)
         facts = await read_object(exchange, _BODY_BYTES_MAX)
         if facts.keys() != {"at"}:
             raise BadRequestError('an instance is reverted to a moment: send {"at": ...}, and nothing else')

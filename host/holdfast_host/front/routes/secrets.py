@@ -37,7 +37,7 @@ class SecretRoutes:
         ]
 
     async def _list(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request(ListSecrets()))
+        return json_answer(await self._control.request(ListSecrets(exchange.tenant)))
 
     async def _set(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         name = check_identifier("secret", decode_segment(found[0]))
@@ -47,9 +47,9 @@ class SecretRoutes:
             raise BadRequestError('the body must be {"value": "..."}: the secret, a text')
         if sealed_for is not None and not isinstance(sealed_for, str):
             raise BadRequestError('sealed_for must be an origin, like "https://api.example.com"')
-        result = await self._control.request(SetSecret(name, value, sealed_for))
+        result = await self._control.request(SetSecret(exchange.tenant, name, value, sealed_for))
         exchange.details = only(result, "sealed_for")
         return json_answer(result, 201 if result.pop("created") else 200)
 
     async def _delete(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        return json_answer(await self._control.request(DeleteSecret(decode_segment(found[0]))))
+        return json_answer(await self._control.request(DeleteSecret(exchange.tenant, decode_segment(found[0]))))

@@ -37,7 +37,7 @@ class SocketRoutes:
         ]
 
     async def _list(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        instance = OneInstance(self._instances, found)
+        instance = OneInstance(self._instances, exchange, found)
         asked = read_parameters(query, "limit", "cursor")
         after, limit = read_cursor(asked.get("cursor", "")), self._instances.limit(asked)
         page = await instance.read("sockets", after=after, limit=limit)
@@ -48,7 +48,7 @@ class SocketRoutes:
         return Answer(200, body.encode(), TYPED_JSON if typed else JSON)
 
     async def _close(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
-        instance = OneInstance(self._instances, found)
+        instance = OneInstance(self._instances, exchange, found)
         asked = read_parameters(query, "code", "reason")
         socket_id = decode_segment(found[2])
         if not read_socket(socket_id):

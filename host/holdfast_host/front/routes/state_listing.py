@@ -5,8 +5,9 @@ A cursor says state, worker and position there; a page that is not the last may 
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from holdfast_host.core.errors import BadRequestError
@@ -25,6 +26,7 @@ async def list_by_state(
     known: tuple[str, ...],
     given: dict[str, str],
     show: Callable[[dict[str, Any]], dict[str, Any] | None],
+    only: Mapping[str, Sequence[int]],
 ) -> tuple[list[dict[str, Any]], str | None]:
     """A page of rows, and the cursor of the next; None where that is all.
 
@@ -34,6 +36,7 @@ async def list_by_state(
         known: the states, in the order of the listing.
         given: the parameters `state`, `limit` and `cursor`, as far as they are there.
         show: makes a row what callers see; None leaves it out.
+        only: of which types' numbers rows are, see `TenantView`. A cursor never lies at a row of others.
     """
     states = known
     if "state" in given:
@@ -48,8 +51,8 @@ async def list_by_state(
             raise BadRequestError("this cursor does not belong to this listing: begin it anew")
         state, worker, after = match[1], int(match[2]), match[3]
     rows: list[dict[str, Any]] = []
-    for _ in range(_READS_MAX):
-        facts = {"read": question, "state": state, "after": after, "limit": limit - len(rows)}
+    for _ in itertools.count() if only else range(_READS_MAX):
+        facts = {"read": question, "state": state, "after": after, "limit": limit - len(rows), **only}
         answer = await links[worker].read(facts)
         rows += [row for row in map(show, answer["rows"]) if row is not None]
         after = answer["next"] or ""

@@ -66,7 +66,7 @@ class TransferRoutes:
 
     async def _export(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         read_parameters(query)
-        instance = OneInstance(self._instances, found)
+        instance = OneInstance(self._instances, exchange, found)
         lines = ExportLines(self._limits, of_type=False, typed=True)
         async with aclosing(_rows([instance.link], instance.type_id, instance.name)) as rows:
             first = await _first(rows, instance)
@@ -75,14 +75,14 @@ class TransferRoutes:
 
     async def _export_type(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         asked = read_parameters(query, "prefix")
-        type_id = self._instances.type_id(decode_segment(found[0]))
+        type_id = self._instances.type_id(exchange, decode_segment(found[0]))
         lines = ExportLines(self._limits, of_type=True, typed=wants_typed(exchange))
         async with aclosing(_rows(self._links, type_id, None, asked.get("prefix", ""))) as rows:
             return await _send(exchange, lines, "", await anext(rows, []), rows)
 
     async def _import(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         replaces = read_flags(query, "replace")["replace"]
-        instance = OneInstance(self._instances, found)
+        instance = OneInstance(self._instances, exchange, found)
         coding_of(exchange.headers, known=frozenset())
         exchange.expect_body()
         lines = ImportLines(instance.type, self._limits)
@@ -96,14 +96,14 @@ class TransferRoutes:
 
     async def _clone(self, exchange: Exchange, found: Found, query: str) -> web.StreamResponse:
         read_parameters(query)
-        instance = OneInstance(self._instances, found)
+        instance = OneInstance(self._instances, exchange, found)
         asked = await read_object(exchange, _BODY_BYTES_MAX)
         name, replaces = asked.get("name"), asked.get("replace", False)
         if not isinstance(name, str) or not isinstance(replaces, bool) or asked.keys() - {"name", "replace"}:
             raise BadRequestError('the body is {"name": NEW}, and "replace": true where NEW may have something stored')
         if name == instance.name:
             raise BadRequestError(f"{instance.label} cannot be a clone of itself: give another name")
-        clone = OneInstance(self._instances, (found[0], quote(name, safe="", errors="surrogatepass")))
+        clone = OneInstance(self._instances, exchange, (found[0], quote(name, safe="", errors="surrogatepass")))
         lines = ImportLines(instance.type, self._limits)
         async with (
             aclosing(_rows([instance.link], instance.type_id, instance.name)) as rows,

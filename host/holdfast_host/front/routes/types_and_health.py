@@ -72,7 +72,8 @@ class InspectionRoutes:
 
     async def _types(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
         types = exchange.caller.types
-        shown = [each for each in self._view().describe_types() if types is None or each["type"] in types]
+        all_types = self._view().of(exchange.tenant).describe_types()
+        shown = [each for each in all_types if types is None or each["type"] in types]
         return json_answer({"actors": shown})
 
     async def _openapi(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:

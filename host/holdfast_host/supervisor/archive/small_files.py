@@ -59,9 +59,7 @@ class RegistryCopies:
 
     def _about(self) -> tuple[list[str], dict[int, str]]:
         registry = self._registry
-        numbers = range(1, registry.next_type_id())
-        types = {number: found.type for number in numbers if (found := registry.type_numbered(number)) is not None}
-        return sorted({each.sha256 for each in registry.kept()}), types
+        return sorted({each.sha256 for each in registry.kept()}), registry.type_keys()
 
 
 def waiting_copies(folder: Path) -> list[tuple[int, Path]]:

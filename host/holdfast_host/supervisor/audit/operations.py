@@ -16,8 +16,10 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.failures import disk_error
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog
+from holdfast_host.core.tenants import DEFAULT_TENANT
 from holdfast_host.storage.records import AuditLines
 from holdfast_host.supervisor.registry.registry import now_us
+from holdfast_host.wire.control.audit import Change
 from holdfast_host.wire.control.operations import AuditOperation, BeginChange, EndChange, ReadAudit
 
 
@@ -48,12 +50,12 @@ class Audit:
 
     async def _begin(self, operation: BeginChange) -> int:
         try:
-            return await self._add({"event": "begun", **asdict(operation.change)})
+            return await self._add({"event": "begun", **_shown(operation.change)})
         except OSError as error:
             raise disk_error(error, "the audit log cannot be written", "nothing was changed") from error
 
     async def _end(self, operation: EndChange) -> None:
-        facts = {"event": "ended", "begun": operation.begun, **asdict(operation.change), **asdict(operation.outcome)}
+        facts = {"event": "ended", "begun": operation.begun, **_shown(operation.change), **asdict(operation.outcome)}
         try:
             await self._add(facts)
         except (OSError, HoldfastError) as error:
@@ -102,3 +104,9 @@ class Audit:
                 self._more = asyncio.Event()
         finally:
             self._writing = None
+
+
+def _shown(change: Change) -> JsonObject:
+    """Its line; a change of the tenant `default`, as all once were, names none."""
+    facts: JsonObject = asdict(change)
+    return {key: value for key, value in facts.items() if key != "tenant" or value != DEFAULT_TENANT}

@@ -18,6 +18,7 @@ from holdfast_host.core.failures import disk_error
 from holdfast_host.core.ids import check_instance_name
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog
+from holdfast_host.core.tenants import key_of, name_of
 from holdfast_host.storage.records import decided
 from holdfast_host.supervisor.crashes.quarantine import VERSION, Instance, Quarantine
 from holdfast_host.supervisor.processes.child import ChildGoneError
@@ -80,14 +81,15 @@ class CrashAttribution:
             told |= dict.fromkeys((each.type_id, b"") for each in self._types_of(name))
         return [(type_id, name.decode()) for type_id, name in told]
 
-    def show(self, last: tuple[str, str], limit: int) -> JsonObject:
+    def show(self, tenant: str, last: tuple[str, str], limit: int) -> JsonObject:
         """A page of those that may not run: functions by name, then instances by type and name.
 
         Args:
+            tenant: whose.
             last: the type (empty for a function) and the name of the row before.
             limit: rows at most.
         """
-        after = (last[0], last[1].encode())
+        after = (last[0], (last[1] if last[0] else key_of(tenant, last[1])).encode())
         deployed = {each.type_id: (each.type, it) for it in self._registry.current() for each in it.types}
         functions = {it.function: ("", it) for it in self._registry.current()}
         listed = self._listed()
@@ -96,14 +98,14 @@ class CrashAttribution:
             if type_id == FUNCTION and (VERSION, name) in listed:
                 continue  # one row a function
             actor_type, owner = deployed[type_id] if type_id > FUNCTION else functions[name.decode()]
-            if (actor_type, name) > after:
+            if owner.tenant == tenant and (actor_type, name) > after:
                 what = _WHAT.get(type_id, "instance")
                 rows.append((actor_type, name, owner.function, owner.version, died_s, what))
         page = heapq.nsmallest(limit + 1, rows)
         return {
             "rows": [
                 {
-                    "function": function,
+                    "function": name_of(function),
                     "type": actor_type or None,
                     "name": name.decode() if actor_type else None,
                     "version": version,
@@ -171,17 +173,19 @@ class CrashAttribution:
         """
         return await self._release((type_id, check_instance_name(name)), (), workers)
 
-    async def release_function(self, name: str, workers: Sequence[SupervisedProcess]) -> JsonObject:
+    async def release_function(self, key: str, workers: Sequence[SupervisedProcess]) -> JsonObject:
         """Lift the quarantine of a function's handler, and of all of it; returns when every worker that runs knows.
+
+        It is named by its key.
 
         Raises:
             UnknownFunctionError: no such function is deployed.
             StorageFullError, HostUnavailableError: it cannot be recorded; nothing is released.
         """
-        function = (FUNCTION, name.encode())
+        function = (FUNCTION, key.encode())
         if self._deployed_of(function) is None:
-            raise UnknownFunctionError(f"no function {name!r} is deployed")
-        return await self._release(function, ((VERSION, name.encode()),), workers)
+            raise UnknownFunctionError(f"no function {name_of(key)!r} is deployed")
+        return await self._release(function, ((VERSION, key.encode()),), workers)
 
     async def follow(self, workers: Sequence[SupervisedProcess]) -> None:
         """Another host has changed the quarantine: tell the workers.

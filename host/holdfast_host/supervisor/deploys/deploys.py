@@ -24,7 +24,9 @@ from holdfast_host.core.errors import (
     HoldfastError,
     InvalidComponentError,
     InvalidManifestError,
+    TenantInUseError,
     UnknownFunctionError,
+    UnknownTenantError,
     UnknownVersionError,
 )
 from holdfast_host.core.failures import required
@@ -33,6 +35,7 @@ from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.core.manifest import Manifest, derive_manifest, parse_manifest
+from holdfast_host.core.tenants import name_of, tenant_of
 from holdfast_host.storage.records import DECISIONS_MAX, MovedError
 from holdfast_host.supervisor.deploys.compile_queue import Applicant
 from holdfast_host.supervisor.deploys.component_store import ComponentStore, Progress, discard
@@ -40,6 +43,7 @@ from holdfast_host.supervisor.deploys.rollout import Rollout
 from holdfast_host.supervisor.deploys.running import Running
 from holdfast_host.supervisor.registry import plan
 from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry, VersionRecord, now_us
+from holdfast_host.supervisor.registry.tenant_registry import TenantRegistry
 from holdfast_host.wire.control.catalog import Deployment
 
 
@@ -47,7 +51,7 @@ from holdfast_host.wire.control.catalog import Deployment
 class DeployRequest:
     """One deploy as the front hands it over; `component` is a file that is ours to move."""
 
-    function: str
+    function: str  # its key, see core.tenants
     component: Path
     manifest: str | None
     allow_breaking: bool = False
@@ -56,7 +60,7 @@ class DeployRequest:
 
 
 class Deploys:
-    """Changes what is deployed; one per host, used by the event loop's thread."""
+    """Changes what is deployed; one per host, used by the event loop's thread. Functions are named by their keys."""
 
     def __init__(
         self,
@@ -86,7 +90,7 @@ class Deploys:
             HoldfastError: a worker could not load it; nothing was switched.
         """
         try:
-            check_function_name(request.function)
+            check_function_name(name_of(request.function))
             with self._only_change(request.function):
                 manifest = self._read_manifest(request.function, request.manifest)
                 known, _ = self._identify(request.function, manifest)
@@ -117,13 +121,14 @@ class Deploys:
             found = required(self._registry.version(record.func_id, current), f"version {current} of {function!r}")
             if not found.description.get("development"):
                 raise InvalidComponentError(
-                    f"the component of {function!r} is no development component: it takes no sources, deploy it again"
+                    f"the component of {record.name!r} is no development component: it takes no sources, deploy it "
+                    "again"
                 )
             draft = await self._components.ready(replace(found.deployment, sources=sources))
             description = await self._rollout.describe(draft)
             shipped = plan.shipped_types(description, self._limits)
             proposal = plan.Proposal(
-                self._read_manifest(function, found.manifest) or derive_manifest(function, shipped),
+                self._read_manifest(function, found.manifest) or derive_manifest(record.name, shipped),
                 record.func_id,
                 draft.sha256,
                 draft.compiled,
@@ -146,7 +151,7 @@ class Deploys:
 
         async def decide() -> None:
             kept = self._kept(self._deployed(function), version)
-            plan.check_rollback(self._registry, kept)
+            plan.check_rollback(self._of(function), kept)
             plan.check_granted(kept, self._outbound)
             with self._components.bringing(kept.sha256):  # until it runs, nothing else keeps its compiled file
                 deployment = await self._components.ready(kept)
@@ -175,11 +180,11 @@ class Deploys:
         connected = await self._rollout.connected(asked.mute) if asked.mute else set()
         refused = None
         try:
-            plan.check_rollback(self._registry, kept)
+            plan.check_rollback(self._of(function), kept)
             plan.check_granted(kept, self._outbound)
         except HoldfastError as error:
             refused = str(error)
-        breaks = plan.rollback_breaks(self._registry, kept, occupied, armed, connected)
+        breaks = plan.rollback_breaks(self._of(function), kept, occupied, armed, connected)
         return {"version": kept.version, "breaks": breaks, "refused": refused}
 
     async def repair(self, function: str) -> None:
@@ -188,7 +193,7 @@ class Deploys:
         Never raises: what cannot be repaired is shown as the function's failure.
         """
         async with self._one_at_a_time:
-            record = self._registry.named(function)
+            record = self._of(function).named(name_of(function))
             found = (
                 None
                 if record is None or record.current is None
@@ -216,7 +221,7 @@ class Deploys:
 
         async def decide() -> None:
             record = self._deployed(function)
-            plan.check_removable(self._registry, record)
+            plan.check_removable(self._of(function), record)
             self._registry.commit_removal(record.func_id)
             await self._running.remove(record)
             self._components.sweep()
@@ -235,16 +240,37 @@ class Deploys:
             self._registry.refresh()
             await self._running.catch_up()
 
-    async def undeployed(self) -> list[dict[str, str]]:
-        """The actor types that no deployed version ships and that still have instances.
+    @asynccontextmanager
+    async def retiring(self, tenant: str) -> AsyncIterator[None]:
+        """A tenant that has nothing deployed and nothing stored, for as long as the block lasts.
+
+        Raises:
+            TenantInUseError: it has.
+            HostUnavailableError: a worker cannot say.
+        """
+        async with self._one_at_a_time:
+            deployed = [each.name for each in self._registry.deployed(tenant)]
+            if deployed:
+                raise TenantInUseError(f"the tenant {tenant!r} has functions: delete {', '.join(deployed[:10])} first")
+            types = {each.type_id: each.type for each in self._registry.types(tenant)}
+            kept = await self._rollout.occupied(types.keys()) if types else set()
+            if kept:
+                named = ", ".join(sorted(types[each] for each in kept)[:10])
+                raise TenantInUseError(
+                    f"the tenant {tenant!r} has instances of {named}: deploy their function again and delete them first"
+                )
+            yield
+
+    async def undeployed(self, tenant: str) -> list[dict[str, str]]:
+        """The actor types of a tenant that no deployed version ships and that still have instances.
 
         Raises:
             HostUnavailableError: a worker cannot say.
         """
-        reserved = self._registry.reserved_types()
+        reserved = self._registry.reserved_types(tenant)
         kept = await self._rollout.occupied({each.type_id for _, each in reserved}) if reserved else set()
         return [
-            {"type": each.type, "function": function.name, "func_id": function.func_id}
+            {"type": each.type, "function": function.name, "func_id": name_of(function.func_id)}
             for function, each in reserved
             if each.type_id in kept
         ]
@@ -272,7 +298,7 @@ class Deploys:
                     nonlocal known
                     known, func_id = self._identify(request.function, manifest)  # again: others were deployed meanwhile
                     proposal = plan.Proposal(
-                        manifest or derive_manifest(request.function, shipped),
+                        manifest or derive_manifest(name_of(request.function), shipped),
                         func_id,
                         sha256,
                         str(compiled.path),
@@ -296,13 +322,17 @@ class Deploys:
         progress: Progress = lambda stage: None,
     ) -> None:
         """Plan it, load it everywhere, record it, switch to it."""
-        at_stake = plan.types_at_stake(self._registry, proposal)
+        tenant = tenant_of(proposal.func_id)
+        registry = TenantRegistry(self._registry, tenant)
+        if all(each.name != tenant for each in self._registry.tenants()):  # it was deleted while this was compiled
+            raise UnknownTenantError(f"there is no tenant {tenant!r}")
+        at_stake = plan.types_at_stake(registry, proposal)
         occupied = await self._rollout.occupied(at_stake) if at_stake else set()
-        deaf = plan.types_losing("alarm", self._registry, proposal)
+        deaf = plan.types_losing("alarm", registry, proposal)
         armed = await self._rollout.armed(deaf) if deaf else set()
-        mute = plan.types_losing("socket_message", self._registry, proposal)
+        mute = plan.types_losing("socket_message", registry, proposal)
         connected = await self._rollout.connected(mute) if mute else set()
-        deployment = plan.plan_deployment(self._registry, proposal, consent, occupied, armed, connected)
+        deployment = plan.plan_deployment(registry, proposal, consent, occupied, armed, connected)
         plan.check_granted(deployment, self._outbound)
         progress("loading")
         await self._rollout.prepare(deployment)
@@ -324,16 +354,16 @@ class Deploys:
 
     def _identify(self, function: str, manifest: Manifest | None) -> tuple[FunctionRecord | None, str]:
         """Which function a deploy is for, see `plan.identify`."""
-        return plan.identify(self._registry, function, manifest.func_id if manifest else None)
+        return plan.identify(self._of(function), name_of(function), manifest.func_id if manifest else None)
 
     def _read_manifest(self, function: str, text: str | None) -> Manifest | None:
         """The manifest as it was sent; None for a bare component, whose manifest is derived afresh each time."""
         if text is None:
             return None
         manifest = parse_manifest(text, self._limits)
-        if manifest.name != function:
+        if manifest.name != name_of(function):
             raise InvalidManifestError(
-                f"the manifest's name is {manifest.name!r}, the deploy is of {function!r}: they must agree"
+                f"the manifest's name is {manifest.name!r}, the deploy is of {name_of(function)!r}: they must agree"
             )
         return manifest
 
@@ -349,11 +379,15 @@ class Deploys:
         return replace(parse_manifest(current.manifest), func_id=None) == replace(manifest, func_id=None)
 
     def _deployed(self, function: str) -> FunctionRecord:
-        """The function that is deployed under this name."""
-        record = self._registry.named(function)
+        """The function that is deployed under this key."""
+        record = self._of(function).named(name_of(function))
         if record is None or record.current is None:
-            raise UnknownFunctionError(f"no function {function!r} is deployed")
+            raise UnknownFunctionError(f"no function {name_of(function)!r} is deployed")
         return record
+
+    def _of(self, function: str) -> TenantRegistry:
+        """What its tenant has."""
+        return TenantRegistry(self._registry, tenant_of(function))
 
     def _kept(self, record: FunctionRecord, version: int | None) -> Deployment:
         """A kept version of a deployed function, the one before the current one where none is named."""
@@ -385,7 +419,9 @@ class Deploys:
     def _only_change(self, function: str) -> Iterator[None]:
         """The one change of this function that is under way; a second one is refused."""
         if function in self._changing:
-            raise DeployConflictError(f"another change of the function {function!r} is under way: try again after it")
+            raise DeployConflictError(
+                f"another change of the function {name_of(function)!r} is under way: try again after it"
+            )
         self._changing.add(function)
         try:
             yield

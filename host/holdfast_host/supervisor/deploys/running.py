@@ -33,7 +33,7 @@ class Running:
     async def remove(self, record: FunctionRecord) -> None:
         """After the record that it is undeployed: fronts, then workers."""
         self._rollout.publish(self._registry.catalog())
-        await self._rollout.remove(record.name)
+        await self._rollout.remove(record.key)
         self._told.pop(record.func_id, None)
 
     async def catch_up(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Set
 
 from holdfast_host.core.errors import BreakingChangeError
+from holdfast_host.core.tenants import name_of
 from holdfast_host.wire.control.catalog import ActorType, Deployment
 
 
@@ -60,7 +61,8 @@ def broken_references(before: Deployment, after: Deployment, others: Iterable[De
     """
     gone = {each.type for each in before.types} - {each.type for each in after.types}
     return [
-        f"the actor type {binding.type}, to which the function {other.function!r} refers as {binding.binding}, is gone"
+        f"the actor type {binding.type}, to which the function {name_of(other.function)!r} refers as "
+        f"{binding.binding}, is gone"
         for other in others
         for binding in other.bindings
         if not binding.owner and not binding.optional and binding.type in gone
@@ -81,7 +83,7 @@ def _handlers_gone(old: ActorType, new: ActorType, others: Sequence[Deployment],
             for binding in other.bindings:
                 if not binding.owner and not binding.optional and binding.type == new.type:
                     yield (
-                        f"the fetch handler of {new.type}, to which the function {other.function!r} refers as"
+                        f"the fetch handler of {new.type}, to which the function {name_of(other.function)!r} refers as"
                         f" {binding.binding}, is gone"
                     )
 

@@ -25,8 +25,10 @@ from holdfast_host.core.ids import check_type_name
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.manifest import Manifest
 from holdfast_host.core.outbound import Pattern
+from holdfast_host.core.tenants import name_of
 from holdfast_host.supervisor.registry.breaking_changes import breaking_changes, broken_references, refusal
-from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry, type_of_crons
+from holdfast_host.supervisor.registry.registry import FunctionRecord, type_of_crons
+from holdfast_host.supervisor.registry.tenant_registry import TenantRegistry
 from holdfast_host.supervisor.registry.type_numbers import check_owned, find_renames, number_types
 from holdfast_host.wire.control.catalog import ActorType, Binding, Deployment, Method, Outbound
 
@@ -39,29 +41,31 @@ class Consent:
     adopt: bool = False  # take over a type that is reserved to a function that does not ship it any more
 
 
-def identify(registry: Registry, function: str, func_id: str | None) -> tuple[FunctionRecord | None, str]:
-    """Which function a deploy is for: its record, None for a new one, and its id, minted for a new one.
+def identify(registry: TenantRegistry, function: str, func_id: str | None) -> tuple[FunctionRecord | None, str]:
+    """Which function a deploy is for: its record, None for a new one, and its id's key, minted for a new one.
 
-    A manifest without an id means the function of that name, deployed or undeployed.
+    A manifest without an id means the function of that name, deployed or undeployed. Two tenants may have functions of
+    one id: their keys are two.
 
     Raises:
         DeployConflictError: the name or the id belongs to another function.
     """
     named = registry.named(function)
     if func_id is None:
-        return (named, named.func_id) if named else (None, f"fn_{secrets.token_hex(12)}")
-    if named and named.current is not None and named.func_id != func_id:
+        return (named, named.func_id) if named else (None, registry.key(f"fn_{secrets.token_hex(12)}"))
+    key = registry.key(func_id)
+    if named and named.current is not None and named.func_id != key:
         raise DeployConflictError(
-            f"the name {function!r} is taken by the function {named.func_id}, the manifest says {func_id}: "
+            f"the name {function!r} is taken by the function {name_of(named.func_id)}, the manifest says {func_id}: "
             "choose another name, or delete that function first"
         )
-    known = registry.by_id(func_id)
+    known = registry.by_id(key)
     if known and known.current is not None and known.name != function:
         raise DeployConflictError(
             f"the function {func_id} is deployed as {known.name!r}: delete that first, "
             "or remove func_id from the manifest"
         )
-    return known, func_id
+    return known, key
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class Proposal:
         return list(dict.fromkeys(each.type for each in self.manifest.actors if each.type in self.shipped))
 
 
-def types_at_stake(registry: Registry, proposal: Proposal) -> set[int]:
+def types_at_stake(registry: TenantRegistry, proposal: Proposal) -> set[int]:
     """The numbers of those types of which the plan must know whether they have instances."""
     known = registry.by_id(proposal.func_id)
     owned = proposal.owned
@@ -103,7 +107,7 @@ def types_at_stake(registry: Registry, proposal: Proposal) -> set[int]:
     return {each.type_id for each in found if each is not None}
 
 
-def types_losing(handler: str, registry: Registry, proposal: Proposal) -> set[int]:
+def types_losing(handler: str, registry: TenantRegistry, proposal: Proposal) -> set[int]:
     """The numbers of those types that would lose that handler: the plan must know whether anything relies on it."""
     running = _running(registry, registry.by_id(proposal.func_id))
     had = {each.type: each for each in running.types if each.may_handle(handler)} if running else {}
@@ -113,7 +117,7 @@ def types_losing(handler: str, registry: Registry, proposal: Proposal) -> set[in
 
 
 def plan_deployment(
-    registry: Registry,
+    registry: TenantRegistry,
     proposal: Proposal,
     consent: Consent,
     occupied: Set[int],
@@ -147,7 +151,7 @@ def plan_deployment(
     triggers = _triggers(registry, proposal)
     numbered = number_types(registry, proposal.func_id, [*owned, *triggers], renames, adopt=consent.adopt)
     deployment = Deployment(
-        function=manifest.name,
+        function=registry.key(manifest.name),
         func_id=proposal.func_id,
         version=known.last_version + 1 if known else 1,
         sha256=proposal.sha256,
@@ -178,7 +182,7 @@ def plan_deployment(
     return deployment
 
 
-def _triggers(registry: Registry, proposal: Proposal) -> dict[str, ActorType]:
+def _triggers(registry: TenantRegistry, proposal: Proposal) -> dict[str, ActorType]:
     """The hidden type whose one instance keeps the function's crons; once it is there it stays, to take them away."""
     hidden = type_of_crons(proposal.manifest.name, proposal.func_id, proposal.manifest.crons)
     if not hidden.crons and registry.type_named(hidden.type) is None:
@@ -198,7 +202,7 @@ def _bindings(manifest: Manifest, shipped: Mapping[str, ActorType]) -> tuple[Bin
     )
 
 
-def check_rollback(registry: Registry, deployment: Deployment) -> None:
+def check_rollback(registry: TenantRegistry, deployment: Deployment) -> None:
     """Whether a version that was recorded earlier fits what is deployed now.
 
     What its successors added goes, by intent; its instances stay on disk for them.
@@ -214,7 +218,7 @@ def check_rollback(registry: Registry, deployment: Deployment) -> None:
     running = _running(registry, registry.by_id(deployment.func_id))
     found = broken_references(running, deployment, others) if running else []
     if found:
-        raise refusal(deployment.function, found, "Mend or delete that function first.")
+        raise refusal(name_of(deployment.function), found, "Mend or delete that function first.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +242,7 @@ def reliance_on(before: Deployment, after: Deployment) -> Reliance:
 
 
 def rollback_breaks(
-    registry: Registry, after: Deployment, occupied: Set[int], armed: Set[int], connected: Set[int]
+    registry: TenantRegistry, after: Deployment, occupied: Set[int], armed: Set[int], connected: Set[int]
 ) -> list[str]:
     """What a recorded version would break that runs again, one clause each; see `breaking_changes`."""
     running = _running(registry, registry.by_id(after.func_id))
@@ -261,17 +265,17 @@ def check_granted(deployment: Deployment, granted: Iterable[str]) -> None:
     for text in deployment.outbound.allow:
         if not any(pattern.covers(Pattern.parse(text)) for pattern in patterns):
             raise OutboundNotGrantedError(
-                f"[outbound] allow of {deployment.function!r} lists {text!r}, this host grants "
+                f"[outbound] allow of {name_of(deployment.function)!r} lists {text!r}, this host grants "
                 f"{', '.join(granted) or 'nothing'}: take it out, or start the host with all of: "
                 f"{' '.join(f'--outbound {shlex.quote(each)}' for each in (*granted, text))}"
             )
 
 
-def _others(registry: Registry, deployment: Deployment) -> list[Deployment]:
+def _others(registry: TenantRegistry, deployment: Deployment) -> list[Deployment]:
     return [each for each in registry.current() if each.func_id != deployment.func_id]
 
 
-def _running(registry: Registry, known: FunctionRecord | None) -> Deployment | None:
+def _running(registry: TenantRegistry, known: FunctionRecord | None) -> Deployment | None:
     """The version that runs now; None for a function that is new or undeployed."""
     current = None if known is None or known.current is None else registry.version(known.func_id, known.current)
     return current.deployment if current else None
@@ -289,7 +293,7 @@ def _check_resolved(deployment: Deployment, others: Sequence[Deployment]) -> Non
             )
 
 
-def check_removable(registry: Registry, function: FunctionRecord) -> None:
+def check_removable(registry: TenantRegistry, function: FunctionRecord) -> None:
     """Whether a function may be undeployed.
 
     Raises:
@@ -303,8 +307,8 @@ def check_removable(registry: Registry, function: FunctionRecord) -> None:
         for binding in other.bindings:
             if binding.type in owned and not binding.optional:
                 raise FunctionReferencedError(
-                    f"the function {other.function!r} refers to the actor type {binding.type!r} of {function.name!r} "
-                    f"as {binding.binding}: delete or mend that one first"
+                    f"the function {name_of(other.function)!r} refers to the actor type {binding.type!r} of "
+                    f"{function.name!r} as {binding.binding}: delete or mend that one first"
                 )
 
 

@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast_host.core.errors import ConfigurationError, HostUnavailableError, StorageFullError
-from holdfast_host.core.ids import DEFAULT_TENANT
+from holdfast_host.core.errors import BadRequestError, ConfigurationError, HostUnavailableError, StorageFullError
+from holdfast_host.core.tenants import DEFAULT_TENANT, key_of, name_of, tenant_of
 from holdfast_host.storage.records import COLUMNS, MovedError, RegistryRows, Row, decided
 from holdfast_host.supervisor.registry.mirror import CompiledName, Mirror
-from holdfast_host.supervisor.registry.tables import FORMAT, SCHEMA
-from holdfast_host.wire.control.catalog import ActorType, Catalog, Deployment
+from holdfast_host.supervisor.registry.tables import FORMAT, FORMAT_TENANTS, SCHEMA, TENANTS
+from holdfast_host.wire.control.catalog import ActorType, Catalog, Deployment, Tenant
 
 VERSIONS_KEPT: Final = 10
 
@@ -42,13 +42,18 @@ class KeptFiles:
 
 @dataclass(frozen=True, slots=True)
 class FunctionRecord:
-    """One function; `current` is None after it was undeployed."""
+    """One function; `current` is None after it was undeployed. `func_id` is the key of the id, see `core.tenants`."""
 
     func_id: str
-    name: str
+    name: str  # as its tenant knows it
     current: int | None
     last_version: int
     failure: str | None
+
+    @property
+    def key(self) -> str:
+        """Under what its processes know it."""
+        return key_of(tenant_of(self.func_id), self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,15 @@ class TypeRecord:
     type: str
     type_id: int
     func_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRecord:
+    """One tenant. `limits` by their names, those alone that it has."""
+
+    name: str
+    limits: dict[str, int]
+    created_us: int
 
 
 class Registry:
@@ -103,9 +117,11 @@ class Registry:
             raise ConfigurationError(
                 f"the registry {path} cannot be read ({error}): restore it from a backup"
             ) from error
-        if found != FORMAT:
+        if found not in {FORMAT, FORMAT_TENANTS}:
             connection.close()
-            raise ConfigurationError(f"the registry {path} has format {found}, this host reads format {FORMAT}")
+            raise ConfigurationError(
+                f"the registry {path} has format {found}, this host reads formats up to {FORMAT_TENANTS}"
+            )
         return registry
 
     @classmethod
@@ -154,17 +170,29 @@ class Registry:
         """Close; what was committed stays."""
         self._db.close()
 
-    def deployed(self) -> list[FunctionRecord]:
-        """All functions that are deployed now, by name."""
-        return self._functions("current IS NOT NULL ORDER BY name")
+    def tenants(self) -> list[TenantRecord]:
+        """All tenants, by name; `default` is there from the beginning."""
+        found = {DEFAULT_TENANT: TenantRecord(DEFAULT_TENANT, {}, 0)}
+        if self._about("format") == FORMAT_TENANTS:
+            rows = self._db.execute("SELECT tenant, limits, created_us FROM tenants ORDER BY tenant")
+            found |= {name: TenantRecord(name, json.loads(limits), at) for name, limits, at in rows}
+        return sorted(found.values(), key=lambda each: each.name)
 
-    def named(self, name: str) -> FunctionRecord | None:
-        """The function deployed under this name, else the one that was so last."""
-        found = self._functions("name = ? ORDER BY current IS NULL, changed_us DESC, rowid DESC LIMIT 1", name)
+    def deployed(self, tenant: str | None = None) -> list[FunctionRecord]:
+        """All functions that are deployed now, by name; where a tenant is said, its own."""
+        if tenant is None:
+            return self._functions("current IS NOT NULL ORDER BY tenant, name")
+        return self._functions("tenant = ? AND current IS NOT NULL ORDER BY name", tenant)
+
+    def named(self, tenant: str, name: str) -> FunctionRecord | None:
+        """The tenant's function deployed under this name, else the one that was so last."""
+        found = self._functions(
+            "tenant = ? AND name = ? ORDER BY current IS NULL, changed_us DESC, rowid DESC LIMIT 1", tenant, name
+        )
         return found[0] if found else None
 
     def by_id(self, func_id: str) -> FunctionRecord | None:
-        """The function of this id, deployed or not."""
+        """The function of this id's key, deployed or not."""
         found = self._functions("func_id = ?", func_id)
         return found[0] if found else None
 
@@ -184,27 +212,34 @@ class Registry:
         ).fetchone()
         return None if row is None else self._version(row)
 
-    def type_named(self, actor_type: str) -> TypeRecord | None:
-        """To whom an actor type belongs."""
+    def type_named(self, tenant: str, actor_type: str) -> TypeRecord | None:
+        """To whom an actor type of a tenant belongs."""
         row = self._db.execute(
-            "SELECT type, type_id, func_id FROM types WHERE tenant = ? AND type = ?", (DEFAULT_TENANT, actor_type)
+            "SELECT type, type_id, func_id FROM types WHERE tenant = ? AND type = ?", (tenant, actor_type)
         ).fetchone()
         return None if row is None else TypeRecord(*row)
 
-    def reserved_types(self) -> list[tuple[FunctionRecord, TypeRecord]]:
+    def types(self, tenant: str) -> list[TypeRecord]:
+        """The actor types of a tenant, by name, deployed or not."""
+        rows = self._db.execute("SELECT type, type_id, func_id FROM types WHERE tenant = ? ORDER BY type", (tenant,))
+        return [TypeRecord(*row) for row in rows]
+
+    def reserved_types(self, tenant: str) -> list[tuple[FunctionRecord, TypeRecord]]:
         """The actor types that no deployed version ships, by name, each with the function that they are kept for."""
         deployed = {each.type_id for deployment in self.current() for each in deployment.types}
-        rows = self._db.execute(
-            "SELECT type, type_id, func_id FROM types WHERE tenant = ? ORDER BY type", (DEFAULT_TENANT,)
-        )
-        types = [TypeRecord(*row) for row in rows if row[1] not in deployed]
-        functions = {each.func_id: each for each in self._functions("TRUE")}
+        types = [each for each in self.types(tenant) if each.type_id not in deployed]
+        functions = {each.func_id: each for each in self._functions("tenant = ?", tenant)}
         return [(functions[each.func_id], each) for each in types]
 
     def type_numbered(self, type_id: int) -> TypeRecord | None:
         """The actor type that has this number; its name changes when its class is renamed."""
         row = self._db.execute("SELECT type, type_id, func_id FROM types WHERE type_id = ?", (type_id,)).fetchone()
         return None if row is None else TypeRecord(*row)
+
+    def type_keys(self) -> dict[int, str]:
+        """The key of every actor type (see core.tenants), by its number."""
+        rows = self._db.execute("SELECT type_id, tenant, type FROM types")
+        return {type_id: key_of(tenant, name) for type_id, tenant, name in rows}
 
     def next_type_id(self) -> int:
         """The lowest number that was never given to a type."""
@@ -237,7 +272,9 @@ class Registry:
     def catalog(self) -> Catalog:
         """What is deployed now and can be run: what cannot be compiled any more is left out."""
         runnable = tuple(each for each in self.current() if Path(each.compiled).exists())
-        return Catalog(self._about("catalog"), runnable)
+        others = [each for each in self.tenants() if each.name != DEFAULT_TENANT]
+        tenants = [Tenant(each.name, tuple(it.type_id for it in self.types(each.name))) for each in others]
+        return Catalog(self._about("catalog"), runnable, tuple(tenants))
 
     def files(self) -> list[KeptFiles]:
         """What lies on disk of each version that is kept, newest first."""
@@ -258,8 +295,8 @@ class Registry:
                 "failure = NULL, changed_us = excluded.changed_us",
                 (
                     deployment.func_id,
-                    DEFAULT_TENANT,
-                    deployment.function,
+                    tenant_of(deployment.function),
+                    name_of(deployment.function),
                     deployment.version,
                     deployment.version,
                     record.created_us,
@@ -317,17 +354,48 @@ class Registry:
 
         decided(record)
 
+    def commit_tenant(self, record: TenantRecord) -> None:
+        """Record a tenant, or other limits of one; the first one beside `default` makes the file one of format 2.
+
+        Raises:
+            BadRequestError: the registry is in a store, whose tables have none.
+        """
+        if self._mirror is not None:
+            raise BadRequestError(
+                "a host that keeps its functions in a store on PostgreSQL has the tenant 'default' alone: for others "
+                "start one with a data directory of its own"
+            )
+        with self._transaction() as db:
+            if self._about("format") == FORMAT:
+                db.execute(TENANTS)
+                db.execute("UPDATE about SET value = ? WHERE name = 'format'", (FORMAT_TENANTS,))
+            db.execute(
+                "INSERT INTO tenants VALUES (?, ?, ?) ON CONFLICT (tenant) DO UPDATE SET limits = excluded.limits",
+                (record.name, json.dumps(record.limits), record.created_us),
+            )
+
+    def commit_tenant_removal(self, tenant: str) -> None:
+        """Forget a tenant with its functions and types; that nothing is deployed or stored of it was seen before."""
+        with self._transaction() as db:
+            of_tenant = "(SELECT func_id FROM functions WHERE tenant = ?)"
+            db.execute(f"DELETE FROM versions WHERE func_id IN {of_tenant}", (tenant,))  # noqa: S608 our own text
+            for table in ("types", "functions", "tenants"):
+                db.execute(f"DELETE FROM {table} WHERE tenant = ?", (tenant,))  # noqa: S608
+
     def _claim_types(self, deployment: Deployment) -> None:
         """The types that this version ships belong to its function from now on, under the names of its classes.
 
         A name that stood for another number leads to this one now; whether it may was decided before.
         """
+        tenant = tenant_of(deployment.function)
         named = [(each.type, each.type_id) for each in deployment.types]
-        self._db.executemany("DELETE FROM types WHERE type = ? AND type_id <> ?", named)
+        self._db.executemany(
+            "DELETE FROM types WHERE tenant = ? AND type = ? AND type_id <> ?", [(tenant, *each) for each in named]
+        )
         self._db.executemany(
             "INSERT INTO types VALUES (?, ?, ?, ?) ON CONFLICT (type_id) DO UPDATE SET "
             "type = excluded.type, func_id = excluded.func_id",
-            [(type_id, DEFAULT_TENANT, name, deployment.func_id) for name, type_id in named],
+            [(type_id, tenant, name, deployment.func_id) for name, type_id in named],
         )
 
     @contextmanager
@@ -380,7 +448,7 @@ class Registry:
         if any(each.crons is not None for each in deployment.types):
             return deployment
         hidden = type_of_crons(deployment.function, deployment.func_id, ())
-        known = self.type_named(hidden.type)
+        known = self.type_named(tenant_of(deployment.function), hidden.type)
         if known is None:
             return deployment
         return replace(deployment, types=(*deployment.types, replace(hidden, type_id=known.type_id)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 FORMAT: Final = 1
+FORMAT_TENANTS: Final = 2  # with tenants beside `default`: a release that knows none must not mix their names up
 SCHEMA: Final = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE functions (
@@ -36,4 +37,11 @@ CREATE TABLE types (
     UNIQUE (tenant, type)
 ) STRICT;
 INSERT INTO about VALUES ('format', 1), ('catalog', 0);
+"""
+TENANTS: Final = """
+CREATE TABLE tenants (
+    tenant TEXT PRIMARY KEY,
+    limits TEXT NOT NULL,          -- a JSON object, what is not in it is not limited
+    created_us INTEGER NOT NULL
+) STRICT
 """

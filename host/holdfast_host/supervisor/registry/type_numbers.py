@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence, Set
 from holdfast_host.core.errors import InvalidManifestError, TypeOwnedError
 from holdfast_host.core.failures import required
 from holdfast_host.core.manifest import Manifest
-from holdfast_host.supervisor.registry.registry import Registry, TypeRecord
+from holdfast_host.core.tenants import name_of
+from holdfast_host.supervisor.registry.registry import TypeRecord
+from holdfast_host.supervisor.registry.tenant_registry import TenantRegistry
 from holdfast_host.wire.control.catalog import Deployment
 
 
 def number_types(
-    registry: Registry,
+    registry: TenantRegistry,
     func_id: str,
     owned: Sequence[str],
     renames: Mapping[str, TypeRecord],
@@ -43,7 +45,7 @@ def number_types(
 
 
 def find_renames(
-    registry: Registry, manifest: Manifest, func_id: str, owned: Sequence[str], occupied: Set[int]
+    registry: TenantRegistry, manifest: Manifest, func_id: str, owned: Sequence[str], occupied: Set[int]
 ) -> dict[str, TypeRecord]:
     """For each new name of a class that was renamed, the row of its old one.
 
@@ -83,7 +85,7 @@ def find_renames(
     return renames
 
 
-def check_owned(registry: Registry, deployment: Deployment) -> None:
+def check_owned(registry: TenantRegistry, deployment: Deployment) -> None:
     """Whether a version that was recorded earlier may have its types back, under the names that they had then.
 
     Raises:
@@ -101,7 +103,7 @@ def check_owned(registry: Registry, deployment: Deployment) -> None:
             )
 
 
-def _check_adoptable(registry: Registry, record: TypeRecord, *, adopt: bool) -> None:
+def _check_adoptable(registry: TenantRegistry, record: TypeRecord, *, adopt: bool) -> None:
     """A type of another function: never while that one ships it; reserved, only on request."""
     ships = any(
         entry.type_id == record.type_id
@@ -114,11 +116,13 @@ def _check_adoptable(registry: Registry, record: TypeRecord, *, adopt: bool) -> 
     if not adopt:
         owner = required(registry.by_id(record.func_id), f"the owner of {record.type!r}")
         raise TypeOwnedError(
-            f"the actor type {record.type!r} is reserved to the function {owner.name!r} ({owner.func_id}), with its "
-            "storage: deploy with that func_id, or take it over with --adopt (?adopt=true)"
+            f"the actor type {record.type!r} is reserved to the function {owner.name!r} ({name_of(owner.func_id)}), "
+            "with its storage: deploy with that func_id, or take it over with --adopt (?adopt=true)"
         )
 
 
-def _owned_by(registry: Registry, record: TypeRecord) -> TypeOwnedError:
+def _owned_by(registry: TenantRegistry, record: TypeRecord) -> TypeOwnedError:
     owner = required(registry.by_id(record.func_id), f"the owner of {record.type!r}")
-    return TypeOwnedError(f"the actor type {record.type!r} is owned by the function {owner.name!r} ({owner.func_id})")
+    return TypeOwnedError(
+        f"the actor type {record.type!r} is owned by the function {owner.name!r} ({name_of(owner.func_id)})"
+    )

@@ -20,11 +20,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from holdfast_host.core.durable_files import write_durably
 from holdfast_host.core.errors import ConfigurationError, HostUnavailableError
+from holdfast_host.core.tenants import DEFAULT_TENANT, tenant_of
 from holdfast_host.storage.records import Document, MovedError
 from holdfast_host.supervisor.registry.file_document import FileDocument
 
 FORMAT: Final = 1
 FORMAT_SEALED: Final = 2  # with secrets that are for one origin: a release that knows none must not put them on `env`
+FORMAT_TENANTS: Final = 3  # with secrets of tenants, whose keys are no names that such a release has
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 
@@ -106,7 +108,7 @@ class SecretStore:
             ) from None
 
     def all(self) -> dict[str, Secret]:
-        """Every secret by name, in the order of the names."""
+        """Every secret by its key (see core.tenants), in their order."""
         return dict(sorted(self._found.items()))
 
     def values(self) -> dict[str, str]:
@@ -120,7 +122,7 @@ class SecretStore:
         return CourierSecrets({name: secret.value for name, secret in found.items()}, sealed)
 
     def replace(self, found: dict[str, Secret]) -> None:
-        """Keep these secrets and no others; durable on return.
+        """Keep these secrets, by their keys, and no others; durable on return.
 
         Raises:
             MovedError: another host has changed them; what they are now has been read, to be decided over.
@@ -138,9 +140,9 @@ class SecretStore:
 
     def _opened(self, text: bytes) -> dict[str, Secret]:
         facts = json.loads(text)
-        if facts["format"] not in {FORMAT, FORMAT_SEALED}:
+        if facts["format"] not in {FORMAT, FORMAT_SEALED, FORMAT_TENANTS}:
             raise ConfigurationError(
-                f"{self._sealed.place} has format {facts['format']}, this host reads formats up to {FORMAT_SEALED}"
+                f"{self._sealed.place} has format {facts['format']}, this host reads formats up to {FORMAT_TENANTS}"
             )
         found = {}
         cipher = AESGCM(self._key(new=False))
@@ -163,6 +165,8 @@ class SecretStore:
             if secret.sealed_for is not None:
                 entries[name]["for"] = secret.sealed_for
         number = FORMAT if all(secret.sealed_for is None for secret in found.values()) else FORMAT_SEALED
+        if any(tenant_of(key) != DEFAULT_TENANT for key in found):
+            number = FORMAT_TENANTS
         self._sealed.write(json.dumps({"format": number, "secrets": entries}, indent=1).encode())
 
     def _key(self, *, new: bool) -> bytes:

@@ -25,6 +25,8 @@ from holdfast_host.wire.control.tokens import KnownTokens
 NAME_CHARS_MAX: Final = 64
 TYPES_MAX: Final = 100
 ALL_TYPES_MAX: Final = 10_000  # that all tokens name together: each change tells every front all of them
+TENANT_TOKENS_MAX: Final = 100  # of one tenant, so that others have room too
+TENANT_TYPES_MAX: Final = 1_000
 LIFETIME_S_MAX: Final = 3_650 * 86_400
 _MINUTE_US: Final = 60 * 1_000_000
 _GIVEN_CHARS: Final = 14  # of an id that is none, in the sentence that says so: `hft_`, and an id
@@ -55,13 +57,25 @@ class TokenOperations:
     def _perform(self, operation: TokenOperation) -> JsonObject:
         match operation:
             case ListTokens():
-                return {"tokens": [_show(each) for each in self._store.all().values()]}
+                found = self._store.all().values()
+                return {"tokens": [_show(each) for each in found if operation.tenant in {None, each.tenant}]}
             case CreateToken():
                 return self._create(operation)
             case RevokeToken():
-                return self._revoke(operation.id)
+                return self._revoke(operation)
             case RotateToken():
-                return self._rotate(operation.id)
+                return self._rotate(operation)
+
+    async def forget(self, tenant: str) -> None:
+        """A tenant is about to be forgotten, and its tokens before it.
+
+        Raises:
+            StorageFullError, HostUnavailableError: the disk does not let us; nothing was changed.
+        """
+        found = self._store.all()
+        left = {number: each for number, each in found.items() if each.tenant != tenant}
+        if len(left) < len(found):
+            self._keep(left)
 
     def note_used(self, ids: list[str]) -> None:
         """A front has let in requests with these."""
@@ -85,15 +99,18 @@ class TokenOperations:
 
     def _create(self, wish: CreateToken) -> JsonObject:
         found = self._store.all()
+        own = [each for each in found.values() if wish.tenant in {None, each.tenant}]
+        most = self._limits.tokens_max if wish.tenant is None else min(self._limits.tokens_max, TENANT_TOKENS_MAX)
+        if len(own) >= most:
+            raise BadRequestError(f"there are {len(own)} tokens, the limit is {most}: revoke those that nobody uses")
         if len(found) >= self._limits.tokens_max:
-            raise BadRequestError(
-                f"there are {len(found)} tokens, the limit is {self._limits.tokens_max}: revoke those that nobody uses"
-            )
+            raise BadRequestError("this host keeps no more tokens: its operator has to revoke those that nobody uses")
         _check(wish)
-        named = sum(len(each.types) for each in found.values()) + len(wish.types)
-        if named > ALL_TYPES_MAX:
+        named = sum(len(each.types) for each in own) + len(wish.types)
+        most = ALL_TYPES_MAX if wish.tenant is None else TENANT_TYPES_MAX
+        if named > most:
             raise BadRequestError(
-                f"all tokens together would name {named} types, the limit is {ALL_TYPES_MAX}: make one for all types, "
+                f"all tokens together would name {named} types, the limit is {most}: make one for all types, "
                 "or revoke those that nobody uses"
             )
         token_id = new_id()
@@ -110,29 +127,32 @@ class TokenOperations:
             now,
             wish.expires_s,
             _expiry(now, wish.expires_s),
+            tenant=wish.tenant,
         )
         self._keep({**found, token_id: token})
         self._log.info("token made", id=token_id, scope=token.scope)
         return {"token": text, **_show(token)}
 
-    def _rotate(self, token_id: str) -> JsonObject:
-        found, token = self._named(token_id)
+    def _rotate(self, operation: RotateToken) -> JsonObject:
+        token_id = operation.id
+        found, token = self._named(operation)
         text = new_token(token_id)
         rotated = replace(token, digest=digest_of(text), expires_us=_expiry(now_us(), token.lifetime_s))
         self._keep({**found, token_id: rotated})
         self._log.info("token rotated", id=token_id)
         return {"token": text, **_show(rotated)}
 
-    def _revoke(self, token_id: str) -> JsonObject:
-        found, token = self._named(token_id)
+    def _revoke(self, operation: RevokeToken) -> JsonObject:
+        token_id = operation.id
+        found, token = self._named(operation)
         del found[token_id]
         self._keep(found)
         self._log.info("token revoked", id=token_id)
         return _show(token)
 
-    def _named(self, token_id: str) -> tuple[dict[str, Token], Token]:
-        found = self._store.all()
-        if token_id not in found:
+    def _named(self, operation: RotateToken | RevokeToken) -> tuple[dict[str, Token], Token]:
+        found, token_id = self._store.all(), operation.id
+        if token_id not in found or operation.tenant not in {None, found[token_id].tenant}:
             given = id_of(token_id) or token_id[:_GIVEN_CHARS]  # nothing of a whole token's secret
             raise UnknownTokenError(f"there is no token {given!r}: the id is the ten letters in it after 'hft_'")
         return found, found[token_id]
@@ -172,4 +192,5 @@ def _show(token: Token) -> JsonObject:
         "expires_at": None if token.expires_us is None else utc_text(token.expires_us),
         "expired": token.expires_us is not None and now_us() >= token.expires_us,
         "last_used_at": None if used_us is None else utc_text(used_us),
+        "tenant": token.tenant,
     }

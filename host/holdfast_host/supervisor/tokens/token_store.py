@@ -23,16 +23,14 @@ from holdfast_host.supervisor.registry.registry import now_us
 from holdfast_host.wire.control.tokens import KnownTokens, TokenFacts
 
 FORMAT: Final = 1
+FORMAT_TENANTS: Final = 2  # with tokens of tenants: a release that knows none must not take them for the host's
 USE_KEPT_US: Final = 300 * 1_000_000  # from one write of a use to the next
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token; times are in microseconds since 1970.
-
-    A field that says whose it is, where it is not the tenant `default`'s, can be added: absent, it is.
-    """
+    """One token; times are in microseconds since 1970. `tenant`: whose it is; None for one of the host."""
 
     id: str
     digest: str
@@ -43,6 +41,7 @@ class Token:
     lifetime_s: int | None  # which it has again when it is rotated
     expires_us: int | None
     used_us: int | None = None
+    tenant: str | None = None
 
 
 class TokenStore:
@@ -84,8 +83,10 @@ class TokenStore:
         try:
             facts = json.loads(text)
             found = facts["format"]
-            if found != FORMAT:
-                raise ConfigurationError(f"{place} has format {found!r:.20}, this host reads format {FORMAT}")
+            if found not in {FORMAT, FORMAT_TENANTS}:
+                raise ConfigurationError(
+                    f"{place} has format {found!r:.20}, this host reads formats up to {FORMAT_TENANTS}"
+                )
             self._found = {each["id"]: _read(each) for each in facts["tokens"]}
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ConfigurationError(
@@ -112,6 +113,7 @@ class TokenStore:
                     each.scope,
                     each.types,
                     0 if each.expires_us is not None and now >= each.expires_us else each.expires_us,
+                    each.tenant,
                 )
                 for each in self._found.values()
             ),
@@ -166,10 +168,12 @@ class TokenStore:
                 "lifetime_s": each.lifetime_s,
                 "expires_us": each.expires_us,
                 "used_us": each.used_us,
+                **({} if each.tenant is None else {"tenant": each.tenant}),
             }
             for each in found.values()
         ]
-        self._kept.write(json.dumps({"format": FORMAT, "tokens": rows}, indent=1).encode())
+        number = FORMAT if all(each.tenant is None for each in found.values()) else FORMAT_TENANTS
+        self._kept.write(json.dumps({"format": number, "tokens": rows}, indent=1).encode())
 
 
 def _read(facts: dict[str, object]) -> Token:
@@ -187,6 +191,7 @@ def _read(facts: dict[str, object]) -> Token:
         _number(facts["lifetime_s"]),
         _number(facts["expires_us"]),
         _number(facts["used_us"]),
+        None if facts.get("tenant") is None else _text(facts["tenant"]),
     )
 
 

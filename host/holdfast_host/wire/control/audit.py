@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from holdfast_host.core.json_text import JsonObject
+from holdfast_host.core.tenants import DEFAULT_TENANT
 
 
 class Change(Struct, frozen=True):
@@ -15,6 +16,7 @@ class Change(Struct, frozen=True):
     what: str  # the operation, as the API's description calls it
     object: str  # the request's path, as it came, without its query
     client: str  # the address that it came from
+    tenant: str = DEFAULT_TENANT  # whose things it changes
 
 
 class Outcome(Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from holdfast_host.core.cors import Cors
 from holdfast_host.core.outbound import PLACEHOLDER
+from holdfast_host.core.tenants import tenant_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,8 @@ NO_OUTBOUND: Final = Outbound()
 class Deployment:
     """One version of one function: everything a worker needs to run it."""
 
-    function: str
-    func_id: str
+    function: str  # its key, see core.tenants: what it is called, and whose it is
+    func_id: str  # the same of its id
     version: int
     sha256: str
     compiled: str  # path of the compiled component that this host wrote
@@ -106,6 +107,11 @@ class Deployment:
     origins: tuple[str, ...] = ()  # whose pages may open WebSockets, beside its own, see core.origins
     cors: Cors | None = None  # what pages of other origins may do; None: the function sees to it
     language: str = ""  # what it was written in, where its component says so
+
+    @property
+    def tenant(self) -> str:
+        """Whose it is."""
+        return tenant_of(self.function)
 
     @property
     def fetch(self) -> bool:
@@ -149,8 +155,17 @@ def _handlers(entry: dict[str, Any]) -> tuple[str, ...] | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Tenant:
+    """One tenant beside `default`, with the numbers of its actor types, deployed or not."""
+
+    name: str
+    type_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """The current deployment of every function. `number` grows with every change."""
 
     number: int
     deployments: tuple[Deployment, ...] = ()
+    tenants: tuple[Tenant, ...] = ()

@@ -18,10 +18,21 @@ class Operation(Struct, forbid_unknown_fields=True, tag_field="operation"):
     """One operation, by its arguments."""
 
 
-class Deploy(Operation, tag="deploy"):
-    """Result: FUNCTION with `created`, true for a new function. Its stages come as `Progress`."""
+class OfTenant(Operation):
+    """One that sees and changes what one tenant has, and no more."""
+
+    tenant: str
+
+
+class OfFunction(OfTenant):
+    """One about one function of a tenant."""
 
     function: str
+
+
+class Deploy(OfFunction, tag="deploy"):
+    """Result: FUNCTION with `created`, true for a new function. Its stages come as `Progress`."""
+
     component: str  # path of a file below `data/uploads`; the supervisor takes it over, whatever happens
     manifest: str | None  # its text; null for a bare component
     allow_breaking: bool = False
@@ -29,44 +40,37 @@ class Deploy(Operation, tag="deploy"):
     client: str = ""  # the address that it comes from
 
 
-class Reload(Operation, tag="reload"):
+class Reload(OfFunction, tag="reload"):
     """Other sources for a development component. Result: FUNCTION."""
 
-    function: str
     sources: str  # JSON
 
 
-class Rollback(Operation, tag="rollback"):
+class Rollback(OfFunction, tag="rollback"):
     """Result: FUNCTION."""
 
-    function: str
     version: int | None = None  # null: the one before
 
 
-class PreviewRollback(Operation, tag="rollback_preview"):
+class PreviewRollback(OfFunction, tag="rollback_preview"):
     """Result: `version`, `breaks`, a clause for each thing relied on that would go, `refused`, why not, or null."""
 
-    function: str
     version: int | None = None  # null: the one before
 
 
-class Delete(Operation, tag="delete"):
+class Delete(OfFunction, tag="delete"):
     """Result: FUNCTION as it was."""
 
-    function: str
 
-
-class ShowFunction(Operation, tag="function"):
+class ShowFunction(OfFunction, tag="function"):
     """Result: FUNCTION."""
 
-    function: str
 
-
-class ListFunctions(Operation, tag="functions"):
+class ListFunctions(OfTenant, tag="functions"):
     """Result: `functions`: [FUNCTION]."""
 
 
-class ListUndeployed(Operation, tag="undeployed"):
+class ListUndeployed(OfTenant, tag="undeployed"):
     """Result: `actors` [{`type`, `function`, `func_id`}]: those with instances that no deployed version ships."""
 
 
@@ -98,7 +102,7 @@ class ListHosts(Operation, tag="hosts"):
     """
 
 
-class ListQuarantined(Operation, tag="quarantined"):
+class ListQuarantined(OfTenant, tag="quarantined"):
     """Result: `rows` [{`function`, `type`, `name`, `version`, `what`, `died_at`}], and `more`: whether others follow.
 
     `what` is "instance", or, with type and name null, "handler" (a function's fetch) or "version" (all of a function).
@@ -115,17 +119,15 @@ class ReleaseInstance(Operation, tag="release_instance"):
     name: str
 
 
-class ReleaseFunction(Operation, tag="release_function"):
+class ReleaseFunction(OfFunction, tag="release_function"):
     """Result: `released`, whether it was quarantined."""
 
-    function: str
 
-
-class ListSecrets(Operation, tag="secrets"):
+class ListSecrets(OfTenant, tag="secrets"):
     """Result: `secrets`: [SECRET]."""
 
 
-class SetSecret(Operation, tag="secret_set"):
+class SetSecret(OfTenant, tag="secret_set"):
     """Result: SECRET with `created`."""
 
     name: str
@@ -136,21 +138,27 @@ class SetSecret(Operation, tag="secret_set"):
         return f"<SetSecret {self.name}>"
 
 
-class DeleteSecret(Operation, tag="secret_delete"):
+class DeleteSecret(OfTenant, tag="secret_delete"):
     """Result: SECRET as it was."""
 
     name: str
 
 
-class ListTokens(Operation, tag="tokens"):
+class OfTokens(Operation):
+    """One about tokens: of one tenant, or, where it is null, of all and of the host."""
+
+    tenant: str | None
+
+
+class ListTokens(OfTokens, tag="tokens"):
     """Result: `tokens`: [TOKEN].
 
-    TOKEN is `id`, `name`, `scope`, `types`, `created_at`, `expires_at` (null: never), `expired`, and `last_used_at`, to
-    the minute (null: never).
+    TOKEN is `id`, `name`, `scope`, `types`, `created_at`, `expires_at` (null: never), `expired`, `last_used_at`, to
+    the minute (null: never), and `tenant`, null for one of the host.
     """
 
 
-class CreateToken(Operation, tag="token_create"):
+class CreateToken(OfTokens, tag="token_create"):
     """Result: TOKEN with `token`, its text."""
 
     scope: str
@@ -159,16 +167,41 @@ class CreateToken(Operation, tag="token_create"):
     expires_s: int | None = None
 
 
-class RotateToken(Operation, tag="token_rotate"):
+class RotateToken(OfTokens, tag="token_rotate"):
     """Result: TOKEN with `token`, its new text."""
 
     id: str
 
 
-class RevokeToken(Operation, tag="token_revoke"):
+class RevokeToken(OfTokens, tag="token_revoke"):
     """Result: TOKEN as it was."""
 
     id: str
+
+
+class ListTenants(Operation, tag="tenants"):
+    """Result: `tenants`: [TENANT].
+
+    TENANT is `name` and `created_at`, null for `default`, which is always there.
+    """
+
+
+class ShowTenant(Operation, tag="tenant"):
+    """Result: TENANT."""
+
+    name: str
+
+
+class MakeTenant(Operation, tag="tenant_make"):
+    """Result: TENANT with `created`."""
+
+    name: str
+
+
+class DeleteTenant(Operation, tag="tenant_delete"):
+    """Result: TENANT as it was."""
+
+    name: str
 
 
 class BeginChange(Operation, tag="audit_begin"):
@@ -221,7 +254,8 @@ QuarantineOperation = ListQuarantined | ReleaseInstance | ReleaseFunction
 SecretOperation = ListSecrets | SetSecret | DeleteSecret
 TokenOperation = ListTokens | CreateToken | RotateToken | RevokeToken
 AuditOperation = BeginChange | EndChange | ReadAudit
-KeptOperation = SecretOperation | TokenOperation | AuditOperation
+TenantOperation = ListTenants | ShowTenant | MakeTenant | DeleteTenant
+KeptOperation = SecretOperation | TokenOperation | AuditOperation | TenantOperation
 LookOperation = CollectMeasures | CollectActivity | ListHosts
 FurtherOperation = LookOperation | QuarantineOperation | KeptOperation | TakeBackup | ReadArchived
 AnyOperation = FunctionOperation | FurtherOperation

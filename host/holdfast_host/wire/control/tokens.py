@@ -16,6 +16,7 @@ class TokenFacts(Struct, frozen=True):
     scope: str  # core.tokens.Scope
     types: tuple[str, ...] = ()  # of scope call: only these; none for all
     expires_us: int | None = None  # since 1970
+    tenant: str | None = None  # whose it is; None: the host's
 
 
 class KnownTokens(Struct, frozen=True):

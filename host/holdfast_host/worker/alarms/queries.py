@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.json_text import JsonObject
+from holdfast_host.core.listing_by_types import page_of_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Set
@@ -39,13 +40,13 @@ def alarm_readers(store: Store) -> dict[str, Callable[[JsonObject], JsonObject]]
         return {"alarm": describe_alarm(store.alarm(store.locate(facts["type_id"], facts["name"].encode())))}
 
     def read_alarms(facts: JsonObject) -> JsonObject:
-        """A page of those in a state: `state`, `after` (a position or empty), `limit`; `types`, the names by number."""
-        found, position = store.alarm_page(facts["state"], bytes.fromhex(facts["after"]), int(facts["limit"]))
+        """A page of those in a state: `state`, and as `page_of_types` says; `types`, the names by number."""
+        found, position = page_of_types(facts, lambda after, limit: store.alarm_page(facts["state"], after, limit))
         rows = []
         for type_id, name, alarm in found:
             where = {"type": facts["types"].get(type_id), "type_id": type_id, "name": name.decode()}
             rows.append({**where, "alarm": describe_alarm(alarm)})
-        return {"rows": rows, "next": None if position is None else position.hex()}
+        return {"rows": rows, "next": position}
 
     return {"alarm": read_alarm, "alarms": read_alarms}
 

@@ -248,10 +248,10 @@ class Calls:
         loaded = turn.loaded
         bindings = loaded.bindings if loaded is not None else {}
         type_name = bindings.get(binding)
-        if type_name is None:
+        if loaded is None or type_name is None:
             known = ", ".join(sorted(bindings)) or "none"
             raise UnknownBindingError(f"{turn.entry.label}: no binding {binding!r}; there are: {known}")
-        target = self._deployments.find_name(type_name)
+        target = self._deployments.find_name(loaded.tenant, type_name)
         if target is None:
             raise UnknownActorTypeError(
                 f"{turn.entry.label}: the binding {binding} leads to the actor type {type_name}, which no deployed "

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from holdfast_host.core.json_text import JsonObject
+from holdfast_host.core.listing_by_types import page_of_types
 from holdfast_host.worker.turns.job_texts import describe_job, read_facts, read_id
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ def job_readers(store: Store) -> dict[str, Callable[[JsonObject], JsonObject]]:
         return store.locate(facts["type_id"], facts["name"].encode())
 
     def read_jobs(facts: JsonObject) -> JsonObject:
-        """A page of those in a state: `state`, `after` (a position or empty), `limit`; `types`, the names by number."""
-        found, position = store.jobs.listing(facts["state"], bytes.fromhex(facts["after"]), int(facts["limit"]))
+        """A page of those in a state: `state`, and as `page_of_types` says; `types`, the names by number."""
+        found, position = page_of_types(facts, lambda after, limit: store.jobs.listing(facts["state"], after, limit))
         rows = []
         for type_id, name, id_, job in found:
             where = {"type": facts["types"].get(type_id), "type_id": type_id, "name": name.decode()}
             rows.append({**where, "job": describe_job(id_, job)})
-        return {"rows": rows, "next": None if position is None else position.hex()}
+        return {"rows": rows, "next": position}
 
     def read_instance_jobs(facts: JsonObject) -> JsonObject:
         """A page of an instance's: `after` (an id or empty), `limit`."""

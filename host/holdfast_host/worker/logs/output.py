@@ -18,6 +18,7 @@ from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import KIB, MIB
 from holdfast_host.core.log_levels import LEVELS
 from holdfast_host.core.logs import EventLog, guest_line, guest_text
+from holdfast_host.core.tenants import key_of, tenant_of
 from holdfast_host.sandbox.stops.python_frames import place_of, show
 from holdfast_host.worker.logs.ring import LANES, LogRing, lane_of, read_step
 
@@ -120,23 +121,25 @@ class Output:
         """A step through the kept lines; any one thread.
 
         Args:
-            facts: `type`, `name`, `function` that lines must have, `since`, the Unix time of the earliest, `level`,
-                the least; null for any; `positions`, where the last step ended, empty to begin.
+            facts: `tenant`, whose lines alone they are; `type`, `name`, `function` that lines must have, `since`, the
+                Unix time of the earliest, `level`, the least; null for any; `positions`, where the last step ended,
+                empty to begin.
 
         Returns:
             `lines`, `positions` to go on from, `known_to`: null at the end, else the time up to which nothing is
             missing.
         """
-        wanted_type, wanted_name, function = facts["type"], facts["name"], facts["function"]
+        tenant, wanted_type, wanted_name = facts["tenant"], facts["type"], facts["name"]
+        function = None if facts["function"] is None else key_of(tenant, facts["function"])
         since, least = float(facts["since"] or 0), LEVELS[facts["level"] or "debug"]
         if self._folder is None:
             return {"lines": [], "positions": {}, "known_to": None}
         one = wanted_type is not None and wanted_name is not None
-        lanes = [lane_of(f"{wanted_type}/{wanted_name}")] if one else list(range(LANES))
+        lanes = [lane_of(key_of(tenant, f"{wanted_type}/{wanted_name}"))] if one else list(range(LANES))
         prefix = None if wanted_type is None else f"{wanted_type}/"
 
         def is_wanted(line: JsonObject) -> bool:
-            if line["time"] < since or _weight(line) < least:
+            if line["time"] < since or _weight(line) < least or tenant_of(str(line.get("function"))) != tenant:
                 return False
             label = str(line.get("instance"))
             if function is not None and line.get("function") != function:
@@ -184,7 +187,7 @@ class Output:
         with suppress(OSError, ValueError):  # nobody reads it any more: it is kept all the same
             sys.stderr.write(shown + "\n")
         if self._ring is not None:
-            self._ring.append(facts["instance"], line)
+            self._ring.append(key_of(tenant_of(facts["function"]), facts["instance"]), line)
 
 
 def _weight(line: JsonObject) -> int:

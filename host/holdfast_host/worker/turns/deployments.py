@@ -19,6 +19,7 @@ from holdfast_host.core.errors import (
     HostUnavailableError,
     UnknownActorTypeError,
 )
+from holdfast_host.core.tenants import DEFAULT_TENANT, key_of
 from holdfast_host.sandbox.components.trial import try_sources
 from holdfast_host.sandbox.signatures import HANDLER_NAMES
 from holdfast_host.wire.control.catalog import ActorType
@@ -61,6 +62,7 @@ class LoadedType:
     is_triggers: bool = False  # no class: its one instance keeps when the function runs
     asks_outside: bool = False  # its manifest lists what it may ask
     runs_jobs: bool = False  # its component exports `job`
+    tenant: str = DEFAULT_TENANT  # whose it is
 
     def check_method(self, method: bytes) -> None:
         """Refuse what the description does not list, before an instance is disturbed.
@@ -113,7 +115,7 @@ class Deployments:
         self._limits = limits
         self.checks_arguments = False
         self._by_type: dict[int, LoadedType] = {}
-        self._by_name: dict[str, LoadedType] = {}
+        self._by_name: dict[tuple[str, str], LoadedType] = {}  # by tenant and type
         self._prepared: dict[tuple[str, int], tuple[LoadedType, ...]] = {}
         self._function_numbers: dict[str, int] = {}
         self._secrets: dict[str, str] = {}
@@ -133,9 +135,9 @@ class Deployments:
         return {type_id: loaded.type for type_id, loaded in self._by_type.items() if loaded.type}
 
     @any_thread
-    def find_name(self, type_name: str) -> LoadedType | None:
-        """What runs the type of that name now."""
-        return self._by_name.get(type_name)
+    def find_name(self, tenant: str, type_name: str) -> LoadedType | None:
+        """What runs the tenant's type of that name now."""
+        return self._by_name.get((tenant, type_name))
 
     def function_number(self, function: str) -> int:
         """What stands for a function's fetch handler in `find`, deployed or not; below zero."""
@@ -187,7 +189,7 @@ class Deployments:
             self._install(loaded)
 
     def set_secrets(self, secrets: dict[str, str]) -> None:
-        """All secrets of the host: every turn that starts from now on sees those of them that its function names."""
+        """All secrets of the host by their keys: every turn that starts now sees those that its function names."""
         self._secrets = secrets
         for loaded in list(self._by_type.values()):
             if loaded.environment != _environment(loaded, secrets):
@@ -209,7 +211,7 @@ class Deployments:
         self._by_type[type_id] = loaded
         self._unloadable.pop(type_id, None)
         if loaded.type:
-            self._by_name[loaded.type] = loaded
+            self._by_name[loaded.tenant, loaded.type] = loaded
 
     def _loaded_fetch(self, deployment: Deployment, component: LoadedComponent) -> LoadedType:
         """The function's own part of a version. What passes through as a request or response needs room of its own."""
@@ -225,6 +227,7 @@ class Deployments:
             type=actor.type,
             type_id=actor.type_id,
             function=deployment.function,
+            tenant=deployment.tenant,
             version=deployment.version,
             component=component,
             environment=b"",
@@ -255,7 +258,8 @@ def _why_private(method: str) -> str:
 
 def _environment(loaded: LoadedType, secrets: dict[str, str]) -> bytes:
     """The text that `activate` is given."""
-    granted = {name: secrets[name] for name in loaded.secrets if name in secrets}
+    keys = {name: key_of(loaded.tenant, name) for name in loaded.secrets}
+    granted = {name: secrets[key] for name, key in keys.items() if key in secrets}
     facts: dict[str, Any] = {"bindings": loaded.bindings, "variables": {**loaded.variables, **granted}}
     if loaded.check_arguments:
         facts["check_arguments"] = True

@@ -15,6 +15,7 @@ from holdfast_host.core.errors import (
     HoldfastError,
     UnsupportedError,
 )
+from holdfast_host.core.tenants import name_of
 from holdfast_host.wire.calls.function_bodies import unpack_pull
 from holdfast_host.worker.turns.turn import Turn
 
@@ -70,7 +71,7 @@ class FunctionTurn(Turn):
             return error
         text = f"{error.name}: {error.message}"
         self._host.output.guest_line(self.entry.label, self.function, "error", text, self.log_name)
-        return ActorMethodError(f"the function {self.function!r} failed: its log says why")
+        return ActorMethodError(f"the function {name_of(self.function)!r} failed: its log says why")
 
 
 class PieceTurn(FunctionTurn):

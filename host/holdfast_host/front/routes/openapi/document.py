@@ -11,6 +11,7 @@ from holdfast_host.front.routes.openapi.changes import describe_changes
 from holdfast_host.front.routes.openapi.inspection import describe_inspection
 from holdfast_host.front.routes.openapi.jobs import describe_jobs
 from holdfast_host.front.routes.openapi.parts import ANY, JSON, TYPED, operation, parameter, typed_body
+from holdfast_host.front.routes.openapi.tenants import HEADER, describe_tenants
 from holdfast_host.front.routes.openapi.tokens import describe_tokens
 from holdfast_host.front.routes.openapi.transfers import describe_transfers
 from holdfast_host.front.routes.openapi.types_schema import types_schema
@@ -24,7 +25,8 @@ def describe_api(url: str, routes: Iterable[Route] = (), *, token: bool) -> dict
 
     Args:
         url: where the host listens.
-        routes: those that are served: each operation says with `x-holdfast-scopes` which scopes may use it.
+        routes: those that are served: each operation says with `x-holdfast-scopes` which scopes may use it, and with
+            `x-holdfast-of-host` where it is no tenant's.
         token: whether it has one; Authorization is asked for only then.
     """
     secured: dict[str, Any] = {"security": [{"token": []}]} if token else {}
@@ -59,6 +61,7 @@ def describe_api(url: str, routes: Iterable[Route] = (), *, token: bool) -> dict
             "/v1/secrets": {"get": operation("listSecrets", "The secrets' names; values are never shown.", 200)},
             "/v1/secrets/{name}": _secret(),
             **describe_tokens(),
+            **describe_tenants(),
             **describe_audit(),
             **describe_changes(),
             "/fn/{function}/{path}": _function_itself(),
@@ -70,6 +73,7 @@ def describe_api(url: str, routes: Iterable[Route] = (), *, token: bool) -> dict
         },
         "components": {
             **schemes,
+            "parameters": {"Tenant": HEADER},
             "schemas": {"Error": _error_schema(), "Arguments": _arguments_schema(), "ActorTypes": types_schema()},
         },
     }
@@ -78,6 +82,8 @@ def describe_api(url: str, routes: Iterable[Route] = (), *, token: bool) -> dict
         pattern = tuple("{}" if each.startswith("{") else each for each in path.split("/")[1:])
         for method, guarded in by_path.get(pattern, {}).items():
             item[method.lower()]["x-holdfast-scopes"] = [*guarded.scopes]
+            if guarded.of_host:
+                item[method.lower()]["x-holdfast-of-host"] = True
     return described
 
 

@@ -51,6 +51,11 @@ def _create() -> dict[str, Any]:
                 "maximum": 315_360_000,
                 "description": "For how many seconds it holds; for ever, where none is given.",
             },
+            "tenant": {
+                "type": "string",
+                "pattern": "^[a-z][a-z0-9-]{0,62}$",
+                "description": "Whose it is; the host's, where none is given. Of a tenant's administrator: its own.",
+            },
         },
     }
     body = {"required": True, "content": {JSON: {"schema": schema}}}

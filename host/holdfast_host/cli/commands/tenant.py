@@ -1,0 +1,78 @@
+"""`holdfast tenant`: name spaces of one host that see nothing of each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from holdfast_host.cli.addresses import api_path
+from holdfast_host.cli.client import open_client, whole_host_options
+from holdfast_host.cli.operator_answers import ShownTenant, Tenants
+from holdfast_host.cli.output import json_option, print_json, print_table, tell
+
+_EXAMPLES: Final = """\b
+Examples:
+  holdfast tenant create acme
+  holdfast token create --tenant acme --scope admin --name "for Acme"
+  holdfast tenant list
+  holdfast tenant delete acme
+"""
+_CREATE_EXAMPLES: Final = """\b
+Example:
+  holdfast tenant create acme
+"""
+_LIST_EXAMPLES: Final = """\b
+Example:
+  holdfast tenant list
+"""
+_DELETE_EXAMPLES: Final = """\b
+Example:
+  holdfast tenant delete acme
+"""
+
+
+@click.group("tenant", epilog=_EXAMPLES)
+def command() -> None:
+    """Make, list and delete tenants. Each has functions, instances, secrets, tokens and logs of its own.
+
+    What is not made for a tenant is of the tenant default. An administrator's token of the host acts for another one
+    with --tenant; a token of a tenant acts for that one alone.
+    """
+
+
+@command.command("create", epilog=_CREATE_EXAMPLES)
+@click.argument("name")
+@whole_host_options
+@json_option
+def create_tenant(name: str, host: str, token_file: Path | None, as_json: bool) -> None:
+    """Make the tenant NAME; one that is there stays as it is."""
+    with open_client(host, token_file) as client:
+        answer = client.put(api_path("tenants", name), {}, ShownTenant)
+    tell(answer, f"The tenant {name} is there. A token of it: holdfast token create --tenant {name}", as_json)
+
+
+@command.command("list", epilog=_LIST_EXAMPLES)
+@whole_host_options
+@json_option
+def list_tenants(host: str, token_file: Path | None, as_json: bool) -> None:
+    """List the tenants."""
+    with open_client(host, token_file) as client:
+        answer = client.get("/v1/tenants", Tenants)
+    if as_json:
+        print_json(answer)
+        return
+    rows = [(each["name"], each["created_at"] or "always there") for each in answer["tenants"]]
+    print_table(("name", "made"), rows)
+
+
+@command.command("delete", epilog=_DELETE_EXAMPLES)
+@click.argument("name")
+@whole_host_options
+@json_option
+def delete_tenant(name: str, host: str, token_file: Path | None, as_json: bool) -> None:
+    """Delete the tenant NAME with its tokens and secrets; refused while it has functions or instances."""
+    with open_client(host, token_file) as client:
+        answer = client.delete(api_path("tenants", name), ShownTenant)
+    tell(answer, f"The tenant {name} is deleted, with its tokens and secrets.", as_json)

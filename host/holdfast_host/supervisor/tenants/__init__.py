@@ -1,0 +1,1 @@
+"""Tenants: which there are."""
