@@ -19,7 +19,8 @@ from holdfast_host.supervisor.deploys.compile_queue import Applicant
 from holdfast_host.supervisor.deploys.component_store import Progress
 from holdfast_host.supervisor.deploys.deploys import DeployRequest, Deploys
 from holdfast_host.supervisor.processes.child import Child
-from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry
+from holdfast_host.supervisor.registry.records import FunctionRecord
+from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.wire.control.catalog import Binding, Deployment
 from holdfast_host.wire.control.messages import Failure
 from holdfast_host.wire.control.operations import (

@@ -10,7 +10,8 @@ import pytest
 from holdfast_host.core.errors import HostUnavailableError
 from holdfast_host.sandbox.components.compiled_store import KeptComponent
 from holdfast_host.storage.records import COLUMNS, MovedError
-from holdfast_host.supervisor.registry.registry import Registry, VersionRecord
+from holdfast_host.supervisor.registry.records import VersionRecord
+from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.supervisor.registry.tables import SCHEMA
 from holdfast_host.wire.control.catalog import ActorType, Deployment, Method
 from tests.contract.homes.conftest import Home

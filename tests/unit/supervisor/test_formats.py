@@ -21,7 +21,8 @@ from holdfast_host.front.routes import transfer_lines
 from holdfast_host.storage.archive import records
 from holdfast_host.storage.lmdb import keys
 from holdfast_host.supervisor.directory.restoring import BackupError, restore_backup
-from holdfast_host.supervisor.registry.registry import Registry, TenantRecord
+from holdfast_host.supervisor.registry.records import TenantRecord
+from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.supervisor.secrets.secret_store import Secret, SecretStore
 from holdfast_host.supervisor.tokens import token_store
 from holdfast_host.supervisor.tokens.token_store import TokenStore

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.core.errors import ConfigurationError
-from holdfast_host.supervisor.registry.registry import Registry, VersionRecord, now_us
+from holdfast_host.supervisor.registry.records import VersionRecord
+from holdfast_host.supervisor.registry.registry import Registry, now_us
 from holdfast_host.wire.control.catalog import ActorType, Binding, Deployment, Method
 
 ACCOUNT = ActorType("Account", 1, (Method("deposit", "(amount: int) -> dict", "Add."),), "An account.", ("alarm",))

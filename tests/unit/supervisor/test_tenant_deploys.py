@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.core.errors import HoldfastError, TenantInUseError, UnknownTenantError, UnresolvedBindingError
-from holdfast_host.supervisor.registry.registry import TenantRecord
+from holdfast_host.supervisor.registry.records import TenantRecord
 from tests.unit.supervisor.deploying import DeployBench
 from tests.unit.supervisor.fake_compile import component_text, manifest_text
 

@@ -42,7 +42,8 @@ from holdfast_host.supervisor.deploys.component_store import ComponentStore, Pro
 from holdfast_host.supervisor.deploys.rollout import Rollout
 from holdfast_host.supervisor.deploys.running import Running
 from holdfast_host.supervisor.registry import plan
-from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry, VersionRecord, now_us
+from holdfast_host.supervisor.registry.records import FunctionRecord, VersionRecord
+from holdfast_host.supervisor.registry.registry import Registry, now_us
 from holdfast_host.supervisor.registry.tenant_registry import TenantRegistry
 from holdfast_host.wire.control.catalog import Deployment
 

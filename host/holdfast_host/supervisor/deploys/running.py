@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from holdfast_host.core.logs import EventLog
     from holdfast_host.supervisor.deploys.component_store import ComponentStore
     from holdfast_host.supervisor.deploys.rollout import Rollout
-    from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry
+    from holdfast_host.supervisor.registry.records import FunctionRecord
+    from holdfast_host.supervisor.registry.registry import Registry
     from holdfast_host.wire.control.catalog import Deployment
 
 

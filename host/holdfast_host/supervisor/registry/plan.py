@@ -27,7 +27,7 @@ from holdfast_host.core.manifest import Manifest
 from holdfast_host.core.outbound import Pattern
 from holdfast_host.core.tenants import name_of
 from holdfast_host.supervisor.registry.breaking_changes import breaking_changes, broken_references, refusal
-from holdfast_host.supervisor.registry.registry import FunctionRecord, type_of_crons
+from holdfast_host.supervisor.registry.records import FunctionRecord, type_of_crons
 from holdfast_host.supervisor.registry.tenant_registry import TenantRegistry
 from holdfast_host.supervisor.registry.type_numbers import check_owned, find_renames, number_types
 from holdfast_host.wire.control.catalog import ActorType, Binding, Deployment, Method, Outbound

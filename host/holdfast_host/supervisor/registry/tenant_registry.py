@@ -6,7 +6,8 @@ Every rule of a deploy is decided over this, so that none can name, count or ref
 from __future__ import annotations
 
 from holdfast_host.core.tenants import key_of
-from holdfast_host.supervisor.registry.registry import FunctionRecord, Registry, TypeRecord, VersionRecord
+from holdfast_host.supervisor.registry.records import FunctionRecord, TypeRecord, VersionRecord
+from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.wire.control.catalog import Deployment
 
 

@@ -12,7 +12,7 @@ from holdfast_host.core.errors import InvalidManifestError, TypeOwnedError
 from holdfast_host.core.failures import required
 from holdfast_host.core.manifest import Manifest
 from holdfast_host.core.tenants import name_of
-from holdfast_host.supervisor.registry.registry import TypeRecord
+from holdfast_host.supervisor.registry.records import TypeRecord
 from holdfast_host.supervisor.registry.tenant_registry import TenantRegistry
 from holdfast_host.wire.control.catalog import Deployment
 

@@ -14,7 +14,8 @@ from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog
 from holdfast_host.core.tenants import DEFAULT_TENANT, check_tenant_name
 from holdfast_host.supervisor.deploys.deploys import Deploys
-from holdfast_host.supervisor.registry.registry import Registry, TenantRecord, now_us
+from holdfast_host.supervisor.registry.records import TenantRecord
+from holdfast_host.supervisor.registry.registry import Registry, now_us
 from holdfast_host.wire.control.operations import DeleteTenant, ListTenants, MakeTenant, ShowTenant, TenantOperation
 
 TENANTS_MAX = 1_000
