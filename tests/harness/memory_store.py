@@ -34,6 +34,7 @@ from holdfast_host.storage.store import (
     lose_what_leans,
 )
 from holdfast_host.storage.transfers import ExportedAlarm, ExportedInstance, ExportedJob, ExportedKey, ExportRow
+from holdfast_host.storage.type_quotas import TypeQuotas
 from holdfast_host.storage.unflushed import change_sockets
 
 
@@ -77,6 +78,7 @@ class MemoryStore:
 
     def __init__(self, partitions: int = 1, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
+        self.quotas = TypeQuotas()
         self._rows: dict[tuple[int, bytes], Row] = {}
         self._imports: dict[str, tuple[tuple[int, bytes], dict[bytes, bytes]]] = {}
         self._placed: WeakValueDictionary[tuple[int, bytes], StoredInstance] = WeakValueDictionary()
@@ -279,6 +281,9 @@ class MemoryStore:
         """Why the instance may not grow to so many bytes; None where it may, or does not grow."""
         if stored_bytes <= instance.live_bytes + instance.apart_bytes:
             return None
+        refusal = self.quotas.refusal(instance)
+        if refusal is not None:
+            return refusal
         limit = self._limits.instance_bytes_max
         if stored_bytes > limit:
             return StorageFullError(f"storage of {stored_bytes} bytes exceeds the limit of {limit} bytes an instance")

@@ -167,4 +167,6 @@ def test_an_operator_who_names_a_tenant_that_is_not_there_is_told_how_to_make_it
     assert (unknown.status, unknown.error) == (404, "UnknownTenantError")
     assert unknown.value["error"]["message"] == "there is no tenant 'ecma': holdfast tenant create ecma"
     assert (no_name.status, no_name.error) == (400, "InvalidNameError")
-    assert json.loads(host.ask("GET", "/v1/tenants").text)["tenants"] == [{"name": "default", "created_at": None}]
+    assert json.loads(host.ask("GET", "/v1/tenants").text)["tenants"] == [
+        {"name": "default", "created_at": None, "limits": {}, "stored": None}
+    ]

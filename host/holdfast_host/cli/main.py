@@ -55,7 +55,7 @@ _COMMANDS: Final = {
     "logs": "Show what instances print, and follow it.",
     "rollback": "Run a version again that is kept.",
     "delete": "Undeploy a function; its storage stays.",
-    "tenant": "Make, list and delete tenants: name spaces that see nothing of each other.",
+    "tenant": "Make, limit, list and delete tenants: name spaces that see nothing of each other.",
     "token": "Make, list, rotate and revoke tokens, each with what it may.",
     "auth": "Keep a token for each host, for the commands.",
     "audit": "Show what was changed through the management API, and by whom.",

@@ -88,11 +88,20 @@ class ShownToken(TypedDict):
     tenant: NotRequired[str | None]  # hosts of before know none
 
 
+class StoredOfTenant(TypedDict):
+    """How much a tenant has stored, as it was counted last."""
+
+    instances: int
+    bytes: int
+
+
 class ShownTenant(TypedDict):
     """A tenant."""
 
     name: str
     created_at: str | None
+    limits: dict[str, int]
+    stored: StoredOfTenant | None
 
 
 class Tenants(TypedDict):

@@ -14,6 +14,14 @@ from holdfast_host.core.ids import is_function_name
 
 DEFAULT_TENANT: Final = "default"
 TENANT_HEADER: Final = "Holdfast-Tenant"
+# What may be limited, and what that is in a sentence.
+LIMITS: Final = {
+    "instances": "stored instances",
+    "bytes": "bytes of keys and values",
+    "calls": "calls under way in one worker",
+    "deploys": "deploys in an hour",
+    "outbound": "outbound requests under way",
+}
 
 
 def key_of(tenant: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""How much may be under way at once: requests of a function, of the host and to one server, and bytes of their bodies.
+"""How much may be under way at once: requests of a function, a tenant, the host and to one server; bytes of bodies.
 
 A request that finds no room is refused before anything of it was sent. An answer that finds none for its body is cut:
 then the request has been sent.
@@ -7,13 +7,14 @@ then the request has been sent.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
 from holdfast_host.core.errors import OutboundBusyError, OutboundUnreachableError
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.outbound import Target
+from holdfast_host.core.tenants import tenant_of
 
 _Key = TypeVar("_Key")
 
@@ -49,9 +50,15 @@ class InFlight:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._functions: Counter[str] = Counter()
+        self._tenants: Counter[str] = Counter()
+        self._tenants_max: Mapping[str, int] = {}
         self._servers: Counter[tuple[str, int]] = Counter()
         self.requests = 0
         self.held_bytes = 0
+
+    def set_tenants(self, most: Mapping[str, int]) -> None:
+        """How many requests of these tenants may be under way from now on."""
+        self._tenants_max = most
 
     @contextmanager
     def admit(self, function: str, body_bytes: int) -> Iterator[Admitted]:
@@ -60,7 +67,12 @@ class InFlight:
         Raises:
             OutboundBusyError: there is no room for it.
         """
-        limits = self._limits
+        limits, tenant = self._limits, tenant_of(function)
+        most = self._tenants_max.get(tenant)
+        if most is not None and self._tenants[tenant] >= most:
+            raise OutboundBusyError(
+                f"the tenant {tenant!r} has {self._tenants[tenant]} requests under way, the limit is {most}"
+            )
         if self._functions[function] >= limits.outbound_function_requests_max:
             raise OutboundBusyError(
                 f"{function} has {self._functions[function]} requests under way, the limit is "
@@ -77,12 +89,14 @@ class InFlight:
             )
         admitted = Admitted(self, body_bytes)
         self._functions[function] += 1
+        self._tenants[tenant] += 1
         self.requests += 1
         self.held_bytes += body_bytes
         try:
             yield admitted
         finally:
             _drop(self._functions, function)
+            _drop(self._tenants, tenant)
             self.requests -= 1
             self.held_bytes -= admitted.held_bytes
             self._leave(admitted)

@@ -54,6 +54,7 @@ class Courier:
         private = PrivateAccess.of(start.outbound_private)
         self._connections = Connections(private, lookups or Lookups(), limits.fetch_headers_bytes_max)
         self._in_flight = InFlight(limits)
+        self._in_flight.set_tenants(start.tenants)
         self._exchanges = Exchanges(self._grants, self._connections, self._in_flight, limits)
         self._followed = FollowedAnswers(self._exchanges, limits)
         self._outcomes: Counter[str] = Counter()
@@ -73,6 +74,7 @@ class Courier:
         match message:
             case TakeGrants():
                 self._grants.set_functions(message.functions)
+                self._in_flight.set_tenants(message.tenants)
                 for function in self._connections.functions:
                     if not self._grants.knows(function):
                         self._connections.forget(function)

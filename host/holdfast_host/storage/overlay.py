@@ -250,6 +250,10 @@ class Overlay(SocketChanges):
         changes = self._top
         if changes.size_bytes:
             self._check_room(changes)
+        elif changes.alarm is not None and not self._instance.exists:
+            refusal = self._store.quotas.refusal(self._instance)
+            if refusal is not None:
+                raise refusal
         if self._taken is not None:
             if self._taken:
                 self._finish_taken(changes, self._taken)

@@ -17,6 +17,7 @@ from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.listing_pages import NamePage
 from holdfast_host.storage.jobs import Job, StoredJobs
 from holdfast_host.storage.transfers import Export, Staging
+from holdfast_host.storage.type_quotas import TypeQuotas
 from holdfast_host.wire.sockets.frames import Frame
 
 
@@ -361,6 +362,10 @@ class Store(Protocol):
         Cheap where it may: it reads what the last commits have measured. Where it may not, the disk is asked again.
         `commit` asks the same again with exact figures.
         """
+
+    @property
+    def quotas(self) -> TypeQuotas:
+        """Which types may not grow, for their tenant's sake; `refusal` and `commit` ask them."""
 
     def room(self) -> StorageRoom:
         """What room there is now, as of a second ago at most; any thread."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.config import HostConfig
     from holdfast_host.supervisor.live_settings import LiveSettings
     from holdfast_host.supervisor.startup import HostResources
+    from holdfast_host.supervisor.tenants.quotas import TenantQuotas
     from holdfast_host.wire.control.catalog import Outbound
     from holdfast_host.wire.control.protocol import ChildNews
 
@@ -24,9 +25,15 @@ class CourierLaunch:
     """How a courier is started, and with what; each start carries the grants and secrets of that moment."""
 
     def __init__(
-        self, config: HostConfig, resources: HostResources, program: tuple[str, ...], settings: LiveSettings
+        self,
+        config: HostConfig,
+        resources: HostResources,
+        program: tuple[str, ...],
+        settings: LiveSettings,
+        quotas: TenantQuotas,
     ) -> None:
         self._config = config
+        self._quotas = quotas
         self._resources = resources
         self._program = program
         self._settings = settings
@@ -47,6 +54,7 @@ class CourierLaunch:
                 outbound=config.outbound,
                 outbound_private=config.outbound_private,
                 functions=self.grants(),
+                tenants=self._quotas.for_courier(),
                 secrets=secrets.values,
                 sealed=secrets.sealed,
                 log_level=self._settings.log_level,

@@ -35,6 +35,7 @@ from holdfast_host.supervisor.processes.supervision import Launch, Phase, ProbeT
 from holdfast_host.supervisor.secrets.operations import Secrets
 from holdfast_host.supervisor.startup import HostResources, open_resources
 from holdfast_host.supervisor.tenants.operations import Tenants
+from holdfast_host.supervisor.tenants.quotas import TenantQuotas
 from holdfast_host.supervisor.tokens.operations import TokenOperations
 from holdfast_host.supervisor.tokens.telling import TokenNews
 from holdfast_host.wire.control.protocol import (
@@ -121,11 +122,12 @@ class Host:
         self._components = ComponentStore(
             resources.directory, resources.registry, compile_component, config.limits, log, resources.shared_components
         )
+        self._quotas = TenantQuotas(resources.registry, log)
         self._workers = [self._worker(number, programs) for number in range(workers)]
         fronts = range(config.fronts)
         self._front_launches = [FrontLaunch(each, config, resources, programs.front, settings) for each in fronts]
         self._fronts = [self._process(f"front {number}", launch) for number, launch in enumerate(self._front_launches)]
-        launch_courier = CourierLaunch(config, resources, programs.courier, settings)
+        launch_courier = CourierLaunch(config, resources, programs.courier, settings, self._quotas)
         self._courier = self._process("courier", launch_courier)
         self._courier_kept: asyncio.Task[None] | None = None
         self._all = [*self._workers, *self._fronts]
@@ -136,17 +138,29 @@ class Host:
             log,
             courier=self._courier,
             grants=self._grants,
+            outbound_limits=self._quotas.for_courier,
             need_courier=self._need_courier,
         )
         self._secrets = Secrets(resources.vault, resources.registry, rollout.tell_secrets, log)
         token_news = TokenNews(self._fronts)
         self._tokens = TokenOperations(resources.tokens, config.limits, token_news.tell, log)
-        self._deploys = Deploys(resources.registry, rollout, self._components, config.limits, log, config.outbound)
+        self._rollout = rollout
+        self._deploys = Deploys(
+            resources.registry,
+            rollout,
+            self._components,
+            config.limits,
+            log,
+            config.outbound,
+            note_deploy=self._quotas.note_deploy,
+        )
         tenants = Tenants(
             resources.registry,
             self._deploys,
             (self._tokens, self._secrets),
             lambda: rollout.publish(resources.registry.catalog()),
+            self._quotas,
+            rollout,
             log,
         )
         backups = Backups(resources, self._workers, log)
@@ -194,7 +208,8 @@ class Host:
         if heart is not None:
             heart.on_over(lambda: loop.call_soon_threadsafe(self._end_taken_over))
         settings = self._settings.watch(self._fronts, [*self._workers, self._courier])
-        watching = [asyncio.create_task(each) for each in (settings, manager.keep_alive(), self._following())]
+        quotas = self._quotas.watch(self._rollout)
+        watching = [asyncio.create_task(each) for each in (settings, manager.keep_alive(), self._following(), quotas)]
         if self._archive is not None:
             self._archive.begin()
             watching.append(asyncio.create_task(self._archive.watch(self._tell_health)))
@@ -326,6 +341,7 @@ class Host:
             self._settings,
             attribution=self._attribution,
             components=self._components,
+            quotas=self._quotas,
             is_suspect=is_suspect,
         )
         return self._process(f"worker {number}", launch)

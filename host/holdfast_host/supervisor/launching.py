@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from holdfast_host.supervisor.deploys.component_store import ComponentStore
     from holdfast_host.supervisor.live_settings import LiveSettings
     from holdfast_host.supervisor.startup import HostResources
+    from holdfast_host.supervisor.tenants.quotas import TenantQuotas
     from holdfast_host.wire.control.protocol import ChildNews
 
 Receive = Callable[["ChildNews"], None]
@@ -37,6 +38,7 @@ class WorkerLaunch:
         *,
         attribution: CrashAttribution,
         components: ComponentStore,
+        quotas: TenantQuotas,
         is_suspect: Callable[[], bool],
     ) -> None:
         """`is_suspect()` says whether what its predecessor has loaded may be what killed it."""
@@ -47,6 +49,7 @@ class WorkerLaunch:
         self._settings = settings
         self._attribution = attribution
         self._components = components
+        self._quotas = quotas
         self._is_suspect = is_suspect
 
     async def __call__(self, receive: Receive) -> Child:
@@ -72,6 +75,7 @@ class WorkerLaunch:
                 secrets=resources.vault.values(),
                 running_fd=running_fd,
                 quarantined=self._attribution.quarantined(),
+                quotas=self._quotas.for_workers(),
                 new_data=resources.registry.next_type_id() == 1,
                 courier=str(resources.courier_listener.getsockname()),
                 fronts=[*resources.front_numbers.live],

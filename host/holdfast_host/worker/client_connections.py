@@ -78,7 +78,9 @@ class ClientConnection:
 
     def answer(self, slot: int, status: int, body: bytes) -> bool:
         """A slot's answer, which leaves with the next flush; False where nobody is there any more."""
-        self.turns.pop(slot, None)
+        turn = self.turns.pop(slot, None)
+        if turn is not None and turn.quota is not None:
+            turn.quota.release()
         if self.closed:
             self.release_page()
             return False

@@ -49,8 +49,9 @@ from holdfast_host.wire.control.protocol import (
     pack_message,
     read_for_worker,
 )
+from holdfast_host.wire.control.quotas import CountedStored, CountStored, Quotas, TakeQuotas
 from holdfast_host.wire.control.starts import WorkerStart
-from holdfast_host.worker.alarms.queries import types_with_alarms, types_with_instances
+from holdfast_host.worker.alarms.queries import count_stored, types_with_alarms, types_with_instances
 from holdfast_host.worker.inspection.activity import add_places
 from holdfast_host.worker.sockets.queries import types_with_sockets
 from holdfast_host.worker.threads.leaders import any_thread, leaders
@@ -73,6 +74,12 @@ if TYPE_CHECKING:
     from holdfast_host.worker.turns.deployments import Deployments
     from holdfast_host.worker.turns.mailboxes import Mailboxes
     from holdfast_host.worker.turns.turn import Turn
+
+
+def take_quotas(worker: Supervised, quotas: Quotas) -> None:
+    """Hold tenants to these from now on."""
+    worker.store.quotas.set((each.type_ids, each.reason, each.only_new) for each in quotas.full)
+    worker.mailboxes.call_quotas.set(quotas.calls)
 
 
 class Supervised(Protocol):
@@ -150,9 +157,9 @@ class ControlChannel:
         match message:
             case Prepare():
                 self._apart(self._prepare, message)
-            case Switch() | KeepAway() | Remove():
+            case Switch() | KeepAway() | Remove() | TakeQuotas():
                 self._change(message)
-            case Occupied() | Armed() | Connected():
+            case Occupied() | Armed() | Connected() | CountStored():
                 self._apart(self._look_for_types, message)
             case Describe():
                 self._apart(self._describe, message)
@@ -177,7 +184,7 @@ class ControlChannel:
             case _:
                 assert_never(message)
 
-    def _change(self, question: Switch | KeepAway | Remove) -> None:
+    def _change(self, question: Switch | KeepAway | Remove | TakeQuotas) -> None:
         """What may run has changed."""
         worker = self._worker
         match question:
@@ -197,6 +204,8 @@ class ControlChannel:
             case Remove():
                 worker.deployments.remove(question.function)
                 worker.sockets.look_again()
+            case TakeQuotas():
+                take_quotas(worker, question.quotas)
         self.send(Done(question.id))
 
     def _apart(self, do: Callable[[Any], None], question: Question) -> None:
@@ -223,10 +232,13 @@ class ControlChannel:
         except Exception as error:
             self._refuse(question, InternalError(f"the sources of {function} cannot be tried: {error}"))
 
-    def _look_for_types(self, question: Occupied | Armed | Connected) -> None:
-        """Say which of some types are found on disk so; all alarms or sockets may have to be looked at for that."""
+    def _look_for_types(self, question: Occupied | Armed | Connected | CountStored) -> None:
+        """Say which of some types are found on disk so, or how much is; all there is may have to be looked at."""
         store, types = self._worker.store, set(question.types)
         try:
+            if isinstance(question, CountStored):
+                self.send(CountedStored(question.id, *count_stored(store, types)))
+                return
             if isinstance(question, Connected):
                 found = types_with_sockets(store, types, self._worker.sockets.is_live)
             else:

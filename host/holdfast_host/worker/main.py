@@ -25,7 +25,7 @@ from holdfast_host.wire.control.protocol import Fatal, Ready, Unloadable, kind_o
 from holdfast_host.wire.control.starts import WorkerStart
 from holdfast_host.wire.pages.running_turns_page import RunningPage
 from holdfast_host.worker.commits.backup import BackupCut
-from holdfast_host.worker.control import ControlChannel
+from holdfast_host.worker.control import ControlChannel, take_quotas
 from holdfast_host.worker.logs.output import Output
 from holdfast_host.worker.opening import begin_base, open_store, take_snapshot
 from holdfast_host.worker.threads.heap import bound_free_memory
@@ -74,6 +74,7 @@ class WorkerProcess:
         )
         self._worker.deployments.checks_arguments = start.check_arguments
         self._worker.mailboxes.set_quarantined(start.quarantined)
+        take_quotas(self._worker, start.quotas)
         self._worker.sockets.know_fronts(start.fronts)
         self._backup = BackupCut(
             self._worker.committer, partial(take_snapshot, self._store), partial(begin_base, self._store)

@@ -439,6 +439,28 @@ def test_an_instance_at_its_quota_may_still_overwrite_and_delete(open_store: Ope
     assert alice.live_bytes == 901
 
 
+@pytest.mark.parametrize("only_new", [False, True])
+def test_instances_of_a_full_tenant_do_not_grow_or_no_new_ones_come_to_be(store: Store, only_new: bool) -> None:
+    """What is there is read, overwritten and deleted as before, and types of others are let alone."""
+    commit = Committer(store)
+    alice, bob = store.locate(ACCOUNT, b"alice"), store.locate(ACCOUNT, b"bob")
+    other, armed = store.locate(ACCOUNT + 1, b"alice"), store.locate(ACCOUNT, b"armed")
+    commit((alice, changes({b"a": b"12345"})), (armed, alarm_change(Alarm(5, 5))))
+    store.quotas.set([((ACCOUNT,), "the tenant 'acme' is full", only_new)])
+
+    assert store.refusal(alice, 6) is None
+    assert (store.refusal(alice, 7) is None) == only_new
+    assert (store.refusal(armed, 7) is None) == only_new
+    assert "the tenant 'acme' is full: instance 'bob' may not" in str(store.refusal(bob, 1))
+    assert store.refusal(other, 1) is None
+    lost = commit((bob, changes({b"a": b"1"})), (alice, changes({b"a": b"54321"})), (other, changes({b"a": b"1"})))
+    assert list(lost) == [id(bob)]
+    assert (store.get(alice, b"a"), store.get(other, b"a")) == (b"54321", b"1")
+    assert commit((alice, changes({b"a": None}))) == {}
+    store.quotas.set([])
+    assert commit((bob, changes({b"a": b"1"}))) == {}
+
+
 def test_threads_read_while_another_commits(open_store: OpenStore) -> None:
     """A reader sees whole groups only: two keys that are always written together are never apart."""
     store = open_store(SMALL_MAP)

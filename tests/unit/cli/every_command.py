@@ -54,7 +54,7 @@ TOKEN = {
     "id": EVIL, "name": EVIL, "scope": EVIL, "types": [EVIL], "expires_at": EVIL, "expired": True, "last_used_at": EVIL,
     "tenant": EVIL,
 }  # fmt: skip
-TENANT = {"name": EVIL, "created_at": EVIL}
+TENANT = {"name": EVIL, "created_at": EVIL, "limits": {EVIL: 1}, "stored": {"instances": 1, "bytes": 2}}
 SECRET = {"name": EVIL, "updated_at": EVIL, "functions": [EVIL]}
 LOG_LINE = {"time": 1.0, "level": "error", "type": EVIL, "name": EVIL, "message": EVIL, "backtrace": EVIL}
 HOST = {
@@ -145,6 +145,7 @@ WALK: dict[str, list[tuple[list[str], Any]]] = {
     "audit": [([], ENTRY), (["--json"], ENTRY)],
     "changes": [([], CHANGE), (["--json"], CHANGE)],
     "tenant create": [([EVIL], TENANT)],
+    "tenant limit": [([EVIL, "--instances", "5"], TENANT), ([EVIL, "--bytes", EVIL], None)],
     "tenant list": [([], {"tenants": [TENANT, {**TENANT, "created_at": None}]})],
     "tenant delete": [([EVIL], TENANT)],
     "token create": [(["--scope", "call", "--type", EVIL, "--name", EVIL], {**TOKEN, "token": EVIL})],

@@ -24,7 +24,7 @@ GROUPS = {
     "storage": "get put delete",
     "alarm": "list set clear",
     "job": "list show retry cancel",
-    "tenant": "create list delete",
+    "tenant": "create limit list delete",
 }
 COMMANDS = [
     *group.list_commands(click.Context(group)),

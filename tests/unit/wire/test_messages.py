@@ -18,6 +18,7 @@ from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits,
 from holdfast_host.wire.control.catalog import ActorType, Binding, Catalog, Deployment, Method
 from holdfast_host.wire.control.edge import Certificate, Edge, NewEdge
 from holdfast_host.wire.control.messages import Failure
+from holdfast_host.wire.control.quotas import CountedStored, CountStored, FullTenant, Quotas, TakeQuotas
 from holdfast_host.wire.control.routing import Routing
 from holdfast_host.wire.control.starts import FrontStart, WorkerStart
 from holdfast_host.wire.control.tokens import KnownTokens, NewTokens, TokenFacts, TokensUsed
@@ -55,6 +56,8 @@ FOR_WORKERS: list[control.ToWorker] = [
     control.Describe(replace(DEPLOYMENT, sources='{"app.py":"\\ud800"}'), id=6),
     control.TakeSecrets({"KEY": "\ud800"}, id=7),
     control.KeepAway([(3, "a")], id=8),
+    TakeQuotas(Quotas({"acme": 7}, (FullTenant((1, 2), "full", True),)), id=16),
+    CountStored([1, 2], id=17),
     control.LiveFronts([3, 4]),
     control.NewLogLevel("debug"),
     control.NewLimits(LIMITS),
@@ -91,6 +94,7 @@ FROM_CHILDREN: list[control.FromChild] = [
     control.Failed(2, Failure("ActorError", "no funds", "no_funds", 409)),
     control.Measured(3, {"types": [{"latency": 0.5}]}),
     control.FoundTypes(4, [1]),
+    CountedStored(4, 1, 2),
     control.Described(5, {"actors": []}),
     control.ShownActivity(6, {"turns": []}),
     control.Unloadable("account", "its file is damaged"),
@@ -122,7 +126,7 @@ OPERATIONS: list[operations.AnyOperation] = [
     operations.DeleteSecret("acme", "KEY"),
     operations.ListTenants(),
     operations.ShowTenant("acme"),
-    operations.MakeTenant("acme"),
+    operations.MakeTenant("acme", {"instances": 5}),
     operations.DeleteTenant("acme"),
     operations.BeginChange(CHANGE),
     operations.EndChange(1, CHANGE, Outcome(404, "UnknownSecretError", {"of": {"id": 1}})),

@@ -18,6 +18,7 @@ from holdfast_host.wire.control import protocol as control
 from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.control.catalog import ActorType, Catalog, Deployment
 from holdfast_host.wire.control.messages import Message
+from holdfast_host.wire.control.quotas import CountedStored, CountStored, Quotas, TakeQuotas
 from holdfast_host.wire.control.starts import WorkerStart
 from holdfast_host.wire.sockets.frames import socket_number
 from holdfast_host.worker.commits.backup import BackupCut
@@ -92,6 +93,11 @@ ANSWERS: list[tuple[control.WorkerOrder, Answers]] = [
     (control.Connected([TYPE], id=7), lambda it: it == control.FoundTypes(7, [])),
     (control.TakeSecrets({"A": "b"}, id=7), lambda it: it == control.Done(7)),
     (control.KeepAway([(TYPE, "b")], id=7), lambda it: it == control.Done(7)),
+    (TakeQuotas(Quotas({"acme": 7}), id=7), lambda it: it == control.Done(7)),
+    (
+        CountStored([TYPE, TYPE + 1], id=7),
+        lambda it: isinstance(it, CountedStored) and it.instances == 1 and it.bytes > 0,
+    ),
     (control.Measure(id=7), lambda it: isinstance(it, control.Measured) and it.measures["types"][0]["type"] == "T"),
     (control.ShowActivity(20, id=7), lambda it: isinstance(it, control.ShownActivity) and it.id == 7),
     (HoldCommits(id=7), lambda it: it == control.Done(7)),
@@ -122,6 +128,28 @@ def test_the_orders_above_are_all_but_news_and_the_end(supervised: Supervised) -
     assert answered | {control.LiveFronts, control.NewLimits, control.NewLogLevel, control.Stop} == set(
         get_args(control.WorkerOrder)
     )
+
+
+def test_a_tenant_has_so_many_calls_under_way_and_one_more_is_refused_until_one_is_answered(
+    supervised: Supervised,
+) -> None:
+    stage = supervised.stage
+    supervised.tell(TakeQuotas(Quotas({"default": 1}), id=1))
+    assert supervised.hear() == control.Done(1)
+    [quota] = stage.worker.mailboxes.call_quotas.by_tenant.values()
+    answered = [stage.call("a", "add", 1)[0] for _ in range(3)]  # one after another
+    stage.do(lambda: setattr(quota, "under_way", 1))
+    refused = stage.call("a", "add", 1)
+    stage.do(quota.release)
+
+    assert answered == [200, 200, 200]
+    assert (refused[0], refused[1]["error"]["name"]) == (429, "MailboxFullError")
+    assert "1 calls of the tenant 'default' are under way at its worker, the limit is 1" in str(refused)
+    assert quota.under_way == 0
+    assert stage.call("a", "add", 1)[0] == 200
+    supervised.tell(TakeQuotas(Quotas(), id=2))
+    assert supervised.hear() == control.Done(2)
+    assert stage.worker.mailboxes.call_quotas.by_tenant == {}
 
 
 def test_the_sockets_of_a_front_that_lives_are_open_until_it_does_not(supervised: Supervised) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from holdfast_host.core.errors import StorageFullError
 from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.storage.store import StoredInstance
+from holdfast_host.storage.type_quotas import TypeQuotas
 
 _ASK_EVERY_S = 1.0
 _ASK_AFTER_BYTES = 16 * MIB
@@ -34,6 +35,7 @@ class Room:
         self._written_bytes = 0
         self._full: str | None = None
         self.disk_free_bytes = 0  # when it was last asked
+        self.quotas = TypeQuotas()  # the store's
 
     def measure(self, written_bytes: int) -> None:
         """Take note of what a commit is about to write, and look at the map; at the disk, where it is time to."""
@@ -73,6 +75,9 @@ class Room:
         before = instance.live_bytes + instance.apart_bytes
         if stored_bytes <= before:
             return None
+        refusal = self.quotas.refusal(instance)
+        if refusal is not None:
+            return refusal
         limit = self._limits.instance_bytes_max
         if stored_bytes > limit:
             kept_bytes = instance.apart_bytes

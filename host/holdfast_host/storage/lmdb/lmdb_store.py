@@ -42,6 +42,7 @@ from holdfast_host.storage.store import (
     StoreBrokenError,
     StoredInstance,
 )
+from holdfast_host.storage.type_quotas import TypeQuotas
 
 _Found = TypeVar("_Found")
 
@@ -56,6 +57,9 @@ class LmdbStore:
 
     def __init__(self, partitions: dict[int, Partition], partition_count: int, page_read_s: float) -> None:
         self._partitions = partitions
+        self.quotas = TypeQuotas()
+        for partition in partitions.values():
+            partition.room.quotas = self.quotas
         self._page_read_s = page_read_s
         self._partition_count = partition_count
         self._broken: str | None = None

@@ -44,6 +44,7 @@ from holdfast_host.storage.store import (
     StoreBrokenError,
     StoredInstance,
 )
+from holdfast_host.storage.type_quotas import TypeQuotas
 
 if TYPE_CHECKING:
     import psycopg
@@ -65,6 +66,7 @@ class PostgresStore(Listings, StoreTransfers):
         self._link = link
         self._seat = seat
         self._limits = limits
+        self.quotas = TypeQuotas()
         self._replicated = address.durability == "replicated"
         self._address = address
         self._name = str(connection.info.parameter_status("application_name"))
@@ -223,6 +225,9 @@ class PostgresStore(Listings, StoreTransfers):
         limits = self._limits
         if stored_bytes <= instance.live_bytes + instance.apart_bytes:
             return None
+        refusal = self.quotas.refusal(instance)
+        if refusal is not None:
+            return refusal
         held_bytes = stored_bytes - cast("Handle", instance).receipt_bytes  # but for what this turn keeps of receipts
         for what, size, limit, name in (
             ("storage", stored_bytes, limits.instance_bytes_max, "instance_bytes_max"),

@@ -71,8 +71,10 @@ class Deploys:
         limits: Limits,
         log: EventLog,
         outbound: Sequence[str] = OUTBOUND_DEFAULT,
+        note_deploy: Callable[[str], None] = lambda tenant: None,
     ) -> None:
-        """`outbound`: what the operator lets functions ask outside."""
+        """`outbound`: what the operator lets functions ask outside; `note_deploy(tenant)` refuses one too many."""
+        self._note_deploy = note_deploy
         self._outbound = outbound
         self._registry = registry
         self._rollout = rollout
@@ -92,6 +94,7 @@ class Deploys:
         """
         try:
             check_function_name(name_of(request.function))
+            self._note_deploy(tenant_of(request.function))
             with self._only_change(request.function):
                 manifest = self._read_manifest(request.function, request.manifest)
                 known, _ = self._identify(request.function, manifest)

@@ -35,8 +35,9 @@ from holdfast_host.wire.control.protocol import (
     TakeSecrets,
     kind_of,
 )
+from holdfast_host.wire.control.quotas import CountedStored, CountStored, Quotas, TakeQuotas
 
-_Answer = TypeVar("_Answer", Done, FoundTypes, Described)
+_Answer = TypeVar("_Answer", Done, FoundTypes, Described, CountedStored)
 
 ANSWER_S: Final = 60.0
 
@@ -88,6 +89,7 @@ class ProcessRollout:
         *,
         courier: SupervisedProcess,
         grants: Callable[[], dict[str, Outbound]],
+        outbound_limits: Callable[[], dict[str, int]] = dict,
         need_courier: Callable[[], None],
     ) -> None:
         """Over the host's processes.
@@ -98,12 +100,14 @@ class ProcessRollout:
             log: the host's.
             courier: its courier, where there is one.
             grants: what the functions that are recorded may ask outside.
+            outbound_limits: how many requests of a tenant may be under way.
             need_courier: called where they may ask something; the courier is started then.
         """
         self._workers = workers
         self._fronts = fronts
         self._courier = courier
         self._grants = grants
+        self._outbound_limits = outbound_limits
         self._need_courier = need_courier
         self._log = log
         self._prepared: set[Child] = set()  # the children that hold what is about to be switched to
@@ -203,13 +207,37 @@ class ProcessRollout:
         await self._all_or_killed("take secrets", lambda child: self._ask(child, TakeSecrets(values), Done))
         await self._all_or_killed("take secrets", lambda child: self._ask(child, told, Done), [self._courier])
 
+    async def take_quotas(self, quotas: Quotas) -> None:
+        """Workers hold tenants to these on return, and the courier to how many requests they may have; never fails."""
+        await self._all_or_killed("take quotas", lambda child: self._ask(child, TakeQuotas(quotas), Done))
+        await self._grant()
+
+    async def count_stored(self, types: Sequence[int]) -> tuple[int, int]:
+        """How many instances there are of these types together, and how many bytes of keys and values.
+
+        Raises:
+            HostUnavailableError: a worker is being replaced, died or did not answer: its part is not known.
+        """
+        children = self._children()
+        if len(children) < len(self._workers):
+            raise HostUnavailableError("a worker is being replaced, so it is not known how much is stored")
+        found: list[CountedStored] = []
+
+        async def look(child: Child) -> None:
+            found.append(await self._ask_living(child, CountStored([*types]), CountedStored))
+
+        await self._all(children, look)
+        return sum(each.instances for each in found), sum(each.bytes for each in found)
+
     async def _grant(self) -> None:
         """The courier lets functions ask what is recorded; never fails."""
         grants = self._grants()
         if grants:
             self._need_courier()
         await self._all_or_killed(
-            "take grants", lambda child: self._ask(child, TakeGrants(grants), Done), [self._courier]
+            "take grants",
+            lambda child: self._ask(child, TakeGrants(grants, self._outbound_limits()), Done),
+            [self._courier],
         )
 
     def publish(self, catalog: Catalog) -> None:

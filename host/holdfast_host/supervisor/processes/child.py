@@ -37,9 +37,10 @@ from holdfast_host.wire.control.protocol import (
     pack_message,
     read_from_child,
 )
+from holdfast_host.wire.control.quotas import CountedStored
 from holdfast_host.wire.control.starts import CourierStart, FrontStart, WorkerStart
 
-_Answer = TypeVar("_Answer", Done, FoundTypes, Described, Measured, ShownActivity)
+_Answer = TypeVar("_Answer", Done, FoundTypes, Described, Measured, ShownActivity, CountedStored)
 
 # -P: the operator's working directory is no place to import modules from.
 _PYTHON: Final = (sys.executable, "-P", "-m")
@@ -136,7 +137,7 @@ class Child(asyncio.Protocol):
                 case Pong():
                     self.unanswered_pings = 0
                     self.heard_at = asyncio.get_running_loop().time()
-                case Done() | Failed() | FoundTypes() | Described() | Measured() | ShownActivity():
+                case Done() | Failed() | FoundTypes() | Described() | Measured() | ShownActivity() | CountedStored():
                     self._settle(message)
                 case _:
                     self._on_message(message)

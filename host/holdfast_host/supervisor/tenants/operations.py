@@ -1,4 +1,4 @@
-"""What may be done with tenants: list, make, delete. A tenant with functions or instances is not deleted.
+"""What may be done with tenants: list, make, limit, delete. A tenant with functions or instances is not deleted.
 
 `default` is there from the beginning, and stays.
 """
@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from holdfast_host.core.clock import utc_text
 from holdfast_host.core.errors import BadRequestError, UnknownTenantError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog
-from holdfast_host.core.tenants import DEFAULT_TENANT, check_tenant_name
+from holdfast_host.core.tenants import DEFAULT_TENANT, LIMITS, check_tenant_name
 from holdfast_host.supervisor.deploys.deploys import Deploys
 from holdfast_host.supervisor.registry.records import TenantRecord
 from holdfast_host.supervisor.registry.registry import Registry, now_us
+from holdfast_host.supervisor.tenants.quotas import TenantQuotas, Workers
 from holdfast_host.wire.control.operations import DeleteTenant, ListTenants, MakeTenant, ShowTenant, TenantOperation
 
-TENANTS_MAX = 1_000
+TENANTS_MAX: Final = 1_000
+LIMIT_MAX: Final = 10**15
 
 
 class Kept(Protocol):
@@ -32,9 +34,18 @@ class Tenants:
     """The tenants of a host; one per host, used by the event loop's thread."""
 
     def __init__(
-        self, registry: Registry, deploys: Deploys, kept: tuple[Kept, ...], publish: Callable[[], None], log: EventLog
+        self,
+        registry: Registry,
+        deploys: Deploys,
+        kept: tuple[Kept, ...],
+        publish: Callable[[], None],
+        quotas: TenantQuotas,
+        workers: Workers,
+        log: EventLog,
     ) -> None:
         """`publish()` tells the fronts what there is now."""
+        self._quotas = quotas
+        self._workers = workers
         self._registry = registry
         self._deploys = deploys
         self._kept = kept
@@ -52,11 +63,11 @@ class Tenants:
         """
         match operation:
             case ListTenants():
-                return {"tenants": [_show(each) for each in self._registry.tenants()]}
+                return {"tenants": [self._show(each) for each in self._registry.tenants()]}
             case ShowTenant():
-                return _show(self.named(operation.name))
+                return self._show(self.named(operation.name))
             case MakeTenant():
-                return self._make(operation.name)
+                return await self._make(operation.name, operation.limits)
             case DeleteTenant():
                 return await self._delete(operation.name)
 
@@ -71,18 +82,21 @@ class Tenants:
             raise UnknownTenantError(f"there is no tenant {name[:64]!r}")
         return found
 
-    def _make(self, name: str) -> JsonObject:
+    async def _make(self, name: str, limits: dict[str, int] | None) -> JsonObject:
         check_tenant_name(name)
+        _check_limits(limits or {})
         found = {each.name: each for each in self._registry.tenants()}
-        if name in found:
-            return {**_show(found[name]), "created": False}
-        if len(found) >= TENANTS_MAX:
+        created, record = name not in found, found.get(name)
+        if created and len(found) >= TENANTS_MAX:
             raise BadRequestError(f"there are {len(found)} tenants, the limit is {TENANTS_MAX}: delete one first")
-        record = TenantRecord(name, {}, now_us())
+        if record is not None and limits is None:
+            return {**self._show(record), "created": False}
+        record = TenantRecord(name, limits or {}, now_us() if record is None else record.created_us)
         self._registry.commit_tenant(record)
         self._publish()
-        self._log.info("tenant made", tenant=name)
-        return {**_show(record), "created": True}
+        await self._quotas.apply(self._workers)
+        self._log.info("tenant made" if created else "limits of a tenant set", tenant=name, **record.limits)
+        return {**self._show(record), "created": created}
 
     async def _delete(self, name: str) -> JsonObject:
         if name == DEFAULT_TENANT:
@@ -93,9 +107,23 @@ class Tenants:
                 await each.forget(name)
             self._registry.commit_tenant_removal(name)
         self._publish()
+        await self._quotas.apply(self._workers)
         self._log.info("tenant deleted", tenant=name)
-        return _show(record)
+        return self._show(record)
+
+    def _show(self, tenant: TenantRecord) -> JsonObject:
+        stored = self._quotas.stored.get(tenant.name)
+        return {
+            "name": tenant.name,
+            "created_at": utc_text(tenant.created_us) if tenant.created_us else None,
+            "limits": tenant.limits,
+            "stored": None if stored is None else {"instances": stored[0], "bytes": stored[1]},
+        }
 
 
-def _show(tenant: TenantRecord) -> JsonObject:
-    return {"name": tenant.name, "created_at": utc_text(tenant.created_us) if tenant.created_us else None}
+def _check_limits(limits: dict[str, int]) -> None:
+    for name, most in limits.items():
+        if name not in LIMITS:
+            raise BadRequestError(f"{name[:40]!r} is no limit of a tenant: these are {', '.join(LIMITS)}")
+        if not 0 <= most <= LIMIT_MAX:
+            raise BadRequestError(f"the limit of {LIMITS[name]} is {most}: write 0 to {LIMIT_MAX}, or leave it out")

@@ -182,7 +182,8 @@ class RevokeToken(OfTokens, tag="token_revoke"):
 class ListTenants(Operation, tag="tenants"):
     """Result: `tenants`: [TENANT].
 
-    TENANT is `name` and `created_at`, null for `default`, which is always there.
+    TENANT is `name`, `created_at`, null for `default`, which is always there, `limits`, those that it has by their
+    names, and `stored`: `instances` and `bytes`, as they were counted last, null where they are not limited.
     """
 
 
@@ -196,6 +197,7 @@ class MakeTenant(Operation, tag="tenant_make"):
     """Result: TENANT with `created`."""
 
     name: str
+    limits: dict[str, int] | None = None  # in the place of those that it has; null: as they are
 
 
 class DeleteTenant(Operation, tag="tenant_delete"):

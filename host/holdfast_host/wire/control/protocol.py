@@ -22,6 +22,7 @@ from holdfast_host.wire.control.catalog import Catalog, Deployment, Outbound
 from holdfast_host.wire.control.edge import NewEdge
 from holdfast_host.wire.control.messages import Failure, Message, Question
 from holdfast_host.wire.control.operations import AnyOperation
+from holdfast_host.wire.control.quotas import CountedStored, CountStored, TakeQuotas
 from holdfast_host.wire.control.starts import CourierStart, FrontStart, Quarantined, WorkerStart
 from holdfast_host.wire.control.tokens import NewTokens, TokensUsed
 
@@ -169,9 +170,10 @@ class Answer(Message, tag="answer"):
 
 
 class TakeGrants(Question, tag="grants"):
-    """What the functions may ask from now on, by name."""
+    """What the functions may ask from now on, by their keys; and how many requests of a tenant may be under way."""
 
     functions: dict[str, Outbound]
+    tenants: dict[str, int] = {}
 
 
 class Ready(Message, tag="ready"):
@@ -284,6 +286,8 @@ WorkerQuestion = (
     | Connected
     | Describe
     | TakeSecrets
+    | TakeQuotas
+    | CountStored
     | KeepAway
     | Measure
     | ShowActivity
@@ -297,7 +301,7 @@ FrontNews = NewCatalog | NewTokens | NewEdge | NewLogLevel | NewLimits | HostHea
 ToFront = FrontStart | FrontNews | Progress | Answer | Ping | Stop
 CourierOrder = TakeGrants | TakeSecrets | NewLogLevel | NewLimits | Measure
 ToCourier = CourierStart | CourierOrder | Ping | Stop
-AnyAnswer = Done | Failed | Measured | FoundTypes | Described | ShownActivity
+AnyAnswer = Done | Failed | Measured | FoundTypes | Described | ShownActivity | CountedStored
 ChildNews = Ready | Drained | Unloadable | CommitStalled | RoomChanged | Fatal | Request | Withdraw | TokensUsed
 FromChild = AnyAnswer | Pong | ChildNews
 

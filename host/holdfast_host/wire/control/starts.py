@@ -8,6 +8,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.wire.control.catalog import Catalog, Outbound
 from holdfast_host.wire.control.edge import Edge
 from holdfast_host.wire.control.messages import Message
+from holdfast_host.wire.control.quotas import Quotas
 from holdfast_host.wire.control.routing import Routing
 from holdfast_host.wire.control.tokens import KnownTokens
 
@@ -47,6 +48,7 @@ class WorkerStart(Message, tag="start"):
     traces: str = ""  # the URL to which spans are sent, as OTLP; empty: nothing is traced
     archived: bool = False  # what is committed is written down for the archive too
     store: CentralStore | None = None  # None: storage is in the data directory
+    quotas: Quotas = Quotas()
 
     def __repr__(self) -> str:
         return f"<WorkerStart {self.worker}>"  # without the secrets
@@ -91,6 +93,7 @@ class CourierStart(Message, tag="start"):
     outbound: tuple[str, ...]  # the operator's patterns
     outbound_private: tuple[tuple[str, int | None], ...]  # addresses and names that may be private, at which port
     functions: dict[str, Outbound]
+    tenants: dict[str, int] = {}  # how many requests of each may be under way; of others as many as there is room for
     secrets: dict[str, str] = {}
     sealed: dict[str, str] = {}  # of those that may go to one origin alone: which
     log_level: str = "info"

@@ -8,17 +8,31 @@ from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.listing_by_types import page_of_types
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Set
+    from collections.abc import Callable, Iterable, Set
 
     from holdfast_host.storage.store import Alarm, Store
 
 
 _PAGE: Final = 256
+_COUNTED_PAGE: Final = 1_000
 
 
 def types_with_instances(store: Store, type_ids: Set[int]) -> set[int]:
     """Those of these types of which there is an instance. Any thread."""
     return {each for each in type_ids if store.instances(each, b"", b"", 1)[0]}
+
+
+def count_stored(store: Store, type_ids: Iterable[int]) -> tuple[int, int]:
+    """How many instances there are of these types together, and how many bytes of keys and values. Any thread."""
+    instances = size = 0
+    for type_id in type_ids:
+        after: bytes | None = b""
+        while after is not None:
+            page = store.instances(type_id, b"", after, _COUNTED_PAGE)
+            instances += len(page.rows)
+            size += sum(live_bytes for _, live_bytes in page.rows)
+            after = page.next
+    return instances, size
 
 
 def types_with_alarms(store: Store, type_ids: Set[int]) -> set[int]:

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError, UnknownFunctionError
+from holdfast_host.core.tenants import tenant_of
 from holdfast_host.storage.store import StoredInstance
 from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.entry import Entry
@@ -91,6 +92,8 @@ class Functions:
         client.expect(turn)
         try:
             self._check(pool, number)
+            if self._mailboxes.call_quotas.by_tenant:
+                self._mailboxes.call_quotas.admit(tenant_of(name), turn)
         except HoldfastError as error:
             self._answer(turn, error)
             return

@@ -21,6 +21,7 @@ from holdfast_host.wire.calls.frames import CallKind
 from holdfast_host.wire.calls.nested_calls import Origin
 from holdfast_host.wire.pages.running_turns_page import FUNCTION
 from holdfast_host.worker.threads.leaders import any_thread, leaders
+from holdfast_host.worker.turns.call_quotas import CallQuotas
 from holdfast_host.worker.turns.turn import Turn
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Mailboxes:
         self.held_back: dict[StoredInstance, Entry] = {}  # those that wait to be read, with all that waits for them
         self.quarantined: frozenset[tuple[int, bytes]] = frozenset()  # they killed workers: they do not run
         self.waiting_turns = 0
+        self.call_quotas = CallQuotas()
         self.draining = False
 
     def set_quarantined(self, instances: Iterable[tuple[int, str]]) -> None:
@@ -240,6 +242,8 @@ class Mailboxes:
             elif request.kind == _FETCH:
                 loaded.check_fetch_handler()
             self._check_room(entry, nested=origin is not None)
+            if self.call_quotas.by_tenant and client is not None and origin is None:
+                self.call_quotas.admit(loaded.tenant, turn)
         except HoldfastError as error:
             self._answer(turn, error)
             return turn

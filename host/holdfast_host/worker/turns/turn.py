@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from holdfast_host.wire.calls.nested_calls import Origin
     from holdfast_host.worker.client_connections import ClientConnection
     from holdfast_host.worker.deliveries.stages import Delivery
+    from holdfast_host.worker.turns.call_quotas import CallQuota
     from holdfast_host.worker.turns.deployments import LoadedType
     from holdfast_host.worker.turns.entry import Entry
     from holdfast_host.worker.turns.open_calls import Caller, OpenAnswer, OpenCall, Target
@@ -71,7 +72,7 @@ class Turn:
     __slots__ = (
         "_deadline", "_host", "_host_calls", "_log_lines", "arrived_at", "begun_at", "broken", "caller",
         "changes", "client", "computed_s", "delivery", "ended_by", "entry", "error", "function", "generation",
-        "is_call", "keyed", "loaded", "origin", "request", "result", "started_cold", "state", "storage",
+        "is_call", "keyed", "loaded", "origin", "quota", "request", "result", "started_cold", "state", "storage",
         "waiting",
     )  # fmt: skip
 
@@ -112,6 +113,7 @@ class Turn:
         self.begun_at = 0.0
         self.computed_s = 0.0  # on a processor, without the turns that it called on its own thread
         self.generation = 0
+        self.quota: CallQuota | None = None  # its tenant's, which counts it until it is answered
         self.function = ""
         self.broken: HoldfastError | None = None
         self.error: HoldfastError | None = None  # how it failed

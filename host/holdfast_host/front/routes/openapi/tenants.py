@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from holdfast_host.core.tenants import TENANT_HEADER
-from holdfast_host.front.routes.openapi.parts import operation, parameter
+from holdfast_host.core.tenants import LIMITS, TENANT_HEADER
+from holdfast_host.front.routes.openapi.parts import JSON, operation, parameter
 
 _FORM: Final[dict[str, Any]] = {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"}
 _NAME: Final = parameter("tenant", "The tenant's name.", **_FORM)
@@ -25,7 +25,21 @@ def describe_tenants() -> dict[str, Any]:
         "/v1/tenants/{tenant}": {
             "parameters": [_NAME],
             "get": operation("getTenant", "One tenant.", 200),
-            "put": operation("makeTenant", "Make a tenant; one that is there stays as it is.", 200, 201),
+            "put": _make(),
             "delete": operation("deleteTenant", "Delete a tenant that has no functions and no instances.", 200),
         },
     }
+
+
+def _make() -> dict[str, Any]:
+    limit = {"type": "integer", "minimum": 0, "maximum": 10**15}
+    limits = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {name: {**limit, "description": f"At most so many {what}."} for name, what in LIMITS.items()},
+        "description": "In the place of those that it has: what is left out has no limit.",
+    }
+    schema = {"type": "object", "additionalProperties": False, "properties": {"limits": limits}}
+    summary = "Make a tenant, or set what one that is there may have and do at most."
+    body = {"required": False, "content": {JSON: {"schema": schema}}}
+    return operation("makeTenant", summary, 200, 201, requestBody=body)
