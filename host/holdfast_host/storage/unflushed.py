@@ -137,6 +137,8 @@ class Pending:
     def clear(self) -> None:
         """Forget everything: the instance's batches are lost."""
         self.layers = ()
+        self._settled += 1  # as in `settle`
+        self.stored_sockets = self.stored_socket = None
 
 
 def apply_changes(target: Changes, later: Changes) -> None:

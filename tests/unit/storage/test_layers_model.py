@@ -23,6 +23,7 @@ from holdfast_host.storage.overlay import Overlay
 from holdfast_host.storage.socket_changes import row_bytes
 from holdfast_host.storage.store import Batch, Ending, SocketRow, Store, StoredInstance
 from holdfast_host.storage.unflushed import Pending
+from holdfast_host.wire.calls.trace_context import CONTEXT_BYTES
 from holdfast_host.wire.sockets.frames import Send
 from tests.harness.memory_store import MemoryStore
 from tests.harness.partitions import faults_of, rows_of, sweep_all
@@ -41,7 +42,11 @@ keys = st.sampled_from([text.encode() for text in TEXTS])
 bounds = st.none() | keys
 values = st.integers(1, 30).flatmap(lambda size: st.binary(min_size=size, max_size=size))
 endings = st.builds(Ending, st.integers(0, 9), st.text(max_size=3), st.booleans(), tries=st.integers(0, 3))
-rows = st.builds(SocketRow, st.integers(0, 9), st.booleans(), st.booleans(), values, ending=st.none() | endings)
+texts = st.just(b"") | values
+traces = st.just(b"") | st.binary(min_size=CONTEXT_BYTES, max_size=CONTEXT_BYTES)
+rows = st.builds(
+    SocketRow, st.integers(0, 9), st.booleans(), st.booleans(), values, texts, texts, st.none() | endings, traces
+)
 
 
 @dataclass

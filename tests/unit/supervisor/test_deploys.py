@@ -248,8 +248,8 @@ def test_so_many_components_compile_at_once_and_others_wait_their_turn(bench: De
             )
             for name in names
         ]
-        while "queued" not in bench.stages:  # noqa: ASYNC110 a list has no event
-            await asyncio.sleep(0)
+        while "queued" not in bench.stages or bench.stages.count("checking") < COMPILES_MAX:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
         assert bench.stages.count("checking") == COMPILES_MAX
         gate.touch()
         assert await asyncio.gather(*deploys) == [True] * len(names)
