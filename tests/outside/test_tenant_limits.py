@@ -119,6 +119,7 @@ def test_limits_outlive_a_restart(host: TenantHost) -> None:
         ({"limits": {"calls": "many"}}, "calls"),
         ({"limits": {"calls": True}}, "calls"),
         ({"limits": 5}, "limits"),
+        ({"limits": None}, "limits"),
         ({"limit": {}}, "the body is nothing"),
     ],
 )

@@ -63,7 +63,7 @@ def _name_in(found: Found) -> str:
 def _read_limits(facts: dict[str, Any]) -> dict[str, int] | None:
     """What is to hold, by name; None where nothing is said. Which there are is the supervisor's to say."""
     limits = facts.get("limits")
-    if facts.keys() - {"limits"} or not isinstance(limits, dict | None):
+    if facts.keys() - {"limits"} or ("limits" in facts and not isinstance(limits, dict)):
         raise BadRequestError(
             'the body is nothing, or {"limits": {"instances": 1000}}: what it leaves out has no limit'
         )
