@@ -13,6 +13,7 @@ from holdfast_host.supervisor.processes.supervision import SupervisedProcess
 from holdfast_host.wire.control import operations
 from holdfast_host.wire.control import protocol as control
 from holdfast_host.wire.control.messages import Failure
+from holdfast_host.wire.control.quotas import CountedStored
 from holdfast_host.wire.control.tokens import TokensUsed
 
 ASKED = control.Request(1, operations.ListFunctions("default"))
@@ -73,6 +74,7 @@ def test_an_answer_is_handed_to_who_asked_and_no_other_kind_is(answer: Any) -> N
         control.Done: control.Done(1),
         control.Failed: control.Failed(1, Failure("InvalidComponentError", "refused")),
         control.FoundTypes: control.FoundTypes(1, [7]),
+        CountedStored: CountedStored(1, 2, 3),
         control.Described: control.Described(1, {"actors": []}),
         control.Measured: control.Measured(1, {}),
         control.ShownActivity: control.ShownActivity(1, {}),
@@ -92,7 +94,14 @@ def test_an_answer_is_handed_to_who_asked_and_no_other_kind_is(answer: Any) -> N
         assert child.unanswered_pings == 0
         return await asyncio.gather(asking, return_exceptions=True)
 
-    for kind in (control.Done, control.FoundTypes, control.Described, control.Measured, control.ShownActivity):
+    for kind in (
+        control.Done,
+        control.FoundTypes,
+        control.Described,
+        control.Measured,
+        control.ShownActivity,
+        CountedStored,
+    ):
         [found] = asyncio.run(play(kind))
         if answer is control.Failed:
             assert (type(found).__name__, str(found)) == ("InvalidComponentError", "refused")
