@@ -338,9 +338,8 @@ def test_a_body_goes_on_through_a_deploy_and_ends_with_its_function(tmp_path: Pa
             client.until(b"1 x")
             deploy(host, components.built(SUITE))
             counted = caller.value("Piecewise", "deployed", "counted")
-            for _ in range(200):
-                client.socket.recv(1 << 16)
-            until(lambda: caller.value("Piecewise", "deployed", "counted") > counted)
+            # How much lies between the two, in the front and in the kernel, differs from machine to machine.
+            until(lambda: client.socket.recv(1 << 16) and caller.value("Piecewise", "deployed", "counted") > counted)
             assert closed(caller, "deployed") is None
             caller.request("DELETE", "/v1/functions/suite")
             rest = client.rest()

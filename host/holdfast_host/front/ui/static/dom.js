@@ -154,6 +154,15 @@ export function say(text, tone = "good") {
   setTimeout(() => shown.remove(), tone === "good" ? 4_000 : 12_000);
 }
 
+/** What was done, said once the page shows what `again` finds: its buttons are of the new state then. */
+export async function done(text, again) {
+  try {
+    await again();
+  } finally {
+    say(text);
+  }
+}
+
 /** What went wrong, in the place of what should be there. */
 export function failure(error, again) {
   return h("div", { class: "failure", role: "alert" },

@@ -1,7 +1,7 @@
 // The one alarm of an instance.
 
 import { ask, get, may } from "../api.js";
-import { badge, count, empty, field, h, say, time } from "../dom.js";
+import { badge, count, done, empty, field, h, time } from "../dom.js";
 
 export const TONES = { armed: "good", retrying: "odd", waiting: "good", abandoned: "bad", parked: "bad" };
 
@@ -11,9 +11,8 @@ export async function fill(panel, { here, again, life }) {
   const when = h("input", { type: "datetime-local", step: "1" });
   const change = async (work, said) => {
     await work();
-    say(said);
     panel.replaceChildren();
-    await Promise.all([fill(panel, { here, again, life }), again()]);
+    await done(said, () => Promise.all([fill(panel, { here, again, life }), again()]));
   };
   const set = (event) => {
     event.preventDefault();

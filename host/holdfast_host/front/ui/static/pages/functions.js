@@ -1,7 +1,7 @@
 // What is deployed: functions, their versions, and going back to one of them.
 
 import { ask, get, may, path } from "../api.js";
-import { badge, bytes, count, empty, failure, h, heading, name, put, say, table, time, to } from "../dom.js";
+import { badge, bytes, count, done, empty, failure, h, heading, name, put, say, table, time, to } from "../dom.js";
 import { confirm } from "../dialog.js";
 
 export async function show(view, [which], life) {
@@ -70,8 +70,7 @@ async function rollBack(facts, version, life, again) {
     `Roll back to version ${version}`, { details: h("div", { class: "stack" }, breaks.length > 0 && h("h3", null, "What it breaks"), list) });
   if (!meant) return;
   await ask("POST", where, { body: JSON.stringify({ version }) });
-  say(`${facts.name} runs version ${version}.`);
-  await again();
+  await done(`${facts.name} runs version ${version}.`, again);
 }
 
 function bindings(facts) {

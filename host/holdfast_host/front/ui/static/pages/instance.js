@@ -1,7 +1,7 @@
 // One instance: what it is doing, and the ways to look into it and to change it.
 
 import { ask, get, may, path } from "../api.js";
-import { badge, bytes, count, failure, h, heading, name, put, refresh, say, time, to } from "../dom.js";
+import { badge, bytes, count, done, failure, h, heading, name, put, refresh, time, to } from "../dom.js";
 import { confirm } from "../dialog.js";
 
 const TABS = {
@@ -65,21 +65,18 @@ function rows(found) {
 
 async function evict(here, again) {
   await ask("POST", `${here}/evict`);
-  say("It leaves memory after its running turn. Its storage stays.");
-  await again();
+  await done("It leaves memory after its running turn. Its storage stays.", again);
 }
 
 async function release(here, again) {
   await ask("POST", `${here}/release`);
-  say("It may run again.");
-  await again();
+  await done("It may run again.", again);
 }
 
 async function erase(here, type, which, again) {
   const meant = await confirm(`Erase ${type}?`, "Its storage, its alarm and its jobs are deleted, at once and for good. A backup is the only way back.", "Erase for good", { typed: which });
   if (!meant) return;
   await ask("DELETE", here);
-  say("Erased.");
-  await again();
+  await done("Erased.", again);
   window.dispatchEvent(new Event("hashchange"));
 }

@@ -2,7 +2,7 @@
 
 import { ask, get, may, path } from "../api.js";
 import { confirm } from "../dialog.js";
-import { badge, count, cut, empty, h, put, say, table, time, to } from "../dom.js";
+import { badge, count, cut, done, empty, h, put, table, time, to } from "../dom.js";
 import { TONES } from "./alarm.js";
 
 export async function fill(panel, { type, name: which, here, again, life }) {
@@ -45,14 +45,12 @@ function actions(job, again) {
     const unknown = job.unknown && !(await confirm("Try it again?", "Whether its last try had an effect is unknown: another one may have it a second time.", "Try it again"));
     if (unknown) return;
     await ask("POST", `${where()}/retry${job.unknown ? "?again=true" : ""}`);
-    say("It is tried again.");
-    await again();
+    await done("It is tried again.", again);
   };
   const cancel = async () => {
     if (!(await confirm("Cancel this job?", "It is deleted. What it did before stays.", "Cancel the job"))) return;
     await ask("DELETE", where());
-    say("Cancelled.");
-    await again();
+    await done("Cancelled.", again);
   };
   return h("div", { class: "actions" }, stuck && h("button", { type: "button", onclick: retry }, "Retry"), h("button", { type: "button", class: "danger", onclick: cancel }, "Cancel …"));
 }

@@ -2,7 +2,7 @@
 
 import { ask, get, may } from "../api.js";
 import { confirm } from "../dialog.js";
-import { badge, cut, empty, h, put, say, table, time } from "../dom.js";
+import { badge, cut, done, empty, h, put, table, time } from "../dom.js";
 
 export async function fill(panel, { here, life }) {
   const card = h("section", { class: "card" });
@@ -13,8 +13,7 @@ export async function fill(panel, { here, life }) {
     const close = async (each) => {
       if (!(await confirm("Close this socket?", "Its client is told 1000 and may come again.", "Close it"))) return;
       await ask("DELETE", `${here}/sockets/${encodeURIComponent(each.id)}`);
-      say("It is being closed.");
-      await look(cursors);
+      await done("It is being closed.", () => look(cursors));
     };
     put(card, h("h2", null, "Sockets"), h("div", { class: "body" }, page.sockets.length === 0
       ? empty("No sockets are open", "A client connects to the actor, or to a function that hands it over:", "websocat ws://…/v1/actors/TYPE/NAME/")

@@ -2,7 +2,7 @@
 
 import { TYPED, askText, may, parse, path } from "../api.js";
 import { open } from "../dialog.js";
-import { count, cut, empty, failure, field, h, name, put, say } from "../dom.js";
+import { count, cut, done, empty, failure, field, h, name, put } from "../dom.js";
 
 const PAGE = 100;
 const EVERY_MS = 1_000;
@@ -89,8 +89,7 @@ async function edit(here, key, again) {
         return;
       }
       close(true);
-      say(said);
-      await again();
+      await done(said, again);
     };
     const save = (event) => {
       event.preventDefault();

@@ -1,7 +1,7 @@
 // What waits, what is tried again, and what nobody tries any more: quarantine, alarms, jobs.
 
 import { ask, get, may, path } from "../api.js";
-import { badge, count, cut, empty, field, h, heading, put, say, table, time, to } from "../dom.js";
+import { badge, count, cut, done, empty, field, h, heading, put, table, time, to } from "../dom.js";
 import { TONES } from "./alarm.js";
 import { jobTable, owner } from "./jobs.js";
 
@@ -62,12 +62,10 @@ const FILLED = {
 
 async function release(row, again) {
   await ask("POST", row.type ? path("instances", row.type, row.name, "release") : path("functions", row.function, "release"));
-  say("It may run again.");
-  await again();
+  await done("It may run again.", again);
 }
 
 async function change(method, row, said, again) {
   await ask(method, path("instances", row.type, row.name, "alarm"), method === "PUT" ? { body: "{}" } : {});
-  say(said);
-  await again();
+  await done(said, again);
 }
