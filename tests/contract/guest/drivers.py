@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 from holdfast import ActorCallError, Request, Response
 from holdfast._values.codec import decode, encode
 from holdfast.testing import LocalHost, NotAcceptedError, SocketClient
+from tests.harness.caller import Caller
 from tests.harness.host import HostProcess
 from tests.harness.outside import Asked, Given, OutsideServer
 
@@ -369,11 +371,22 @@ class HostDriver:
         self._server = server
         self._clock = clock
         self._loses = loses
-        self._caller = host.caller()
+        self._own = threading.local()
+        self._callers: list[Caller] = []
+
+    @property
+    def _caller(self) -> Caller:
+        """One a thread: what stands for the outside asks the host from threads of its own, while the test does."""
+        caller: Caller | None = getattr(self._own, "caller", None)
+        if caller is None:
+            caller = self._own.caller = self.host.caller()
+            self._callers.append(caller)
+        return caller
 
     def close(self) -> None:
-        """Close the connection."""
-        self._caller.close()
+        """Close the connections."""
+        for caller in self._callers:
+            caller.close()
 
     def post(
         self,
