@@ -53,6 +53,7 @@ PAGES = {
     "alarms": ("work/alarms", "document.querySelector('table') !== null"),
     "jobs": ("work/jobs", "document.querySelector('table') !== null"),
     "log": ("log", "document.querySelector('.log li') !== null"),
+    "hosts": ("hosts", "document.querySelector('table') !== null"),
 }
 
 

@@ -10,10 +10,11 @@ const PAGES = {
   instances: () => import("./pages/instances.js"),
   work: () => import("./pages/work.js"),
   log: () => import("./pages/log.js"),
+  hosts: () => import("./pages/hosts.js"),
 };
-const TITLES = { "": "Overview", functions: "Functions", types: "Types", instances: "Instances", work: "Work", log: "Log" };
+const TITLES = { "": "Overview", functions: "Functions", types: "Types", instances: "Instances", work: "Work", log: "Log", hosts: "Hosts" };
 // What a token must be allowed for a page to have something to show; the others are for every scope.
-const NEEDED = { "": "look", functions: "follow", work: "follow", log: "follow" };
+const NEEDED = { "": "look", functions: "follow", work: "follow", log: "follow", hosts: "look" };
 const main = document.querySelector("#main");
 let life = null;
 let known = null;
@@ -56,6 +57,7 @@ async function show() {
     const current = link.getAttribute("href").slice(2) === page;
     if (current) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
+    if (current) link.scrollIntoView({ block: "nearest", inline: "nearest" }); // on a phone they are a row that scrolls
   }
   document.title = `${TITLES[page]} · Holdfast`;
   const view = h("div", { class: "view", "data-page": page || "overview" });
