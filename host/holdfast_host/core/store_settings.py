@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import ConfigurationError
+from holdfast_host.core.store_address import check_address
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 DURABILITIES: Final = ("replicated", "managed", "single")
 HOST_TTL_S: Final = 3  # unless the operator says otherwise
 _TTL_RANGE_S: Final = (2, 60)  # below, a host that is busy for a moment counts as dead
-_SCHEMES: Final = ("postgresql://", "postgres://")
 
 
 def check_store(store: str | None, durability: str, host_ttl_s: int, archive: str | Path | None) -> None:
@@ -24,8 +24,8 @@ def check_store(store: str | None, durability: str, host_ttl_s: int, archive: st
         raise ConfigurationError(f"--host-ttl is {host_ttl_s}, it must be between {least_s} and {most_s} seconds")
     if store is not None and archive is not None:
         raise ConfigurationError("--archive is of storage in files: with --store, PostgreSQL's own backups go back")
-    if store is not None and not store.startswith(_SCHEMES):
-        raise ConfigurationError("--store is no address of PostgreSQL, as postgresql://holdfast@db/holdfast")
+    if store is not None:
+        check_address(store)
 
 
 def check_cluster_key(store: str | None, key: str | Path | None) -> None:

@@ -47,7 +47,7 @@ def test_what_is_no_address_is_refused_in_one_line_with_the_form_of_one() -> Non
     refused = run("store", "check", "--store", "holdfast@db/holdfast")
 
     assert refused.exit_code == 2
-    assert refused.stderr.endswith("): give postgresql://USER@HOST/DATABASE\n")
+    assert "--store is no address of PostgreSQL: write postgresql://USER@HOST/DATABASE" in refused.stderr
     assert refused.stderr.count("\n") == 1
 
 
@@ -130,6 +130,17 @@ def test_a_password_on_the_command_line_is_refused_and_never_repeated(command: t
     assert "hush" not in refused.output
 
 
+@pytest.mark.parametrize("password", ["hush%hush", "hush hush", "a@hush", "hush/hush"])
+def test_a_password_that_is_written_wrong_is_never_shown(password: str) -> None:
+    address = f"postgresql://holdfast:{password}@127.0.0.1:1/holdfast"
+    for words in (("store", "check"), ("store", "init"), ("serve",)):
+        refused = run(*words, HOLDFAST_STORE=address)
+
+        assert refused.exit_code == 2
+        assert "in a password %25 for %, %40 for @" in refused.stderr
+        assert "hush" not in refused.output
+
+
 def test_a_password_in_the_variable_is_taken_and_never_shown(tmp_path: Path) -> None:
     asked = run("store", "check", HOLDFAST_STORE=WITH_PASSWORD)
     served = run("serve", "--data", str(tmp_path / "data"), HOLDFAST_STORE=WITH_PASSWORD)
@@ -140,8 +151,9 @@ def test_a_password_in_the_variable_is_taken_and_never_shown(tmp_path: Path) -> 
         assert "hush" not in done.output
 
 
-def test_the_settings_that_hold_are_printed_without_a_password() -> None:
-    with_it = run("serve", "--print-config", HOLDFAST_STORE=WITH_PASSWORD)
+@pytest.mark.parametrize("password", ["hush", "hu#sh", "hu?sh"])
+def test_the_settings_that_hold_are_printed_without_a_password(password: str) -> None:
+    with_it = run("serve", "--print-config", HOLDFAST_STORE=f"postgresql://holdfast:{password}@db/holdfast")
     without = run("serve", "--print-config", HOLDFAST_STORE="postgresql://holdfast@db/holdfast")
 
     assert "store =" not in with_it.stdout

@@ -15,11 +15,12 @@ from click.core import ParameterSource
 from holdfast_host.cli.archive_place import ARCHIVE_PLACE
 from holdfast_host.cli.output import say
 from holdfast_host.cli.settings_file import CommandWithSettings, anew, checked, read_settings, settings_text
-from holdfast_host.cli.store_address import has_password, refuse_password
+from holdfast_host.cli.store_address import refuse_password
 from holdfast_host.cli.variables import name_unknown, option
 from holdfast_host.core.config import OUTBOUND_DEFAULT, HostConfig
 from holdfast_host.core.log_levels import FORMATS, LEVELS
 from holdfast_host.core.logs import EventLog
+from holdfast_host.core.store_address import has_password
 from holdfast_host.core.store_settings import DURABILITIES, HOST_TTL_S
 from holdfast_host.core.traces import name_untraced
 from holdfast_host.sandbox.components.compile_client import compile_component

@@ -16,6 +16,7 @@ import psycopg
 from psycopg import conninfo
 
 from holdfast_host.core.errors import ConfigurationError, HoldfastError
+from holdfast_host.core.store_address import SHAPE, check_address
 from holdfast_host.storage.postgres.deadlines import cut_after
 from holdfast_host.storage.postgres.schema import FORMAT, SCHEMA, TABLE_NAMES
 
@@ -97,6 +98,7 @@ def connect(
         StoreUnreachableError: nobody answers there now.
         ConfigurationError: the server, or what it holds, is not to be used; says which setting and what to do.
     """
+    check_address(address.dsn)
     try:
         connection = psycopg.connect(
             address.dsn,
@@ -110,10 +112,8 @@ def connect(
             prepare_threshold=None,
             target_session_attrs="read-write",  # of several hosts, the one that takes writes
         )
-    except (psycopg.ProgrammingError, UnicodeError) as error:
-        raise ConfigurationError(
-            f"--store is no address of PostgreSQL ({_said(error)}): give postgresql://USER@HOST/DATABASE"
-        ) from error
+    except (psycopg.ProgrammingError, UnicodeError):  # it quotes what it cannot read, which may be the password
+        raise ConfigurationError(f"--store is no address of PostgreSQL: {SHAPE}") from None
     except psycopg.OperationalError as error:
         raise StoreUnreachableError(f"the store at {shown(address.dsn)} cannot be reached: {_said(error)}") from error
     try:
@@ -150,10 +150,9 @@ def translated(address: StoreAddress) -> Iterator[None]:
         raise ConfigurationError(f"the store at {shown(address.dsn)} refuses it: {_said(error)}{further}") from error
 
 
-def _said(error: psycopg.Error | UnicodeError) -> str:
+def _said(error: psycopg.Error) -> str:
     """What is wrong, in one line and without the statement."""
-    said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    return said or " ".join(str(error).replace("\\n", " ").split())
+    return error.diag.message_primary or " ".join(str(error).replace("\\n", " ").split())
 
 
 def _pin(connection: psycopg.Connection[Any]) -> None:

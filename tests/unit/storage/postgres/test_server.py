@@ -94,8 +94,22 @@ def test_an_address_where_nobody_answers_is_said_without_its_password() -> None:
     assert "secret" not in raised.value.message
 
 
-def test_an_address_that_is_none_is_refused() -> None:
-    assert "is no address" in refusal(StoreAddress("postgresql://holdfast@db/x?nonsense=1"))
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://holdfast:hu%sh@db/x",
+        "postgresql://holdfast:hush hush@db/x",
+        "postgresql://holdfast:hush@[::1/x",
+        "postgresql://holdfast:hush@db/x?hush=1",
+        "postgresql://holdfast:a@hush@db/x",
+        "postgresql://holdfast:hush/@db/x",
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_its_password(dsn: str) -> None:
+    said = refusal(StoreAddress(dsn))
+
+    assert "is no address" in said
+    assert "hu" not in said
 
 
 @pytest.mark.parametrize(("ahead_s", "said"), [(-5.0, True), (5.0, True), (1.0, False)])
