@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,9 +24,12 @@ class Workers:
     def __init__(self) -> None:
         self.stored: dict[int, tuple[int, int]] = {}
         self.told: list[Quotas] = []
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None  # what happens while they count
 
     async def count_stored(self, types: Sequence[int]) -> tuple[int, int]:
         found = [self.stored.get(each, (0, 0)) for each in types]
+        if self.meanwhile is not None:
+            await self.meanwhile()
         return sum(each[0] for each in found), sum(each[1] for each in found)
 
     async def take_quotas(self, quotas: Quotas) -> None:
@@ -99,6 +102,25 @@ def test_new_limits_are_told_at_once_and_those_of_a_deleted_tenant_hold_no_more(
     assert bench.quotas.for_courier() == {}
     bench.tenant("acme", outbound=2)
     assert bench.quotas.for_courier() == {"acme": 2}
+
+
+@pytest.mark.parametrize("limits", [{}, {"bytes": 1_000}], ids=["taken away", "raised"])
+def test_a_limit_that_changes_while_is_counted_holds_as_it_is_then(bench: Bench, limits: dict[str, int]) -> None:
+    """Nobody counts again once no tenant has a limit: what was full by the old one would be so for good."""
+    bench.tenant("acme", bytes=10)
+    bench.deploy("shop.acme", ("Cart", 2))
+    bench.workers.stored = {2: (1, 100)}
+
+    async def change() -> None:
+        bench.tenant("acme", **limits)
+        await bench.quotas.apply(bench.workers)
+
+    bench.look()
+    bench.workers.meanwhile = change
+    bench.look()
+
+    assert [len(each.full) for each in bench.workers.told[:1] + bench.workers.told[-1:]] == [1, 0]
+    assert bench.quotas.for_workers() == Quotas()
 
 
 def test_so_many_deploys_in_an_hour_and_one_more_is_told_when(bench: Bench) -> None:

@@ -112,10 +112,16 @@ class TenantQuotas:
         Raises:
             HoldfastError: a worker cannot say.
         """
-        full, stored = {}, {}
+        counted: dict[str, tuple[list[int], tuple[int, int]]] = {}
         for tenant in limited:
             types = [each.type_id for each in self._registry.types(tenant.name)]
-            instances, size = stored[tenant.name] = await workers.count_stored(types) if types else (0, 0)
+            counted[tenant.name] = types, await workers.count_stored(types) if types else (0, 0)
+        full, stored = {}, {}
+        for tenant in self._registry.tenants():  # as they are now: limits may have changed while that was counted
+            if tenant.name not in counted or not _is_limited(tenant):
+                continue
+            types, (instances, size) = counted[tenant.name]
+            stored[tenant.name] = instances, size
             found = _full(tenant, types, instances, size)
             if found is not None:
                 full[tenant.name] = found
