@@ -7,6 +7,7 @@ import io
 import json
 import stat
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from holdfast_host.core.errors import (
     BadRequestError,
     ConfigurationError,
     HoldfastError,
+    HostUnavailableError,
     InvalidNameError,
     StorageFullError,
     UnknownTokenError,
@@ -23,6 +25,7 @@ from holdfast_host.core.errors import (
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
 from holdfast_host.core.tokens import Scope, digest_of, id_of
+from holdfast_host.storage.records import MovedError
 from holdfast_host.supervisor.registry import file_document
 from holdfast_host.supervisor.tokens import operations, token_store
 from holdfast_host.supervisor.tokens.operations import LIFETIME_S_MAX, TokenOperations
@@ -244,6 +247,22 @@ def test_a_use_that_cannot_be_written_stops_nobody(bench: Bench, monkeypatch: py
     bench.tokens.note_used([made["id"]])
 
     assert bench.listed()[0]["last_used_at"] == "2027-01-15T08:00:00Z"
+    assert "the last use of tokens cannot be written" in bench.log.getvalue()
+
+
+@pytest.mark.parametrize("error", [HostUnavailableError("the store cannot be read"), ConfigurationError("of format 9")])
+def test_a_use_over_what_another_host_has_changed_and_nobody_can_read_stops_nobody(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: HoldfastError
+) -> None:
+    made = bench.create()
+
+    def refuse(*_given: object, kind: Exception = error) -> None:
+        raise kind
+
+    monkeypatch.setattr(bench.store, "note_used", partial(refuse, kind=MovedError("tokens")))
+    monkeypatch.setattr(bench.store, "reload", refuse)
+    bench.tokens.note_used([made["id"]])
+
     assert "the last use of tokens cannot be written" in bench.log.getvalue()
 
 

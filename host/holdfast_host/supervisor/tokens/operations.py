@@ -80,11 +80,12 @@ class TokenOperations:
     def note_used(self, ids: list[str]) -> None:
         """A front has let in requests with these."""
         try:
-            self._store.note_used(ids, now_us())
+            try:
+                self._store.note_used(ids, now_us())
+            except MovedError:
+                self._store.reload()  # the next use is written over what they are now
         except OSError as error:
             self._log.warning("the last use of tokens cannot be written", error=error.strerror)
-        except MovedError:
-            self._store.reload()  # the next use is written over what they are now
         except HoldfastError as error:
             self._log.warning("the last use of tokens cannot be written", error=error)
 
