@@ -144,3 +144,6 @@ def test_what_cannot_be_run_here_is_said_and_the_rest_is_followed(store: Store) 
     assert second.rollout.runs.keys() == {"g"}
     assert "a deployed function cannot be run here" in second.log.getvalue()
     assert "is damaged: deploy it again" in second.log.getvalue()
+    assert not first.deploy("f", component_text("A"), manifest_text("f", ("A", "A"))), "a new version"
+    asyncio.run(second.deploys.follow())
+    assert second.rollout.runs.keys() == {"f", "g"}

@@ -226,6 +226,23 @@ def test_a_rollback_to_a_damaged_component_says_so_and_leaves_what_runs(stage: S
     assert not list(stage.bench.directory.uploads.iterdir())
 
 
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"damaged"), Path.unlink], ids=["damaged", "gone"])
+def test_what_runs_is_deployed_again_to_mend_its_component(stage: Stage, damage: Callable[[Path], object]) -> None:
+    """As `holdfast verify` says, which finds it; nothing is switched, so it was as it was."""
+    stage.deploy("one a")
+    files = ComponentFiles(stage.bench.directory.components)
+    sha256 = hashlib.sha256(component_text("Account", remark="one a").encode()).hexdigest()
+    packed = files.find(sha256)
+    assert packed is not None
+    damage(packed)
+    was_whole = files.is_whole(sha256)
+    stage.deploy("one a")
+
+    assert not was_whole
+    assert files.is_whole(sha256)
+    assert stage.bench.rollout.runs["account"].version == 1
+
+
 def test_a_component_that_somebody_brings_is_not_packed_under_its_compiler(stage: Stage) -> None:
     stage.deploy("one a")
     sha256 = hashlib.sha256(component_text("Account", remark="one a").encode()).hexdigest()

@@ -108,6 +108,21 @@ class ComponentStore:
             component = required(self._files.plain(sha256), "the component that was taken")
             await asyncio.to_thread(self._shared.put, sha256, component)
 
+    async def mend(self, upload: Path, sha256: str) -> None:
+        """A component that runs has been sent again: what is damaged or gone of it is as it was deployed on return.
+
+        Raises:
+            StorageFullError, HostUnavailableError: the disk or the store does not let us.
+        """
+        with self.bringing(sha256):
+            async with self._packing:
+                is_whole = await asyncio.to_thread(self._files.is_whole, sha256)
+            if not is_whole:
+                await self.take(upload, sha256)
+            elif self._shared is not None:
+                await asyncio.to_thread(self._shared.put, sha256, upload)
+        self.sweep()
+
     async def compile(
         self, sha256: str, progress: Progress, applicant: Applicant | None = None, *, first: bool = False
     ) -> Compiled:

@@ -289,6 +289,7 @@ class Deploys:
         """The pipeline."""
         sha256 = await asyncio.to_thread(_hash_file, request.component)
         if known and self._runs_already(known, manifest, sha256):
+            await self._components.mend(request.component, sha256)
             self._registry.commit_failure(known.func_id, None)
             return False
         try:

@@ -47,6 +47,14 @@ class ComponentFiles:
         found = self.plain(sha256) or (packed if packed.exists() else None)
         return found or self.plain(sha256)  # brought again between the two looks
 
+    def is_whole(self, sha256: str) -> bool:
+        """Whether a component is there, and is what was deployed; reads all of it."""
+        found = self.find(sha256)
+        try:
+            return found is not None and digest_of(found) == sha256
+        except OSError:
+            return False
+
     def take(self, upload: Path, sha256: str) -> None:
         """Make an upload ours, durably; it must be on the same disk.
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 PIECE_BYTES: Final = MIB
 PIECE_S: Final = 30.0  # after which a server that has not answered is given up
 _DISK_FULL: Final = "53100"
+# A piece that is there is written again only where it is damaged.
+_PUT: Final = """INSERT INTO component VALUES (%s, %s, %s, now()) ON CONFLICT (sha256, piece) DO UPDATE SET
+    stored = now(), bytes = CASE WHEN component.bytes = excluded.bytes THEN component.bytes ELSE excluded.bytes END"""
 _SWEEP: Final = """DELETE FROM component WHERE stored < now() - interval '1 hour'
     AND NOT EXISTS (SELECT FROM versions WHERE versions.sha256 = component.sha256)"""
 
@@ -57,11 +60,7 @@ class StoreComponents:
                 pieces = iter(partial(file.read, PIECE_BYTES), b"")
                 for number, piece in enumerate(pieces):  # each is a transaction of its own: none holds others up
                     with cut_after(connection, PIECE_S):
-                        connection.execute(
-                            "INSERT INTO component VALUES (%s, %s, %s, now())"
-                            " ON CONFLICT (sha256, piece) DO UPDATE SET stored = now()",
-                            (sha256, number, piece),
-                        )
+                        connection.execute(_PUT, (sha256, number, piece))
                 with cut_after(connection, PIECE_S):
                     connection.execute(_SWEEP)
         except psycopg.Error as error:
