@@ -2,8 +2,7 @@
 
 For a few milliseconds no worker commits; in that moment each begins a snapshot of its partitions, and the registry is
 copied. Then all go on, and the partitions are copied from the snapshots, one after the other. A file lies below
-`data/backup` until the front has taken it away; components are only linked there, or
-unpacked after that moment.
+`data/backup` until the front has taken it away; components are only linked there, or unpacked after that moment.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from holdfast_host.core.limits import MIB, Limits
 from holdfast_host.storage.data_directory import mark_moved, read_data_directory
 from holdfast_host.storage.jobs import Job
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
+from holdfast_host.storage.moving import WholeInstance
 from holdfast_host.storage.postgres import copying
 from holdfast_host.storage.postgres.copying import Filling
 from holdfast_host.storage.postgres.owning import start_host
@@ -252,6 +253,33 @@ def test_a_move_that_is_killed_at_any_step_is_gone_on_with_and_never_is_both_use
     assert source.execute("SELECT count(*) FROM kv") == [(sum(len(changes_of(n).writes) for n in range(INSTANCES)),)]
     assert not source.is_in_use()
     assert source.is_free()
+
+
+def test_what_is_read_back_at_once_is_bounded_whatever_instances_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may have 16 MiB, and hundreds are of one question."""
+    read_bytes, grouped = list[int](), copying._grouped
+
+    def note(*asked: Any) -> dict[int, list[tuple[bytes, bytes]]]:
+        found = grouped(*asked)
+        read_bytes.append(sum(len(value) for rows in found.values() for _, value in rows))
+        return found
+
+    monkeypatch.setattr(copying, "_BATCH_BYTES", 250_000)
+    monkeypatch.setattr(copying, "_grouped", note)
+    stored = [
+        WholeInstance(1, b"i%d" % number, size + 1, 0, None, [(b"k", bytes(size))], [], [], [])
+        for number, size in enumerate((100_000, 100_000, 300_000, 0, *[100_000] * 16))
+    ]
+    with connect(StoreAddress(new_database(), "single"), "test") as connection:
+        copying.begin(connection)
+        filling = Filling(connection)
+        for each in stored:
+            filling.add(each)
+        filling.flush()
+        found = [*copying.read_back(connection)]
+
+    assert found == stored
+    assert max(read_bytes) == 300_000, "more than the largest of them"
 
 
 def test_what_is_not_read_back_as_it_was_has_not_moved(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:

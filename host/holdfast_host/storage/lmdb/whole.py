@@ -28,10 +28,10 @@ def too_large(path: Path, bytes_max: int) -> Iterator[tuple[int, bytes, int]]:
     Raises:
         ConfigurationError: the partition cannot be read.
     """
-    for txn, key, row in _name_rows(path):
+    for _, key, row in _name_rows(path):
         found = keys.unpack_name_row(row)
         size_bytes = found.live_bytes + found.apart_bytes
-        if txn is not None and size_bytes > bytes_max:
+        if size_bytes > bytes_max:
             yield *keys.unpack_name_key(key), size_bytes
 
 

@@ -33,6 +33,7 @@ _INSTANCE_ROWS: Final = (
     "number", "shard", "type_id", "name", "data", "apart", "live_bytes", "apart_bytes", "due_us", "scheduled_us",
     "retries", "state", "marks", "last_error", "trace",
 )  # fmt: skip
+_LIVE_BYTES, _APART_BYTES = map(_INSTANCE_ROWS.index, ("live_bytes", "apart_bytes"))
 _FILLED: Final = {
     "instance": ("int8", "int2", "int4", "bytea", "int8", "int8", "int8", "int8", "int8", "int8", "int4", "int2",
                  "int2", "bytea", "bytea"),
@@ -139,19 +140,38 @@ def read_back(connection: Connection) -> Iterator[WholeInstance]:
         ).fetchall()
         if not rows:
             return
-        kv = _grouped(connection, "data, k, v FROM kv WHERE data", "data, k", first, stop)
-        jobs = _grouped(connection, "apart, id, job FROM job WHERE apart", "apart, id", first, stop)
-        receipts = _grouped(connection, "apart, hash, receipt FROM receipt WHERE apart", "apart, hash", first, stop)
-        sockets = _grouped(
-            connection, "apart, int8send(socket), socket_row FROM socket WHERE apart", "apart, int8send(socket)",
-            first, stop,
-        )  # fmt: skip
-        for _, _, type_id, name, data, apart, live_bytes, apart_bytes, *timed in rows:
-            yield WholeInstance(
-                type_id, name, live_bytes, apart_bytes, _alarm(*timed), kv.get(data, []), jobs.get(apart, []),
-                receipts.get(apart, []), sockets.get(apart, []),
-            )  # fmt: skip
+        for piece in _pieces(rows):
+            yield from _whole(connection, piece)
         first = stop
+
+
+def _pieces(rows: list[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of instances, so many at once as may be in memory with all that they store."""
+    piece, piece_bytes = list[tuple[Any, ...]](), 0
+    for row in rows:
+        stored_bytes = row[_LIVE_BYTES] + row[_APART_BYTES]
+        if piece and piece_bytes + stored_bytes > _BATCH_BYTES:
+            yield piece
+            piece, piece_bytes = [], 0
+        piece.append(row)
+        piece_bytes += stored_bytes
+    yield piece
+
+
+def _whole(connection: Connection, rows: list[tuple[Any, ...]]) -> Iterator[WholeInstance]:
+    first, last = rows[0][0], rows[-1][0]
+    kv = _grouped(connection, "data, k, v FROM kv WHERE data", "data, k", first, last)
+    jobs = _grouped(connection, "apart, id, job FROM job WHERE apart", "apart, id", first, last)
+    receipts = _grouped(connection, "apart, hash, receipt FROM receipt WHERE apart", "apart, hash", first, last)
+    sockets = _grouped(
+        connection, "apart, int8send(socket), socket_row FROM socket WHERE apart", "apart, int8send(socket)",
+        first, last,
+    )  # fmt: skip
+    for _, _, type_id, name, data, apart, live_bytes, apart_bytes, *timed in rows:
+        yield WholeInstance(
+            type_id, name, live_bytes, apart_bytes, _alarm(*timed), kv.get(data, []), jobs.get(apart, []),
+            receipts.get(apart, []), sockets.get(apart, []),
+        )  # fmt: skip
 
 
 def finish(connection: Connection) -> None:
@@ -166,12 +186,12 @@ def is_being_filled(connection: Connection) -> bool:
 
 
 def _grouped(
-    connection: Connection, query: str, order: str, first: int, stop: int
+    connection: Connection, query: str, order: str, first: int, last: int
 ) -> dict[int, list[tuple[bytes, bytes]]]:
     found: dict[int, list[tuple[bytes, bytes]]] = {}
     for number, key, value in connection.execute(
         f"SELECT {query} BETWEEN %s AND %s ORDER BY {order}",
-        (first, stop - 1),
+        (first, last),
     ):
         found.setdefault(number, []).append((key, value))
     return found

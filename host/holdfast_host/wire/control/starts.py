@@ -79,7 +79,7 @@ class FrontStart(Message, tag="start"):
     access_log: str = ""  # the file with a line for each request; empty: there is none
     access_log_fd: int = -1  # it is open as this descriptor instead, which stays as it is
     traces: bool = False  # what requests say of the trace that they are part of goes to the workers
-    archive: str = ""  # the folder of the archive; empty: there is none
+    archive: str = ""  # the folder of the archive, or its address in a bucket; empty: there is none
 
     def __repr__(self) -> str:
         return f"<FrontStart {self.front}>"  # without the token
