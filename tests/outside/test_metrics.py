@@ -27,7 +27,10 @@ def scrape(caller: Caller) -> Series:
     assert answer.status == 200, answer
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     families = text_string_to_metric_families(answer.text)
-    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+    samples = [sample for family in families for sample in family.samples]
+    series = {(each.name, tuple(sorted(each.labels.items()))): each.value for each in samples}
+    assert len(series) == len(samples), "two samples of one series, of which Prometheus takes neither for sure"
+    return series
 
 
 def total(series: Series, name: str, **labels: str) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import queue
+from dataclasses import replace
 
 import pytest
 
 from holdfast_host.worker import health
-from holdfast_host.worker.measures import Histogram
+from holdfast_host.worker.measures import Histogram, TypeMeasures
 from tests.unit.worker.stage import Stage
 
 
@@ -49,3 +50,21 @@ def test_a_want_of_room_is_told_once_and_so_is_its_end(monkeypatch: pytest.Monke
     stage.store.fill(False)
     assert told.get(timeout=10) is None
     assert told.empty()
+
+
+def test_types_of_one_name_and_functions_are_counted_each_under_a_name_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two series of one name and equal labels are none."""
+    stage = Stage(monkeypatch)
+    deployments, loaded = stage.worker.deployments, stage.loaded()
+    handlers = [replace(loaded, type="", type_id=0, function=each) for each in ("f", "f.acme", "g")]
+
+    def count() -> list[str]:
+        for each in (loaded, replace(loaded, type_id=2, tenant="acme", function="f.acme"), *handlers):
+            deployments._install(each)
+        numbers = [1, 2, 3, *map(deployments.function_number, ("f", "f.acme", "g"))]
+        stage.worker.measures.types.update({number: TypeMeasures() for number in numbers})
+        return [each["type"] for each in stage.worker.report.read()["types"]]
+
+    assert stage.do(count) == ["T", "T.acme", "#3", "fn f", "fn f.acme", "fn g"]

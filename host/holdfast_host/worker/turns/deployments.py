@@ -126,9 +126,11 @@ class Deployments:
         return self._by_type.get(type_id)
 
     def name_of(self, type_id: int) -> str:
-        """The type's name, or what stands for one that is not deployed any more."""
+        """As no other is called here: by the type's key, `fn` and the key of a function, `#5` for what is gone."""
         loaded = self._by_type.get(type_id)
-        return loaded.type if loaded is not None else f"#{type_id}"
+        if loaded is None:
+            return f"#{type_id}"
+        return key_of(loaded.tenant, loaded.type) if loaded.type else f"fn {loaded.function}"
 
     def type_names(self) -> dict[int, str]:
         """The names of the deployed types, by their numbers."""
