@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.harness.caller import Answer
 from tests.harness.components import TestComponent
 from tests.harness.deploying import deploy
 from tests.harness.host import HostProcess
+from tests.harness.postgres import store_options
 
 BOOTSTRAP = "correct-horse-battery-staple"
+HOMES: dict[str, Callable[[], tuple[str, ...]]] = {"files": tuple, "store": store_options}
 
 
 class TenantHost:
@@ -68,3 +73,11 @@ class TenantHost:
         while self.ask("GET", "/v1/token", token=token).status != 401:
             assert time.monotonic() < ends_at
         return token
+
+
+@contextmanager
+def tenant_host(folder: Path, home: str, *options: str) -> Iterator[TenantHost]:
+    """A new host with one front and one worker, whose storage and registry are in one of `HOMES`."""
+    options = ("--workers", "1", "--fronts", "1", *HOMES[home](), *options)
+    with HostProcess(folder / "data", *options, environment={"HOLDFAST_TOKEN": BOOTSTRAP}) as host:
+        yield TenantHost(host)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from tests.harness import components
 from tests.harness.caller import Answer
 from tests.harness.fixtures import StartHost
-from tests.outside.tenant_hosts import BOOTSTRAP, TenantHost
+from tests.outside.tenant_hosts import BOOTSTRAP, HOMES, TenantHost, tenant_host
 
 # What acme has, and names of the same length that nobody has.
 NAMES = {
@@ -87,9 +89,10 @@ class Secluded:
         return answer.status, {key: value for key, value in answer.headers.items() if key not in UNEVEN}, text
 
 
-@pytest.fixture
-def secluded(start_probe_host: StartHost) -> Secluded:
-    return Secluded(TenantHost(start_probe_host("--fronts", "1", "--outbound", "http://*", HOLDFAST_TOKEN=BOOTSTRAP)))
+@pytest.fixture(params=HOMES)
+def secluded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Secluded]:
+    with tenant_host(tmp_path, request.param, "--outbound", "http://*") as host:
+        yield Secluded(host)
 
 
 BODIES = {

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.harness import components
 from tests.harness.caller import Answer
-from tests.harness.fixtures import StartHost
-from tests.outside.tenant_hosts import BOOTSTRAP, TenantHost
+from tests.outside.tenant_hosts import HOMES, TenantHost, tenant_host
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def host(start_probe_host: StartHost) -> TenantHost:
+@pytest.fixture(params=HOMES)
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TenantHost]:
     """A host on which `acme` has what the default tenant has."""
-    host = TenantHost(start_probe_host("--fronts", "1", workers=1, HOLDFAST_TOKEN=BOOTSTRAP))
-    host.make("acme")
-    for tenant in (None, "acme"):
-        host.deploy(components.built(components.GUESTS / "web"), tenant)
-        host.call(tenant, "Desk", "front", "note", "there before")
-    return host
+    with tenant_host(tmp_path, request.param) as host:
+        host.make("acme")
+        for tenant in (None, "acme"):
+            host.deploy(components.built(components.GUESTS / "web"), tenant)
+            host.call(tenant, "Desk", "front", "note", "there before")
+        yield host
 
 
 def limit(host: TenantHost, **limits: int) -> None:
@@ -111,6 +111,7 @@ def test_limits_outlive_a_restart(host: TenantHost) -> None:
     assert note(host, None, "front").status == 200
 
 
+@pytest.mark.parametrize("host", ["files"], indirect=True)
 @pytest.mark.parametrize(
     ("body", "says"),
     [

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.harness import components
-from tests.harness.fixtures import StartHost
 from tests.harness.host import HostProcess
-from tests.outside.tenant_hosts import BOOTSTRAP, TenantHost
+from tests.outside.tenant_hosts import HOMES, TenantHost, tenant_host
 
 TENANTS = (None, "acme", "blue")
 
 
-@pytest.fixture
-def host(start_probe_host: StartHost) -> TenantHost:
+@pytest.fixture(params=HOMES)
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TenantHost]:
     """A host on which three tenants have deployed one project: one name, one func_id, one type."""
-    host = TenantHost(start_probe_host("--fronts", "1", HOLDFAST_TOKEN=BOOTSTRAP))
     web = components.built(components.GUESTS / "web")
-    for tenant in TENANTS:
-        if tenant is not None:
-            host.make(tenant)
-        host.deploy(web, tenant)
-    return host
+    with tenant_host(tmp_path, request.param) as host:
+        for tenant in TENANTS:
+            if tenant is not None:
+                host.make(tenant)
+            host.deploy(web, tenant)
+        yield host
 
 
 def function(host: HostProcess, name: str, path: str, *, by_path: bool = False) -> Any:

@@ -117,9 +117,15 @@ class AuditLines(Protocol):
 
 # Tables of the registry that are shared, with the columns that make a row's key, and the others.
 # What is compiled of a component is each host's own, and in no row.
-KEYS: Final = {"functions": ("func_id",), "versions": ("func_id", "version"), "types": ("type_id",)}
+KEYS: Final = {
+    "functions": ("func_id",),
+    "versions": ("func_id", "version"),
+    "types": ("type_id",),
+    "tenants": ("tenant",),
+}
 COLUMNS: Final = {
     "functions": ("func_id", "tenant", "name", "current", "last_version", "failure", "changed_us"),
     "versions": ("func_id", "version", "sha256", "manifest", "description", "deployment", "created_us"),
     "types": ("type_id", "tenant", "type", "func_id"),
+    "tenants": ("tenant", "limits", "created_us"),
 }

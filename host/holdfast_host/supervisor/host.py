@@ -154,7 +154,7 @@ class Host:
             config.outbound,
             note_deploy=self._quotas.note_deploy,
         )
-        tenants = Tenants(
+        self._tenants = Tenants(
             resources.registry,
             self._deploys,
             (self._tokens, self._secrets),
@@ -173,7 +173,7 @@ class Host:
             attribution=self._attribution,
             components=self._components,
             secrets=self._secrets,
-            tenants=tenants,
+            tenants=self._tenants,
             tokens=self._tokens,
             token_news=token_news,
             audit=Audit(resources.audit, log),
@@ -247,7 +247,7 @@ class Host:
         return self._exit_code
 
     async def _following(self) -> None:
-        follow: dict[str, Follow] = {"registry": self._deploys.follow, "secrets": self._secrets.follow}
+        follow: dict[str, Follow] = {"registry": self._tenants.follow, "secrets": self._secrets.follow}
         follow |= {"tokens": self._tokens.follow, "quarantine": lambda: self._attribution.follow(self._workers)}
         await follow_others(self._resources.moved, follow, self._log)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast_host.core.errors import ConfigurationError
-from holdfast_host.core.tenants import DEFAULT_TENANT
 from holdfast_host.storage.data_directory import mark_moved, partition_path, read_data_directory, read_moved
 from holdfast_host.storage.moving import DIGEST_BYTES
 from holdfast_host.supervisor.central_store import is_bound
@@ -69,7 +68,6 @@ def move_directory(root: Path, address: StoreAddress, instance_bytes_max: int, s
             copying.finish(connection)
             return Moved(*_counts(connection), root / "secrets" / "key")
         directory = _fit(root, moved_to)
-        _refuse_tenants(directory)
         _refuse_large(directory, instance_bytes_max)
         copying.begin(connection)
         say("copying")
@@ -99,16 +97,6 @@ def _fit(root: Path, moved_to: str | None) -> DirectoryLayout:
 def _partitions(directory: DirectoryLayout) -> list[Path]:
     places = (partition_path(directory.root, number) for number in range(directory.partitions))
     return [each for each in places if each.exists()]  # nothing was ever deployed
-
-
-def _refuse_tenants(directory: DirectoryLayout) -> None:
-    registry = Registry.open(directory.registry, directory.compiled)
-    others = [each.name for each in registry.tenants() if each.name != DEFAULT_TENANT]
-    registry.close()
-    if others:
-        raise ConfigurationError(
-            f"{directory.root} has the tenants {', '.join(others[:10])}, a store has 'default' alone: nothing has moved"
-        )
 
 
 def _refuse_large(directory: DirectoryLayout, bytes_max: int) -> None:
@@ -163,7 +151,7 @@ def _compare_rest(directory: DirectoryLayout, homes: StoreHomes) -> None:
     registry.close()
     there_next, there = homes.registry.read()
     same = next_type == there_next and all(
-        sorted(rows[table]) == sorted(there[table]) for table in ("versions", "types")
+        sorted(rows[table]) == sorted(there[table]) for table in ("versions", "types", "tenants")
     )
     same = same and sorted(map(str, rows["functions"])) == sorted(map(str, there["functions"]))
     for name, path in directory.documents.items():

@@ -20,6 +20,7 @@ from holdfast_host.storage.postgres.records.registry_rows import StoreRegistryRo
 from holdfast_host.storage.postgres.session import StoreAddress, connect
 from holdfast_host.supervisor.audit.audit_log import AuditLog
 from holdfast_host.supervisor.directory.restoring import restore_backup
+from holdfast_host.supervisor.registry.registry import Registry
 from tests.contract.homes.conftest import Home
 from tests.harness.postgres import server
 
@@ -114,6 +115,21 @@ def test_a_start_that_is_killed_at_any_step_is_gone_on_with(
 
     is_whole(before, 0)
     is_whole(before, 1)
+
+
+def test_tenants_of_the_directory_come_along(before: Home) -> None:
+    """A release between had tenants in directories alone."""
+    registry = before.folder / "host0" / "registry" / "registry.sqlite3"
+    registry.write_bytes(lzma.decompress((FIXTURES / "registry" / "format-2.sqlite3.xz").read_bytes()))
+    there = Registry.open(registry, before.folder)
+    tenants, deployed = there.tenants(), there.deployed()
+    there.close()
+    found = before.open(0).registry
+
+    assert len(tenants) > 1
+    assert found.tenants() == tenants
+    assert found.deployed() == deployed
+    assert before.open(1).registry.tenants() == tenants
 
 
 def test_a_directory_that_has_lost_its_registry_brings_nothing(before: Home) -> None:

@@ -29,6 +29,7 @@ from holdfast_host.supervisor.directory.layout import make_directory, open_direc
 from holdfast_host.supervisor.directory.lock import DirectoryLock
 from holdfast_host.supervisor.homes import open_directory_homes
 from holdfast_host.supervisor.moving import Moved, move_directory
+from holdfast_host.supervisor.registry.records import TenantRecord
 from holdfast_host.supervisor.secrets.secret_store import Secret
 from tests.contract.homes.conftest import Home, new_database
 from tests.contract.homes.test_registry import version
@@ -107,6 +108,7 @@ class Source:
             recorded = version(home, 1)
             homes.registry.commit_version(recorded)
             homes.registry.commit_failure("fn_1", "no \x00")
+            homes.registry.commit_tenant(TenantRecord("acme", {"calls": 3}, 5))
             homes.vault.replace({"A": Secret("hush", 1)})
             homes.quarantine.blame([(1, b"alice")], lambda each: ("f", 1))
             homes.audit.append([{"event": "begun"}])
@@ -197,6 +199,7 @@ def test_the_rest_is_there_too_and_the_directory_is_not_used_again(source: Sourc
     homes = home.open(0)
 
     assert homes.registry.current()[0].version == 1
+    assert TenantRecord("acme", {"calls": 3}, 5) in homes.registry.tenants()
     assert homes.vault.values() == {"A": "hush"}
     assert [each["event"] for each in homes.audit.read(0, 9)] == ["begun"]
     assert homes.front_numbers.take() == 2, "sockets of the fronts before are of nobody who lives"
@@ -318,8 +321,9 @@ def test_a_directory_on_which_a_host_runs_is_refused(source: Source) -> None:
         ("INSERT INTO functions VALUES ('f', 'default', 'f', 1, 1, NULL, 1)", "has 1 functions and 0 instances"),
         ("UPDATE document SET content = '{}' WHERE name = 'tokens'", "0 instances, and tokens that a host has kept"),
         ("UPDATE cluster SET directory = 'h'", "is of the host h"),
+        ("INSERT INTO tenants VALUES ('acme', '{}', 1)", "0 instances, and tenants that a host has kept"),
     ],
-    ids=["filled", "with tokens", "bound"],
+    ids=["filled", "with tokens", "bound", "with tenants"],
 )
 def test_a_store_that_is_not_empty_is_refused(source: Source, prepare: str, said: str) -> None:
     source.execute(prepare)

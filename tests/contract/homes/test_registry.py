@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 
 from holdfast_host.core.errors import HostUnavailableError
+from holdfast_host.core.tenants import key_of
 from holdfast_host.sandbox.components.compiled_store import KeptComponent
 from holdfast_host.storage.records import COLUMNS, MovedError
-from holdfast_host.supervisor.registry.records import VersionRecord
+from holdfast_host.supervisor.registry.records import TenantRecord, VersionRecord
 from holdfast_host.supervisor.registry.registry import Registry
-from holdfast_host.supervisor.registry.tables import SCHEMA
+from holdfast_host.supervisor.registry.tables import SCHEMA, TENANTS
 from holdfast_host.wire.control.catalog import ActorType, Deployment, Method
 from tests.contract.homes.conftest import Home
 
@@ -181,7 +182,7 @@ def test_a_change_that_the_store_refuses_leaves_the_copy_as_it_was(shared: Home)
 def test_a_store_has_the_columns_that_a_directorys_registry_has(shared: Home) -> None:
     """But where a component lies compiled. A column that is added to one of them is missing in the other."""
     db = sqlite3.connect(":memory:")
-    db.executescript(SCHEMA)
+    db.executescript(f"{SCHEMA}{'; '.join(TENANTS)};")
     for table, columns in COLUMNS.items():
         files = [row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[1] != "compiled"]
         store = shared.execute(
@@ -190,6 +191,52 @@ def test_a_store_has_the_columns_that_a_directorys_registry_has(shared: Home) ->
 
         assert [*columns] == files
         assert [name for (name,) in store] == files
+
+
+def test_a_tenant_and_its_limits_read_back_as_they_were_recorded(home: Home) -> None:
+    registry = home.open().registry
+    registry.commit_tenant(TenantRecord("acme", {}, 5))
+    registry.commit_tenant(TenantRecord("acme", {"bytes": 10**15, "calls": 0}, 5))
+    registry.commit_tenant(TenantRecord("default", {"deploys": 3}, 0))
+    registry = home.reopen().registry
+
+    assert registry.tenants() == [
+        TenantRecord("acme", {"bytes": 10**15, "calls": 0}, 5),
+        TenantRecord("default", {"deploys": 3}, 0),
+    ]
+
+
+def test_equal_names_of_tenants_are_rows_of_their_own_and_go_with_their_tenant(home: Home) -> None:
+    registry = home.open().registry
+    registry.commit_tenant(TenantRecord("acme", {}, 5))
+    for number, (tenant, func_id) in enumerate((("default", "fn_1"), ("acme", "fn_1.acme")), 1):
+        recorded = version(home, number, func_id, replace(ACCOUNT, type_id=number))
+        function = key_of(tenant, "web")
+        registry.commit_version(replace(recorded, deployment=replace(recorded.deployment, function=function)))
+    registry = home.reopen().registry
+    types = [registry.type_named(tenant, "Account") for tenant in ("default", "acme")]
+
+    assert [each and each.type_id for each in types] == [1, 2]
+    assert [each.func_id for each in registry.deployed("acme")] == ["fn_1.acme"]
+    registry.commit_tenant_removal("acme")
+    registry = home.reopen().registry
+    assert [each.name for each in registry.tenants()] == ["default"]
+    assert [each.func_id for each in registry.deployed()] == ["fn_1"]
+    assert registry.type_named("acme", "Account") is None
+    assert registry.next_type_id() == 3
+
+
+def test_a_tenant_that_another_host_made_is_there_once_the_registry_is_read_anew(shared: Home) -> None:
+    first, second = shared.open(0).registry, shared.open(1).registry
+    first.commit_tenant(TenantRecord("acme", {"calls": 1}, 5))
+    with pytest.raises(MovedError):
+        second.commit_tenant(TenantRecord("blue", {}, 6))
+    second.commit_tenant(TenantRecord("blue", {}, 6))
+    first.refresh()
+
+    assert [each.name for each in first.tenants()] == ["acme", "blue", "default"]
+    assert first.tenants() == second.tenants()
+    assert [each.name for each in first.catalog().tenants] == ["acme", "blue"]
 
 
 def test_rows_that_a_file_has_are_those_that_a_store_is_given(home: Home) -> None:
@@ -201,7 +248,9 @@ def test_rows_that_a_file_has_are_those_that_a_store_is_given(home: Home) -> Non
     assert next_type == 2
     assert rows["types"] == [(1, "default", "Account", "fn_1")]
     assert rows["functions"] == [("fn_1", "default", "f-fn_1", 1, 1, "no", 1)]
-    assert len(rows["versions"]) == 1
+    assert (len(rows["versions"]), rows["tenants"]) == (1, [])
+    registry.commit_tenant(TenantRecord("acme", {"calls": 1}, 5))
+    assert registry.rows()[1]["tenants"] == [("acme", '{"calls": 1}', 5)]
 
 
 def test_a_registry_reads_the_same_from_both_homes(tmp_path_factory: pytest.TempPathFactory, shared: Home) -> None:

@@ -80,19 +80,22 @@ def test_a_change_of_one_tenants_function_leaves_those_of_one_name_alone(bench: 
 
 
 def test_a_tenant_that_has_something_is_not_retired_and_one_that_is_gone_deploys_nothing(bench: DeployBench) -> None:
-    async def retire() -> None:
-        async with bench.deploys.retiring("acme"):
-            bench.registry.commit_tenant_removal("acme")
+    async def decide() -> None:
+        await bench.deploys.check_unused("acme")
+        bench.registry.commit_tenant_removal("acme")
+
+    def retire() -> None:
+        asyncio.run(bench.deploys.record(decide))
 
     bench.deploy("account.acme", ACCOUNT, OWNER)
     with pytest.raises(TenantInUseError, match=re.escape("has functions: delete account first")):
-        asyncio.run(retire())
+        retire()
     asyncio.run(bench.deploys.delete("account.acme"))
     bench.rollout.instances = {1}
     with pytest.raises(TenantInUseError, match="has instances of Account"):
-        asyncio.run(retire())
+        retire()
     bench.rollout.instances = set()
-    asyncio.run(retire())
+    retire()
 
     assert [each.name for each in bench.registry.tenants()] == ["blue", "default"]
     assert bench.registry.types("acme") == []

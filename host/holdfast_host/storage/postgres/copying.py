@@ -61,7 +61,8 @@ def begin(connection: Connection) -> str:
     with connection.transaction():
         store, directory, instances, functions, documents = connection.execute(
             "SELECT id::text, directory, (SELECT count(*) FROM instance), (SELECT count(*) FROM functions),"
-            " (SELECT string_agg(name, ', ' ORDER BY name) FROM document WHERE content IS NOT NULL)"
+            " (SELECT string_agg(name, ', ' ORDER BY name) FROM (SELECT name FROM document WHERE content IS NOT NULL"
+            " UNION ALL SELECT 'tenants' WHERE EXISTS (SELECT FROM tenants)) AS kept)"
             " FROM cluster FOR UPDATE OF cluster"
         ).fetchone() or ("", "", 0, 0, None)
         if directory not in ("", COPYING):
@@ -76,7 +77,8 @@ def begin(connection: Connection) -> str:
             )
         connection.execute("UPDATE cluster SET directory = %s, key_check = '', next_type = 1", (COPYING,))
         connection.execute("UPDATE document SET content = NULL")
-        connection.execute(f"TRUNCATE {', '.join(_FILLED)}, garbage, functions, versions, types, component, audit")
+        tables = [*_FILLED, "garbage", "functions", "versions", "types", "tenants", "component", "audit"]
+        connection.execute(f"TRUNCATE {', '.join(tables)}")
     return str(store)
 
 

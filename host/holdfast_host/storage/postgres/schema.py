@@ -5,8 +5,9 @@ Rows of a shard are written only by a statement that in itself locks its owner's
 twice: `instance.number` is a row's own, `data` is what its keys stand under, `apart` its jobs, receipts and sockets;
 the last two change when an instance is emptied, and what stood under the old ones is swept as `garbage`.
 
-What hosts share beside that is functions, secrets, tokens and so on: `functions`, `versions` and `types` are as in the
-registry of a data directory (supervisor/registry), `component` as what was deployed, `document` as its small files.
+What hosts share beside that is functions, secrets, tokens and so on: `functions`, `versions`, `types` and `tenants` are
+as in the registry of a data directory (supervisor/registry), `component` as what was deployed, `document` as its small
+files.
 `document.changed` is the `cluster.catalog` of its last change. In a store of format 1 they lie in the directory of the
 host that `cluster.directory` names.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from typing import Final
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 SCHEMA: Final = "holdfast"
 NUMBER_BLOCK: Final = 65_536  # numbers that a worker takes at a time; `numbers` counts in these
 NO_ALARM: Final = -1  # in place of an alarm's state
@@ -83,10 +84,14 @@ CREATE TABLE component (sha256 text NOT NULL, piece int NOT NULL, bytes bytea NO
 ALTER TABLE component ALTER COLUMN bytes SET STORAGE EXTERNAL;
 CREATE TABLE audit (number bigint PRIMARY KEY, line bytea NOT NULL);
 """,
+    3: """
+SET LOCAL search_path = holdfast;
+CREATE TABLE tenants (tenant text PRIMARY KEY, limits text NOT NULL, created_us bigint NOT NULL);
+""",
 }
 
 # Each in the order in which locks are taken.
 TABLE_NAMES: Final = (
-    "cluster", "document", "functions", "versions", "types", "component", "audit",
+    "cluster", "document", "functions", "versions", "types", "tenants", "component", "audit",
     "host", "seat", "reached", "shard", "instance", "kv", "job", "receipt", "socket", "garbage",
 )  # fmt: skip

@@ -244,26 +244,28 @@ class Deploys:
             self._registry.refresh()
             await self._running.catch_up()
 
-    @asynccontextmanager
-    async def retiring(self, tenant: str) -> AsyncIterator[None]:
-        """A tenant that has nothing deployed and nothing stored, for as long as the block lasts.
+    async def record(self, decide: Callable[[], Awaitable[None]]) -> None:
+        """Decide and record what is no function's, with no other change of the registry beside it."""
+        async with self._one_at_a_time:
+            await self._decided(decide)
+
+    async def check_unused(self, tenant: str) -> None:
+        """For a decision that `record` makes: a tenant has nothing deployed and nothing stored.
 
         Raises:
             TenantInUseError: it has.
             HostUnavailableError: a worker cannot say.
         """
-        async with self._one_at_a_time:
-            deployed = [each.name for each in self._registry.deployed(tenant)]
-            if deployed:
-                raise TenantInUseError(f"the tenant {tenant!r} has functions: delete {', '.join(deployed[:10])} first")
-            types = {each.type_id: each.type for each in self._registry.types(tenant)}
-            kept = await self._rollout.occupied(types.keys()) if types else set()
-            if kept:
-                named = ", ".join(sorted(types[each] for each in kept)[:10])
-                raise TenantInUseError(
-                    f"the tenant {tenant!r} has instances of {named}: deploy their function again and delete them first"
-                )
-            yield
+        deployed = [each.name for each in self._registry.deployed(tenant)]
+        if deployed:
+            raise TenantInUseError(f"the tenant {tenant!r} has functions: delete {', '.join(deployed[:10])} first")
+        types = {each.type_id: each.type for each in self._registry.types(tenant)}
+        kept = await self._rollout.occupied(types.keys()) if types else set()
+        if kept:
+            named = ", ".join(sorted(types[each] for each in kept)[:10])
+            raise TenantInUseError(
+                f"the tenant {tenant!r} has instances of {named}: deploy their function again and delete them first"
+            )
 
     async def undeployed(self, tenant: str) -> list[dict[str, str]]:
         """The actor types of a tenant that no deployed version ships and that still have instances.

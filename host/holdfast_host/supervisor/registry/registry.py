@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast_host.core.errors import BadRequestError, ConfigurationError, HostUnavailableError, StorageFullError
+from holdfast_host.core.errors import ConfigurationError, HostUnavailableError, StorageFullError
 from holdfast_host.core.tenants import DEFAULT_TENANT, key_of, name_of, tenant_of
 from holdfast_host.storage.records import COLUMNS, MovedError, RegistryRows, Row, decided
 from holdfast_host.supervisor.registry.mirror import CompiledName, Mirror
@@ -91,7 +91,7 @@ class Registry:
             HostUnavailableError: the store cannot be read now.
         """
         connection = sqlite3.connect(":memory:", isolation_level=None)
-        connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+        connection.executescript(f"BEGIN; {SCHEMA} {'; '.join(TENANTS)}; COMMIT;")
         registry = cls(connection, compiled)
         registry._mirror = Mirror(connection, rows, compiled_name)
         registry.refresh()
@@ -213,9 +213,10 @@ class Registry:
 
     def rows(self) -> tuple[int, dict[str, list[Row]]]:
         """The next type's number, and all rows as hosts share them."""
-        tables = {table: ", ".join(columns) for table, columns in COLUMNS.items()}
+        known = COLUMNS.keys() - ({"tenants"} if self._about("format") == FORMAT else set())
+        tables = {table: ", ".join(columns) for table, columns in COLUMNS.items() if table in known}
         found = {table: self._db.execute(f"SELECT {each} FROM {table}").fetchall() for table, each in tables.items()}  # noqa: S608
-        return self.next_type_id(), found
+        return self.next_type_id(), {table: found.get(table, []) for table in COLUMNS}
 
     def damage(self) -> list[str]:
         """What the database itself finds wrong in its file, and rows that lead nowhere; reads all of it."""
@@ -309,20 +310,11 @@ class Registry:
         decided(record)
 
     def commit_tenant(self, record: TenantRecord) -> None:
-        """Record a tenant, or other limits of one; the first one beside `default` makes the file one of format 2.
-
-        Raises:
-            BadRequestError: the registry is in a store, whose tables have none.
-        """
-        if self._mirror is not None:
-            raise BadRequestError(
-                "a host that keeps its functions in a store on PostgreSQL has the tenant 'default' alone: for others "
-                "start one with a data directory of its own"
-            )
+        """Record a tenant, or other limits of one; the first one beside `default` makes a file one of format 2."""
         with self._transaction() as db:
             if self._about("format") == FORMAT:
-                db.execute(TENANTS)
-                db.execute("UPDATE about SET value = ? WHERE name = 'format'", (FORMAT_TENANTS,))
+                for statement in TENANTS:
+                    db.execute(statement)
             db.execute(
                 "INSERT INTO tenants VALUES (?, ?, ?) ON CONFLICT (tenant) DO UPDATE SET limits = excluded.limits",
                 (record.name, json.dumps(record.limits), record.created_us),

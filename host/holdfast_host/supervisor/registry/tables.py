@@ -38,10 +38,12 @@ CREATE TABLE types (
 ) STRICT;
 INSERT INTO about VALUES ('format', 1), ('catalog', 0);
 """
-TENANTS: Final = """
+TENANTS: Final = (  # what makes a registry one with tenants, statement by statement
+    """
 CREATE TABLE tenants (
     tenant TEXT PRIMARY KEY,
     limits TEXT NOT NULL,          -- a JSON object, what is not in it is not limited
     created_us INTEGER NOT NULL
-) STRICT
-"""
+) STRICT""",
+    "UPDATE about SET value = 2 WHERE name = 'format'",
+)

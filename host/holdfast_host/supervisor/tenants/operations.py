@@ -82,32 +82,56 @@ class Tenants:
             raise UnknownTenantError(f"there is no tenant {name[:64]!r}")
         return found
 
+    async def follow(self) -> None:
+        """Another host has changed the registry: functions and tenants are what it says now.
+
+        Raises:
+            HostUnavailableError: the store cannot be read now.
+        """
+        await self._deploys.follow()
+        await self._tell()
+
+    async def _tell(self) -> None:
+        """The fronts know the tenants that there are, the workers what holds them."""
+        self._publish()
+        await self._quotas.apply(self._workers)
+
     async def _make(self, name: str, limits: dict[str, int] | None) -> JsonObject:
         check_tenant_name(name)
         _check_limits(limits or {})
-        found = {each.name: each for each in self._registry.tenants()}
-        created, record = name not in found, found.get(name)
-        if created and len(found) >= TENANTS_MAX:
-            raise BadRequestError(f"there are {len(found)} tenants, the limit is {TENANTS_MAX}: delete one first")
-        if record is not None and limits is None:
-            return {**self._show(record), "created": False}
-        record = TenantRecord(name, limits or {}, now_us() if record is None else record.created_us)
-        self._registry.commit_tenant(record)
-        self._publish()
-        await self._quotas.apply(self._workers)
-        self._log.info("tenant made" if created else "limits of a tenant set", tenant=name, **record.limits)
+        created = changed = False
+
+        async def decide() -> None:
+            nonlocal created, changed
+            found = {each.name: each for each in self._registry.tenants()}
+            created, known = name not in found, found.get(name)
+            if created and len(found) >= TENANTS_MAX:
+                raise BadRequestError(f"there are {len(found)} tenants, the limit is {TENANTS_MAX}: delete one first")
+            changed = created or limits is not None
+            if changed:
+                since_us = now_us() if known is None else known.created_us
+                self._registry.commit_tenant(TenantRecord(name, limits or {}, since_us))
+
+        await self._deploys.record(decide)
+        record = self.named(name)
+        if changed:
+            await self._tell()
+            self._log.info("tenant made" if created else "limits of a tenant set", tenant=name, **record.limits)
         return {**self._show(record), "created": created}
 
     async def _delete(self, name: str) -> JsonObject:
         if name == DEFAULT_TENANT:
             raise BadRequestError(f"the tenant {name!r} is always there: it cannot be deleted")
         record = self.named(name)
-        async with self._deploys.retiring(name):
+
+        async def decide() -> None:
+            await self._deploys.check_unused(name)
             for each in self._kept:  # first what lets somebody in
                 await each.forget(name)
             self._registry.commit_tenant_removal(name)
-        self._publish()
-        await self._quotas.apply(self._workers)
+
+        await self._deploys.record(decide)
+        await self._tell()
         self._log.info("tenant deleted", tenant=name)
         return self._show(record)
 

@@ -14,6 +14,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.storage.postgres import start_guard
 from holdfast_host.storage.postgres.owning import host_name, make_tables, start_host, upgrade_tables
 from holdfast_host.storage.postgres.postgres_store import PostgresStore
+from holdfast_host.storage.postgres.records.homes import StoreHomes
 from holdfast_host.storage.postgres.schema import FORMAT
 from holdfast_host.storage.postgres.session import StoreAddress, StoreUnreachableError, connect
 from holdfast_host.storage.store import TakenOverError
@@ -149,12 +150,16 @@ def test_too_few_connections_and_standbys_without_names_are_warned_of(owned: Own
     assert "name the standbys" in warning
 
 
-def of_format_1() -> StoreAddress:
+def of_format(number: int) -> StoreAddress:
     """A store as a release before wrote it."""
     address = StoreAddress(server().new_database(), "single")
     with psycopg.connect(address.dsn, autocommit=True) as connection:
-        connection.execute((FIXTURES / "format-1.sql").read_text())
+        connection.execute((FIXTURES / f"format-{number}.sql").read_text())
     return address
+
+
+def of_format_1() -> StoreAddress:
+    return of_format(1)
 
 
 def test_a_store_of_format_1_is_brought_up_once_and_has_what_it_had() -> None:
@@ -168,6 +173,27 @@ def test_a_store_of_format_1_is_brought_up_once_and_has_what_it_had() -> None:
     assert steps == [(1, FORMAT), (FORMAT, FORMAT)]
     assert found == [b"one", b"two"]
     store.close()
+
+
+def test_a_store_of_format_2_is_brought_up_and_keeps_functions_and_documents() -> None:
+    address = of_format(2)
+    with connect(address, "test", checked=False) as connection:
+        assert upgrade_tables(connection) == (2, FORMAT)
+        life = required(start_host(connection, FORMAT_1_HOST, 1), "the host's life")
+        homes = StoreHomes(address, FORMAT_1_HOST, 1 << 20)
+        next_type, rows = homes.registry.read()
+        kept = {name: each.read() for name, each in homes.documents.items()}
+        audit = homes.audit.read(0, 9)
+        homes.close()
+    store = PumpedStore(PostgresStore.open(address, FORMAT_1_HOST, life, 0, Limits()))
+    found = [store.get(store.locate(1, name), b"k") for name in (b"alice", b"bob")]
+    store.close()
+
+    assert found == [b"one", b"two"]
+    assert (next_type, rows["tenants"], rows["types"]) == (2, [], [(1, "default", "Account", "fn_1")])
+    assert [row[:5] for row in rows["functions"]] == [("fn_1", "default", "f-fn_1", 1, 1)]
+    assert all(b'"format": 1' in (kept[name] or b"") for name in ("secrets", "tokens"))
+    assert [each["event"] for each in audit] == ["begun"]
 
 
 def test_a_store_of_format_1_is_not_served_before() -> None:
@@ -203,7 +229,8 @@ def test_tables_that_are_brought_up_are_those_that_are_made_anew() -> None:
                 " information_schema.columns WHERE table_schema = 'holdfast' ORDER BY 1, 2"
             ).fetchall()
 
-    assert columns(of_format_1()) == columns(new_store()[0])
+    made_anew = columns(new_store()[0])
+    assert [columns(of_format(each)) for each in range(1, FORMAT)] == [made_anew] * (FORMAT - 1)
 
 
 def test_a_store_of_format_1_is_first_served_by_the_directory_that_registers_its_functions() -> None:

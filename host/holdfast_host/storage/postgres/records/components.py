@@ -15,6 +15,7 @@ import psycopg
 from holdfast_host.core.durable_files import write_pieces
 from holdfast_host.core.errors import HostUnavailableError, StorageFullError
 from holdfast_host.core.limits import MIB
+from holdfast_host.core.tenants import key_of
 from holdfast_host.storage.postgres.deadlines import cut_after
 from holdfast_host.storage.postgres.session import StoreAddress, connect
 
@@ -31,18 +32,19 @@ _PUT: Final = """INSERT INTO component VALUES (%s, %s, %s, now()) ON CONFLICT (s
 _SWEEP: Final = """DELETE FROM component WHERE stored < now() - interval '1 hour'
     AND NOT EXISTS (SELECT FROM versions WHERE versions.sha256 = component.sha256)"""
 
-_WRONG: Final = """SELECT DISTINCT f.name, v.version, h.sha256 IS NULL
+_WRONG: Final = """SELECT DISTINCT f.tenant, f.name, v.version, h.sha256 IS NULL
     FROM versions AS v JOIN functions AS f USING (func_id)
     LEFT JOIN (SELECT sha256, encode(sha256(string_agg(bytes, ''::bytea ORDER BY piece)), 'hex') AS found
         FROM component GROUP BY sha256) AS h USING (sha256)
-    WHERE h.found IS DISTINCT FROM v.sha256 ORDER BY 1, 2"""
+    WHERE h.found IS DISTINCT FROM v.sha256 ORDER BY 1, 2, 3"""
 
 
 def wrong_components(connection: psycopg.Connection[Any]) -> list[str]:
     """What is wrong with the components of the versions that are recorded; the server reads all of them."""
     return [
-        f"the component of version {version} of {name!r} is {'gone' if is_gone else 'damaged'}: deploy it again"
-        for name, version, is_gone in connection.execute(_WRONG)
+        f"the component of version {version} of {key_of(tenant, name)!r} is "
+        f"{'gone' if is_gone else 'damaged'}: deploy it again"
+        for tenant, name, version, is_gone in connection.execute(_WRONG)
     ]
 
 
