@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import math
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -14,6 +15,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from holdfast_host.core.authorities import TrustedAuthorities
 from holdfast_host.core.errors import (
     HoldfastError,
     LimitError,
@@ -53,6 +55,7 @@ class Exchanges:
         self._connections = connections
         self._in_flight = in_flight
         self._limits = limits
+        self._authorities = TrustedAuthorities()
 
     async def request(
         self, function: str, text: bytes, budget_s: float, deliver: Deliver, trace: bytes = NO_CONTEXT
@@ -119,13 +122,26 @@ class Exchanges:
         """See `Grants.filled_headers`."""
         return self._grants.filled_headers(function, target)
 
-    def send(self, function: str, method: str, url: URL, headers: list[tuple[str, str]], body: bytes) -> Sending:
+    async def verifying(self, target: Target) -> ssl.SSLContext | None:
+        """What verifies the server of a hop; None where it is not asked over TLS."""
+        return await self._authorities.context() if target.scheme == "https" else None
+
+    def send(
+        self,
+        function: str,
+        method: str,
+        url: URL,
+        headers: list[tuple[str, str]],
+        body: bytes,
+        verifying: ssl.SSLContext | None,
+    ) -> Sending:
         """Send one hop; the answer's head, in a context that ends it."""
         session = self._connections.of(function).session(self._in_flight.of_function(function))
         all_headers = CIMultiDict(headers)
         all_headers["Accept-Encoding"] = "gzip"
         all_headers.setdefault("User-Agent", USER_AGENT)
-        return session.request(method, url, headers=all_headers, data=body or None, allow_redirects=False)
+        verified = True if verifying is None else verifying
+        return session.request(method, url, headers=all_headers, data=body or None, allow_redirects=False, ssl=verified)
 
     def check_head(self, response: aiohttp.ClientResponse) -> None:
         """Refuse an answer that no guest can be given."""
@@ -203,8 +219,9 @@ class _Exchange:
             self._go_to(self._target)
             self._dial = Dial(self._target)
             DIAL.set(self._dial)
+            verifying = await self._exchanges.verifying(self._target)
             async with self._exchanges.send(
-                self._function, self._method, self._url, self._headers_now(), self._body
+                self._function, self._method, self._url, self._headers_now(), self._body, verifying
             ) as response:
                 self._exchanges.check_head(response)
                 location = response.headers.get("Location")

@@ -9,9 +9,9 @@ import sys
 
 import uvloop
 
+from holdfast_host.core.authorities import left_unread
 from holdfast_host.core.child_process import calm_collector, enter_child
 from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
-from holdfast_host.courier.process import run_courier
 
 
 def main() -> None:
@@ -21,6 +21,8 @@ def main() -> None:
     adopt_tracebacks("courier")
     _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))  # each connection is one
+    with left_unread():  # by aiohttp, which comes with it
+        from holdfast_host.courier.process import run_courier
     calm_collector()
     uvloop.run(run_courier(channel))
     logging.shutdown()

@@ -8,9 +8,9 @@ import sys
 
 import uvloop
 
+from holdfast_host.core.authorities import left_unread
 from holdfast_host.core.child_process import calm_collector, enter_child
 from holdfast_host.core.logs import adopt_logging, adopt_tracebacks
-from holdfast_host.front.process import run_front
 
 
 def main() -> None:
@@ -18,6 +18,8 @@ def main() -> None:
     channel = enter_child(int(sys.argv[1]))
     adopt_logging("front", "info")
     adopt_tracebacks("front")
+    with left_unread():  # by aiohttp, which comes with it
+        from holdfast_host.front.process import run_front
     calm_collector()
     uvloop.run(run_front(channel))
     logging.shutdown()
