@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -27,6 +28,7 @@ def reads(code: ast.AST, of: str = "") -> Iterator[tuple[str, str]]:
         yield from reads(node, inside)
 
 
+@functools.cache
 def all_reads() -> list[tuple[str, str, str]]:
     """Limit, function and module of all reads of the host, but for those of commands and builds, which end."""
     found = []

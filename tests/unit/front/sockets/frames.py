@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle
-
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 MASK = b"\x12\x34\x56\x78"
 
@@ -36,7 +34,9 @@ def frame(
         head += count.to_bytes(length_bytes, "big")
     if mask is None:
         return head + payload
-    return head + mask + bytes(a ^ b for a, b in zip(payload, cycle(mask), strict=False))
+    repeated = (mask * (count // 4 + 1))[:count]
+    masked = int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")  # as one number: some are of megabytes
+    return head + mask + masked.to_bytes(count, "big")
 
 
 def fragments(opcode: int, *payloads: bytes) -> list[bytes]:
