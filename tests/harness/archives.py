@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from holdfast_host.supervisor.registry.registry import Registry
 
 LIMITS = Limits(map_bytes=1 << 28, disk_reserve_bytes=0)
 State = dict[tuple[int, bytes], dict[bytes, bytes]]
+NAMES = [f"n{number}".encode() for number in range(12)]
 
 
 def now_us() -> int:
@@ -178,6 +180,30 @@ def read_state(data: Path, partitions: int, places: set[tuple[int, bytes]]) -> S
 def alive(state: State) -> State:
     """Without the instances that have no keys."""
     return {place: keys for place, keys in state.items() if keys}
+
+
+def some_changes(chance: random.Random) -> Changes:
+    """A turn's: keys written, deleted, all of them cleared."""
+    writes: dict[bytes, bytes | None] = {}
+    for _ in range(chance.randrange(1, 6)):
+        key = b"k%d" % chance.randrange(20)
+        writes[key] = None if chance.random() < 0.3 else chance.randbytes(chance.randrange(1, 200))
+    size = sum(len(key) + len(value or b"") for key, value in writes.items())
+    return Changes(writes, cleared=chance.random() < 0.1, size_bytes=size)
+
+
+def some_commits(archived: ArchivedStore, chance: random.Random, count: int) -> None:
+    """Of a few names each."""
+    for _ in range(count):
+        names = chance.sample(NAMES, chance.randrange(1, 4))
+        archived.commit(*((1, name, some_changes(chance)) for name in names))
+
+
+def reached_us(archived: ArchivedStore) -> int:
+    """The moment up to which the archive says that it has all."""
+    found = read_reached(archived.root)
+    assert found is not None
+    return found.at_us
 
 
 def until_reached(root: ArchiveRoot, at_us: int, bases: int = 1, timeout_s: float = 60.0) -> None:

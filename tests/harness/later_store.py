@@ -5,16 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from holdfast_host.storage.store import (
-    NO_LEANS,
-    Batch,
-    CommitReport,
-    Leader,
-    Leans,
-    LoadTogether,
-    OwnerLostError,
-    StoredInstance,
-)
+from holdfast_host.storage.leans import NO_LEANS, Leans
+from holdfast_host.storage.store import Batch, CommitReport, Leader, LoadTogether, OwnerLostError, StoredInstance
 from tests.harness.memory_store import MemoryStore
 
 

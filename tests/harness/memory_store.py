@@ -15,23 +15,21 @@ from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.listing_pages import NamePage
 from holdfast_host.storage.jobs import DueJob, DuePage, FoundJob, Job
+from holdfast_host.storage.leans import NO_LEANS, Leans, lose_what_leans
 from holdfast_host.storage.lmdb.keys import has_due_row, index_key, pack_job, pack_receipt
 from holdfast_host.storage.lmdb.sockets import pack_socket, socket_key
 from holdfast_host.storage.store import (
-    NO_LEANS,
     Alarm,
     Batch,
     Changes,
     CommitReport,
     Leader,
-    Leans,
     LoadTogether,
     Receipt,
     SocketRow,
     StorageRoom,
     StoreBrokenError,
     StoredInstance,
-    lose_what_leans,
 )
 from holdfast_host.storage.transfers import ExportedAlarm, ExportedInstance, ExportedJob, ExportedKey, ExportRow
 from holdfast_host.storage.type_quotas import TypeQuotas

@@ -29,10 +29,11 @@ import pytest
 
 from holdfast_host.core.failures import required
 from holdfast_host.core.limits import Limits
+from holdfast_host.storage.leans import NO_LEANS, Leans
 from holdfast_host.storage.postgres.owning import make_tables, start_host
 from holdfast_host.storage.postgres.postgres_store import PostgresStore
 from holdfast_host.storage.postgres.session import StoreAddress
-from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans, StoreBrokenError
+from holdfast_host.storage.store import Batch, CommitReport, StoreBrokenError
 from tests.harness import processes
 
 WAIT_S = 20.0

@@ -1,7 +1,7 @@
 """The commands' way to a host: one HTTP client, whose failures are sentences.
 
 With `addresses`, which knows how URLs and paths are spelled, the only importer of httpx. What does not live here: the
-routes' meaning (each command knows its own), and printing.
+routes' meaning (each command knows its own), what a command's options say of the host (`host_options`), and printing.
 """
 
 from __future__ import annotations
@@ -15,16 +15,13 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-import click
 import httpx
 
 from holdfast_host.cli import answers
-from holdfast_host.cli.addresses import DEFAULT_HOST, api_path, checked_url, with_query
+from holdfast_host.cli.addresses import api_path, checked_url, with_query
 from holdfast_host.cli.output import CommandFailedError, integers_of_any_length
 from holdfast_host.cli.shapes import misfit
-from holdfast_host.cli.tokens import token_for
 from holdfast_host.cli.upload import Upload
-from holdfast_host.cli.variables import option
 from holdfast_host.core.tenants import TENANT_HEADER
 
 # A call may wait 30 s in a mailbox and run for its budget; a deploy compiles for at most 90 s in silence.
@@ -33,10 +30,7 @@ ANSWER_TIMEOUT_S: Final = 120.0
 PAGE_ROWS: Final = 1000
 
 _NO_JSON: Final = object()
-_AUTHORITIES: Final = "holdfast.authorities"
-_TENANT: Final = "holdfast.tenant"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 _Shape = TypeVar("_Shape")
 
 
@@ -57,64 +51,6 @@ class UnreachableError(CommandFailedError):
 
 class StrangeAnswerError(CommandFailedError):
     """Something answers that is no Holdfast host: another server, or a proxy before one."""
-
-
-def host_options(decorated: _Decorated) -> _Decorated:
-    """Add `--host` and `--token-file` to a command, as the parameters `host` and `token_file`; `--ca`, `--tenant`."""
-    return _options(decorated, of_tenant=True)
-
-
-def whole_host_options(decorated: _Decorated) -> _Decorated:
-    """The same for a command that is about no tenant."""
-    return _options(decorated, of_tenant=False)
-
-
-def _options(decorated: _Decorated, *, of_tenant: bool) -> _Decorated:
-    token_file = option(
-        "--token-file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        metavar="FILE",
-        help="A file that holds a token of the host; else HOLDFAST_TOKEN, else what 'holdfast auth' keeps.",
-    )
-    host = option(
-        "--host",
-        default=DEFAULT_HOST,
-        show_default=True,
-        metavar="URL",
-        help="The host to use.",
-    )
-    authorities = option(
-        "--ca",
-        type=click.Path(path_type=Path, dir_okay=False),
-        metavar="FILE",
-        expose_value=False,
-        callback=_keep_authorities,
-        help="The authority that signed the certificate of an https:// host (PEM); without it SSL_CERT_FILE counts, or "
-        "the usual ones.",
-    )
-    tenant = option(
-        "--tenant",
-        metavar="NAME",
-        expose_value=False,
-        callback=_keep_tenant,
-        help="With an administrator's token of the host: the tenant to act for.  [default: default]",
-    )
-    return host(token_file(authorities(tenant(decorated) if of_tenant else decorated)))
-
-
-def _keep_authorities(context: click.Context, _option: click.Parameter, path: Path | None) -> None:
-    """For `open_client`: it is of no interest to the command itself."""
-    context.meta[_AUTHORITIES] = path
-
-
-def _keep_tenant(context: click.Context, _option: click.Parameter, tenant: str | None) -> None:
-    """For `open_client` too."""
-    context.meta[_TENANT] = tenant
-
-
-def instance_arguments(decorated: _Decorated) -> _Decorated:
-    """Add TYPE and NAME to a command, as the parameters `actor_type` and `name`."""
-    return click.argument("actor_type", metavar="TYPE")(click.argument("name")(decorated))
 
 
 class HostClient:
@@ -368,14 +304,6 @@ class HostClient:
             raise UnreachableError(
                 f"The connection to {self.url} broke ({error}): the outcome is unknown, look at the host and try again."
             ) from None
-
-
-def open_client(host: str, token_file: Path | None, *, token: str | None = None) -> HostClient:
-    """The client for a command's `--host` and `--token-file`, or for this token."""
-    context = click.get_current_context(silent=True)
-    kept = {} if context is None else context.meta
-    shown = token or token_for(checked_url(host), token_file)[0]
-    return HostClient(host, shown, authorities=kept.get(_AUTHORITIES), tenant=kept.get(_TENANT))
 
 
 def _trusted(authorities: Path | None) -> ssl.SSLContext:

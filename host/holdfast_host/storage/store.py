@@ -8,14 +8,14 @@ read may be the past until a commit that began after the read has come back: see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass, field
-from graphlib import TopologicalSorter
 from typing import Final, NamedTuple, Protocol
 
 from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.core.listing_pages import NamePage
 from holdfast_host.storage.jobs import Job, StoredJobs
+from holdfast_host.storage.leans import NO_LEANS, Leans
 from holdfast_host.storage.transfers import Export, Staging
 from holdfast_host.storage.type_quotas import TypeQuotas
 from holdfast_host.wire.sockets.frames import Frame
@@ -144,30 +144,6 @@ class Batch:
 
     instance: StoredInstance
     changes: Changes
-
-
-# Which instances lean on which, by id() of their StoredInstance: what one that leans wrote is worth nothing without
-# what the others wrote in the same group. Never in a circle. Those named need not have batches of their own.
-Leans = Mapping[int, Collection[int]]
-NO_LEANS: Final[Leans] = {}
-
-
-def lose_what_leans(
-    instances: Iterable[int], leans: Leans, write: Callable[[int], HoldfastError | None]
-) -> dict[int, HoldfastError]:
-    """Write instance by instance, each after those it leans on; what was lost, by id() of the StoredInstance.
-
-    `write` says why an instance is lost; it is not asked about one that leans on a lost one.
-    """
-    graph = {**dict.fromkeys(instances, ()), **leans} if leans else dict.fromkeys(instances, ())
-    order = TopologicalSorter(graph).static_order() if leans else graph
-    written, lost = set(instances), dict[int, HoldfastError]()
-    for number in order:
-        base = next((base for base in leans.get(number, ()) if base in lost), None)
-        error = lost[base] if base is not None else write(number) if number in written else None
-        if error is not None:
-            lost[number] = error
-    return lost
 
 
 @dataclass(slots=True)

@@ -17,8 +17,9 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from holdfast_host.core.errors import StorageFullError
+from holdfast_host.storage.leans import NO_LEANS, Leans
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
-from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans, StoreBrokenError, StoredInstance
+from holdfast_host.storage.store import Batch, CommitReport, StoreBrokenError, StoredInstance
 from holdfast_host.wire.calls.frames import CallKind
 from holdfast_host.worker import main as worker_main
 from holdfast_host.worker import worker

@@ -20,9 +20,8 @@ from holdfast_host.supervisor.archive import bucket as shelf
 from holdfast_host.supervisor.archive.bases import read_bases
 from holdfast_host.supervisor.archive.restoring import Moment
 from holdfast_host.supervisor.directory.restoring import BackupError
-from tests.harness.archives import ArchivedStore, alive, now_us
+from tests.harness.archives import NAMES, ArchivedStore, alive, now_us, some_commits
 from tests.harness.s3 import S3Bucket
-from tests.unit.supervisor.test_archive import NAMES, some_commits
 
 
 def archived_in(bucket: S3Bucket, folder: Path, partitions: int = 1) -> ArchivedStore:

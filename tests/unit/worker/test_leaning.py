@@ -16,8 +16,9 @@ import pytest
 
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.limits import Limits
+from holdfast_host.storage.leans import NO_LEANS
 from holdfast_host.storage.overlay import Overlay
-from holdfast_host.storage.store import NO_LEANS, Changes, StoredInstance
+from holdfast_host.storage.store import Changes, StoredInstance
 from holdfast_host.wire.sockets.frames import Send, SendKind
 from holdfast_host.worker.commits.gate import Exit, Gate, Group
 from holdfast_host.worker.turns.entry import Entry

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from holdfast_host.core.limits import Limits
-from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans
+from holdfast_host.storage.leans import NO_LEANS, Leans
+from holdfast_host.storage.store import Batch, CommitReport
 from holdfast_host.wire.control.routing import Routing
 from holdfast_host.worker.commits.gate import Gate, Group
 from holdfast_host.worker.logs.output import Output
@@ -34,6 +35,7 @@ FOLLOWED = (
     "/worker/commits/gate.py",
     "/worker/threads/leadership.py",
     "/storage/store.py",
+    "/storage/leans.py",
 )
 SEEDS = range(repeats(3, 6))
 STEPS = 25  # of the next leader, while the commit waits

@@ -9,7 +9,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from holdfast_host.storage.store import NO_LEANS, Batch, CommitReport, Leans, StoreBrokenError
+from holdfast_host.storage.leans import NO_LEANS, Leans
+from holdfast_host.storage.store import Batch, CommitReport, StoreBrokenError
 from holdfast_host.worker.commits import sweeper
 from holdfast_host.worker.main import WorkerProcess
 from tests.harness.memory_store import MemoryStore

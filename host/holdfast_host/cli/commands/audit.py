@@ -11,9 +11,10 @@ from typing import Final
 import click
 
 from holdfast_host.cli.addresses import with_query
-from holdfast_host.cli.client import HostClient, open_client, whole_host_options
+from holdfast_host.cli.client import HostClient
 from holdfast_host.cli.commands.logs import read_since
 from holdfast_host.cli.follow_numbered import follow_numbered
+from holdfast_host.cli.host_options import open_client, whole_host_options
 from holdfast_host.cli.operator_answers import AuditEntry
 from holdfast_host.cli.output import json_option, print_json, say_labelled
 

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli.addresses import checked_url
-from holdfast_host.cli.client import open_client, whole_host_options
+from holdfast_host.cli.host_options import open_client, whole_host_options
 from holdfast_host.cli.operator_answers import OwnToken
 from holdfast_host.cli.output import CommandFailedError, ask_hidden, json_option, print_json, say, tell
 from holdfast_host.cli.tokens import changing_tokens, checked_token, kept_tokens, token_for, tokens_file

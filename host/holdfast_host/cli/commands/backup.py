@@ -9,7 +9,7 @@ import click
 
 from holdfast_host.cli.addresses import with_query
 from holdfast_host.cli.archive_place import refuse_place_in_bucket
-from holdfast_host.cli.client import open_client, whole_host_options
+from holdfast_host.cli.host_options import open_client, whole_host_options
 from holdfast_host.cli.output import CommandFailedError, Stages, json_option, tell
 from holdfast_host.core.durable_files import fill_durably, move_durably, written_alone
 from holdfast_host.supervisor.directory.restoring import BackupError, BackupFacts, read_backup

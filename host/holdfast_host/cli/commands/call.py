@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli.client import host_options, instance_arguments, open_client
+from holdfast_host.cli.host_options import host_options, instance_arguments, open_client
 from holdfast_host.cli.output import json_option, print_json, readable_json, say
 from holdfast_host.cli.typed_values import begins_container, container_of, json_of
 

@@ -12,8 +12,9 @@ import click
 
 from holdfast_host.cli.addresses import with_query
 from holdfast_host.cli.change_answers import Change
-from holdfast_host.cli.client import HostClient, host_options, open_client
+from holdfast_host.cli.client import HostClient
 from holdfast_host.cli.follow_numbered import follow_numbered
+from holdfast_host.cli.host_options import host_options, open_client
 from holdfast_host.cli.output import json_option, print_json, say_labelled
 
 _EXAMPLES: Final = """\b

@@ -10,8 +10,9 @@ import click
 
 from holdfast_host.cli import answers
 from holdfast_host.cli.addresses import api_path
-from holdfast_host.cli.client import HostClient, RefusedError, host_options, open_client
+from holdfast_host.cli.client import HostClient, RefusedError
 from holdfast_host.cli.function_ids import IDS_FILE, keep_func_id, kept_func_ids
+from holdfast_host.cli.host_options import host_options, open_client
 from holdfast_host.cli.output import CommandFailedError, Stages, json_option, print_json, say
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.ids import check_function_name

@@ -8,8 +8,8 @@ from typing import Final
 import click
 
 from holdfast_host.cli.addresses import api_path, instance_path, with_query
-from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.exports import ExportedLines, ascii_json
+from holdfast_host.cli.host_options import host_options, open_client
 from holdfast_host.cli.output import CommandFailedError, counted, json_option, say, tell
 from holdfast_host.core.durable_files import fill_durably, move_durably, written_alone
 

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli import host_answers
-from holdfast_host.cli.client import open_client, whole_host_options
+from holdfast_host.cli.host_options import open_client, whole_host_options
 from holdfast_host.cli.output import json_option, print_json, print_table
 
 _EXAMPLES: Final = """\b

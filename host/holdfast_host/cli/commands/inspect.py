@@ -10,7 +10,8 @@ import click
 
 from holdfast_host.cli import answers
 from holdfast_host.cli.addresses import instance_path, with_query
-from holdfast_host.cli.client import HostClient, host_options, instance_arguments, open_client
+from holdfast_host.cli.client import HostClient
+from holdfast_host.cli.host_options import host_options, instance_arguments, open_client
 from holdfast_host.cli.output import counted, json_option, print_json, readable_json, say
 
 _EXAMPLES: Final = """\b

@@ -9,7 +9,7 @@ import click
 
 from holdfast_host.cli import answers
 from holdfast_host.cli.addresses import api_path
-from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.host_options import host_options, open_client
 from holdfast_host.cli.output import json_option, print_json, print_table, say
 from holdfast_host.core.limits import MIB
 

@@ -11,8 +11,8 @@ from typing import Final
 import click
 
 from holdfast_host.cli.addresses import with_query
-from holdfast_host.cli.client import host_options, open_client
 from holdfast_host.cli.follow_logs import follow
+from holdfast_host.cli.host_options import host_options, open_client
 from holdfast_host.cli.operator_answers import LogLine
 from holdfast_host.cli.output import json_option, print_json, say, say_labelled
 from holdfast_host.core.log_levels import LEVELS

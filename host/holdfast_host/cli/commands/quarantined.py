@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.host_options import host_options, open_client
 from holdfast_host.cli.operator_answers import Quarantined
 from holdfast_host.cli.output import json_option, print_json, say
 

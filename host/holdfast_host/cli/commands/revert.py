@@ -9,8 +9,8 @@ import click
 
 from holdfast_host.cli.addresses import instance_path
 from holdfast_host.cli.change_answers import Reverted
-from holdfast_host.cli.client import host_options, instance_arguments, open_client
 from holdfast_host.cli.commands.logs import read_since
+from holdfast_host.cli.host_options import host_options, instance_arguments, open_client
 from holdfast_host.cli.output import counted, json_option, tell
 
 _EXAMPLES: Final = """\b

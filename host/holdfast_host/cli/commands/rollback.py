@@ -9,7 +9,7 @@ import click
 
 from holdfast_host.cli import answers
 from holdfast_host.cli.addresses import api_path
-from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.host_options import host_options, open_client
 from holdfast_host.cli.output import CommandFailedError, json_option, tell
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.project_manifest import read_manifest

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli.addresses import api_path
-from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.host_options import host_options, open_client
 from holdfast_host.cli.operator_answers import Secrets, ShownSecret
 from holdfast_host.cli.output import CommandFailedError, ask_hidden, json_option, print_json, print_table, say, tell
 

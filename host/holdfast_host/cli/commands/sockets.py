@@ -10,7 +10,7 @@ import click
 
 from holdfast_host.cli import answers
 from holdfast_host.cli.addresses import instance_path
-from holdfast_host.cli.client import host_options, instance_arguments, open_client
+from holdfast_host.cli.host_options import host_options, instance_arguments, open_client
 from holdfast_host.cli.output import json_option, print_json, say, tell
 
 _EXAMPLES: Final = """\b

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli.addresses import api_path
-from holdfast_host.cli.client import open_client, whole_host_options
+from holdfast_host.cli.host_options import open_client, whole_host_options
 from holdfast_host.cli.operator_answers import ShownTenant, StoredOfTenant, Tenants
 from holdfast_host.cli.output import json_option, print_json, print_table, tell
 

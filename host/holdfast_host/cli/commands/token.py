@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from holdfast_host.cli.addresses import api_path
-from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.host_options import host_options, open_client
 from holdfast_host.cli.operator_answers import NewToken, ShownToken, Tokens
 from holdfast_host.cli.output import json_option, print_json, print_table, say, tell
 from holdfast_host.core.tokens import Scope, id_of

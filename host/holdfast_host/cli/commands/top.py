@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from holdfast_host.cli.client import open_client, whole_host_options
+from holdfast_host.cli.host_options import open_client, whole_host_options
 from holdfast_host.cli.output import Screen, has_screen, json_option, print_json, say
 from holdfast_host.cli.worker_answers import Activity, ShownWorker, Whose, Workers
 

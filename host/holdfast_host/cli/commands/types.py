@@ -12,7 +12,7 @@ from holdfast_host.build.bindings import BINDINGS_FILE, BoundType, render_bindin
 from holdfast_host.build.client_declarations import CLIENT_FILES, render_declarations
 from holdfast_host.build.client_types import render_clients
 from holdfast_host.cli import answers
-from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.host_options import host_options, open_client
 from holdfast_host.cli.output import CommandFailedError, Stages, say, shown_path
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.manifest import Manifest

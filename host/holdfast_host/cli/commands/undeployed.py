@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from holdfast_host.cli import answers
-from holdfast_host.cli.client import host_options, open_client
+from holdfast_host.cli.host_options import host_options, open_client
 from holdfast_host.cli.output import json_option, print_json, print_table, say
 
 _EXAMPLES: Final = """\b

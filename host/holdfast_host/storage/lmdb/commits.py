@@ -37,13 +37,14 @@ import lmdb
 
 from holdfast_host.core.errors import HoldfastError, StorageFullError
 from holdfast_host.storage.archive.records import ArchivedBatch
+from holdfast_host.storage.leans import Leans, lose_what_leans
 from holdfast_host.storage.lmdb import garbage, receipts
 from holdfast_host.storage.lmdb.free_space import shown
 from holdfast_host.storage.lmdb.instance_rows import RefusedError, Tally, take_apart, write_instance
 from holdfast_host.storage.lmdb.keys import META_KEY, Meta, pack_meta, unpack_meta
 from holdfast_host.storage.lmdb.partition import Expired, Partition
 from holdfast_host.storage.lmdb.receipts import Owner
-from holdfast_host.storage.store import Batch, Leans, StoreBrokenError, lose_what_leans
+from holdfast_host.storage.store import Batch, StoreBrokenError
 
 _SWEEP_S = 0.002  # of a sweep's deletes: the sync comes on top
 _FULL_ERRORS = (lmdb.MapFullError, lmdb.DiskError, lmdb.TxnFullError)

@@ -21,6 +21,7 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.core.listing_pages import NamePage, merge_pages
 from holdfast_host.storage.archive.spool import spool_folder
 from holdfast_host.storage.data_directory import partition_path, read_data_directory
+from holdfast_host.storage.leans import NO_LEANS, Leans
 from holdfast_host.storage.lmdb.commits import commit_group, commit_sweep
 from holdfast_host.storage.lmdb.exports import LmdbExport
 from holdfast_host.storage.lmdb.inspection import count_keys, instance_page
@@ -30,12 +31,10 @@ from holdfast_host.storage.lmdb.positions import read_in_turn
 from holdfast_host.storage.lmdb.snapshots import Snapshot
 from holdfast_host.storage.lmdb.sockets import instance_sockets, socket_page
 from holdfast_host.storage.store import (
-    NO_LEANS,
     Alarm,
     Batch,
     CommitReport,
     Leader,
-    Leans,
     Receipt,
     SocketRow,
     StorageRoom,

@@ -8,9 +8,10 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Final, cast
 
 from holdfast_host.core.errors import HostUnavailableError, StorageFullError
+from holdfast_host.storage.leans import Leans, lose_what_leans
 from holdfast_host.storage.postgres.handles import Handle
 from holdfast_host.storage.postgres.merging import Merged, apart_arrays, group_arrays
-from holdfast_host.storage.store import Batch, Changes, Leans, lose_what_leans
+from holdfast_host.storage.store import Batch, Changes
 
 if TYPE_CHECKING:
     from holdfast_host.core.errors import HoldfastError

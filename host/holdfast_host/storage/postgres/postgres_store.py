@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 from holdfast_host.core.errors import StorageFullError
 from holdfast_host.core.failures import required
 from holdfast_host.core.ids import shard_of
+from holdfast_host.storage.leans import NO_LEANS, Leans
 from holdfast_host.storage.lmdb.keys import unpack_receipt
 from holdfast_host.storage.postgres.arrays import ints, long, number
 from holdfast_host.storage.postgres.group_commit import GroupCommit
@@ -31,12 +32,10 @@ from holdfast_host.storage.postgres.statements import PREPARED
 from holdfast_host.storage.postgres.sweeping import Sweeping
 from holdfast_host.storage.postgres.transfers import Imports, StoreTransfers
 from holdfast_host.storage.store import (
-    NO_LEANS,
     Alarm,
     Batch,
     CommitReport,
     Leader,
-    Leans,
     LoadTogether,
     Receipt,
     SocketRow,

@@ -4,32 +4,28 @@
     sources of a development component -> described by a worker -> planned -> and so on
 
 Everything before the record may fail and leaves the running version as it was; nothing after it can. From the plan on,
-one change of the registry at a time; what comes before may take minutes, and holds up nobody's deploy but its own. A
-second change of the same function is refused rather than queued, since its author should look first.
+one change of the registry at a time (change_order.py); what comes before may take minutes, and holds up nobody's deploy
+but its own. What a change starts from is looked up in deployed.py, what it may be is decided in registry/plan.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from holdfast_host.core.config import OUTBOUND_DEFAULT
 from holdfast_host.core.errors import (
-    DeployConflictError,
     DeployQueueFullError,
     HoldfastError,
     InvalidComponentError,
     InvalidManifestError,
     TenantInUseError,
-    UnknownFunctionError,
     UnknownTenantError,
-    UnknownVersionError,
 )
-from holdfast_host.core.failures import required
 from holdfast_host.core.ids import check_function_name
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import Limits
@@ -37,15 +33,16 @@ from holdfast_host.core.logs import EventLog
 from holdfast_host.core.manifest import Manifest, derive_manifest, parse_manifest
 from holdfast_host.core.tenants import name_of, tenant_of
 from holdfast_host.storage.records import DECISIONS_MAX, MovedError
+from holdfast_host.supervisor.deploys.change_order import ChangeOrder
 from holdfast_host.supervisor.deploys.compile_queue import Applicant
 from holdfast_host.supervisor.deploys.component_store import ComponentStore, Progress, discard
+from holdfast_host.supervisor.deploys.deployed import Deployed
 from holdfast_host.supervisor.deploys.rollout import Rollout
 from holdfast_host.supervisor.deploys.running import Running
 from holdfast_host.supervisor.registry import plan
 from holdfast_host.supervisor.registry.records import FunctionRecord, VersionRecord
 from holdfast_host.supervisor.registry.registry import Registry, now_us
 from holdfast_host.supervisor.registry.tenant_registry import TenantRegistry
-from holdfast_host.wire.control.catalog import Deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +78,8 @@ class Deploys:
         self._components = components
         self._limits = limits
         self._log = log
-        self._changing: set[str] = set()
-        self._one_at_a_time = asyncio.Lock()
+        self._order = ChangeOrder()
+        self._deployed = Deployed(registry)
         self._running = Running(registry, rollout, components, log)
 
     async def deploy(self, request: DeployRequest, progress: Progress) -> bool:
@@ -95,7 +92,7 @@ class Deploys:
         try:
             check_function_name(name_of(request.function))
             self._note_deploy(tenant_of(request.function))
-            with self._only_change(request.function):
+            with self._order.only_of(request.function):
                 manifest = self._read_manifest(request.function, request.manifest)
                 known, _ = self._identify(request.function, manifest)
                 try:
@@ -120,9 +117,8 @@ class Deploys:
         """
 
         async def decide() -> None:
-            record = self._deployed(function)
-            current = required(record.current, f"the current version of {function!r}")
-            found = required(self._registry.version(record.func_id, current), f"version {current} of {function!r}")
+            record = self._deployed.function(function)
+            found = self._deployed.current(record)
             if not found.description.get("development"):
                 raise InvalidComponentError(
                     f"the component of {record.name!r} is no development component: it takes no sources, deploy it "
@@ -142,7 +138,7 @@ class Deploys:
             )
             await self._bring(proposal, plan.Consent(allow_breaking=True), found.manifest)
 
-        async with self._alone(function):
+        async with self._order.alone(function):
             await self._decided(decide)
 
     async def rollback(self, function: str, version: int | None) -> None:
@@ -154,8 +150,8 @@ class Deploys:
         """
 
         async def decide() -> None:
-            kept = self._kept(self._deployed(function), version)
-            plan.check_rollback(self._of(function), kept)
+            kept = self._deployed.kept(self._deployed.function(function), version)
+            plan.check_rollback(self._deployed.of(function), kept)
             plan.check_granted(kept, self._outbound)
             with self._components.bringing(kept.sha256):  # until it runs, nothing else keeps its compiled file
                 deployment = await self._components.ready(kept)
@@ -164,7 +160,7 @@ class Deploys:
             await self._running.follow(deployment)
             self._log.info("rolled back", function=function, version=deployment.version)
 
-        async with self._alone(function):
+        async with self._order.alone(function):
             await self._decided(decide)
 
     async def preview_rollback(self, function: str, version: int | None) -> JsonObject:
@@ -174,21 +170,19 @@ class Deploys:
             UnknownFunctionError, UnknownVersionError: there is none.
             HostUnavailableError: a worker is being replaced: what relies on the running version is not known.
         """
-        record = self._deployed(function)
-        kept = self._kept(record, version)
-        current = required(record.current, f"the current version of {function!r}")
-        running = required(self._registry.version(record.func_id, current), f"version {current} of {function!r}")
-        asked = plan.reliance_on(running.deployment, kept)
+        record = self._deployed.function(function)
+        kept = self._deployed.kept(record, version)
+        asked = plan.reliance_on(self._deployed.current(record).deployment, kept)
         occupied = await self._rollout.occupied(asked.gone) if asked.gone else set()
         armed = await self._rollout.armed(asked.deaf) if asked.deaf else set()
         connected = await self._rollout.connected(asked.mute) if asked.mute else set()
         refused = None
         try:
-            plan.check_rollback(self._of(function), kept)
+            plan.check_rollback(self._deployed.of(function), kept)
             plan.check_granted(kept, self._outbound)
         except HoldfastError as error:
             refused = str(error)
-        breaks = plan.rollback_breaks(self._of(function), kept, occupied, armed, connected)
+        breaks = plan.rollback_breaks(self._deployed.of(function), kept, occupied, armed, connected)
         return {"version": kept.version, "breaks": breaks, "refused": refused}
 
     async def repair(self, function: str) -> None:
@@ -196,8 +190,8 @@ class Deploys:
 
         Never raises: what cannot be repaired is shown as the function's failure.
         """
-        async with self._one_at_a_time:
-            record = self._of(function).named(name_of(function))
+        async with self._order.one_at_a_time:
+            record = self._deployed.of(function).named(name_of(function))
             found = (
                 None
                 if record is None or record.current is None
@@ -224,14 +218,14 @@ class Deploys:
         """
 
         async def decide() -> None:
-            record = self._deployed(function)
-            plan.check_removable(self._of(function), record)
+            record = self._deployed.function(function)
+            plan.check_removable(self._deployed.of(function), record)
             self._registry.commit_removal(record.func_id)
             await self._running.remove(record)
             self._components.sweep()
             self._log.info("undeployed", function=function, func_id=record.func_id)
 
-        async with self._alone(function):
+        async with self._order.alone(function):
             await self._decided(decide)
 
     async def follow(self) -> None:
@@ -240,13 +234,13 @@ class Deploys:
         Raises:
             HostUnavailableError: the store cannot be read now.
         """
-        async with self._one_at_a_time:
+        async with self._order.one_at_a_time:
             self._registry.refresh()
             await self._running.catch_up()
 
     async def record(self, decide: Callable[[], Awaitable[None]]) -> None:
         """Decide and record what is no function's, with no other change of the registry beside it."""
-        async with self._one_at_a_time:
+        async with self._order.one_at_a_time:
             await self._decided(decide)
 
     async def check_unused(self, tenant: str) -> None:
@@ -290,7 +284,7 @@ class Deploys:
     ) -> bool:
         """The pipeline."""
         sha256 = await asyncio.to_thread(_hash_file, request.component)
-        if known and self._runs_already(known, manifest, sha256):
+        if known and self._deployed.runs_already(known, manifest, sha256):
             await self._components.mend(request.component, sha256)
             self._registry.commit_failure(known.func_id, None)
             return False
@@ -315,7 +309,7 @@ class Deploys:
                     consent = plan.Consent(request.allow_breaking, request.adopt)
                     await self._bring(proposal, consent, request.manifest, progress)
 
-                async with self._one_at_a_time:
+                async with self._order.one_at_a_time:
                     await self._decided(decide)
         finally:
             self._components.sweep()
@@ -361,7 +355,7 @@ class Deploys:
 
     def _identify(self, function: str, manifest: Manifest | None) -> tuple[FunctionRecord | None, str]:
         """Which function a deploy is for, see `plan.identify`."""
-        return plan.identify(self._of(function), name_of(function), manifest.func_id if manifest else None)
+        return plan.identify(self._deployed.of(function), name_of(function), manifest.func_id if manifest else None)
 
     def _read_manifest(self, function: str, text: str | None) -> Manifest | None:
         """The manifest as it was sent; None for a bare component, whose manifest is derived afresh each time."""
@@ -374,66 +368,12 @@ class Deploys:
             )
         return manifest
 
-    def _runs_already(self, known: FunctionRecord, manifest: Manifest | None, sha256: str) -> bool:
-        """True when the current version is made of the same bytes and an equal manifest, comments and id aside."""
-        current = None if known.current is None else self._registry.version(known.func_id, known.current)
-        if current is None or current.deployment.sources:
-            return False
-        if current.deployment.sha256 != sha256 or not Path(current.deployment.compiled).exists():
-            return False
-        if manifest is None or current.manifest is None:
-            return manifest is None and current.manifest is None
-        return replace(parse_manifest(current.manifest), func_id=None) == replace(manifest, func_id=None)
-
-    def _deployed(self, function: str) -> FunctionRecord:
-        """The function that is deployed under this key."""
-        record = self._of(function).named(name_of(function))
-        if record is None or record.current is None:
-            raise UnknownFunctionError(f"no function {name_of(function)!r} is deployed")
-        return record
-
-    def _of(self, function: str) -> TenantRegistry:
-        """What its tenant has."""
-        return TenantRegistry(self._registry, tenant_of(function))
-
-    def _kept(self, record: FunctionRecord, version: int | None) -> Deployment:
-        """A kept version of a deployed function, the one before the current one where none is named."""
-        current = required(record.current, f"the current version of {record.name!r}")
-        kept = [each.deployment.version for each in self._registry.versions(record.func_id)]
-        if version is None:
-            version = next((each for each in kept if each < current), None)
-        if version is None or version not in kept:
-            numbers = ", ".join(map(str, sorted(kept)))
-            raise UnknownVersionError(f"{record.name!r} has no such version to go back to; kept are {numbers}")
-        found = required(self._registry.version(record.func_id, version), f"version {version} of {record.name!r}")
-        return found.deployment
-
     def _record_failure(self, function: str, known: FunctionRecord | None, error: HoldfastError) -> None:
         """A function that exists shows why its latest deploy failed; one that does not exist stays unknown."""
         self._log.warning("deploy failed", function=function, error=f"{error.name}: {error}")
         if known is not None and known.current is not None:
             with suppress(HoldfastError):  # a registry that cannot be written is no reason to hide why
                 self._registry.commit_failure(known.func_id, f"{error.name}: {error}")
-
-    @asynccontextmanager
-    async def _alone(self, function: str) -> AsyncIterator[None]:
-        """One change at a time; a second one of the same function is refused."""
-        with self._only_change(function):
-            async with self._one_at_a_time:
-                yield
-
-    @contextmanager
-    def _only_change(self, function: str) -> Iterator[None]:
-        """The one change of this function that is under way; a second one is refused."""
-        if function in self._changing:
-            raise DeployConflictError(
-                f"another change of the function {name_of(function)!r} is under way: try again after it"
-            )
-        self._changing.add(function)
-        try:
-            yield
-        finally:
-            self._changing.discard(function)
 
 
 def _hash_file(path: Path) -> str:

@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from holdfast_host.core.errors import ConfigurationError, HostUnavailableError, StorageFullError
 from holdfast_host.core.tenants import DEFAULT_TENANT, key_of, name_of, tenant_of
 from holdfast_host.storage.records import COLUMNS, MovedError, RegistryRows, Row, decided
+from holdfast_host.supervisor.registry import version_rows
 from holdfast_host.supervisor.registry.mirror import CompiledName, Mirror
 from holdfast_host.supervisor.registry.records import (
     FunctionRecord,
@@ -152,19 +153,12 @@ class Registry:
 
     def versions(self, func_id: str) -> list[VersionRecord]:
         """The versions that are kept, the latest first."""
-        rows = self._db.execute(
-            f"SELECT {_VERSION} FROM versions WHERE func_id = ? ORDER BY version DESC",  # noqa: S608 our own columns
-            (func_id,),
-        )
-        return [self._version(row) for row in rows]
+        return self._versions("WHERE func_id = ? ORDER BY version DESC", func_id)
 
     def version(self, func_id: str, version: int) -> VersionRecord | None:
         """One version, if it is kept."""
-        row = self._db.execute(
-            f"SELECT {_VERSION} FROM versions WHERE func_id = ? AND version = ?",  # noqa: S608 our own columns
-            (func_id, version),
-        ).fetchone()
-        return None if row is None else self._version(row)
+        found = self._versions("WHERE func_id = ? AND version = ?", func_id, version)
+        return found[0] if found else None
 
     def type_named(self, tenant: str, actor_type: str) -> TypeRecord | None:
         """To whom an actor type of a tenant belongs."""
@@ -202,14 +196,14 @@ class Registry:
 
     def current(self) -> list[Deployment]:
         """The current version of every deployed function."""
-        rows = self._db.execute(
-            f"SELECT {_VERSION} FROM versions JOIN functions USING (func_id) WHERE version = current ORDER BY name"  # noqa: S608
-        )
-        return [self._version(row).deployment for row in rows]
+        return [
+            each.deployment
+            for each in self._versions("JOIN functions USING (func_id) WHERE version = current ORDER BY name")
+        ]
 
     def kept(self) -> list[Deployment]:
         """Every version that is kept, deployed or not."""
-        return [self._version(row).deployment for row in self._db.execute(f"SELECT {_VERSION} FROM versions")]  # noqa: S608
+        return [each.deployment for each in self._versions("")]
 
     def rows(self) -> tuple[int, dict[str, list[Row]]]:
         """The next type's number, and all rows as hosts share them."""
@@ -242,7 +236,6 @@ class Registry:
     def commit_version(self, record: VersionRecord) -> None:
         """Record a new version as its function's current one, with the types it owns; forget the oldest."""
         deployment = record.deployment
-        facts = replace(deployment, compiled="").to_json()
         with self._transaction() as db:
             db.execute(
                 "INSERT INTO functions VALUES (?, ?, ?, ?, ?, NULL, ?) ON CONFLICT (func_id) DO UPDATE SET "
@@ -257,19 +250,7 @@ class Registry:
                     record.created_us,
                 ),
             )
-            db.execute(
-                "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    deployment.func_id,
-                    deployment.version,
-                    deployment.sha256,
-                    record.manifest,
-                    json.dumps(record.description),
-                    json.dumps(facts),
-                    Path(deployment.compiled).name,
-                    record.created_us,
-                ),
-            )
+            version_rows.insert(db, record)
             self._claim_types(deployment)
             db.execute(
                 "DELETE FROM versions WHERE func_id = ?1 AND version NOT IN "
@@ -383,24 +364,24 @@ class Registry:
         )
         return [FunctionRecord(*row) for row in rows]
 
-    def _version(self, row: tuple[Any, ...]) -> VersionRecord:
-        manifest, description, deployment, compiled, created_us = row
-        facts = {**json.loads(deployment), "compiled": str(self._compiled / compiled)}
-        deployment = self._with_crons(Deployment.from_json(facts))
-        return VersionRecord(deployment, manifest, json.loads(description), created_us)
+    def _versions(self, which: str, *values: object) -> list[VersionRecord]:
+        rows = self._db.execute(
+            f"SELECT {version_rows.COLUMNS} FROM versions {which}",  # noqa: S608
+            values,
+        )
+        return [self._with_crons(version_rows.read(row, self._compiled)) for row in rows]
 
-    def _with_crons(self, deployment: Deployment) -> Deployment:
+    def _with_crons(self, record: VersionRecord) -> VersionRecord:
         """One from before its function had crons runs at no times: a rollback to it takes those of later ones away."""
+        deployment = record.deployment
         if any(each.crons is not None for each in deployment.types):
-            return deployment
+            return record
         hidden = type_of_crons(deployment.function, deployment.func_id, ())
         known = self.type_named(tenant_of(deployment.function), hidden.type)
         if known is None:
-            return deployment
-        return replace(deployment, types=(*deployment.types, replace(hidden, type_id=known.type_id)))
-
-
-_VERSION: Final = "manifest, description, deployment, compiled, created_us"
+            return record
+        types = (*deployment.types, replace(hidden, type_id=known.type_id))
+        return replace(record, deployment=replace(deployment, types=types))
 
 
 def now_us() -> int:

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast_host.core.errors import ActorOutputGateError, HoldfastError, InternalError
 from holdfast_host.core.failures import required
-from holdfast_host.storage.store import NO_LEANS, Batch, Changes, Leans
+from holdfast_host.storage.leans import NO_LEANS, Leans
+from holdfast_host.storage.store import Batch, Changes
 from holdfast_host.worker.threads.leaders import any_thread, leaders
 
 if TYPE_CHECKING:
