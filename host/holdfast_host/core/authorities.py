@@ -15,7 +15,7 @@ from contextlib import contextmanager
 @contextmanager
 def left_unread() -> Iterator[None]:
     """While the block runs no context reads them; one that verifies, and is made here, trusts nobody."""
-    ssl.SSLContext.set_default_verify_paths = lambda _: None  # type: ignore[method-assign]
+    ssl.SSLContext.set_default_verify_paths = _read_none  # type: ignore[method-assign]
     try:
         yield
     finally:
@@ -35,6 +35,10 @@ class TrustedAuthorities:
             if self._context is None:
                 self._context = await asyncio.to_thread(_read)
         return self._context
+
+
+def _read_none(self: ssl.SSLContext) -> None:
+    pass
 
 
 def _read() -> ssl.SSLContext:
