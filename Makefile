@@ -51,14 +51,16 @@ $(ACCOUNT): $(wildcard examples/account/*.toml examples/account/src/*.py \
 # a second time, alone: what passes then does not fail the run, but is named at its end, to be mended.
 BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
 QUICK_MAX_S := 3
+# What runs alone is in few files: the others need not be loaded for it.
+ALONE = $(shell grep -rl --include="test_*.py" "mark\.alone" tests)
 
 test: lint
 	$(BIN)/python -m tests.second_look $(BESIDE) -m "not slow and not alone and not packages and not builds and not dist"
-	$(BIN)/python -m tests.second_look -m "alone and not slow"
+	$(BIN)/python -m tests.second_look -m "alone and not slow" $(ALONE)
 
 test-long: install-dev
 	$(BIN)/python -m tests.second_look $(BESIDE) -m "slow and not alone and not packages and not builds and not dist"
-	$(BIN)/python -m tests.second_look -m "alone and slow"
+	$(BIN)/python -m tests.second_look -m "alone and slow" $(ALONE)
 
 test-unit: lint
 	$(BIN)/python -m pytest -q $(BESIDE) -m "not slow and not alone" tests/unit

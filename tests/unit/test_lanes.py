@@ -46,10 +46,14 @@ def test_every_guarantee_has_tests_in_the_quick_part(module: str) -> None:
     assert any(quick_tests(TESTS / "guarantees" / module))
 
 
+def commands_of(target: str) -> str:
+    """What `make TARGET` runs, as make itself says."""
+    return subprocess.run(["make", "-n", target], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+
+
 def expressions_of(target: str) -> list[str]:
-    """What `make TARGET` selects tests by, as make itself says."""
-    said = subprocess.run(["make", "-n", target], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    return re.findall(r'-m "([^"]+)"', said)
+    """What it selects tests by."""
+    return re.findall(r'-m "([^"]+)"', commands_of(target))
 
 
 @pytest.mark.parametrize("slow", [False, True])
@@ -59,6 +63,15 @@ def test_a_test_runs_in_one_of_both_parts_once(slow: bool, alone: bool) -> None:
     expressions = [*expressions_of("test"), *expressions_of("test-long")]
 
     assert [eval(each, dict(marks)) for each in expressions].count(True) == 1, expressions
+
+
+def test_what_runs_alone_is_marked_in_its_own_file_where_make_looks_for_it() -> None:
+    """A mark that a helper gave would be in no file that is loaded for it, and its test in no part."""
+    marking = {path for path in TESTS.rglob("*.py") if "mark.alone" in path.read_text()} - {Path(__file__)}
+    loaded = re.findall(r"tests/\S+\.py", commands_of("test"))
+
+    assert all(path.name.startswith("test_") for path in marking)
+    assert {PROJECT / each for each in loaded} >= marking
 
 
 def test_what_ci_runs_is_both_parts_and_the_distribution() -> None:
