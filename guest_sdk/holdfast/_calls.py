@@ -35,6 +35,8 @@ class ActorNamespace:
         Raises:
             ValueError: The name breaks its rule.
         """
+        if type(name) is str and name.isascii() and 0 < len(name) <= NAME_BYTES_MAX and "\0" not in name:
+            return ActorStub(self._binding, self._type, name, self._calls)
         if not isinstance(name, str):
             raise TypeError(f"the name of an instance is a str, not {type(name).__name__}")
         try:

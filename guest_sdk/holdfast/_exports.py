@@ -279,7 +279,8 @@ class Guest:
         except BaseException as failure:
             raise Err(error_json(failure)) from None
         finally:
-            self._output.flush()
+            if self._output.pending:
+                self._output.flush()
 
     def _respond(self, request: Request) -> Response:
         if self._actor is not None:
@@ -291,7 +292,8 @@ class Guest:
             response = self._component.fetch(request, self._env)
         else:
             raise CallRefusedError("ActorUnknownMethodError", "the function has no fetch(request, env)")
-        response = self._coroutines.finish(response, f"{self._label}.fetch")
+        if type(response) is CoroutineType:
+            response = self._coroutines.finish(response, f"{self._label}.fetch")
         if not isinstance(response, Response):
             raise TypeError(f"fetch must return a holdfast.Response, not {type(response).__name__}")
         if response.pieces is not None:

@@ -16,12 +16,17 @@ from typing import Any, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from holdfast._values.codec import decode_given, decode_json, encode_json, encode_plain
+from holdfast._values.json_escapes import string_text
 
 TEXT_BYTES_MAX = 64 << 10
 _BODY_BASE64 = '"body_base64":"'
 _BODY_END = b'"}'
 _PART_BYTES = 48 << 10  # a multiple of 3, so that the parts' base64 can stand side by side
 _PART_CHARS = _PART_BYTES // 3 * 4
+_JSON_KIND: Final = "application/json"
+_JSON_HEADERS: Final = (("Content-Type", _JSON_KIND),)
+# The text of a usual response, in front of its body: what `encode_json` would make of it.
+_JSON_HEAD: Final = f',"headers":[["Content-Type","{_JSON_KIND}"]],"body":'
 # Path and query of the usual URL, as `urlsplit` would find them.
 _USUAL_URL: Final = re.compile(r"https?://[^/?#\[\]\x00-\x20]*(/[^?#\x00-\x20]*)?(?:\?([^#\x00-\x20]*))?", re.ASCII)
 
@@ -112,23 +117,51 @@ class Headers:
 
 
 class _Message:
-    """What Request and Response share: headers and a whole body."""
+    """What Request and Response share: headers and a whole body.
+
+    What most handlers never look at is not made: the headers are, when somebody asks for them.
+    """
+
+    _headers: Headers | None  # once somebody has asked for them
+    _pairs: Iterable[tuple[str, str]]  # what they are made of then, checked already
+    _known_text: str | None  # the text of `_body_of_text`, where that is known
 
     def __init__(self, headers: HeaderPairs | Headers | None, body: str | bytes) -> None:
         if not isinstance(body, (str, bytes)):
             raise TypeError(f"a body is str or bytes, not {type(body).__name__}")
-        self.headers = Headers(headers)
-        self.body = body.encode() if isinstance(body, str) else body
+        self._headers = Headers(headers)
+        self._take_body(body)
+
+    def _adopt(self, pairs: Iterable[tuple[str, str]], body: str | bytes) -> None:
+        """In the place of the constructor: what was checked already."""
+        self._headers, self._pairs = None, pairs
+        self._take_body(body)
+
+    def _take_body(self, body: str | bytes) -> None:
+        self._known_text = body if isinstance(body, str) else None
+        self.body = self._body_of_text = body.encode() if isinstance(body, str) else body
+
+    @property
+    def headers(self) -> Headers:
+        """The headers, which can be changed."""
+        if self._headers is None:
+            self._headers = Headers.from_wire(self._pairs)
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: Headers) -> None:
+        self._headers = headers
 
     def text(self) -> str:
         """The body as UTF-8 text; UnicodeDecodeError (a ValueError) where it is none."""
-        return self.body.decode()
+        text = self._known_text
+        return text if text is not None and self.body is self._body_of_text else self.body.decode()
 
     def _wire(self, facts: dict[str, Any]) -> str:
         facts["headers"] = self.headers.items()
         if len(self.body) <= TEXT_BYTES_MAX:
             try:
-                facts["body"] = self.body.decode()
+                facts["body"] = self.text()
                 return encode_json(facts)
             except UnicodeDecodeError:
                 pass
@@ -174,7 +207,16 @@ class Request(_Message):
         self.method = method.upper()
         self.url = url
         self.client = client
-        self._path, self._query = _path_and_query(url)
+        self._parts = _path_and_query(url)
+
+    _parts: tuple[str, str] | None = None  # path and query, once somebody has asked
+
+    @property
+    def _path_and_query(self) -> tuple[str, str]:
+        """As they stand in the URL."""
+        if self._parts is None:
+            self._parts = _path_and_query(self.url)
+        return self._parts
 
     @property
     def wants_socket(self) -> bool:
@@ -189,16 +231,19 @@ class Request(_Message):
     @property
     def path(self) -> str:
         """The URL's path, percent-decoded; `/` where it has none."""
-        return unquote(self._path) or "/"
+        path = self._path_and_query[0]
+        return (unquote(path) if "%" in path else path) or "/"
 
     @property
     def query(self) -> dict[str, str]:
         """The query's parameters, decoded; of a name that repeats, the last value."""
-        return dict(parse_qsl(self._query, keep_blank_values=True))
+        query = self._path_and_query[1]
+        return dict(parse_qsl(query, keep_blank_values=True)) if query else {}
 
     def query_all(self, name: str) -> list[str]:
         """All values of one parameter, in order."""
-        return [value for each, value in parse_qsl(self._query, keep_blank_values=True) if each == name]
+        pairs = parse_qsl(self._path_and_query[1], keep_blank_values=True)
+        return [value for each, value in pairs if each == name]
 
     def json(self) -> Any:
         """The body as JSON; ValueError where it is none, or has a number that no float can hold, like `1e400`."""
@@ -215,8 +260,11 @@ class Request(_Message):
     def from_wire(cls, text: str) -> Request:
         """What `to_wire` wrote."""
         facts, body = _read(text)
-        headers = Headers.from_wire(facts.get("headers", ()))
-        return cls(facts["url"], facts["method"], headers, body, facts.get("client", ""), facts.get("socket", ""))
+        request = cls.__new__(cls)
+        request.url, request.method = facts["url"], facts["method"].upper()
+        request.client, request.offer = facts.get("client", ""), facts.get("socket", "")
+        request._adopt(facts.get("headers", ()), body)  # noqa: SLF001  (its own)
+        return request
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url}>"
@@ -264,13 +312,24 @@ class Response(_Message):
         Raises:
             CodecError: The value has something that JSON cannot express; the message names the path to it.
         """
+        text = encode_plain(value, "the response")
+        if headers is None and cls is Response and type(status) is int and 200 <= status <= 599:
+            response = cls.__new__(cls)
+            response.pieces, response.status = None, status
+            response._adopt(_JSON_HEADERS, text)  # noqa: SLF001  (its own)
+            return response
         found = Headers(headers)
         if "content-type" not in found:
-            found.add("Content-Type", "application/json")
-        return cls(encode_plain(value, "the response"), status, found)
+            found.add("Content-Type", _JSON_KIND)
+        return cls(text, status, found)
 
     def to_wire(self) -> str:
         """As `wit/instance.wit` spells a response."""
+        if self._headers is None and self._pairs is _JSON_HEADERS and self.accepted is None:
+            body = self.body
+            text, status = self._known_text, self.status
+            if body is self._body_of_text and text and len(body) <= TEXT_BYTES_MAX and type(status) is int:
+                return f'{{"status":{status}{_JSON_HEAD}{string_text(text)}}}'
         if self.pieces is not None:
             return encode_json({"status": self.status, "headers": self.headers.items(), "body_follows": True})
         return self._wire({"status": self.status, **({"socket": self.accepted} if self.accepted else {})})
@@ -278,7 +337,8 @@ class Response(_Message):
     @classmethod
     def from_wire(cls, text: str) -> Self:
         """What `to_wire` wrote."""
-        facts, body = _read(text)
+        facts, given = _read(text)
+        body = given.encode() if isinstance(given, str) else given  # what it is, its headers say
         accepted, status, headers = facts.get("socket"), facts["status"], Headers.from_wire(facts.get("headers", ()))
         if accepted is None:
             return cls(body, status, headers)
@@ -293,7 +353,8 @@ class Response(_Message):
 
 def body_bytes(message: str) -> int:
     """How many bytes the body of a request or response has, from its text."""
-    return len(_read(message)[1])
+    body = _read(message)[1]
+    return len(body.encode() if isinstance(body, str) else body)
 
 
 def has_body_to_follow(response: str) -> bool:
@@ -309,7 +370,7 @@ def _path_and_query(url: str) -> tuple[str, str]:
     return found[1] or "", found[2] or ""
 
 
-def _read(text: str) -> tuple[dict[str, Any], bytes]:
+def _read(text: str) -> tuple[dict[str, Any], str | bytes]:
     """The facts and the body; a long body that stands last, as here and in the host, is not copied on its way."""
     start = text.find(_BODY_BASE64, 0, TEXT_BYTES_MAX) if len(text) > TEXT_BYTES_MAX else -1
     if start < 0 or not text.endswith('"}') or text.find('"', start + len(_BODY_BASE64)) != len(text) - 2:
@@ -323,12 +384,12 @@ def _read(text: str) -> tuple[dict[str, Any], bytes]:
     return facts, body.getvalue()
 
 
-def _body_of(facts: dict[str, Any]) -> bytes:
+def _body_of(facts: dict[str, Any]) -> str | bytes:
     encoded = facts.pop("body_base64", None)
     if encoded is not None:
         return binascii.a2b_base64(encoded, strict_mode=True)
     text: str = facts.get("body", "")
-    return text.encode()
+    return text
 
 
 def _header_text(what: str, text: str) -> str:

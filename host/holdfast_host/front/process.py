@@ -104,20 +104,22 @@ class Front:
         self._tokens = tokens = Tokens(start.token, start.tokens)
         instances = InstanceRoutes(self._calls, start.routing, self._links, limits)
         origin_checks = OriginChecks(start.domain, start.allowed_hosts)
+        functions = FunctionHosts(
+            self._calls,
+            start.routing,
+            self._links,
+            limits,
+            tokens,
+            handshakes,
+            domain=start.domain,
+            url=start.url,
+        )
+        self._known_functions = functions.known
         self._app = app = App(
             origin_checks,
             tokens,
             Audited(control),
-            FunctionHosts(
-                self._calls,
-                start.routing,
-                self._links,
-                limits,
-                tokens,
-                handshakes,
-                domain=start.domain,
-                url=start.url,
-            ),
+            functions,
             self._calls,
             handshakes,
             [
@@ -154,7 +156,7 @@ class Front:
         if self._access_file is not None:
             knowing = plain = partial(LoggedConnection, self._access_file)
         elif start.known_heads and is_known():
-            knowing = partial(KnowingConnection, self._direct)
+            knowing = partial(KnowingConnection, self._direct, self._known_functions)
         api = HttpServer(app.handle, ClientTimeouts(), ConnectionLimits(connections_max), new_connection=knowing)
         self._servers = [(start.listen_fd, api)]
         if start.root_fd >= 0:
@@ -167,7 +169,7 @@ class Front:
     async def start(self) -> None:
         """Serve; returns when the socket is accepted from. Calls wait for their workers by themselves."""
         self._uploads.prepare()
-        self._tokens.watch(self._sockets.end_of, self._direct.forget, lambda used: self._control.send(TokensUsed(used)))
+        self._tokens.watch(self._sockets.end_of, self._forget_heads, lambda used: self._control.send(TokensUsed(used)))
         for link in self._links:
             link.start()
         for listen_fd, server in self._servers:
@@ -212,16 +214,21 @@ class Front:
         for _, server in self._servers:
             server.proxies = proxies
         self._app.share_with(edge.cors_origins)
-        self._direct.forget()  # what was known of heads followed from what held until now
+        self._forget_heads()
         _, api = self._servers[0]
         api.context = None if edge.certificate is None else server_context(edge.certificate.chain, edge.certificate.key)
+
+    def _forget_heads(self) -> None:
+        """What was known of heads followed from what held until now."""
+        self._direct.forget()
+        self._known_functions.forget()
 
     def _measures(self) -> JsonObject:
         """What this front counts; the API's own socket is always the first."""
         _, server = self._servers[0]
         return {
             **server.measures(),
-            "direct": self._direct.count,
+            "direct": self._direct.count + self._known_functions.count,
             "sockets": self._sockets.measures(),
             "unanswered": [link.unanswered for link in self._links],
             "private_bytes": private_bytes(),

@@ -242,8 +242,8 @@ class Stage:
 
     @property
     def direct_calls(self) -> int:
-        """How many calls were served without being parsed."""
-        return int(self.front._direct.count)
+        """How many calls and requests for functions were served without being parsed."""
+        return int(self.front._direct.count) + self.front._known_functions.count
 
     async def ask(self, method: str, target: str, body: bytes = b"", **headers: str) -> Response:
         """One request on a connection of its own; the target goes out as it is."""

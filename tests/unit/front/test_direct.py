@@ -163,7 +163,7 @@ def test_few_heads_are_kept_none_of_a_trace_and_the_one_known_longest_goes() -> 
         async with staged() as stage:
             stage.worker.answer = b"1"
             direct = DirectCalls(stage.front._calls, heads_max=2)
-            stage.server._new_connection = partial(KnowingConnection, direct)
+            stage.server._new_connection = partial(KnowingConnection, direct, stage.front._known_functions)
             for number in range(5):
                 await stage.exchange(request_bytes("POST", TARGET, x=str(number)))
             await stage.exchange(request_bytes("POST", TARGET, x="x" * HEAD_BYTES_MAX))

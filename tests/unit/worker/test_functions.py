@@ -211,7 +211,7 @@ def test_a_function_that_is_not_deployed_is_unknown_also_to_requests_that_wait(
     running, waiting = stage.send(0.3), stage.send(0)
     pools = stage.worker.functions._pools
     deadline = time.monotonic() + 10
-    while not stage.do(lambda: [pool for pool in pools.values() if pool.lobby.mail and pool.members[0].turn]):
+    while not stage.do(lambda: [each for each in pools.values() if each.lobby.mail and not each.places(1)]):
         assert time.monotonic() < deadline
     stage.do(lambda: stage.worker.deployments.remove("f"))
 

@@ -87,13 +87,17 @@ def test_a_turn_that_is_put_back_is_its_instances_next_one() -> None:
     assert post.mailboxes.next_turn() is second
 
 
-def test_a_turn_of_a_lobby_runs_where_it_is_moved_to() -> None:
+def test_a_turn_of_a_lobby_gets_its_place_when_its_time_comes_and_waits_where_there_is_none() -> None:
     post = Post()
     lobby, member = post.entry("lobby"), post.entry("member")
-    turn = post.turn(lobby)
-    post.mailboxes.wait_in(lobby, turn)
+    places: list[Entry | None] = [member, None, member]
+    lobby.find_place = lambda: places.pop(0)
+    first, second = post.turn(lobby), post.turn(lobby)
+    for turn in (first, second):
+        post.mailboxes.wait_in(lobby, turn)
+        post.mailboxes.requeue(lobby)
 
-    assert post.mailboxes.next_turn() is None
-    post.mailboxes.move_on(lobby, member)
-    post.mailboxes.requeue(member)
-    assert (post.mailboxes.next_turn(), turn.entry) == (turn, member)
+    assert (post.mailboxes.next_turn(), first.entry, second.entry) == (first, member, lobby)
+    assert (post.mailboxes.next_turn(), [*lobby.mail], places) == (None, [second], [member])
+    post.mailboxes.requeue(lobby)
+    assert (post.mailboxes.next_turn(), second.entry, post.mailboxes.waiting_turns) == (second, member, 0)

@@ -27,17 +27,18 @@ from holdfast_host.core.errors import (
 )
 from holdfast_host.front.functions.bodies import PulledBody, relay_body
 from holdfast_host.front.functions.handshakes import Accepted, read_accepted
+from holdfast_host.front.functions.known_heads import FunctionAsk, KnownFunctionHeads
 from holdfast_host.front.functions.messages import (
     BadResponseError,
+    ResponseReader,
     bodiless_answer,
     headers_for_function,
     pack_request,
-    read_response,
     read_response_head,
     without_those_of_origin,
 )
 from holdfast_host.front.http.answers import Answer
-from holdfast_host.front.http.bodies import read_pieces
+from holdfast_host.front.http.bodies import read_held, too_large
 from holdfast_host.front.http.cors import is_preflight, preflight_answer, share
 from holdfast_host.front.http.errors import socket_refused
 from holdfast_host.front.http.paths import split_authority
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     from holdfast_host.front.http.server import Exchange
     from holdfast_host.front.sockets.offers import Offer
     from holdfast_host.front.worker_link import WorkerLink
+    from holdfast_host.wire.calls.window import PendingCall, Reply
+    from holdfast_host.wire.control.catalog import Deployment
     from holdfast_host.wire.control.routing import Routing
 
 _log = logging.getLogger(__name__)
@@ -71,6 +74,7 @@ _SANDBOXED: Final = (
 )
 
 _FURTHER: Final = {True: [_SANDBOXED], False: []}
+_FUNCTION: Final = int(CallKind.FUNCTION)  # to look a member of an enumeration up costs more
 
 
 class FunctionRequest(NamedTuple):
@@ -107,7 +111,9 @@ class FunctionHosts:
         port = urlsplit(url).port
         self._own_suffix = f".{domain}" if port is None else f".{domain}:{port}"
         self._held = HeldBodies(limits)
+        self._responses = ResponseReader(limits)
         self._turns = itertools.count()
+        self.known = KnownFunctionHeads(self, calls, self._own_suffix)
 
     def find(self, exchange: Exchange) -> FunctionRequest | None:
         """Whether a request is for a function: by its host name, else by its path.
@@ -157,10 +163,7 @@ class FunctionHosts:
             listed = share(exchange, deployed.cors)
             if is_preflight(exchange):
                 return _preflight(exchange, name, deployed.cors, listed=listed)
-        if not deployed.fetch:
-            raise ActorUnknownMethodError(
-                f"the function {name!r} has no fetch handler: its actors are called under /v1/actors"
-            )
+        _check_fetch_handler(deployed)
         if method == "CONNECT":
             raise WrongMethodError("CONNECT is no request for a function")
         wanted = read_wanted(exchange)
@@ -190,9 +193,11 @@ class FunctionHosts:
         """What the function answers; with an offer, also that the socket was accepted."""
         method = exchange.method
         with self._held.hold(name) as held:
-            body = b"".join([piece async for piece in read_pieces(exchange, self._limits.fetch_body_bytes_max, held)])
+            body = await read_held(exchange, self._limits.fetch_body_bytes_max, held)
             hide = self._tokens.is_shown(exchange.headers)
             headers = headers_for_function(exchange, len(body), hide_authorization=hide)
+            if offer is None:
+                self._learn(exchange, request, headers)
             came_by = exchange.came_by
             url = f"{came_by.scheme}{request.url.removeprefix('http')}"
             number = 0 if offer is None else offer.number
@@ -213,12 +218,74 @@ class FunctionHosts:
         accepted = read_accepted(reply, self._limits, f"the function {name!r}") if number else None
         if accepted is not None:
             return accepted._replace(headers=without_those_of_origin(accepted.headers)) if by_path else accepted
+        return self._read(exchange, name, reply, by_path=by_path)
+
+    def _read(self, exchange: Exchange, name: str, reply: bytes, *, by_path: bool) -> Answer:
         try:
-            further, shared = _FURTHER[by_path], bool(exchange.sharing)
-            answer = read_response(reply, method, self._limits, further, shared=shared, by_path=by_path)
+            shared = bool(exchange.sharing)
+            return self._responses.read(reply, exchange.method, _FURTHER[by_path], shared=shared, by_path=by_path)
         except BadResponseError as error:
             raise _bad_response(name, error) from None
-        return answer
+
+    # What comes with a head that is known.
+
+    def _learn(self, exchange: Exchange, request: FunctionRequest, headers: list[tuple[str, str]]) -> None:
+        function = "" if request.under_prefix else request.function
+
+        def learn(block: bytes, body_bytes: int) -> None:
+            self.known.learn(block, body_bytes, exchange, function, request.url, headers)
+
+        exchange.learn_function(learn)
+
+    def ask_at_once(self, ask: FunctionAsk) -> tuple[WorkerLink, PendingCall]:
+        """Send a request that is here as a whole.
+
+        Raises:
+            HoldfastError: as `serve`.
+        """
+        exchange, asked = ask.exchange, ask.asked
+        deployed, body = asked.deployed, asked.body
+        name = deployed.function
+        if deployed.cors is not None:
+            share(exchange, deployed.cors)
+        _check_fetch_handler(deployed)
+        limit = self._limits.fetch_body_bytes_max
+        if len(body) > limit:
+            raise too_large(len(body), limit)
+        came_by = exchange.came_by
+        text = asked.text(came_by.scheme, came_by.client)
+        if body:
+            self._held.add(name, len(body))
+        try:
+            ask.worker = worker = self._choose()
+            call = Call(0, 0, 0, _FUNCTION, 0, name.encode(), b"fetch", b"", text)
+            link = self._links[worker]
+            return link, link.send(call, self._partitions[worker], ask)
+        except BaseException:
+            self.let_go(ask)
+            raise
+
+    def let_go(self, ask: FunctionAsk) -> None:
+        """It is answered, or nobody waits any more: its body is not held for it."""
+        asked = ask.asked
+        if asked.body:
+            self._held.add(asked.deployed.function, -len(asked.body))
+
+    def read_at_once(self, ask: FunctionAsk, reply: Reply) -> Answer | None:
+        """The answer to it; None where that comes in pieces."""
+        status, text = reply
+        if status == _OK | FOLLOWS:
+            return None
+        if status != _OK:
+            return Answer(status, text)
+        asked = ask.asked
+        return self._read(ask.exchange, asked.deployed.function, text, by_path=not asked.head.function)
+
+    async def relay_at_once(self, ask: FunctionAsk, reply: Reply) -> web.StreamResponse:
+        """Write an answer that comes in pieces."""
+        asked = ask.asked
+        name, by_path = asked.deployed.function, not asked.head.function
+        return await self._relay(ask.exchange, name, ask.worker, reply[1], by_path=by_path)
 
     async def _relay(
         self, exchange: Exchange, name: str, worker: int, reply: bytes, *, by_path: bool
@@ -242,6 +309,8 @@ class FunctionHosts:
 
     def _choose(self) -> int:
         """The worker with the fewest unanswered calls among those that are up; in turn where they are equal."""
+        if len(self._links) == 1:
+            return 0
         first = next(self._turns)
         order = [(first + step) % len(self._links) for step in range(len(self._links))]
         return min(order, key=lambda number: (not self._links[number].up, self._links[number].unanswered))
@@ -297,6 +366,13 @@ class Hold:
 def _check_room(whose: str, held: int, bytes_max: int) -> None:
     if held > bytes_max:
         raise MailboxFullError(f"bodies of {held} bytes wait for {whose}, the limit is {bytes_max} bytes")
+
+
+def _check_fetch_handler(deployed: Deployment) -> None:
+    if not deployed.fetch:
+        raise ActorUnknownMethodError(
+            f"the function {deployed.function!r} has no fetch handler: its actors are called under /v1/actors"
+        )
 
 
 def _preflight(exchange: Exchange, function: str, rules: Cors, *, listed: bool) -> Answer:

@@ -6,9 +6,11 @@ message (hop-by-hop headers, lengths) does not pass, in either direction.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from holdfast_host.core.json_text import BEFORE_LONG_BODY_BYTES_MAX
 from holdfast_host.front.http.answers import Answer, status_line
 from holdfast_host.front.http.cors import is_cors_header
 from holdfast_host.front.http.page_cookie import is_page_cookie, without_page_cookie
@@ -35,6 +37,9 @@ _OF_ORIGIN: Final = frozenset({"alt-svc", "clear-site-data", "nel", "report-to",
 _BODILESS: Final = frozenset({204, 304})
 _RESET_CONTENT: Final = 205  # has no body either, but says so
 _WHAT: Final = "the response"
+_BODY: Final = b',"body":"'  # no string can hold this: its quotes would be escaped
+_KNOWN_HEAD_BYTES_MAX: Final = 2048
+_KNOWN_HEADS_MAX: Final = 256
 
 
 class BadResponseError(Exception):
@@ -82,26 +87,96 @@ def headers_for_function(exchange: Exchange, body_bytes: int, *, hide_authorizat
     return headers
 
 
+class ResponseHead(NamedTuple):
+    """The part of a response's head that its function has written."""
+
+    status: int
+    lines: bytes
+    is_dated: bool
+
+    @classmethod
+    def of(cls, status: int, headers: list[tuple[str, str]]) -> ResponseHead:
+        """With these headers."""
+        given = {name.lower() for name, _ in headers}
+        lines = [status_line(status), *(f"{name}: {value}\r\n".encode() for name, value in headers)]
+        if "server" not in given:
+            lines.append(b"Server: holdfast\r\n")
+        return cls(status, b"".join(lines), "date" in given)
+
+
 class FunctionAnswer(Answer):
     """A function's response: its own headers, and what the host adds to them. Used once."""
 
-    def __init__(self, status: int, headers: list[tuple[str, str]], body: bytes, length: int | None) -> None:
-        super().__init__(status, body)
-        self._headers_given = headers
+    def __init__(self, head: ResponseHead, body: bytes, length: int | None) -> None:
+        super().__init__(head.status, body)
+        self._head = head
         self._length = length
+
+    @property
+    def head(self) -> ResponseHead:
+        """What its function has written of its head."""
+        return self._head
+
+    @property
+    def has_body(self) -> bool:
+        """Whether its status is of those that have one."""
+        return self._length is not None and self._head.status != _RESET_CONTENT
 
     def compose(self, exchange: Exchange, connection_line: bytes) -> tuple[bytes, bytes]:
         """Head and body as they go out."""
-        given = {name.lower() for name, _ in self._headers_given}
-        lines = [status_line(self.status), *(f"{name}: {value}\r\n".encode() for name, value in self._headers_given)]
-        if "server" not in given:
-            lines.append(b"Server: holdfast\r\n")
-        if self._length is not None:
-            lines.append(b"Content-Length: %d\r\n" % self._length)
-        if "date" not in given:
-            lines.append(exchange.dates.header())
-        lines += [connection_line, b"\r\n"]
-        return b"".join(lines), b"" if exchange.method == "HEAD" else self.payload
+        length = b"" if self._length is None else b"Content-Length: %d\r\n" % self._length
+        date = b"" if self._head.is_dated else exchange.dates.header()
+        head = b"".join((self._head.lines, length, date, connection_line, b"\r\n"))
+        return head, b"" if exchange.method == "HEAD" else self.payload
+
+
+class ResponseReader:
+    """Reads the responses of functions. One per front; heads come again and again, and are known by their text then."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._known: dict[tuple[bytes, bool, bool], ResponseHead] = {}
+        self._bytes_max = 0  # of the headers of those that are known
+
+    def read(
+        self, reply: bytes, method: str, further: Iterable[tuple[str, str]] = (), *, shared: bool, by_path: bool
+    ) -> FunctionAnswer:
+        """As `read_response`."""
+        limits = self._limits
+        end = reply.find(_BODY, 0, _KNOWN_HEAD_BYTES_MAX)
+        if end < 0 or method == "HEAD" or len(reply) > BEFORE_LONG_BODY_BYTES_MAX:
+            return read_response(reply, method, limits, further, shared=shared, by_path=by_path)
+        if self._bytes_max != limits.fetch_headers_bytes_max or len(self._known) > _KNOWN_HEADS_MAX:
+            self._known.clear()
+            self._bytes_max = limits.fetch_headers_bytes_max
+        key = reply[:end], shared, by_path
+        head = self._known.get(key)
+        if head is not None:
+            body = _only_text(reply[end + len(_BODY) - 1 : -1])
+            if body is not None and reply.endswith(b"}") and len(body) <= limits.fetch_body_bytes_max:
+                return FunctionAnswer(head, body, len(body))
+        answer = read_response(reply, method, limits, further, shared=shared, by_path=by_path)
+        if head is None and answer.has_body and _is_whole_head(key[0]):
+            self._known[key] = answer.head
+        return answer
+
+
+def _only_text(text: bytes) -> bytes | None:
+    """What a JSON string says, where this is one and nothing else; None where it is not, or no UTF-8 can hold it."""
+    try:
+        value = json.loads(text.decode())
+        return value.encode() if isinstance(value, str) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_whole_head(text: bytes) -> bool:
+    """Whether a message's text in front of its body says status and headers, and nothing else."""
+    try:
+        facts = json.loads(text.decode() + "}")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(facts, dict) and facts.keys() == {"status", "headers"}
 
 
 def read_response(
@@ -138,14 +213,15 @@ def read_response(
         )
     announced = next((value for name, value in headers if name.lower() == "content-length"), "")
     passed = [*_for_callers(headers, shared=shared, by_path=by_path), *further]
+    head = ResponseHead.of(status, passed)
     if status in _BODILESS:
-        return FunctionAnswer(status, passed, b"", None)
+        return FunctionAnswer(head, b"", None)
     if status == _RESET_CONTENT:
-        return FunctionAnswer(status, passed, b"", 0)
+        return FunctionAnswer(head, b"", 0)
     length = len(body)
     if method == "HEAD" and not body and announced.isascii() and announced.isdigit():
         length = int(announced[:18])
-    return FunctionAnswer(status, passed, body, length)
+    return FunctionAnswer(head, body, length)
 
 
 def read_response_head(
@@ -161,9 +237,10 @@ def read_response_head(
 
 def bodiless_answer(status: int, method: str, headers: list[tuple[str, str]]) -> FunctionAnswer | None:
     """The whole answer to a request that gets no body, whatever its function would give; None where it gets one."""
+    head = ResponseHead.of(status, headers)
     if status == _RESET_CONTENT:
-        return FunctionAnswer(status, headers, b"", 0)
-    return FunctionAnswer(status, headers, b"", None) if method == "HEAD" or status in _BODILESS else None
+        return FunctionAnswer(head, b"", 0)
+    return FunctionAnswer(head, b"", None) if method == "HEAD" or status in _BODILESS else None
 
 
 def _read_head(facts: dict[str, Any], limits: Limits) -> tuple[int, list[tuple[str, str]]]:

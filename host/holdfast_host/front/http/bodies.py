@@ -18,15 +18,30 @@ async def read_body(exchange: Exchange, bytes_max: int) -> bytes:
     Raises:
         PayloadTooLargeError: as soon as the announced or the received length passes the limit.
     """
-    content = exchange.content
-    headers = exchange.headers
-    if content.is_eof() and "Content-Encoding" not in headers and "Transfer-Encoding" not in headers:
-        # The usual small request came in one piece.
-        body = content.read_nowait()
+    if _is_here(exchange):
+        body = exchange.content.read_nowait()
         if len(body) > bytes_max:
             raise too_large(len(body), bytes_max)
         return body
     return b"".join([piece async for piece in read_pieces(exchange, bytes_max)])
+
+
+async def read_held(exchange: Exchange, bytes_max: int, count: Callable[[int], None]) -> bytes:
+    """The same, and `count` is told what is kept as for `read_pieces`: at once, where it is here as a whole."""
+    if _is_here(exchange):
+        body = exchange.content.read_nowait()
+        if len(body) > bytes_max:
+            raise too_large(len(body), bytes_max)
+        if body:
+            count(len(body))
+        return body
+    return b"".join([piece async for piece in read_pieces(exchange, bytes_max, count)])
+
+
+def _is_here(exchange: Exchange) -> bool:
+    """Whether the body came in one piece, as that of the usual small request does."""
+    headers = exchange.headers
+    return exchange.content.is_eof() and "Content-Encoding" not in headers and "Transfer-Encoding" not in headers
 
 
 async def read_pieces(

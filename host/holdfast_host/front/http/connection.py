@@ -134,6 +134,13 @@ class Connection(LibraryConnection):
         `types` are those that may be called with it, None for all; `tenant` is whose they are.
         """
 
+    def learn_function(self, message: RawRequestMessage, learn: Callable[[bytes, int], None]) -> None:
+        """The same for a request that is a function's.
+
+        `learn` is told the lines of its head after the first, and how many bytes of body they announce, where that can
+        be known.
+        """
+
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:

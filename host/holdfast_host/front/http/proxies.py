@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
 _HOPS_MAX: Final = 32  # looked at of the list
+_STRANGERS_MAX: Final = 1024  # remembered
 _SCHEMES: Final = frozenset({"http", "https"})
 # One pair of an element with what ends it: `for="[2001:db8::1]:4711";`. Elements and pairs may be empty. Spaces
 # are never given back: a client may have written thousands, and there would be as many ways to share them out.
@@ -40,10 +41,11 @@ class CameBy(NamedTuple):
 
 
 class TrustedProxies:
-    """The networks of the operator's proxies. One per front; immutable."""
+    """The networks of the operator's proxies, which do not change. One per front, for its loop."""
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
         self._networks = tuple(ipaddress.ip_network(each) for each in networks)
+        self._strangers: dict[tuple[str | None, str], CameBy] = {}  # whose headers count for nothing, seen lately
 
     def __bool__(self) -> bool:
         """Whether there are any."""
@@ -64,11 +66,16 @@ class TrustedProxies:
         Raises:
             BadRequestError: a trusted peer sends a `Forwarded` that is none, or headers that contradict each other.
         """
+        stranger = self._strangers.get((peer, scheme))
+        if stranger is not None:
+            return stranger
         address = _read(peer or "")
-        if address is None:
-            return CameBy(peer or "", scheme)
-        if not self._networks or not self._trusts(address):
-            return CameBy(str(address), scheme)
+        if address is None or not self._networks or not self._trusts(address):
+            if len(self._strangers) >= _STRANGERS_MAX:
+                self._strangers.clear()
+            stranger = CameBy(str(address) if address is not None else peer or "", scheme)
+            self._strangers[peer, scheme] = stranger
+            return stranger
         told = self._told_by_x(headers)
         if "Forwarded" in headers:
             forwarded = self._told_by_forwarded(",".join(headers.getall("Forwarded")))

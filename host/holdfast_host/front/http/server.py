@@ -13,7 +13,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, web
-from aiohttp.http import RawRequestMessage
+from aiohttp.http import RawRequestMessage, StreamWriter
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.tenants import DEFAULT_TENANT
@@ -115,6 +116,12 @@ class Exchange(web.BaseRequest):
             return  # its answer has more headers; what passes from a proxy might not from a stranger
         connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
         connection.learn(self._message, lambda: flags_of(self.headers), self.caller.types_in_paths, self.tenant)
+
+    def learn_function(self, learn: Callable[[bytes, int], None]) -> None:
+        """The same for a request that is a function's; `learn` as for Connection."""
+        if not self.server.proxies.tell_host(self.headers):
+            connection: Connection = self.protocol  # type: ignore[assignment] # our server makes no other
+            connection.learn_function(self._message, learn)
 
     def expect_body(self) -> None:
         """Tell a client that waits for it to send its body (`Expect: 100-continue`)."""
@@ -245,6 +252,11 @@ class HttpServer(web.Server):
         """Its answer is here, or the client is gone."""
         self._busy.discard(connection)
 
+    def known_exchange(self, message: RawRequestMessage, target: str, connection: Connection) -> Exchange:
+        """A request with the head of an earlier one, whose body is somebody else's to read."""
+        writer, no_task = StreamWriter(connection, self._running), cast("asyncio.Task[None]", None)
+        return self._owned(Exchange(message, EMPTY_PAYLOAD, connection, writer, no_task, self._running), target)
+
     def refuse(self, error: Exception) -> Answer:
         """The answer for whatever went wrong with a request; it is counted."""
         name = type(error.error if isinstance(error, RouteError) else error).__name__
@@ -278,8 +290,11 @@ class HttpServer(web.Server):
         self, message: RawRequestMessage, payload: Any, protocol: Any, writer: Any, task: Any
     ) -> Exchange:
         exchange = Exchange(message, payload, protocol, writer, task, self._running)
-        exchange.target = message.path
+        protocol.serving = exchange
+        return self._owned(exchange, message.path)
+
+    def _owned(self, exchange: Exchange, target: str) -> Exchange:
+        exchange.target = target
         exchange.dates = self.dates
         exchange.server = self
-        protocol.serving = exchange
         return exchange

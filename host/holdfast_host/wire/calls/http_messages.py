@@ -35,21 +35,30 @@ class BadMessageError(Exception):
 
 def pack_message(facts: dict[str, Any], body: bytes | bytearray) -> bytes:
     """A message as the guest reads it: these facts, and the body as the last member."""
-    head = _encode(facts).encode()
+    return close_message(_encode(facts)[:-1].encode(), body)
+
+
+def close_message(head: bytes, body: bytes | bytearray) -> bytes:
+    """The same of facts that are text already, but for the bracket that ends them."""
     if not body:
-        return head
+        return b"%b}" % head
     if len(body) <= _TEXT_BYTES_MAX:
         try:
-            return b'%b,"body":%b}' % (head[:-1], _encode(body.decode()).encode())
+            return b'%b,"body":%b}' % (head, _encode(body.decode()).encode())
         except UnicodeDecodeError:
             pass
-    pieces = [head[:-1], b',"body_base64":"']
+    pieces = [head, b',"body_base64":"']
     view = memoryview(body)
     pieces += [
         binascii.b2a_base64(view[at : at + _PIECE_BYTES], newline=False) for at in range(0, len(body), _PIECE_BYTES)
     ]
     pieces.append(b'"}')
     return b"".join(pieces)
+
+
+def headers_text(headers: Iterable[tuple[str, str]]) -> bytes:
+    """The headers of a message, as it has them."""
+    return _encode(list(headers)).encode()
 
 
 def parse_message(text: bytes, what: str) -> dict[str, Any]:

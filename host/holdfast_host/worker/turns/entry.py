@@ -27,8 +27,8 @@ class Entry:
     """One instance as its worker holds it. The sandbox is its running turn's."""
 
     __slots__ = (
-        "body", "evictions", "is_function", "label", "last_group", "loaded", "mail", "out_of_pool", "pending",
-        "sandbox", "seen_group", "stored", "turn", "type_id", "used_at",
+        "body", "evictions", "find_place", "is_function", "label", "last_group", "loaded", "mail", "out_of_pool",
+        "pending", "sandbox", "seen_group", "stored", "turn", "type_id", "used_at",
     )  # fmt: skip
 
     def __init__(self, type_id: int, label: str, stored: StoredInstance) -> None:
@@ -39,6 +39,7 @@ class Entry:
         self.body: StandingBody | None = None  # of a response that its function has begun
         self.out_of_pool = False  # of a function's: it serves no requests
         self.mail: deque[Turn] = deque()
+        self.find_place: Callable[[], Entry | None] | None = None  # of a lobby: where its next turn may run now
         self.turn: Turn | None = None
         self.last_group = 0  # the group of its last write; 0: none since it was made or lost
         self.seen_group = 0  # of a function: the group that confirms what it was told last; see ConfirmingGate

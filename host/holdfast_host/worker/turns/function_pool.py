@@ -1,7 +1,9 @@
 """Functions: sandboxes without an instance, pooled, each serving one request at a time.
 
-A request waits in its function's lobby until a sandbox of the pool is free. The pool grows to its limit and shrinks
-when it is idle; past a full lobby requests are refused, so that a burst on one function takes no more than its share.
+A request waits in its function's lobby until its turn begins, and gets its sandbox then: a burst of requests that ask
+nobody is served by one sandbox, whose memory is warm, and only what runs or waits beside others makes the pool grow. It
+grows to its limit and shrinks when it is idle; past a full lobby requests are refused, so that a burst on one function
+takes no more than its share.
 A sandbox that trapped or handled much is not used again. One in which a response stands whose body comes in pieces is
 out of its pool until that has ended (`function_bodies`).
 """
@@ -34,26 +36,33 @@ if TYPE_CHECKING:
 class Pool:
     """The sandboxes of one function, and the lobby where requests wait for one."""
 
-    __slots__ = ("lobby", "members")
+    __slots__ = ("lobby", "members", "passed_over")
 
     def __init__(self, lobby: Entry) -> None:
         self.lobby = lobby
         self.members: list[Entry] = []  # the first ones are used most, so that the last ones go idle
+        self.passed_over = 0  # requests whose time had come when all sandboxes were busy
 
     def free_member(self, members_max: int, settled: int) -> Entry | None:
         """A sandbox without work, a new one if there may be more; None when all are busy.
 
         Best is one that has heard of nothing but what is durable: only its calls never wait.
         """
-        free = [member for member in self.members if member.turn is None and not member.mail]
-        for member in free:
-            if member.last_group <= settled:
-                return member
+        free = None
+        for member in self.members:
+            if member.turn is None:
+                if member.last_group <= settled:
+                    return member
+                free = free or member
         if len(self.members) >= members_max:
-            return free[0] if free else None
+            return free
         member = Entry(self.lobby.type_id, self.lobby.label, self.lobby.stored)
         self.members.append(member)
         return member
+
+    def places(self, members_max: int) -> int:
+        """How many requests could begin now."""
+        return max(0, members_max - sum(member.turn is not None for member in self.members))
 
 
 @leaders
@@ -87,7 +96,7 @@ class Functions:
         """Give a request to a sandbox of its function, let it wait for one, or answer at once with why not."""
         name = request.name.decode(errors="replace")
         number = self._deployments.function_number(name)
-        pool = self._pools.get(number) or Pool(_entry(number, name))
+        pool = self._pools.get(number) or self._new_pool(number, name)
         turn = FunctionTurn(pool.lobby, client, request, time.monotonic())
         client.expect(turn)
         try:
@@ -99,21 +108,17 @@ class Functions:
             return
         self._pools[number] = pool
         self._mailboxes.wait_in(pool.lobby, turn)
-        self._assign(pool)
+        self._mailboxes.requeue(pool.lobby)
 
     def touch(self, member: Entry, now: float) -> None:
         """A request begins."""
         member.used_at = now
 
     def release(self, member: Entry, turn: Turn) -> None:
-        """A request is over, or was refused: the next one of the lobby is this sandbox's."""
-        if member.out_of_pool:
-            return
-        if len(turn.request.body) + len(turn.result) > self._limits.function_kept_bytes_max:
+        """A request is over, or was refused: one that found all sandboxes busy may have this one."""
+        if not member.out_of_pool and len(turn.request.body) + len(turn.result) > self._limits.function_kept_bytes_max:
             member.deactivate()
-        lobby = self._pools[member.type_id].lobby
-        if lobby.mail and not member.mail:
-            self._mailboxes.move_on(lobby, member)
+        self._call_up(self._pools.get(member.type_id))
 
     def leave_pool(self, member: Entry) -> None:
         """A response stands in it, whose body comes in pieces."""
@@ -134,7 +139,8 @@ class Functions:
         self.bodies.keep_house(now, lambda number: self._deployments.find(number) is not None)
         for number, pool in list(self._pools.items()):
             self._mailboxes.expire(pool.lobby, now)
-            self._assign(pool)
+            for _ in range(pool.places(self._limits.function_sandboxes_max)):  # a limit may have changed
+                self._call_up(pool)
             gone = self._deployments.find(number) is None
             idle_s = 0.0 if gone else self._limits.idle_eviction_s
             self._shrink(pool, now - idle_s)
@@ -165,26 +171,38 @@ class Functions:
 
     def _check(self, pool: Pool, number: int) -> None:
         label, waiting, limits = pool.lobby.label, len(pool.lobby.mail), self._limits
+        queue_max = limits.function_queue_max
+        if waiting >= queue_max:  # those that could begin now do not count
+            waiting -= pool.places(limits.function_sandboxes_max)
         if self._mailboxes.draining:
             raise HostUnavailableError(f"{label}: the host is stopping; the request did not run")
         if self._deployments.find(number) is None:
             raise UnknownFunctionError(f"{label}: no such function is deployed")
-        if waiting >= limits.function_queue_max:
-            raise MailboxFullError(f"{label}: {waiting} requests wait, the limit is {limits.function_queue_max}")
+        if waiting >= queue_max:
+            raise MailboxFullError(f"{label}: {waiting} requests wait, the limit is {queue_max}")
         if self._mailboxes.waiting_turns >= limits.worker_turns_max:
             raise MailboxFullError(
                 f"{label}: {self._mailboxes.waiting_turns} turns wait at its worker, the limit is "
                 f"{limits.worker_turns_max}"
             )
 
-    def _assign(self, pool: Pool) -> None:
-        """Bring waiting requests to sandboxes without work."""
-        while pool.lobby.mail:
+    def _new_pool(self, number: int, name: str) -> Pool:
+        pool = Pool(Entry(number, f"fn {name}", StoredInstance(0, 0, b"")))  # it has no instance and nothing on disk
+
+        def find_place() -> Entry | None:
+            """The sandbox of a request whose time has come."""
             member = pool.free_member(self._limits.function_sandboxes_max, self._settled())
-            if member is None:
-                return
-            self._mailboxes.move_on(pool.lobby, member)
-            self._mailboxes.requeue(member)
+            pool.passed_over += member is None
+            return member
+
+        pool.lobby.find_place = find_place
+        return pool
+
+    def _call_up(self, pool: Pool | None) -> None:
+        """A sandbox may be free: the time of a request has come again that found none."""
+        if pool is not None and pool.passed_over:
+            pool.passed_over -= 1
+            self._mailboxes.requeue(pool.lobby)
 
     def _shrink(self, pool: Pool, unused_since: float) -> None:
         kept: list[Entry] = []
@@ -194,8 +212,3 @@ class Functions:
             else:
                 kept.append(member)
         pool.members = kept
-
-
-def _entry(number: int, name: str) -> Entry:
-    """A place for requests: it has no instance and nothing on disk."""
-    return Entry(number, f"fn {name}", StoredInstance(0, 0, b""))

@@ -95,7 +95,12 @@ class Mailboxes:
         while ready:
             entry = ready.popleft()
             if entry.turn is None and entry.mail:
+                find_place = entry.find_place
+                place = entry if find_place is None else find_place()
+                if place is None:
+                    continue
                 turn = entry.mail.popleft()  # as `_take` does: every turn comes this way
+                turn.entry = place
                 self.waiting_turns -= turn.is_call
                 return turn
         return None
@@ -131,16 +136,10 @@ class Mailboxes:
         """Whether a turn waits for its instance to be read."""
         return any(entry.mail for entry in self.held_back.values())
 
-    def wait_in(self, lobby: Entry, turn: Turn) -> None:
-        """Let a turn wait where none runs: for `move_on`."""
-        lobby.mail.append(turn)
-        self.waiting_turns += 1
-
-    def move_on(self, lobby: Entry, entry: Entry) -> None:
-        """The first turn of a lobby is this entry's from now on; `requeue` has it run, where none runs there."""
-        turn = lobby.mail.popleft()
-        turn.entry = entry
+    def wait_in(self, entry: Entry, turn: Turn) -> None:
+        """Let a turn wait there; `requeue` has it run. In a lobby each turn has a place in the queue of its own."""
         entry.mail.append(turn)
+        self.waiting_turns += 1
 
     def take_next(self, turn: Turn) -> bool:
         """Take a turn that has just arrived, where nothing is before it at its instance; whether that is so."""
@@ -194,7 +193,7 @@ class Mailboxes:
     def queues(self) -> Collection[Entry]:
         """The instances at which turns wait, ready or behind a running turn."""
         entries = (*self._ready, *(turn.entry for turn in self._running), *self.held_back.values())
-        return {id(entry): entry for entry in entries if entry.mail}.values()
+        return {id(entry): entry for entry in entries if entry.mail and entry.find_place is None}.values()
 
     def depth(self) -> tuple[int, float | None]:
         """How many turns the fullest mailbox holds, and when the oldest of all waiting turns arrived."""
