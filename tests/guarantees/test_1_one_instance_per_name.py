@@ -108,6 +108,7 @@ def test_a_deploy_under_load_never_makes_two_and_loses_no_call(
     assert greeting == "four"
 
 
+@pytest.mark.slow
 def test_a_second_host_on_the_same_directory_says_who_holds_it(start_probe_host: StartHost) -> None:
     host = start_probe_host()
     with host.caller() as caller:

@@ -14,6 +14,7 @@ from tests.harness.fixtures import StartHost
 from tests.harness.host import HostProcess
 from tests.harness.load import Load, PlannedCall, Record, Told, percentile
 from tests.harness.mutants.host import command
+from tests.harness.repeats import repeats
 
 ACCOUNTS = [f"account-{number}" for number in range(50)]
 OPENING = 100
@@ -35,12 +36,13 @@ def overlapping_debits(host: HostProcess, calls: int) -> list[Record]:
         return load.join()
 
 
+@pytest.mark.repeats
 def test_64_clients_debit_50_names_and_no_account_is_overdrawn_and_every_sum_is_exact(
     probe_host: StartHost,
 ) -> None:
     host = probe_host(workers=2)
 
-    records = overlapping_debits(host, 5_000)
+    records = overlapping_debits(host, repeats(1_600, 5_000))
 
     spent: Counter[str] = Counter()
     for record in records:

@@ -23,6 +23,7 @@ from tests.harness.host import HOLDFAST
 from tests.harness.s3 import S3Bucket
 
 
+@pytest.mark.slow
 def test_moments_single_instances_and_changes_come_from_a_bucket(
     bucket: S3Bucket, start_probe_host: StartHost, tmp_path: Path
 ) -> None:

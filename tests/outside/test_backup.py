@@ -127,6 +127,7 @@ def test_a_host_starts_from_a_backup_with_all_that_it_had(taken: tuple[HostProce
         assert caller.request("GET", "/v1/functions").value["functions"][0]["version"] == 1
 
 
+@pytest.mark.slow
 def test_the_key_of_the_secrets_goes_along_only_where_it_is_asked_for(
     taken: tuple[HostProcess, Path], tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ def chat_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]
         yield host
 
 
+@pytest.mark.slow
 def test_who_follows_events_misses_nothing_and_hears_nothing_twice_whatever_breaks(chat_host: HostProcess) -> None:
     with Client(chat_host.url, TOKEN, retries=8) as client:
         room = client.actor("Room", "follow")

@@ -106,6 +106,7 @@ def test_who_waits_for_an_answer_holds_up_nobody_and_takes_nobodys_place(
     assert took_s < 5
 
 
+@pytest.mark.slow
 def test_where_those_who_wait_count_as_those_who_compute_others_are_refused(
     start_asker: StartAsker, outside: OutsideServer
 ) -> None:

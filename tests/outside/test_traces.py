@@ -163,6 +163,7 @@ def test_a_host_stops_with_all_spans_sent_and_the_variables_say_where_and_how(
     assert asked == "Bearer word"
 
 
+@pytest.mark.slow
 def test_an_alarm_links_to_the_turn_that_set_it_over_a_restart(
     start_probe_host: StartHost, collector: Collector
 ) -> None:
@@ -194,6 +195,7 @@ def test_a_collector_that_is_not_there_costs_no_call_and_is_named_in_the_log(sta
     assert float(failed.rpartition(" ")[2]) > 0
 
 
+@pytest.mark.slow
 def test_without_tracing_a_callers_trace_is_nobodys_and_no_metric_speaks_of_spans(
     start_suite: Callable[..., HostProcess], collector: Collector
 ) -> None:
