@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from holdfast_host.core.errors import TenantInUseError
+from holdfast_host.core.errors import HostUnavailableError, TenantInUseError, UnknownTenantError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import Limits
 from holdfast_host.core.logs import EventLog
@@ -121,3 +121,29 @@ def test_tokens_and_secrets_of_a_tenant_go_with_it_from_the_store(shared: Home, 
     assert [each.name for each in later.registry.tenants()] == ["default"]
     assert [each.tenant for each in later.tokens.all().values()] == ["default"]
     assert later.vault.values() == {"KEY": "of default"}
+
+
+def test_nothing_is_made_for_a_tenant_that_is_being_deleted(hosts: tuple[Host, Host]) -> None:
+    """Its tokens are forgotten by then: one made now would let somebody in to the next tenant of that name."""
+    tenants, refused = hosts[0].tenants, list[str]()
+
+    class Meanwhile:
+        """What is kept of a tenant beside the rest; cannot be forgotten at the first time."""
+
+        async def forget(self, tenant: str) -> None:
+            with pytest.raises(UnknownTenantError, match="there is no tenant 'acme'"):
+                tenants.named(tenant)
+            refused.append(tenant)
+            if len(refused) == 1:
+                raise HostUnavailableError("the disk does not let us")
+
+    tenants._kept = (*tenants._kept, Meanwhile())
+    hosts[0].perform(MakeTenant("acme"))
+    with pytest.raises(HostUnavailableError):
+        hosts[0].perform(DeleteTenant("acme"))
+    assert tenants.named("acme").name == "acme", "it stays, and is as before"
+    hosts[0].perform(DeleteTenant("acme"))
+
+    assert refused == ["acme", "acme"]
+    with pytest.raises(UnknownTenantError):
+        tenants.named("acme")

@@ -51,6 +51,7 @@ class Tenants:
         self._kept = kept
         self._publish = publish
         self._log = log
+        self._going: set[str] = set()  # that are being deleted
 
     async def perform(self, operation: TenantOperation) -> JsonObject:
         """One operation.
@@ -72,13 +73,13 @@ class Tenants:
                 return await self._delete(operation.name)
 
     def named(self, name: str) -> TenantRecord:
-        """The tenant of that name.
+        """The tenant of that name, for which something may be made.
 
         Raises:
-            UnknownTenantError: there is none.
+            UnknownTenantError: there is none, or it is being deleted.
         """
         found = next((each for each in self._registry.tenants() if each.name == name), None)
-        if found is None:
+        if found is None or name in self._going:
             raise UnknownTenantError(f"there is no tenant {name[:64]!r}")
         return found
 
@@ -126,11 +127,15 @@ class Tenants:
 
         async def decide() -> None:
             await self._deploys.check_unused(name)
+            self._going.add(name)  # a token that was made now would let somebody in to the next one of that name
             for each in self._kept:  # first what lets somebody in
                 await each.forget(name)
             self._registry.commit_tenant_removal(name)
 
-        await self._deploys.record(decide)
+        try:
+            await self._deploys.record(decide)
+        finally:
+            self._going.discard(name)
         await self._tell()
         self._log.info("tenant deleted", tenant=name)
         return self._show(record)
