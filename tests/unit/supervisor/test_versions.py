@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from holdfast_host.core.errors import (
+    HostUnavailableError,
     InvalidManifestError,
+    StorageFullError,
     UnknownFunctionError,
     UnknownVersionError,
 )
 from tests.unit.supervisor.deploying import DeployBench
-from tests.unit.supervisor.fake_compile import component_text
+from tests.unit.supervisor.fake_compile import FakeCompiled, compile_json, component_text
 from tests.unit.supervisor.test_deploys import ACCOUNT, BOUND
 
 
@@ -99,6 +102,32 @@ def test_a_restart_leaves_out_what_cannot_be_compiled_any_more(bench: DeployBenc
     bench.deploy("account", ACCOUNT, BOUND)
     assert bench.show("account")["status"] == "deploy_ok"
     assert len(bench.registry.catalog().deployments) == 2
+
+
+def test_a_restart_on_a_full_disk_runs_all_but_what_has_to_be_compiled(
+    bench: DeployBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is to make room needs the host."""
+    bench.deploy("account", ACCOUNT, BOUND)
+    bench.deploy("other", component_text("Other"))
+    sha256 = bench.rollout.runs["account"].sha256
+    Path(bench.rollout.runs["account"].compiled).unlink()
+    bench.reopen()
+
+    async def compile_other(component: Path, *given: Any) -> FakeCompiled:
+        if component.stem == sha256:
+            raise HostUnavailableError("no space left")
+        return await compile_json(component, *given)
+
+    def record_nothing(*_given: object) -> None:
+        raise StorageFullError("the registry cannot be written; nothing was changed")
+
+    monkeypatch.setattr(bench.shelf, "_compile_component", compile_other)
+    monkeypatch.setattr(bench.registry, "commit_failure", record_nothing)
+    asyncio.run(bench.shelf.restore())
+
+    assert [each.function for each in bench.registry.catalog().deployments] == ["other"]
+    assert "no space left" in bench.log.getvalue()
 
 
 TIMED = BOUND + '[triggers]\ncrons = ["@daily"]\n'

@@ -13,7 +13,7 @@ import asyncio
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -265,7 +265,8 @@ class ComponentStore:
             await self.ready(deployment, doubt=doubt)
         except HoldfastError as error:
             self._log.error("a deployed function cannot be compiled", function=deployment.function, error=error)
-            self._registry.commit_failure(deployment.func_id, f"{error.name}: {error}")
+            with suppress(HoldfastError):  # the disk may be full, and all others can run
+                self._registry.commit_failure(deployment.func_id, f"{error.name}: {error}")
             discard(Path(deployment.compiled))  # what does not vouch for itself is not loaded
 
     def _is_here(self, sha256: str) -> bool:
