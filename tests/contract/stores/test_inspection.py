@@ -10,8 +10,8 @@ from holdfast_host.core.limits import Limits
 from holdfast_host.storage.data_directory import ensure_data_directory
 from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Alarm, Store
+from tests.contract.stores.committing import ACCOUNT, Committer, alarm_change, changes
 from tests.contract.stores.conftest import SMALL_MAP, OpenStore
-from tests.contract.stores.test_conformance import ACCOUNT, Committer, alarm_change, changes
 
 LEDGER = 8
 

@@ -8,7 +8,7 @@ import pytest
 
 from holdfast_host.storage.jobs import ID_BYTES, STATES, Job, id_prefix, new_id
 from holdfast_host.storage.store import Changes, Receipt, Store
-from tests.contract.stores.test_conformance import Committer
+from tests.contract.stores.committing import Committer
 
 ACCOUNT, ROOM = 7, 8
 FULL = Job(

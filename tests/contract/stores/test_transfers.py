@@ -16,8 +16,8 @@ from holdfast_host.storage.transfers import (
     ExportRow,
     Staging,
 )
+from tests.contract.stores.committing import ACCOUNT, Committer, changes, everything
 from tests.contract.stores.conftest import SMALL_MAP, OpenStore
-from tests.contract.stores.test_conformance import ACCOUNT, Committer, changes, everything
 
 
 def rows_of(export: Export, *, bytes_max: int = 1) -> list[ExportRow]:
