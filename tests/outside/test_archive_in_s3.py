@@ -22,6 +22,8 @@ from tests.harness.fixtures import StartHost
 from tests.harness.host import HOLDFAST
 from tests.harness.s3 import S3Bucket
 
+HELD_UP_S = 15.0  # less than a host waits for an answer of S3, and far more than a busy machine takes for a call
+
 
 @pytest.mark.slow
 def test_moments_single_instances_and_changes_come_from_a_bucket(
@@ -85,11 +87,11 @@ def test_a_service_that_hangs_or_refuses_holds_up_no_call_and_shows_as_lag(
     until_reached(bucket.root(), 0)
     with host.caller() as caller:
         with bucket.service.stopped():
-            deadline = time.monotonic() + 40
+            deadline = time.monotonic() + 120
             while "behind" not in (ready := caller.request("GET", "/health/readiness")).text:
                 began = time.monotonic()
                 assert caller.call("Probe", "alice", "increment").status == 200
-                assert time.monotonic() - began < 5
+                assert time.monotonic() - began < HELD_UP_S
                 assert time.monotonic() < deadline, "the lag is not told"
                 time.sleep(0.1)
             assert ready.status == 200
