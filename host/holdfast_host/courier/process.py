@@ -17,11 +17,11 @@ from holdfast_host.courier.addresses import PrivateAccess
 from holdfast_host.courier.connections import Connections
 from holdfast_host.courier.control import ControlChannel
 from holdfast_host.courier.exchange import Deliver, Exchanges
-from holdfast_host.courier.followed import FollowedAnswers
 from holdfast_host.courier.grants import Grants
 from holdfast_host.courier.in_flight import InFlight
 from holdfast_host.courier.links import WorkerLink
 from holdfast_host.courier.lookups import Lookups
+from holdfast_host.courier.streamed_answers import FollowedAnswers
 from holdfast_host.wire.calls.outbound import Ask, Read
 from holdfast_host.wire.control.protocol import (
     CourierOrder,

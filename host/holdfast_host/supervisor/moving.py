@@ -100,7 +100,7 @@ def _partitions(directory: DirectoryLayout) -> list[Path]:
 
 
 def _refuse_large(directory: DirectoryLayout, bytes_max: int) -> None:
-    from holdfast_host.storage.lmdb.whole import too_large
+    from holdfast_host.storage.lmdb.whole_instances import too_large
 
     registry = Registry.open(directory.registry, directory.compiled)
     found = [each for path in _partitions(directory) for each in too_large(path, bytes_max)]
@@ -118,7 +118,7 @@ def _refuse_large(directory: DirectoryLayout, bytes_max: int) -> None:
 
 def _copy_instances(directory: DirectoryLayout, filling: Filling) -> bytes:
     """Their digests, one behind the other."""
-    from holdfast_host.storage.lmdb.whole import read_instances
+    from holdfast_host.storage.lmdb.whole_instances import read_instances
 
     digests = bytearray()
     for path in _partitions(directory):

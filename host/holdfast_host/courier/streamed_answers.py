@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from holdfast_host.core.errors import HoldfastError, LimitError, OutboundTimeoutError, OutboundUnreachableError
-from holdfast_host.courier.events import PIECE_BYTES, EventCutter
+from holdfast_host.courier.event_boundaries import PIECE_BYTES, EventCutter
 from holdfast_host.courier.requests import pack_response
 from holdfast_host.wire.calls.outbound import PIECE
 

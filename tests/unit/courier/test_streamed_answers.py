@@ -12,8 +12,8 @@ import pytest
 
 from holdfast_host.core.errors import LimitError, OutboundTimeoutError, OutboundUnreachableError
 from holdfast_host.core.limits import KIB, Limits
-from holdfast_host.courier.events import EventCutter
-from holdfast_host.courier.followed import GATHER_S, FollowedAnswers
+from holdfast_host.courier.event_boundaries import EventCutter
+from holdfast_host.courier.streamed_answers import GATHER_S, FollowedAnswers
 from holdfast_host.wire.calls.outbound import PIECE, Ask
 from tests.unit.courier.servers import FUNCTION, Asking, RawServer, Seen, answer, asking, raw_server
 from tests.unit.courier.test_streams import CHUNKED, chunk
