@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.benchmarks.servers import MissingToolError, Server
@@ -68,9 +68,10 @@ def measure(server: Server, load: Load, seconds: float) -> Measured:
         MissingToolError: there is no wrk.
         RuntimeError: the server does not answer.
     """
+    asked = load if server.prefix is None else replace(load, prefix=server.prefix)
     for patience in (1, 2, 5):
         before_s = cpu_s_of(server.pid)
-        text = run_wrk(server.url, load, seconds * patience)
+        text = run_wrk(server.url, asked, seconds * patience, server.content_type)
         cpu_s = cpu_s_of(server.pid) - before_s
         if (calls := int(_found(r"(\d+) requests in", text))) > 0:
             return _read(text, cpu_s / calls)
@@ -100,7 +101,7 @@ def measure_in_turns(
     return seen
 
 
-def run_wrk(url: str, load: Load, seconds: float) -> str:
+def run_wrk(url: str, load: Load, seconds: float, content_type: str = "") -> str:
     """What wrk prints after so many seconds of load."""
     wrk = shutil.which("wrk")
     if wrk is None:
@@ -108,6 +109,8 @@ def run_wrk(url: str, load: Load, seconds: float) -> str:
     own = {"NAMES": str(load.names), "METHOD": load.method, "BODY": load.body, "PREFIX": load.prefix}
     if load.keyed:
         own["KEYED"] = "1"
+    if content_type and load.body:
+        own["TYPE"] = content_type
     return subprocess.run(
         [wrk, "-t1", f"-c{load.clients}", f"-d{seconds:g}s", "--timeout", "20s", "--latency", "-s", str(SCRIPT), url],
         env={**os.environ, **own},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import signal
@@ -12,14 +13,17 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.harness.components import TestComponent, built
 from tests.harness.deploying import deploy, try_to_deploy
 from tests.harness.hand_rolled import HandRolledServer, NoCompilerError, compile_account
 from tests.harness.host import HOLDFAST, READY_TIMEOUT_S, HostProcess
+from tests.harness.namespaces import Net
 from tests.harness.projects import free_port
 
 HERE = Path(__file__).resolve().parent
@@ -27,6 +31,8 @@ PEERS = HERE / "peers"
 TOOLS = HERE.parents[1] / "build" / "bench"  # what a benchmark installs or compiles
 
 WORKERD = "workerd@1.20261117.1"
+RESTATE = "@restatedev/restate-server@1.7.12"
+RESTATE_PORT = 8080  # in a namespace of its own
 
 
 class MissingToolError(Exception):
@@ -41,6 +47,8 @@ class Server:
     url: str
     pid: int
     host: HostProcess | None = None
+    prefix: str | None = None  # the path before the name, where it is not ours
+    content_type: str = ""  # that it wants to be told
 
 
 @contextmanager
@@ -80,7 +88,7 @@ def holdfast_of(
 @contextmanager
 def workerd(actor: str = "Account") -> Iterator[Server]:
     """The engine behind Durable Objects, with local disk storage, and that class of the module of its name."""
-    program = _installed_workerd()
+    program = _installed(WORKERD, "workerd")
     with tempfile.TemporaryDirectory() as scratch:
         port = free_port()
         directory = Path(scratch)
@@ -122,6 +130,36 @@ def by_hand(name: str, module: str, environment: Mapping[str, str], processes: i
 
 
 @contextmanager
+def restate() -> Iterator[Server]:
+    """Restate's server with the service of peers/account_on_restate.py, in a network namespace: it asks outside."""
+    if find_spec("restate") is None:
+        raise MissingToolError("no restate-sdk: make bench installs it")
+    program = _installed(RESTATE, "restate-server")
+    with tempfile.TemporaryDirectory() as scratch, _namespace() as net:
+        module = ["-m", "tests.benchmarks.peers.account_on_restate"]
+        parts = [str(program), scratch, net.there, str(os.cpu_count() or 1)]
+        command = ["ip", "netns", "exec", net.name, sys.executable, *module, *parts]
+        with _process("Restate", command, RESTATE_PORT, address=net.there, timeout_s=90) as server:
+            asked = replace(server, prefix="/Account/", content_type="application/json")
+            _wait_for_answer(f"{asked.url}/Account/first/empty")
+            yield asked
+
+
+@contextmanager
+def _namespace() -> Iterator[Net]:
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        raise MissingToolError("Restate is measured in a network namespace, which only root can make, with iproute2")
+    try:
+        net = Net()
+    except subprocess.CalledProcessError as error:
+        raise MissingToolError(f"no network namespaces here: {error.stderr.decode(errors='replace').strip()}") from None
+    try:
+        yield net
+    finally:
+        net.remove()
+
+
+@contextmanager
 def aiohttp_empty(loop: str) -> Iterator[Server]:
     """The floor of our HTTP stack: aiohttp with a handler that does nothing, on `asyncio` or `uvloop`."""
     port = free_port()
@@ -151,7 +189,12 @@ def aiohttp_empty(loop: str) -> Iterator[Server]:
 
 @contextmanager
 def _process(
-    name: str, command: list[str], port: int, environment: Mapping[str, str] | None = None
+    name: str,
+    command: list[str],
+    port: int,
+    environment: Mapping[str, str] | None = None,
+    address: str = "127.0.0.1",
+    timeout_s: float = 20.0,
 ) -> Iterator[Server]:
     process = subprocess.Popen(
         command,
@@ -162,34 +205,51 @@ def _process(
         start_new_session=True,
     )
     try:
-        _wait_for(port, process, name)
-        yield Server(name, f"http://127.0.0.1:{port}", process.pid)
+        _wait_for(address, port, process, name, timeout_s)
+        yield Server(name, f"http://{address}:{port}", process.pid)
     finally:
         os.killpg(process.pid, signal.SIGKILL)  # with what it has started
         process.wait()
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], name: str) -> None:
-    deadline = time.monotonic() + 20
+def _wait_for(address: str, port: int, process: subprocess.Popen[bytes], name: str, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise MissingToolError(f"{name} ended with {process.returncode}")
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex((address, port)) == 0:
                 return
         time.sleep(0.05)
     raise MissingToolError(f"{name} does not listen")
 
 
-def _installed_workerd() -> Path:
-    program = TOOLS / "node_modules" / ".bin" / "workerd"
-    if not program.exists():
+def _wait_for_answer(url: str) -> None:
+    """A server may listen before it knows what it serves."""
+    where = urlsplit(url)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(OSError, http.client.HTTPException):
+            asked = http.client.HTTPConnection(where.hostname or "", where.port, timeout=10)
+            asked.request("POST", where.path)
+            if asked.getresponse().status == 200:
+                return
+        time.sleep(0.2)
+    raise MissingToolError(f"{url} is not answered")
+
+
+def _installed(package: str, program: str) -> Path:
+    """A program of an npm package, which is installed where it is not."""
+    found = TOOLS / "node_modules" / ".bin" / program
+    if not found.exists():
         npm = shutil.which("npm")
         if npm is None:
-            raise MissingToolError("no npm to install workerd with (Debian: apt-get install npm)")
+            raise MissingToolError(f"no npm to install {package} with (Debian: apt-get install npm)")
         TOOLS.mkdir(parents=True, exist_ok=True)
-        command = [npm, "install", "--silent", "--no-save", "--prefix", str(TOOLS), WORKERD]
+        if not (TOOLS / "package.json").exists():
+            (TOOLS / "package.json").write_text("{}")  # else npm removes what an earlier package has brought
+        command = [npm, "install", "--silent", "--prefix", str(TOOLS), package]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
-            raise MissingToolError(f"npm could not install {WORKERD}: {(done.stdout + done.stderr).strip()[-300:]}")
-    return program
+            raise MissingToolError(f"npm could not install {package}: {(done.stdout + done.stderr).strip()[-300:]}")
+    return found

@@ -20,6 +20,7 @@ from tests.benchmarks.servers import (
     by_hand,
     hand_rolled,
     holdfast,
+    restate,
     workerd,
 )
 from tests.harness import postgres
@@ -45,7 +46,7 @@ def run(section: Section, scale: Scale) -> None:
 def _servers(section: Section) -> Iterator[list[Server]]:
     with ExitStack() as stack:
         servers = []
-        others = (_fastapi(section), hand_rolled(), aiohttp_empty("asyncio"), aiohttp_empty("uvloop"))
+        others = (_fastapi(section), restate(), hand_rolled(), aiohttp_empty("asyncio"), aiohttp_empty("uvloop"))
         for start in (holdfast(), workerd(), *others):
             try:
                 servers.append(stack.enter_context(start))
