@@ -185,7 +185,7 @@ class Guest:
             if type(result) is CoroutineType:
                 result = self._coroutines.finish(result, f"{self._label}.{method}")
             text = plain_text(result)
-            if text is None or typed_result:
+            if text is None or (typed_result and '"$hf"' in text):
                 return self._result_text(result, method, typed_result)
             return text
         except BaseException as failure:
@@ -199,7 +199,11 @@ class Guest:
             args, kwargs = decode_arguments(arguments)
         except CodecError as error:
             raise CallRefusedError("CodecError", str(error), 400) from None
-        facts.check(args, kwargs)
+        if args or not kwargs:
+            if kwargs or not facts.fits_positions(len(args)):
+                facts.check(args, kwargs)
+        elif tuple(kwargs) not in facts.usual and not facts.fits_names(kwargs.keys()):
+            facts.check(args, kwargs)
         return bound(*args, **kwargs)
 
     def _result_text(self, result: Any, method: str, typed: bool) -> str:

@@ -230,6 +230,11 @@ def decode_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
         given = decode_given(text)
     except (ValueError, RecursionError) as error:
         raise CodecError(f"the arguments are {not_json(error)}") from None
+    if not may_have_tags(text):
+        if type(given) is dict:
+            return [], given
+        if type(given) is list:
+            return given, {}
     return untag_arguments(given)
 
 

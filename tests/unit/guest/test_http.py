@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -200,3 +200,35 @@ def test_a_piece_that_is_none_is_an_error_and_not_the_end_of_the_body(kind: Any)
     assert pieces.take() == "YQ=="
     with pytest.raises(TypeError, match="not of NoneType"):
         pieces.take()
+
+
+@pytest.mark.parametrize("value", [None, {"a": [1, 2.5]}, "ü", "\ud800", 'say "so"\n', "x" * 70_000])
+def test_a_usual_response_is_written_as_any_other(value: Any) -> None:
+    assert Response.json(value, 201).to_wire() == Response.json(value, 201, headers={}).to_wire()
+
+
+def test_what_a_handler_changes_of_a_usual_response_is_what_is_sent() -> None:
+    def sent(change: Callable[[Response], None]) -> dict[str, Any]:
+        response = Response.json({"a": 1})
+        change(response)
+        found: dict[str, Any] = json.loads(response.to_wire())
+        return found
+
+    kind = ["Content-Type", "application/json"]
+    usual = {"status": 200, "headers": [kind], "body": '{"a":1}'}
+
+    assert sent(lambda response: None) == usual
+    assert sent(lambda response: setattr(response, "status", 404)) == {**usual, "status": 404}
+    assert sent(lambda response: setattr(response, "body", b"other")) == {**usual, "body": "other"}
+    assert sent(lambda response: response.headers.add("X-A", "1")) == {**usual, "headers": [kind, ["X-A", "1"]]}
+    assert sent(lambda response: setattr(response, "headers", Headers())) == {**usual, "headers": []}
+
+
+def test_a_request_that_was_read_can_be_changed_and_handed_on() -> None:
+    request = Request.from_wire('{"method":"POST","url":"http://a/b?c=1","headers":[["X-A","1"]],"body":"\u00fc"}')
+    request.headers["X-A"] = "2"
+    request.body = b"other"
+
+    assert (request.text(), request.path, request.query) == ("other", "/b", {"c": "1"})
+    assert json.loads(request.to_wire())["headers"] == [["X-A", "2"]]
+    assert json.loads(request.to_wire())["body"] == "other"

@@ -85,6 +85,17 @@ def test_a_sandbox_is_used_again_and_serves_one_request_at_a_time(monkeypatch: p
     assert stage.made == 1
 
 
+def test_a_burst_of_requests_that_wait_for_nothing_is_served_by_one_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have their sandbox when their turn begins; a monitor that gives the lead away is left out of it."""
+    stage = FunctionStage(monkeypatch, lambda turn, request: request, Limits().replace(promotion_after_s=60))
+    stage.ask()
+    slots: list[int] = []
+    stage.do(lambda: slots.extend(stage.send(number) for number in range(20)))  # none is read before all are sent
+
+    assert [stage.client.wait(slot) for slot in slots] == [(200, number) for number in range(20)]
+    assert stage.made == 1
+
+
 @pytest.mark.limit("function_sandboxes_max")
 def test_requests_run_beside_each_other_up_to_the_pools_bound_and_the_rest_waits(
     monkeypatch: pytest.MonkeyPatch,
