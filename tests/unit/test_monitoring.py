@@ -18,7 +18,7 @@ from prometheus_client.core import HistogramMetricFamily
 from holdfast_host.cli.main import group
 from holdfast_host.core import errors
 from holdfast_host.core.limits import Limits
-from holdfast_host.front.routes.metrics import collected
+from holdfast_host.front.routes.metrics import HostCollector
 from tests.harness.components import PROJECT
 
 ALERTS = PROJECT / "docs" / "packaging" / "prometheus" / "alerts.yaml"
@@ -36,7 +36,7 @@ def served() -> dict[str, set[str]]:
     """The names of all samples of /metrics, with their labels."""
     found: dict[str, set[str]] = {"up": set()}
     nothing = {"workers": [], "fronts": [], "couriers": [], "quarantined": {}, "deploys_waiting": 0, "private_bytes": 0}
-    for family in collected(nothing).collect():
+    for family in HostCollector(nothing).collect():
         values = ["x"] * 9  # as many as it has labels are taken
         if isinstance(family, HistogramMetricFamily):
             family.add_metric(values, [("1.0", 0), ("+Inf", 0)], 0)

@@ -14,9 +14,11 @@ from typing import Final
 
 from aiohttp import web
 
-from holdfast_host.core.errors import HoldfastError
+from holdfast_host.core.errors import BadRequestError, HoldfastError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.tokens import without_secrets
+from holdfast_host.front.access.callers import NOBODY
+from holdfast_host.front.access.refusals import Refusals
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import Answer
 from holdfast_host.front.http.errors import RouteError
@@ -53,7 +55,8 @@ class Audited:
             what,
             without_secrets(path)[:_PATH_CHARS_MAX],
             exchange.came_by.client,
-            exchange.tenant,
+            None if exchange.whole_host else exchange.tenant,
+            by_host=caller.tenant is None and not exchange.whole_host,
         )
         begun = int((await self._control.request(BeginChange(change)))["number"])
         try:
@@ -98,6 +101,16 @@ class Audited:
             await self._control.request(EndChange(begun, change, outcome))
         except HoldfastError as error:  # the change has been made, or not, whatever becomes of its line
             _log.error("the audit log has no outcome of its line %d, %s: %s", begun, outcome, error.message)
+
+
+def note_refusal(refusals: Refusals, exchange: Exchange, error: HoldfastError) -> None:
+    """Count a request that was refused for its token."""
+    try:
+        client = exchange.came_by.client
+    except BadRequestError:  # what proxies say of it cannot be
+        client = exchange.remote or ""
+    caller = None if exchange.caller is NOBODY else exchange.caller
+    refusals.note(error, caller, client, exchange.method, without_secrets(exchange.target.partition("?")[0]))
 
 
 def only(result: JsonObject, *keys: str) -> JsonObject:

@@ -17,11 +17,12 @@ from holdfast_host.core.errors import InternalError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import adopt_logging, adopt_tracebacks, set_level
 from holdfast_host.core.tls import server_context
+from holdfast_host.front.access.refusals import Refusals
 from holdfast_host.front.access.tokens import Tokens
 from holdfast_host.front.access_log.connection import LoggedConnection
 from holdfast_host.front.access_log.file import AccessFile
 from holdfast_host.front.app import App
-from holdfast_host.front.audit import Audited
+from holdfast_host.front.audit import Audited, note_refusal
 from holdfast_host.front.calls.actor_calls import Calls
 from holdfast_host.front.calls.catalog_view import CatalogView
 from holdfast_host.front.control import ControlChannel
@@ -158,6 +159,8 @@ class Front:
         elif start.known_heads and is_known():
             knowing = partial(KnowingConnection, self._direct, self._known_functions)
         api = HttpServer(app.handle, ClientTimeouts(), ConnectionLimits(connections_max), new_connection=knowing)
+        self._refusals = Refusals(control.send)
+        api.on_forbidden = partial(note_refusal, self._refusals)
         self._servers = [(start.listen_fd, api)]
         if start.root_fd >= 0:
             serve_root = partial(app.handle_root, function=start.root_function)
@@ -257,6 +260,7 @@ class Front:
         await self._sockets.close_all()
         for _, server in self._servers:
             await server.drain()
+        self._refusals.tell()
         self._control.send(Drained())
 
 

@@ -17,7 +17,7 @@ from holdfast_host.supervisor.cluster.listing import list_hosts
 from holdfast_host.supervisor.crashes.attribution import CrashAttribution
 from holdfast_host.supervisor.deploys.component_store import ComponentStore, Progress
 from holdfast_host.supervisor.processes.activity import collect_activity
-from holdfast_host.supervisor.processes.measures import collect_measures
+from holdfast_host.supervisor.processes.measures import collect_measures, collect_types
 from holdfast_host.supervisor.processes.supervision import SupervisedProcess
 from holdfast_host.supervisor.secrets.operations import Secrets
 from holdfast_host.supervisor.startup import HostResources
@@ -28,6 +28,7 @@ from holdfast_host.wire.control.operations import (
     AuditOperation,
     CollectActivity,
     CollectMeasures,
+    CollectTenantMeasures,
     FurtherOperation,
     KeptOperation,
     ListHosts,
@@ -78,6 +79,9 @@ class FurtherOperations:
         match operation:
             case CollectMeasures():
                 return await self._measure()
+            case CollectTenantMeasures():
+                types = await collect_types(self.workers, operation.tenant)
+                return {"workers": types, "tenants": self.tenants.measures(operation.tenant)}
             case CollectActivity():
                 return await collect_activity(self.workers, self.attribution.running, operation.limit)
             case ListHosts():
@@ -116,6 +120,7 @@ class FurtherOperations:
     async def _measure(self) -> JsonObject:
         counted = await collect_measures(workers=self.workers, fronts=self.fronts, couriers=self.couriers())
         own: JsonObject = {"deploys_waiting": self.components.waiting, "private_bytes": private_bytes()}
+        own["tenants"] = self.tenants.measures()
         if self.archive is not None:
             own["archive"] = await self.archive.measure()
         if self.resources.heart is not None:

@@ -38,6 +38,7 @@ from holdfast_host.supervisor.tenants.operations import Tenants
 from holdfast_host.supervisor.tenants.quotas import TenantQuotas
 from holdfast_host.supervisor.tokens.operations import TokenOperations
 from holdfast_host.supervisor.tokens.telling import TokenNews
+from holdfast_host.wire.control.audit import RequestsRefused
 from holdfast_host.wire.control.protocol import (
     ChildNews,
     CommitStalled,
@@ -164,6 +165,7 @@ class Host:
             log,
         )
         backups = Backups(resources, self._workers, log)
+        self._audit = Audit(resources.audit, log)
         self._archive = open_archive(config, resources, backups.take, log)
         further = FurtherOperations(
             resources=resources,
@@ -176,7 +178,7 @@ class Host:
             tenants=self._tenants,
             tokens=self._tokens,
             token_news=token_news,
-            audit=Audit(resources.audit, log),
+            audit=self._audit,
             backups=backups,
             archive=self._archive,
         )
@@ -237,6 +239,7 @@ class Host:
                     process.child.kill()
             await asyncio.gather(*supervised, *([] if self._courier_kept is None else [self._courier_kept]))
             self._attribution.close()
+            self._audit.close()
             if self._archive is not None:
                 await self._archive.aclose()
             if heart is not None:
@@ -377,6 +380,8 @@ class Host:
                 self._tell_health()
             case TokensUsed():
                 self._tokens.note_used(message.ids)
+            case RequestsRefused():
+                self._audit.note_refused(message)
             case RoomChanged():
                 process.note_room(message.shortage)
                 self._tell_health()

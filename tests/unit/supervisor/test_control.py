@@ -12,6 +12,7 @@ from holdfast_host.supervisor.processes.child import Child
 from holdfast_host.supervisor.processes.supervision import SupervisedProcess
 from holdfast_host.wire.control import operations
 from holdfast_host.wire.control import protocol as control
+from holdfast_host.wire.control.audit import RequestsRefused
 from holdfast_host.wire.control.messages import Failure
 from holdfast_host.wire.control.quotas import CountedStored
 from holdfast_host.wire.control.tokens import TokensUsed
@@ -30,6 +31,7 @@ NEWS: list[tuple[control.ChildNews, list[str]]] = [
     (ASKED, ["accept"]),
     (control.Withdraw(1), ["withdraw"]),
     (TokensUsed(["k3fq7wz2ab"]), ["note_used"]),
+    (RequestsRefused([]), ["note_refused"]),
 ]
 
 
@@ -54,6 +56,7 @@ def test_what_a_child_says_of_itself_has_its_effect(message: control.ChildNews, 
         process = SupervisedProcess.__new__(SupervisedProcess)
         vars(process).update(label="worker 0", child=object(), stalled=None, shortage=None, _log=heard)
         vars(host).update(_log=heard, _operations=heard, _stop=heard, _deploys=heard, _tokens=heard, _repairs=set())
+        vars(host).update(_audit=heard)
         vars(host).update(_tell_health=heard.tell_health, request_stop=heard.request_stop)
         host._on_message(process, message)
         await asyncio.gather(*host._repairs)

@@ -13,7 +13,7 @@ from holdfast_host.core.ids import partition_of
 from holdfast_host.core.limits import SHARDS, Limits
 from holdfast_host.wire.control import operations
 from holdfast_host.wire.control import protocol as control
-from holdfast_host.wire.control.audit import Change, Outcome
+from holdfast_host.wire.control.audit import Change, Outcome, Refusal, RequestsRefused
 from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.control.catalog import ActorType, Binding, Catalog, Deployment, Method
 from holdfast_host.wire.control.edge import Certificate, Edge, NewEdge
@@ -104,8 +104,9 @@ FROM_CHILDREN: list[control.FromChild] = [
     control.Request(6, operations.Rollback("acme", "account")),
     control.Withdraw(6),
     TokensUsed(["id"]),
+    RequestsRefused([(Refusal(403, "ForbiddenError", "id", "ci", "::1", "GET /v1/functions", "acme"), 3)], 5),
 ]
-CHANGE = Change("bootstrap", "", "setSecret", "/v1/secrets/KEY", "::1", "acme")
+CHANGE = Change("bootstrap", "", "setSecret", "/v1/secrets/KEY", "::1", "acme", by_host=True)
 OPERATIONS: list[operations.AnyOperation] = [
     operations.Deploy("acme", "account", "/x", None, allow_breaking=True, client="192.0.2.1"),
     operations.Reload("acme", "account", "{}"),
@@ -116,6 +117,7 @@ OPERATIONS: list[operations.AnyOperation] = [
     operations.ListFunctions("acme"),
     operations.ListUndeployed("acme"),
     operations.CollectMeasures(),
+    operations.CollectTenantMeasures("acme"),
     operations.CollectActivity(20),
     operations.ListHosts(),
     operations.ListQuarantined("acme", ("", "f"), 10),
@@ -130,7 +132,7 @@ OPERATIONS: list[operations.AnyOperation] = [
     operations.DeleteTenant("acme"),
     operations.BeginChange(CHANGE),
     operations.EndChange(1, CHANGE, Outcome(404, "UnknownSecretError", {"of": {"id": 1}})),
-    operations.ReadAudit(5, 10, 0.5),
+    operations.ReadAudit(5, 10, 0.5, "acme"),
     operations.ListTokens(None),
     operations.CreateToken("acme", "call", "ü", ["A"], 5),
     operations.RotateToken(None, "id"),

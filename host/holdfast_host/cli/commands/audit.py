@@ -14,7 +14,7 @@ from holdfast_host.cli.addresses import with_query
 from holdfast_host.cli.client import HostClient
 from holdfast_host.cli.commands.logs import read_since
 from holdfast_host.cli.follow_numbered import follow_numbered
-from holdfast_host.cli.host_options import open_client, whole_host_options
+from holdfast_host.cli.host_options import host_options, open_client
 from holdfast_host.cli.operator_answers import AuditEntry
 from holdfast_host.cli.output import json_option, print_json, say_labelled
 
@@ -34,13 +34,13 @@ Examples:
     callback=read_since,
     help="Only changes from then on: 90s, 10m, 2h or 1d ago, a date and time, or seconds since 1970.",
 )
-@whole_host_options
+@host_options
 @json_option
 def command(follows: bool, since: str | None, host: str, token_file: Path | None, as_json: bool) -> None:
     """Show each change through the management API: when, who, from where, what, and what became of it.
 
     Each change has two lines in the log, which --json shows: one before it begins, one with its outcome. Shown for
-    people is the second one, and the first one where there is no second.
+    people is the second one, and the first one where there is no second. A tenant sees the changes of its own.
     """
     oldest = 0.0 if since is None else float(since)
     begun: dict[int, AuditEntry] = {}

@@ -16,6 +16,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http import RawRequestMessage, StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD
 
+from holdfast_host.core.errors import ForbiddenError, HoldfastError, UnauthorizedError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.tenants import DEFAULT_TENANT
 from holdfast_host.front.access.callers import NOBODY, Caller
@@ -167,6 +168,7 @@ class HttpServer(web.Server):
         self._kept = connections or ConnectionLimits(CONNECTIONS_MAX)
         self._busy = self._kept.busy
         self._refused: dict[str, int] = {}  # by the error's name: ours, or that of a bug
+        self.on_forbidden: Callable[[Exchange, HoldfastError], None] = lambda exchange, error: None  # for its token
         self._empty = asyncio.Event()
 
     def __call__(self) -> Connection:
@@ -278,6 +280,8 @@ class HttpServer(web.Server):
             raise
         except Exception as error:  # the last door before the caller
             refusal = self.refuse(error)
+            if isinstance(error, UnauthorizedError | ForbiddenError):
+                self.on_forbidden(exchange, error)
             if exchange.lines_open or exchange.body_open:  # a second head would be read as a part of what has begun
                 cut(exchange)
                 raise ConnectionResetError from error

@@ -18,12 +18,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from holdfast_host.core.json_text import JsonObject
-from holdfast_host.front.access.rules import look, of_host
+from holdfast_host.front.access.rules import look
 from holdfast_host.front.app import Route
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.http.answers import Answer
 from holdfast_host.front.http.server import Exchange
-from holdfast_host.wire.control.operations import CollectMeasures
+from holdfast_host.wire.control.operations import CollectMeasures, CollectTenantMeasures
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -38,26 +38,34 @@ class MetricsRoutes:
 
     def routes(self) -> list[Route]:
         """For the App."""
-        return [Route.of("/metrics", GET=of_host(look(self._metrics)))]
+        return [Route.of("/metrics", GET=look(self._metrics))]
 
     async def _metrics(self, exchange: Exchange, found: tuple[str, ...], query: str) -> web.StreamResponse:
-        measures = await self._control.request(CollectMeasures())
-        return Answer(200, await asyncio.to_thread(render_measures, measures), CONTENT_TYPE)
+        if exchange.whole_host:
+            collector: Collector = HostCollector(await self._control.request(CollectMeasures()))
+        else:
+            collector = TenantCollector(await self._control.request(CollectTenantMeasures(exchange.tenant)))
+        return Answer(200, await asyncio.to_thread(_rendered, collector), CONTENT_TYPE)
 
 
 def render_measures(measures: JsonObject) -> bytes:
-    """The text for what `supervisor.processes.measures` collected; some 10 us a series, so on a thread of its own."""
-    return generate_latest(collected(measures))
+    """The text for what `supervisor.processes.measures` collected of the whole host."""
+    return _rendered(HostCollector(measures))
 
 
-def collected(measures: JsonObject) -> CollectorRegistry:
-    """All families with their samples."""
+def render_tenant_measures(measures: JsonObject) -> bytes:
+    """The text for what was collected of a tenant: nothing of another one, nor of the machine, is in it."""
+    return _rendered(TenantCollector(measures))
+
+
+def _rendered(collector: Collector) -> bytes:
+    """Some 10 us a series, so on a thread of its own."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collected(measures))
-    return registry
+    registry.register(collector)
+    return generate_latest(registry)
 
 
-class _Collected(Collector):
+class HostCollector(Collector):
     """The numbers of one scrape."""
 
     def __init__(self, measures: JsonObject) -> None:
@@ -67,6 +75,7 @@ class _Collected(Collector):
         self._quarantined: dict[str, int] = measures["quarantined"]
         self._deploys_waiting: int = measures["deploys_waiting"]
         self._private_bytes: int = measures["private_bytes"]
+        self._tenants: list[JsonObject] = measures.get("tenants", [])
         self._archive: JsonObject = measures.get("archive", {})
         self._store: JsonObject = measures.get("store", {})
 
@@ -85,6 +94,7 @@ class _Collected(Collector):
         private = GaugeMetricFamily("holdfast_supervisor_private_bytes", _PRIVATE)
         private.add_metric([], self._private_bytes)
         yield private
+        yield from _of_tenants(self._tenants)
         yield from _of_archive(self._archive)
         for name, key, text in _SERVER_GAUGES:
             family = GaugeMetricFamily(name, text)
@@ -116,6 +126,18 @@ class _Collected(Collector):
             for worker, count in enumerate(facts["unanswered"]):
                 slots.add_metric([number, str(worker)], count)
         yield slots
+
+
+class TenantCollector(Collector):
+    """The numbers of one scrape by a tenant."""
+
+    def __init__(self, measures: JsonObject) -> None:
+        self._measures = measures
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        yield from _of_calls((str(number), each) for number, each in enumerate(self._measures["workers"]))
+        yield from _of_tenants(self._measures["tenants"])
 
 
 _WORKER_COUNTERS: Final = (
@@ -231,6 +253,20 @@ def _of_archive(archive: JsonObject) -> Iterator[Metric]:
         if archive:
             family.add_metric([], float(archive[key]))
         yield family
+
+
+def _of_tenants(tenants: list[JsonObject]) -> Iterator[Metric]:
+    """Of those that have limits: what they are, and how much of what is stored there was at the last count."""
+    limits = GaugeMetricFamily("holdfast_tenant_limit", "What a tenant may have at most.", labels=["tenant", "limit"])
+    instances = GaugeMetricFamily("holdfast_tenant_instances", "Stored instances of a tenant.", labels=["tenant"])
+    size = GaugeMetricFamily("holdfast_tenant_bytes", "Bytes that a tenant stores.", labels=["tenant"])
+    for each in tenants:
+        for limit, most in each["limits"].items():
+            limits.add_metric([each["name"], limit], most)
+        if each["stored"] is not None:
+            instances.add_metric([each["name"]], each["stored"]["instances"])
+            size.add_metric([each["name"]], each["stored"]["bytes"])
+    yield from (limits, instances, size)
 
 
 def _of_courier(couriers: list[JsonObject]) -> Iterator[Metric]:

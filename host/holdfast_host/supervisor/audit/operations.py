@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Final
 
 from msgspec.structs import asdict
 
@@ -16,11 +17,14 @@ from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.failures import disk_error
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.logs import EventLog
-from holdfast_host.core.tenants import DEFAULT_TENANT
 from holdfast_host.storage.records import AuditLines
+from holdfast_host.supervisor.audit.refusals import RefusalLines
+from holdfast_host.supervisor.audit.tenant_lines import as_seen_by
 from holdfast_host.supervisor.registry.registry import now_us
-from holdfast_host.wire.control.audit import Change
+from holdfast_host.wire.control.audit import Change, RequestsRefused
 from holdfast_host.wire.control.operations import AuditOperation, BeginChange, EndChange, ReadAudit
+
+_OF_TENANTS: Final = ("tenant", "by_host")
 
 
 class Audit:
@@ -32,6 +36,8 @@ class Audit:
         self._waiting: list[tuple[JsonObject, asyncio.Future[int]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._more = asyncio.Event()  # replaced when something was added
+        self._refusals = RefusalLines(self._add_refusal)
+        self._adding: set[asyncio.Task[None]] = set()
 
     async def perform(self, operation: AuditOperation) -> JsonObject:
         """One operation.
@@ -47,6 +53,25 @@ class Audit:
                 return {}
             case ReadAudit():
                 return await self._read(operation)
+
+    def note_refused(self, refused: RequestsRefused) -> None:
+        """A front has refused requests for their tokens."""
+        self._refusals.note(refused)
+
+    def close(self) -> None:
+        """Wait for no further lines about refusals."""
+        self._refusals.close()
+
+    def _add_refusal(self, facts: JsonObject) -> None:
+        async def add() -> None:
+            try:
+                await self._add(facts)
+            except (OSError, HoldfastError) as error:  # nothing was changed: a log that is full of others misses it
+                self._log.debug("the audit log cannot be written: a refusal is not in it", error=str(error))
+
+        task = asyncio.create_task(add())
+        self._adding.add(task)
+        task.add_done_callback(self._adding.discard)
 
     async def _begin(self, operation: BeginChange) -> int:
         try:
@@ -74,7 +99,10 @@ class Audit:
                 async with asyncio.timeout(operation.wait_s):
                     await more.wait()
             found = await asyncio.to_thread(self._kept.read, operation.after, operation.limit)
-        return {"entries": found}
+        after = found[-1]["number"] if found else operation.after
+        if operation.tenant is not None:
+            found = [shown for each in found if (shown := as_seen_by(operation.tenant, each)) is not None]
+        return {"entries": found, "after": after}
 
     async def _add(self, facts: JsonObject) -> int:
         """Write one line, together with those that come meanwhile; its number."""
@@ -107,6 +135,6 @@ class Audit:
 
 
 def _shown(change: Change) -> JsonObject:
-    """Its line; a change of the tenant `default`, as all once were, names none."""
+    """Its line; a change for the host, as all once were, names no tenant."""
     facts: JsonObject = asdict(change)
-    return {key: value for key, value in facts.items() if key != "tenant" or value != DEFAULT_TENANT}
+    return {key: value for key, value in facts.items() if key not in _OF_TENANTS or value}

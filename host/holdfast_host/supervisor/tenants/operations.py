@@ -97,6 +97,11 @@ class Tenants:
         self._publish()
         await self._quotas.apply(self._workers)
 
+    def measures(self, tenant: str | None = None) -> list[JsonObject]:
+        """Name, limits and what is stored, of those that have limits; or of one."""
+        shown = [self._show(each) for each in self._registry.tenants() if each.limits and tenant in {None, each.name}]
+        return [{key: each[key] for key in ("name", "limits", "stored")} for each in shown]
+
     async def _make(self, name: str, limits: dict[str, int] | None) -> JsonObject:
         check_tenant_name(name)
         _check_limits(limits or {})

@@ -74,12 +74,21 @@ class ListUndeployed(OfTenant, tag="undeployed"):
     """Result: `actors` [{`type`, `function`, `func_id`}]: those with instances that no deployed version ships."""
 
 
+class CollectTenantMeasures(OfTenant, tag="tenant_measures"):
+    """What has been counted of a tenant's functions and types.
+
+    Result: `workers`: of each its `types`, those of the tenant's functions and types under their own names; and
+    `tenants`: the tenant alone, see CollectMeasures.
+    """
+
+
 class CollectMeasures(Operation, tag="measures"):
     """What all processes have counted.
 
     Result: `workers`, `fronts` and `couriers` (one or none), each [{`up`, `deaths`, `stalled`, `measures`}],
-    `quarantined`: how many of `instance` and `function`, `deploys_waiting`: how many wait for the compiler, and
-    `private_bytes`: the memory that the supervisor alone holds.
+    `quarantined`: how many of `instance` and `function`, `deploys_waiting`: how many wait for the compiler,
+    `private_bytes`: the memory that the supervisor alone holds, and `tenants`: of each that has limits its `name`,
+    `limits`, and what was `stored` when that was counted last, or null.
     """
 
 
@@ -221,11 +230,16 @@ class EndChange(Operation, tag="audit_end"):
 
 
 class ReadAudit(Operation, tag="audit"):
-    """Result: `entries`, lines of the audit log in their order."""
+    """Result: `entries`, lines of the audit log in their order; `after`: the number up to which it has looked.
+
+    Of a tenant it may have looked at lines of which none is the tenant's: who wants more asks on from `after`, until
+    that stays as it is.
+    """
 
     after: int  # the number before them
     limit: int
     wait_s: float = 0.0  # for one, where there is none
+    tenant: str | None = None  # whose, as that one may see them; null: all, as they are
 
 
 class TakeBackup(Operation, tag="backup"):
@@ -258,6 +272,6 @@ TokenOperation = ListTokens | CreateToken | RotateToken | RevokeToken
 AuditOperation = BeginChange | EndChange | ReadAudit
 TenantOperation = ListTenants | ShowTenant | MakeTenant | DeleteTenant
 KeptOperation = SecretOperation | TokenOperation | AuditOperation | TenantOperation
-LookOperation = CollectMeasures | CollectActivity | ListHosts
+LookOperation = CollectMeasures | CollectTenantMeasures | CollectActivity | ListHosts
 FurtherOperation = LookOperation | QuarantineOperation | KeptOperation | TakeBackup | ReadArchived
 AnyOperation = FunctionOperation | FurtherOperation

@@ -17,6 +17,7 @@ import msgspec
 from holdfast_host.core.errors import InternalError
 from holdfast_host.core.json_text import JsonObject
 from holdfast_host.core.limits import Limits
+from holdfast_host.wire.control.audit import RequestsRefused
 from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.control.catalog import Catalog, Deployment, Outbound
 from holdfast_host.wire.control.edge import NewEdge
@@ -302,7 +303,8 @@ ToFront = FrontStart | FrontNews | Progress | Answer | Ping | Stop
 CourierOrder = TakeGrants | TakeSecrets | NewLogLevel | NewLimits | Measure
 ToCourier = CourierStart | CourierOrder | Ping | Stop
 AnyAnswer = Done | Failed | Measured | FoundTypes | Described | ShownActivity | CountedStored
-ChildNews = Ready | Drained | Unloadable | CommitStalled | RoomChanged | Fatal | Request | Withdraw | TokensUsed
+WorkerNews = Unloadable | CommitStalled | RoomChanged | Fatal
+ChildNews = Ready | Drained | WorkerNews | Request | Withdraw | TokensUsed | RequestsRefused
 FromChild = AnyAnswer | Pong | ChildNews
 
 
