@@ -108,8 +108,8 @@ _LIMITS: Final = """\
 
 Errors quote the value and the limit. An operator changes a limit with `holdfast serve --limit NAME=VALUE`; `[limits]`
 in `holdfast.toml` lowers memory and time for one function. Names end in their unit. What a format or the engine bounds,
-like the length of keys and names, can only be lowered, `receipt_s` not below eight hours. SIGHUP changes those that say
-so [while the host runs](operating.md#settings), for what begins from then on.
+like the length of keys and names, can only be lowered, `receipt_s` not below eight hours. No time is past 2000000 s.
+SIGHUP changes those that say so [while the host runs](operating.md#settings), for what begins from then on.
 
 In a test, lower a limit to meet it sooner:
 

@@ -43,6 +43,7 @@ _CEILINGS: Final = {
     "receipt_s": 1_000_000_000,
 }
 _WHOLE_MAX: Final = (1 << 63) - 1  # of any other, which messages between processes hold
+_SECONDS_MAX: Final = 2_000_000  # 23 days: in milliseconds they fit into the 32 bits of frames and of polls
 _MAY_BE_ZERO: Final = frozenset({"worker_memory_bytes", "disk_reserve_bytes", "alarm_retries_max"})
 # What others count on: they may be raised, never lowered.
 _FLOORS: Final = {
@@ -355,8 +356,8 @@ def _parse_limit(name: str, text: str, kind: type) -> int | float:
     least_ok = value >= 0 if name in _MAY_BE_ZERO else value > 0
     if not least_ok or value == float("inf"):
         raise ConfigurationError(f"--limit {name}={text}: the value must be above zero and finite")
-    ceiling = _CEILINGS.get(name, _WHOLE_MAX if kind is int else None)
-    if ceiling is not None and value > ceiling:
+    ceiling = _CEILINGS.get(name, _WHOLE_MAX if kind is int else _SECONDS_MAX)
+    if value > ceiling:
         raise ConfigurationError(f"--limit {name}={text}: more than {ceiling} is not possible")
     floor = _FLOORS.get(name)
     if floor is not None and value < floor:

@@ -88,7 +88,8 @@ def serve(
     log = EventLog(config.log_level, log_format=config.log_format)
     settings = LiveSettings(config, log, reread)
     try:
-        with open_resources(config, log, Standby(settings.manager, compile_component)) as resources:
+        standby = Standby(settings.manager, compile_component)
+        with settings.keeping_asks(), open_resources(config, log, standby) as resources:
 
             async def run() -> int:
                 parts = programs or Programs(), probe_times or ProbeTimes()
@@ -204,7 +205,8 @@ class Host:
     async def run(self, announce: Callable[[str], None]) -> int:
         """Start everything, announce it, keep it running, stop it; returns the exit code."""
         loop, manager = asyncio.get_running_loop(), self._manager
-        for number in _STOP_SIGNALS:
+        stopping = [each for each in _STOP_SIGNALS if each != signal.SIGHUP or not self._settings.can_reread]
+        for number in stopping:
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number).name)
         heart = self._resources.heart
         if heart is not None:
@@ -244,7 +246,7 @@ class Host:
                 await self._archive.aclose()
             if heart is not None:
                 heart.on_over(lambda: None)
-            for number in _STOP_SIGNALS:
+            for number in stopping:
                 loop.remove_signal_handler(number)
         self._log.info("stopped", exit_code=self._exit_code)
         return self._exit_code

@@ -11,8 +11,8 @@ import asyncio
 import dataclasses
 import os
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,6 +60,23 @@ class LiveSettings:
     def log_level(self) -> str:
         """The level that holds now."""
         return self._config.log_level
+
+    @property
+    def can_reread(self) -> bool:
+        """Whether there is anything to read anew: SIGHUP does not stop the host then."""
+        return self._reread is not None
+
+    @contextmanager
+    def keeping_asks(self) -> Iterator[None]:
+        """SIGHUP does not end a host that is still starting: `watch` sees to it as it begins. For the main thread."""
+        if not self.can_reread:
+            yield
+            return
+        before = signal.signal(signal.SIGHUP, lambda number, frame: self._asked.set())
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGHUP, before)
 
     async def watch(self, fronts: Sequence[SupervisedProcess], others: Sequence[SupervisedProcess] = ()) -> None:
         """Tell the fronts, and of log and limits also the other children, what changes, until cancelled."""

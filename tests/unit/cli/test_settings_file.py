@@ -173,6 +173,7 @@ def test_standard_output_in_the_place_of_a_path_stays_that(started: list[HostCon
         ("[limit]\nmethod_timeout_s = '7'", "host.toml: limit.method_timeout_s is a string, it must be a number"),
         ("[limit]\nmethod_timeout = 7", "host.toml: limit: there is no limit 'method_timeout'; did you mean"),
         ("[limit]\nkey_bytes_max = 481", "host.toml: limit key_bytes_max=481: more than 480 is not possible"),
+        ("[limit]\nmethod_timeout_s = 1e9", "limit method_timeout_s=1000000000.0: more than 2000000 is not possible"),
         ("data = 2026-11-30", "host.toml: data is a date or time, it must be a string"),
         ("data =", "host.toml is no TOML"),
         ("workers = 1\nworkers = 2\n", "host.toml is no TOML: Cannot overwrite a value"),

@@ -179,6 +179,7 @@ class Supervisor(asyncio.Protocol):
     def __init__(self) -> None:
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.audited: list[dict[str, Any]] = []  # what was begun, and how it ended; answered at once
+        self.refused: asyncio.Queue[dict[str, Any]] = asyncio.Queue()  # what was told of refused tokens, at any time
         self._transport: asyncio.Transport | None = None
         self._partial = b""
 
@@ -193,6 +194,8 @@ class Supervisor(asyncio.Protocol):
             if asked.get("operation") in ("audit_begin", "audit_end"):
                 self.audited.append(asked)
                 self.send("answer", id=message["id"], result={"number": len(self.audited)})
+            elif message["kind"] == "refused":
+                self.refused.put_nowait(message)
             else:
                 self.messages.put_nowait(message)
 

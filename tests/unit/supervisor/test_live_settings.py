@@ -97,3 +97,32 @@ def test_limits_that_can_change_go_to_every_child_and_the_others_are_named(
     assert (config.limits.queue_timeout_s, config.limits.nesting_max) == (5.0, 100)
     assert 'a changed setting holds only after a restart setting="limit nesting_max"' in said
     assert "queue_timeout_s" in said
+
+
+def test_sighup_does_not_end_a_host_that_is_still_starting_and_is_seen_to_once_it_runs(tmp_path: Path) -> None:
+    config = HostConfig.make(data=tmp_path)
+    wanted = HostConfig.make(data=tmp_path, limits=["queue_timeout_s=5"])
+    before = signal.getsignal(signal.SIGHUP)
+
+    async def play(settings: LiveSettings) -> None:
+        worker = Front()
+        watching = asyncio.create_task(settings.watch([], [worker]))  # type: ignore[list-item]
+        await until(lambda: len(worker.told) == 1)
+        watching.cancel()
+        assert worker.told == [NewLimits(config.limits)]
+
+    settings = LiveSettings(config, EventLog("info"), lambda: wanted)
+    with settings.keeping_asks():
+        signal.raise_signal(signal.SIGHUP)
+        asyncio.run(play(settings))
+
+    assert config.limits.queue_timeout_s == 5.0
+    assert signal.getsignal(signal.SIGHUP) == before
+
+
+def test_without_settings_to_read_anew_sighup_is_what_it_was(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    settings = LiveSettings(HostConfig.make(data=tmp_path), EventLog("info"))
+    with settings.keeping_asks():
+        assert signal.getsignal(signal.SIGHUP) == before
+    assert not settings.can_reread
