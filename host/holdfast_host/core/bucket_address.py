@@ -32,8 +32,8 @@ class BucketAddress(NamedTuple):
 
 
 def is_bucket(text: object) -> bool:
-    """Whether this is meant for a bucket, and not for a folder."""
-    return isinstance(text, str) and text.lower().startswith("s3:/")
+    """Whether this is meant for a bucket, and not for a folder: one whose name begins so is written `./s3:...`."""
+    return isinstance(text, str) and text.lower().startswith("s3:")
 
 
 def refuse_bucket(place: object, what: str) -> None:

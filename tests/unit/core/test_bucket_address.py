@@ -38,6 +38,8 @@ def test_an_address_names_bucket_prefix_and_service(text: str, address: BucketAd
         ("S3://backups/a", "names no bucket"),
         ("s3://Backups/a", "names no bucket"),
         ("s3://b:9000/a", "names no bucket"),
+        ("s3:backups", "names no bucket: write s3://BUCKET/PREFIX"),
+        ("S3:backups/a", "names no bucket: write s3://BUCKET/PREFIX"),
         ("s3://backups/a#b", "names no bucket"),
         ("s3://backups/../b", "has the prefix '../b'"),
         ("s3://backups/a//b", "has the prefix 'a//b'"),

@@ -131,9 +131,7 @@ def test_requests_that_are_refused_for_their_token_are_told_together_with_what_t
             await stage.ask("PUT", "/v1/secrets/KEY", Authorization=f"Bearer {shown}")
             await stage.ask("GET", "/v1/nothing", Authorization=f"Bearer {shown}")
             stage.front._refusals.tell()
-            told: dict[
-                str, Any
-            ] = {}  # by error, the first and how many; a slow machine tells them in parts
+            told: dict[str, Any] = {}  # by error, the first and how many; a slow machine tells them in parts
             while sum(count for _, count in told.values()) < 5:
                 message = await asyncio.wait_for(stage.supervisor.refused.get(), PATIENCE_S)
                 for refusal, count in message["groups"]:

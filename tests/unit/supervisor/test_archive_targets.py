@@ -152,11 +152,17 @@ def test_a_base_that_fails_again_and_again_is_said_and_tried_ever_more_rarely(tm
     for _ in range(14):
         shipper.note_base_failed(OSError("no room"))
     assert not log.warning.called, "workers may be starting"
+    early = shipper.complaint, shipper.measures()["base_failing"]
     for _ in range(40):
         shipper.note_base_failed(OSError("no room"))
 
     assert [each.kwargs["again_s"] for each in log.warning.call_args_list][:4] == [1.0, 2.0, 4.0, 8.0]
     assert log.warning.call_args.kwargs == {"error": "no room", "again_s": 600.0}
+    assert early == ("", False)
+    assert shipper.complaint == "the archive gets no new base: no room", "which readiness says"
+    assert shipper.measures()["base_failing"]
+    shipper.note_base(1)
+    assert (shipper.complaint, shipper.measures()["base_failing"]) == ("", False)
 
 
 def test_no_frame_has_what_may_depend_on_a_later_one_also_when_much_has_waited(

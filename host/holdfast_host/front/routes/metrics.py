@@ -212,6 +212,7 @@ _COURIER_GAUGES: Final = (
 _ARCHIVE_GAUGES: Final = (
     ("holdfast_archive_lag_seconds", "lag_s", "For how long what was committed may not be in the archive."),
     ("holdfast_archive_failing", "failing", "Whether the archive takes nothing."),
+    ("holdfast_archive_base_failing", "base_failing", "Whether no base can be made, by which the archive is whole."),
     ("holdfast_archive_waiting_bytes", "waiting_bytes", "Bytes in the data directory that the archive lacks."),
 )
 _ARCHIVE_COUNTERS: Final = (

@@ -90,6 +90,7 @@ class Shipper:
         self._bases: BaseMaker | None = None
         self._base_again_at = 0.0
         self._bases_failed = 0  # since the last one that was made
+        self._base_failure = ""  # why, once it has failed so often that a start does not explain it
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._began_us = now_us()
@@ -129,6 +130,7 @@ class Shipper:
             "waiting_bytes": waiting,
             "shipped_bytes": self.shipped_bytes,
             "bases": self.bases_made,
+            "base_failing": bool(self._base_failure),
         }
 
     @property
@@ -140,14 +142,14 @@ class Shipper:
     @property
     def complaint(self) -> str:
         """What readiness says of it; empty where all is well."""
-        if self.lag_s < LATE_S:
-            return ""
-        return f"the archive is {self.lag_s:.0f} s behind" + (f": {self.failure}" if self.failure else "")
+        if self.lag_s >= LATE_S:
+            return f"the archive is {self.lag_s:.0f} s behind" + (f": {self.failure}" if self.failure else "")
+        return f"the archive gets no new base: {self._base_failure}" if self._base_failure else ""
 
     def note_base(self, created_us: int) -> None:
         """One was made; any thread."""
         self.bases_made += 1
-        self._bases_failed = 0
+        self._bases_failed, self._base_failure = 0, ""
         state = self._state
         if state is not None:
             state.base_us = max(state.base_us, created_us)
@@ -158,7 +160,9 @@ class Shipper:
         self._bases_failed += 1
         again_s = min(_AGAIN_S * 2 ** max(0, min(self._bases_failed, 30) - _BASE_TRIES), _BASE_AGAIN_S_MAX)
         self._base_again_at = time.monotonic() + again_s
-        say = self._log.debug if self._bases_failed < _BASE_TRIES else self._log.warning
+        if self._bases_failed >= _BASE_TRIES:
+            self._base_failure = str(error)
+        say = self._log.warning if self._base_failure else self._log.debug
         say("a base for the archive could not be made yet", error=str(error), again_s=again_s)
 
     def _run(self) -> None:
