@@ -83,15 +83,22 @@ const MAY = {
   change: ["admin"],
 };
 let scope = "admin";
+let tenant = null;
 
 /** Learn whose token it is, and what it may do. */
 export async function learnScope() {
   const own = await get("/v1/token");
   scope = own.scope;
+  tenant = own.tenant ?? null;
   return own;
 }
 
 /** Whether the token may do what a button does. */
 export function may(what) {
   return MAY[what].includes(scope);
+}
+
+/** Whether it sees the machine and its processes: a tenant's sees what is the tenant's alone. */
+export function ofHost() {
+  return tenant === null;
 }

@@ -1,6 +1,6 @@
 // The shell: which page is shown, who is signed in, and what ends when a page is left.
 
-import { askText, learnScope, may } from "./api.js";
+import { askText, learnScope, may, ofHost } from "./api.js";
 import { failure, h, say } from "./dom.js";
 
 const PAGES = {
@@ -75,7 +75,7 @@ async function show() {
 }
 
 function offered(page) {
-  return !Object.hasOwn(NEEDED, page) || may(NEEDED[page]);
+  return (page !== "hosts" || ofHost()) && (!Object.hasOwn(NEEDED, page) || may(NEEDED[page]));
 }
 
 async function signedIn() {

@@ -1,6 +1,6 @@
 // How the host is, now and in the last two minutes.
 
-import { askText, get } from "../api.js";
+import { askText, ofHost } from "../api.js";
 import { Chart } from "../chart.js";
 import { badge, bytes, count, decimal, duration, empty, failure, h, heading, put, refresh, table, to } from "../dom.js";
 import { by, grown, parseMetrics, quantile, sum } from "../metrics.js";
@@ -16,9 +16,11 @@ export async function show(view, parts, life) {
   const charts = {
     calls: new Chart("Calls a second", [{ name: "calls", tone: "one" }], decimal),
     latency: new Chart("Latency", [{ name: "p50", tone: "one" }, { name: "p99", tone: "two" }], duration),
-    group: new Chart("Turns in a commit", [{ name: "turns", tone: "one" }], decimal),
-    memory: new Chart("Memory", [{ name: "memory", tone: "one" }], bytes, { ceiling: binary }),
   };
+  if (ofHost()) {
+    charts.group = new Chart("Turns in a commit", [{ name: "turns", tone: "one" }], decimal);
+    charts.memory = new Chart("Memory", [{ name: "memory", tone: "one" }], bytes, { ceiling: binary });
+  }
   const facts = h("dl", { class: "facts card" });
   const problem = h("div");
   const errors = h("div", { class: "body" });
@@ -30,7 +32,7 @@ export async function show(view, parts, life) {
     h("div", { class: "charts" }, Object.values(charts).map((each) => each.element)),
     h("div", { class: "halves tall" },
       h("section", { class: "card" }, h("h2", null, "Errors"), errors),
-      h("section", { class: "card" }, h("h2", null, "Processes"), processes)));
+      ofHost() && h("section", { class: "card" }, h("h2", null, "Processes"), processes)));
   errors.append(h("p", { class: "hint" }, "…"));
   processes.append(h("p", { class: "hint" }, "…"));
 
@@ -44,9 +46,9 @@ export async function show(view, parts, life) {
       const moment = performance.now();
       refresh(facts, ...tiles(now));
       if (before !== null) push(charts, before, now, (moment - at) / 1000);
-      else charts.memory.push(memory(now));
+      else charts.memory?.push(memory(now));
       refresh(errors, errorRows(before ?? now, now));
-      refresh(processes, ...processRows(now));
+      if (ofHost()) refresh(processes, ...processRows(now));
       refresh(state, ready);
       problem.replaceChildren();
       [before, at] = [now, moment];
@@ -72,6 +74,7 @@ function push(charts, before, now, seconds) {
   const growth = (name) => grown(sum(before, name), sum(now, name));
   charts.calls.push(growth("holdfast_calls_total") / seconds);
   charts.latency.push(quantile(before, now, "holdfast_call_seconds", 0.5), quantile(before, now, "holdfast_call_seconds", 0.99));
+  if (!ofHost()) return;
   const commits = growth("holdfast_commit_turns_count");
   charts.group.push(commits ? growth("holdfast_commit_turns_sum") / commits : null);
   charts.memory.push(memory(now));
@@ -84,6 +87,7 @@ function memory(now) {
 function tiles(now) {
   const tile = (label, value, where) => h("div", null, h("dt", null, label), h("dd", null, where ? h("a", { href: where }, value) : value));
   const all = (name) => (now === null ? "–" : count(sum(now, name)));
+  if (!ofHost()) return [tile("Calls answered", all("holdfast_calls_total")), tile("Activations", all("holdfast_activations_total"))];
   return [
     tile("Calls answered", all("holdfast_calls_total")),
     tile("In memory", all("holdfast_instances_in_memory"), to("instances")),
