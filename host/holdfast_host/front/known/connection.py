@@ -160,7 +160,8 @@ class KnowingConnection(Connection):
             return  # the client is gone, and `connection_lost` comes
         try:
             stays, line = exchange.connection_line()
-            self._send(*answer.compose(exchange, line), closing=not stays)
+            head, body = answer.compose(exchange, line)
+            self._write(transport, head, body, not stays)
         except Exception:  # as in `answer`
             _log.exception("an answer could not be sent")
             self.force_close()
@@ -200,9 +201,17 @@ class KnowingConnection(Connection):
     def answer(self, status: int, body: bytes, content_type: str, further: bytes = b"") -> None:
         """Send the answer to the call under way, and close if the front began to stop meanwhile."""
         self._call = None
-        self._server.end(self)
+        server, transport = self._server, self.transport
+        server.end(self)
+        if transport is None or transport.is_closing():
+            return  # the client is gone, and `connection_lost` comes
         try:
-            self._write(status, body, content_type, further)
+            closing = server.draining or (self.half_closed and not self._held)
+            line = CLOSE_LINE if closing else b""
+            if status >= FAILED:
+                further += server.request_ids.failed("POST", CALLS, status, body)
+            head = compose_head(status, content_type, len(body), server.dates.now(), line, further)
+            self._write(transport, head, body, closing)
         except Exception:  # of this connection alone: the link goes on with the others' answers
             _log.exception("an answer could not be sent")
             self.force_close()
@@ -231,19 +240,7 @@ class KnowingConnection(Connection):
         except Exception as error:  # the last door before the caller, as HttpServer's own
             self.fail(exchange, error)
 
-    def _write(self, status: int, body: bytes, content_type: str, further: bytes) -> None:
-        server, transport = self._server, self.transport
-        if transport is None or transport.is_closing():
-            return  # the client is gone, and `connection_lost` comes
-        closing = server.draining or (self.half_closed and not self._held)
-        line = CLOSE_LINE if closing else b""
-        if status >= FAILED:
-            further += server.request_ids.failed("POST", CALLS, status, body)
-        head = compose_head(status, content_type, len(body), server.dates.now(), line, further)
-        self._send(head, body, closing=closing)
-
-    def _send(self, head: bytes, body: bytes, *, closing: bool) -> None:
-        transport = self._wire
+    def _write(self, transport: asyncio.Transport, head: bytes, body: bytes, closing: bool) -> None:
         transport.write(head + body)
         if transport.get_write_buffer_size() > DRAINED_BYTES:
             self._server.backpressure.watch(transport, len(head) + len(body))
