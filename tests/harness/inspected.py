@@ -54,6 +54,7 @@ PAGES = {
     "jobs": ("work/jobs", "document.querySelector('table') !== null"),
     "log": ("log", "document.querySelector('.log li') !== null"),
     "hosts": ("hosts", "document.querySelector('table') !== null"),
+    "failure": ("functions/nothing", "document.querySelector('.view .failure') !== null"),
 }
 
 

@@ -326,6 +326,20 @@ def test_an_instance_is_evicted_and_erased_only_by_its_name(host: HostProcess, p
     assert caller.request("GET", "/v1/instances/Probe?prefix=gone").value["instances"] == []
 
 
+def test_what_is_counted_of_an_instance_stays_until_it_is_counted_again(
+    host: HostProcess, page: Page, caller: Caller
+) -> None:
+    caller.value("Probe", "counted", "put", "key", "value")
+    show(page, host, "instances/Probe/counted")
+    page.until(has_text(".facts", "in memory"))
+    counted = texts(page, ".facts dd")[3:6]
+    assert caller.request("POST", "/v1/instances/Probe/counted/evict").value == {"evicted": True}
+    page.until(has_text(".facts", "on disk"))  # found by one of the reads that come after, which do not count
+
+    assert texts(page, ".facts dd")[3:6] == counted
+    assert counted == ["1", "10 B", "0"]
+
+
 def test_an_instance_whose_name_hides_something_is_erased_by_what_is_shown_of_it(
     host: HostProcess, page: Page, caller: Caller
 ) -> None:
@@ -368,6 +382,7 @@ def test_what_strangers_store_and_print_is_shown_as_text(host: HostProcess, page
 def test_a_failure_is_said_where_it_happened_with_a_way_on(host: HostProcess, page: Page) -> None:
     show(page, host, "functions/nothing")
     page.until(has_text(".failure", "no function 'nothing' is deployed"))
+    assert page.run(text_of("h1")) == "Functions"
     show(page, host, "instances/Probe/..")
     page.until(has_text(".failure", "use the command line for this name"))
     show(page, host, "functions")

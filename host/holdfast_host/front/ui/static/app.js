@@ -1,7 +1,7 @@
 // The shell: which page is shown, who is signed in, and what ends when a page is left.
 
 import { askText, learnScope, may, ofHost } from "./api.js";
-import { failure, h, say } from "./dom.js";
+import { failure, h, heading, say } from "./dom.js";
 
 const PAGES = {
   "": () => import("./pages/overview.js"),
@@ -70,7 +70,7 @@ async function show() {
   } catch (error) {
     if (own.signal.aborted || error.name === "AbortError") return;
     if (error.status === 401) askForToken();
-    else view.replaceChildren(failure(error, show));
+    else view.replaceChildren(heading(TITLES[page]), failure(error, show));
   }
 }
 

@@ -22,14 +22,17 @@ export async function show(view, [type, which, tab], life) {
   const here = path("instances", type, which);
   const facts = h("dl", { class: "facts small card" });
   const panel = h("section", { class: "stack panel" });
-  let keys = 0;
+  let counted = {};
   let countAt = 0;
   const again = async (asked = true) => {
     if (!looks) return {};
     const counts = asked || performance.now() >= countAt;
     const found = await get(counts ? `${here}?count=true` : here, life.signal);
-    if (counts) [keys, countAt] = [found.keys, performance.now() + COUNTED_EVERY_MS];
-    refresh(facts, ...rows({ ...found, keys }));
+    if (counts) {
+      counted = { keys: found.keys, bytes: found.bytes, jobs: found.jobs };
+      countAt = performance.now() + COUNTED_EVERY_MS;
+    }
+    refresh(facts, ...rows({ ...found, ...counted }));
     return found;
   };
   const first = await again();
