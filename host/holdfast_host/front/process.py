@@ -25,6 +25,7 @@ from holdfast_host.front.app import App
 from holdfast_host.front.audit import Audited, note_refusal
 from holdfast_host.front.calls.actor_calls import Calls
 from holdfast_host.front.calls.catalog_view import CatalogView
+from holdfast_host.front.calls.moved_calls import MovedCalls
 from holdfast_host.front.control import ControlChannel
 from holdfast_host.front.functions.dispatch import FunctionHosts
 from holdfast_host.front.functions.handshakes import Handshakes
@@ -74,9 +75,11 @@ from holdfast_host.wire.control.protocol import (
     NewCatalog,
     NewLimits,
     NewLogLevel,
+    NewRouting,
     Ready,
     Stop,
 )
+from holdfast_host.wire.control.routing import RouteBook
 from holdfast_host.wire.control.starts import FrontStart
 from holdfast_host.wire.control.tokens import NewTokens, TokensUsed
 
@@ -92,22 +95,24 @@ class Front:
         self._sockets = SocketTable(
             start.number,
             lambda type_id: self._calls.view.owner(type_id),
-            lambda type_id, name: start.routing.place(type_id, name)[1],
+            lambda type_id, name: routes.place(type_id, name)[1],
             limits,
         )
-        addresses = start.routing.addresses
+        routes = RouteBook(start.routing)
+        addresses = routes.addresses
         self._links = [WorkerLink(number, each, limits, self._sockets) for number, each in enumerate(addresses)]
+        self._moved = MovedCalls(routes, self._links, limits)
         view = CatalogView(start.catalog)
-        self._calls = Calls(view, start.routing, self._links, limits, traces=start.traces)
-        handshakes = Handshakes(self._calls, self._sockets, start.routing, self._links, limits)
+        self._calls = Calls(view, routes, self._links, limits, traces=start.traces)
+        handshakes = Handshakes(self._calls, self._sockets, routes, self._links, limits)
         self._health = Health(self._links)
         self._uploads = UploadFolder(Path(start.data), start.front, limits)
         self._tokens = tokens = Tokens(start.token, start.tokens)
-        instances = InstanceRoutes(self._calls, start.routing, self._links, limits)
+        instances = InstanceRoutes(self._calls, routes, self._links, limits)
         origin_checks = OriginChecks(start.domain, start.allowed_hosts)
         functions = FunctionHosts(
             self._calls,
-            start.routing,
+            routes,
             self._links,
             limits,
             tokens,
@@ -129,8 +134,8 @@ class Front:
                     self._health,
                     lambda: describe_api(start.url, app.routes, token=tokens.required),
                 ).routes(),
-                *AlarmRoutes(lambda: self._calls.view, start.routing, self._links).routes(),
-                *JobRoutes(lambda: self._calls.view, start.routing, self._links).routes(),
+                *AlarmRoutes(lambda: self._calls.view, routes, self._links).routes(),
+                *JobRoutes(lambda: self._calls.view, routes, self._links).routes(),
                 *FunctionRoutes(control, self._uploads).routes(),
                 *MetricsRoutes(control).routes(),
                 *HostRoutes(control).routes(),
@@ -192,6 +197,8 @@ class Front:
             case NewCatalog():
                 if message.catalog.number >= self._calls.view.number:
                     self._calls.view = CatalogView(message.catalog)
+            case NewRouting():
+                self._moved.take(message.routing)
             case NewTokens():
                 self._tokens.take(message.tokens)
                 self._control.send(Done(message.id))
@@ -247,6 +254,7 @@ class Front:
         for _, server in self._servers:
             await server.shutdown(0)
         self._sockets.abort_all()
+        self._moved.close()
         for link in self._links:
             await link.aclose()
         if self._access_file is not None:

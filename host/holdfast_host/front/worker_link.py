@@ -32,11 +32,14 @@ from holdfast_host.wire.calls.frames import (
     pack_read,
     unpack_reply,
 )
+from holdfast_host.wire.calls.moved import MOVED
 from holdfast_host.wire.calls.window import PendingCall, Receiver, Reply, Window, read_hello
 from holdfast_host.wire.pages.state_page import StatePage
 from holdfast_host.wire.sockets.pages import SocketPages
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast_host.wire.pages.evidence import Opened
 
 _log = logging.getLogger(__name__)
@@ -85,6 +88,7 @@ class WorkerLink:
     def __init__(self, worker: int, address: str, limits: Limits, sockets: SocketFrames) -> None:
         self.worker = worker
         self.sockets = sockets
+        self.on_moved: Callable[[PendingCall], None] | None = None  # gets calls of instances that are another worker's
         self._address = address
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -156,6 +160,16 @@ class WorkerLink:
             self._send(pending.frame)
         return pending
 
+    def send_again(self, call: PendingCall) -> None:
+        """Give the worker a call that another one has not begun, now or when there is one; errors as `send`."""
+        pending = self._window.enter_again(self._window.take(call.body_bytes), call)
+        if pending.sent:
+            self._send(pending.frame)
+
+    def take_back_unbegun(self, is_elsewhere: Callable[[int], bool]) -> list[PendingCall]:
+        """What waits here for a successor, and is another worker's by now; see Window."""
+        return self._window.take_back_unbegun(is_elsewhere)
+
     def cancel(self, pending: PendingCall) -> None:
         """Nobody waits any more: the turn is dropped if it has not begun; the slot stays taken until the REPLY."""
         if self._window.can_cancel(pending.slot, pending.receiver):
@@ -213,6 +227,9 @@ class WorkerLink:
     def on_reply(self, slot: int, status: int, body: bytes) -> None:
         """A slot's answer."""
         if slot < EVENT_SLOT:
+            if status == MOVED and self.on_moved is not None:
+                self.on_moved(self._window.take_back(slot))
+                return
             self._window.reply(slot, status, body)
         else:
             self.sockets.on_reply(self, slot)

@@ -148,7 +148,7 @@ class Backups:
         await files.until_taken(_LEFT_MAX)
         name = f"parts/{partition:02d}/data.mdb"
         [owner] = [
-            number for number in range(len(self._workers)) if partition in self._resources.routing.partitions_of(number)
+            number for number in range(len(self._workers)) if partition in self._resources.routes.partitions_of(number)
         ]
         await self._ask(self._workers[owner], CopyPartition(partition=partition, path=str(files.path(name))))
         files.tell(name)

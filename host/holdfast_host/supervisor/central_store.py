@@ -18,7 +18,8 @@ from holdfast_host.core.errors import ConfigurationError
 from holdfast_host.wire.control.starts import CentralStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import asyncio
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from holdfast_host.core.config import HostConfig
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from holdfast_host.supervisor.cluster.heart import Heart
     from holdfast_host.supervisor.cluster.standby import Standby
     from holdfast_host.supervisor.directory.layout import DirectoryLayout
+    from holdfast_host.supervisor.processes.supervision import SupervisedProcess
+    from holdfast_host.supervisor.startup import HostResources
+    from holdfast_host.wire.control.protocol import NewRouting
 
 _FILE: Final = "store.json"  # in registry/; {"host": "..."}
 
@@ -96,6 +100,20 @@ def beating(config: HostConfig, store: CentralStore | None, log: EventLog) -> It
         yield heart
     finally:
         heart.close()
+
+
+async def watch_seats(
+    resources: HostResources,
+    workers: Sequence[SupervisedProcess],
+    tell: Callable[[NewRouting], None],
+    changes: asyncio.Lock,
+    log: EventLog,
+) -> None:
+    """Have the shards of a worker that does not come up served by the others, for as long as this runs; see `Seats`."""
+    if resources.central_store is not None:
+        from holdfast_host.supervisor.cluster.seats import Seats
+
+        await Seats(resources.central_store, workers, resources.routes, tell, changes, log).watch()
 
 
 def _host_of(path: Path, directory: DirectoryLayout) -> str:

@@ -17,6 +17,7 @@ from holdfast_host.core.logs import EventLog, adopt_logging
 from holdfast_host.supervisor.archive.opening import open_archive
 from holdfast_host.supervisor.audit.operations import Audit
 from holdfast_host.supervisor.backups import Backups
+from holdfast_host.supervisor.central_store import watch_seats
 from holdfast_host.supervisor.cluster.standby import Standby, StandbyEndedError
 from holdfast_host.supervisor.courier import CourierLaunch
 from holdfast_host.supervisor.crashes.attribution import CrashAttribution
@@ -46,6 +47,7 @@ from holdfast_host.wire.control.protocol import (
     Fatal,
     HostHealth,
     LiveFronts,
+    NewRouting,
     Ready,
     Request,
     RoomChanged,
@@ -200,6 +202,7 @@ class Host:
         self._stop_asked = asyncio.Event()
         self._kill_asked = asyncio.Event()
         self._stop: StopOrder | None = None
+        self._seats_watched: asyncio.Task[None] | None = None
         self._repairs: set[asyncio.Task[None]] = set()
 
     async def run(self, announce: Callable[[str], None]) -> int:
@@ -227,6 +230,8 @@ class Host:
                 await self._or_stop(self._until_ready())
             if not self._stop_asked.is_set():
                 self._announced = True
+                self._seats_watched = asyncio.create_task(self._watch_seats())
+                watching.append(self._seats_watched)
                 announce(self._resources.url)
                 manager.ready()
                 self._log.info("ready", url=self._resources.url, workers=len(self._workers), fronts=len(self._fronts))
@@ -251,6 +256,14 @@ class Host:
         self._log.info("stopped", exit_code=self._exit_code)
         return self._exit_code
 
+    async def _watch_seats(self) -> None:
+        await watch_seats(self._resources, self._workers, self._tell_routing, self._deploys.one_at_a_time, self._log)
+
+    def _tell_routing(self, news: NewRouting) -> None:
+        for process in self._all:
+            if process.child is not None:
+                process.child.send(news)
+
     async def _following(self) -> None:
         follow: dict[str, Follow] = {"registry": self._tenants.follow, "secrets": self._secrets.follow}
         follow |= {"tokens": self._tokens.follow, "quarantine": lambda: self._attribution.follow(self._workers)}
@@ -261,6 +274,8 @@ class Host:
         self._exit_code = max(self._exit_code, exit_code)
         for process in (*self._all, self._courier):
             process.retire()
+        if self._seats_watched is not None:
+            self._seats_watched.cancel()  # no worker is to come up again
         if not self._stop_asked.is_set():
             self._log.info("stopping", reason=reason)
             self._manager.stopping()

@@ -32,7 +32,7 @@ from holdfast_host.supervisor.processes.listeners import (
 from holdfast_host.supervisor.registry.registry import Registry
 from holdfast_host.supervisor.secrets.secret_store import SecretStore
 from holdfast_host.supervisor.tokens.token_store import TokenStore
-from holdfast_host.wire.control.routing import Routing
+from holdfast_host.wire.control.routing import RouteBook, Routing
 from holdfast_host.wire.control.starts import CentralStore
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class HostResources:
     root_listener: socket.socket | None  # HTTP for one function alone, see HostConfig.root_listen
     worker_listeners: tuple[socket.socket, ...]
     courier_listener: socket.socket
-    routing: Routing
+    routes: RouteBook
     url: str
     central_store: CentralStore | None  # None: what instances store is in the directory
     heart: Heart | None  # of a host with a central store
@@ -118,7 +118,7 @@ def open_resources(config: HostConfig, log: EventLog, standby: Standby) -> Itera
             root_listener=root_listener,
             worker_listeners=tuple(listeners),
             courier_listener=courier,
-            routing=routing,
+            routes=RouteBook(routing),
             url=url,
             central_store=central_store,
             heart=heart,

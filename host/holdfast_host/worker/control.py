@@ -18,6 +18,7 @@ from holdfast_host.core.logs import set_level
 from holdfast_host.wire.control.backup_orders import CopyPartition, HoldCommits, ReleaseCommits
 from holdfast_host.wire.control.messages import Failure, Message, Question
 from holdfast_host.wire.control.protocol import (
+    AcquireShards,
     Armed,
     CommitStalled,
     Connected,
@@ -28,12 +29,15 @@ from holdfast_host.wire.control.protocol import (
     Drained,
     Failed,
     FoundTypes,
+    GaveShards,
+    GiveShards,
     KeepAway,
     LiveFronts,
     Measure,
     Measured,
     NewLimits,
     NewLogLevel,
+    NewRouting,
     Occupied,
     Ping,
     Pong,
@@ -62,12 +66,15 @@ if TYPE_CHECKING:
 
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.store import Store
+    from holdfast_host.wire.control.routing import RouteBook
+    from holdfast_host.worker.calls.peers import Peers
     from holdfast_host.worker.commits.backup import BackupCut
     from holdfast_host.worker.health import Health
     from holdfast_host.worker.jobs.timers import Timers
     from holdfast_host.worker.jobs.triggers import Triggers
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.loop import Loop
+    from holdfast_host.worker.shards import Shards
     from holdfast_host.worker.sockets.reception import Sockets
     from holdfast_host.worker.threads.inbox import Inbox
     from holdfast_host.worker.threads.poller import Poller
@@ -95,6 +102,9 @@ class Supervised(Protocol):
     triggers: Triggers
     sockets: Sockets
     health: Health
+    routes: RouteBook
+    peers: Peers
+    shards: Shards | None  # of a store that several share
     inbox: Inbox
     loop: Loop
 
@@ -168,7 +178,9 @@ class ControlChannel:
                 self.send(Done(message.id))
             case HoldCommits() | ReleaseCommits() | CopyPartition():
                 self._back_up(message)
-            case LiveFronts() | NewLimits() | NewLogLevel():
+            case AcquireShards() | GiveShards():
+                self._move(message)
+            case LiveFronts() | NewRouting() | NewLimits() | NewLogLevel():
                 self._take_news(message)
             case Ping():
                 self.send(Pong(message.id))
@@ -265,12 +277,27 @@ class ControlChannel:
 
         self._worker.inbox.post(keep)
 
-    def _take_news(self, news: LiveFronts | NewLimits | NewLogLevel) -> None:
+    def _move(self, question: AcquireShards | GiveShards) -> None:
+        """What the worker owns changes, or is to."""
+        shards, number = self._worker.shards, question.id
+        if shards is None:
+            self._refuse(question, InternalError("what a worker of storage in files owns does not change"))
+        elif isinstance(question, AcquireShards):
+            shards.acquire(lambda: self.send(Done(number)))
+        else:
+            told = lambda gone: self.send(GaveShards(number, sorted(gone)))  # noqa: E731
+            shards.give(question.shards, question.worker, told)
+
+    def _take_news(self, news: LiveFronts | NewRouting | NewLimits | NewLogLevel) -> None:
         """What holds from now on; nobody waits for an answer."""
         worker = self._worker
         match news:
             case LiveFronts():
                 worker.sockets.know_fronts(news.numbers)
+            case NewRouting():
+                if worker.routes.take(news.routing):
+                    worker.triggers.follow_routing()
+                    worker.peers.follow_routing()
             case NewLimits():
                 worker.limits.take(news.limits)
             case NewLogLevel():

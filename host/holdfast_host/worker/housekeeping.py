@@ -10,6 +10,7 @@ from holdfast_host.worker.threads.leaders import leaders
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from holdfast_host.worker.calls.actor_calls import Calls
     from holdfast_host.worker.calls.courier_link import CourierLink
     from holdfast_host.worker.calls.peers import Peers
     from holdfast_host.worker.commits.committer import Committer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast_host.worker.health import Health
     from holdfast_host.worker.inspection.slow_turns import SlowTurns
     from holdfast_host.worker.jobs.triggers import Triggers
+    from holdfast_host.worker.shards import Shards
     from holdfast_host.worker.turns.directory import Directory
     from holdfast_host.worker.turns.function_pool import Functions
     from holdfast_host.worker.turns.mailboxes import Mailboxes
@@ -40,6 +42,8 @@ class Housekeeping:
     health: Health
     slow_turns: SlowTurns
     triggers: Triggers
+    calls: Calls
+    shards: Shards | None  # of a store that several share
     running: Collection[Turn]  # the turns that run
     due_at: float = field(default=0.0, init=False)  # by the monotonic clock
 
@@ -54,6 +58,9 @@ class Housekeeping:
         self.slow_turns.look(self.running, now)
         if self.directory.evict_idle(now, settled):
             self.due_at = now
+        self.calls.send_again()
+        if self.shards is not None:
+            self.due_at = min(self.due_at, self.shards.keep_house(now))
         self.committer.keep_house(now)
         self.peers.keep_house(now)
         self.courier.keep_house(now)

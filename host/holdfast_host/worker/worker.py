@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast_host.core.clock import Clock, SystemClock
 from holdfast_host.storage.jobs import POOLS
 from holdfast_host.storage.store import StoreBrokenError
+from holdfast_host.wire.control.routing import RouteBook
 from holdfast_host.wire.pages.running_turns_page import RunningPage
 from holdfast_host.worker.alarms.deliveries import Alarms
 from holdfast_host.worker.alarms.queries import alarm_readers
@@ -40,6 +41,7 @@ from holdfast_host.worker.reception import Reception
 from holdfast_host.worker.running.executor import Executor
 from holdfast_host.worker.running.loads import Loads
 from holdfast_host.worker.running.traced import TracedExecutor
+from holdfast_host.worker.shards import Shards, SharedStore
 from holdfast_host.worker.sockets.queries import socket_readers
 from holdfast_host.worker.sockets.reception import Sockets
 from holdfast_host.worker.threads.compute_slots import ComputeSlots
@@ -90,6 +92,7 @@ class Worker:
         self.output = output
         self.store = store
         self._on_failure = on_failure
+        self.routes = routes = RouteBook(routing)
         self.running: dict[Turn, int] = {}  # with its record on the page
         tracer = None if spans is None else Tracer(spans, number)
         self.measures = Measures() if tracer is None else TracedMeasures(tracer)
@@ -105,7 +108,7 @@ class Worker:
         refuse = self.replies.refuse
         self.mailboxes = Mailboxes(self.directory, self.deployments, limits, refuse, self.running)
         gate_class = ConfirmingGate if store.settles_later else Gate
-        self.gate = gate_class(max(group for _, group in store.reached().values()))
+        self.gate = gate_class(max((group for _, group in store.reached().values()), default=1))
         self.functions = Functions(
             self.mailboxes,
             self.deployments,
@@ -116,10 +119,10 @@ class Worker:
             interrupt=lambda entry, error: self.outbound.interrupt(entry, error),
         )
         # What turns lead to.
-        self.peers = Peers(routing, self.poller, limits)
+        self.peers = Peers(routes, self.poller, limits)
         self.calls = Calls(
             number,
-            routing,
+            routes,
             limits,
             gate=self.gate,
             mailboxes=self.mailboxes,
@@ -148,7 +151,7 @@ class Worker:
         }
         away = Away(
             worker=number,
-            routing=routing,
+            routing=routes,
             limits=limits,
             mailboxes=self.mailboxes,
             peers=self.peers,
@@ -158,7 +161,7 @@ class Worker:
         self.alarms = Alarms(**parts)
         self.runs, self.job_calls, self.job_requests = (Jobs(pool=pool, away=away, **parts) for pool in POOLS)
         self.timers = Timers(self.alarms, (self.runs, self.job_calls, self.job_requests), clock, parts["rest"])
-        self.triggers = Triggers(number, routing, self.deployments, self.mailboxes, output)
+        self.triggers = Triggers(number, routes, self.deployments, self.mailboxes, output)
         self.sockets = Sockets(
             store=store,
             limits=limits,
@@ -172,6 +175,7 @@ class Worker:
             replies=self.replies,
         )
         self.sweeper = Sweeper(store, self.gate, self.mailboxes, self.leadership, self.measures)
+        self.shards = self._share(store)
         self.committer = Committer(
             store=store,
             leadership=self.leadership,
@@ -271,6 +275,8 @@ class Worker:
             health=self.health,
             slow_turns=self.slow_turns,
             triggers=self.triggers,
+            calls=self.calls,
+            shards=self.shards,
             running=self.running,
         )
         self.loop = Loop(
@@ -290,6 +296,20 @@ class Worker:
             slow_turns=self.slow_turns,
             housekeeping=self.housekeeping,
             running=self.running,
+        )
+
+    def _share(self, store: Store) -> Shards | None:
+        """What takes on shards and gives them away, over a store that several share."""
+        if not isinstance(store, SharedStore) or not isinstance(self.gate, ConfirmingGate):
+            return None
+        self.mailboxes.is_ours = store.owns
+        return Shards(
+            store=store,
+            gate=self.gate,
+            directory=self.directory,
+            deployments=self.deployments,
+            timers=self.timers,
+            sweeper=self.sweeper,
         )
 
     def start(self) -> None:

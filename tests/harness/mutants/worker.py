@@ -22,7 +22,7 @@ from holdfast_host.storage.lmdb.lmdb_store import LmdbStore
 from holdfast_host.storage.store import Batch, CommitReport, StoreBrokenError, StoredInstance
 from holdfast_host.wire.calls.frames import CallKind
 from holdfast_host.worker import main as worker_main
-from holdfast_host.worker import worker
+from holdfast_host.worker import opening, worker
 from holdfast_host.worker.commits.backup import BackupCut
 from holdfast_host.worker.commits.committer import Committer
 from holdfast_host.worker.commits.gate import Gate
@@ -153,6 +153,17 @@ def crash_in_deadly_names() -> None:
 def confirm_nothing() -> None:
     """Over PostgreSQL too, what was only read leaves at once."""
     _patch(worker, "ConfirmingGate", Gate)
+
+
+def hang_at_start(path: Path) -> None:
+    """While the file exists, worker 0 does not come up."""
+
+    def hanging(start: Any, limits: Any) -> Any:
+        while start.worker == 0 and path.exists():
+            time.sleep(_LOOK_S * 10)
+        return opening.open_store(start, limits)
+
+    _patch(worker_main, "open_store", hanging)
 
 
 def forget_lives() -> None:
@@ -316,6 +327,7 @@ _MUTATIONS: Final[dict[str, Callable[..., None]]] = (
         each.__name__: each
         for each in (
             hold_commits,
+            hang_at_start,
             read_free_disk,
             lose_batches,
             lose_sync,

@@ -11,6 +11,7 @@ import uvloop
 from holdfast_host.core.limits import Limits
 from holdfast_host.wire.control import protocol as control
 from holdfast_host.wire.control.edge import Edge, NewEdge
+from holdfast_host.wire.control.routing import Routing
 from holdfast_host.wire.control.starts import FrontStart
 from holdfast_host.wire.control.tokens import KnownTokens, NewTokens
 from tests.unit.front.stage import CATALOG, PATIENCE_S, staged
@@ -18,6 +19,7 @@ from tests.unit.front.stage import CATALOG, PATIENCE_S, staged
 NEWS: list[control.FrontNews] = [
     NewEdge(Edge(("10.0.0.0/8",))),
     control.NewCatalog(CATALOG),
+    control.NewRouting(Routing.over(1, ["w0"]).given({0: 0})),
     NewTokens(KnownTokens()),
     control.NewLogLevel("info"),
     control.NewLimits(Limits()),

@@ -81,6 +81,7 @@ def test_an_answer_is_handed_to_who_asked_and_no_other_kind_is(answer: Any) -> N
         control.Described: control.Described(1, {"actors": []}),
         control.Measured: control.Measured(1, {}),
         control.ShownActivity: control.ShownActivity(1, {}),
+        control.GaveShards: control.GaveShards(1, [7]),
     }
 
     async def play(kind: Any) -> Any:
@@ -104,6 +105,7 @@ def test_an_answer_is_handed_to_who_asked_and_no_other_kind_is(answer: Any) -> N
         control.Measured,
         control.ShownActivity,
         CountedStored,
+        control.GaveShards,
     ):
         [found] = asyncio.run(play(kind))
         if answer is control.Failed:

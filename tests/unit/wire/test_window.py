@@ -5,15 +5,25 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from holdfast_host.core.errors import HoldfastError, HostUnavailableError, MailboxFullError
 from holdfast_host.core.limits import SLOTS, Limits
-from holdfast_host.wire.calls.frames import PROTOCOL, Kind, ProtocolError, pack_json
+from holdfast_host.wire.calls.frames import (
+    PROTOCOL,
+    Call,
+    Kind,
+    ProtocolError,
+    pack_call,
+    pack_json,
+    split,
+    unpack_call,
+)
 from holdfast_host.wire.calls.window import PendingCall, Reply, Window, read_hello
 from holdfast_host.wire.pages.evidence import Opened
-from holdfast_host.wire.pages.state_page import LEFT, StatePage
+from holdfast_host.wire.pages.state_page import BEGUN, LEFT, StatePage
 
 REACHED = 5
 
@@ -291,3 +301,48 @@ def test_random_histories_answer_each_call_once_and_send_none_twice_that_has_beg
     window.close()
 
     assert all(len(waiting.outcomes) == 1 for waiting, _ in calls)
+
+
+def test_a_call_that_its_worker_does_not_own_is_taken_back_and_entered_at_another_one(window: Window) -> None:
+    """With its own slot there, and whoever waits hears of nothing meanwhile."""
+    Worker(window).hello()
+    call = Call(0, 7, 0, 0, 0, b"alice", b"add", b"", b"[1]", b"key")
+    waiting, slot = Waiting(), window.take(3)
+    call.slot = slot
+    window.enter(slot, waiting, pack_call(call), 9, 3, keyed=True)
+    moved = window.take_back(slot)
+    moved.moved_at = 4.5
+    other = Window(4, Limits())
+    Worker(other).hello()
+    enter(other)
+    again = other.enter_again(other.take(3), moved)
+    [(kind, payload)], rest = split(again.frame)
+
+    assert (window.unanswered, other.unanswered, waiting.outcomes) == (0, 2, [])
+    assert (kind, rest) == (Kind.CALL, b"")
+    assert unpack_call(payload) == replace(call, slot=again.slot)
+    assert again.slot != slot
+    assert (again.partition, again.sent, again.moved_at, again.repeats_left) == (9, True, 4.5, moved.repeats_left)
+    other.reply(again.slot, 200, b"3")
+    assert waiting.outcomes == [(200, b"3")]
+    with pytest.raises(ProtocolError):
+        window.take_back(slot)
+    other.close()
+
+
+def test_what_a_dead_worker_has_not_begun_is_taken_back_where_its_partition_is_another_one_s(window: Window) -> None:
+    """Not what it has begun, nor a question, nor what its successor will have."""
+    worker = Worker(window)
+    worker.hello()
+    calls = [
+        (Waiting(), partition, is_question)
+        for partition, is_question in ((1, False), (1, False), (2, False), (1, True))
+    ]
+    pending = [window.enter(window.take(0), who, b"frame", at, 0, False, asks) for who, at, asks in calls]
+    assert window.take_back_unbegun(lambda partition: True) == [], "it lives"
+    worker.page.words[pending[1].slot] = BEGUN
+    window.lost()
+    late = window.enter(window.take(0), Waiting(), b"late", 1, 0)
+
+    assert window.take_back_unbegun(lambda partition: partition == 1) == [pending[0], late]
+    assert window.unanswered == 3

@@ -227,3 +227,40 @@ def test_an_end_of_the_store_fails_what_it_holds() -> None:
     gate.abandon(HostUnavailableError("the test said so"))
 
     assert said == [False]
+
+
+def test_no_group_gets_a_number_that_an_earlier_owner_may_have_used() -> None:
+    """What is gathered by then keeps its number; whoever waits is told when that is settled."""
+    gate, passed = ConfirmingGate(5), list[str]()
+    gate.pass_group(3, lambda: passed.append("below"))
+    gate.pass_group(40, lambda: passed.append("above, nothing gathered"))
+    entry = Entry(1, "A/a", StoredInstance(0, 1, b"a"))
+
+    assert passed == ["below", "above, nothing gathered"]
+    assert gate.add(entry, Changes({b"k": b"v"})) == 41
+    gate.pass_group(70, lambda: passed.append("above, with a group"))
+    group = gate.take()
+    assert group is not None
+    assert (group.number, gate.current.number) == (41, 71)
+    assert len(passed) == 2
+    gate.settle(group, {})
+    assert passed[2:] == ["above, with a group"]
+    assert (gate.settled, gate.current.number) == (41, 71)
+
+
+def test_what_is_only_read_while_numbers_are_passed_is_confirmed_all_the_same() -> None:
+    gate, told = ConfirmingGate(5), list[bool]()
+    entry = Entry(1, "A/a", StoredInstance(0, 1, b"a"))
+    gate.leave(entry, None, ModelExit(told.append))
+    gate.pass_group(70, lambda: None)
+    first = gate.take()
+    assert first is not None
+    gate.leave(entry, None, ModelExit(told.append))
+    gate.settle(first, {})
+    second = gate.take()
+
+    assert (told, gate.confirms) == ([True], 2)
+    assert second is not None
+    assert second.number == 71
+    gate.settle(second, {})
+    assert told == [True, True]

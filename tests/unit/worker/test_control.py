@@ -103,6 +103,8 @@ ANSWERS: list[tuple[control.WorkerOrder, Answers]] = [
     (HoldCommits(id=7), lambda it: it == control.Done(7)),
     (ReleaseCommits(keep=True, id=7), lambda it: unavailable(it, "did not stop committing at one moment")),
     (CopyPartition(0, "nowhere", id=7), lambda it: unavailable(it, "there is no snapshot to copy")),
+    (control.AcquireShards(id=7), failed),
+    (control.GiveShards([1], 1, id=7), failed),
     (control.Ping(7), lambda it: it == control.Pong(7)),
     (control.Drain(), lambda it: it == control.Drained()),
 ]
@@ -125,9 +127,13 @@ def test_the_orders_above_are_all_but_news_and_the_end(supervised: Supervised) -
     supervised.stops.get(timeout=10)
 
     answered = {type(order) for order, _ in ANSWERS}
-    assert answered | {control.LiveFronts, control.NewLimits, control.NewLogLevel, control.Stop} == set(
-        get_args(control.WorkerOrder)
-    )
+    assert answered | {
+        control.LiveFronts,
+        control.NewRouting,
+        control.NewLimits,
+        control.NewLogLevel,
+        control.Stop,
+    } == set(get_args(control.WorkerOrder))
 
 
 def test_a_tenant_has_so_many_calls_under_way_and_one_more_is_refused_until_one_is_answered(

@@ -79,6 +79,8 @@ NOT_THE_LEADERS: Final = {
     "Part": "data",
     "SpanRecord": "data",
     "SpanSink": "a protocol",
+    "SharedStore": "a protocol",
+    "_Giving": "data of Shards",
     "SpanExport": "a queue that one thread fills and another empties",
 }
 

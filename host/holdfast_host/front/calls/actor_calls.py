@@ -19,7 +19,7 @@ from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.calls.frames import Call, CallFlag, CallKind
 from holdfast_host.wire.calls.idempotency import REPLAYED
 from holdfast_host.wire.calls.trace_context import NO_CONTEXT, read_traceparent
-from holdfast_host.wire.control.routing import Routing
+from holdfast_host.wire.control.routing import Routes
 
 if TYPE_CHECKING:
     from holdfast_host.wire.calls.window import PendingCall, Receiver
@@ -39,7 +39,7 @@ class Calls:
     """Routes calls to the workers' links. One per front; `view` is replaced by each new catalog."""
 
     def __init__(
-        self, view: CatalogView, routing: Routing, links: list[WorkerLink], limits: Limits, *, traces: bool = False
+        self, view: CatalogView, routing: Routes, links: list[WorkerLink], limits: Limits, *, traces: bool = False
     ) -> None:
         """`traces`: what a request says of the trace that it is part of goes along."""
         self.view = view

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from holdfast_host.front.worker_link import WorkerLink
     from holdfast_host.wire.calls.window import PendingCall, Reply
     from holdfast_host.wire.control.catalog import Deployment
-    from holdfast_host.wire.control.routing import Routing
+    from holdfast_host.wire.control.routing import Routes
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class FunctionHosts:
     def __init__(
         self,
         calls: Calls,
-        routing: Routing,
+        routing: Routes,
         links: list[WorkerLink],
         limits: Limits,
         tokens: Tokens,
@@ -103,7 +103,7 @@ class FunctionHosts:
         """`domain` is what the functions' host names end in; `url` is where the host itself listens."""
         self._calls = calls
         self._links = links
-        self._partitions = [routing.partitions_of(link.worker)[0] for link in links]
+        self._partitions = [(routing.partitions_of(link.worker) or [0])[0] for link in links]
         self._limits = limits
         self._tokens = tokens
         self._handshakes = handshakes

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from holdfast_host.front.sockets.table import SocketTable
     from holdfast_host.front.sockets.upgrade import Wanted
     from holdfast_host.front.worker_link import WorkerLink
-    from holdfast_host.wire.control.routing import Routing
+    from holdfast_host.wire.control.routing import Routes
 
 _OK: Final = 200
 _REDIRECTION: Final = 300
@@ -64,7 +64,7 @@ class Handshakes:
     """Of one front; for its loop."""
 
     def __init__(
-        self, calls: Calls, table: SocketTable, routing: Routing, links: list[WorkerLink], limits: Limits
+        self, calls: Calls, table: SocketTable, routing: Routes, links: list[WorkerLink], limits: Limits
     ) -> None:
         self._calls = calls
         self._table = table

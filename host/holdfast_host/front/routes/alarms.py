@@ -29,7 +29,7 @@ from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.routes.state_listing import list_by_state
 from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.calls.frames import Call, CallKind
-from holdfast_host.wire.control.routing import Routing
+from holdfast_host.wire.control.routing import Routes
 
 STATES: Final = ("armed", "retrying", "abandoned", "parked")
 _BODY_BYTES_MAX: Final = 4 * KIB
@@ -42,7 +42,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 class AlarmRoutes:
     """The handlers. One per front."""
 
-    def __init__(self, view: Callable[[], CatalogView], routing: Routing, links: list[WorkerLink]) -> None:
+    def __init__(self, view: Callable[[], CatalogView], routing: Routes, links: list[WorkerLink]) -> None:
         self._view = view
         self._routing = routing
         self._links = links

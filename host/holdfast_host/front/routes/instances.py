@@ -36,7 +36,7 @@ from holdfast_host.front.http.server import Exchange
 from holdfast_host.front.routes.alarms import show_alarm
 from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.calls.frames import Call, CallKind
-from holdfast_host.wire.control.routing import Routing
+from holdfast_host.wire.control.routing import Routes
 
 PAGE_ENTRIES: Final = 100
 _STORAGE_PAGE_BYTES: Final = MIB
@@ -48,7 +48,7 @@ Found = tuple[str, ...]
 class InstanceRoutes:
     """The handlers. One per front."""
 
-    def __init__(self, calls: Calls, routing: Routing, links: list[WorkerLink], limits: Limits) -> None:
+    def __init__(self, calls: Calls, routing: Routes, links: list[WorkerLink], limits: Limits) -> None:
         self._calls = calls
         self._routing = routing
         self._links = links

@@ -25,7 +25,7 @@ from holdfast_host.front.routes.alarms import show_time
 from holdfast_host.front.routes.state_listing import PAGE_DEFAULT, PAGE_MAX, list_by_state
 from holdfast_host.front.worker_link import WorkerLink
 from holdfast_host.wire.calls.frames import Call, CallKind
-from holdfast_host.wire.control.routing import Routing
+from holdfast_host.wire.control.routing import Routes
 
 STATES: Final = ("armed", "retrying", "waiting", "abandoned", "parked")
 _ID: Final = re.compile("[0-9a-f]{32}")
@@ -34,7 +34,7 @@ _ID: Final = re.compile("[0-9a-f]{32}")
 class JobRoutes:
     """The handlers. One per front."""
 
-    def __init__(self, view: Callable[[], CatalogView], routing: Routing, links: list[WorkerLink]) -> None:
+    def __init__(self, view: Callable[[], CatalogView], routing: Routes, links: list[WorkerLink]) -> None:
         self._view = view
         self._routing = routing
         self._links = links

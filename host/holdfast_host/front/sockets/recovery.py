@@ -111,7 +111,7 @@ class Recovery:
             for owner, group in left.sends.in_flight():
                 room = by_mark.get(owner)
                 # Of an instance without a socket here, but for one that is being offered, the partition is not known.
-                reached = max(after.groups.values()) if room is None else after.groups.get(room.partition, 0)
+                reached = max(after.groups.values(), default=0) if room is None else after.groups.get(room.partition, 0)
                 if group == NO_GROUP or group <= reached:
                     self._owners.add(owner)
         self._lost = {

@@ -311,9 +311,10 @@ class SocketTable:
 
     def _enter(self, link: WorkerLink, type_id: int, name: bytes) -> Room:
         room = self._rooms.get((type_id, name))
-        if room is None:
+        flow = self._flows[link]
+        if room is None or room.flow is not flow:  # it is another worker's since
             partition = self._partition_of(type_id, name)
-            room = Room(self._flows[link], type_id, name, self._function_of(type_id), partition)
+            room = Room(flow, type_id, name, self._function_of(type_id), partition)
             self._rooms[type_id, name] = room
         room.sockets += 1
         return room

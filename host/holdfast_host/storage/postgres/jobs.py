@@ -35,9 +35,13 @@ class PostgresJobs:
     ) -> None:
         """`ask(statement, parameters)` waits for rows; `loaded(instance)` is its handle, read where it was not."""
         self._ask = ask
-        self._shards = ints(shards)
+        self.own(shards)
         self._place = place
         self._loaded = loaded
+
+    def own(self, shards: Sequence[int]) -> None:
+        """These are the worker's from now on."""
+        self._shards = ints(shards)
 
     def get(self, instance: StoredInstance, id_: bytes) -> Job | None:
         """One job."""

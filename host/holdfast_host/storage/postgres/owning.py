@@ -19,11 +19,14 @@ from holdfast_host.storage.postgres.schema import FORMAT, NUMBER_BLOCK, SCHEMA, 
 from holdfast_host.storage.store import OwnerLostError, TakenOverError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 APPLICATION: Final = "holdfast/"  # how the name of each connection of a host begins
 _LIFE_BITS: Final = 62
 COPYING: Final = "a copy that has not ended"  # in place of a directory's host
+
+
+Owners = dict[int, int]  # a worker for each shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +241,54 @@ def claim(
     if warning is not None:
         raise OwnerLostError(f"the store has warned at the claim: {warning}")
     return Seat(seat, life, {shard: (epoch, group) for shard, epoch, group in shards})
+
+
+def empty_seat(
+    connection: psycopg.Connection[Any], host: str, host_life: int, worker: int, heirs: Sequence[int]
+) -> Owners | None:
+    """Spread what a worker owns that does not run over others of its host, those with the fewest first.
+
+    Its seat gets another life: if it runs all the same, no statement of it finds its fence. A shard in which a socket
+    is open stays: the fronts have it of this worker.
+
+    Returns:
+        The new owner of each shard; None where the host has another life.
+    """
+    with connection.transaction():
+        connection.execute("SET LOCAL lock_timeout = '2s'")
+        alive = connection.execute(
+            "SELECT FROM host WHERE host = %s AND life = %s AND state = 'up' FOR KEY SHARE", (host, host_life)
+        ).fetchone()
+        seats: dict[int, int] = dict(
+            connection.execute("SELECT worker, seat FROM seat WHERE host = %s ORDER BY seat FOR UPDATE", (host,))
+        )
+        if alive is None or worker not in seats:
+            return None
+        seat = seats[worker]
+        connection.execute("UPDATE seat SET life = %s, lives = lives + 1 WHERE seat = %s", (new_life(), seat))
+        _fold_reached(connection, seat)
+        owned: dict[int, int] = dict(connection.execute("SELECT seat, count(*) FROM shard GROUP BY seat").fetchall())
+        moving = connection.execute(
+            "SELECT shard FROM shard WHERE seat = %s AND NOT EXISTS (SELECT FROM socket WHERE socket.shard ="
+            " shard.shard) ORDER BY shard FOR UPDATE",
+            (seat,),
+        ).fetchall()
+        given: Owners = {}
+        for (shard,) in moving:
+            heir = min(heirs, key=lambda each: owned.get(seats[each], 0))
+            owned[seats[heir]] = owned.get(seats[heir], 0) + 1
+            given[shard] = heir
+            connection.execute("UPDATE shard SET seat = %s, epoch = epoch + 1 WHERE shard = %s", (seats[heir], shard))
+    return given
+
+
+def read_owners(connection: psycopg.Connection[Any], host: str) -> Owners:
+    """The worker of each shard that the host owns."""
+    return dict(
+        connection.execute(
+            "SELECT shard.shard, seat.worker FROM shard JOIN seat USING (seat) WHERE seat.host = %s", (host,)
+        ).fetchall()
+    )
 
 
 def _fold_reached(connection: psycopg.Connection[Any], seat: int | None) -> None:

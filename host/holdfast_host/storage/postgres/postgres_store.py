@@ -15,10 +15,9 @@ from weakref import WeakValueDictionary
 
 from holdfast_host.core.errors import StorageFullError
 from holdfast_host.core.failures import required
-from holdfast_host.core.ids import shard_of
 from holdfast_host.storage.leans import NO_LEANS, Leans
 from holdfast_host.storage.lmdb.keys import unpack_receipt
-from holdfast_host.storage.postgres.arrays import ints, long, number
+from holdfast_host.storage.postgres.arrays import long, number
 from holdfast_host.storage.postgres.group_commit import GroupCommit
 from holdfast_host.storage.postgres.handles import Handle
 from holdfast_host.storage.postgres.jobs import PostgresJobs
@@ -28,6 +27,7 @@ from holdfast_host.storage.postgres.loading import Loading
 from holdfast_host.storage.postgres.owning import Seat, claim, worker_name
 from holdfast_host.storage.postgres.schema import NUMBER_BLOCK
 from holdfast_host.storage.postgres.session import StoreAddress, connect
+from holdfast_host.storage.postgres.shards import OwnedShards
 from holdfast_host.storage.postgres.statements import PREPARED
 from holdfast_host.storage.postgres.sweeping import Sweeping
 from holdfast_host.storage.postgres.transfers import Imports, StoreTransfers
@@ -50,20 +50,26 @@ if TYPE_CHECKING:
 
     from holdfast_host.core.limits import Limits
 
-_PARTITION: Final = 0
 _RESERVE: Final = NUMBER_BLOCK // 2  # numbers left when the next block is asked for
 _LOOK_S: Final = 1.0  # between two looks at whether the connection is gone
 
 
-class PostgresStore(Listings, StoreTransfers):
-    """The shards that one worker owns; lives as long as the worker. `commit` and what is told are the leader's."""
+class PostgresStore(OwnedShards, Listings, StoreTransfers):
+    """What one worker owns; lives as long as the worker. `commit` and what is told are the leader's."""
 
     def __init__(
-        self, connection: psycopg.Connection[Any], link: Link, seat: Seat, limits: Limits, address: StoreAddress
+        self,
+        connection: psycopg.Connection[Any],
+        link: Link,
+        seat: Seat,
+        limits: Limits,
+        address: StoreAddress,
+        host: str,
     ) -> None:
         self._connection = connection
         self._link = link
         self._seat = seat
+        self._host = host
         self._limits = limits
         self.quotas = TypeQuotas()
         self._replicated = address.durability == "replicated"
@@ -72,8 +78,7 @@ class PostgresStore(Listings, StoreTransfers):
         self._imports = Imports()
         self._placed: WeakValueDictionary[tuple[int, bytes], Handle] = WeakValueDictionary()
         self._placing = threading.Lock()
-        self._shards = ints([*seat.reached])
-        self._owned = [*seat.reached]
+        self._own([*seat.reached])
         self._numbers = self._block_end = 0
         self._asking_numbers = False
         self._leader: Leader | None = None
@@ -109,7 +114,7 @@ class PostgresStore(Listings, StoreTransfers):
         except BaseException:
             connection.close()
             raise
-        store = cls(connection, link, seat, limits, address)
+        store = cls(connection, link, seat, limits, address, host)
         store._numbers, store._block_end = block, block + NUMBER_BLOCK
         return store
 
@@ -125,16 +130,6 @@ class PostgresStore(Listings, StoreTransfers):
         return lambda instances, told: self._loading.load(cast("Sequence[Handle]", instances), told)
 
     # Places
-
-    def place(self, type_id: int, name: bytes) -> StoredInstance:
-        """The instance's place, which may have to be looked up yet; reads and writes nothing."""
-        with self._placing:
-            handle = self._placed.get((type_id, name))
-            if handle is None:
-                shard = shard_of(type_id, name)
-                epoch, _ = self._seat.reached.get(shard, (0, 0))
-                handle = self._placed[type_id, name] = Handle(_PARTITION, type_id, name, shard=shard, epoch=epoch)
-            return handle
 
     def look_up(self, instance: StoredInstance) -> None:
         """Load all that is stored of the instance, or number a new one."""

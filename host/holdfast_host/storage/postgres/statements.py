@@ -57,6 +57,20 @@ COMMIT_ALL: Final = f"{_FENCE}{_APART}\n{_FOUND}"
 CONFIRM: Final = """WITH fence AS (SELECT 1 FROM seat WHERE seat.seat = $1::bigint AND seat.life = $2::bigint
     FOR NO KEY UPDATE) SELECT (SELECT count(*) FROM fence), (SELECT catalog FROM cluster WHERE one)"""
 
+# What the seat owns; and shards that it gives to another seat of a host that lives, where no socket is open in them.
+# Whoever gives a seat another life holds its row: the fence finds none behind that.
+OWNED: Final = """SELECT shard.shard, shard.epoch, shard.grp FROM shard JOIN seat ON seat.seat = shard.seat
+    WHERE seat.seat = $1::bigint AND seat.life = $2::bigint"""
+GIVE: Final = """WITH target AS (SELECT seat.seat FROM seat JOIN host ON host.host = seat.host
+        WHERE seat.host = convert_from($4::bytea, 'UTF8') AND seat.worker = $5::bigint AND host.state = 'up'
+        FOR KEY SHARE OF host SKIP LOCKED),
+    fence AS (SELECT target.seat FROM seat, target WHERE seat.seat = $1::bigint AND seat.life = $2::bigint
+        FOR NO KEY UPDATE OF seat)
+    UPDATE shard SET seat = fence.seat, epoch = shard.epoch + 1, grp = greatest(shard.grp, $3::bigint) FROM fence
+    WHERE shard.shard = ANY($6::int[]) AND shard.seat = $1::bigint
+        AND NOT EXISTS (SELECT FROM socket WHERE socket.shard = shard.shard)
+    RETURNING shard.shard"""
+
 # Behind each commit: emptied names wake all that wait for a standby without a word.
 NAMES: Final = "SELECT current_setting('synchronous_standby_names')"
 
@@ -136,5 +150,5 @@ PREPARED: Final[dict[str, str]] = {
     "commit": COMMIT, "commit_all": COMMIT_ALL, "confirm": CONFIRM, "names": NAMES, "load": LOAD,
     "load_rows": LOAD_ROWS, "receipt": RECEIPT, "due_alarms": DUE_ALARMS, "alarms": ALARMS, "instances": INSTANCES,
     "due_jobs": DUE_JOBS, "jobs": JOBS, "sockets": SOCKETS, "numbers": NUMBERS, "garbage": GARBAGE, "sweep": SWEEP,
-    "swept": SWEPT, "expire": EXPIRE,
+    "swept": SWEPT, "expire": EXPIRE, "owned": OWNED, "give": GIVE,
 }  # fmt: skip

@@ -35,10 +35,16 @@ class Sweeping:
         self._ask = ask
         self._wait = wait
         self._on_expired = on_expired
-        self._shards = ints([*seat.reached])
+        self._shards = b""
+        self.own([*seat.reached])
         self._seat = seat
         self.anything = True
         self.expiry_at = time.monotonic() + _EXPIRY_FIRST_S
+
+    def own(self, shards: Sequence[int]) -> None:
+        """These are the worker's from now on; who had them before may have left something."""
+        self._shards = ints(shards)
+        self.anything = True
 
     @property
     def is_due(self) -> bool:

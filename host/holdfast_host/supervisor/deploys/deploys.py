@@ -82,6 +82,11 @@ class Deploys:
         self._deployed = Deployed(registry)
         self._running = Running(registry, rollout, components, log)
 
+    @property
+    def one_at_a_time(self) -> asyncio.Lock:
+        """Held by each change of what is deployed."""
+        return self._order.one_at_a_time
+
     async def deploy(self, request: DeployRequest, progress: Progress) -> bool:
         """Deploy; True for a new function, False for a new version, and for what runs already and is not switched.
 

@@ -29,6 +29,7 @@ from holdfast_host.wire.control.protocol import (
     Done,
     Failed,
     FoundTypes,
+    GaveShards,
     Measured,
     Ping,
     Pong,
@@ -40,7 +41,7 @@ from holdfast_host.wire.control.protocol import (
 from holdfast_host.wire.control.quotas import CountedStored
 from holdfast_host.wire.control.starts import CourierStart, FrontStart, WorkerStart
 
-_Answer = TypeVar("_Answer", Done, FoundTypes, Described, Measured, ShownActivity, CountedStored)
+_Answer = TypeVar("_Answer", Done, FoundTypes, Described, Measured, ShownActivity, CountedStored, GaveShards)
 
 # -P: the operator's working directory is no place to import modules from.
 _PYTHON: Final = (sys.executable, "-P", "-m")
@@ -137,7 +138,16 @@ class Child(asyncio.Protocol):
                 case Pong():
                     self.unanswered_pings = 0
                     self.heard_at = asyncio.get_running_loop().time()
-                case Done() | Failed() | FoundTypes() | Described() | Measured() | ShownActivity() | CountedStored():
+                case (
+                    Done()
+                    | Failed()
+                    | FoundTypes()
+                    | Described()
+                    | Measured()
+                    | ShownActivity()
+                    | CountedStored()
+                    | GaveShards()
+                ):
                     self._settle(message)
                 case _:
                     self._on_message(message)

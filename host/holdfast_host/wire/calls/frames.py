@@ -78,6 +78,7 @@ _CALL_KIND: Final = int(Kind.CALL)
 _SOCKET_KIND: Final = int(CallKind.SOCKET)
 _REPLY_KIND, _REPLY_BYTES = int(Kind.REPLY), _REPLY_PAYLOAD.size + 1
 _CALL_NAMES_AT: Final = _CALL_PAYLOAD.size
+_SLOT_AT: Final = _HEADER.size
 _KEYED: Final = int(CallFlag.KEYED)
 _OFFER: Final = int(CallFlag.OFFER)
 _TRACED: Final = int(CallFlag.TRACED)
@@ -134,6 +135,11 @@ def pack_call(call: Call) -> bytes:
         origin_bytes,
     )
     return b"".join((head, name, method, origin, body))
+
+
+def with_slot(frame: bytes, slot: int) -> bytes:
+    """A frame of `pack_call`'s, for another slot."""
+    return b"".join((frame[:_SLOT_AT], slot.to_bytes(4, "little"), frame[_SLOT_AT + 4 :]))
 
 
 def pack_event(slot: int, type_id: int, name: bytes, method: bytes, body: bytes) -> bytes:

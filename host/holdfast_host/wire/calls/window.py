@@ -14,13 +14,16 @@ front's link and a worker's peer both own one: sockets, time and waiting are the
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast_host.core.errors import ActorOutputGateError, HoldfastError, HostUnavailableError, MailboxFullError
 from holdfast_host.core.limits import SLOTS, Limits
-from holdfast_host.wire.calls.frames import PROTOCOL, Kind, ProtocolError, unpack_json
+from holdfast_host.wire.calls.frames import PROTOCOL, Kind, ProtocolError, unpack_json, with_slot
 from holdfast_host.wire.pages.evidence import Opened, judge
-from holdfast_host.wire.pages.state_page import StatePage
+from holdfast_host.wire.pages.state_page import NOT_BEGUN, StatePage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Reply = tuple[int, bytes]  # HTTP status and body
 
@@ -49,7 +52,10 @@ class Receiver(Protocol):
 class PendingCall:
     """A call that has a slot and no answer yet. The frame stays, in case it must be sent again."""
 
-    __slots__ = ("body_bytes", "doubt", "frame", "is_question", "partition", "receiver", "repeats_left", "sent", "slot")
+    __slots__ = (
+        "body_bytes", "doubt", "frame", "is_question", "moved_at", "partition", "receiver", "repeats_left", "sent",
+        "slot",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -71,6 +77,7 @@ class PendingCall:
         self.sent = sent  # to the worker of the current page
         self.repeats_left = repeats_left
         self.is_question = is_question
+        self.moved_at = 0.0  # when a worker first said that it is another one's; monotonic
         self.doubt: ActorOutputGateError | None = None  # why an earlier worker may have committed it all the same
 
 
@@ -152,6 +159,45 @@ class Window:
         self._unanswered_bytes -= pending.body_bytes
         if not pending.receiver.done():
             pending.receiver.set_result((status, body))
+
+    def take_back(self, slot: int) -> PendingCall:
+        """A slot's call, which its worker has not begun, is another worker's: its slot is free again.
+
+        Raises:
+            ProtocolError: no call waits in this slot.
+        """
+        pending = self._pending.pop(slot, None)
+        if pending is None:
+            raise ProtocolError(f"a REPLY for slot {slot}, which waits for none")
+        self._free.append(slot)
+        self._unanswered_bytes -= pending.body_bytes
+        return pending
+
+    def take_back_unbegun(self, is_elsewhere: Callable[[int], bool]) -> list[PendingCall]:
+        """Calls that wait for the successor of a worker which has not begun them, of partitions that are another one's.
+
+        `is_elsewhere(partition)` says so of those whose last owner is known to begin nothing more.
+        """
+        if self.up:
+            return []
+        words = self._page.words
+        return [
+            self.take_back(slot)
+            for slot, pending in list(self._pending.items())
+            if not pending.is_question
+            and (not pending.sent or words[slot] == NOT_BEGUN)
+            and is_elsewhere(pending.partition)
+        ]
+
+    def enter_again(self, slot: int, call: PendingCall) -> PendingCall:
+        """A call that another worker has not begun, in the slot that was taken for it here."""
+        frame = with_slot(call.frame, slot)
+        pending = PendingCall(
+            slot, call.receiver, frame, call.partition, call.body_bytes, self.up, call.repeats_left, call.is_question
+        )
+        pending.moved_at, pending.doubt = call.moved_at, call.doubt
+        self._pending[slot] = pending
+        return pending
 
     def hello(self, opened: Opened, page: StatePage) -> list[bytes]:
         """A worker is there, which writes to this page: what its predecessor left is judged.

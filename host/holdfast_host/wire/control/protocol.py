@@ -24,6 +24,7 @@ from holdfast_host.wire.control.edge import NewEdge
 from holdfast_host.wire.control.messages import Failure, Message, Question
 from holdfast_host.wire.control.operations import AnyOperation
 from holdfast_host.wire.control.quotas import CountedStored, CountStored, TakeQuotas
+from holdfast_host.wire.control.routing import Routing
 from holdfast_host.wire.control.starts import CourierStart, FrontStart, Quarantined, WorkerStart
 from holdfast_host.wire.control.tokens import NewTokens, TokensUsed
 
@@ -127,10 +128,30 @@ class KeepAway(Question, tag="quarantine"):
     instances: Quarantined
 
 
+class AcquireShards(Question, tag="acquire"):
+    """Its seat may have been given more: serve that."""
+
+
+class GiveShards(Question, tag="give"):
+    """Give these shards to that worker of the host. Answered with GaveShards."""
+
+    shards: list[int]
+    worker: int
+
+
 class LiveFronts(Message, tag="fronts"):
     """These fronts live, or are about to, and no other does: the sockets of others are over."""
 
     numbers: list[int]
+
+
+# To workers and fronts.
+
+
+class NewRouting(Message, tag="routing"):
+    """Who owns which shard now; one with a lower number than another that has come is late."""
+
+    routing: Routing
 
 
 # To fronts.
@@ -237,6 +258,13 @@ class ShownActivity(Message, tag="active"):
     activity: JsonObject
 
 
+class GaveShards(Message, tag="gave"):
+    """These are the other worker's from now on; the others stay."""
+
+    id: int
+    shards: list[int]
+
+
 class Unloadable(Message, tag="unloadable"):
     """It starts without this function, whose compiled file does not load."""
 
@@ -295,14 +323,16 @@ WorkerQuestion = (
     | HoldCommits
     | ReleaseCommits
     | CopyPartition
+    | AcquireShards
+    | GiveShards
 )
-WorkerOrder = WorkerQuestion | LiveFronts | NewLogLevel | NewLimits | Ping | Drain | Stop
+WorkerOrder = WorkerQuestion | LiveFronts | NewRouting | NewLogLevel | NewLimits | Ping | Drain | Stop
 ToWorker = WorkerStart | WorkerOrder
-FrontNews = NewCatalog | NewTokens | NewEdge | NewLogLevel | NewLimits | HostHealth | Measure | Drain
+FrontNews = NewCatalog | NewRouting | NewTokens | NewEdge | NewLogLevel | NewLimits | HostHealth | Measure | Drain
 ToFront = FrontStart | FrontNews | Progress | Answer | Ping | Stop
 CourierOrder = TakeGrants | TakeSecrets | NewLogLevel | NewLimits | Measure
 ToCourier = CourierStart | CourierOrder | Ping | Stop
-AnyAnswer = Done | Failed | Measured | FoundTypes | Described | ShownActivity | CountedStored
+AnyAnswer = Done | Failed | Measured | FoundTypes | Described | ShownActivity | CountedStored | GaveShards
 WorkerNews = Unloadable | CommitStalled | RoomChanged | Fatal
 ChildNews = Ready | Drained | WorkerNews | Request | Withdraw | TokensUsed | RequestsRefused
 FromChild = AnyAnswer | Pong | ChildNews

@@ -17,7 +17,7 @@ from holdfast_host.worker.deliveries.stages import Delivery
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.storage.overlay import Overlay
@@ -66,6 +66,13 @@ class Alarms(Deliveries):
 
     def _fill_page(self, page: DuePage) -> None:
         self._due_alarms.fill(page, self.under_way)
+
+    def forget(self, is_gone: Callable[[StoredInstance], bool]) -> None:
+        """These instances are another owner's."""
+        self._due_alarms.forget(is_gone)
+
+    def _read_anew(self) -> None:
+        self._due_alarms.read_anew()
 
     def _parked(self, type_id: int, but: Container[bytes]) -> list[Delivery]:
         found = self.store.parked_alarms(type_id, _PARKED_PAGE, but)

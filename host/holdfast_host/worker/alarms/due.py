@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from holdfast_host.storage.store import Store, StoredInstance
 
@@ -104,6 +104,14 @@ class DueAlarms:
         for instance, due_us in now.items():
             if instance not in busy:
                 self.put(instance, due_us)
+
+    def forget(self, is_gone: Callable[[StoredInstance], bool]) -> None:
+        """Nothing of these instances is due here."""
+        self._due = {instance: due_us for instance, due_us in self._due.items() if not is_gone(instance)}
+
+    def read_anew(self) -> None:
+        """There are instances of which nothing was read: the next page begins at the beginning."""
+        self._horizon_us = -1
 
     def next_us(self) -> int:
         """The wall time at which `take` will have something to do."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from holdfast_host.core.errors import (
     ActorReentrancyError,
     HoldfastError,
+    HostUnavailableError,
     LimitError,
     UnknownActorTypeError,
     UnknownBindingError,
@@ -21,6 +22,7 @@ from holdfast_host.core.errors import (
 from holdfast_host.core.ids import check_instance_name
 from holdfast_host.wire.calls.frames import Call, CallFlag, CallKind
 from holdfast_host.wire.calls.idempotency import REPLAYED
+from holdfast_host.wire.calls.moved import MOVED
 from holdfast_host.wire.calls.nested_calls import CallNumber, Origin
 from holdfast_host.wire.calls.trace_context import NO_CONTEXT
 from holdfast_host.worker.calls.awaited import Awaited
@@ -30,7 +32,7 @@ from holdfast_host.worker.threads.leaders import any_thread, leaders
 if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.wire.calls.window import Reply
-    from holdfast_host.wire.control.routing import Routing
+    from holdfast_host.wire.control.routing import Routes
     from holdfast_host.worker.calls.peers import Peer, Peers
     from holdfast_host.worker.commits.gate import Gate
     from holdfast_host.worker.tracing.tracer import Tracer
@@ -48,8 +50,8 @@ class ActorCall(Awaited):
     """One call of a waiting turn. An exit of the gate, and a caller for the turn at its other end."""
 
     __slots__ = (
-        "_calls", "arguments", "binding", "callee", "key", "kind", "label", "method", "name", "number", "owner",
-        "partition", "peer", "slot", "type_id",
+        "_calls", "again_until", "arguments", "binding", "callee", "key", "kind", "label", "method", "name", "number",
+        "owner", "partition", "peer", "slot", "type_id",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +75,7 @@ class ActorCall(Awaited):
         self.type_id = 0
         self.owner = self.partition = 0  # the worker and the partition of what is called
         self.label = ""
+        self.again_until = 0.0  # it is sent again where it was moved, until then
         self.number = CallNumber(0, 0, 0)
         self.callee: Turn | None = None  # where it runs in this worker
         self.peer: Peer | None = None  # where it runs in another,
@@ -95,6 +98,9 @@ class ActorCall(Awaited):
 
     def answered(self, status: int, body: bytes) -> None:
         """The callee's reply; whether it was given before is nothing to the caller."""
+        if status == MOVED:
+            self._calls.note_moved(self)
+            return
         super().answered(status & ~REPLAYED, body)
 
     def done(self) -> bool:
@@ -126,7 +132,7 @@ class Calls:
     def __init__(
         self,
         worker: int,
-        routing: Routing,
+        routing: Routes,
         limits: Limits,
         *,
         gate: Gate,
@@ -145,6 +151,7 @@ class Calls:
         self._deployments = deployments
         self._peers = peers
         self._count = 0
+        self._moved: list[ActorCall] = []
         self.waiting: dict[CallNumber, ActorCall] = {}
         self.deadlocks = Deadlocks(
             worker, self, running_calls=directory.running_calls, place=routing.place, send=peers.tell
@@ -204,6 +211,25 @@ class Calls:
         entry, origin = turn.entry, turn.origin
         if origin is not None and entry.turn is not None and not turn.begun:
             self.deadlocks.chase(entry.type_id, entry.stored.name, origin.number, origin.path[-1])
+
+    def note_moved(self, call: ActorCall) -> None:
+        """Who was asked does not own what is called, and has not begun it."""
+        now = time.monotonic()
+        call.again_until = call.again_until or now + self._limits.resend_timeout_s
+        call.callee = call.peer = None
+        if now > call.again_until:
+            call.fail(HostUnavailableError(f"{call.label}: no worker has owned it for so long; the call did not run"))
+        elif not call.over:
+            self._moved.append(call)
+
+    def send_again(self) -> None:
+        """Send what was moved to who owns it by now."""
+        if self._moved:
+            moved, self._moved = self._moved, []
+            for call in moved:
+                if not call.over:
+                    call.owner, call.partition = self._routing.place(call.type_id, call.name)
+                    self.send(call)
 
     def withdraw(self, call: ActorCall) -> None:
         """Take it back where it has not begun."""

@@ -20,17 +20,20 @@ from holdfast_host.wire.calls.frames import (
     pack_json,
     unpack_reply,
 )
+from holdfast_host.wire.calls.moved import MOVED
 from holdfast_host.wire.calls.window import Window, read_hello
 from holdfast_host.wire.pages.state_page import StatePage
 from holdfast_host.worker.calls.outgoing import OutgoingConnection
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.core.limits import Limits
     from holdfast_host.wire.calls.frames import Call
-    from holdfast_host.wire.calls.window import Reply
-    from holdfast_host.wire.control.routing import Routing
+    from holdfast_host.wire.calls.window import PendingCall, Reply
+    from holdfast_host.wire.control.routing import Routes
     from holdfast_host.worker.threads.poller import Poller
 
 _log = logging.getLogger(__name__)
@@ -84,6 +87,10 @@ class Peer:
             self._connection.write(pending.frame)
         elif not self._connection.is_open:
             self.connect()
+
+    def take_back_unbegun(self, is_elsewhere: Callable[[int], bool]) -> list[PendingCall]:
+        """What waits here for a successor, and is another worker's by now; see Window."""
+        return self._window.take_back_unbegun(is_elsewhere)
 
     def cancel(self, call: PeerCall) -> None:
         """Nobody waits for it any more; its slot stays taken until the answer."""
@@ -169,7 +176,7 @@ class Peer:
 class Peers:
     """All other workers; a Peer is made when it is first needed."""
 
-    def __init__(self, routing: Routing, poller: Poller, limits: Limits) -> None:
+    def __init__(self, routing: Routes, poller: Poller, limits: Limits) -> None:
         self._routing = routing
         self._poller = poller
         self._limits = limits
@@ -187,6 +194,15 @@ class Peers:
     def tell(self, worker: int, kind: Kind, facts: dict[str, Any]) -> None:
         """Send a message that may be lost."""
         self.find(worker).tell(kind, facts)
+
+    def follow_routing(self) -> None:
+        """What waits for the successor of a worker, and is another one's by now, is told so, where it has not begun."""
+        owners = self._routing.owners
+        for worker, peer in self._peers.items():
+            elsewhere = {partition for partition, owner in enumerate(owners) if owner != worker}
+            for call in peer.take_back_unbegun(elsewhere.__contains__):
+                if not call.receiver.done():
+                    call.receiver.set_result((MOVED, b""))
 
     def keep_house(self, now: float) -> None:
         """Now and then."""

@@ -23,7 +23,7 @@ from holdfast_host.worker.threads.leaders import any_thread, leaders
 from holdfast_host.worker.turns.entry import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.storage.store import Changes
@@ -46,6 +46,28 @@ class ConfirmingGate(Gate):
         super().__init__(settled)
         self.confirms = self.refusals = 0
         self._confirmed = settled  # all that was read before this group was taken was no past
+        self._passed = 0  # others have used numbers up to this one
+
+    def pass_group(self, number: int, then: Callable[[], None]) -> None:
+        """Give no further group a number that is not above this one; `then()` once none of them may get one.
+
+        What was written under a number of an earlier owner of a shard could not be told from what follows.
+        """
+        self._passed = max(self._passed, number)
+        current = self.current
+        if current.number > number:
+            then()
+        elif current.batches or current.held or current.entries or current.leans or current.late_leans:
+            current.held.append((_NOBODY, _Passed(then)))
+        else:
+            self.current = Group(number + 1)
+            then()
+
+    def _seal(self) -> Group:
+        group = super()._seal()
+        if self.current.number <= self._passed:
+            self.current = Group(self._passed + 1)
+        return group
 
     @property
     @any_thread
@@ -107,3 +129,18 @@ class ConfirmingGate(Gate):
         super()._lean(receiver, giver)
         if receiver.is_function:
             receiver.seen_group = giver.seen_group if giver.is_function else self.current.number
+
+
+@leaders
+class _Passed:
+    """Who waits for the end of the last group with a number that others may have used."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then = then
+
+    def go(self) -> None:
+        """It is settled."""
+        self._then()
+
+    def fail(self, error: HoldfastError) -> None:
+        """The worker ends."""

@@ -63,7 +63,6 @@ class Deliveries(Dispatcher):
     def __post_init__(self) -> None:
         """Nothing is known to be due yet."""
         super().__post_init__()
-        self._opened_us = self.clock.wall_us()  # what is due by then, a predecessor may have begun
         self.delivered = 0
         self.failed = 0
         self.abandoned = 0
@@ -167,7 +166,7 @@ class Deliveries(Dispatcher):
                 return False
             if row.killed and not self.killed.admit(delivery):
                 return False
-            if row.retry_count > 0 or row.due_us <= self._opened_us:
+            if row.retry_count > 0 or row.due_us <= self.opened_us:
                 self._write_down(turn, delivery, replace(row, begun=True))
                 return False
         self._prepare(turn, delivery, row)

@@ -73,8 +73,10 @@ class Dispatcher(Kind):
         self._parked_types: set[int] = set()  # deployed types that may have parked rows
         self._unparking = 0
         self._reading_page = False
+        self._is_stale = False  # the page that is being read was asked for before there were other instances
         self._reading_rows = 0  # of instances that count as ready
         self._next_us = 0
+        self.opened_us = self.clock.wall_us()  # what is due by then, a predecessor may have begun
         self.quiet_until_us = 0  # whatever becomes of those under way, `release` has nothing to do before
 
     @property
@@ -139,6 +141,20 @@ class Dispatcher(Kind):
     def take_up_parked(self, type_ids: Iterable[int]) -> None:
         """These types are deployed now: what is parked of them is due again."""
         self._parked_types.update(type_ids)
+        self.wake()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether a page is on its way."""
+        return self._reading_page
+
+    def read_anew(self) -> None:
+        """There are instances that were another owner's, who may have begun what is due of them."""
+        self.opened_us = self.clock.wall_us()
+        if self._reading_page:
+            self._is_stale = True
+        else:
+            self._read_anew()
         self.wake()
 
     def wake(self) -> None:
@@ -229,6 +245,9 @@ class Dispatcher(Kind):
     def _have_due(self, page: Any) -> None:
         self._end_page()
         self._fill_page(page)
+        if self._is_stale:
+            self._is_stale = False
+            self._read_anew()
 
     def _read_parked(self, generation: int, type_id: int) -> bool:
         """A page of what is parked of a type that is deployed again. False: the leadership is lost.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.storage.overlay import Overlay
@@ -59,6 +59,14 @@ class Kind:
 
     def _fill_page(self, page: Any) -> None:
         """It was read."""
+        raise NotImplementedError
+
+    def forget(self, is_gone: Callable[[StoredInstance], bool]) -> None:
+        """These instances are another owner's: nothing of them is due here."""
+        raise NotImplementedError
+
+    def _read_anew(self) -> None:
+        """There are instances of which nothing was read."""
         raise NotImplementedError
 
     def _parked(self, type_id: int, but: Container[bytes]) -> list[Delivery]:

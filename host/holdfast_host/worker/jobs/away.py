@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.jobs import Job
     from holdfast_host.wire.calls.window import Reply
-    from holdfast_host.wire.control.routing import Routing
+    from holdfast_host.wire.control.routing import Routes
     from holdfast_host.worker.calls.courier_link import CourierLink
     from holdfast_host.worker.calls.peers import Peers
     from holdfast_host.worker.jobs.deliveries import JobDelivery, Jobs
@@ -86,7 +86,7 @@ class Away:
     """Sends what jobs of one worker call and ask."""
 
     worker: int
-    routing: Routing
+    routing: Routes
     limits: Limits
     mailboxes: Mailboxes
     peers: Peers

@@ -36,7 +36,7 @@ from holdfast_host.worker.threads.leaders import any_thread, leaders
 from holdfast_host.worker.turns.job_texts import may_repeat, read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Hashable, Iterable, Mapping
+    from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 
     from holdfast_host.core.errors import HoldfastError
     from holdfast_host.storage.jobs import Job
@@ -350,6 +350,13 @@ class Jobs(Deliveries):
 
     def _put(self, delivery: Delivery, due_us: int | None) -> None:
         self._timetable.put(delivery.stored, delivery.id, due_us)
+
+    def forget(self, is_gone: Callable[[StoredInstance], bool]) -> None:
+        """These instances are another owner's."""
+        self._timetable.forget(is_gone)
+
+    def _read_anew(self) -> None:
+        self._timetable.read_anew()
 
     def _open_page(self, now_us: int) -> JobPage:
         return self._timetable.open_page(now_us)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast_host.core.errors import HoldfastError, LimitError
 from holdfast_host.wire.calls.http_messages import pack_message
+from holdfast_host.wire.calls.moved import MOVED
 from holdfast_host.wire.calls.outbound import PIECE
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ def judge(job: Job, answer: Answer, now_us: int, limits: Limits) -> Job:
 
 
 def was_not_sent(answer: Answer) -> bool:
-    """Whether there was no room for a request: then it was no try."""
-    return answer.status != _OK and answer.body.startswith(_NOT_SENT)
+    """Whether there was no room for a request, or another worker owns who is called: then it was no try."""
+    return answer.status == MOVED or (answer.status != _OK and answer.body.startswith(_NOT_SENT))
 
 
 def is_success(job: Job) -> bool:

@@ -145,6 +145,16 @@ class JobTimetable:
             if id_ not in self._busy.get(stored, ()) and (stored, id_) not in under_way:
                 self.put(stored, id_, due_us)
 
+    def forget(self, is_gone: Callable[[StoredInstance], bool]) -> None:
+        """Nothing of these instances is due here."""
+        self._due = {key: due_us for key, due_us in self._due.items() if not is_gone(key[0])}
+        for stored in [each for instances in self._more.values() for each in instances if is_gone(each)]:
+            self._forget_more(stored)
+
+    def read_anew(self) -> None:
+        """There are instances of which nothing was read: the next page begins at the beginning."""
+        self._read_to, self._horizon_us = {}, -1
+
     def next_us(self) -> int:
         """The wall time at which `take` will have something to do, where nothing that was let in ends before."""
         heap, due = self._heap, self._due

@@ -16,7 +16,7 @@ from holdfast_host.worker.threads.leaders import leaders
 
 if TYPE_CHECKING:
     from holdfast_host.wire.control.catalog import ActorType, Deployment
-    from holdfast_host.wire.control.routing import Routing
+    from holdfast_host.wire.control.routing import Routes
     from holdfast_host.worker.logs.output import Output
     from holdfast_host.worker.turns.deployments import Deployments
     from holdfast_host.worker.turns.mailboxes import Mailboxes
@@ -31,23 +31,40 @@ class Triggers:
     """Those of one worker."""
 
     def __init__(
-        self, worker: int, routing: Routing, deployments: Deployments, mailboxes: Mailboxes, output: Output
+        self, worker: int, routing: Routes, deployments: Deployments, mailboxes: Mailboxes, output: Output
     ) -> None:
         self._worker = worker
         self._routing = routing
         self._deployments = deployments
         self._mailboxes = mailboxes
         self._output = output
-        self._wanted: dict[int, ActorType] = {}  # by type number: what the version that runs says
+        self._known: dict[int, ActorType] = {}  # by type number: what the version that runs says
+        self._wanted: dict[int, ActorType] = {}  # those of them that are this worker's to make
         self._unequal: set[int] = set()  # what could not be made yet
         self._told: set[int] = set()  # of which the log says so
 
     def apply(self, deployment: Deployment) -> None:
         """This version runs now: its times are those of its manifest from here on."""
         for each in deployment.types:
-            if each.crons is not None and self._routing.place(each.type_id, NAME)[0] == self._worker:
+            if each.crons is None:
+                continue
+            self._known[each.type_id] = each
+            if self._is_ours(each.type_id):
                 self._wanted[each.type_id] = each
                 self._set(each)
+
+    def follow_routing(self) -> None:
+        """What is another worker's now is made there; what has become this one's, here."""
+        for type_id, each in self._known.items():
+            if not self._is_ours(type_id):
+                self._wanted.pop(type_id, None)
+                self._unequal.discard(type_id)
+            elif type_id not in self._wanted and self._deployments.find(type_id) is not None:
+                self._wanted[type_id] = each
+                self._set(each)
+
+    def _is_ours(self, type_id: int) -> bool:
+        return self._routing.place(type_id, NAME)[0] == self._worker
 
     def try_again(self) -> None:
         """Make what could not be made: its mailbox was full, or the disk."""

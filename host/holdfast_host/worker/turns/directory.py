@@ -15,7 +15,7 @@ from holdfast_host.worker.threads.leaders import leaders
 from holdfast_host.worker.turns.entry import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from holdfast_host.core.limits import Limits
     from holdfast_host.storage.store import Store
@@ -58,6 +58,15 @@ class Directory:
             entry = Entry(type_id, f"{type_name}/{name.decode(errors='replace')}", stored)
             self._entries[key] = entry
         return entry
+
+    def forget(self, entry: Entry) -> None:
+        """It is another owner's; only while it has neither mail nor a turn."""
+        if self._entries.pop((entry.type_id, entry.stored.name), None) is not None:
+            entry.deactivate()
+
+    def all(self) -> Collection[Entry]:
+        """What is in memory."""
+        return self._entries.values()
 
     def touch(self, entry: Entry, now: float) -> None:
         """It has just been used."""

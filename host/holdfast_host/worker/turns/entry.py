@@ -79,6 +79,11 @@ class Entry:
         if type_name and not self.label.startswith(f"{type_name}/"):
             self.label = f"{type_name}/{self.stored.name.decode(errors='replace')}"
 
+    @property
+    def is_unused(self) -> bool:
+        """True when nothing runs or waits, and nothing was ever written or leaned on."""
+        return self.turn is None and not self.mail and not self.last_group
+
     def is_idle(self, settled: int) -> bool:
         """True when nothing runs, waits or is unsettled."""
         return self.turn is None and not self.mail and self.last_group <= settled

@@ -18,6 +18,7 @@ from holdfast_host.core.errors import (
     UnknownFunctionError,
 )
 from holdfast_host.wire.calls.frames import CallKind
+from holdfast_host.wire.calls.moved import MOVED
 from holdfast_host.wire.calls.nested_calls import Origin
 from holdfast_host.wire.pages.running_turns_page import FUNCTION
 from holdfast_host.worker.threads.leaders import any_thread, leaders
@@ -65,6 +66,7 @@ class Mailboxes:
         self.waiting_turns = 0
         self.call_quotas = CallQuotas()
         self.draining = False
+        self.is_ours: Callable[[StoredInstance], bool] | None = None  # where what the worker owns may change
 
     def set_quarantined(self, instances: Iterable[tuple[int, str]]) -> None:
         """These may not run, and no others; functions are among them as on the running page."""
@@ -224,6 +226,11 @@ class Mailboxes:
         """Put a call into its instance's mailbox, or answer it at once with why not."""
         loaded = self._deployments.find(request.type_id)
         entry = self._open(request.type_id, request.name, loaded)
+        is_moved = self.is_ours is not None and not self.is_ours(entry.stored)
+        if is_moved and self.is_ours is not None and entry.is_unused:
+            self._directory.forget(entry)  # from before it came
+            entry = self._open(request.type_id, request.name, loaded)
+            is_moved = not self.is_ours(entry.stored)
         origin = Origin.unpack(request.origin) if request.origin else None
         if caller is not None:
             origin = caller.origin
@@ -231,6 +238,8 @@ class Mailboxes:
         if client is not None:
             client.expect(turn)
         try:
+            if is_moved:
+                raise HostUnavailableError(f"{entry.label}: another worker owns it; the call did not run", status=MOVED)
             if loaded is None:
                 raise self._deployments.absence(request.type_id, entry.label)
             quarantined = self.quarantined and self.is_quarantined(entry.type_id, entry.stored.name)
@@ -245,6 +254,8 @@ class Mailboxes:
                 self.call_quotas.admit(loaded.tenant, turn)
         except HoldfastError as error:
             self._answer(turn, error)
+            if is_moved and entry.is_unused:
+                self._directory.forget(entry)
             return turn
         if not entry.mail and entry.turn is None:
             self._ready.append(entry)
