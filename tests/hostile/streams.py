@@ -69,7 +69,7 @@ async def _play(stage: Stage, number: int) -> tuple[str, int]:
     """What differs in that stream, if anything does, and how many of its calls were not parsed."""
     direct = DirectCalls(stage.front._calls)
     handle = stage.server._handle
-    knowing = HttpServer(handle, new_connection=partial(KnowingConnection, direct))
+    knowing = HttpServer(handle, new_connection=partial(KnowingConnection, direct, stage.front._known_functions))
     parsing = HttpServer(handle)
     for pieces in _connections(random.Random(number)):
         answers, calls = await play_pieces(stage, knowing, pieces)
