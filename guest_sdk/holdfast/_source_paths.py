@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from importlib.machinery import SourceFileLoader
 from types import CodeType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 PACKAGES: Final = "/site-packages"  # where the packages are found that a component carries, on no disk
 
 
 class ShownLoader(SourceFileLoader):
     """Loads a source file, but calls it in code objects and tracebacks what its author does."""
+
+    reads_again: ClassVar = False  # whether the source can be read in a sandbox, too
 
     def __init__(self, fullname: str, path: str, shown_path: str) -> None:
         super().__init__(fullname, path)

@@ -81,6 +81,8 @@ class Files:
 class CarriedLoader(ShownLoader):
     """Loads a module from files in memory."""
 
+    reads_again = True
+
     def __init__(self, fullname: str, path: str, shown_path: str, files: Files) -> None:
         super().__init__(fullname, path, shown_path)
         self._files = files

@@ -13,8 +13,7 @@ import gc
 import json
 import struct
 import sys
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from types import CodeType
 from typing import Any, Final
 
@@ -30,11 +29,12 @@ _ADDRESS_BYTES: Final = 4
 _SENTINEL: Final = [object()] * 1_013  # nothing else refers to this object
 
 
-def name_objects(file: Path) -> None:
-    """Write the address of every object that can be reached now, four bytes little-endian each, and keep them alive.
+def name_objects(tell: Callable[[bytes], object], known: Callable[[Any], bool] | None = None) -> None:
+    """Tell the address of every object that can be reached now, four bytes little-endian each, and keep them alive.
 
-    Before them stands a line of JSON: `implementation`, `version`, `pointer_bytes`, `sentinel` with its `address` and
-    its number of `references`. Where pointers have another size than addresses here, nothing follows it.
+    But those that are `known`, and what can be reached through them alone. Before them stands a line of JSON:
+    `implementation`, `version`, `pointer_bytes`, `sentinel` with its `address` and its number of `references`. Where
+    pointers have another size than addresses here, nothing follows it.
     """
     pointer_bytes = struct.calcsize("P")
     facts = {
@@ -43,21 +43,23 @@ def name_objects(file: Path) -> None:
         "pointer_bytes": pointer_bytes,
         "sentinel": {"address": id(_SENTINEL[0]), "references": len(_SENTINEL)},
     }
-    addresses = _addresses() if pointer_bytes == _ADDRESS_BYTES else b""
-    file.write_bytes(json.dumps(facts).encode() + b"\n" + addresses)
-    pieces = len(_KEPT) * _SEARCH_BYTES_PER_OBJECT // _PIECE_BYTES
+    addresses = _addresses(known) if pointer_bytes == _ADDRESS_BYTES else b""
+    tell(json.dumps(facts).encode() + b"\n" + addresses)
+    pieces = len(addresses) // _ADDRESS_BYTES * _SEARCH_BYTES_PER_OBJECT // _PIECE_BYTES
     _ = [bytearray(_PIECE_BYTES) for _ in range(pieces)]  # zeros, which take no room in a component
 
 
-def _addresses() -> bytes:
+def _addresses(known: Callable[[Any], bool] | None) -> bytes:
     found: dict[int, Any] = {}
     waiting: list[Any] = [*gc.get_objects(), sys.modules]
     while waiting:
         each = waiting.pop()
-        if id(each) not in found:
+        if id(each) not in found and (known is None or not known(each)):
             found[id(each)] = each
             waiting.extend(_referents(each))
     each = None
+    # The addresses themselves are found too, and stay: activations would find room between what they leave, and write
+    # to twice as many pages.
     for own in (found, waiting, _SENTINEL[0]):
         found.pop(id(own), None)
     _KEPT.extend(found.values())

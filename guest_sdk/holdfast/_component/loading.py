@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import FileFinder, ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import _common
 
 from holdfast._component.development import DevelopmentGuest, MissingModules
@@ -32,7 +32,7 @@ from holdfast._contract import EXPORTS
 from holdfast._describe import Component, RuleError, shown_file
 from holdfast._errors import sentence_of, traceback_of
 from holdfast._exports import Guest
-from holdfast._host_imports import HOST
+from holdfast._host_imports import HOST, HostImports
 from holdfast._log_capture import Output
 from holdfast._reseeding import Watch
 from holdfast._source_paths import ShownLoader
@@ -47,6 +47,46 @@ def load(plan_file: str) -> type:
             `development` where it is for that.
     """
     plan = json.loads(Path(plan_file).read_text())
+    begun = begin(plan)
+    shown: dict[str, str] = plan["shown"]
+    missing = MissingModules()
+    sys.meta_path.append(missing)
+    try:
+        component = import_author(plan)
+    except BaseException as failure:
+        Path(plan["report"]).write_text(json.dumps(_finding(failure, shown)))
+        raise
+    keep_source_lines()
+    _check_that_files_are_closed(Path(plan["report"]), shown)
+    end_finding(begun.carried, component)
+    Path(plan["report"]).write_text(report_of(component))
+    if plan.get("development"):
+        built = _built_modules(shown)
+        guest: Guest = DevelopmentGuest(component, begun.host, begun.output, built, missing, lazy_imports)
+    else:
+        sys.meta_path.remove(missing)
+        guest = Guest(component, begun.host, begun.output)
+    exports = {each: getattr(guest, each) for each in EXPORTS}
+    warm(begun)
+    # A later collection then leaves all of this alone, and with it the pages that every sandbox shares.
+    gc.collect()
+    name_objects(Path(plan["objects"]).write_bytes)
+    begun.confinement.end_files()
+    gc.freeze()
+    return type("Instance", (), exports)
+
+
+class Begun(NamedTuple):
+    """What a build sets up before it imports anything of an author's."""
+
+    host: HostImports
+    output: Output
+    confinement: Confinement
+    carried: Any  # the packages of the component; None where it has none, and pays for none
+
+
+def begin(plan: dict[str, Any]) -> Begun:
+    """Make this Python one that imports an author's modules; RuntimeError outside of componentize-py."""
     if HOST is None:
         raise RuntimeError("holdfast._component.loading runs inside componentize-py only")
     sys.dont_write_bytecode = True
@@ -55,55 +95,52 @@ def load(plan_file: str) -> type:
     confinement = Confinement()
     preload()
     _explain_missing_zones()
+    _show_paths_as(plan["shown"])
+    return Begun(HOST, output, confinement, _carry(plan))
+
+
+def import_author(plan: dict[str, Any]) -> Component:
+    """Import the author's modules, and what their functions import; RuleError and what else is wrong with them."""
     shown: dict[str, str] = plan["shown"]
-    _show_paths_as(shown)
-    carried = _carry(plan)
-    missing = MissingModules()
-    sys.meta_path.append(missing)
-    try:
-        with Watch() as watch:
-            module = importlib.import_module(plan["main"])
-            component = Component.of_module(module)
-            check_bindings(module, component, plan["bindings"])
-            _import_what_functions_import(shown)
-        watch.check(_own_sources(shown))
-        watch.keep()
-    except BaseException as failure:
-        Path(plan["report"]).write_text(json.dumps(_finding(failure, shown)))
-        raise
-    _keep_source_lines()
-    _check_that_files_are_closed(Path(plan["report"]), shown)
-    # From here on no module can be found any more: say so in the words of the build, not of a file system.
+    with Watch() as watch:
+        module = importlib.import_module(plan["main"])
+        component = Component.of_module(module)
+        check_bindings(module, component, plan["bindings"])
+        _import_what_functions_import(shown)
+    watch.check(_own_sources(shown))
+    watch.keep()
+    return component
+
+
+def report_of(component: Component) -> str:
+    """What a build is told of a component that is good."""
+    return json.dumps({**json.loads(component.description), "warnings": doubts(component)})
+
+
+def end_finding(carried: Any, component: Component, *, library_is_kept: bool = False) -> None:
+    """From here on no module can be found but what is carried: say so in the words of a build, not of a file system."""
     if carried is not None:
-        if _has_coroutines(component):
+        if has_coroutines(component):
             importlib.import_module("asyncio")  # a package may import it late, within one of them
-        carried.keep_library()
+        if not library_is_kept:
+            carried.keep_library()
         carried.stay()
     else:
         sys.path_hooks.clear()
         sys.path_importer_cache.clear()
         sys.meta_path[:] = [each for each in sys.meta_path if each is not PathFinder]
     sys.meta_path.append(_NotInTheComponent())
-    report = {**json.loads(component.description), "warnings": doubts(component)}
-    Path(plan["report"]).write_text(json.dumps(report))
-    if plan.get("development"):
-        guest: Guest = DevelopmentGuest(component, HOST, output, _built_modules(shown), missing, _lazy_imports)
-    else:
-        sys.meta_path.remove(missing)
-        guest = Guest(component, HOST, output)
-    exports = {each: getattr(guest, each) for each in EXPORTS}
-    output.connect(HOST.log)
+
+
+def warm(begun: Begun) -> None:
+    """Connect the output to the host, and run the SDK once."""
+    begun.output.connect(begun.host.log)
     vars(sys).update(__stdout__=sys.stdout, __stderr__=sys.stderr)  # what they were leads nowhere in a sandbox
-    warm_up(HOST)
-    # A later collection then leaves all of this alone, and with it the pages that every sandbox shares.
-    gc.collect()
-    name_objects(Path(plan["objects"]))
-    confinement.end_files()
-    gc.freeze()
-    return type("Instance", (), exports)
+    warm_up(begun.host)
 
 
-def _has_coroutines(component: Component) -> bool:
+def has_coroutines(component: Component) -> bool:
+    """Whether anything that the host calls is a coroutine."""
     functions = [
         vars(base)[name] for actor in component.actors.values() for base in actor.__mro__ for name in vars(base)
     ]
@@ -176,14 +213,15 @@ def _import_what_functions_import(shown: dict[str, str]) -> None:
             return
         for module, loader in left:
             done.add(module.__name__)
-            for name in _lazy_imports(ast.parse(loader.get_data(loader.path)), module):
+            for name in lazy_imports(ast.parse(loader.get_data(loader.path)), module):
                 try:
                     importlib.import_module(name)
                 except Exception:  # noqa: S112  (its author may count on the failure; the call will say so)
                     continue
 
 
-def _lazy_imports(tree: ast.Module, module: ModuleType) -> Iterable[str]:
+def lazy_imports(tree: ast.Module, module: ModuleType) -> Iterable[str]:
+    """What the functions of a module import."""
     for function in ast.walk(tree):
         if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
             continue
@@ -203,11 +241,11 @@ def _absolute(node: ast.ImportFrom, module: ModuleType) -> str:
     return ".".join([*package[: len(package) - node.level + 1], *([node.module] if node.module else [])])
 
 
-def _keep_source_lines() -> None:
+def keep_source_lines() -> None:
     """Keep the author's source in memory, so that tracebacks show the lines."""
     for module, loader in _authors_modules():
-        if type(loader) is not ShownLoader:
-            continue  # it reads its own again, when they are asked for
+        if loader.reads_again:
+            continue
         source = loader.get_source(module.__name__) or ""
         lines = source.splitlines(keepends=True)
         linecache.cache[loader.shown_path] = (len(source), None, lines, loader.shown_path)

@@ -39,7 +39,7 @@ class KeptBuild:
 
     def __init__(self, work: Path, inputs: str) -> None:
         self._work = work
-        self._folder = _cache() / _key(inputs)
+        self._folder = cache_directory() / "builds" / _key(inputs)
 
     def restore(self) -> bool:
         """Put what came out before into the throwaway directory; False where that is not there, or was damaged."""
@@ -71,19 +71,24 @@ class KeptBuild:
             _forget_the_oldest(cache)
 
 
-def _cache() -> Path:
-    """As the XDG base directories have it; where this user has no home, a place that is not there."""
+def cache_directory() -> Path:
+    """Where builds keep what they use again, as XDG has it; where this user has no home, a place that is not there."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     base = given if os.path.isabs(given) else os.path.expanduser("~/.cache")
-    return Path(base if os.path.isabs(base) else os.devnull) / "holdfast" / "builds"
+    return Path(base if os.path.isabs(base) else os.devnull) / "holdfast"
 
 
 def _key(inputs: str) -> str:
     """A name for all that goes in."""
-    digest = hashlib.sha256(f"{version('componentize-py')} {inputs}".encode())
+    return hashlib.sha256(f"{tools_digest()} {inputs}".encode()).hexdigest()[:32]
+
+
+def tools_digest() -> str:
+    """A hash of what builds: componentize-py, what runs it, and the contract."""
+    digest = hashlib.sha256(f"{version('componentize-py')} ".encode())
     for path in _files():
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()
 
 
 def _files() -> Iterator[Path]:

@@ -15,18 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from holdfast_host.build.base.kept import base_of, build_from, is_kept, make_base, turn_to_make
 from holdfast_host.build.build_cache import KeptBuild
 from holdfast_host.build.errors import BuildError
 from holdfast_host.build.immortal_objects import OtherPythonError, make_immortal
 from holdfast_host.build.packages.bundle import write_carried, write_unpacked
 from holdfast_host.build.packages.requirements import requirements_of
 from holdfast_host.build.packages.resolution import Dependencies, gather_dependencies
+from holdfast_host.build.process.runs import BUILD_TIMEOUT_S, run_confined
 from holdfast_host.build.sources import copy_project, copy_sdk, import_root, inside, read_own, wit_directory
+from holdfast_host.core.failures import required
 from holdfast_host.core.limits import GIB, MIB, Limits
 from holdfast_host.core.manifest import MANIFEST_FILE, Manifest
 from holdfast_host.core.project_manifest import read_manifest
 
-BUILD_TIMEOUT_S: Final = 180.0
 BUILD_CPU_S: Final = 120
 BUILD_DATA_BYTES: Final = 6 * GIB
 BUILD_CLOCK_S: Final = 1_793_491_200  # where the clock stands while a component is built: 2026-11-01, midnight in UTC
@@ -58,7 +60,7 @@ class BuiltComponent:
 
 
 def build_project(
-    directory: Path, on_stage: OnStage = lambda stage: None, limits: Limits | None = None
+    directory: Path, on_stage: OnStage = lambda stage: None, limits: Limits | None = None, *, quickly: bool = False
 ) -> BuiltComponent:
     """Build `build/NAME.wasm` in a project directory; it replaces an earlier one only when it is whole.
 
@@ -69,12 +71,14 @@ def build_project(
         directory: Where holdfast.toml is.
         on_stage: Told what is being done, in a few words, as it begins.
         limits: The operator's; the defaults where None.
+        quickly: Go on from the base of a `prepare_base`, where there is one: a second, and other bytes than those that
+            everybody gets who builds the same.
 
     Raises:
         InvalidManifestError: holdfast.toml breaks a rule.
         BuildError: Anything else: one sentence, with the author's file and line where there is one.
     """
-    return _build(directory, on_stage, limits, "")
+    return _build(directory, on_stage, limits, "", quickly=quickly)
 
 
 def build_for_development(
@@ -90,9 +94,32 @@ def describe_project(directory: Path, on_stage: OnStage = lambda stage: None) ->
         return description
 
 
-def _build(directory: Path, on_stage: OnStage, limits: Limits | None, suffix: str) -> BuiltComponent:
+def prepare_base(directory: Path, on_stage: OnStage = lambda stage: None, limits: Limits | None = None) -> bool:
+    """Make what a quick `build_project` goes on from: half a minute of processor time, where it is not there.
+
+    Returns:
+        False where the project cannot have one: modules of its own are called like those of Python.
+
+    Raises:
+        InvalidManifestError, BuildError: as `build_project`.
+    """
+    project, limits = directory.resolve(), limits or Limits()
+    with laid_out(project, on_stage, limits, "") as (work, plan, _, _):
+        base = base_of(work)
+        if base is None:
+            return False
+        with turn_to_make(base):
+            if not is_kept(base):
+                on_stage("preparing what builds of changed sources go on from")
+                make_base(work, base, plan, _componentize, limits)
+    return True
+
+
+def _build(
+    directory: Path, on_stage: OnStage, limits: Limits | None, suffix: str, *, quickly: bool = False
+) -> BuiltComponent:
     project = directory.resolve()
-    with _built_aside(project, on_stage, limits, suffix) as (output, manifest, description, packages):
+    with _built_aside(project, on_stage, limits, suffix, quickly=quickly) as (output, manifest, description, packages):
         size = output.stat().st_size
         target = _publish(output, project / "build" / f"{manifest.name}{suffix}.wasm")
         write_unpacked(packages, project / "build" / "packages")
@@ -101,11 +128,10 @@ def _build(directory: Path, on_stage: OnStage, limits: Limits | None, suffix: st
 
 
 @contextmanager
-def _built_aside(
-    project: Path, on_stage: OnStage, limits: Limits | None, suffix: str
-) -> Iterator[tuple[Path, Manifest, dict[str, Any], dict[str, bytes]]]:
-    """A component in a throwaway directory, the manifest that it is made from, its description and its packages."""
-    limits = limits or Limits()
+def laid_out(
+    project: Path, on_stage: OnStage, limits: Limits, suffix: str
+) -> Iterator[tuple[Path, dict[str, Any], Manifest, dict[str, bytes]]]:
+    """A throwaway directory with all that goes into a component; the plan, the manifest and the packages."""
     on_stage("reading holdfast.toml")
     inside(project, project / MANIFEST_FILE)
     inside(project, project / "build")  # where the component will be written
@@ -121,18 +147,27 @@ def _built_aside(
         plan: dict[str, Any] = {"main": module, "bindings": [(each.binding, each.type) for each in manifest.actors]}
         plan |= {"development": True} if suffix else {}
         _lay_out(work, project, root, plan, dependencies)
+        yield work, plan, manifest, dependencies
+
+
+@contextmanager
+def _built_aside(
+    project: Path, on_stage: OnStage, limits: Limits | None, suffix: str, *, quickly: bool = False
+) -> Iterator[tuple[Path, Manifest, dict[str, Any], dict[str, bytes]]]:
+    """A component in a throwaway directory, the manifest that it is made from, its description and its packages."""
+    limits = limits or Limits()
+    with laid_out(project, on_stage, limits, suffix) as (work, plan, manifest, dependencies):
+        main = required(manifest.main, "the main module of a project that is laid out")
         on_stage(f"building {manifest.name} from {manifest.main}")
         seed = _seed(work)
-        kept = KeptBuild(work, seed)
-        found = kept.restore()
-        output = "" if found else _componentize(work, seed)
-        description = _description(work, manifest.main, output)
+        kept, output = _component(work, plan, seed, quickly=quickly)
+        description = _description(work, main, output)
         for doubt in _doubts(description):
             on_stage(f"warning: {doubt}")
         for refused in (work / "refused").read_text().splitlines():
             on_stage(f"warning: {refused}; see docs/packages.md")
         inside(work, work / "entry" / "objects")  # written by the code that ran
-        if not found:
+        if kept is not None:
             kept.keep()
         try:
             make_immortal(work / "out.wasm", work / "entry" / "objects")
@@ -143,6 +178,21 @@ def _built_aside(
             most = limits.component_bytes_max // MIB
             raise BuildError(f"the component has {size / MIB:.1f} MiB, the limit is {most} MiB: use fewer dependencies")
         yield work / "out.wasm", manifest, description, dependencies
+
+
+def _component(work: Path, plan: dict[str, Any], seed: str, *, quickly: bool) -> tuple[KeptBuild | None, str]:
+    """Have a component in the throwaway directory: where to keep it, if it is new; what componentize-py said."""
+    whole = KeptBuild(work, seed)
+    if whole.restore():
+        return None, ""
+    base = base_of(work) if quickly else None
+    if base is not None and is_kept(base):
+        quick = KeptBuild(work, f"{seed} {base.seed}")  # other bytes than those of a whole build
+        if quick.restore():
+            return None, ""
+        if build_from(base, work, plan, _process_facts(work) | {"seed": seed}):
+            return quick, ""
+    return whole, _componentize(work, seed)
 
 
 def _dependencies(work: Path, project: Path, manifest: Manifest, on_stage: OnStage) -> dict[str, bytes]:
@@ -178,24 +228,10 @@ def _lay_out(work: Path, project: Path, root: Path, plan: dict[str, Any], depend
 
 def _componentize(work: Path, seed: str) -> str:
     """Run componentize-py; what it said. BuildError where it took too long."""
-    facts: dict[str, Any] = {"cpu_s": BUILD_CPU_S, "data_bytes": BUILD_DATA_BYTES, "refused": str(work / "refused")}
-    facts |= {"writable": str(work), "readable": [str(wit_directory())], "seed": seed, "now_s": BUILD_CLOCK_S}
-    command = [sys.executable, "-I", "-X", "utf8", "-m", "holdfast_host.build.process.launch", json.dumps(facts)]
-    command += ["-d", str(wit_directory()), "-w", "actor", "componentize", "holdfast_entry"]
-    command += ["-p", "entry", "-p", "source", "-o", "out.wasm"]
-    # A private environment: the guest's build must not see what happens to be installed around it.
-    environment = {"VIRTUAL_ENV": str(work / "venv"), "HOME": str(work / "home"), "TMPDIR": str(work / "home")}
+    arguments = ["-d", str(wit_directory()), "-w", "actor", "componentize", "holdfast_entry"]
+    arguments += ["-p", "entry", "-p", "source", "-o", "out.wasm"]
     try:
-        done = subprocess.run(
-            command,
-            cwd=work,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=BUILD_TIMEOUT_S,
-            check=False,
-            start_new_session=True,
-        )
+        done = run_confined("launch", {**_process_facts(work), "seed": seed}, arguments, work)
     except subprocess.TimeoutExpired:
         raise BuildError(
             f"the build took longer than {BUILD_TIMEOUT_S:.0f} s: top-level code runs at build time, and must end"
@@ -208,6 +244,12 @@ def _componentize(work: Path, seed: str) -> str:
             output,
         )
     return output
+
+
+def _process_facts(work: Path) -> dict[str, Any]:
+    """What a process that builds is told, but for its seed."""
+    facts: dict[str, Any] = {"cpu_s": BUILD_CPU_S, "data_bytes": BUILD_DATA_BYTES, "refused": str(work / "refused")}
+    return facts | {"writable": str(work), "readable": [str(wit_directory())], "now_s": BUILD_CLOCK_S}
 
 
 def _seed(work: Path) -> str:

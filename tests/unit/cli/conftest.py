@@ -24,7 +24,7 @@ def put_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[st
     )
     (tmp_path / "app.py").touch()
 
-    def fails(directory: Path, on_stage: Callable[[str], None]) -> None:
+    def fails(directory: Path, on_stage: Callable[[str], None], *, quickly: bool) -> None:
         on_stage(EVIL)
         raise BuildError(EVIL, EVIL)
 

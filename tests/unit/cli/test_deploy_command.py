@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from holdfast_host.build.errors import BuildError
-from holdfast_host.cli.commands import build
+from holdfast_host.build.project import BuiltComponent
+from holdfast_host.cli.commands import build, deploy
+from holdfast_host.core.project_manifest import read_manifest
 from tests.harness.host import HOLDFAST
+from tests.unit.build.test_build import project
 from tests.unit.cli.scripted_host import scripted_host
 from tests.unit.cli.test_commands import DEPLOYED, fails_in_one_sentence, run
 
@@ -110,7 +113,7 @@ def test_a_directory_that_is_no_project_is_refused_in_one_sentence(tmp_path: Pat
 
 
 def test_a_warning_of_a_build_is_a_sentence_and_no_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def warns(directory: Path, on_stage: Callable[[str], None]) -> None:
+    def warns(directory: Path, on_stage: Callable[[str], None], *, quickly: bool) -> None:
         for each in ("reading holdfast.toml", "warning: mind the gap", "building"):
             on_stage(each)
         raise BuildError("enough", "")
@@ -152,3 +155,29 @@ def test_list_and_deploy_show_what_versions_take_on_disk(tmp_path: Path) -> None
     assert kept.stdout.count("3.0 MiB") == 3
     assert "All of them take 3.0 MiB of the host's disk; equal ones share theirs." in kept.stdout
     assert "Version 2 takes 3.0 MiB of the host's disk, all that are kept 3.0 MiB.\n" in deployed.stdout
+
+
+@pytest.mark.parametrize(("screen", "started"), [(True, 1), (False, 0)])
+def test_a_deploy_on_a_terminal_has_the_next_one_prepared_when_it_is_done(
+    screen: bool, started: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(tmp_path / "p")
+    (tmp_path / "p" / "trial.wasm").write_bytes(b"\0asm")
+    built = BuiltComponent(tmp_path / "p" / "trial.wasm", read_manifest(tmp_path / "p"), {}, 4)
+    commands: list[list[str]] = []
+    monkeypatch.setattr(build, "build_project", lambda directory, on_stage, quickly: built)
+    monkeypatch.setattr(deploy, "has_screen", lambda: screen)
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: commands.append(command))
+    with scripted_host(body=json.dumps({**DEPLOYED, "status": 201}).encode()) as host:
+        result = run("deploy", "--host", host.url, str(tmp_path / "p"))
+
+    assert result.exit_code == 0, result.output
+    assert [command[-3:] for command in commands] == [["build", "--base", str(tmp_path / "p")]] * started
+
+
+@pytest.mark.parametrize(("can", "says"), [(True, "go on from the base"), (False, "is a whole build")])
+def test_a_base_is_prepared_by_itself(can: bool, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "prepare_base", lambda directory, on_stage: can)
+
+    assert says in run("build", "--base", str(tmp_path)).stdout
+    assert json.loads(run("build", "--base", "--json", str(tmp_path)).stdout) == {"prepared": can}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +16,7 @@ from holdfast_host.cli.addresses import api_path
 from holdfast_host.cli.client import HostClient, RefusedError
 from holdfast_host.cli.function_ids import IDS_FILE, keep_func_id, kept_func_ids
 from holdfast_host.cli.host_options import host_options, open_client
-from holdfast_host.cli.output import CommandFailedError, Stages, json_option, print_json, say
+from holdfast_host.cli.output import CommandFailedError, Stages, has_screen, json_option, print_json, say
 from holdfast_host.core.errors import HoldfastError
 from holdfast_host.core.ids import check_function_name
 from holdfast_host.core.limits import MIB
@@ -96,6 +99,8 @@ def command(
         _check_apart(client, deployable)
         function = _deploy(client, deployable, flags, stages)
     _keep_func_id(deployable, client.url, function.get("func_id"))
+    if component is None and has_screen():
+        _prepare_the_next(directory or Path())
     if as_json:
         print_json(function)
     else:
@@ -107,13 +112,25 @@ def command(
         say(warning, err=True)
 
 
+def _prepare_the_next(directory: Path) -> None:
+    """Have a base made in the background, where there is none: whoever sits at a terminal will change the sources."""
+    with suppress(OSError):
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", "holdfast_host.cli.main", "build", "--base", str(directory)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # it goes on when the terminal is closed
+        )
+
+
 def _from_project(directory: Path, environment: str | None, url: str, stages: Stages) -> Deployable:
     """Build it now: the component is the same in every environment."""
     from holdfast_host.cli.commands.build import build  # which needs a builder
 
     if environment is not None:
         _read_manifest(directory, environment)  # what is wrong with it is told before a build
-    return _under_manifest(build(directory, stages).path, directory, environment, url)
+    return _under_manifest(build(directory, stages, quickly=True).path, directory, environment, url)
 
 
 def _from_component(component: Path, directory: Path | None, environment: str | None, url: str) -> Deployable:

@@ -51,7 +51,7 @@ def try_sources(
 def _try(
     component: LoadedComponent, limits: Limits, environment: bytes | None, on_traceback: Callable[[str], None]
 ) -> dict[str, Any]:
-    turn = _RefusingTurn()
+    turn = RefusingTurn()
     sandbox: Sandbox | None = None
     try:
         sandbox = Sandbox.create(component, turn, memory_bytes_max=limits.memory_bytes_max)
@@ -114,7 +114,7 @@ class _Refusing:
         raise _refusal()
 
 
-class _RefusingTurn:
+class RefusingTurn:
     """What a component gets that is only tried: time, and nothing else."""
 
     def __init__(self) -> None:
@@ -124,33 +124,42 @@ class _RefusingTurn:
         self._ends = time.monotonic() + TRIAL_TIMEOUT_S
 
     def host_call(self) -> bool:
+        """As `tick`."""
         return self.tick()
 
     def tick(self) -> bool:
+        """Whether there is time left."""
         return time.monotonic() < self._ends
 
     def check_alarm_handler(self) -> None:
         """The storage refuses."""
 
     def sync(self) -> NoReturn:
+        """Refused."""
         raise _refusal()
 
     def call(self, *_: object) -> NoReturn:
+        """Refused."""
         raise _refusal()
 
     def call_many(self, *_: object) -> NoReturn:
+        """Refused."""
         raise _refusal()
 
     def key(self) -> NoReturn:
+        """Refused."""
         raise _refusal()
 
     def fetch(self, *_: object) -> NoReturn:
+        """Refused."""
         raise _refusal()
 
     def request_http(self, *_: object, **__: object) -> NoReturn:
+        """Refused."""
         raise _refusal()
 
     def read_http(self, *_: object) -> NoReturn:
+        """Refused."""
         raise _refusal()
 
     def log(self, level: str, text: str) -> None:
